@@ -1,0 +1,34 @@
+"""The one door to packages that the core install does not bring."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from anymask.errors import MissingExtraError
+
+__all__ = ["optional"]
+
+
+def optional(module: str, *, extra: str) -> ModuleType:
+    """Import an optional package, or say which line installs it.
+
+    Call it inside the function that needs the package, never at the top of a module: every module of
+    anymask imports with the core dependencies alone.
+
+    Args:
+        module: Import name, such as ``"cv2"``.
+        extra: The extra of anymask that brings it, such as ``"image"``.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise  # the package is there, but broken in its own way: show that
+        raise MissingExtraError(
+            f"this needs the package {module!r}, which is not installed; "
+            f"run: pip install 'anymask[{extra}]'"
+        ) from error
