@@ -1,0 +1,278 @@
+"""The bundled model: a small encoder and a decoder that is fed similarity maps.
+
+SAM's decoder reads a prompt as tokens and must learn from a billion masks how a token selects pixels.
+With a few thousand photos that is too much to ask. Here the comparison is made by hand and only its
+use is learned: the encoder gives every pixel a key, a click is compared with all keys by cosine, and
+the resulting maps (at three scales, for foreground and background, beside distances to the clicks,
+the inside of the box, colour likeness and the previous mask) are the input channels of a small
+convolutional U-shaped decoder. Whatever depends on the image alone is computed in ``encode``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from anymask.models.configs import CompactConfig
+from anymask.prompt import PromptBatch
+from torch import Tensor, nn
+
+from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, PromptMaps
+
+__all__ = ["CompactNet"]
+
+Features = Mapping[str, Tensor]
+
+
+class ConvNorm(nn.Sequential):
+    """A convolution with batch normalisation, which inference folds away."""
+
+    def __init__(self, inside: int, outside: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(outside),
+        )
+
+
+class Residual(nn.Module):
+    """Two normalised 3x3 convolutions around an identity (He et al., 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(width, width)
+        self.second = ConvNorm(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class Mixer(nn.Module):
+    """A transformer block over all cells of the coarsest map: every cell sees the whole image.
+
+    A depthwise convolution stands in for position embeddings, so that any image size will do.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.position = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        x = x + self.position(x)
+        tokens = x.flatten(2).transpose(1, 2)
+        qkv = self.qkv(self.norm1(tokens)).reshape(b, h * w, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
+        tokens = tokens + self.out(mixed)
+        tokens = tokens + self.mlp(self.norm2(tokens))
+        return tokens.transpose(1, 2).reshape(b, c, h, w)
+
+
+class CompactEncoder(nn.Module):
+    """Photo to a feature pyramid: strides 4, 8, 16 by convolutions, 32 by attention, then top-down."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        w4, w8, w16, w32 = config.encoder_widths
+        n4, n8, n16, n32 = config.encoder_depths
+        self.stem = nn.Sequential(
+            ConvNorm(3, w4 // 2, stride=2), nn.ReLU(), ConvNorm(w4 // 2, w4, stride=2), nn.ReLU()
+        )
+        self.stage4 = nn.Sequential(*(Residual(w4) for _ in range(n4)))
+        self.stage8 = self._stage(w4, w8, n8)
+        self.stage16 = self._stage(w8, w16, n16)
+        self.down32 = nn.Sequential(ConvNorm(w16, w32, stride=2), nn.ReLU())
+        self.stage32 = nn.Sequential(*(Mixer(w32, config.heads) for _ in range(n32)))
+        p4, p8, p16, p32 = config.pyramid_widths
+        self.lateral32 = ConvNorm(w32, p32, 1)
+        self.lateral16, self.top16, self.smooth16 = self._merge(w16, p32, p16)
+        self.lateral8, self.top8, self.smooth8 = self._merge(w8, p16, p8)
+        self.lateral4, self.top4, self.smooth4 = self._merge(w4, p8, p4)
+
+    @staticmethod
+    def _stage(inside: int, width: int, depth: int) -> nn.Sequential:
+        down = (ConvNorm(inside, width, stride=2), nn.ReLU())
+        return nn.Sequential(*down, *(Residual(width) for _ in range(depth)))
+
+    @staticmethod
+    def _merge(skip: int, above: int, width: int) -> tuple[ConvNorm, ConvNorm, ConvNorm]:
+        return ConvNorm(skip, width, 1), ConvNorm(above, width, 1), ConvNorm(width, width)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the pyramid (strides 4, 8, 16, 32), each (b, c, h, w)."""
+        c4 = self.stage4(self.stem(pixels))
+        c8 = self.stage8(c4)
+        c16 = self.stage16(c8)
+        c32 = self.stage32(self.down32(c16))
+        p32 = F.relu(self.lateral32(c32))
+        p16 = _merge_down(self.lateral16(c16), self.top16(p32), self.smooth16)
+        p8 = _merge_down(self.lateral8(c8), self.top8(p16), self.smooth8)
+        p4 = _merge_down(self.lateral4(c4), self.top4(p8), self.smooth4)
+        return p4, p8, p16, p32
+
+
+def _merge_down(skip: Tensor, above: Tensor, smooth: nn.Module) -> Tensor:
+    enlarged = F.interpolate(above, size=skip.shape[-2:], mode="nearest")
+    return F.relu(smooth(F.relu(skip + enlarged)))
+
+
+class PlainResidual(nn.Module):
+    """A residual block without normalisation.
+
+    The rounds of a prompt (first click, corrections) have different statistics, which a batch norm
+    would mix up; starting the branch at zero keeps the depth trainable without any.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class CompactDecoder(nn.Module):
+    """Prompt maps plus image features to four mask logits and their expected IoU."""
+
+    MASKS = 4  # slot 0 the single answer, slots 1..3 the nested ones, as in SAM
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        d4, d8, d16, d32 = config.decoder_widths
+        self.enter4 = nn.Conv2d(FINE_MAPS, d4, 3, padding=1)
+        self.enter8 = nn.Conv2d(COARSE_MAPS, d8, 1)
+        self.enter16 = nn.Conv2d(COARSE_MAPS, d16, 1)
+        self.down8 = nn.Conv2d(d4, d8, 3, 2, 1)
+        self.down16 = nn.Conv2d(d8, d16, 3, 2, 1)
+        self.down32 = nn.Conv2d(d16, d32, 3, 2, 1)
+        self.block8 = PlainResidual(d8)
+        self.block16 = PlainResidual(d16)
+        self.block32 = nn.Sequential(PlainResidual(d32), PlainResidual(d32))
+        self.whole = nn.Linear(d32, d32)
+        self.up16 = nn.Conv2d(d32, d16, 1)
+        self.up8 = nn.Conv2d(d16, d8, 1)
+        self.up4 = nn.Conv2d(d8, d4, 1)
+        self.mix16 = nn.Conv2d(d16, d16, 3, padding=1)
+        self.mix8 = nn.Conv2d(d8, d8, 3, padding=1)
+        self.mix4 = nn.Conv2d(d4, d4, 3, padding=1)
+        self.masks = nn.Conv2d(d4, self.MASKS * 4, 3, padding=1)
+        self.slot = nn.Parameter(torch.zeros(self.MASKS, config.quality_width))
+        self.quality_in = nn.Linear(d8 + d32 + 3, config.quality_width)
+        self.quality_out = nn.Linear(config.quality_width, 1)
+
+    def forward(self, maps: PromptMaps, features: Features) -> tuple[Tensor, Tensor]:
+        """Return logits (n, 4, h/2, w/2) of the frame and expected IoU (n, 4)."""
+        x4 = F.relu(self.enter4(maps.fine) + features["image4"])
+        x8 = F.relu(self.down8(x4) + self.enter8(maps.coarse8) + features["image8"])
+        x8 = self.block8(x8)
+        x16 = F.relu(self.down16(x8) + self.enter16(maps.coarse16) + features["image16"])
+        x16 = self.block16(x16)
+        x32 = self.block32(F.relu(self.down32(x16) + features["image32"]))
+        gist = x32.mean(dim=(2, 3))
+        x32 = x32 + self.whole(gist)[:, :, None, None]
+        y16 = self._climb(x16, self.up16(x32), self.mix16)
+        y8 = self._climb(x8, self.up8(y16), self.mix8)
+        y4 = self._climb(x4, self.up4(y8), self.mix4)
+        logits = F.pixel_shuffle(self.masks(y4), 2)
+        return logits, self._quality(logits.detach(), y8, gist)
+
+    @staticmethod
+    def _climb(skip: Tensor, above: Tensor, mix: nn.Module) -> Tensor:
+        enlarged = F.interpolate(above, size=skip.shape[-2:], mode="nearest")
+        return F.relu(mix(F.relu(skip + enlarged)))
+
+    def _quality(self, logits: Tensor, y8: Tensor, gist: Tensor) -> Tensor:
+        """Judge each mask by what lies under it, its size and how decided it is."""
+        soft = torch.sigmoid(F.avg_pool2d(logits, 4)).flatten(2)  # (n, 4, cells at stride 8)
+        mass = soft.sum(-1, keepdim=True) + 1e-3
+        under = torch.matmul(soft, y8.flatten(2).transpose(1, 2)) / mass
+        doubt = (soft * (1 - soft)).sum(-1, keepdim=True) / mass
+        peak = soft.amax(-1, keepdim=True)
+        size = torch.log(mass / soft.shape[-1]) / 8
+        gist = gist[:, None, :].expand(-1, self.MASKS, -1)
+        facts = torch.cat([under, gist, size, doubt, peak], dim=-1)
+        hidden = F.relu(self.quality_in(facts) + self.slot)
+        return torch.sigmoid(self.quality_out(hidden)).squeeze(-1)
+
+
+class CompactNet(nn.Module):
+    """Encoder and decoder of the bundled model; see the module text."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = CompactEncoder(config)
+        p4, p8, p16, p32 = config.pyramid_widths
+        d4, d8, d16, d32 = config.decoder_widths
+        k4, k8, k16 = config.key_widths
+        self.image4 = nn.Conv2d(p4 + 1, d4, 1)
+        self.image8 = nn.Conv2d(p8, d8, 1)
+        self.image16 = nn.Conv2d(p16, d16, 1)
+        self.image32 = nn.Conv2d(p32, d32, 1)
+        self.key4 = nn.Conv2d(p4, k4, 1)
+        self.key8 = nn.Conv2d(p8, k8, 1)
+        self.key16 = nn.Conv2d(p16, k16, 1)
+        self.boundary = nn.Conv2d(p4, 1, 1)
+        self.prompt_maps = PromptMaps.Maker()
+        self.decoder = CompactDecoder(config)
+
+    def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
+        """Size of the low-resolution logits: half the frame."""
+        return frame_hw[0] // 2, frame_hw[1] // 2
+
+    def encode(
+        self, pixels: Tensor, resized_hw: tuple[int, int] | None = None
+    ) -> dict[str, Tensor]:
+        """Compute everything that depends on the image alone.
+
+        Args:
+            pixels: Normalised and zero-padded images, float32 (b, 3, H, W), H and W multiples of 32.
+            resized_hw: Size without padding; not needed by this network.
+
+        Returns:
+            ``key4|8|16``: unit-length pixel keys at strides 4, 8, 16; ``image4|8|16|32``: the image's
+            share of the decoder's first layers; ``colour``: the picture at stride 4; ``boundary``:
+            logits of "a mask ends here" at stride 4. Each (b, c, h, w).
+        """
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        p4, p8, p16, p32 = self.encoder(pixels)
+        boundary = self.boundary(p4)
+        return {
+            "key4": F.normalize(self.key4(p4), dim=1),
+            "key8": F.normalize(self.key8(p8), dim=1),
+            "key16": F.normalize(self.key16(p16), dim=1),
+            "image4": self.image4(torch.cat([p4, torch.sigmoid(boundary)], dim=1)),
+            "image8": self.image8(p8),
+            "image16": self.image16(p16),
+            "image32": self.image32(p32),
+            "colour": F.avg_pool2d(pixels, 4),
+            "boundary": boundary,
+        }
+
+    def decode_all(self, features: Features, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
+        """Return all four slots: logits (n, 4, h', w') and expected IoU (n, 4)."""
+        return self.decoder(self.prompt_maps(features, prompts), features)
+
+    def decode(
+        self, features: Features, prompts: PromptBatch, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Answer prompts on one image (or on n images, one each).
+
+        Returns:
+            Logits (n, k, h', w') over the frame at half its size and expected IoU (n, k); k = 3
+            nested answers with ``multimask``, else 1.
+        """
+        logits, quality = self.decode_all(features, prompts)
+        slots = slice(1, 4) if multimask else slice(0, 1)
+        return logits[:, slots], quality[:, slots]

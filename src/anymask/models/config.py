@@ -1,0 +1,42 @@
+"""Architecture numbers of the networks, one frozen dataclass per family; imports without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SamConfig"]
+
+
+@dataclass(frozen=True)
+class SamConfig:
+    """The numbers that make a network of the SAM family; sizes B, L and H differ in the first four."""
+
+    width: int
+    """Channels of the image encoder's tokens."""
+    depth: int
+    """Blocks of the image encoder."""
+    heads: int
+    """Attention heads of each of those blocks."""
+    global_blocks: tuple[int, ...]
+    """Indices of the blocks that attend over the whole image; the others attend inside windows."""
+    side: int = 1024
+    """Height and width of the square frame that the encoder takes, in pixels."""
+    patch: int = 16
+    """Height and width of the square of pixels that becomes one token."""
+    window: int = 14
+    """Height and width of an attention window, in tokens."""
+    decoder_width: int = 256
+    """Channels of the embedding, of the prompt tokens and of the mask decoder."""
+    decoder_depth: int = 2
+    """Two-way blocks of the mask decoder."""
+    decoder_heads: int = 8
+    """Attention heads of the mask decoder."""
+    decoder_mlp: int = 2048
+    """Hidden channels of the mask decoder's MLPs."""
+    mask_channels: int = 16
+    """Channels of the last hidden map through which a mask prompt is encoded."""
+
+    @property
+    def grid(self) -> int:
+        """Tokens along one side of the image, which is also the side of the embedding."""
+        return self.side // self.patch

@@ -1,0 +1,64 @@
+"""What every promptable network can do, whatever is inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import torch
+    from anymask.prompt import PromptBatch
+    from torch import Tensor
+
+__all__ = ["Network"]
+
+
+class Network(Protocol):
+    """An ``nn.Module`` that encodes images once and decodes any number of prompts afterwards.
+
+    It works in the model frame only: preprocessing and the way back to original pixels are not its
+    business. It keeps no state between calls, so several threads may share it.
+    """
+
+    def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
+        """Tell the height and width of the mask logits for a frame of the given height and width."""
+        ...
+
+    def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
+        """Turn images into features.
+
+        Args:
+            pixels: float32 (b, 3, h, w), RGB, normalised, zeros in the padding at the bottom and right.
+            resized_hw: Height and width of the image inside that frame, the same for the whole batch.
+
+        Returns:
+            Named feature maps, each (b, c, h', w').
+        """
+        ...
+
+    def decode(
+        self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Answer n prompts on one image.
+
+        Args:
+            features: What ``encode`` returned for that image, each (1, c, h', w').
+            prompts: n prompts of the same shape, in frame pixels.
+            multimask: Three answers per prompt (k = 3: whole, part, subpart) instead of one (k = 1).
+
+        Returns:
+            Mask logits, float32 (n, k, h', w') of the size ``mask_hw``, covering the whole frame; and
+            predicted IoU, float32 (n, k). Both in the network's order of answers, not sorted.
+        """
+        ...
+
+    # What callers use of nn.Module, so that a Network need not be cast to one.
+    def eval(self) -> Self: ...
+    def train(self, mode: bool = ...) -> Self: ...
+    def to(
+        self, device: torch.device | str | None = ..., dtype: torch.dtype | None = ...
+    ) -> Self: ...
+    def parameters(self, recurse: bool = ...) -> Iterator[torch.nn.Parameter]: ...
+    def state_dict(self) -> dict[str, Any]: ...

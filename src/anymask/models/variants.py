@@ -1,0 +1,144 @@
+"""The table of models: what each is made of, how it wants its images, and where its weights come from."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+from anymask.errors import WeightsError
+from anymask.models.config import SamConfig
+
+__all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
+
+Capability = Literal["points", "negative_points", "box", "mask", "multimask"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the network's input."""
+
+    side: int
+    """Longest side after resizing, in pixels."""
+    pad: Literal["square"] | int | None = "square"
+    """Padding at the bottom and right: to a square, to a multiple of this number, or none."""
+    squash: bool = False
+    """Resize to a square without keeping the aspect ratio."""
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    """Subtracted from the RGB values 0..255 ..."""
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    """... which are then divided by this."""
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Where weights come from, and how to recognise them."""
+
+    file: str
+    """File name, in the package's ``models/bundled`` or in the cache folder."""
+    licence: str
+    """SPDX name of the licence of the weights."""
+    url: str | None = None
+    """Public address; ``None`` for weights that ship inside the package."""
+    sha256: str | None = None
+    """SHA-256 of the file in hex, or the leading part of it that was published."""
+    size: int | None = None
+    """Bytes of the file."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table of models."""
+
+    name: str
+    """What ``load`` and the command line call it."""
+    family: str
+    """Models of one family share their code."""
+    summary: str
+    """One line for people who choose."""
+    network: SamConfig
+    """Architecture numbers; their class decides which network is built."""
+    preprocessing: Preprocessing
+    """How an image becomes the network's input."""
+    parameters: int
+    """Number of learned values."""
+    capabilities: frozenset[Capability]
+    """Prompts and answers that the model knows."""
+    weights: WeightSource
+    """Where the weights come from."""
+    paper: tuple[str, str]
+    """Title and address of the publication."""
+    aliases: tuple[str, ...] = ()
+    """Other names that mean this variant."""
+
+
+_SAM_PAPER = ("Segment Anything", "https://arxiv.org/abs/2304.02643")
+_SAM_HOST = "https://dl.fbaipublicfiles.com/segment_anything"
+
+
+def _sam(
+    size: str, summary: str, network: SamConfig, parameters: int, sha256: str, file_size: int
+) -> Variant:
+    file = f"sam_vit_{size}_{sha256}.pth"
+    return Variant(
+        name=f"sam-vit-{size}",
+        family="sam",
+        summary=summary,
+        network=network,
+        preprocessing=Preprocessing(side=network.side),
+        parameters=parameters,
+        capabilities=frozenset({"points", "negative_points", "box", "mask", "multimask"}),
+        weights=WeightSource(file, "Apache-2.0", f"{_SAM_HOST}/{file}", sha256, file_size),
+        paper=_SAM_PAPER,
+        aliases=(f"sam_vit_{size}", f"vit_{size}"),
+    )
+
+
+VARIANTS: tuple[Variant, ...] = (
+    _sam(
+        "b",
+        "SAM with a ViT-B encoder, the smallest of the original three",
+        SamConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+        parameters=93_735_472,
+        sha256="01ec64",
+        file_size=375_042_383,
+    ),
+    _sam(
+        "l",
+        "SAM with a ViT-L encoder",
+        SamConfig(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+        parameters=312_342_832,
+        sha256="0b3195",
+        file_size=1_249_524_607,
+    ),
+    _sam(
+        "h",
+        "SAM with a ViT-H encoder, the most accurate and the slowest of the original three",
+        SamConfig(width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
+        parameters=641_090_608,
+        sha256="4b8939",
+        file_size=2_564_550_879,
+    ),
+)
+
+
+def find(name: str) -> Variant:
+    """Look up a variant by its name or alias, in any case.
+
+    Example:
+        >>> find("sam-vit-b").parameters
+        93735472
+
+    Raises:
+        WeightsError: No variant has that name; the message suggests the nearest ones.
+    """
+    by_name = {known: v for v in VARIANTS for known in (v.name, *v.aliases)}
+    variant = by_name.get(name.lower())
+    if variant is not None:
+        return variant
+    near = difflib.get_close_matches(name.lower(), by_name, n=3, cutoff=0.5)
+    suggested = dict.fromkeys(by_name[known].name for known in near) or [v.name for v in VARIANTS]
+    raise WeightsError(
+        f"expected the name of a model or an existing file of weights, got {name!r}; "
+        f"try {' or '.join(suggested)}"
+    )
