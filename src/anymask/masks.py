@@ -1,0 +1,459 @@
+"""Masks: what comes back from a prediction, a file or a person, kept run-length encoded.
+
+One `Masks` holds any number of masks of one image, none included, together with what is known
+about each: how good the model believes it to be, where it lies, and which prompt asked for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask import rle
+from anymask.errors import InputError
+from anymask.optional import optional
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.image import ImageLike
+    from anymask.prompt import Prompt
+
+__all__ = ["Masks"]
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.uint32]
+Measure = Literal["score", "stability", "area"]
+
+_DERIVE: npt.NDArray[Any] = np.empty(0)  # stands for "not given: work it out from the masks"
+
+
+def _derived() -> npt.NDArray[Any]:
+    return _DERIVE
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Masks:
+    """The masks of one image, with everything that is known about each.
+
+    Behaves like a list: ``len``, iteration, ``masks[0]``, ``masks[:3]`` and
+    ``masks[masks.areas > 99]`` all give `Masks` again. All arrays are read-only, and all
+    coordinates are pixels of the original image, x before y, where a whole number is the middle of
+    a pixel.
+
+    Only ``size_hw`` and ``counts`` are needed; boxes and areas follow from them when left out.
+
+    Attributes:
+        size_hw: Height and width of the image.
+        counts: Run lengths of each mask, uint32, column by column, zeros first (see `rle`).
+        scores: float32 (n,), IoU with the true mask as the model predicts it; NaN if unknown.
+        stability: float32 (n,), share of the mask that stays when the threshold moves; NaN if not
+            measured.
+        boxes: float32 (n, 4), xyxy, first and last pixel inclusive; zeros for an empty mask.
+        areas: int64 (n,), number of pixels.
+        prompts: What asked for each mask, or None.
+        crop_boxes: float32 (n, 4), xyxy, the part of the image that the model saw; None: all of it.
+        logits: float32 (n, h', w'), the model's own small answer, to feed back as
+            ``Prompt(mask_logits=...)``; None if not kept.
+        source: Where the image came from.
+        model: Name of the model.
+    """
+
+    size_hw: tuple[int, int]
+    counts: tuple[Counts, ...]
+    scores: FloatArray = field(default_factory=_derived)
+    stability: FloatArray = field(default_factory=_derived)
+    boxes: FloatArray = field(default_factory=_derived)
+    areas: IntArray = field(default_factory=_derived)
+    prompts: tuple[Prompt | None, ...] = ()
+    crop_boxes: FloatArray | None = None
+    logits: FloatArray | None = None
+    source: str | None = None
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field, fill in what was left out, and make the arrays read-only."""
+        h, w = _check_size(self.size_hw)
+        n = len(self.counts)
+        counts = tuple(_check_counts(c, i, h, w) for i, c in enumerate(self.counts))
+        unknown = np.full(n, np.nan, dtype=np.float32)
+        checked = {
+            "size_hw": (h, w),
+            "counts": counts,
+            "scores": _array("scores", _given(self.scores, unknown), np.float32, (n,)),
+            "stability": _array("stability", _given(self.stability, unknown), np.float32, (n,)),
+            "prompts": _check_prompts(self.prompts, n),
+            "crop_boxes": self.crop_boxes
+            if self.crop_boxes is None
+            else _array("crop_boxes", self.crop_boxes, np.float32, (n, 4)),
+            "logits": self.logits if self.logits is None else _check_logits(self.logits, n),
+        }
+        boxes = self.boxes
+        if boxes is _DERIVE:
+            boxes = np.array([rle.bounding_box(c, (h, w)) for c in counts]).reshape(n, 4)
+        areas = self.areas
+        if areas is _DERIVE:
+            areas = np.array([rle.area(c) for c in counts], dtype=np.int64)
+        checked["boxes"] = _array("boxes", boxes, np.float32, (n, 4))
+        checked["areas"] = _array("areas", areas, np.int64, (n,))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    # ------------------------------------------------------------------ making
+
+    @classmethod
+    def from_dense(cls, masks: npt.ArrayLike, **known: Any) -> Masks:
+        """Encode masks that are given pixel by pixel.
+
+        Args:
+            masks: bool (n, h, w), or (h, w) for one mask, original image size.
+            **known: Any other field, such as ``scores``.
+
+        Raises:
+            InputError: The array is not boolean or has another number of dimensions.
+        """
+        dense = np.asarray(masks)
+        if dense.ndim == 2:
+            dense = dense[None]
+        if dense.ndim != 3 or dense.dtype != np.bool_:
+            raise InputError(
+                f"masks must be a bool array of shape (n, h, w) or (h, w), got {dense.dtype} of "
+                f"shape {dense.shape}; compare with a threshold first, as in masks > 0"
+            )
+        size_hw = (dense.shape[1], dense.shape[2])
+        return cls(size_hw, tuple(rle.encode_many(dense)), **known)
+
+    @classmethod
+    def empty(
+        cls, size_hw: tuple[int, int], *, source: str | None = None, model: str | None = None
+    ) -> Masks:
+        """Hold no mask of an image of this size."""
+        return cls(size_hw, (), source=source, model=model)
+
+    @classmethod
+    def concat(cls, parts: Iterable[Masks]) -> Masks:
+        """Join masks of the same image, in order.
+
+        What only some of the parts know stays where it makes sense: a part without crop boxes saw
+        the whole image; logits are kept if every part has them in one size; source and model are
+        kept where all agree.
+
+        Raises:
+            InputError: There is no part at all, or image sizes differ.
+        """
+        parts = list(parts)
+        if not parts:
+            raise InputError(
+                "expected at least one Masks to join, got none; use Masks.empty(size_hw)"
+            )
+        sizes = sorted({part.size_hw for part in parts})
+        if len(sizes) > 1:
+            raise InputError(
+                f"expected masks of one image size, got {_by(sizes[0])} and {_by(sizes[1])}; join "
+                "masks of the same image only"
+            )
+        size_hw = sizes[0]
+        cropped = any(part.crop_boxes is not None for part in parts)
+        return cls(
+            size_hw,
+            tuple(c for part in parts for c in part.counts),
+            scores=np.concatenate([part.scores for part in parts]),
+            stability=np.concatenate([part.stability for part in parts]),
+            boxes=np.concatenate([part.boxes for part in parts]),
+            areas=np.concatenate([part.areas for part in parts]),
+            prompts=tuple(p for part in parts for p in part.prompts),
+            crop_boxes=np.concatenate([_seen(part) for part in parts]) if cropped else None,
+            logits=_join_logits(parts),
+            source=_agreed([part.source for part in parts]),
+            model=_agreed([part.model for part in parts]),
+        )
+
+    # ------------------------------------------------------------ like a list
+
+    def __len__(self) -> int:
+        """Count the masks."""
+        return len(self.counts)
+
+    def __iter__(self) -> Iterator[Masks]:
+        """Go through the masks, each a `Masks` of one."""
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int | slice | Sequence[int] | npt.NDArray[Any]) -> Masks:
+        """Pick masks by number, slice, list of numbers, or bool array of shape (n,)."""
+        chosen = _chosen(index, len(self))
+        return replace(
+            self,
+            counts=tuple(self.counts[i] for i in chosen),
+            scores=self.scores[chosen],
+            stability=self.stability[chosen],
+            boxes=self.boxes[chosen],
+            areas=self.areas[chosen],
+            prompts=tuple(self.prompts[i] for i in chosen),
+            crop_boxes=None if self.crop_boxes is None else self.crop_boxes[chosen],
+            logits=None if self.logits is None else self.logits[chosen],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare every field; NaN equals NaN."""
+        if not isinstance(other, Masks):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    __hash__ = None  # type: ignore[assignment]  # compared by content, and arrays have no hash
+
+    def __repr__(self) -> str:
+        """Say how many, how large, and how good: ``Masks(3 masks of 480x640, best score 0.94)``."""
+        number = "1 mask" if len(self) == 1 else f"{len(self) or 'no'} masks"
+        scored = self.scores[~np.isnan(self.scores)]
+        best = f", best score {scored.max():.2f}" if len(scored) else ""
+        return f"Masks({number} of {_by(self.size_hw)}{best})"
+
+    # -------------------------------------------------------------- other forms
+
+    @property
+    def points_xy(self) -> tuple[FloatArray | None, ...]:
+        """The points that asked for each mask, float32 (k, 2), or None where there were none."""
+        return tuple(None if p is None else p.points_xy for p in self.prompts)
+
+    def dense(self) -> BoolArray:
+        """Decode all masks: bool (n, h, w), original image size."""
+        out = np.zeros((len(self), *self.size_hw), dtype=np.bool_)
+        for i, counts in enumerate(self.counts):
+            out[i] = rle.decode(counts, self.size_hw)
+        return out
+
+    def rle(self) -> list[dict[str, Any]]:
+        """Give COCO's compressed run lengths: ``{"size": [h, w], "counts": str}`` for each mask."""
+        return [{"size": list(self.size_hw), "counts": rle.to_string(c)} for c in self.counts]
+
+    def polygons(self) -> list[list[FloatArray]]:
+        """Trace the outline of every piece of every mask.
+
+        The outlines run through the middle of the border pixels. Holes and pieces of one or two
+        pixels cannot be said with polygons and are left out; `rle` keeps everything.
+
+        Returns:
+            For each mask a list of float32 (k, 2) arrays, x before y, at least three corners each.
+
+        Raises:
+            MissingExtraError: OpenCV is not installed.
+        """
+        cv2 = optional("cv2", extra="image")
+        outlines = []
+        for counts in self.counts:
+            mask = rle.decode(counts, self.size_hw).astype(np.uint8)
+            found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+            pieces = [piece.reshape(-1, 2).astype(np.float32) for piece in found]
+            outlines.append([piece for piece in pieces if len(piece) >= 3])
+        return outlines
+
+    def label_map(
+        self,
+        order: Literal["smallest_on_top", "largest_on_top", "first_on_top"] = "smallest_on_top",
+    ) -> npt.NDArray[np.int32]:
+        """Paint all masks into one picture of numbers.
+
+        Args:
+            order: Which mask wins where several overlap.
+
+        Returns:
+            int32 (h, w): 0 where there is no mask, else 1 + the number of the mask.
+        """
+        keys = {
+            "smallest_on_top": -self.areas,
+            "largest_on_top": self.areas,
+            "first_on_top": -np.arange(len(self)),
+        }
+        if order not in keys:
+            raise InputError(f"order must be one of {', '.join(keys)}, got {order!r}")
+        labels = np.zeros(self.size_hw, dtype=np.int32)
+        for i in np.argsort(keys[order], kind="stable"):
+            labels[rle.decode(self.counts[i], self.size_hw)] = i + 1
+        return labels
+
+    # ---------------------------------------------------------------- choosing
+
+    def best(self) -> Masks:
+        """Take the mask with the highest score; an empty `Masks` stays empty."""
+        return self.sort()[:1]
+
+    def sort(self, by: Measure = "score", *, descending: bool = True) -> Masks:
+        """Order by a measure; equal masks keep their order, and unknown values (NaN) come last."""
+        values = self._measure(by).astype(np.float64)
+        keys = np.where(np.isnan(values), np.inf, -values if descending else values)
+        return self[np.argsort(keys, kind="stable")]
+
+    def filter(
+        self,
+        *,
+        min_area: int | None = None,
+        max_area: int | None = None,
+        min_score: float | None = None,
+        min_stability: float | None = None,
+    ) -> Masks:
+        """Keep the masks within all given limits, limits included; unknown values (NaN) fail."""
+        keep = np.ones(len(self), dtype=np.bool_)
+        if min_area is not None:
+            keep &= self.areas >= min_area
+        if max_area is not None:
+            keep &= self.areas <= max_area
+        if min_score is not None:
+            keep &= self.scores >= min_score
+        if min_stability is not None:
+            keep &= self.stability >= min_stability
+        return self[keep]
+
+    def nms(self, threshold: float = 0.7) -> Masks:
+        """Drop duplicates: where two boxes overlap more than this, the lower score goes.
+
+        Args:
+            threshold: Highest intersection over union of two boxes at which both stay, 0 to 1.
+
+        Returns:
+            The remaining masks, best first.
+        """
+        if not 0 <= threshold <= 1:
+            raise InputError(f"threshold must be between 0 and 1, got {threshold}")
+        import torch  # here, so that reading and writing masks does not load it
+
+        from anymask import geometry
+
+        ranked = self.sort()
+        places = -torch.arange(len(ranked), dtype=torch.float32)  # keeps the order, NaN or not
+        return ranked[geometry.nms(torch.tensor(ranked.boxes), places, threshold).numpy()]
+
+    # ------------------------------------------- doors to the rooms further down
+
+    def save(self, path: str | os.PathLike[str], format: str | None = None, **options: Any) -> None:
+        """Write to a file; the format follows the suffix unless given (see `formats.write`)."""
+        from anymask import formats
+
+        formats.write(path, self, format=format, **options)
+
+    def draw(self, image: ImageLike, **options: Any) -> PIL.Image.Image:
+        """Lay the masks over the picture in colours (options: see `draw.overlay`)."""
+        from anymask import draw
+
+        return draw.overlay(image, self, **options)
+
+    def cutout(self, image: ImageLike, **options: Any) -> PIL.Image.Image:
+        """Cut what the masks cover out of the picture: RGBA, transparent elsewhere."""
+        from anymask import draw
+
+        return draw.cutout(image, self, **options)
+
+    # ------------------------------------------------------------------ inside
+
+    def _measure(self, by: Measure) -> npt.NDArray[Any]:
+        measures = {"score": self.scores, "stability": self.stability, "area": self.areas}
+        if by not in measures:
+            raise InputError(f"by must be one of {', '.join(measures)}, got {by!r}")
+        return measures[by]
+
+
+def _by(size_hw: tuple[int, int]) -> str:
+    return f"{size_hw[0]}x{size_hw[1]}"
+
+
+def _given(value: npt.NDArray[Any], otherwise: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return otherwise if value is _DERIVE else value
+
+
+def _check_size(size_hw: tuple[int, int]) -> tuple[int, int]:
+    if len(size_hw) != 2 or min(size_hw) < 1:
+        raise InputError(f"size_hw must be (height, width), both at least 1, got {size_hw}")
+    return int(size_hw[0]), int(size_hw[1])
+
+
+def _check_counts(counts: Counts, i: int, h: int, w: int) -> Counts:
+    checked = _array(f"counts[{i}]", counts, np.uint32, (np.size(counts),))
+    if int(checked.sum(dtype=np.int64)) != h * w:
+        raise InputError(
+            f"the run lengths of mask {i} must add up to {h} x {w} = {h * w} pixels, got "
+            f"{checked.sum(dtype=np.int64)}; is size_hw the size of the image they were made for?"
+        )
+    return checked
+
+
+def _check_prompts(prompts: Sequence[Prompt | None], n: int) -> tuple[Prompt | None, ...]:
+    if len(prompts) not in (0, n):
+        raise InputError(
+            f"prompts must hold one entry for each of the {n} masks, got {len(prompts)}"
+        )
+    return tuple(prompts) or (None,) * n
+
+
+def _check_logits(logits: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+    if np.ndim(logits) != 3:
+        raise InputError(f"logits must have shape ({n}, h', w'), got {np.shape(logits)}")
+    return _array("logits", logits, np.float32, (n, *np.shape(logits)[1:]))
+
+
+def _array(
+    name: str, value: npt.ArrayLike, dtype: type[np.generic], shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """Give a read-only view with this dtype, or say what is wrong with the shape."""
+    array = np.asarray(value, dtype=dtype)
+    if array.shape != shape:
+        raise InputError(f"{name} must have shape {shape}, got {array.shape}")
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _chosen(index: int | slice | Sequence[int] | npt.NDArray[Any], n: int) -> IntArray:
+    """Turn anything that indexes a list of n into mask numbers, int64 (k,)."""
+    if isinstance(index, (int, np.integer)):
+        if not -n <= index < n:
+            raise IndexError(f"mask {index} does not exist; there are {n}")
+        return np.array([index], dtype=np.int64)
+    if isinstance(index, slice):
+        return np.arange(n)[index]
+    array = np.asarray(index)
+    if array.size == 0 and array.dtype != np.bool_:
+        return np.empty(0, dtype=np.int64)
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "biu"
+        or (array.dtype.kind == "b" and len(array) != n)
+    ):
+        raise InputError(
+            f"masks are picked by a number, a slice, a list of numbers or a bool array of shape "
+            f"({n},), got {array.dtype} of shape {array.shape}"
+        )
+    return np.arange(n)[array]
+
+
+def _seen(masks: Masks) -> FloatArray:
+    """Give the crop boxes, the whole image where there are none."""
+    if masks.crop_boxes is not None:
+        return masks.crop_boxes
+    h, w = masks.size_hw
+    return np.tile(np.array([0, 0, w, h], dtype=np.float32), (len(masks), 1))
+
+
+def _join_logits(parts: list[Masks]) -> FloatArray | None:
+    kept = [part.logits for part in parts if len(part)]
+    shapes = {None if logits is None else logits.shape[1:] for logits in kept}
+    if len(shapes) != 1 or None in shapes:
+        return None
+    return np.concatenate([logits for logits in kept if logits is not None])
+
+
+def _agreed(names: list[str | None]) -> str | None:
+    return names[0] if len(set(names)) == 1 else None
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f")
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
