@@ -1,0 +1,51 @@
+# Everything runs in .venv, made here when it is missing or older than pyproject.toml or
+# constraints.txt. Another Python: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+
+# What `make demo` shows: any photo, a click and a box in its pixels.
+PHOTO ?= docs/pictures/demo.jpg
+CLICK ?= 500,375
+BOX ?= 425,300,700,575
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt
+
+.PHONY: help demo check test clean
+
+help:
+	@echo "make demo   cut a photo by click, box and everything; pictures in demo-out/"
+	@echo "make check  format, lint, types and the guards of the house"
+	@echo "make test   all tests but those marked slow or gpu"
+	@echo "make clean  remove .venv, caches and demo-out/"
+
+demo: .venv/.installed
+	$(BIN)/anymask segment $(PHOTO) --point $(CLICK) --output demo-out/click --overwrite
+	$(BIN)/anymask segment $(PHOTO) --box $(BOX) --output demo-out/box --overwrite
+	$(BIN)/anymask everything $(PHOTO) --output demo-out/everything --overwrite
+	@echo "The pictures are in demo-out/: click/, box/ and everything/."
+
+check: .venv/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/guards
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest --quiet --ignore=tests/guards
+
+clean:
+	rm -rf .venv demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing anymask into .venv (torch is most of it; a minute or two)"
+	$(INSTALL) --editable '.[image]'
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "Installing the tools for checks and tests into .venv"
+	$(INSTALL) --editable '.[image,dev]'
+	@touch $@
