@@ -1,0 +1,58 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from anymask.errors import OutputError
+
+__all__ = ["atomic_write"]
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path to write to; when the block ends well, it takes the place of ``path``.
+
+    The yielded file lies beside ``path`` (so that moving it is a rename), is empty, and has the
+    same suffix (for writers that choose a format by suffix). If the block fails, it is deleted and
+    whatever was at ``path`` before is still there, untouched. Do nothing but write inside the
+    block: an ``OSError`` raised in it is taken for a failure to write.
+
+    Args:
+        path: Where the file shall be. Its folder must exist; a symbolic link stays a link.
+
+    Raises:
+        OutputError: The place cannot be written to, or the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with atomic_write(path) as draft:
+        ...     _ = draft.write_text("whole")
+        >>> path.read_text()
+        'whole'
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise OutputError(f"cannot write {str(path)!r}: it is a folder; name a file inside it")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {str(path)!r}: its folder does not exist; create it first")
+    draft = target.with_name(f".anymask-{secrets.token_hex(6)}{target.suffix}")
+    try:
+        # Made here, with the user's usual permissions, so that a wrong place fails before any work.
+        draft.touch(exist_ok=False)
+        yield draft
+        os.replace(draft, target)
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"cannot write {str(path)!r}: {reason}; choose another place or make room"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,287 @@
+"""Images, and the way between their pixels and a model's frame.
+
+A model sees every image in a frame of its own: resized, perhaps padded at the bottom and right.
+All coordinates outside this module are pixels of the original image; :class:`Transform` is the only
+place that knows both.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from anymask import pixels as reading
+from anymask.errors import InputError
+from anymask.pixels import MAX_PIXELS, Color, Pixels
+
+__all__ = ["LOGIT", "MAX_PIXELS", "Image", "ImageLike", "Transform"]
+
+LOGIT = 10.0
+"""How sure a rough mask is, as a logit: about what SAM's decoder says well inside an object."""
+
+_CHUNK_PIXELS = 2**24  # masks are enlarged in chunks whose intermediate frames stay below 64 MB
+
+Coordinates = TypeVar("Coordinates", npt.NDArray[Any], Tensor)
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One picture, ready to look at: upright, RGB, 8 bits, no transparency.
+
+    Two images are equal only if they are the same object.
+
+    Attributes:
+        pixels: uint8, (h, w, 3), RGB, contiguous and read-only.
+        source: Where it came from, such as a file's path; None for arrays.
+
+    Example:
+        >>> picture = Image.open(np.zeros((2, 3), bool))
+        >>> picture.size_hw, picture.pixels.shape
+        ((2, 3), (2, 3, 3))
+    """
+
+    pixels: Pixels
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the pixels and lock them."""
+        pixels = self.pixels
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+            kind = getattr(pixels, "dtype", type(pixels).__name__)
+            raise InputError(f"expected uint8 pixels, got {kind}; use Image.open to convert")
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+            raise InputError(
+                f"expected pixels of shape (h, w, 3), got {pixels.shape}; use Image.open to convert"
+            )
+        if pixels.flags.writeable or not pixels.flags.c_contiguous:
+            pixels = np.array(pixels, order="C")
+            pixels.flags.writeable = False
+            object.__setattr__(self, "pixels", pixels)
+
+    @classmethod
+    def open(
+        cls,
+        source: ImageLike,
+        *,
+        background: Color = (255, 255, 255),
+        max_pixels: int = MAX_PIXELS,
+    ) -> Image:
+        """Read an image from wherever it is.
+
+        Args:
+            source: A path, the bytes of an image file, a Pillow image, an array (see
+                :mod:`anymask.pixels` for the kinds and how their values are scaled) or an Image,
+                which comes back as it is.
+            background: RGB of 0 to 255, shows through where the image is transparent.
+            max_pixels: Larger files are refused before they are decoded.
+
+        Raises:
+            InputError: It is missing, damaged, too large, or not an image.
+
+        Example:
+            >>> Image.open(np.full((1, 1), 0.5)).pixels.tolist()
+            [[[128, 128, 128]]]
+        """
+        if isinstance(source, Image):
+            return source
+        if isinstance(source, str | os.PathLike):
+            found = reading.read_file(source, background, max_pixels)
+        elif isinstance(source, bytes | bytearray | memoryview):
+            found = reading.read_bytes(bytes(source), background, max_pixels)
+        elif isinstance(source, PIL.Image.Image):
+            found = reading.read_pil(source, background, max_pixels)
+        elif isinstance(source, np.ndarray):
+            found = reading.read_array(source, background)
+        else:
+            raise InputError(
+                f"expected an image as a path, bytes, Pillow image or numpy array, "
+                f"got {type(source).__name__}; convert it first"
+            )
+        found.flags.writeable = False
+        name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+        return cls(found, name)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def crop(self, xyxy: tuple[int, int, int, int]) -> Image:
+        """Cut out a part.
+
+        Args:
+            xyxy: Left, top, right, bottom in pixels; right and bottom are the first outside.
+
+        Raises:
+            InputError: The part is empty or reaches over the border.
+        """
+        x0, y0, x1, y1 = (int(value) for value in xyxy)
+        height, width = self.size_hw
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InputError(
+                f"expected a crop with an area inside the {width} x {height} image, "
+                f"got x {x0} to {x1}, y {y0} to {y1}; clip it first"
+            )
+        return Image(self.pixels[y0:y1, x0:x1], self.source)
+
+    def to_pil(self) -> PIL.Image.Image:
+        """Copy to a Pillow image of mode RGB."""
+        return PIL.Image.fromarray(self.pixels)
+
+
+ImageLike: TypeAlias = Image | str | os.PathLike[str] | bytes | PIL.Image.Image | npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """The way from an image's pixels to a model's frame, and back.
+
+    Positions are continuous: (0, 0) is the image's top left corner and (w, h) its bottom right one,
+    so both ways are a plain scaling. Networks that want pixel centres add half a pixel themselves.
+
+    Attributes:
+        original_hw: Size of the image.
+        resized_hw: Size of the picture inside the frame.
+        frame_hw: Size of the frame: the picture at the top left, padding at the bottom and right.
+    """
+
+    original_hw: tuple[int, int]
+    resized_hw: tuple[int, int]
+    frame_hw: tuple[int, int]
+
+    @classmethod
+    def fit(
+        cls,
+        original_hw: tuple[int, int],
+        *,
+        side: int,
+        pad: Literal["square"] | int | None = "square",
+        squash: bool = False,
+    ) -> Transform:
+        """Fit an image into a frame.
+
+        Args:
+            original_hw: Height and width of the image.
+            side: Length of the longer side in the frame; the other one follows, but is at least 1.
+            pad: Fill up to a square, to the next multiple of a number, or (None) not at all.
+            squash: Ignore the proportions and fill the whole square.
+
+        Example:
+            >>> Transform.fit((480, 640), side=1024)
+            Transform(original_hw=(480, 640), resized_hw=(768, 1024), frame_hw=(1024, 1024))
+        """
+        height, width = original_hw
+        if squash:
+            return cls(original_hw, (side, side), (side, side))
+        scale = side / max(height, width)
+        resized_hw = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+        if pad == "square":
+            return cls(original_hw, resized_hw, (side, side))
+        step = pad or 1
+        frame_hw = -(-resized_hw[0] // step) * step, -(-resized_hw[1] // step) * step
+        return cls(original_hw, resized_hw, frame_hw)
+
+    def resize(self, image: Image) -> Pixels:
+        """Resize an image as the frame wants it: uint8, (h, w, 3) of ``resized_hw``, no padding.
+
+        Bilinear by Pillow on 8-bit values, which blurs before shrinking; SAM was trained that way.
+        """
+        if image.size_hw != self.original_hw:
+            raise InputError(
+                f"expected an image of (h, w) = {self.original_hw}, got {image.size_hw}; "
+                f"make a transform for each size"
+            )
+        size = self.resized_hw[1], self.resized_hw[0]
+        return np.array(image.to_pil().resize(size, PIL.Image.Resampling.BILINEAR))
+
+    def points_to_frame(self, points_xy: Coordinates) -> Coordinates:
+        """Carry points (..., 2), x before y, from image pixels to frame pixels."""
+        return _scale(points_xy, self.original_hw, self.resized_hw)
+
+    def points_to_image(self, points_xy: Coordinates) -> Coordinates:
+        """Carry points (..., 2), x before y, from frame pixels to image pixels."""
+        return _scale(points_xy, self.resized_hw, self.original_hw)
+
+    def boxes_to_frame(self, boxes: Coordinates) -> Coordinates:
+        """Carry boxes (..., 4), xyxy, from image pixels to frame pixels."""
+        return _scale(boxes, self.original_hw, self.resized_hw)
+
+    def boxes_to_image(self, boxes: Coordinates) -> Coordinates:
+        """Carry boxes (..., 4), xyxy, from frame pixels to image pixels."""
+        return _scale(boxes, self.resized_hw, self.original_hw)
+
+    def masks_to_image(self, logits: Tensor) -> Tensor:
+        """Enlarge masks that cover the frame to the size of the image.
+
+        Bilinear twice, as SAM does: to the frame, where the padding is cut off, then to the image.
+        Where a size is the same already, the values are not touched.
+
+        Args:
+            logits: Floating point, (..., h, w), covering the whole frame with its padding.
+
+        Returns:
+            float32, (..., h, w) of ``original_hw``.
+        """
+        leading = logits.shape[:-2]
+        flat = logits.float().reshape(-1, 1, *logits.shape[-2:])
+        if not len(flat):
+            return flat.new_zeros((*leading, *self.original_hw))
+        per_chunk = max(1, _CHUNK_PIXELS // (self.frame_hw[0] * self.frame_hw[1]))
+        chunks = [self._chunk_to_image(chunk) for chunk in torch.split(flat, per_chunk)]
+        return torch.cat(chunks).reshape(*leading, *self.original_hw)
+
+    def _chunk_to_image(self, logits: Tensor) -> Tensor:
+        framed = _enlarge(logits, self.frame_hw)
+        return _enlarge(framed[..., : self.resized_hw[0], : self.resized_hw[1]], self.original_hw)
+
+    def masks_to_frame(self, mask: npt.NDArray[np.bool_], low_hw: tuple[int, int]) -> Tensor:
+        """Carry a rough mask to the logits that a model takes as a prompt.
+
+        Args:
+            mask: bool, (h, w) of the image.
+            low_hw: Size of the model's masks, which cover the whole frame.
+
+        Returns:
+            float32, ``low_hw``: +LOGIT inside, -LOGIT outside and in the padding, in between
+            according to how much of a cell's share of the picture is inside.
+        """
+        if mask.shape != self.original_hw:
+            raise InputError(
+                f"expected a mask of (h, w) = {self.original_hw} like the image, got {mask.shape}; "
+                f"resize it first"
+            )
+        picture = PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+        size = self.resized_hw[1], self.resized_hw[0]
+        resized = np.asarray(picture.resize(size, PIL.Image.Resampling.BILINEAR), np.float32) / 255
+        layers = torch.zeros(2, *self.frame_hw)
+        layers[0, : size[1], : size[0]] = torch.from_numpy(resized)
+        layers[1, : size[1], : size[0]] = 1
+        inside, shown = functional.adaptive_avg_pool2d(layers, low_hw).unbind()
+        logits: Tensor = LOGIT * (2 * inside / shown.clamp(min=1e-9) - 1)
+        return logits
+
+
+def _scale(values: Coordinates, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> Coordinates:
+    """Scale coordinates whose last axis is x, y or x, y, x, y."""
+    factors = [to_hw[1] / from_hw[1], to_hw[0] / from_hw[0]] * (values.shape[-1] // 2)
+    if isinstance(values, Tensor):
+        floating = values if values.is_floating_point() else values.float()
+        return floating * floating.new_tensor(factors)
+    dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+    scaled: npt.NDArray[Any] = values.astype(dtype) * np.asarray(factors, dtype)
+    return scaled
+
+
+def _enlarge(masks: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Resize (n, 1, h, w) bilinearly; an equal size stays bit for bit."""
+    if tuple(masks.shape[-2:]) == tuple(size_hw):
+        return masks
+    return functional.interpolate(masks, size_hw, mode="bilinear", align_corners=False)

@@ -1,0 +1,307 @@
+"""Turning files, Pillow images and arrays of every kind into RGB pixels of 8 bits.
+
+The rules are those of a photographer looking at the picture in a viewer:
+
+* The camera's orientation tag is applied, an embedded colour profile is converted to sRGB, and of
+  an animation or a stack of pages the first one is taken.
+* Transparent pixels show the background, white unless told otherwise.
+* More than 8 bits: the range is the smallest of 8, 10, 12, 14, 16, 24, 32 bits that holds the
+  brightest value. So 16-bit photos are divided by 257, and the 12-bit data that microscopes store
+  in 16-bit files do not come out black.
+* Floating point: 0 to 1 if the values are in there (give or take the ringing of a resize), else as
+  for integers, so that 0 to 255 stays what it is.
+* Grey values below zero (heights, Hounsfield units) have no natural range: smallest to largest.
+  Colours below zero are refused: they come from a network's normalisation; undo that first.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import PIL.ImageFile
+
+from anymask.errors import InputError
+
+__all__ = ["MAX_PIXELS", "Color", "Pixels", "read_array", "read_bytes", "read_file", "read_pil"]
+
+Pixels = npt.NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+MAX_PIXELS = 2**28
+"""Pixels that a file may have, 268 million: more than cameras take, less than bombs expand to."""
+
+_DEPTHS = (8, 10, 12, 14, 16, 24, 32, 64)
+_RINGING = 0.125  # how far a sharpening resize overshoots the range 0 to 1 at a hard edge
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+_TAG_PHOTOMETRIC = 262
+_TAG_ORIENTATION = 274
+
+
+def read_file(path: str | os.PathLike[str], background: Color, max_pixels: int) -> Pixels:
+    """Read an image file to uint8 (h, w, 3) RGB.
+
+    Raises:
+        InputError: The file is missing, empty, damaged, too large or not an image.
+    """
+    name = repr(os.fspath(path))
+    if "://" in name:
+        raise InputError(f"expected an image file, got the address {name}; download it first")
+    if os.path.isdir(path):
+        raise InputError(f"expected an image file, but {name} is a folder; name a file inside it")
+    try:
+        with open(path, "rb") as file:
+            return _read(file, name, background, max_pixels)
+    except FileNotFoundError:
+        raise InputError(
+            f"expected an image file, but {name} does not exist; check the path"
+        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot open the image file {name}: {error}; check the path") from error
+
+
+def read_bytes(data: bytes, background: Color, max_pixels: int) -> Pixels:
+    """Read the content of an image file to uint8 (h, w, 3) RGB.
+
+    Raises:
+        InputError: The bytes are none, damaged, too many pixels or not an image.
+    """
+    return _read(io.BytesIO(data), f"the {len(data)} bytes given", background, max_pixels)
+
+
+def _read(file: IO[bytes], name: str, background: Color, max_pixels: int) -> Pixels:
+    with _identify(file, name) as image:
+        return read_pil(image, background, max_pixels, name)
+
+
+def _identify(file: IO[bytes], name: str) -> PIL.ImageFile.ImageFile:
+    """Find the reader for a file; its pixels are not decoded yet.
+
+    Pillow's own ``open`` warns from 89 million pixels on, which good cameras reach today, and
+    refuses at 179 million; both can only be changed for the whole process. Hence our own loop.
+    """
+    head = file.read(16)
+    if not head:
+        raise InputError(f"expected an image, but {name} is empty (0 bytes); get the file again")
+    for load_readers in (PIL.Image.preinit, PIL.Image.init):
+        load_readers()
+        for kind in tuple(PIL.Image.ID):
+            reader, accepts = PIL.Image.OPEN[kind]
+            # EPS is a program that Pillow would hand to Ghostscript.
+            if kind == "EPS" or (accepts and accepts(head) is not True):
+                continue
+            file.seek(0)
+            try:
+                return reader(file, "")
+            except (SyntaxError, IndexError, TypeError, struct.error):
+                continue  # not this kind after all
+            except Exception as error:
+                raise _damaged(name, error) from error
+    raise InputError(
+        f"expected an image such as JPEG, PNG, TIFF or WebP, but {name} is {_guess(head)}"
+    )
+
+
+def _guess(head: bytes) -> str:
+    """Say what a file that no reader knows may be, and what to do."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head")):
+        return "a web page; save the picture itself"
+    if start.startswith((b"<svg", b"<?xml", b"%pdf", b"%!ps")):
+        return "a drawing or document without pixels; export it as PNG first"
+    if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
+        return "a HEIC photo; convert it to JPEG, or register the reader of the package pillow-heif"
+    return "none that Pillow can read, or its beginning is damaged; convert it or get it again"
+
+
+def _damaged(name: str, error: Exception) -> InputError:
+    if isinstance(error, PIL.Image.DecompressionBombError | PIL.Image.DecompressionBombWarning):
+        return InputError(
+            f"{name} has more pixels than Pillow allows in this format ({error}); "
+            f"shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        )
+    return InputError(f"the image {name} is damaged or cut off ({error}); get the file again")
+
+
+def read_pil(
+    image: PIL.Image.Image, background: Color, max_pixels: int, name: str = "the Pillow image"
+) -> Pixels:
+    """Convert a Pillow image of any mode to uint8 (h, w, 3) RGB.
+
+    Raises:
+        InputError: It is damaged, too large, or of a mode that cannot be shown.
+    """
+    width, height = image.size
+    if width * height > max_pixels:
+        raise InputError(
+            f"expected at most {max_pixels / 1e6:.0f} million pixels, but {name} has "
+            f"{width} x {height}; shrink it first, or raise max_pixels if you trust it"
+        )
+    if width == 0 or height == 0:
+        raise InputError(f"expected at least one pixel, but {name} is {width} x {height}")
+    try:
+        image.load()
+        turn = _TURNS.get(_orientation(image))
+        if _is_wide(image):
+            grey = _wide_grey(image)
+            return read_array(np.asarray(grey.transpose(turn) if turn else grey), background)
+        colour = _flatten(image, background)
+        return np.array(colour.transpose(turn) if turn else colour)
+    except InputError:
+        raise
+    except Exception as error:  # broken files make Pillow's readers raise nearly anything
+        raise _damaged(name, error) from error
+
+
+def _orientation(image: PIL.Image.Image) -> Any:
+    """Read the EXIF orientation, 1 to 8, or whatever else stands there."""
+    try:
+        return image.getexif().get(_TAG_ORIENTATION)
+    except Exception:  # broken EXIF is common, and no reason to refuse the picture
+        return None
+
+
+def _is_wide(image: PIL.Image.Image) -> bool:
+    """Tell whether an image has grey values of more than 8 bits, which Pillow would clip."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;")
+
+
+def _wide_grey(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Scale wide grey values to 8 bits."""
+    grey = _to_uint8(np.asarray(image), channels=1)
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(_TAG_PHOTOMETRIC) == 0:  # a TIFF in which white is zero; Pillow inverts only 8 bits
+        grey = 255 - grey
+    return PIL.Image.fromarray(grey)
+
+
+def _flatten(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
+    """Convert an image of 8 bits per channel to RGB in sRGB, laid on the background."""
+    profile = image.info.get("icc_profile")
+    if not image.has_transparency_data:
+        return _to_srgb(image, profile)
+    solid = image.convert("RGBA")
+    colour = _to_srgb(solid.convert("RGB"), profile)
+    sheet = PIL.Image.new("RGB", image.size, background)
+    sheet.paste(colour, mask=solid.getchannel("A"))
+    return sheet
+
+
+def _to_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
+    """Convert to RGB by the embedded colour profile, or plainly if there is none that fits."""
+    if profile:
+        try:
+            return _apply_profile(image, profile)
+        except Exception:  # a broken or foreign profile, or a Pillow without its colour module
+            pass
+    return image.convert("RGB")
+
+
+def _apply_profile(image: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
+    from PIL import ImageCms
+
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if "sRGB" in ImageCms.getProfileDescription(source):
+        return image.convert("RGB")
+    space = source.profile.xcolor_space.strip()
+    if (space == "CMYK") == (image.mode == "CMYK"):
+        image = image.convert({"GRAY": "L", "CMYK": "CMYK"}.get(space, "RGB"))
+    converted = ImageCms.profileToProfile(
+        image,
+        source,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    assert converted is not None  # None is for inPlace=True
+    return converted
+
+
+def read_array(array: npt.NDArray[Any], background: Color) -> Pixels:
+    """Convert an array to uint8 (h, w, 3) RGB.
+
+    Args:
+        array: Shape (h, w) or (h, w, c): grey, grey + alpha, RGB or RGBA for c = 1, 2, 3, 4; bool,
+            integer or floating point.
+        background: RGB, shows where alpha is below full.
+
+    Raises:
+        InputError: The shape, dtype or values are none of these.
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
+        raise InputError(
+            f"expected an image array of shape (h, w) or (h, w, 1 to 4), got {array.shape}"
+            f"{_shape_hint(array.shape)}"
+        )
+    if array.size == 0:
+        raise InputError(f"expected at least one pixel, got an array of shape {array.shape}")
+    values = _to_uint8(array, channels=array.shape[2])
+    if values.shape[2] == 1:
+        return np.repeat(values, 3, axis=2)
+    if values.shape[2] == 3:
+        return np.array(values, order="C")
+    mode = "LA" if values.shape[2] == 2 else "RGBA"
+    height, width, _ = values.shape
+    image = PIL.Image.frombytes(mode, (width, height), values.tobytes())
+    return np.array(_flatten(image, background))
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return "; channels come last: use array.transpose(1, 2, 0)"
+    if len(shape) == 4:
+        return "; pass the images of a batch one by one"
+    return "; reshape it first"
+
+
+def _to_uint8(values: npt.NDArray[Any], channels: int) -> Pixels:
+    """Scale values of any dtype to 0 to 255 by the rules at the top of this module."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype.kind not in "iuf":
+        raise InputError(
+            f"expected an image array of bool, integer or floating point, got {values.dtype}; "
+            f"convert it to uint8 first"
+        )
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise InputError(
+            "expected finite pixel values, got NaN or infinity; "
+            "replace them first, for example by numpy.nan_to_num"
+        )
+    floating = values.dtype.kind == "f"
+    if floating and low >= -_RINGING and high <= 1 + _RINGING:
+        low, high = 0.0, 1.0
+    elif low >= 0:
+        low, high = 0.0, next(2.0**depth - 1 for depth in _DEPTHS if high < 2.0**depth)
+    elif channels > 1:
+        raise InputError(
+            f"expected colours of 0 or more, got values down to {low:g}; "
+            f"undo the normalisation first"
+        )
+    # 32 bits of float hold 16-bit integers exactly.
+    narrow = values.dtype.itemsize <= 2 or values.dtype == np.float32
+    scaled = values.astype(np.float32 if narrow else np.float64)
+    scaled -= low
+    scaled *= 255 / (high - low) if high > low else 0
+    return np.rint(scaled.clip(0, 255)).astype(np.uint8)

@@ -1,0 +1,317 @@
+"""Prompts: what a person says about one object, and how a network hears it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anymask.errors import InputError
+from anymask.image import Transform
+
+__all__ = ["Numbers", "Prompt", "PromptBatch"]
+
+Numbers: TypeAlias = npt.ArrayLike | Tensor
+"""Numbers in nested lists or tuples, a numpy array or a tensor."""
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Prompt:
+    """All that is said about one object, in pixels of the original image.
+
+    Positions are continuous: (0, 0) is the top left corner of the image, (width, height) the bottom
+    right one, and both still count as inside.
+
+    Attributes:
+        points_xy: float32, (n, 2), x before y; n may be 0.
+        labels: int64, (n,), 1 for points on the object, 0 for points beside it.
+        box: float32, (4,), x0, y0, x1, y1 around the object, or None. It may reach over the image's
+            border; what lies outside does not count.
+        mask: bool, (h, w) of the image: a rough mask, or None.
+        mask_logits: float32, (h', w') of the model's own low resolution frame, as in
+            ``Masks.logits``: a mask to improve, or None.
+        text: What the object is called, or None.
+
+    Example:
+        >>> Prompt([(500, 375), (20, 30)], labels=[1, 0]).points_xy.shape
+        (2, 2)
+    """
+
+    points_xy: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    box: npt.NDArray[np.float32] | None
+    mask: npt.NDArray[np.bool_] | None
+    mask_logits: npt.NDArray[np.float32] | None
+    text: str | None
+
+    def __init__(
+        self,
+        points_xy: Numbers | None = None,
+        labels: Numbers | None = None,
+        box: Numbers | None = None,
+        mask: Numbers | None = None,
+        mask_logits: Numbers | None = None,
+        text: str | None = None,
+    ) -> None:
+        """Check and convert everything; see the attributes for shapes.
+
+        Args:
+            points_xy: Also one bare (x, y).
+            labels: All 1 if left out.
+            box: Corners in the order left, top, right, bottom.
+            mask: Also 0 / 1 or 0 / 255 integers.
+            mask_logits: At most one of this and ``mask``. Also (1, h', w').
+            text: Needs a model that understands text.
+
+        Raises:
+            InputError: Something is not as described, or nothing is given at all.
+        """
+        points = _points(points_xy)
+        values = {
+            "points_xy": points,
+            "labels": _labels(labels, len(points)),
+            "box": None if box is None else _box(box),
+            "mask": None if mask is None else _mask(mask),
+            "mask_logits": None if mask_logits is None else _mask_logits(mask_logits),
+            "text": None if text is None else _text(text),
+        }
+        if mask is not None and mask_logits is not None:
+            raise InputError("expected one of mask and mask_logits, got both; leave one out")
+        if not len(points) and all(v is None for v in (box, mask, mask_logits, text)):
+            raise InputError("expected a point, box, mask or text, got an empty prompt; add one")
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+    def key(self) -> tuple[int, bool, bool]:
+        """Describe its form: number of points, has a box, has a mask.
+
+        Prompts of one form can be answered together without padding.
+        """
+        has_mask = self.mask is not None or self.mask_logits is not None
+        return len(self.points_xy), self.box is not None, has_mask
+
+    def check_inside(self, size_hw: tuple[int, int]) -> None:
+        """Check that it speaks about an image of this size.
+
+        Raises:
+            InputError: A point or the whole box is outside, or the mask has another size.
+        """
+        height, width = size_hw
+        outside = (self.points_xy < 0) | (self.points_xy > (width, height))
+        for index in np.flatnonzero(outside.any(axis=1)):
+            x, y = self.points_xy[index]
+            raise InputError(
+                f"expected points inside the {width} x {height} image, got point {index + 1} at "
+                f"x {x:g}, y {y:g}; give pixels of the original image, x before y"
+            )
+        if self.box is not None:
+            x0, y0, x1, y1 = self.box
+            if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+                raise InputError(
+                    f"expected a box that touches the {width} x {height} image, got "
+                    f"x {x0:g} to {x1:g}, y {y0:g} to {y1:g}; give pixels of the original image"
+                )
+        if self.mask is not None and self.mask.shape != (height, width):
+            raise InputError(
+                f"expected a mask of (h, w) = {(height, width)} like the image, "
+                f"got {self.mask.shape}; resize it first"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class PromptBatch:
+    """Prompts of one form about one image, as tensors in the model's frame.
+
+    Attributes:
+        points_xy: float32, (n, p, 2), x before y, pixels of the frame.
+        labels: int64, (n, p), 1 on the object, 0 beside it.
+        boxes: float32, (n, 4), xyxy, pixels of the frame, or None.
+        mask_logits: float32, (n, 1, h', w'), covering the frame, or None.
+        frame_hw: Size of the frame.
+    """
+
+    points_xy: Tensor
+    labels: Tensor
+    boxes: Tensor | None
+    mask_logits: Tensor | None
+    frame_hw: tuple[int, int]
+
+    def __len__(self) -> int:
+        """Count the prompts."""
+        return len(self.points_xy)
+
+    @classmethod
+    def of(
+        cls,
+        prompts: Sequence[Prompt],
+        transform: Transform,
+        mask_hw: tuple[int, int],
+        device: torch.device | str = "cpu",
+    ) -> PromptBatch:
+        """Carry prompts into a model's frame.
+
+        Args:
+            prompts: At least one, all of one form, see :meth:`Prompt.key`.
+            transform: Of the image they are about.
+            mask_hw: Size of the model's low resolution masks.
+            device: Where the tensors go.
+
+        Raises:
+            InputError: A prompt does not fit the image or the model, or their forms differ.
+        """
+        if len({prompt.key() for prompt in prompts}) != 1:
+            raise InputError("expected prompts of one form, got several or none; group them first")
+        for prompt in prompts:
+            prompt.check_inside(transform.original_hw)
+        # float64 until the coordinates are in the frame, as the reference computes them; numpy
+        # does that here, because not every device can.
+        points = np.stack([prompt.points_xy for prompt in prompts]).astype(np.float64)
+        boxes = [prompt.box for prompt in prompts if prompt.box is not None]
+        masks = [_frame_logits(prompt, transform, mask_hw) for prompt in prompts]
+        return cls(
+            points_xy=_tensor(transform.points_to_frame(points), device),
+            labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])).to(device),
+            boxes=_tensor(_clipped(boxes, transform), device) if boxes else None,
+            mask_logits=torch.stack([m for m in masks if m is not None]).to(device)
+            if masks[0] is not None
+            else None,
+            frame_hw=transform.frame_hw,
+        )
+
+
+def _tensor(values: npt.NDArray[Any], device: torch.device | str) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)
+
+
+def _clipped(boxes: list[npt.NDArray[np.float32]], transform: Transform) -> npt.NDArray[Any]:
+    height, width = transform.original_hw
+    inside = np.clip(np.stack(boxes).astype(np.float64), 0, (width, height, width, height))
+    return transform.boxes_to_frame(inside)
+
+
+def _frame_logits(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Tensor | None:
+    """Bring a prompt's mask, of either kind, to float32 (1, h', w')."""
+    if prompt.mask is not None:
+        return transform.masks_to_frame(prompt.mask, mask_hw)[None]
+    if prompt.mask_logits is None:
+        return None
+    if prompt.mask_logits.shape != tuple(mask_hw):
+        raise InputError(
+            f"expected mask_logits of (h, w) = {tuple(mask_hw)} for this model and image, got "
+            f"{prompt.mask_logits.shape}; pass Masks.logits of the same model and image"
+        )
+    return torch.from_numpy(prompt.mask_logits.copy())[None]
+
+
+def _array(values: Numbers, what: str) -> npt.NDArray[Any]:
+    """Convert to an array of numbers, or say that it is none."""
+    try:
+        if isinstance(values, Tensor):
+            values = values.detach().cpu()
+            values = values.float() if values.dtype == torch.bfloat16 else values
+        array = np.array(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"expected {what} as plain numbers, got {values!r}; check it") from error
+    if array.dtype.kind not in "buif":
+        raise InputError(f"expected {what} as plain numbers, got {values!r}; check it")
+    return array
+
+
+def _finite(array: npt.NDArray[Any], what: str) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        narrow = np.asarray(array, np.float32, order="C")
+    if not np.isfinite(narrow).all():
+        raise InputError(f"expected finite {what}, got NaN or infinity; leave those out")
+    return narrow
+
+
+def _points(points_xy: Numbers | None) -> npt.NDArray[np.float32]:
+    if points_xy is None:
+        return np.zeros((0, 2), np.float32)
+    array = _array(points_xy, "points")
+    if array.size == 0:
+        return np.zeros((0, 2), np.float32)
+    if array.shape == (2,):
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise InputError(
+            f"expected points of shape (n, 2), x before y, got {array.shape}; "
+            f"pass one Prompt per object"
+        )
+    return _finite(array, "points")
+
+
+def _labels(labels: Numbers | None, count: int) -> npt.NDArray[np.int64]:
+    if labels is None:
+        return np.ones(count, np.int64)
+    array = np.atleast_1d(_array(labels, "labels"))
+    if array.shape != (count,):
+        raise InputError(
+            f"expected one label for each of the {count} points, got shape {array.shape}; "
+            f"give as many labels as points"
+        )
+    wrong = ~np.isin(array, (0, 1))
+    if wrong.any():
+        raise InputError(
+            f"expected labels of 1 (on the object) or 0 (beside it), got {array[wrong][0]}; fix it"
+        )
+    return array.astype(np.int64)
+
+
+def _box(box: Numbers) -> npt.NDArray[np.float32]:
+    array = _array(box, "box")
+    if array.shape != (4,):
+        raise InputError(
+            f"expected a box as 4 numbers x0, y0, x1, y1, got shape {array.shape}; "
+            f"pass one Prompt per object"
+        )
+    narrow = _finite(array, "box corners")
+    x0, y0, x1, y1 = narrow.tolist()
+    said = f"got x {x0:g} to {x1:g}, y {y0:g} to {y1:g}"
+    if x1 < x0 or y1 < y0:
+        raise InputError(f"expected a box as left, top, right, bottom, {said}; swap its corners")
+    if x1 == x0 or y1 == y0:
+        raise InputError(f"expected a box with an area, {said}; make it larger or pass a point")
+    return narrow
+
+
+def _mask(mask: Numbers) -> npt.NDArray[np.bool_]:
+    array = _array(mask, "mask")
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(
+            f"expected a mask of shape (h, w), got {array.shape}; pass one Prompt per object"
+        )
+    if array.dtype == np.bool_:
+        return array
+    top = array.max()
+    if array.dtype.kind == "f" or top not in (0, 1, 255) or not np.isin(array, (0, top)).all():
+        raise InputError(
+            f"expected a mask of bool, 0 / 1 or 0 / 255, got {array.dtype} from {array.min():g} "
+            f"to {top:g}; threshold it first, or pass the model's own logits as mask_logits"
+        )
+    return array != 0
+
+
+def _mask_logits(mask_logits: Numbers) -> npt.NDArray[np.float32]:
+    array = _array(mask_logits, "mask_logits")
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind != "f":
+        raise InputError(
+            f"expected mask_logits as floating point (h', w'), got {array.dtype} {array.shape}; "
+            f"pass one of Masks.logits, or a rough mask as mask"
+        )
+    return _finite(array, "mask_logits")
+
+
+def _text(text: str) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise InputError(f"expected some words as text, got {text!r}; name the object")
+    return text.strip()
