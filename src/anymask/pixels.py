@@ -156,12 +156,9 @@ def read_pil(
         raise InputError(f"expected at least one pixel, but {name} is {width} x {height}")
     try:
         image.load()
+        rgb = _wide_grey(image) if _is_wide(image) else _flatten(image, background)
         turn = _TURNS.get(_orientation(image))
-        if _is_wide(image):
-            grey = _wide_grey(image)
-            return read_array(np.asarray(grey.transpose(turn) if turn else grey), background)
-        colour = _flatten(image, background)
-        return np.array(colour.transpose(turn) if turn else colour)
+        return np.array(rgb if turn is None else rgb.transpose(turn))
     except InputError:
         raise
     except Exception as error:  # broken files make Pillow's readers raise nearly anything
@@ -182,12 +179,12 @@ def _is_wide(image: PIL.Image.Image) -> bool:
 
 
 def _wide_grey(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Scale wide grey values to 8 bits."""
+    """Scale wide grey values to 8 bits, as RGB."""
     grey = _to_uint8(np.asarray(image), channels=1)
     tags: Any = getattr(image, "tag_v2", {})
     if tags.get(_TAG_PHOTOMETRIC) == 0:  # a TIFF in which white is zero; Pillow inverts only 8 bits
         grey = 255 - grey
-    return PIL.Image.fromarray(grey)
+    return PIL.Image.fromarray(grey).convert("RGB")
 
 
 def _flatten(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
@@ -195,7 +192,7 @@ def _flatten(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
     profile = image.info.get("icc_profile")
     if not image.has_transparency_data:
         return _to_srgb(image, profile)
-    solid = image.convert("RGBA")
+    solid = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     colour = _to_srgb(solid.convert("RGB"), profile)
     sheet = PIL.Image.new("RGB", image.size, background)
     sheet.paste(colour, mask=solid.getchannel("A"))
@@ -301,7 +298,7 @@ def _to_uint8(values: npt.NDArray[Any], channels: int) -> Pixels:
         )
     # 32 bits of float hold 16-bit integers exactly.
     narrow = values.dtype.itemsize <= 2 or values.dtype == np.float32
-    scaled = values.astype(np.float32 if narrow else np.float64)
-    scaled -= low
-    scaled *= 255 / (high - low) if high > low else 0
-    return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+    scaled: npt.NDArray[Any] = values.astype(np.float32 if narrow else np.float64)
+    scaled = (scaled - low) * (255 / (high - low) if high > low else 0.0)
+    whole: Pixels = np.rint(scaled.clip(0, 255)).astype(np.uint8)
+    return whole
