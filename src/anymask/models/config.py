@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SamConfig"]
+__all__ = ["CompactConfig", "SamConfig"]
 
 
 @dataclass(frozen=True)
 class SamConfig:
-    """The numbers that make a network of the SAM family; sizes B, L and H differ in the first four."""
+    """The numbers that make a SAM; the sizes B, L and H differ in the first four."""
 
     width: int
     """Channels of the image encoder's tokens."""
@@ -40,3 +40,23 @@ class SamConfig:
     def grid(self) -> int:
         """Tokens along one side of the image, which is also the side of the embedding."""
         return self.side // self.patch
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """The numbers that make the bundled model; a tuple goes through strides 4, 8, 16, 32."""
+
+    encoder_widths: tuple[int, int, int, int] = (40, 80, 144, 224)
+    """Channels of the encoder's stages."""
+    encoder_depths: tuple[int, int, int, int] = (2, 2, 3, 3)
+    """Blocks of each stage: residual convolutions, at stride 32 attention."""
+    heads: int = 7
+    """Attention heads at stride 32."""
+    pyramid_widths: tuple[int, int, int, int] = (48, 80, 96, 128)
+    """Channels of the top-down pyramid."""
+    key_widths: tuple[int, int, int] = (24, 48, 64)
+    """Channels of the pixel keys at strides 4, 8, 16, which prompts are compared with."""
+    decoder_widths: tuple[int, int, int, int] = (16, 32, 64, 96)
+    """Channels of the decoder."""
+    quality_width: int = 64
+    """Hidden channels of the head that predicts each mask's IoU."""

@@ -23,15 +23,15 @@ class Network(Protocol):
     """
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
-        """Tell the height and width of the mask logits for a frame of the given height and width."""
+        """Tell the (height, width) of the mask logits for a frame of the given size."""
         ...
 
     def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
         """Turn images into features.
 
         Args:
-            pixels: float32 (b, 3, h, w), RGB, normalised, zeros in the padding at the bottom and right.
-            resized_hw: Height and width of the image inside that frame, the same for the whole batch.
+            pixels: float32 (b, 3, h, w), RGB, normalised, zeros in the padding (bottom and right).
+            resized_hw: Size of the image inside that frame, the same for the whole batch.
 
         Returns:
             Named feature maps, each (b, c, h', w').
@@ -46,19 +46,32 @@ class Network(Protocol):
         Args:
             features: What ``encode`` returned for that image, each (1, c, h', w').
             prompts: n prompts of the same shape, in frame pixels.
-            multimask: Three answers per prompt (k = 3: whole, part, subpart) instead of one (k = 1).
+            multimask: Three answers per prompt (k = 3: whole, part, subpart), not one (k = 1).
 
         Returns:
-            Mask logits, float32 (n, k, h', w') of the size ``mask_hw``, covering the whole frame; and
-            predicted IoU, float32 (n, k). Both in the network's order of answers, not sorted.
+            Mask logits, float32 (n, k, *mask_hw), covering the whole frame; and predicted IoU,
+            float32 (n, k). Both in the network's order of answers, not sorted.
         """
         ...
 
     # What callers use of nn.Module, so that a Network need not be cast to one.
-    def eval(self) -> Self: ...
-    def train(self, mode: bool = ...) -> Self: ...
-    def to(
-        self, device: torch.device | str | None = ..., dtype: torch.dtype | None = ...
-    ) -> Self: ...
-    def parameters(self, recurse: bool = ...) -> Iterator[torch.nn.Parameter]: ...
-    def state_dict(self) -> dict[str, Any]: ...
+
+    def eval(self) -> Self:
+        """Switch to inference."""
+        ...
+
+    def train(self, mode: bool = ...) -> Self:
+        """Switch to training."""
+        ...
+
+    def to(self, device: torch.device | str | None = ..., dtype: torch.dtype | None = ...) -> Self:
+        """Move to a device or convert to a floating-point type, in place."""
+        ...
+
+    def parameters(self, recurse: bool = ...) -> Iterator[torch.nn.Parameter]:
+        """Iterate over the learned tensors."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """List every tensor under its key in the weight file."""
+        ...

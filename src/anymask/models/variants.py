@@ -1,4 +1,4 @@
-"""The table of models: what each is made of, how it wants its images, and where its weights come from."""
+"""The table of models: what each is made of, what it takes, and where its weights come from."""
 
 from __future__ import annotations
 

@@ -1,0 +1,153 @@
+"""SAM's image encoder: a vision transformer with windowed attention and relative positions.
+
+Most blocks attend inside windows of 14 x 14 tokens, a few over the whole image (Li et al., 2022,
+"Exploring plain vision transformer backbones for object detection"). Relative positions enter as a
+bias q . (row table[i - k] + column table[j - l]) for a query at (i, j) and a key at (k, l).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from anymask.models.config import SamConfig
+from anymask.models.layers import MLP, LayerNorm2d
+
+__all__ = ["ImageEncoder"]
+
+BIAS_VALUES = 1 << 22
+"""Attention biases held at a time. In ViT-B a global block has 201 million of them, 805 MB."""
+
+
+class ImageEncoder(nn.Module):
+    """Square frame to embedding: patches, transformer blocks, and a convolutional neck."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        grid, width, out = config.grid, config.width, config.decoder_width
+        self.patch_embed = PatchEmbed(width, config.patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
+        self.blocks = nn.ModuleList(
+            Block(width, config.heads, grid, None if i in config.global_blocks else config.window)
+            for i in range(config.depth)
+        )
+        self.neck = nn.Sequential(
+            nn.Conv2d(width, out, 1, bias=False),
+            LayerNorm2d(out),
+            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            LayerNorm2d(out),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode normalised RGB (b, 3, side, side) as (b, decoder width, grid, grid)."""
+        x = self.patch_embed(pixels) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
+        return embedding
+
+
+class PatchEmbed(nn.Module):
+    """Squares of pixels to tokens."""
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, patch, stride=patch)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map (b, 3, h, w) to (b, h / patch, w / patch, width)."""
+        tokens: Tensor = self.proj(pixels)
+        return tokens.permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """A transformer block, normalised before each of its two branches."""
+
+    def __init__(self, width: int, heads: int, grid: int, window: int | None) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads, grid, window)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = MLP(width, 4 * width, nn.GELU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, h, w, width) to the same shape."""
+        x = x + self.attn(self.norm1(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+
+class Attention(nn.Module):
+    """Self-attention with relative positions, inside windows or over the whole grid."""
+
+    def __init__(self, width: int, heads: int, grid: int, window: int | None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.window = window
+        side = window or grid
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * side - 1, width // heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, width // heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, h, w, width) to the same shape."""
+        h, w = x.shape[1:3]
+        qkv = self.qkv(x)
+        if self.window:
+            # What fills up the last windows is zero *before* the projection, so it takes part in
+            # the attention as a token made of biases.
+            qkv = split_windows(qkv, self.window, fill=self.qkv.bias)
+        out = self._attend(qkv)
+        if self.window:
+            out = join_windows(out, (h, w))
+        projected: Tensor = self.proj(out)
+        return projected
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """Attend within each square of tokens: (n, s, s, 3 * width) to (n, s, s, width)."""
+        n, side = qkv.shape[:2]
+        qkv = qkv.reshape(n, side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)  # each (n, heads, s * s, d)
+        queries = q.reshape(n, self.heads, side, side, -1)
+        row_table = relative_table(self.rel_pos_h, side)
+        column_table = relative_table(self.rel_pos_w, side)
+        rows = max(1, BIAS_VALUES // (n * self.heads * side**3))
+        parts = []
+        for query, table in zip(
+            torch.split(queries, rows, dim=2), torch.split(row_table, rows), strict=True
+        ):
+            by_row = torch.einsum("nhijd,ikd->nhijk", query, table)
+            by_column = torch.einsum("nhijd,jld->nhijl", query, column_table)
+            bias = by_row[..., :, None] + by_column[..., None, :]
+            bias = bias.flatten(4, 5).flatten(2, 3)
+            parts.append(F.scaled_dot_product_attention(query.flatten(2, 3), k, v, attn_mask=bias))
+        return torch.cat(parts, dim=2).transpose(1, 2).reshape(n, side, side, -1)
+
+
+def relative_table(table: Tensor, side: int) -> Tensor:
+    """Lay out a table (2 * side - 1, d) by query and key position, as (side, side, d)."""
+    position = torch.arange(side, device=table.device)
+    return table[position[:, None] - position[None, :] + side - 1]
+
+
+def split_windows(x: Tensor, window: int, fill: Tensor) -> Tensor:
+    """Cut (b, h, w, c) into (b * windows, window, window, c), filling up with ``fill`` (c,)."""
+    b, h, w, c = x.shape
+    rows, columns = -(-h // window), -(-w // window)
+    if (rows * window, columns * window) != (h, w):
+        padded = fill.to(x.dtype).expand(b, rows * window, columns * window, c).clone()
+        padded[:, :h, :w] = x
+        x = padded
+    x = x.reshape(b, rows, window, columns, window, c).transpose(2, 3)
+    return x.reshape(b * rows * columns, window, window, c)
+
+
+def join_windows(x: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Undo ``split_windows``: (b * windows, window, window, c) to (b, h, w, c)."""
+    window, c = x.shape[1], x.shape[3]
+    h, w = size_hw
+    rows, columns = -(-h // window), -(-w // window)
+    x = x.reshape(-1, rows, columns, window, window, c).transpose(2, 3)
+    return x.reshape(-1, rows * window, columns * window, c)[:, :h, :w]
