@@ -11,14 +11,17 @@ convolutional U-shaped decoder. Whatever depends on the image alone is computed 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from anymask.models.configs import CompactConfig
-from anymask.prompt import PromptBatch
+from anymask.models.config import CompactConfig
 from torch import Tensor, nn
 
-from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, PromptMaps
+from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, PromptMapMaker, PromptMaps
+
+if TYPE_CHECKING:
+    from anymask.prompt import PromptBatch
 
 __all__ = ["CompactNet"]
 
@@ -224,16 +227,14 @@ class CompactNet(nn.Module):
         self.key8 = nn.Conv2d(p8, k8, 1)
         self.key16 = nn.Conv2d(p16, k16, 1)
         self.boundary = nn.Conv2d(p4, 1, 1)
-        self.prompt_maps = PromptMaps.Maker()
+        self.prompt_maps = PromptMapMaker()
         self.decoder = CompactDecoder(config)
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Size of the low-resolution logits: half the frame."""
         return frame_hw[0] // 2, frame_hw[1] // 2
 
-    def encode(
-        self, pixels: Tensor, resized_hw: tuple[int, int] | None = None
-    ) -> dict[str, Tensor]:
+    def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
         """Compute everything that depends on the image alone.
 
         Args:

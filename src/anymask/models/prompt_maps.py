@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from anymask.prompt import PromptBatch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from anymask.prompt import PromptBatch
 
 __all__ = ["COARSE_MAPS", "FINE_MAPS", "PromptMapMaker", "PromptMaps"]
 
@@ -58,7 +61,7 @@ class PromptMapMaker(nn.Module):
 
     def _click_similarity(self, keys: Tensor, prompts: PromptBatch, level: int) -> Tensor:
         """Cosine of every key with the clicked ones, the best click counting: (n, 4, h, w)."""
-        n, p, _ = prompts.points.shape
+        n, p, _ = prompts.points_xy.shape
         h, w = keys.shape[-2:]
         if p == 0:
             return keys.new_zeros(n, SIMILARITY_MAPS, h, w) - keys.new_tensor(
@@ -77,9 +80,9 @@ class PromptMapMaker(nn.Module):
 
 def _sample(features: Tensor, prompts: PromptBatch) -> Tensor:
     """Read features (1|n, c, h, w) at the prompts' points, bilinearly: (n, p, c)."""
-    n = prompts.points.shape[0]
-    size = prompts.points.new_tensor([prompts.frame_hw[1], prompts.frame_hw[0]])
-    grid = (prompts.points / size * 2 - 1).to(features.dtype)[:, :, None, :]
+    n = prompts.points_xy.shape[0]
+    size = prompts.points_xy.new_tensor([prompts.frame_hw[1], prompts.frame_hw[0]])
+    grid = ((prompts.points_xy + 0.5) / size * 2 - 1).to(features.dtype)[:, :, None, :]
     sampled = F.grid_sample(
         features.expand(n, -1, -1, -1), grid, padding_mode="border", align_corners=False
     )
@@ -96,15 +99,15 @@ def _cells(like: Tensor, frame_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 def _distance_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
     """Distance to the nearest foreground and background click at three ranges: (n, 6, h, w)."""
-    n, p, _ = prompts.points.shape
+    n, p, _ = prompts.points_xy.shape
     h, w = like.shape[-2:]
     if p == 0:
         far = like.new_tensor([0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
         return far.reshape(1, 6, 1, 1).expand(n, 6, h, w)
     x, y = _cells(like, prompts.frame_hw)
-    points = prompts.points.to(like.dtype)
-    across = (x - points[:, :, 0, None, None]) ** 2  # (n, p, 1, w)
-    down = (y - points[:, :, 1, None, None]) ** 2
+    points = prompts.points_xy.to(like.dtype)
+    across = (x - 0.5 - points[:, :, 0, None, None]) ** 2  # (n, p, 1, w)
+    down = (y - 0.5 - points[:, :, 1, None, None]) ** 2
     squared = across + down
     maps = []
     for label in (1, 0):
@@ -117,7 +120,7 @@ def _distance_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
 
 def _colour_likeness(colour: Tensor, prompts: PromptBatch) -> Tensor:
     """How close each cell's colour comes to that of the clicks: (n, 2, h, w)."""
-    n, p, _ = prompts.points.shape
+    n, p, _ = prompts.points_xy.shape
     h, w = colour.shape[-2:]
     if p == 0:
         return colour.new_zeros(n, 2, h, w)
@@ -146,7 +149,7 @@ def _box_frame(prompts: PromptBatch, like: Tensor) -> tuple[Tensor, Tensor, Tens
 
 def _box_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
     """Inside the box, how far across and down in box units, box given: (n, 4, h, w)."""
-    n = prompts.points.shape[0]
+    n = prompts.points_xy.shape[0]
     h, w = like.shape[-2:]
     if prompts.boxes is None:
         return like.new_zeros(n, 4, h, w)
@@ -159,7 +162,7 @@ def _box_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
 
 def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Tensor:
     """Likeness to the middle of the box, and to the bands beside its four sides: (n, 2, h, w)."""
-    n = prompts.points.shape[0]
+    n = prompts.points_xy.shape[0]
     h, w = keys.shape[-2:]
     if prompts.boxes is None:
         return keys.new_zeros(n, BOX_SIMILARITY_MAPS, h, w)
@@ -194,7 +197,7 @@ def _bump(position: Tensor, centre: Tensor, width: Tensor) -> Tensor:
 
 def _mask_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
     """The previous mask's logits as four sub-cells, squashed to (-1, 1), and "given": (n, 5, h, w)."""
-    n = prompts.points.shape[0]
+    n = prompts.points_xy.shape[0]
     h, w = like.shape[-2:]
     if prompts.mask_logits is None:
         return like.new_zeros(n, 5, h, w)

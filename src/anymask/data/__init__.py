@@ -1,0 +1,1 @@
+"""Images with masks for training and evaluation: data sets, simulated prompts, augmentation."""

@@ -1,0 +1,89 @@
+"""Simulated users: clicks and boxes derived from a mask, for training and for evaluation alike.
+
+Points are (x, y) in pixels with the centre of the top left pixel at (0, 0), as everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anymask.optional import optional
+
+__all__ = ["farthest_inside", "next_click", "noisy_box", "random_inside", "tight_box"]
+
+
+def farthest_inside(mask: np.ndarray) -> tuple[float, float]:
+    """Find the pixel of a mask (bool (h, w), not empty) that is farthest from its border.
+
+    The image's edge counts as a border. Ties go to the first pixel in reading order.
+    """
+    y, x = np.unravel_index(int(np.argmax(_depth(mask))), mask.shape)
+    return float(x), float(y)
+
+
+def random_inside(mask: np.ndarray, rng: np.random.Generator, power: float = 1.0) -> tuple[float, float]:
+    """Draw a pixel of a mask, deeper ones more often: with weight depth**power (0 = uniform)."""
+    depth = _depth(mask)
+    weights = np.where(depth > 0, depth**power, 0.0).ravel().cumsum()
+    index = int(np.searchsorted(weights, rng.uniform(0, weights[-1]), side="right"))
+    y, x = divmod(min(index, mask.size - 1), mask.shape[1])
+    return float(x), float(y)
+
+
+def next_click(truth: np.ndarray, answer: np.ndarray) -> tuple[tuple[float, float], int] | None:
+    """Click where a user would correct: the middle of the largest connected error.
+
+    Args:
+        truth: The mask wanted, bool (h, w).
+        answer: The mask given, bool (h, w).
+
+    Returns:
+        The point and its label (1: missing here, add it; 0: too much here, remove it), or ``None``
+        when nothing is wrong.
+    """
+    cv2 = optional("cv2", extra="image")
+    best_area, best = 0, None
+    for label, wrong in ((1, truth & ~answer), (0, answer & ~truth)):
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(
+            wrong.astype(np.uint8), connectivity=8
+        )
+        if count < 2:
+            continue
+        largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+        area = int(stats[largest, cv2.CC_STAT_AREA])
+        if area > best_area:
+            left, top, width, height = (int(v) for v in stats[largest, :4])
+            part = parts[top : top + height, left : left + width] == largest
+            x, y = farthest_inside(part)
+            best_area, best = area, ((x + left, y + top), label)
+    return best
+
+
+def tight_box(mask: np.ndarray) -> np.ndarray:
+    """Bound a mask (bool (h, w), not empty): float32 (4,) xyxy around its pixels' areas."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
+
+
+def noisy_box(
+    box: np.ndarray,
+    size_hw: tuple[int, int],
+    rng: np.random.Generator,
+    spread: float = 0.1,
+    most: float = 20.0,
+) -> np.ndarray:
+    """Move a box's sides by Gaussian noise: ``spread`` of the side, at most ``most`` pixels (SAM, A)."""
+    sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    noise = np.clip(rng.normal(0.0, spread, 4) * sides, -most, most)
+    h, w = size_hw
+    moved = np.clip(box + noise, 0, [w, h, w, h]).astype(np.float32)
+    if moved[2] - moved[0] < 1 or moved[3] - moved[1] < 1:
+        return box
+    return moved
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """Distance of each pixel inside to the nearest pixel outside or beyond the edge, float32 (h, w)."""
+    cv2 = optional("cv2", extra="image")
+    padded = np.pad(mask.astype(np.uint8), 1)
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])

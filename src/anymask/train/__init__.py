@@ -1,0 +1,1 @@
+"""Training: losses and the objectives built on them."""
