@@ -1,0 +1,430 @@
+"""Run lengths: masks written as the lengths of their runs of equal pixels.
+
+A mask is read column by column, from top to bottom, and its runs alternate: zeros, ones, zeros, and
+so on. The first run is of zeros, of length 0 if the first pixel is set. This is COCO's convention,
+and everything here equals pycocotools byte for byte.
+
+Run lengths are called ``counts``: uint32 (k,). They know how many pixels the mask has but not its
+shape, so ``size_hw`` is kept beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask.errors import InputError
+
+__all__ = [
+    "area",
+    "bounding_box",
+    "coco_box",
+    "decode",
+    "encode",
+    "encode_many",
+    "from_coco",
+    "from_polygon",
+    "from_string",
+    "intersection",
+    "iou",
+    "merge",
+    "to_string",
+]
+
+Counts = npt.NDArray[np.uint32]
+IntArray = npt.NDArray[np.int64]
+
+# ------------------------------------------------------------------------- pixels
+
+
+def encode(mask: npt.NDArray[np.bool_]) -> Counts:
+    """Encode a mask.
+
+    Args:
+        mask: bool (h, w).
+
+    Example:
+        >>> encode(np.array([[False, True], [True, True]])).tolist()
+        [1, 3]
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise InputError(
+            f"expected a bool mask of shape (h, w), got {mask.dtype} of shape {mask.shape}; "
+            "compare with a threshold first, as in mask > 0"
+        )
+    return _encode(mask)
+
+
+def encode_many(masks: npt.NDArray[np.bool_]) -> list[Counts]:
+    """Encode masks of one size, given as bool (n, h, w)."""
+    masks = np.asarray(masks)
+    if masks.ndim != 3 or masks.dtype != np.bool_:
+        raise InputError(
+            f"expected bool masks of shape (n, h, w), got {masks.dtype} of shape {masks.shape}; "
+            "compare with a threshold first, as in masks > 0"
+        )
+    return [_encode(mask) for mask in masks]
+
+
+def decode(counts: Counts, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Decode run lengths into a mask.
+
+    Returns:
+        bool (h, w), column-major in memory, because that takes a twentieth of the time.
+    """
+    h, w = size_hw
+    total = int(np.sum(counts, dtype=np.int64))
+    if total != h * w:
+        raise InputError(
+            f"the run lengths must add up to {h} x {w} = {h * w} pixels, got {total}; "
+            "give the size (height, width) of the image they were made for"
+        )
+    set_pixels = np.arange(len(counts)) % 2 == 1
+    return np.repeat(set_pixels, counts).reshape(w, h).T
+
+
+def _encode(mask: npt.NDArray[np.bool_]) -> Counts:
+    # Looking for changes row by row and sorting the few that there are is four times as fast as
+    # turning the whole mask round.
+    h, w = mask.shape
+    if mask.size == 0:
+        return np.zeros(1, dtype=np.uint32)
+    row, column = np.divmod(np.flatnonzero(mask[1:] != mask[:-1]), w)
+    inside_columns = column * h + row + 1
+    between_columns = (np.flatnonzero(mask[0, 1:] != mask[-1, :-1]) + 1) * h
+    start = np.zeros(int(mask[0, 0]), dtype=np.int64)
+    changes = np.concatenate([start, inside_columns, between_columns])
+    changes.sort()
+    return _lengths(changes, h * w)
+
+
+def _lengths(changes: IntArray, total: int) -> Counts:
+    """Turn the sorted places where the value changes (from 0 before the first) into run lengths."""
+    return np.diff(changes, prepend=0, append=total).astype(np.uint32)
+
+
+# ------------------------------------------------------------------------ strings
+
+_ZERO = (
+    48  # a character holds six bits, counted from "0": five of the number, one for "more follows"
+)
+_MORE = 0x20
+_SIGN = 0x10
+_BITS = 0x1F
+
+
+def to_string(counts: Counts) -> str:
+    """Write run lengths as COCO's compressed string.
+
+    From the fourth on, each is written as the difference to the one before the last, which is small
+    because neighbouring columns look alike.
+
+    Example:
+        >>> to_string(np.array([6, 1, 40, 4, 5, 4, 5, 4, 21], dtype=np.uint32))
+        '61X13mN000`0'
+    """
+    values = np.asarray(counts).astype(np.int64)
+    values[3:] -= values[1:-2].copy()
+    limits = 1 << (5 * np.arange(1, 7) - 1)  # n characters hold -limits[n - 1] .. limits[n - 1] - 1
+    magnitudes = np.where(values < 0, ~values, values)
+    lengths = np.searchsorted(limits, magnitudes, side="right") + 1
+    ends = np.cumsum(lengths)
+    place = np.arange(lengths.sum()) - np.repeat(ends - lengths, lengths)
+    characters = (np.repeat(values, lengths) >> (5 * place)) & _BITS
+    characters |= _MORE
+    characters[ends - 1] &= _BITS
+    return bytes((characters + _ZERO).astype(np.uint8)).decode("ascii")
+
+
+def from_string(string: str | bytes) -> Counts:
+    """Read run lengths from COCO's compressed string.
+
+    Raises:
+        InputError: The string holds a foreign character, ends too early, or means negative lengths.
+    """
+    raw = string.encode() if isinstance(string, str) else string
+    characters = np.frombuffer(raw, dtype=np.uint8).astype(np.int64) - _ZERO
+    if len(characters) == 0 or characters.min() < 0 or characters.max() >= 64:
+        raise _damaged(raw, "characters between '0' and 'o'")
+    ends = np.flatnonzero(characters < _MORE) + 1
+    if len(ends) == 0 or ends[-1] != len(characters):
+        raise _damaged(raw, "a last number that is whole")
+    lengths = np.diff(ends, prepend=0)
+    if lengths.max() > 7:
+        raise _damaged(raw, "numbers of 32 bits")
+    starts = ends - lengths
+    place = np.arange(len(characters)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((characters & _BITS) << (5 * place), starts)
+    negative = (characters[ends - 1] & _SIGN) != 0
+    values -= negative.astype(np.int64) << (5 * lengths)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    if values.min() < 0 or values.max() > np.iinfo(np.uint32).max:
+        raise _damaged(raw, "lengths of 0 or more")
+    return values.astype(np.uint32)
+
+
+def _damaged(raw: bytes, expected: str) -> InputError:
+    shown = raw[:20].decode("ascii", "replace") + ("..." if len(raw) > 20 else "")
+    return InputError(
+        f"expected COCO's compressed run lengths with {expected}, got {shown!r}; "
+        "check that the file is whole"
+    )
+
+
+def from_coco(segmentation: object, size_hw: tuple[int, int]) -> Counts:
+    """Read the ``segmentation`` of a COCO or SA-1B annotation, whichever kind it is.
+
+    Args:
+        segmentation: A list of polygons ``[x0, y0, x1, y1, ...]``, or ``{"size": [h, w],
+            "counts": c}`` where c is a list of run lengths or a compressed string.
+        size_hw: Height and width of the image.
+
+    Raises:
+        InputError: It is none of these, or was made for an image of another size.
+    """
+    if isinstance(segmentation, list):
+        return from_polygon([_corners(polygon) for polygon in segmentation], size_hw)
+    if not isinstance(segmentation, Mapping) or "counts" not in segmentation:
+        raise InputError(
+            "expected a segmentation as polygons or as run lengths with 'size' and 'counts', got "
+            f"{type(segmentation).__name__}; check that the file is a COCO or SA-1B file"
+        )
+    given = segmentation["counts"]
+    counts = from_string(given) if isinstance(given, (str, bytes)) else _uncompressed(given)
+    size = segmentation.get("size", size_hw)
+    total = int(counts.sum(dtype=np.int64))
+    if size not in (list(size_hw), tuple(size_hw)) or total != size_hw[0] * size_hw[1]:
+        raise InputError(
+            f"expected run lengths of an image of {size_hw[0]}x{size_hw[1]} pixels, got size "
+            f"{size} and {total} pixels; the annotation belongs to another image"
+        )
+    return counts
+
+
+def _uncompressed(given: object) -> Counts:
+    counts = np.asarray(given)
+    if counts.ndim != 1 or counts.dtype.kind not in "iu" or not len(counts) or counts.min() < 0:
+        raise InputError(
+            "expected run lengths as whole numbers of 0 or more, got "
+            f"{str(given)[:40]}; check that the file is whole"
+        )
+    return counts.astype(np.uint32)
+
+
+def _corners(polygon: object) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"expected a polygon as numbers x0, y0, x1, y1, ..., got {str(polygon)[:40]}; "
+            "check that the file is whole"
+        ) from None
+
+
+# ---------------------------------------------------------------------- measuring
+
+
+def area(counts: Counts) -> int:
+    """Count the pixels of a mask."""
+    return int(np.sum(counts[1::2], dtype=np.int64))
+
+
+def bounding_box(counts: Counts, size_hw: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Find the box of a mask: float32 (4,) xyxy, first and last pixel inclusive; empty: zeros.
+
+    Example:
+        >>> bounding_box(np.array([1, 3], dtype=np.uint32), (2, 2)).tolist()
+        [0.0, 0.0, 1.0, 1.0]
+    """
+    h = size_hw[0]
+    starts, stops = _runs(counts)
+    if len(starts) == 0:
+        return np.zeros(4, dtype=np.float32)
+    last = stops - 1
+    (left, top), (right, bottom) = np.divmod(starts, h), np.divmod(last, h)
+    if np.any(left != right):  # a run that goes on in the next column touches bottom and top
+        return np.array([left[0], 0, right[-1], h - 1], dtype=np.float32)
+    return np.array([left[0], top.min(), right[-1], bottom.max()], dtype=np.float32)
+
+
+def coco_box(counts: Counts, size_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Find the box of a mask as COCO has it: float64 (4,) xywh in whole pixels; empty: zeros."""
+    if area(counts) == 0:
+        return np.zeros(4)
+    x0, y0, x1, y1 = bounding_box(counts, size_hw).astype(np.float64)
+    return np.array([x0, y0, x1 - x0 + 1, y1 - y0 + 1])
+
+
+def _runs(counts: Counts) -> tuple[IntArray, IntArray]:
+    """Find where each run of ones starts and stops (exclusive), int64; empty runs are left out."""
+    edges = np.cumsum(counts, dtype=np.int64)
+    starts, stops = edges[: len(edges) // 2 * 2].reshape(-1, 2).T
+    filled = stops > starts
+    return starts[filled], stops[filled]
+
+
+# ----------------------------------------------------------------- set operations
+
+
+def intersection(a: Counts, b: Counts) -> int:
+    """Count the pixels that two masks of the same image share."""
+    _check_same_pixels([a, b])
+    return _intersection(_runs(a), _ones_before(b))
+
+
+def iou(
+    a: Sequence[Counts], b: Sequence[Counts], iscrowd: Sequence[bool] | None = None
+) -> npt.NDArray[np.float64]:
+    """Measure intersection over union of every mask of one list with every mask of another.
+
+    Args:
+        a: n masks, all of one image size.
+        b: m masks, of the same image size.
+        iscrowd: For each of ``b``, whether it is a crowd: then the area of the mask of ``a`` takes
+            the place of the union, as in COCO's evaluation.
+
+    Returns:
+        float64 (n, m). Two empty masks have 0.
+    """
+    if iscrowd is not None and len(iscrowd) != len(b):
+        raise InputError(
+            f"expected {len(b)} crowd flags, one for each mask of b, got {len(iscrowd)}"
+        )
+    _check_same_pixels([*a, *b])
+    curves = [_ones_before(counts) for counts in b]
+    shared = np.array(
+        [[_intersection(runs, curve) for curve in curves] for runs in map(_runs, a)],
+        dtype=np.float64,
+    ).reshape(len(a), len(b))
+    areas_a = np.array([area(counts) for counts in a], dtype=np.float64)[:, None]
+    areas_b = np.array([area(counts) for counts in b], dtype=np.float64)[None, :]
+    union = areas_a + areas_b - shared
+    if iscrowd is not None:
+        union = np.where(np.asarray(iscrowd, dtype=np.bool_)[None, :], areas_a, union)
+    return shared / np.where(shared > 0, union, 1)
+
+
+def merge(masks: Iterable[Counts], intersect: bool = False) -> Counts:
+    """Unite masks of the same image, or intersect them.
+
+    Args:
+        masks: At least one mask.
+        intersect: Keep what all have in common instead of what any has.
+
+    Example:
+        >>> left, middle = np.uint32([0, 4, 4]), np.uint32([2, 4, 2])
+        >>> merge([left, middle]).tolist(), merge([left, middle], intersect=True).tolist()
+        ([0, 6, 2], [2, 2, 4])
+    """
+    masks = list(masks)
+    if not masks:
+        raise InputError("expected at least one mask to merge, got none; give one or more")
+    total = _check_same_pixels(masks)
+    starts, stops = (np.concatenate(side) for side in zip(*map(_runs, masks), strict=True))
+    places = np.concatenate([starts, stops])
+    order = np.argsort(places, kind="stable")
+    places = places[order]
+    depth = np.cumsum(np.where(order < len(starts), 1, -1))  # how many masks hold the pixels here
+    settled = np.diff(places, append=-1) != 0  # the last of all the changes in one place
+    places, depth = places[settled], depth[settled]
+    inside = depth == len(masks) if intersect else depth > 0
+    changed = np.diff(inside, prepend=False)
+    return _lengths(places[changed & (places < total)], total)
+
+
+def _ones_before(counts: Counts) -> tuple[IntArray, IntArray]:
+    """Give the corners of the broken line that counts, for each pixel, the set pixels before it."""
+    lengths = np.concatenate([[0], np.asarray(counts, dtype=np.int64)])
+    ones = lengths.copy()
+    ones[1::2] = 0
+    return np.cumsum(lengths), np.cumsum(ones)
+
+
+def _intersection(runs: tuple[IntArray, IntArray], curve: tuple[IntArray, IntArray]) -> int:
+    starts, stops = (np.interp(edge, *curve) for edge in runs)
+    return int((stops - starts).sum())
+
+
+def _check_same_pixels(masks: Sequence[Counts]) -> int:
+    totals = {int(np.sum(counts, dtype=np.int64)) for counts in masks}
+    if len(totals) > 1:
+        raise InputError(
+            f"expected masks of the same image, got some of {min(totals)} and some of "
+            f"{max(totals)} pixels; resize them to one size first"
+        )
+    return totals.pop() if totals else 0
+
+
+# ----------------------------------------------------------------------- polygons
+
+_FINE = 5  # outlines are drawn on a grid this much finer than the pixels
+_FAR = 1e6  # pixels; walking along an outline to anywhere further away would fill the memory
+
+
+def from_polygon(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
+    """Fill polygons, and unite what they cover.
+
+    Args:
+        polygons: Arrays (k, 2) of at least three corners, x before y, in pixels of the image.
+            Corners may lie outside it.
+        size_hw: Height and width of the image.
+    """
+    outlines = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
+    for outline in outlines:
+        if outline.ndim != 2 or outline.shape[1] != 2 or len(outline) < 3:
+            raise InputError(
+                f"expected polygons of shape (k, 2) with at least 3 corners, got {outline.shape}; "
+                "leave out points and lines"
+            )
+        if not np.abs(outline).max() < _FAR:
+            raise InputError(
+                f"expected polygon corners in or near the image, got one at {_farthest(outline)}; "
+                "check the polygon"
+            )
+    if not outlines:
+        return np.array([size_hw[0] * size_hw[1]], dtype=np.uint32)
+    return merge([_fill(outline, size_hw) for outline in outlines])
+
+
+def _farthest(outline: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    x, y = outline[np.argmax(np.abs(outline).max(axis=1))]  # argmax takes NaN for the largest
+    return float(x), float(y)
+
+
+def _fill(outline: npt.NDArray[np.float64], size_hw: tuple[int, int]) -> Counts:
+    """Fill one polygon by flipping everything after each crossing of its outline."""
+    h, w = size_hw
+    x, y = _trace(np.trunc(_FINE * outline + 0.5).astype(np.int64)).T
+    step = np.flatnonzero(np.diff(x))
+    # Where the outline goes from one fine column to the next; those amid a pixel count.
+    left = np.minimum(x[step], x[step + 1])
+    column, off_middle = np.divmod(left - _FINE // 2, _FINE)
+    top = np.minimum(y[step], y[step + 1])
+    row = np.ceil(np.clip((top + 0.5) / _FINE - 0.5, 0, h)).astype(np.int64)
+    crossing = (off_middle == 0) & (column >= 0) & (column < w)
+    places, times = np.unique(column[crossing] * h + row[crossing], return_counts=True)
+    return _lengths(places[(times % 2 == 1) & (places < h * w)], h * w)
+
+
+def _trace(corners: IntArray) -> IntArray:
+    """Walk round an outline of whole-numbered corners, one step at a time along the longer axis."""
+    starts, stops = corners, np.roll(corners, -1, axis=0)
+    steps = np.abs(stops - starts).max(axis=1)
+    edge = np.repeat(np.arange(len(corners)), steps + 1)
+    walked = np.arange(len(edge)) - np.repeat(np.cumsum(steps + 1) - (steps + 1), steps + 1)
+    # Walk every edge in the direction in which its longer axis grows, so that both directions give
+    # the same points.
+    dx, dy = np.abs(stops - starts).T
+    longer = np.where(dx >= dy, 0, 1)
+    each = np.arange(len(corners))
+    backwards = starts[each, longer] > stops[each, longer]
+    low = np.where(backwards[:, None], stops, starts)
+    high = np.where(backwards[:, None], starts, stops)
+    slope = (high - low) / np.maximum(steps, 1)[:, None]
+    along = np.where(backwards[edge], steps[edge] - walked, walked)
+    points: npt.NDArray[np.float64] = low[edge] + slope[edge] * along[:, None]
+    return np.trunc(points + 0.5).astype(np.int64)

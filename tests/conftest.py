@@ -1,0 +1,30 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+
+# A busy machine is not a failure.
+hypothesis.settings.register_profile("anymask", deadline=None)
+hypothesis.settings.load_profile("anymask")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of photos and large reference numbers that the repository cannot hold."""
+    folder = Path(os.environ.get("ANYMASK_SHARED", TESTS.parents[1] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}; set ANYMASK_SHARED to where the shared data is")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parity_dir() -> Path:
+    """The small reference numbers that the repository holds."""
+    return TESTS / "parity"
