@@ -1,0 +1,267 @@
+"""Boxes, grids, crops and regions: the arithmetic around masks, without knowledge of any model.
+
+Boxes are xyxy. Boxes of masks name the first and the last pixel, so a mask of one pixel has a box
+without area; a ratio of areas is 0 where both are 0.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anymask.errors import InputError
+from anymask.optional import optional
+
+__all__ = [
+    "box_iou",
+    "crop_boxes",
+    "layer_grids",
+    "mask_boxes",
+    "near_crop_edge",
+    "nms",
+    "point_grid",
+    "remove_small_regions",
+    "stability_score",
+]
+
+_ROWS = 256  # boxes that non-maximum suppression compares with all others at a time
+
+# -------------------------------------------------------------------------- boxes
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Measure intersection over union of every box of one list with every box of another.
+
+    Args:
+        a: float (n, 4) xyxy.
+        b: float (m, 4) xyxy, on the same device.
+
+    Returns:
+        Same dtype as the boxes, (n, m).
+    """
+    corner_low = torch.maximum(a[:, None, :2], b[None, :, :2])
+    corner_high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = (corner_high - corner_low).clamp(min=0).prod(dim=2)
+    area_a = (a[:, 2:] - a[:, :2]).prod(dim=1)
+    area_b = (b[:, 2:] - b[:, :2]).prod(dim=1)
+    union = area_a[:, None] + area_b[None, :] - shared
+    return torch.where(union > 0, shared / union, torch.zeros_like(shared))
+
+
+def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+    """Drop boxes that overlap a better one: non-maximum suppression.
+
+    Args:
+        boxes: (n, 4) xyxy.
+        scores: (n,). Of boxes with equal scores, the earlier one is the better one.
+        threshold: A box goes when its intersection over union with a better one that stays is
+            greater than this; equal is not greater.
+        groups: int (n,); boxes of different groups leave each other alone.
+
+    Returns:
+        int64 (k,), numbers of the boxes that stay, best first, on the device of the boxes.
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != boxes.shape[:1]:
+        raise InputError(
+            "expected boxes of shape (n, 4) and scores of shape (n,), got "
+            f"{tuple(boxes.shape)} and {tuple(scores.shape)}; give one score for each box"
+        )
+    # On the CPU in float32, because devices differ in the last bit, and a few hundred rows at a
+    # time, because a matrix of all pairs can be larger than the image they come from.
+    order = torch.argsort(scores.detach().cpu(), descending=True, stable=True)
+    ranked = boxes.detach().float().cpu()[order]
+    group = torch.zeros(len(ranked)) if groups is None else groups.detach().cpu()[order]
+    stays = np.ones(len(ranked), dtype=np.bool_)
+    for start in range(0, len(ranked), _ROWS):
+        rows = start + np.flatnonzero(stays[start : start + _ROWS])
+        clash = box_iou(ranked[rows], ranked) > threshold
+        clash &= group[rows, None] == group[None, :]
+        for row, clashing in zip(rows, clash.numpy(), strict=True):
+            if stays[row]:
+                stays[row + 1 :] &= ~clashing[row + 1 :]
+    return order[torch.from_numpy(stays)].to(boxes.device)
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Find the boxes of masks.
+
+    Args:
+        masks: bool (n, h, w).
+
+    Returns:
+        float32 (n, 4) xyxy, first and last pixel inclusive; zeros for an empty mask.
+    """
+    if masks.numel() == 0:
+        return torch.zeros((len(masks), 4), device=masks.device)
+    pixels = masks.view(torch.uint8)  # the maximum of bytes is ten times as fast as any()
+    x0, x1 = _first_and_last(pixels.amax(dim=1))
+    y0, y1 = _first_and_last(pixels.amax(dim=2))
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
+
+
+def _first_and_last(lines: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the first and last 1 of each row of uint8 (n, k): int64 (n,) each; none: zeros."""
+    first = lines.argmax(dim=1)
+    last = lines.shape[1] - 1 - lines.flip(1).argmax(dim=1)
+    return first, last * lines.amax(dim=1)
+
+
+# ------------------------------------------------------------------------- logits
+
+
+def stability_score(logits: Tensor, threshold: float, offset: float) -> Tensor:
+    """Measure how little masks change when the threshold moves up and down.
+
+    Args:
+        logits: float (n, h, w).
+        threshold: Above it a pixel belongs to the mask.
+        offset: How far the threshold moves, both ways.
+
+    Returns:
+        float32 (n,), intersection over union of the mask of the higher threshold with that of the
+        lower one. NaN where both are empty, which any comparison drops.
+    """
+    inner = _count(logits > threshold + offset)
+    outer = _count(logits > threshold - offset)
+    return inner / outer
+
+
+def _count(masks: Tensor) -> Tensor:
+    # In 32 bits, because a row of a wide image holds more pixels than 16 bits can count.
+    return masks.sum(dim=-1, dtype=torch.int32).sum(dim=-1, dtype=torch.int32)
+
+
+# ---------------------------------------------------------------- grids and crops
+
+
+def point_grid(n_per_side: int) -> npt.NDArray[np.float64]:
+    """Spread points evenly over the unit square.
+
+    Returns:
+        float64 (n * n, 2) numpy, x before y, row by row, each in the middle of its cell.
+    """
+    if n_per_side < 1:
+        raise InputError(f"expected at least 1 point per side, got {n_per_side}; give 1 or more")
+    line = (np.arange(n_per_side) + 0.5) / n_per_side
+    x, y = np.meshgrid(line, line)
+    return np.stack([x, y], axis=-1).reshape(-1, 2)
+
+
+def layer_grids(
+    n_per_side: int, n_layers: int, downscale: int = 1
+) -> list[npt.NDArray[np.float64]]:
+    """Make the point grids of the whole image and of each layer of crops.
+
+    Args:
+        n_per_side: Points per side on the whole image.
+        n_layers: Layers of crops besides the whole image.
+        downscale: With each layer, the points per side are divided by this once more.
+
+    Returns:
+        ``n_layers + 1`` grids as `point_grid` makes them, the whole image's first.
+    """
+    sides = [int(n_per_side / downscale**layer) for layer in range(n_layers + 1)]
+    if min(sides) < 1:
+        raise InputError(
+            f"expected at least 1 point per side in every layer, got {n_per_side} divided by "
+            f"{downscale} {n_layers} times; use more points, fewer layers or a smaller divisor"
+        )
+    return [point_grid(side) for side in sides]
+
+
+def crop_boxes(
+    size_hw: tuple[int, int], n_layers: int, overlap_ratio: float
+) -> tuple[list[tuple[int, int, int, int]], list[int]]:
+    """Lay layers of overlapping crops over an image; layer i has 2**i crops per side.
+
+    Args:
+        size_hw: Height and width of the image.
+        n_layers: Layers besides the whole image, which is layer 0.
+        overlap_ratio: Overlap of neighbours, as a share of the image's shorter side in layer 1; it
+            halves with each further layer.
+
+    Returns:
+        Boxes xyxy (last pixel exclusive) in pixels of the image, column by column, and the layer of
+        each.
+    """
+    h, w = size_hw
+    boxes, layers = [(0, 0, w, h)], [0]
+    for layer in range(1, n_layers + 1):
+        n = 2**layer
+        overlap = int(overlap_ratio * min(h, w) * (2 / n))
+        crop_w, crop_h = (math.ceil((overlap * (n - 1) + side) / n) for side in (w, h))
+        for i, j in product(range(n), range(n)):
+            x0, y0 = (crop_w - overlap) * i, (crop_h - overlap) * j
+            boxes.append((x0, y0, min(x0 + crop_w, w), min(y0 + crop_h, h)))
+            layers.append(layer)
+    return boxes, layers
+
+
+def near_crop_edge(
+    boxes: Tensor,
+    crop_box: tuple[int, int, int, int],
+    size_hw: tuple[int, int],
+    tolerance: float = 20.0,
+) -> Tensor:
+    """Find boxes that touch an edge of their crop where the image goes on: their object is cut off.
+
+    Args:
+        boxes: (n, 4) xyxy, in pixels of the crop.
+        crop_box: The crop, xyxy in pixels of the image.
+        size_hw: Height and width of the image.
+        tolerance: Distance in pixels, itself included, at which a box still touches.
+
+    Returns:
+        bool (n,).
+    """
+    x0, y0 = crop_box[:2]
+    h, w = size_hw
+    placed = boxes.float() + boxes.new_tensor([x0, y0, x0, y0], dtype=torch.float32)
+    edges = placed.new_tensor([crop_box, (0, 0, w, h)])
+    near_crop, near_image = (placed[None] - edges[:, None]).abs() <= tolerance
+    cut_off: Tensor = (near_crop & ~near_image).any(dim=1)
+    return cut_off
+
+
+# ------------------------------------------------------------------------ regions
+
+
+def remove_small_regions(
+    mask: npt.NDArray[np.bool_], min_area: float, mode: Literal["holes", "islands"]
+) -> tuple[npt.NDArray[np.bool_], bool]:
+    """Fill the small holes of a mask, or delete its small islands.
+
+    Pixels that touch at a corner are connected. A mask that has nothing but small islands keeps the
+    largest of them.
+
+    Args:
+        mask: bool (h, w).
+        min_area: Regions of fewer pixels are small.
+        mode: "holes" or "islands".
+
+    Returns:
+        The new mask, bool (h, w), and whether there was any small region.
+
+    Raises:
+        MissingExtraError: OpenCV is not installed.
+    """
+    if mode not in ("holes", "islands"):
+        raise InputError(f"mode must be 'holes' or 'islands', got {mode!r}")
+    cv2 = optional("cv2", extra="image")
+    holes = mode == "holes"
+    regions = (~mask if holes else mask).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(regions, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]  # 0 is everything that is no region
+    small = areas < min_area
+    if not small.any():
+        return mask, False
+    chosen = small if holes else ~small
+    if not chosen.any():
+        chosen[np.argmax(areas)] = True
+    return np.concatenate([[holes], chosen])[labels], True
