@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +21,9 @@ __all__ = ["Embedding", "StoredDtype"]
 
 StoredDtype = Literal["float32", "float16", "int8"]
 
-_FORMAT = "anymask-embedding"
+_FORMAT = "anymask-embedding"  # key of the file's header, whose value is JSON
 _VERSION = 1
+_FEATURE, _SCALE = "feature/", "scale/"  # what the names of the file's tensors begin with
 _LEVELS = 127  # of int8, on either side of zero
 
 
@@ -82,16 +83,10 @@ class Embedding:
         tensors: dict[str, Tensor] = {}
         for name, tensor in self.features.items():
             tensors |= _pack(name, tensor.detach().cpu().float(), dtype)
-        header = {
-            "format": _FORMAT,
-            "version": str(_VERSION),
-            "signature": self.signature,
-            "original_hw": json.dumps(self.transform.original_hw),
-            "resized_hw": json.dumps(self.transform.resized_hw),
-            "frame_hw": json.dumps(self.transform.frame_hw),
-        }
+        about = {"version": _VERSION, "signature": self.signature, **asdict(self.transform)}
+        content = safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)})
         with atomic_write(path) as draft:
-            draft.write_bytes(safetensors.torch.save(tensors, header))
+            draft.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Embedding:
@@ -107,13 +102,12 @@ class Embedding:
             )
         try:
             with safetensors.safe_open(os.fspath(path), framework="pt") as file:
-                header = file.metadata() or {}
-                _check_header(header, name)
+                about = _about(file.metadata() or {}, name)
                 # Copies, so that the file may be overwritten or deleted while they are in use.
                 names = file.keys()
                 tensors = {key: file.get_tensor(key).clone() for key in names}
-            sizes = [_size_hw(header[f"{part}_hw"]) for part in ("original", "resized", "frame")]
-            return cls(_unpack(tensors), Transform(*sizes), header["signature"])
+            sizes = (_size_hw(about[f"{part}_hw"]) for part in ("original", "resized", "frame"))
+            return cls(_unpack(tensors), Transform(*sizes), str(about["signature"]))
         except InputError:
             raise
         except (safetensors.SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
@@ -132,38 +126,41 @@ def _pack(name: str, values: Tensor, dtype: StoredDtype) -> dict[str, Tensor]:
             f"save as float32, and check the image and weights if that fails, too"
         )
     if dtype != "int8":
-        return {name: values.to(getattr(torch, dtype)).contiguous()}
+        return {_FEATURE + name: values.to(getattr(torch, dtype)).contiguous()}
     scale = values.abs().amax(dim=(2, 3), keepdim=True) / _LEVELS
     steps = torch.round(values / scale.clamp(min=torch.finfo(torch.float32).tiny))
-    return {name: steps.to(torch.int8).contiguous(), f"{name}.scale": scale.contiguous()}
+    return {_FEATURE + name: steps.to(torch.int8).contiguous(), _SCALE + name: scale.contiguous()}
 
 
 def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Turn the tensors of the file into float32 feature maps."""
     features = {}
-    for name, tensor in tensors.items():
-        if tensor.dtype == torch.int8:
-            features[name] = tensor.float() * tensors[f"{name}.scale"]
-        elif not name.endswith(".scale") or name.removesuffix(".scale") not in tensors:
-            features[name] = tensor.float()
+    for key, values in tensors.items():
+        kind, name = key.split("/", 1)
+        if kind == "feature":
+            whole = values.dtype == torch.int8
+            features[name] = values * tensors[_SCALE + name] if whole else values.float()
     return features
 
 
-def _check_header(header: Mapping[str, str], name: str) -> None:
-    if header.get("format") != _FORMAT:
+def _about(header: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Read what the file says about itself."""
+    if _FORMAT not in header:
         raise InputError(
             f"expected an embedding saved by anymask, but {name} is another safetensors file; "
             f"embed the image instead"
         )
-    if header.get("version") != str(_VERSION):
+    about: dict[str, Any] = json.loads(header[_FORMAT])
+    if about["version"] != _VERSION:
         raise InputError(
             f"expected an embedding file of version {_VERSION}, but {name} has version "
-            f"{header.get('version')}; embed the image again"
+            f"{about['version']}; embed the image again"
         )
+    return about
 
 
-def _size_hw(text: str) -> tuple[int, int]:
-    height, width = json.loads(text)
-    sizes: list[Any] = [height, width]
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise ValueError(f"size {text}")
+def _size_hw(size: Any) -> tuple[int, int]:
+    height, width = size
+    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+        raise ValueError(f"it names the size {size}")
     return height, width

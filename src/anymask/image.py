@@ -92,6 +92,7 @@ class Image:
         """
         if isinstance(source, Image):
             return source
+        _check_color(background)
         if isinstance(source, str | os.PathLike):
             found = reading.read_file(source, background, max_pixels)
         elif isinstance(source, bytes | bytearray | memoryview):
@@ -106,7 +107,7 @@ class Image:
                 f"got {type(source).__name__}; convert it first"
             )
         found.flags.writeable = False
-        name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+        name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
         return cls(found, name)
 
     @property
@@ -202,6 +203,14 @@ class Transform:
         size = self.resized_hw[1], self.resized_hw[0]
         return np.array(image.to_pil().resize(size, PIL.Image.Resampling.BILINEAR))
 
+    def resize_plain(self, image: Image) -> Tensor:
+        """Resize without blurring and rounding: float32, (h, w, 3) of ``resized_hw``, 0 to 255.
+
+        Bilinear between the four nearest pixels, even when shrinking; EfficientSAM was trained so.
+        """
+        pixels = torch.from_numpy(image.pixels.astype(np.float32)).permute(2, 0, 1)[None]
+        return _enlarge(pixels, self.resized_hw)[0].permute(1, 2, 0)
+
     def points_to_frame(self, points_xy: Coordinates) -> Coordinates:
         """Carry points (..., 2), x before y, from image pixels to frame pixels."""
         return _scale(points_xy, self.original_hw, self.resized_hw)
@@ -230,17 +239,14 @@ class Transform:
         Returns:
             float32, (..., h, w) of ``original_hw``.
         """
-        leading = logits.shape[:-2]
         flat = logits.float().reshape(-1, 1, *logits.shape[-2:])
-        if not len(flat):
-            return flat.new_zeros((*leading, *self.original_hw))
-        per_chunk = max(1, _CHUNK_PIXELS // (self.frame_hw[0] * self.frame_hw[1]))
-        chunks = [self._chunk_to_image(chunk) for chunk in torch.split(flat, per_chunk)]
-        return torch.cat(chunks).reshape(*leading, *self.original_hw)
-
-    def _chunk_to_image(self, logits: Tensor) -> Tensor:
-        framed = _enlarge(logits, self.frame_hw)
-        return _enlarge(framed[..., : self.resized_hw[0], : self.resized_hw[1]], self.original_hw)
+        large = flat.new_empty(len(flat), 1, *self.original_hw)
+        step = max(1, _CHUNK_PIXELS // (self.frame_hw[0] * self.frame_hw[1]))
+        for start in range(0, len(flat), step):
+            framed = _enlarge(flat[start : start + step], self.frame_hw)
+            picture = framed[..., : self.resized_hw[0], : self.resized_hw[1]]
+            large[start : start + step] = _enlarge(picture, self.original_hw)
+        return large.reshape(*logits.shape[:-2], *self.original_hw)
 
     def masks_to_frame(self, mask: npt.NDArray[np.bool_], low_hw: tuple[int, int]) -> Tensor:
         """Carry a rough mask to the logits that a model takes as a prompt.
@@ -267,6 +273,13 @@ class Transform:
         inside, shown = functional.adaptive_avg_pool2d(layers, low_hw).unbind()
         logits: Tensor = LOGIT * (2 * inside / shown.clamp(min=1e-9) - 1)
         return logits
+
+
+def _check_color(color: Color) -> None:
+    if not isinstance(color, tuple) or len(color) != 3 or not all(0 <= v <= 255 for v in color):
+        raise InputError(
+            f"expected a background of (red, green, blue), each 0 to 255, got {color!r}; correct it"
+        )
 
 
 def _scale(values: Coordinates, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> Coordinates:

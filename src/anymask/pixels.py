@@ -36,8 +36,8 @@ Color = tuple[int, int, int]
 MAX_PIXELS = 2**28
 """Pixels that a file may have, 268 million: more than cameras take, less than bombs expand to."""
 
-_DEPTHS = (8, 10, 12, 14, 16, 24, 32, 64)
-_RINGING = 0.125  # how far a sharpening resize overshoots the range 0 to 1 at a hard edge
+_FULL = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 32, 64))
+_RINGING = 0.125  # how far a sharpening resize overshoots at a hard edge, as a share of the range
 _TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
@@ -47,6 +47,7 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_TAG_SUBFILE = 254
 _TAG_PHOTOMETRIC = 262
 _TAG_ORIENTATION = 274
 
@@ -57,7 +58,7 @@ def read_file(path: str | os.PathLike[str], background: Color, max_pixels: int) 
     Raises:
         InputError: The file is missing, empty, damaged, too large or not an image.
     """
-    name = repr(os.fspath(path))
+    name = repr(os.fsdecode(path))
     if "://" in name:
         raise InputError(f"expected an image file, got the address {name}; download it first")
     if os.path.isdir(path):
@@ -102,8 +103,9 @@ def _identify(file: IO[bytes], name: str) -> PIL.ImageFile.ImageFile:
         load_readers()
         for kind in tuple(PIL.Image.ID):
             reader, accepts = PIL.Image.OPEN[kind]
+            likely = accepts(head) if accepts else True  # or a sentence: a library is missing
             # EPS is a program that Pillow would hand to Ghostscript.
-            if kind == "EPS" or (accepts and accepts(head) is not True):
+            if kind == "EPS" or not likely or isinstance(likely, str):
                 continue
             file.seek(0)
             try:
@@ -135,7 +137,7 @@ def _damaged(name: str, error: Exception) -> InputError:
             f"{name} has more pixels than Pillow allows in this format ({error}); "
             f"shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         )
-    return InputError(f"the image {name} is damaged or cut off ({error}); get the file again")
+    return InputError(f"cannot decode {name}: it is damaged or cut off ({error}); get it again")
 
 
 def read_pil(
@@ -144,7 +146,7 @@ def read_pil(
     """Convert a Pillow image of any mode to uint8 (h, w, 3) RGB.
 
     Raises:
-        InputError: It is damaged, too large, or of a mode that cannot be shown.
+        InputError: It is damaged, too large, or holds no pixels that can be shown.
     """
     width, height = image.size
     if width * height > max_pixels:
@@ -153,16 +155,28 @@ def read_pil(
             f"{width} x {height}; shrink it first, or raise max_pixels if you trust it"
         )
     if width == 0 or height == 0:
-        raise InputError(f"expected at least one pixel, but {name} is {width} x {height}")
+        raise InputError(
+            f"expected at least one pixel, but {name} is {width} x {height}; use another"
+        )
+    if _tags(image).get(_TAG_SUBFILE, 0) & 1:
+        raise InputError(
+            f"expected a picture, but {name} is a camera's raw file with a small preview; "
+            f"develop it to JPEG or TIFF first"
+        )
     try:
         image.load()
-        rgb = _wide_grey(image) if _is_wide(image) else _flatten(image, background)
+        rgb = (_wide_grey if _is_wide(image) else _flatten)(image, background)
         turn = _TURNS.get(_orientation(image))
-        return np.array(rgb if turn is None else rgb.transpose(turn))
+        return np.asarray(rgb if turn is None else rgb.transpose(turn))
     except InputError:
         raise
     except Exception as error:  # broken files make Pillow's readers raise nearly anything
         raise _damaged(name, error) from error
+
+
+def _tags(image: PIL.Image.Image) -> Any:
+    """Get the tags of a TIFF file; none for other images."""
+    return getattr(image, "tag_v2", {})
 
 
 def _orientation(image: PIL.Image.Image) -> Any:
@@ -178,13 +192,17 @@ def _is_wide(image: PIL.Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
-def _wide_grey(image: PIL.Image.Image) -> PIL.Image.Image:
+def _wide_grey(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
     """Scale wide grey values to 8 bits, as RGB."""
-    grey = _to_uint8(np.asarray(image), channels=1)
-    tags: Any = getattr(image, "tag_v2", {})
-    if tags.get(_TAG_PHOTOMETRIC) == 0:  # a TIFF in which white is zero; Pillow inverts only 8 bits
+    values = np.asarray(image)
+    grey = _to_uint8(values, channels=1)
+    if _tags(image).get(_TAG_PHOTOMETRIC) == 0:  # white is zero; Pillow inverts only 8 bits
         grey = 255 - grey
-    return PIL.Image.fromarray(grey).convert("RGB")
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        rgb[values == hidden] = background
+    return PIL.Image.fromarray(rgb)
 
 
 def _flatten(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
@@ -245,11 +263,13 @@ def read_array(array: npt.NDArray[Any], background: Color) -> Pixels:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
         raise InputError(
-            f"expected an image array of shape (h, w) or (h, w, 1 to 4), got {array.shape}"
+            f"expected an image array of shape (h, w) or (h, w, 1 to 4), got {array.shape}; "
             f"{_shape_hint(array.shape)}"
         )
     if array.size == 0:
-        raise InputError(f"expected at least one pixel, got an array of shape {array.shape}")
+        raise InputError(
+            f"expected at least one pixel, got an array of shape {array.shape}; use another"
+        )
     values = _to_uint8(array, channels=array.shape[2])
     if values.shape[2] == 1:
         return np.repeat(values, 3, axis=2)
@@ -258,15 +278,15 @@ def read_array(array: npt.NDArray[Any], background: Color) -> Pixels:
     mode = "LA" if values.shape[2] == 2 else "RGBA"
     height, width, _ = values.shape
     image = PIL.Image.frombytes(mode, (width, height), values.tobytes())
-    return np.array(_flatten(image, background))
+    return np.asarray(_flatten(image, background))
 
 
 def _shape_hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 3 and shape[0] in (1, 3, 4):
-        return "; channels come last: use array.transpose(1, 2, 0)"
+        return "move the channels last with array.transpose(1, 2, 0)"
     if len(shape) == 4:
-        return "; pass the images of a batch one by one"
-    return "; reshape it first"
+        return "pass the images of a batch one by one"
+    return "reshape it first"
 
 
 def _to_uint8(values: npt.NDArray[Any], channels: int) -> Pixels:
@@ -287,10 +307,9 @@ def _to_uint8(values: npt.NDArray[Any], channels: int) -> Pixels:
             "replace them first, for example by numpy.nan_to_num"
         )
     floating = values.dtype.kind == "f"
-    if floating and low >= -_RINGING and high <= 1 + _RINGING:
-        low, high = 0.0, 1.0
-    elif low >= 0:
-        low, high = 0.0, next(2.0**depth - 1 for depth in _DEPTHS if high < 2.0**depth)
+    ranges, slack = ((1.0, *_FULL), _RINGING) if floating else (_FULL, 0.0)
+    if low >= -slack * high:
+        low, high = 0.0, next((full for full in ranges if high <= full * (1 + slack)), high)
     elif channels > 1:
         raise InputError(
             f"expected colours of 0 or more, got values down to {low:g}; "

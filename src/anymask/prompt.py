@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -216,12 +217,17 @@ def _array(values: Numbers, what: str) -> npt.NDArray[Any]:
         if isinstance(values, Tensor):
             values = values.detach().cpu()
             values = values.float() if values.dtype == torch.bfloat16 else values
-        array = np.array(values)
+        array = np.array(values)  # a copy: a prompt does not change when its list does
     except (ValueError, TypeError) as error:
-        raise InputError(f"expected {what} as plain numbers, got {values!r}; check it") from error
+        raise _no_numbers(values, what) from error
     if array.dtype.kind not in "buif":
-        raise InputError(f"expected {what} as plain numbers, got {values!r}; check it")
+        raise _no_numbers(values, what)
     return array
+
+
+def _no_numbers(values: object, what: str) -> InputError:
+    said = reprlib.repr(values)
+    return InputError(f"expected {what} as plain numbers in equal rows, got {said}; correct it")
 
 
 def _finite(array: npt.NDArray[Any], what: str) -> npt.NDArray[np.float32]:
@@ -296,7 +302,7 @@ def _mask(mask: Numbers) -> npt.NDArray[np.bool_]:
             f"expected a mask of bool, 0 / 1 or 0 / 255, got {array.dtype} from {array.min():g} "
             f"to {top:g}; threshold it first, or pass the model's own logits as mask_logits"
         )
-    return array != 0
+    return array.astype(np.bool_)
 
 
 def _mask_logits(mask_logits: Numbers) -> npt.NDArray[np.float32]:
