@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -45,8 +45,7 @@ class Masks:
 
     Behaves like a list: ``len``, iteration, ``masks[0]``, ``masks[:3]`` and
     ``masks[masks.areas > 99]`` all give `Masks` again. All arrays are read-only, and all
-    coordinates are pixels of the original image, x before y, where a whole number is the middle of
-    a pixel.
+    coordinates are pixels of the original image, x before y.
 
     Only ``size_hw`` and ``counts`` are needed; boxes and areas follow from them when left out.
 
@@ -204,7 +203,7 @@ class Masks:
         """Compare every field; NaN equals NaN."""
         if not isinstance(other, Masks):
             return NotImplemented
-        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return self is other or _same_fields(self, other)
 
     __hash__ = None  # type: ignore[assignment]  # compared by content, and arrays have no hash
 
@@ -352,7 +351,11 @@ class Masks:
     # ------------------------------------------------------------------ inside
 
     def _measure(self, by: Measure) -> npt.NDArray[Any]:
-        measures = {"score": self.scores, "stability": self.stability, "area": self.areas}
+        measures: dict[str, npt.NDArray[Any]] = {
+            "score": self.scores,
+            "stability": self.stability,
+            "area": self.areas,
+        }
         if by not in measures:
             raise InputError(f"by must be one of {', '.join(measures)}, got {by!r}")
         return measures[by]
@@ -428,7 +431,8 @@ def _chosen(index: int | slice | Sequence[int] | npt.NDArray[Any], n: int) -> In
             f"masks are picked by a number, a slice, a list of numbers or a bool array of shape "
             f"({n},), got {array.dtype} of shape {array.shape}"
         )
-    return np.arange(n)[array]
+    chosen: IntArray = np.arange(n)[array]
+    return chosen
 
 
 def _seen(masks: Masks) -> FloatArray:
@@ -451,9 +455,17 @@ def _agreed(names: list[str | None]) -> str | None:
     return names[0] if len(set(names)) == 1 else None
 
 
+def _same_fields(a: Any, b: Any) -> bool:
+    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+
+
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f")
-    if isinstance(a, tuple) and isinstance(b, tuple):
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    if isinstance(a, tuple):
         return len(a) == len(b) and all(map(_same, a, b))
+    if is_dataclass(a):  # a prompt
+        return _same_fields(a, b)
     return bool(a == b)

@@ -1,0 +1,106 @@
+"""The settings of everything mode; no torch, so that the command line can list them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from anymask.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["GenerateConfig", "PointGrid"]
+
+PointGrid = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What everything mode looks for and what it drops; the defaults are SAM's."""
+
+    points_per_side: int | None = 32
+    """Points along each side of the grid; None where point_grids is given."""
+    points_per_batch: int = 64
+    """Points that are decoded together; fewer need less memory."""
+    pred_iou_thresh: float = 0.88
+    """Keep masks whose predicted IoU is above this; 0 keeps all."""
+    stability_score_thresh: float = 0.95
+    """Keep masks whose stability is at least this; 0 keeps all."""
+    stability_score_offset: float = 1.0
+    """How far the threshold moves up and down to measure the stability, in logits."""
+    box_nms_thresh: float = 0.7
+    """Of two masks of one crop whose boxes have a higher IoU than this, keep the better one."""
+    crop_n_layers: int = 0
+    """Search overlapping crops too: layer i cuts the picture into 2^i by 2^i of them."""
+    crop_nms_thresh: float = 0.7
+    """Of two masks of different crops whose boxes have a higher IoU, keep the smaller crop's."""
+    crop_overlap_ratio: float = 512 / 1500
+    """Overlap of the first layer's crops, as a share of the picture's shorter side."""
+    crop_n_points_downscale_factor: int = 1
+    """Divide the points per side by this once more in every layer."""
+    point_grids: tuple[PointGrid, ...] | None = None
+    """Own points instead of a grid: for each layer, x and y from 0 to 1 of the crop."""
+    min_mask_region_area: int = 0
+    """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
+
+    def __post_init__(self) -> None:
+        """Check the settings, and bring the grids into the form of tuples."""
+        _check_at_least(1, points_per_batch=self.points_per_batch)
+        _check_at_least(1, crop_n_points_downscale_factor=self.crop_n_points_downscale_factor)
+        _check_at_least(0, crop_n_layers=self.crop_n_layers)
+        _check_at_least(0, min_mask_region_area=self.min_mask_region_area)
+        _check_at_least(0, stability_score_offset=self.stability_score_offset)
+        _check_at_least(0, pred_iou_thresh=self.pred_iou_thresh)
+        _check_at_least(0, stability_score_thresh=self.stability_score_thresh)
+        for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.point_grids is None:
+            self._check_points_per_side()
+        else:
+            object.__setattr__(self, "point_grids", self._checked_grids(self.point_grids))
+
+    def _check_points_per_side(self) -> None:
+        if self.points_per_side is None:
+            raise InputError(
+                "expected points_per_side or point_grids, got neither; give one of the two"
+            )
+        deepest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
+        if deepest < 1:
+            raise InputError(
+                f"expected at least 1 point per side in every crop layer, got {deepest} in layer "
+                f"{self.crop_n_layers}; raise points_per_side or lower "
+                "crop_n_points_downscale_factor"
+            )
+
+    def _checked_grids(self, grids: Iterable[Any]) -> tuple[PointGrid, ...]:
+        if self.points_per_side is not None:
+            raise InputError(
+                "expected points_per_side or point_grids, got both; set points_per_side=None"
+            )
+        try:
+            checked = tuple(tuple((float(x), float(y)) for x, y in grid) for grid in grids)
+        except (TypeError, ValueError):
+            raise InputError(
+                "point_grids must be one sequence of (x, y) pairs for each crop layer, got "
+                f"{grids!r:.80}"
+            ) from None
+        layers = self.crop_n_layers + 1
+        if len(checked) < layers or not all(checked):
+            raise InputError(
+                f"point_grids must hold at least one point for each of {layers} crop layers, got "
+                f"{[len(grid) for grid in checked]}"
+            )
+        if not all(0 <= v <= 1 for grid in checked for point in grid for v in point):
+            raise InputError(
+                "point_grids must hold shares of the crop's width and height, from 0 to 1; divide "
+                "pixels by the size"
+            )
+        return checked
+
+
+def _check_at_least(least: float, **named: float) -> None:
+    ((name, value),) = named.items()
+    if not value >= least:  # also refuses NaN
+        raise InputError(f"{name} must be a number of at least {least}, got {value}")

@@ -1,0 +1,230 @@
+"""Everything mode: recorded runs on a made-up scene, settings, bounds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from anymask import generate as everything
+from anymask.config import GenerateConfig
+from anymask.embedding import Embedding
+from anymask.errors import InputError
+from anymask.generate import generate
+from anymask.image import Image, Transform
+from anymask.masks import Masks
+from anymask.prompt import Prompt
+
+RUNS = Path(__file__).parent / "parity" / "amg"
+sys.path.insert(0, str(RUNS))
+from fake_scene import FakeScene  # noqa: E402
+
+CASES = sorted(path.stem for path in RUNS.glob("*.json") if path.stem != "helpers")
+SLOW = {"crop_layers_1", "crop_layers_2_downscale_2", "min_region_100"}
+
+
+class SceneModel:
+    """A model that answers from a `FakeScene`: its frame is the image itself."""
+
+    def __init__(self, scene: FakeScene) -> None:
+        self.scene = scene
+        self.calls: list[int] = []
+        self.embedded: list[tuple[int, int]] = []
+
+    def embed(self, image: Image) -> Embedding:
+        self.embedded.append(image.size_hw)
+        window = torch.tensor(self.scene.window(image.pixels), dtype=torch.float32)
+        same = Transform(image.size_hw, image.size_hw, image.size_hw)
+        return Embedding({"window": window.reshape(1, 4, 1, 1)}, same, "scene")
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        assert multimask
+        self.calls.append(len(prompts))
+        window = tuple(int(v) for v in embedding.features["window"].flatten())
+        points = np.concatenate([prompt.points_xy for prompt in prompts])
+        logits, scores = self.scene.predict(points + window[:2], window)
+        return torch.from_numpy(logits), torch.from_numpy(scores)
+
+
+def run(scene: dict[str, Any], **parameters: Any) -> tuple[Masks, SceneModel]:
+    model = SceneModel(FakeScene(**scene))
+    return generate(model, model.scene.image, GenerateConfig(**parameters)), model
+
+
+def records(masks: Masks) -> list[dict[str, Any]]:
+    """Write masks as the original's records: boxes as xywh of inclusive pixel indices."""
+    assert masks.crop_boxes is not None
+    return [
+        {
+            "segmentation": segmentation,
+            "area": int(masks.areas[i]),
+            "bbox": xywh(masks.boxes[i]),
+            "predicted_iou": float(masks.scores[i]),
+            "point_coords": prompt.points_xy.tolist() if prompt else None,
+            "stability_score": float(masks.stability[i]),
+            "crop_box": xywh(masks.crop_boxes[i]),
+        }
+        for i, (segmentation, prompt) in enumerate(zip(masks.rle(), masks.prompts, strict=True))
+    ]
+
+
+def xywh(box: np.ndarray) -> list[float]:
+    x0, y0, x1, y1 = box.tolist()
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        if key == "segmentation":
+            assert found[key] == value
+        else:
+            np.testing.assert_allclose(found[key], value, rtol=1e-7, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
+)
+def test_recorded_runs(name: str) -> None:
+    case = json.loads((RUNS / f"{name}.json").read_text())
+    masks, model = run(case["scene"], **case["parameters"])
+    assert model.calls == case["decoder_calls"]
+    assert len(masks) == case["count"]
+    if len(masks):
+        for found, expected in zip(records(masks), case["records"], strict=True):
+            assert_same(found, expected)
+
+
+def test_all_runs_are_there() -> None:
+    assert len(CASES) == 13
+
+
+SCENE = {"height": 120, "width": 160, "seed": 7}
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"crop_n_layers": 1}, {"min_mask_region_area": 50, "crop_n_layers": 1}]
+)
+def test_nothing_found_is_no_error(extra: dict[str, int]) -> None:
+    masks, _ = run(SCENE, points_per_side=4, pred_iou_thresh=1.5, **extra)
+    assert len(masks) == 0
+    assert masks.size_hw == (120, 160)
+
+
+def test_thresholds_of_zero_filter_nothing() -> None:
+    scene = {**SCENE, "empty_masks": True}
+    masks, _ = run(
+        scene,
+        points_per_side=8,
+        pred_iou_thresh=0.0,
+        stability_score_thresh=0.0,
+        box_nms_thresh=1.0,
+    )
+    assert len(masks) == 3 * 64
+    assert np.isnan(masks.stability[masks.areas == 0]).all()
+    assert (masks.areas == 0).any()
+
+
+def test_the_result_does_not_depend_on_how_much_is_done_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
+    whole, _ = run(SCENE, **options)
+    monkeypatch.setattr(everything, "_VALUES_AT_ONCE", 1)
+    one_by_one, _ = run(SCENE, **options, points_per_batch=1)
+    assert len(whole) > 3
+    assert one_by_one == whole
+
+
+def test_few_values_are_enlarged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(everything, "_VALUES_AT_ONCE", 5 * 120 * 160)
+    enlarged = []
+    original = Transform.masks_to_image
+
+    def counted(self: Transform, logits: torch.Tensor) -> torch.Tensor:
+        enlarged.append(len(logits))
+        return original(self, logits)
+
+    monkeypatch.setattr(Transform, "masks_to_image", counted)
+    _, model = run(SCENE, points_per_side=8, pred_iou_thresh=0.8)
+    assert max(enlarged) == 5
+    assert sum(enlarged) < 3 * sum(model.calls)  # the doubted masks were never enlarged
+
+
+def test_masks_know_where_they_come_from() -> None:
+    model = SceneModel(FakeScene(**SCENE))
+    config = GenerateConfig(points_per_side=4, pred_iou_thresh=0.5, stability_score_thresh=0.5)
+    masks = generate(model, Image(model.scene.image, "scene.png"), config)
+    assert len(masks)
+    assert masks.source == "scene.png"
+    assert model.embedded == [(120, 160)]
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 40), (40, 1)])
+def test_tiny_images(size_hw: tuple[int, int]) -> None:
+    model = SceneModel(FakeScene(40, 40))
+    pixels = model.scene.image[: size_hw[0], : size_hw[1]]
+    for layers in range(3):
+        config = GenerateConfig(points_per_side=2, pred_iou_thresh=0.0, crop_n_layers=layers)
+        assert generate(model, pixels, config).size_hw == size_hw
+
+
+# ------------------------------------------------------------------- settings
+
+
+def test_every_setting_has_a_sentence() -> None:
+    source = Path(sys.modules[GenerateConfig.__module__].__file__ or "").read_text()
+    for field in fields(GenerateConfig):
+        definition = source.index(f"    {field.name}: ")
+        sentence = source[definition:].split("\n")[1]
+        assert sentence.strip().startswith('"""') and sentence.endswith('."""'), field.name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points_per_side": 0}, "at least 1 point per side"),
+        ({"points_per_side": None}, "got neither"),
+        ({"point_grids": [[(0.5, 0.5)]]}, "got both"),
+        ({"points_per_side": None, "point_grids": [[]]}, "at least one point for each of 1"),
+        ({"points_per_side": None, "point_grids": [0.5]}, r"sequence of \(x, y\) pairs"),
+        ({"points_per_side": None, "point_grids": [[(50, 20)]]}, "from 0 to 1"),
+        (
+            {"points_per_side": None, "point_grids": [[(0.5, 0.5)]], "crop_n_layers": 1},
+            r"each of 2 crop layers, got \[1\]",
+        ),
+        (
+            {"points_per_side": 4, "crop_n_layers": 3, "crop_n_points_downscale_factor": 2},
+            "got 0 in layer 3",
+        ),
+        ({"points_per_batch": 0}, "points_per_batch must be a number of at least 1, got 0"),
+        ({"crop_n_layers": -1}, "crop_n_layers must be a number of at least 0, got -1"),
+        ({"crop_n_points_downscale_factor": 0}, "crop_n_points_downscale_factor must be"),
+        ({"min_mask_region_area": -1}, "min_mask_region_area must be"),
+        ({"pred_iou_thresh": float("nan")}, "pred_iou_thresh must be"),
+        ({"stability_score_offset": -1.0}, "stability_score_offset must be"),
+        ({"box_nms_thresh": 1.1}, "box_nms_thresh must be between 0 and 1, got 1.1"),
+        ({"crop_nms_thresh": -0.1}, "crop_nms_thresh must be between 0 and 1, got -0.1"),
+        ({"crop_overlap_ratio": -0.5}, "crop_overlap_ratio must be"),
+    ],
+)
+def test_wrong_settings_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        GenerateConfig(**options)
+
+
+def test_settings_are_values() -> None:
+    grid = np.array([[0.25, 0.5], [0.75, 0.5]])
+    config = GenerateConfig(points_per_side=None, point_grids=(grid,))  # type: ignore[arg-type]
+    assert config.point_grids == (((0.25, 0.5), (0.75, 0.5)),)
+    assert replace(config) == config
+    assert hash(replace(config)) == hash(config)
