@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 # Lowest first. A package stands for all of its modules.
 LAYERS = [
-    ["errors", "optional", "config"],
+    ["errors", "optional"],
     ["atomic", "config", "pixels", "rle", "geometry"],
     ["image", "embedding", "prompt", "masks"],
     ["models"],
