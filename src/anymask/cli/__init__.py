@@ -1,0 +1,127 @@
+"""The command line: one verb per subcommand.
+
+    anymask segment photo.jpg --point 500,375 -o out/
+    anymask everything photos/ -o out/ --format coco
+    anymask models
+
+Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from anymask.cli.everything import Everything
+from anymask.cli.models import Models
+from anymask.cli.segment import Segment
+from anymask.errors import AnymaskError
+
+__all__ = ["main"]
+
+_ABOUT = """Cut anything out of any picture.
+
+Examples:
+  anymask segment photo.jpg --point 500,375
+  anymask segment photo.jpg --box 425,600,700,875 --not 575,750 -o out/
+  anymask everything photos/ --format coco -o out/
+
+Exit codes:
+  0    all is well
+  1    some pictures failed; the others are done
+  2    wrong usage, bad input, or results that cannot be written
+  130  interrupted; the same command goes on where it stopped"""
+
+_SEGMENT = """Cut one thing out of each picture, by clicks, a box or a rough mask.
+
+Each picture gets an overlay, a cut-out with a transparent background, and the mask as JSON.
+Coordinates are pixels of the picture, x from the left and y from the top.
+
+Examples:
+  anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
+  anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/"""
+
+_EVERYTHING = """Find everything in each picture, without a prompt.
+
+Each picture gets an overlay and its masks. A folder that was interrupted goes on where it stopped.
+
+Examples:
+  anymask everything photo.jpg
+  anymask everything photos/ --format coco -o out/
+  anymask everything 'photos/**/*.jpg' --points-per-side 16 --json"""
+
+_COMMANDS: dict[str, tuple[type[Segment | Everything | Models], str]] = {
+    "segment": (Segment, _SEGMENT),
+    "everything": (Everything, _EVERYTHING),
+    "models": (Models, "List the models, with size, licence and what they can do."),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after ``anymask``; None: those of this process.
+
+    Returns:
+        The exit code: 0 all is well, 1 some pictures failed, 2 wrong usage or bad input,
+        130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        from anymask import __version__
+
+        print(f"anymask {__version__}")
+        return 0
+    command = _parse(words)
+    try:
+        code = command.run()
+        sys.stdout.flush()
+        return code
+    except AnymaskError as error:
+        return _fail(command.debug, f"error: {error}", 2)
+    except KeyboardInterrupt:
+        return _fail(command.debug, "interrupted; the same command goes on where it stopped", 130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        message = f"error: unexpected {type(error).__name__}: {error}; --debug shows where"
+        return _fail(command.debug, message, 2)
+
+
+def _parse(words: list[str]) -> Segment | Everything | Models:
+    """Turn words into a command; help and wrong usage end the process here, as is the custom."""
+    import tyro
+    from tyro.conf import FlagCreatePairsOff, subcommand
+
+    name = words[0] if words else "--help"
+    if name in _COMMANDS:
+        kind, about = _COMMANDS[name]
+        return tyro.cli(
+            kind,
+            prog=f"anymask {name}",
+            description=about,
+            args=words[1:],
+            config=(FlagCreatePairsOff,),
+        )
+    return tyro.cli(
+        Annotated[Segment, subcommand("segment")]
+        | Annotated[Everything, subcommand("everything")]
+        | Annotated[Models, subcommand("models")],
+        prog="anymask",
+        description=_ABOUT,
+        args=words or ["--help"],
+    )
+
+
+def _fail(debug: bool, message: str, code: int) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(f"anymask: {message}", file=sys.stderr)
+    return code

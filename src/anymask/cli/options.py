@@ -1,0 +1,42 @@
+"""The options that all commands which work on pictures share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+__all__ = ["Flag", "Format", "PictureOptions"]
+
+Flag = Annotated[bool, arg(help_behavior_hint="")]
+Format = Literal["sa1b", "coco", "png"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """Which pictures, which model, and where the results go."""
+
+    images: Annotated[
+        tuple[str, ...], Positional, arg(metavar="IMAGE...", help_behavior_hint="")
+    ] = ()
+    """Pictures, folders (with all that is in them), or quoted patterns such as 'in/**/*.jpg'."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-out")
+    """Folder for the results; made when missing."""
+    model: Annotated[str, arg(aliases=["-m"], metavar="NAME|FILE")] = "bundled"
+    """A model from `anymask models`, or a file of weights."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
+    """sa1b: one JSON file for each picture; coco: one JSON file for all; png: a label map each."""
+    no_overlay: Flag = False
+    """Do not draw the masks over the picture."""
+    overwrite: Flag = False
+    """Do every picture again, also where results exist."""
+    json: Flag = False
+    """Print one line of JSON for each picture."""
+    quiet: Annotated[bool, arg(aliases=["-q"], help_behavior_hint="")] = False
+    """Print nothing but errors."""
+    debug: Flag = False
+    """Show the traceback of an error."""

@@ -1,0 +1,168 @@
+"""What a run tells the user: progress, one line of JSON for each picture, and how it ended.
+
+Results go to standard output; progress and errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+__all__ = ["Outcome", "Report"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture."""
+
+    image: Path
+    status: Literal["done", "skipped", "failed"]
+    files: list[Path] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    error: str | None = None
+
+    def as_json(self) -> str:
+        """Give one line; what is not known is left out."""
+        line = {"image": str(self.image), "status": self.status, **self.summary}
+        if self.seconds is not None:
+            line["seconds"] = round(self.seconds, 3)
+        line |= {"error": self.error} if self.error else {"files": [str(f) for f in self.files]}
+        return json.dumps(line)
+
+
+class _Rate(ProgressColumn):
+    """Pictures per second, or seconds per picture."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
+
+
+class Report:
+    """Follows a run; a context manager, so that the progress bar is always taken away again."""
+
+    def __init__(self, total: int, waiting: int, *, lines: bool, quiet: bool) -> None:
+        """Prepare the bar.
+
+        Args:
+            total: Number of pictures.
+            waiting: How many of them are not finished yet.
+            lines: Print JSON.
+            quiet: Print nothing else.
+        """
+        self.outcomes: list[Outcome] = []
+        self._total = total
+        self._lines = lines
+        self._quiet = quiet
+        console = Console(stderr=True)
+        crowded = lines and sys.stdout.isatty()  # bar and lines would land on the same screen
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=quiet or crowded or not console.is_terminal or not waiting,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task("starting", total=waiting)
+
+    def __enter__(self) -> Report:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def working_on(self, image: Path) -> None:
+        """Show which picture is next."""
+        self._progress.update(self._task, description=_shortened(image.name))
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a picture, and print its line."""
+        self.outcomes.append(outcome)
+        if outcome.status != "skipped":
+            self._progress.advance(self._task)
+        if self._lines:
+            print(outcome.as_json(), flush=True)
+
+    def note(self, text: str) -> None:
+        """Print to standard error, above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def count(self, status: str) -> int:
+        """Count the pictures with this outcome."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    def conclude(self, folder: Path) -> None:
+        """Say how it went: details of a single picture, numbers of many, and every failure."""
+        self._say_failures()
+        if self._quiet or self._lines:
+            return
+        if self._total == 1:
+            for outcome in self.outcomes:
+                _say_details(outcome)
+            return
+        numbers = [f"{self.count('done')} done"]
+        if skipped := self.count("skipped"):
+            numbers.append(f"{skipped} already there")
+        if failed := self.count("failed"):
+            numbers.append(f"{failed} failed")
+        print(f"{self._total} pictures: {', '.join(numbers)}; results in {folder}/")
+
+    def _say_failures(self) -> None:
+        failures = [outcome for outcome in self.outcomes if outcome.status == "failed"]
+        if self._total > 1 and failures:
+            self.note(f"anymask: {len(failures)} of {self._total} pictures failed:")
+        lead = "  " if self._total > 1 else "anymask: error: "
+        for outcome in failures:
+            message = outcome.error or ""
+            named = str(outcome.image) in message
+            self.note(lead + (message if named else f"{outcome.image}: {message}"))
+
+
+def _shortened(name: str, width: int = 24) -> str:
+    return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
+
+
+def _say_details(outcome: Outcome) -> None:
+    if outcome.status == "failed":
+        return
+    number = outcome.summary["masks"]
+    said = "1 mask" if number == 1 else f"{number} masks"
+    answers = outcome.summary.get("answers", [])
+    if len(answers) == 1:
+        pixels = outcome.summary["height"] * outcome.summary["width"]
+        share = 100 * answers[0]["area"] / pixels
+        said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the picture)"
+        if answers[0]["score"] is not None:
+            said += f", predicted IoU {answers[0]['score']:.2f}"
+    end = "" if outcome.seconds is None else f", {outcome.seconds:.1f} s"
+    if outcome.status == "skipped":
+        end = "; already there, made with the same settings"
+    print(f"{outcome.image}: {said}{end}")
+    for file in outcome.files:
+        print(f"  {file}")

@@ -1,0 +1,174 @@
+"""Working through many pictures: skip what is finished, go on after failures, resume later."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from anymask import __version__
+from anymask.atomic import atomic_write
+from anymask.cli.inputs import Item, find_images
+from anymask.cli.options import PictureOptions
+from anymask.cli.results import Record, Results
+from anymask.errors import CapabilityError, MissingExtraError, OutputError, WeightsError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.cli.report import Report
+    from anymask.image import Image
+    from anymask.masks import Masks
+    from anymask.predict import Segmenter
+
+__all__ = ["Job", "run"]
+
+_COCO_FILE = "annotations.json"
+_ENDINGS = {"sa1b": ".json", "png": "-labels.png"}
+
+# With these, the next picture would fail in the same way.
+_FINAL = (CapabilityError, MissingExtraError, OutputError, WeightsError)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a command does with each picture."""
+
+    command: str
+    options: PictureOptions
+    settings: dict[str, Any]
+    """What of the options decides how the results look, as plain JSON values."""
+    work: Callable[[Segmenter, Image], Masks]
+    """Find the masks."""
+    draw: Callable[[Masks, Image], Iterator[tuple[str, PIL.Image.Image]]]
+    """Make pictures of them, each with the end of its file name."""
+    endings: Sequence[str]
+    """The ends of those names that are known beforehand."""
+    describe: Callable[[Masks], dict[str, Any]]
+    """Say what is worth knowing about the masks, as plain JSON values."""
+
+
+def run(job: Job) -> int:
+    """Do a job for every picture that the options name.
+
+    Returns:
+        The exit code: 0 if all is well, 1 if some pictures failed, 2 if all did.
+    """
+    options = job.options
+    items = find_images(options.images, options.output)
+    from anymask import predict
+    from anymask.cli.report import Outcome, Report
+
+    model = predict.load(options.model, device=options.device)
+    results = Results.open(options.output, {**job.settings, **_identity(model)})
+    if not options.overwrite:
+        results.check_free(items, [_names(job, item) for item in items])
+    results.begin(anymask=__version__, command=job.command, images=list(options.images))
+    finished = {} if options.overwrite else _finished(results, items)
+
+    report = Report(len(items), len(items) - len(finished), lines=options.json, quiet=options.quiet)
+    with _tidy_end(), report:
+        for item in items:
+            if record := finished.get(item.key):
+                files = [options.output / name for name in record.files]
+                report.add(Outcome(item.path, "skipped", files, record.summary))
+            else:
+                report.working_on(item.path)
+                report.add(_attempt(job, model, item, results, report))
+        if options.format == "coco" and report.count("failed") < len(items):
+            _join_coco(results)
+    report.conclude(options.output)
+    failed = report.count("failed")
+    return 0 if not failed else 2 if failed == len(items) else 1
+
+
+def _identity(model: Segmenter) -> dict[str, Any]:
+    return {"model": model.variant.name, "weights": model.weights_digest[:16]}
+
+
+def _finished(results: Results, items: Sequence[Item]) -> dict[str, Record]:
+    records = {item.key: results.finished(item) for item in items}
+    return {key: record for key, record in records.items() if record is not None}
+
+
+def _attempt(job: Job, model: Segmenter, item: Item, results: Results, report: Report) -> Any:
+    """Do one picture; what goes wrong with it alone becomes part of the report."""
+    from anymask.cli.report import Outcome
+
+    start = time.perf_counter()
+    try:
+        files, summary = _do(job, model, item, results)
+    except _FINAL:
+        raise
+    except Exception as error:
+        if job.options.debug:
+            report.note(traceback.format_exc())
+        return Outcome(item.path, "failed", error=_sentence(error))
+    results.finish(item, files, summary)
+    return Outcome(item.path, "done", files, summary, time.perf_counter() - start)
+
+
+def _sentence(error: Exception) -> str:
+    from anymask.errors import AnymaskError
+
+    if isinstance(error, AnymaskError):
+        return str(error)
+    first_line = next(iter(str(error).splitlines()), "")
+    return f"unexpected {type(error).__name__}: {first_line} (--debug shows where)"
+
+
+def _do(
+    job: Job, model: Segmenter, item: Item, results: Results
+) -> tuple[list[Path], dict[str, Any]]:
+    from anymask.image import Image
+
+    image = Image.open(item.path)
+    masks = job.work(model, image)
+    files = []
+    for ending, picture in job.draw(masks, image):
+        files.append(results.path(item.key + ending))
+        with atomic_write(files[-1]) as draft:
+            picture.save(draft)
+    if job.options.format == "coco":
+        masks.save(results.part(item.key), format="sa1b")
+    else:
+        files.append(results.path(item.key + _ENDINGS[job.options.format]))
+        masks.save(files[-1], format=job.options.format)
+    h, w = masks.size_hw
+    return files, {"masks": len(masks), "height": h, "width": w, **job.describe(masks)}
+
+
+def _names(job: Job, item: Item) -> list[str]:
+    """List the files that a picture will get, as far as they are known beforehand."""
+    masks = _ENDINGS.get(job.options.format)
+    return [item.key + end for end in [*job.endings, *([masks] if masks else [])]]
+
+
+def _join_coco(results: Results) -> None:
+    """Write the masks of all finished pictures to one file, one picture in memory at a time."""
+    from anymask.formats import coco, sa1b
+
+    with coco.writer(results.folder / _COCO_FILE) as add:
+        for key, record in results.all_finished():
+            name = PurePosixPath(key).parent / Path(record.source).name
+            add(replace(sa1b.read(results.part(key)), source=str(name)))
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """Let a polite request to end clean up half-written files, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,163 @@
+"""``anymask segment``: one thing out of each picture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
+
+from anymask.cli.options import Flag, PictureOptions
+from anymask.errors import InputError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.image import Image
+    from anymask.masks import Masks
+    from anymask.predict import Segmenter
+    from anymask.prompt import Prompt
+
+__all__ = ["Segment"]
+
+_Points = Annotated[
+    UseAppendAction[tuple[str, ...]], arg(metavar="X,Y", help_behavior_hint="(repeatable)")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """What to cut out: at least one of --point, --box and --mask."""
+
+    point: _Points = ()
+    """A pixel on the thing: x from the left, y from the top."""
+    not_: Annotated[_Points, arg(name="not")] = ()
+    """A pixel beside the thing."""
+    box: Annotated[str | None, arg(metavar="X0,Y0,X1,Y1", help_behavior_hint="")] = None
+    """The thing's left, top, right and bottom edge."""
+    mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """A picture as large as the one to cut: light where the thing roughly is, dark elsewhere."""
+
+    def read(self) -> Prompt:
+        """Turn the words into a prompt.
+
+        Raises:
+            InputError: They are too few, or not in the form that they should have.
+        """
+        if not (self.point or self.box or self.mask):
+            raise InputError(
+                "expected --point, --box or --mask, got none of them; say what to cut out, "
+                "or find everything with `anymask everything`"
+            )
+        points = [_numbers(text, "X,Y", "500,375") for text in (*self.point, *self.not_)]
+        box = self.box and _numbers(self.box, "X0,Y0,X1,Y1", "425,600,700,875")
+        from anymask.prompt import Prompt
+
+        return Prompt(
+            points_xy=points or None,
+            labels=[1] * len(self.point) + [0] * len(self.not_) if points else None,
+            box=box or None,
+            mask=None if self.mask is None else _read_mask(self.mask),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(PictureOptions):
+    """Cut one thing out of each picture, by clicks, a box or a rough mask."""
+
+    all: Flag = False
+    """Keep all three answers, best first, instead of the best."""
+    no_cutout: Flag = False
+    """Do not write the thing by itself, with everything else transparent."""
+    prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
+    """What to cut out: at least one of --point, --box and --mask."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        from anymask.cli.run import Job, run
+
+        prompt = self.prompt.read()
+        job = Job(
+            command="segment",
+            options=self,
+            settings=self._settings(prompt),
+            work=lambda model, image: self._work(model, image, prompt),
+            draw=self._draw,
+            endings=self._endings(),
+            describe=_describe,
+        )
+        return run(job)
+
+    def _settings(self, prompt: Prompt) -> dict[str, Any]:
+        mask = prompt.mask
+        return {
+            "command": "segment",
+            "points": prompt.points_xy[prompt.labels == 1].tolist(),
+            "not": prompt.points_xy[prompt.labels == 0].tolist(),
+            "box": None if prompt.box is None else prompt.box.tolist(),
+            "mask": None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()[:16],
+            "all": self.all,
+            "format": self.format,
+            "overlay": not self.no_overlay,
+            "cutout": not self.no_cutout,
+        }
+
+    def _work(self, model: Segmenter, image: Image, prompt: Prompt) -> Masks:
+        prompt.check_inside(image.size_hw)  # before the slow part
+        multimask = True if self.all else None
+        masks = model.predict(model.embed(image), prompts=prompt, multimask=multimask)
+        return masks if self.all else masks.best()
+
+    def _endings(self) -> list[str]:
+        numbers = ["-1", "-2", "-3"] if self.all else [""]
+        kinds = ["-overlay.png"] * (not self.no_overlay) + ["-cutout.png"] * (not self.no_cutout)
+        return [number + kind for number in numbers for kind in kinds]
+
+    def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+        for i, mask in enumerate(masks):
+            number = f"-{i + 1}" if self.all else ""
+            if not self.no_overlay:
+                yield f"{number}-overlay.png", mask.draw(image)
+            if not self.no_cutout:
+                yield f"{number}-cutout.png", mask.cutout(image)
+
+
+def _describe(masks: Masks) -> dict[str, Any]:
+    return {"answers": [_answer(mask) for mask in masks]}
+
+
+def _answer(mask: Masks) -> dict[str, Any]:
+    score = float(mask.scores[0])
+    return {
+        "score": None if score != score else round(score, 4),
+        "area": int(mask.areas[0]),
+        "box": mask.boxes[0].tolist(),
+    }
+
+
+def _numbers(text: str, form: str, example: str) -> list[float]:
+    """Read numbers with commas between them, as many as the form has."""
+    parts = text.split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) != len(form.split(",")):
+        raise InputError(f"expected {form} like {example}, got {text!r}; write it like that")
+    return numbers
+
+
+def _read_mask(path: Path) -> Any:
+    """Read a rough mask: bool (h, w), true where the picture is light and not transparent."""
+    from anymask.image import Image
+
+    mask = Image.open(path, background=(0, 0, 0)).pixels.max(axis=2) >= 128
+    if not mask.any():
+        raise InputError(
+            f"expected a rough mask that is light where the thing is, but {str(path)!r} is dark "
+            "everywhere; paint the thing white"
+        )
+    return mask
