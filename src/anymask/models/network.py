@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     import torch
-    from anymask.prompt import PromptBatch
     from torch import Tensor
+
+    from anymask.prompt import PromptBatch
 
 __all__ = ["Network"]
 

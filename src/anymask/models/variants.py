@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from anymask.errors import WeightsError
-from anymask.models.config import SamConfig
+from anymask.models.config import CompactConfig, SamConfig
 
 __all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
 
@@ -56,7 +56,7 @@ class Variant:
     """Models of one family share their code."""
     summary: str
     """One line for people who choose."""
-    network: SamConfig
+    network: SamConfig | CompactConfig
     """Architecture numbers; their class decides which network is built."""
     preprocessing: Preprocessing
     """How an image becomes the network's input."""
@@ -66,12 +66,13 @@ class Variant:
     """Prompts and answers that the model knows."""
     weights: WeightSource
     """Where the weights come from."""
-    paper: tuple[str, str]
+    paper: tuple[str, str] | None = None
     """Title and address of the publication."""
     aliases: tuple[str, ...] = ()
     """Other names that mean this variant."""
 
 
+_ALL: frozenset[Capability] = frozenset({"points", "negative_points", "box", "mask", "multimask"})
 _SAM_PAPER = ("Segment Anything", "https://arxiv.org/abs/2304.02643")
 _SAM_HOST = "https://dl.fbaipublicfiles.com/segment_anything"
 
@@ -87,7 +88,7 @@ def _sam(
         network=network,
         preprocessing=Preprocessing(side=network.side),
         parameters=parameters,
-        capabilities=frozenset({"points", "negative_points", "box", "mask", "multimask"}),
+        capabilities=_ALL,
         weights=WeightSource(file, "Apache-2.0", f"{_SAM_HOST}/{file}", sha256, file_size),
         paper=_SAM_PAPER,
         aliases=(f"sam_vit_{size}", f"vit_{size}"),
@@ -95,6 +96,17 @@ def _sam(
 
 
 VARIANTS: tuple[Variant, ...] = (
+    Variant(
+        name="anymask-compact",
+        family="compact",
+        summary="our own small model, which comes with the package and runs on any laptop",
+        network=CompactConfig(),
+        preprocessing=Preprocessing(side=512, pad=32),
+        parameters=4_217_601,
+        capabilities=_ALL,
+        weights=WeightSource("anymask-compact.safetensors", "Apache-2.0"),
+        aliases=("bundled", "compact"),
+    ),
     _sam(
         "b",
         "SAM with a ViT-B encoder, the smallest of the original three",
