@@ -1,0 +1,138 @@
+"""What the JSON formats share: reading a document safely, and the fields that tell of a prompt."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask.errors import InputError
+
+if TYPE_CHECKING:
+    from anymask.prompt import Prompt
+
+__all__ = [
+    "file_name",
+    "image_number",
+    "known",
+    "plain",
+    "prompt_fields",
+    "read_json",
+    "read_number",
+    "read_prompt",
+    "understanding",
+]
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        InputError: It is missing, cannot be read, or is no JSON object.
+    """
+    shown = repr(str(path))
+    try:
+        document = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot read {shown}: {reason}; check the name") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"expected a JSON file, got {shown}, which is none ({error}); check that it is whole"
+        ) from error
+    if not isinstance(document, dict):
+        raise InputError(
+            f"expected a JSON object, got a {type(document).__name__} in {shown}; "
+            "give a file in SA-1B's or COCO's layout"
+        )
+    return document
+
+
+@contextmanager
+def understanding(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a foreign document is taken apart into one sentence.
+
+    Args:
+        what: The part at hand, such as ``"annotation 3 of 'truck.json'"``.
+
+    Raises:
+        InputError: A field is missing, or holds something that cannot be meant.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"cannot read {what}: {error}") from error
+    except KeyError as error:
+        raise InputError(
+            f"cannot read {what}: expected a field {error}, got none; check which format it has"
+        ) from error
+    except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"cannot read {what}: expected the values of its format, got others ({error}); "
+            "check which format it has"
+        ) from error
+
+
+def file_name(source: str | None) -> str:
+    """Name the image as annotation files do: without its folder; empty when it has no name."""
+    return Path(source).name if source else ""
+
+
+def image_number(name: str) -> int:
+    """Number an image by the digits its file name ends in, as SA-1B and COCO do; else 1."""
+    digits = re.search(r"(\d+)$", Path(name).stem)
+    return int(digits[1]) if digits else 1
+
+
+def plain(values: npt.ArrayLike) -> list[Any]:
+    """Turn numbers into lists that JSON can hold, whole ones without a decimal point."""
+    nested = np.asarray(values, dtype=np.float64)
+    if nested.ndim > 1:
+        return [plain(row) for row in nested]
+    return [int(value) if value.is_integer() else float(value) for value in nested]
+
+
+def known(value: float) -> float | None:
+    """Give None, which JSON can hold, for NaN, which it cannot."""
+    return None if math.isnan(value) else float(value)
+
+
+def read_number(annotation: Mapping[str, Any], name: str) -> float:
+    """Give a field's number, NaN when there is none."""
+    value = annotation.get(name)
+    return math.nan if value is None else float(value)
+
+
+def prompt_fields(prompt: Prompt | None) -> dict[str, Any]:
+    """Write the points and the box of a prompt; masks and text are left out.
+
+    ``point_coords`` is SA-1B's own field. The others are ours, and only there when they say
+    something: ``point_labels`` when a point lies beside the object, ``prompt_box`` when a box was
+    given.
+    """
+    if prompt is None:
+        return {"point_coords": []}
+    fields: dict[str, Any] = {"point_coords": plain(prompt.points_xy)}
+    if not prompt.labels.all():
+        fields["point_labels"] = prompt.labels.tolist()
+    if prompt.box is not None:
+        fields["prompt_box"] = plain(prompt.box)
+    return fields
+
+
+def read_prompt(annotation: Mapping[str, Any]) -> Prompt | None:
+    """Read what `prompt_fields` wrote; None if there is no prompt."""
+    points, box = annotation.get("point_coords"), annotation.get("prompt_box")
+    if not points and box is None:
+        return None
+    from anymask.prompt import Prompt  # here, because it loads torch
+
+    return Prompt(points or None, annotation.get("point_labels"), box)

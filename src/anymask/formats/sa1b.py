@@ -1,0 +1,107 @@
+"""SA-1B JSON: the layout of the data set that SAM was trained on, one file per image.
+
+It holds everything that `Masks` knows but the logits and mask or text prompts. Boxes are xywh with
+the last pixel inclusive, as in the data set: a mask of one pixel has width 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask import rle
+from anymask.atomic import atomic_write
+from anymask.formats import annotation as fields
+from anymask.masks import Masks
+
+__all__ = ["read", "write"]
+
+
+def write(path: str | os.PathLike[str], masks: Masks) -> None:
+    """Write the masks of one image.
+
+    Raises:
+        OutputError: The file cannot be written; what was there before is untouched.
+    """
+    h, w = masks.size_hw
+    name = fields.file_name(masks.source)
+    document: dict[str, Any] = {
+        "image": {
+            "image_id": fields.image_number(name),
+            "width": w,
+            "height": h,
+            "file_name": name,
+        },
+        "annotations": [_annotation(masks, i) for i in range(len(masks))],
+    }
+    if masks.model is not None:
+        document["model"] = masks.model
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+
+
+def read(path: str | os.PathLike[str]) -> Masks:
+    """Read the masks of one image.
+
+    Raises:
+        InputError: The file is missing, damaged, or not in this layout.
+    """
+    document = fields.read_json(path)
+    with fields.understanding(f"{str(path)!r} as SA-1B"):
+        image, annotations = document["image"], list(document["annotations"])
+        size_hw = (int(image["height"]), int(image["width"]))
+        counts, prompts, crop_boxes = [], [], []
+        for i, entry in enumerate(annotations):
+            with fields.understanding(f"annotation {i + 1}"):
+                counts.append(rle.from_coco(entry["segmentation"], size_hw))
+                prompts.append(fields.read_prompt(entry))
+                crop_boxes.append(_crop_box(entry, size_hw))
+        return Masks(
+            size_hw,
+            tuple(counts),
+            scores=np.array([fields.read_number(a, "predicted_iou") for a in annotations]),
+            stability=np.array([fields.read_number(a, "stability_score") for a in annotations]),
+            prompts=tuple(prompts),
+            crop_boxes=_unless_whole(crop_boxes, size_hw),
+            source=image.get("file_name") or None,
+            model=document.get("model"),
+        )
+
+
+def _annotation(masks: Masks, i: int) -> dict[str, Any]:
+    h, w = masks.size_hw
+    crop = (0, 0, w, h) if masks.crop_boxes is None else masks.crop_boxes[i]
+    return {
+        "id": i + 1,
+        "segmentation": {"size": [h, w], "counts": rle.to_string(masks.counts[i])},
+        "bbox": _xywh(masks.boxes[i]),
+        "area": int(masks.areas[i]),
+        "predicted_iou": fields.known(masks.scores[i]),
+        "stability_score": fields.known(masks.stability[i]),
+        **fields.prompt_fields(masks.prompts[i]),
+        "crop_box": _xywh(crop),
+    }
+
+
+def _xywh(xyxy: npt.ArrayLike) -> list[Any]:
+    x0, y0, x1, y1 = np.asarray(xyxy, dtype=np.float64)
+    return fields.plain([x0, y0, x1 - x0, y1 - y0])
+
+
+def _crop_box(entry: dict[str, Any], size_hw: tuple[int, int]) -> list[float]:
+    x, y, w, h = entry.get("crop_box", (0, 0, size_hw[1], size_hw[0]))
+    return [x, y, x + w, y + h]
+
+
+def _unless_whole(
+    crop_boxes: list[list[float]], size_hw: tuple[int, int]
+) -> npt.NDArray[np.float32] | None:
+    """Give None where every crop is the whole image, which is how `Masks` says it."""
+    whole = [0, 0, size_hw[1], size_hw[0]]
+    if all(crop_box == whole for crop_box in crop_boxes):
+        return None
+    return np.array(crop_boxes, dtype=np.float32)
