@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from anymask.config import GenerateConfig
 from anymask.errors import WeightsError
 from anymask.models.config import CompactConfig, SamConfig
 
@@ -70,6 +71,8 @@ class Variant:
     """Title and address of the publication."""
     aliases: tuple[str, ...] = ()
     """Other names that mean this variant."""
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    """What everything mode looks for and drops, unless told otherwise."""
 
 
 _ALL: frozenset[Capability] = frozenset({"points", "negative_points", "box", "mask", "multimask"})

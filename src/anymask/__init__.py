@@ -1,0 +1,93 @@
+"""Cut anything out of any picture: from a click, a box, a rough mask, or nothing at all.
+
+    import anymask
+
+    model = anymask.load()
+    photo = model.embed("truck.jpg")
+    masks = model.predict(photo, points=[(500, 375)])
+    masks.best().draw("truck.jpg").save("truck-overlay.png")
+
+Every public name is listed here, and loaded when it is first used: importing the package costs
+nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from anymask.config import GenerateConfig
+    from anymask.embedding import Embedding
+    from anymask.errors import (
+        AnymaskError,
+        CapabilityError,
+        InputError,
+        MissingExtraError,
+        OutputError,
+        WeightsError,
+    )
+    from anymask.formats import read
+    from anymask.image import Image, Transform
+    from anymask.masks import Masks
+    from anymask.models.variants import VARIANTS, Variant
+    from anymask.predict import Segmenter, load
+    from anymask.prompt import Prompt
+
+__all__ = [
+    "VARIANTS",
+    "AnymaskError",
+    "CapabilityError",
+    "Embedding",
+    "GenerateConfig",
+    "Image",
+    "InputError",
+    "Masks",
+    "MissingExtraError",
+    "OutputError",
+    "Prompt",
+    "Segmenter",
+    "Transform",
+    "Variant",
+    "WeightsError",
+    "__version__",
+    "load",
+    "read",
+]
+
+_HOMES = {
+    "VARIANTS": "models.variants",
+    "AnymaskError": "errors",
+    "CapabilityError": "errors",
+    "Embedding": "embedding",
+    "GenerateConfig": "config",
+    "Image": "image",
+    "InputError": "errors",
+    "Masks": "masks",
+    "MissingExtraError": "errors",
+    "OutputError": "errors",
+    "Prompt": "prompt",
+    "Segmenter": "predict",
+    "Transform": "image",
+    "Variant": "models.variants",
+    "WeightsError": "errors",
+    "load": "predict",
+    "read": "formats",
+}
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for public
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used (PEP 562)."""
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'anymask' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"anymask.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

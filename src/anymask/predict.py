@@ -1,0 +1,405 @@
+"""From images to embeddings, and from embeddings and prompts to masks.
+
+model = load()
+photo = model.embed("truck.jpg")
+masks = model.predict(photo, points=[(500, 375)])
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias, cast, overload
+
+import torch
+from torch import Tensor
+
+from anymask.config import GenerateConfig
+from anymask.embedding import Embedding
+from anymask.errors import CapabilityError, InputError
+from anymask.generate import generate
+from anymask.image import Image, ImageLike, Transform
+from anymask.masks import Masks
+from anymask.models.network import Network
+from anymask.models.variants import Variant
+from anymask.models.weights import load_network
+from anymask.prompt import Numbers, Prompt, PromptBatch
+
+__all__ = ["Segmenter", "load"]
+
+_PROMPTS_AT_ONCE = 64  # bounds the memory of a long list of prompts
+
+Subject: TypeAlias = Embedding | ImageLike
+
+
+def load(
+    name_or_path: str | os.PathLike[str] = "bundled",
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | None = None,
+) -> Segmenter:
+    """Load a model.
+
+    Args:
+        name_or_path: Name of a variant, such as ``"bundled"`` or ``"sam-vit-b"``, or the path of a
+            file of weights, whose variant is recognised.
+        device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
+            there is one.
+        dtype: Floating-point type of the weights; None: float32.
+
+    Raises:
+        WeightsError: The name is unknown, or the weights are missing, damaged or foreign.
+        InputError: There is no such device.
+
+    Example:
+        >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
+        Masks(3 masks of 1200x1800, best score 0.96)
+    """
+    place = _find_device(device)
+    network, variant, digest = load_network(name_or_path, place, dtype)
+    return Segmenter(variant, network, place, digest)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A model that is ready for use.
+
+    It remembers nothing between calls, so any number of threads may share it.
+
+    Attributes:
+        variant: Which model it is.
+        network: Its network, in inference mode.
+        device: Where it computes.
+        weights_digest: SHA-256 of its weights, in hex.
+    """
+
+    variant: Variant
+    network: Network
+    device: torch.device
+    weights_digest: str
+
+    def __repr__(self) -> str:
+        """Name the model and its device."""
+        return f"Segmenter({self.variant.name!r}, device={str(self.device)!r})"
+
+    # -------------------------------------------------------------------- embed
+
+    @overload
+    def embed(  # type: ignore[overload-overlap]  # a str is a sequence of str: it counts as one
+        self, image: ImageLike
+    ) -> Embedding: ...
+    @overload
+    def embed(self, image: Sequence[ImageLike]) -> list[Embedding]: ...
+
+    def embed(self, image: ImageLike | Sequence[ImageLike]) -> Embedding | list[Embedding]:
+        """Encode an image, or each image of a list; the slow part, done once per image.
+
+        Args:
+            image: File, bytes, PIL image or array; see `Image.open`.
+
+        Raises:
+            InputError: It is missing, damaged, or no image.
+        """
+        if isinstance(image, (list, tuple)):
+            return [self._embed(Image.open(one)) for one in image]
+        return self._embed(Image.open(cast(ImageLike, image)))
+
+    def _embed(self, image: Image) -> Embedding:
+        wanted = self.variant.preprocessing
+        transform = Transform.fit(
+            image.size_hw, side=wanted.side, pad=wanted.pad, squash=wanted.squash
+        )
+        resized = transform.resize(image)
+        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1).float()
+        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (wanted.mean, wanted.std))
+        frame = pixels.new_zeros((1, 3, *transform.frame_hw))
+        h, w = transform.resized_hw
+        frame[0, :, :h, :w] = (pixels - mean) / std
+        with torch.inference_mode():
+            features = self.network.encode(frame.to(self._dtype), (h, w))
+        shown = hashlib.sha256(f"{transform}".encode() + resized.tobytes()).hexdigest()
+        return Embedding(features, transform, f"{self._signature}-{shown[:32]}")
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(iter(self.network.parameters())).dtype
+
+    @property
+    def _signature(self) -> str:
+        """What all embeddings of this model have in common: the preprocessing and the weights."""
+        identity = f"{self.variant.preprocessing} {self.weights_digest}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+    # ------------------------------------------------------------------ predict
+
+    @overload
+    def predict(
+        self,
+        embedding: Subject,
+        *,
+        points: Numbers | None = ...,
+        labels: Numbers | None = ...,
+        box: Numbers | None = ...,
+        mask: Numbers | None = ...,
+        mask_logits: Numbers | None = ...,
+        prompts: Prompt | None = ...,
+        multimask: bool | None = ...,
+    ) -> Masks: ...
+    @overload
+    def predict(
+        self, embedding: Subject, *, prompts: Sequence[Prompt], multimask: bool | None = ...
+    ) -> list[Masks]: ...
+    @overload
+    def predict(
+        self,
+        embedding: Sequence[Subject],
+        *,
+        prompts: Sequence[Sequence[Prompt]],
+        multimask: bool | None = ...,
+    ) -> list[list[Masks]]: ...
+
+    def predict(
+        self,
+        embedding: Subject | Sequence[Subject],
+        *,
+        points: Numbers | None = None,
+        labels: Numbers | None = None,
+        box: Numbers | None = None,
+        mask: Numbers | None = None,
+        mask_logits: Numbers | None = None,
+        prompts: Prompt | Sequence[Prompt] | Sequence[Sequence[Prompt]] | None = None,
+        multimask: bool | None = None,
+    ) -> Masks | list[Masks] | list[list[Masks]]:
+        """Cut out what prompts ask for.
+
+        Say it directly, for one object, or give ``prompts``: one, or a list of them in any mixture
+        (answered in the same order), or for a list of embeddings one list of prompts each.
+
+        Args:
+            embedding: What `embed` returned; an image is embedded on the fly.
+            points: (n, 2), x before y, pixels of the original image.
+            labels: (n,), 1 for points on the object, 0 for points beside it; None: all 1.
+            box: (4,), xyxy, pixels of the original image.
+            mask: Rough mask, bool (h, w), original image size.
+            mask_logits: One of an earlier answer's ``Masks.logits``, float (h', w'), to improve.
+            prompts: Instead of the five above.
+            multimask: Three answers (whole, part, subpart), or one; None: three for a single point
+                alone, which can mean any of them, else one.
+
+        Returns:
+            For each prompt its answers, best first by predicted IoU.
+
+        Raises:
+            InputError: A prompt is not what it should be, or the embedding is another model's.
+            CapabilityError: The model does not know this kind of prompt.
+        """
+        direct = {
+            "points": points,
+            "labels": labels,
+            "box": box,
+            "mask": mask,
+            "mask_logits": mask_logits,
+        }
+        said = [name for name, value in direct.items() if value is not None]
+        if prompts is not None and said:
+            raise InputError(
+                f"expected {' and '.join(said)} or prompts, got both; put it all into the prompts"
+            )
+        if isinstance(embedding, (list, tuple)):
+            groups = _check_lists(prompts, len(embedding))
+            pairs = zip(embedding, groups, strict=True)
+            return [self._answer(subject, group, multimask) for subject, group in pairs]
+        subject = cast(Subject, embedding)
+        if prompts is None:
+            prompts = Prompt(points, labels, box, mask, mask_logits)
+        if isinstance(prompts, Prompt):
+            return self._answer(subject, [prompts], multimask)[0]
+        return self._answer(subject, _check_list(prompts), multimask)
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Answer prompts with the network's own numbers, for those who go on computing.
+
+        Args:
+            embedding: What `embed` returned.
+            prompts: n prompts; those of the same form go through the network together.
+            multimask: Three answers each instead of one.
+
+        Returns:
+            Mask logits, float32 (n, k, h', w'), low resolution, covering the whole model frame;
+            and predicted IoU, float32 (n, k). In the network's order of answers, not sorted.
+        """
+        self._check_embedding(embedding)
+        self._check_prompts(prompts, embedding.size_hw, multimask)
+        transform = embedding.transform
+        embedding = embedding.to(self.device, self._dtype)
+        mask_hw = self.network.mask_hw(transform.frame_hw)
+        answers = 3 if multimask else 1
+        logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
+        iou = torch.empty((len(prompts), answers), device=self.device)
+        for places in _alike(prompts):
+            group = PromptBatch.of([prompts[i] for i in places], transform, mask_hw, self.device)
+            with torch.inference_mode():
+                found, quality = self.network.decode(embedding.features, group, multimask)
+            logits[places], iou[places] = found.float(), quality.float()
+        return logits, iou
+
+    def _answer(
+        self, subject: Subject, prompts: Sequence[Prompt], multimask: bool | None
+    ) -> list[Masks]:
+        """Answer prompts about one image, in their order."""
+        source = None
+        if not isinstance(subject, Embedding):
+            image = Image.open(subject)
+            self._check_prompts(prompts, image.size_hw, multimask)  # before the slow part
+            source, subject = image.source, self._embed(image)
+        three = [self._wants_three(p) if multimask is None else multimask for p in prompts]
+        answers: dict[int, Masks] = {}
+        for want in (False, True):
+            places = [i for i in range(len(prompts)) if three[i] == want]
+            for start in range(0, len(places), _PROMPTS_AT_ONCE):
+                some = places[start : start + _PROMPTS_AT_ONCE]
+                logits, iou = self.decode(subject, [prompts[i] for i in some], want)
+                for i, one, quality in zip(some, logits, iou, strict=True):
+                    masks = self._masks(subject, prompts[i], one, quality)
+                    answers[i] = replace(masks, source=source)
+        return [answers[i] for i in range(len(prompts))]
+
+    def _masks(self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor) -> Masks:
+        """Bring the answers to one prompt, (k, h', w') and (k,), to the size of the image."""
+        masks = Masks.from_dense(
+            (embedding.transform.masks_to_image(logits) > 0).cpu().numpy(),
+            scores=iou.cpu().numpy(),
+            prompts=(prompt,) * len(iou),
+            logits=logits.cpu().numpy(),
+            model=self.variant.name,
+        )
+        return masks.sort()
+
+    def _wants_three(self, prompt: Prompt) -> bool:
+        """Tell whether a prompt can mean several things: a single point says nothing of size."""
+        return prompt.key() == (1, False, False) and "multimask" in self.variant.capabilities
+
+    def _check_embedding(self, embedding: Embedding) -> None:
+        if not isinstance(embedding, Embedding):
+            raise InputError(
+                f"expected an Embedding, got {type(embedding).__name__}; embed the image first"
+            )
+        if not embedding.signature.startswith(self._signature):
+            raise InputError(
+                f"expected an embedding that {self.variant.name} made with these weights, got one "
+                "of another model; embed the image with this one"
+            )
+
+    def _check_prompts(
+        self, prompts: Sequence[Prompt], size_hw: tuple[int, int], multimask: bool | None
+    ) -> None:
+        needs = [need for prompt in prompts for need in _needs(prompt)]
+        for need in [*needs, *(["multimask"] if multimask else [])]:
+            if need not in self.variant.capabilities:
+                known = ", ".join(_WORDS[c] for c in _WORDS if c in self.variant.capabilities)
+                raise CapabilityError(
+                    f"{self.variant.name} does not know {_WORDS[need]}, only {known}; "
+                    "ask in another way or load another model"
+                )
+        for prompt in prompts:
+            prompt.check_inside(size_hw)
+
+    # ----------------------------------------------------------------- generate
+
+    def generate(
+        self, image: ImageLike, config: GenerateConfig | None = None, **options: Any
+    ) -> Masks:
+        """Find everything in a picture, without a prompt.
+
+        Args:
+            image: File, bytes, PIL image or array.
+            config: What to look for and what to drop; None: what suits this model.
+            **options: Single settings of `GenerateConfig` that shall differ from that.
+
+        Returns:
+            The masks; none at all if nothing was found.
+
+        Example:
+            >>> load().generate("truck.jpg", points_per_side=16)  # doctest: +SKIP
+            Masks(61 masks of 1200x1800, best score 0.97)
+        """
+        known = [field.name for field in fields(GenerateConfig)]
+        for name in options:
+            if name not in known:
+                raise InputError(f"expected settings out of {', '.join(known)}, got {name!r}")
+        config = replace(config or self.variant.generate, **options)
+        return replace(generate(self, image, config), model=self.variant.name)
+
+
+_WORDS = {
+    "points": "points",
+    "negative_points": "points beside the object (label 0)",
+    "box": "boxes",
+    "mask": "masks as prompts",
+    "text": "text",
+    "multimask": "three answers to one prompt (multimask)",
+}
+
+
+def _needs(prompt: Prompt) -> list[str]:
+    """List what a model must be capable of to answer a prompt."""
+    points, box, mask = prompt.key()
+    needed = {
+        "points": points > 0,
+        "negative_points": not prompt.labels.all(),
+        "box": box,
+        "mask": mask,
+        "text": prompt.text is not None,
+    }
+    return [name for name, needs in needed.items() if needs]
+
+
+def _alike(prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Group prompts by their form; numbers of the prompts of each group."""
+    groups: dict[object, list[int]] = {}
+    for i, prompt in enumerate(prompts):
+        groups.setdefault(prompt.key(), []).append(i)
+    return list(groups.values())
+
+
+def _check_list(prompts: object) -> list[Prompt]:
+    if not isinstance(prompts, Sequence) or isinstance(prompts, str):
+        raise InputError(
+            f"expected a Prompt or a list of them, got {type(prompts).__name__}; make one with "
+            "Prompt(points_xy=...)"
+        )
+    for prompt in prompts:
+        if not isinstance(prompt, Prompt):
+            raise InputError(
+                f"expected a list of Prompt, got one that holds a {type(prompt).__name__}; lists "
+                "of lists are for lists of embeddings"
+            )
+    return list(prompts)
+
+
+def _check_lists(prompts: object, count: int) -> list[list[Prompt]]:
+    if not isinstance(prompts, Sequence) or len(prompts) != count:
+        got = f"{len(prompts)}" if isinstance(prompts, Sequence) else type(prompts).__name__
+        raise InputError(
+            f"expected prompts as {count} lists, one for each embedding, got {got}; an empty list "
+            "is fine"
+        )
+    return [_check_list(some) for some in prompts]
+
+
+def _find_device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return gpu or torch.device("cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)  # knowing a device's name does not mean having it
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"expected a device that this machine and its PyTorch have, got {str(device)!r}; "
+            "'cpu' always works, and 'auto' takes the best there is"
+        ) from error
+    return found
