@@ -102,17 +102,16 @@ class Embedding:
             )
         try:
             with safetensors.safe_open(os.fspath(path), framework="pt") as file:
-                about = _about(file.metadata() or {}, name)
+                about = _about(file.metadata() or {})
                 # Copies, so that the file may be overwritten or deleted while they are in use.
                 names = file.keys()
                 tensors = {key: file.get_tensor(key).clone() for key in names}
             sizes = (_size_hw(about[f"{part}_hw"]) for part in ("original", "resized", "frame"))
             return cls(_unpack(tensors), Transform(*sizes), str(about["signature"]))
-        except InputError:
-            raise
         except (safetensors.SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
             raise InputError(
-                f"the embedding file {name} is damaged or foreign ({error}); embed the image again"
+                f"expected an embedding saved by anymask, but {name} is damaged or foreign "
+                f"({error}); embed the image again"
             ) from error
 
 
@@ -143,19 +142,13 @@ def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return features
 
 
-def _about(header: Mapping[str, str], name: str) -> dict[str, Any]:
+def _about(header: Mapping[str, str]) -> dict[str, Any]:
     """Read what the file says about itself."""
     if _FORMAT not in header:
-        raise InputError(
-            f"expected an embedding saved by anymask, but {name} is another safetensors file; "
-            f"embed the image instead"
-        )
+        raise ValueError("a safetensors file of another kind")
     about: dict[str, Any] = json.loads(header[_FORMAT])
     if about["version"] != _VERSION:
-        raise InputError(
-            f"expected an embedding file of version {_VERSION}, but {name} has version "
-            f"{about['version']}; embed the image again"
-        )
+        raise ValueError(f"version {about['version']}, where this anymask reads {_VERSION}")
     return about
 
 

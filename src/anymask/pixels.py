@@ -137,7 +137,7 @@ def _damaged(name: str, error: Exception) -> InputError:
             f"{name} has more pixels than Pillow allows in this format ({error}); "
             f"shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         )
-    return InputError(f"cannot decode {name}: it is damaged or cut off ({error}); get it again")
+    return InputError(f"cannot decode {name}, damaged or cut off ({error}); get it again")
 
 
 def read_pil(
@@ -148,6 +148,20 @@ def read_pil(
     Raises:
         InputError: It is damaged, too large, or holds no pixels that can be shown.
     """
+    try:
+        _check_content(image, max_pixels, name)
+        image.load()
+        rgb = (_wide_grey if _is_wide(image) else _flatten)(image, background)
+        turn = _TURNS.get(_orientation(image))
+        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+    except InputError:
+        raise
+    except Exception as error:  # broken files make Pillow's readers raise nearly anything
+        raise _damaged(name, error) from error
+
+
+def _check_content(image: PIL.Image.Image, max_pixels: int, name: str) -> None:
+    """Check what an image says of itself before its pixels are decoded."""
     width, height = image.size
     if width * height > max_pixels:
         raise InputError(
@@ -163,15 +177,6 @@ def read_pil(
             f"expected a picture, but {name} is a camera's raw file with a small preview; "
             f"develop it to JPEG or TIFF first"
         )
-    try:
-        image.load()
-        rgb = (_wide_grey if _is_wide(image) else _flatten)(image, background)
-        turn = _TURNS.get(_orientation(image))
-        return np.asarray(rgb if turn is None else rgb.transpose(turn))
-    except InputError:
-        raise
-    except Exception as error:  # broken files make Pillow's readers raise nearly anything
-        raise _damaged(name, error) from error
 
 
 def _tags(image: PIL.Image.Image) -> Any:

@@ -216,7 +216,7 @@ def _array(values: Numbers, what: str) -> npt.NDArray[Any]:
     try:
         if isinstance(values, Tensor):
             values = values.detach().cpu()
-            values = values.float() if values.dtype == torch.bfloat16 else values
+            values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
         array = np.array(values)  # a copy: a prompt does not change when its list does
     except (ValueError, TypeError) as error:
         raise _no_numbers(values, what) from error

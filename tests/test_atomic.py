@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from anymask.atomic import atomic_write
+from anymask.errors import AnymaskError, InputError, OutputError
+
+
+def test_it_writes_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with atomic_write(path) as draft:
+        assert draft.suffix == ".json"
+        assert not path.exists()
+        draft.write_text("new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_it_gives_the_usual_permissions(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with atomic_write(tmp_path / "a") as draft:
+        draft.write_text("new")
+    plain, ours = ((tmp_path / name).stat().st_mode for name in ("plain", "a"))
+    assert stat.S_IMODE(ours) == stat.S_IMODE(plain)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), InputError("no")])
+def test_a_failure_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(type(error)), atomic_write(path) as draft:
+        draft.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    message = r"a\.json.*No space left on device"
+    with pytest.raises(OutputError, match=message), atomic_write(path) as draft:
+        draft.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_really_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space left"), atomic_write(tmp_path / "a"):
+        Path("/dev/full").write_text("x")
+
+
+def test_a_folder_in_the_way_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder"), atomic_write(tmp_path):
+        raise AssertionError("never comes here")
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="does not exist"), atomic_write(tmp_path / "none" / "a"):
+        raise AssertionError("never comes here")
+
+
+def test_a_file_as_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="does not exist"), atomic_write(tmp_path / "file" / "a"):
+        raise AssertionError("never comes here")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_locked_folder_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="Permission denied"), atomic_write(tmp_path / "a"):
+        raise AssertionError("never comes here")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    with atomic_write(tmp_path / "link") as draft:
+        draft.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_long_names_work(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250 + ".json")
+    with atomic_write(path) as draft:
+        draft.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_its_error_is_an_oserror_of_ours() -> None:
+    assert issubclass(OutputError, OSError)
+    assert issubclass(OutputError, AnymaskError)
