@@ -227,6 +227,35 @@ def test_embedded_profiles_are_converted(mode: str) -> None:
         np.testing.assert_allclose(read(source)[0, 0], (51, 0, 255), atol=2)
 
 
+def linear_grey_profile() -> bytes:
+    """A small profile of grey values that are proportional to light."""
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    name = b"linear grey\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78),
+        b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249),
+        b"kTRC": b"curv\0\0\0\0" + struct.pack(">I", 0),
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    for tag, data in tags.items():
+        table += tag + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    size = 128 + len(table) + len(body)
+    header = struct.pack(">I", size) + b"\0\0\0\0\x02\x10\0\0" + b"mntrGRAYXYZ "
+    header = header.ljust(36, b"\0") + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    return header.ljust(128, b"\0") + table + body
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_profiles_are_converted(mode: str) -> None:
+    image = PIL.Image.new("L", (2, 2), 128).convert(mode)
+    data = saved(image, "PNG", icc_profile=linear_grey_profile())
+    np.testing.assert_allclose(read(data)[0, 0], (188, 188, 188), atol=1)
+
+
 def test_profiles_of_srgb_change_nothing() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     np.testing.assert_array_equal(read(saved(arrow(), "PNG", icc_profile=profile)), ARROW)

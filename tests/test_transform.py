@@ -59,8 +59,8 @@ def test_sam_preprocessing_equals_the_reference(recorded: dict[str, Any], index:
     assert transform.frame_hw == (1024, 1024)
     assert hashlib.sha256(resized.tobytes()).hexdigest() == about["resized_sha256"]
     for kind, carry in (("points", transform.points_to_frame), ("boxes", transform.boxes_to_frame)):
-        given_, expected = recorded[f"i{index}_{kind}"], recorded[f"i{index}_{kind}_1024"]
-        np.testing.assert_array_equal(carry(given_), expected)
+        original, expected = recorded[f"i{index}_{kind}"], recorded[f"i{index}_{kind}_1024"]
+        np.testing.assert_array_equal(carry(original), expected)
 
 
 @pytest.mark.parametrize("index", [2, 5, 6, 7, 8])
@@ -257,7 +257,8 @@ def test_resized_pictures_may_be_written_to() -> None:
 
 def test_other_sizes_are_refused() -> None:
     transform = Transform.fit((2, 3), side=64)
-    with pytest.raises(InputError, match=r"expected an image of .*\(2, 3\), got \(3, 2\)"):
-        transform.resize(Image(np.zeros((3, 2, 3), np.uint8)))
+    for resize in (transform.resize, transform.resize_plain):
+        with pytest.raises(InputError, match=r"expected an image of .*\(2, 3\), got \(3, 2\)"):
+            resize(Image(np.zeros((3, 2, 3), np.uint8)))
     with pytest.raises(InputError, match=r"expected a mask of .*\(2, 3\).*, got \(3, 2\)"):
         transform.masks_to_frame(np.zeros((3, 2), bool), (16, 16))

@@ -27,7 +27,7 @@ __all__ = ["LOGIT", "MAX_PIXELS", "Image", "ImageLike", "Transform"]
 LOGIT = 10.0
 """How sure a rough mask is, as a logit: about what SAM's decoder says well inside an object."""
 
-_CHUNK_PIXELS = 2**24  # masks are enlarged in chunks whose intermediate frames stay below 64 MB
+_CHUNK_PIXELS = 2**24  # masks are enlarged in chunks whose frames stay below 64 MB
 
 Coordinates = TypeVar("Coordinates", npt.NDArray[Any], Tensor)
 
@@ -195,11 +195,7 @@ class Transform:
 
         Bilinear by Pillow on 8-bit values, which blurs before shrinking; SAM was trained that way.
         """
-        if image.size_hw != self.original_hw:
-            raise InputError(
-                f"expected an image of (h, w) = {self.original_hw}, got {image.size_hw}; "
-                f"make a transform for each size"
-            )
+        self._check(image)
         size = self.resized_hw[1], self.resized_hw[0]
         return np.array(image.to_pil().resize(size, PIL.Image.Resampling.BILINEAR))
 
@@ -208,8 +204,16 @@ class Transform:
 
         Bilinear between the four nearest pixels, even when shrinking; EfficientSAM was trained so.
         """
+        self._check(image)
         pixels = torch.from_numpy(image.pixels.astype(np.float32)).permute(2, 0, 1)[None]
         return _enlarge(pixels, self.resized_hw)[0].permute(1, 2, 0)
+
+    def _check(self, image: Image) -> None:
+        if image.size_hw != self.original_hw:
+            raise InputError(
+                f"expected an image of (h, w) = {self.original_hw}, got {image.size_hw}; "
+                f"make a transform for each size"
+            )
 
     def points_to_frame(self, points_xy: Coordinates) -> Coordinates:
         """Carry points (..., 2), x before y, from image pixels to frame pixels."""

@@ -70,9 +70,9 @@ def read_file(path: str | os.PathLike[str], background: Color, max_pixels: int) 
         raise InputError(
             f"expected an image file, but {name} does not exist; check the path"
         ) from None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"cannot open the image file {name}: {error}; check the path") from error
 
 
@@ -132,12 +132,13 @@ def _guess(head: bytes) -> str:
 
 
 def _damaged(name: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, PIL.Image.DecompressionBombError | PIL.Image.DecompressionBombWarning):
         return InputError(
-            f"{name} has more pixels than Pillow allows in this format ({error}); "
+            f"{name} has more pixels than Pillow allows in this format ({reason}); "
             f"shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         )
-    return InputError(f"cannot decode {name}, damaged or cut off ({error}); get it again")
+    return InputError(f"cannot decode {name}, damaged or cut off ({reason}); get it again")
 
 
 def read_pil(

@@ -105,12 +105,13 @@ class Prompt:
             InputError: A point or the whole box is outside, or the mask has another size.
         """
         height, width = size_hw
-        outside = (self.points_xy < 0) | (self.points_xy > (width, height))
-        for index in np.flatnonzero(outside.any(axis=1)):
-            x, y = self.points_xy[index]
+        beyond = (self.points_xy < 0) | (self.points_xy > (width, height))
+        outside = np.flatnonzero(beyond.any(axis=1))
+        if outside.size:
+            x, y = self.points_xy[outside[0]]
             raise InputError(
-                f"expected points inside the {width} x {height} image, got point {index + 1} at "
-                f"x {x:g}, y {y:g}; give pixels of the original image, x before y"
+                f"expected points inside the {width} x {height} image, got point {outside[0] + 1} "
+                f"at x {x:g}, y {y:g}; give pixels of the original image, x before y"
             )
         if self.box is not None:
             x0, y0, x1, y1 = self.box
@@ -175,14 +176,12 @@ class PromptBatch:
         # does that here, because not every device can.
         points = np.stack([prompt.points_xy for prompt in prompts]).astype(np.float64)
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
-        masks = [_frame_logits(prompt, transform, mask_hw) for prompt in prompts]
+        masks = [_frame_logits(prompt, transform, mask_hw) for prompt in prompts if prompt.key()[2]]
         return cls(
             points_xy=_tensor(transform.points_to_frame(points), device),
             labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])).to(device),
             boxes=_tensor(_clipped(boxes, transform), device) if boxes else None,
-            mask_logits=torch.stack([m for m in masks if m is not None]).to(device)
-            if masks[0] is not None
-            else None,
+            mask_logits=torch.stack(masks).to(device) if masks else None,
             frame_hw=transform.frame_hw,
         )
 
@@ -197,16 +196,15 @@ def _clipped(boxes: list[npt.NDArray[np.float32]], transform: Transform) -> npt.
     return transform.boxes_to_frame(inside)
 
 
-def _frame_logits(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Tensor | None:
-    """Bring a prompt's mask, of either kind, to float32 (1, h', w')."""
+def _frame_logits(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Tensor:
+    """Bring the mask of a prompt that has one, of either kind, to float32 (1, h', w')."""
     if prompt.mask is not None:
         return transform.masks_to_frame(prompt.mask, mask_hw)[None]
-    if prompt.mask_logits is None:
-        return None
+    assert prompt.mask_logits is not None
     if prompt.mask_logits.shape != tuple(mask_hw):
         raise InputError(
             f"expected mask_logits of (h, w) = {tuple(mask_hw)} for this model and image, got "
-            f"{prompt.mask_logits.shape}; pass Masks.logits of the same model and image"
+            f"{prompt.mask_logits.shape}; pass one of Masks.logits of the same model and image"
         )
     return torch.from_numpy(prompt.mask_logits.copy())[None]
 
@@ -226,7 +224,7 @@ def _array(values: Numbers, what: str) -> npt.NDArray[Any]:
 
 
 def _no_numbers(values: object, what: str) -> InputError:
-    said = reprlib.repr(values)
+    said = " ".join(reprlib.repr(values).split())
     return InputError(f"expected {what} as plain numbers in equal rows, got {said}; correct it")
 
 
