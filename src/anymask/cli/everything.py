@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, Suppress, arg
+from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.options import PictureOptions
-from anymask.config import GenerateConfig
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -21,16 +20,40 @@ if TYPE_CHECKING:
 __all__ = ["Everything"]
 
 
-@dataclass(frozen=True)
-class Search(GenerateConfig):
-    """What to look for and what to drop; the defaults are SAM's."""
+_Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+_Number = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 
-    points_per_side: int = 32
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What to look for and what to drop; what is not given is what suits the model."""
+
+    points_per_side: _Count = None
     """Points along each side of the grid that asks the model; more find smaller things."""
-    crop_overlap_ratio: Annotated[float, arg(help_behavior_hint="(default: 0.341)")] = 512 / 1500
+    points_per_batch: _Count = None
+    """Points that are decoded together; fewer need less memory."""
+    pred_iou_thresh: _Number = None
+    """Keep masks whose predicted IoU is above this; 0 keeps all."""
+    stability_score_thresh: _Number = None
+    """Keep masks whose stability is at least this; 0 keeps all."""
+    stability_score_offset: _Number = None
+    """How far the threshold moves up and down to measure the stability, in logits."""
+    box_nms_thresh: _Number = None
+    """Of two masks whose boxes have a higher IoU than this, keep the better one."""
+    crop_n_layers: _Count = None
+    """Search overlapping crops, too: layer i cuts the picture into 2^i by 2^i of them."""
+    crop_nms_thresh: _Number = None
+    """The same as --box-nms-thresh for masks of different crops; the smaller crop wins."""
+    crop_overlap_ratio: _Number = None
     """Overlap of the first layer's crops, as a share of the picture's shorter side."""
-    point_grids: Suppress[None] = None
-    """Own grids are for the library only."""
+    crop_n_points_downscale_factor: _Count = None
+    """Divide the points per side by this once more in every layer."""
+    min_mask_region_area: _Count = None
+    """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
+
+    def given(self) -> dict[str, Any]:
+        """List the settings that the user chose."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +61,7 @@ class Everything(PictureOptions):
     """Find everything in each picture, without a prompt."""
 
     search: OmitArgPrefixes[Search] = Search()
-    """What to look for and what to drop; the defaults are SAM's."""
+    """What to look for and what to drop; what is not given is what suits the model."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
@@ -47,22 +70,18 @@ class Everything(PictureOptions):
         job = Job(
             command="everything",
             options=self,
-            settings=self._settings(),
-            work=self._work,
+            settings=self._settings,
+            work=lambda model, image: model.generate(image, **self.search.given()),
             draw=self._draw,
             endings=[] if self.no_overlay else ["-overlay.png"],
             describe=lambda masks: {},
         )
         return run(job)
 
-    def _settings(self) -> dict[str, Any]:
-        search = asdict(self.search)
+    def _settings(self, model: Segmenter) -> dict[str, Any]:
+        search = asdict(replace(model.variant.generate, **self.search.given()))
         del search["points_per_batch"]  # changes only the memory that is needed
-        command = {"command": "everything", "format": self.format}
-        return {**command, "overlay": not self.no_overlay, **search}
-
-    def _work(self, model: Segmenter, image: Image) -> Masks:
-        return model.generate(image, self.search)
+        return {"format": self.format, "overlay": not self.no_overlay, **search}
 
     def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
         if not self.no_overlay:

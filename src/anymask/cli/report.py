@@ -80,6 +80,7 @@ class Report:
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(compact=True),
+            TextColumn("left"),
             console=console,
             transient=True,
             disable=quiet or crowded or not console.is_terminal or not waiting,

@@ -43,7 +43,7 @@ class Job:
 
     command: str
     options: PictureOptions
-    settings: dict[str, Any]
+    settings: Callable[[Segmenter], dict[str, Any]]
     """What of the options decides how the results look, as plain JSON values."""
     work: Callable[[Segmenter, Image], Masks]
     """Find the masks."""
@@ -67,10 +67,10 @@ def run(job: Job) -> int:
     from anymask.cli.report import Outcome, Report
 
     model = predict.load(options.model, device=options.device)
-    results = Results.open(options.output, {**job.settings, **_identity(model)})
+    results = Results.open(options.output, _settings(job, model))
     if not options.overwrite:
         results.check_free(items, [_names(job, item) for item in items])
-    results.begin(anymask=__version__, command=job.command, images=list(options.images))
+    results.begin(anymask=__version__, images=list(options.images))
     finished = {} if options.overwrite else _finished(results, items)
 
     report = Report(len(items), len(items) - len(finished), lines=options.json, quiet=options.quiet)
@@ -89,8 +89,9 @@ def run(job: Job) -> int:
     return 0 if not failed else 2 if failed == len(items) else 1
 
 
-def _identity(model: Segmenter) -> dict[str, Any]:
-    return {"model": model.variant.name, "weights": model.weights_digest[:16]}
+def _settings(job: Job, model: Segmenter) -> dict[str, Any]:
+    identity = {"model": model.variant.name, "weights": model.weights_digest[:16]}
+    return {"command": job.command, **identity, **job.settings(model)}
 
 
 def _finished(results: Results, items: Sequence[Item]) -> dict[str, Record]:

@@ -83,7 +83,7 @@ class Segment(PictureOptions):
         job = Job(
             command="segment",
             options=self,
-            settings=self._settings(prompt),
+            settings=lambda model: self._settings(prompt),
             work=lambda model, image: self._work(model, image, prompt),
             draw=self._draw,
             endings=self._endings(),
@@ -94,7 +94,6 @@ class Segment(PictureOptions):
     def _settings(self, prompt: Prompt) -> dict[str, Any]:
         mask = prompt.mask
         return {
-            "command": "segment",
             "points": prompt.points_xy[prompt.labels == 1].tolist(),
             "not": prompt.points_xy[prompt.labels == 0].tolist(),
             "box": None if prompt.box is None else prompt.box.tolist(),
@@ -106,9 +105,7 @@ class Segment(PictureOptions):
         }
 
     def _work(self, model: Segmenter, image: Image, prompt: Prompt) -> Masks:
-        prompt.check_inside(image.size_hw)  # before the slow part
-        multimask = True if self.all else None
-        masks = model.predict(model.embed(image), prompts=prompt, multimask=multimask)
+        masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
         return masks if self.all else masks.best()
 
     def _endings(self) -> list[str]:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import PIL.Image
+
+import anymask
+from anymask.cli.everything import Search
+from anymask.config import GenerateConfig
+
+
+def test_every_setting_of_the_search_is_an_option() -> None:
+    options = {field.name for field in fields(Search)}
+    settings = {field.name for field in fields(GenerateConfig)}
+    assert options == settings - {"point_grids"}  # only the library takes those
+
+
+def test_settings_that_are_not_given_are_the_models(fake, photo, tmp_path, run) -> None:
+    assert run("everything", photo, "-o", tmp_path / "a").code == 0
+    assert len(anymask.read(tmp_path / "a" / "photo.json")) == 3
+    assert run("everything", photo, "-o", tmp_path / "b", "--points-per-side", "5").code == 0
+    assert len(anymask.read(tmp_path / "b" / "photo.json")) == 5
+
+    saved = json.loads((tmp_path / "b" / "anymask-run.json").read_text())
+    assert saved["anymask"] == anymask.__version__
+    assert saved["images"] == [str(photo)]
+    assert saved["settings"]["points_per_side"] == 5
+    assert saved["settings"]["pred_iou_thresh"] == 0.88
+    assert saved["settings"]["model"] == "fake"
+
+
+def test_overlay_and_label_map(fake, photo, tmp_path, run) -> None:
+    assert run("everything", photo, "-o", tmp_path / "out", "--format", "png").code == 0
+    with PIL.Image.open(tmp_path / "out" / "photo-labels.png") as labels:
+        assert np.asarray(labels).max() > 0
+    assert (tmp_path / "out" / "photo-overlay.png").is_file()
+    assert run("everything", photo, "-o", tmp_path / "bare", "--no-overlay").code == 0
+    assert not list((tmp_path / "bare").glob("*.png"))
+
+
+def test_batch_size_does_not_make_other_results(fake, photo, tmp_path, run) -> None:
+    words = ["everything", photo, "-o", tmp_path / "out"]
+    assert run(*words).code == 0
+    assert "already there" in run(*words, "--points-per-batch", "8").out
+
+
+def test_a_picture_without_masks_is_a_result(fake, photo, tmp_path, run) -> None:
+    result = run("everything", photo, "-o", tmp_path / "out", "--points-per-side", "0")
+    # the real configuration refuses 0, so ask the fake for none in another way
+    assert result.code == 2
+    fake.generate = lambda image, **options: anymask.Masks.empty(image.size_hw)
+    result = run("everything", photo, "-o", tmp_path / "out")
+    assert result.code == 0
+    assert f"{photo}: 0 masks" in result.out
+    assert len(anymask.read(tmp_path / "out" / "photo.json")) == 0

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anymask.cli.inputs import find_images
+from anymask.errors import InputError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def keys(root: Path, *arguments: str, output: str = "out") -> list[str]:
+    items = find_images([str(root / argument) for argument in arguments], root / output)
+    return [item.key for item in items]
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "expected"),
+    [
+        (["a.jpg"], ["a.jpg"], ["a"]),
+        (["a.weird"], ["a.weird"], ["a"]),
+        (["p/10.jpg", "p/2.jpg", "p/1.JPG", "p/x.txt"], ["p"], ["1", "2", "10"]),
+        (["p/a.jpg", "p/deep/er/a.jpg"], ["p"], ["a", "deep/er/a"]),
+        (["p/a.jpg", "p/.hidden/b.jpg", "p/.b.jpg"], ["p"], ["a"]),
+        (["p/a.jpg", "p/b.jpg", "q/c.jpg"], ["p/*.jpg"], ["a", "b"]),
+        (["p/a.jpg", "p/q/b.jpg", "p/q/c.txt"], ["p/**/*"], ["a", "q/b"]),
+        (["p/[1].jpg", "p/1.jpg"], ["p/[1].jpg"], ["[1]"]),
+        (["z.jpg", "a.jpg"], ["z.jpg", "a.jpg"], ["z", "a"]),
+        # the same picture twice
+        (["p/a.jpg"], ["p", "p/a.jpg", "p/*.jpg"], ["a"]),
+        # names that would write over each other
+        (["p/a.jpg", "q/a.jpg"], ["p/a.jpg", "q/a.jpg"], ["p/a", "q/a"]),
+        (["p/a.jpg", "q/a.jpg", "q/b.jpg"], ["p", "q"], ["p/a", "q/a", "b"]),
+        (["p/a.jpg", "p/a.png", "p/b.png"], ["p"], ["a.jpg", "a.png", "b"]),
+        (["p/a.jpg", "q/A.jpg"], ["p/a.jpg", "q/A.jpg"], ["p/a", "q/A"]),
+    ],
+)
+def test_keys(tmp_path: Path, files: list[str], arguments: list[str], expected: list[str]) -> None:
+    touch(tmp_path, *files)
+    assert keys(tmp_path, *arguments) == expected
+
+
+def test_results_inside_the_folder_are_not_taken_for_pictures(tmp_path: Path) -> None:
+    touch(tmp_path, "p/a.jpg", "p/out/a-overlay.png", "p/out/deep/a-overlay.png")
+    assert keys(tmp_path, "p", output="p/out") == ["a"]
+    assert keys(tmp_path, "p/**/*.*", output="p/out") == ["a"]
+
+
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "p/a.jpg", "b.jpg", "p/out/a-overlay.png")
+    monkeypatch.chdir(tmp_path / "p")
+    items = find_images([".", "../b.jpg"], Path("out"))
+    assert [(str(item.path), item.key) for item in items] == [("a.jpg", "a"), ("../b.jpg", "b")]
+    assert [item.key for item in find_images(["**/*.*g"], Path("out"))] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "got none"),
+        (["missing.jpg"], "does not exist"),
+        (["empty"], "leads to none"),
+        (["empty/*.jpg"], "leads to none"),
+        (["out"], "different folders"),
+    ],
+)
+def test_refusals(tmp_path: Path, arguments: list[str], message: str) -> None:
+    touch(tmp_path, "empty/notes.txt", "out/a.jpg")
+    with pytest.raises(InputError, match=message):
+        keys(tmp_path, *arguments)

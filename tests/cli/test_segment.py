@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import anymask
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_one_picture_gives_overlay_cutout_and_masks(fake, photo, tmp_path, run) -> None:
+    result = run("segment", photo, "--point", "1,1", "-o", tmp_path / "out")
+    assert result.code == 0
+    files = ["anymask-run.json", "photo-cutout.png", "photo-overlay.png", "photo.json"]
+    assert names(tmp_path / "out") == files
+    assert result.out.startswith(f"{photo}: 1 mask, 16 pixels (8.0 % of the picture)")
+    assert all(str(tmp_path / "out" / name) in result.out for name in files[1:])
+
+    masks = anymask.read(tmp_path / "out" / "photo.json")
+    assert masks.areas.tolist() == [16]  # the best of three, not the first in size
+    assert masks.source == "photo.png"
+    document = json.loads((tmp_path / "out" / "photo.json").read_text())
+    assert document["image"]["file_name"] == "photo.png"
+    with PIL.Image.open(tmp_path / "out" / "photo-cutout.png") as cutout:
+        assert cutout.mode == "RGBA"
+        assert np.asarray(cutout)[..., 3].any()
+    with PIL.Image.open(tmp_path / "out" / "photo-overlay.png") as overlay:
+        assert overlay.size == (20, 10)
+
+
+def test_all_keeps_three_answers_with_pictures_of_each(fake, photo, tmp_path, run) -> None:
+    result = run("segment", photo, "--box", "0,0,9,9", "--all", "-o", tmp_path / "out", "--json")
+    assert result.code == 0
+    assert anymask.read(tmp_path / "out" / "photo.json").areas.tolist() == [16, 4, 36]
+    pictures = [f"photo-{i}-{kind}.png" for i in (1, 2, 3) for kind in ("cutout", "overlay")]
+    assert [name for name in names(tmp_path / "out") if name.endswith(".png")] == pictures
+    scores = [answer["score"] for answer in json.loads(result.out)["answers"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 3
+
+
+def test_prompt_options_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None:
+    rough = np.zeros((10, 20), dtype=np.uint8)
+    rough[2:5, 3:9] = 200
+    PIL.Image.fromarray(rough).save(tmp_path / "rough.png")
+    words = ["--point", "1,2", "--not", "3,4", "--point", "5.5, 6", "--box", "0,1,8,9"]
+    result = run("segment", photo, *words, "--mask", tmp_path / "rough.png", "-o", tmp_path / "out")
+    assert result.code == 0
+    (prompt,) = fake.prompts
+    assert prompt.points_xy.tolist() == [[1, 2], [5.5, 6], [3, 4]]
+    assert prompt.labels.tolist() == [1, 1, 0]
+    assert prompt.box is not None
+    assert prompt.box.tolist() == [0, 1, 8, 9]
+    assert np.array_equal(prompt.mask, rough > 0)
+
+
+def test_transparent_parts_of_a_rough_mask_are_outside(fake, photo, tmp_path, run) -> None:
+    rough = np.full((10, 20, 4), 255, dtype=np.uint8)
+    rough[:, 10:, 3] = 0
+    PIL.Image.fromarray(rough).save(tmp_path / "rough.png")
+    assert run("segment", photo, "--mask", tmp_path / "rough.png", "-o", tmp_path / "o").code == 0
+    assert np.array_equal(fake.prompts[0].mask, rough[..., 3] > 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (["--no-overlay"], ["photo-cutout.png", "photo.json"]),
+        (["--no-cutout", "--format", "png"], ["photo-labels.png", "photo-overlay.png"]),
+        (["--no-cutout", "--no-overlay", "-f", "coco"], ["annotations.json"]),
+    ],
+)
+def test_what_is_written(fake, photo, tmp_path, run, words: list[str], files: list[str]) -> None:
+    assert run("segment", photo, "--point", "1,1", *words, "-o", tmp_path / "out").code == 0
+    assert [name for name in names(tmp_path / "out") if name != "anymask-run.json"] == files
+
+
+def test_a_json_line_tells_everything(fake, photo, tmp_path, run) -> None:
+    result = run("segment", photo, "--point", "1,1", "-o", tmp_path / "out", "--json")
+    line = json.loads(result.out)
+    assert line["seconds"] >= 0
+    assert line["image"] == str(photo)
+    assert (line["status"], line["masks"], line["height"], line["width"]) == ("done", 1, 10, 20)
+    assert line["answers"] == [{"score": 0.9, "area": 16, "box": [0, 0, 3, 3]}]
+    assert all(Path(name).is_file() for name in line["files"])
+
+
+def test_another_click_into_the_same_folder_needs_a_word(fake, photo, tmp_path, run) -> None:
+    words = ["segment", photo, "-o", tmp_path / "out"]
+    assert run(*words, "--point", "1,1").code == 0
+    result = run(*words, "--point", "2,2")
+    assert result.code == 2
+    assert "points was [[1.0, 1.0]], now [[2.0, 2.0]]" in result.err
+    assert "--overwrite" in result.err
+    assert run(*words, "--point", "2,2", "--overwrite").code == 0
+    again = run(*words, "--point", "2,2")
+    assert again.code == 0
+    assert "already there" in again.out
+    assert len(fake.seen) == 2
