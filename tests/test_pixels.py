@@ -411,6 +411,8 @@ def test_nan_in_files_is_refused() -> None:
     [
         (b"", r"is empty \(0 bytes\)"),
         (b"hello", "Pillow"),
+        (b"\xff", "Pillow"),
+        (b"\xff\xd8\xff", "Pillow"),
         (b"<!DOCTYPE html><html>404</html>", "web page"),
         (b"\xef\xbb\xbf\n<HTML>", "web page"),
         (b'<?xml version="1.0"?><svg/>', "drawing"),

@@ -102,14 +102,14 @@ def _identify(file: IO[bytes], name: str) -> PIL.ImageFile.ImageFile:
     for load_readers in (PIL.Image.preinit, PIL.Image.init):
         load_readers()
         for kind in tuple(PIL.Image.ID):
-            reader, accepts = PIL.Image.OPEN[kind]
-            likely = accepts(head) if accepts else True  # or a sentence: a library is missing
-            # EPS is a program that Pillow would hand to Ghostscript.
-            if kind == "EPS" or not likely or isinstance(likely, str):
+            if kind == "EPS":  # a program that Pillow would hand to Ghostscript
                 continue
+            reader, accepts = PIL.Image.OPEN[kind]
             file.seek(0)
             try:
-                return reader(file, "")
+                likely = accepts(head) if accepts else True
+                if likely and not isinstance(likely, str):  # a sentence: its library is missing
+                    return reader(file, "")
             except (SyntaxError, IndexError, TypeError, struct.error):
                 continue  # not this kind after all
             except Exception as error:
