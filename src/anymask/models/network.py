@@ -31,7 +31,8 @@ class Network(Protocol):
         """Turn images into features.
 
         Args:
-            pixels: float32 (b, 3, h, w), RGB, normalised, zeros in the padding (bottom and right).
+            pixels: (b, 3, h, w), RGB, normalised, zeros in the padding (bottom and right), of the
+                network's floating-point type.
             resized_hw: Size of the image inside that frame, the same for the whole batch.
 
         Returns:
@@ -50,8 +51,8 @@ class Network(Protocol):
             multimask: Three answers per prompt (k = 3: whole, part, subpart), not one (k = 1).
 
         Returns:
-            Mask logits, float32 (n, k, *mask_hw), covering the whole frame; and predicted IoU,
-            float32 (n, k). Both in the network's order of answers, not sorted.
+            Mask logits (n, k, *mask_hw), covering the whole frame; and predicted IoU (n, k). Both
+            in the network's order of answers, not sorted.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Files of weights: find them, read them without running anything, and fill a network with them.
 
-A file is read by what is in it, never by its name: safetensors, or a PyTorch file of tensors and
-plain containers. Which variant it belongs to follows from its keys and shapes.
+A file is read by what is in it: safetensors, or a PyTorch file of tensors and plain containers.
+Which variant it belongs to follows from its keys and shapes, never from its name.
 """
 
 from __future__ import annotations

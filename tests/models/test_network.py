@@ -1,0 +1,181 @@
+"""Every registered variant, built tiny, fulfils the protocol: forward, backward, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.models.tiny import SIDE, prompts, tiny
+
+from anymask.models.variants import VARIANTS, Variant
+from anymask.models.weights import build, fill, read_state
+
+FRAME = (SIDE, SIDE)
+FORMS = {
+    "point": {"points": 1},
+    "points": {"points": 3},
+    "box": {"points": 0, "box": True},
+    "box and points": {"points": 2, "box": True},
+    "nothing": {"points": 0},
+}
+
+# Variants that differ in size only are the same when tiny.
+KINDS = list({tiny(variant).network: variant for variant in VARIANTS}.values())
+every_variant = pytest.mark.parametrize("variant", KINDS, ids=lambda v: v.family)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Tiny work is not worth the waking of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def network_of(variant: Variant):
+    torch.manual_seed(0)
+    return build(tiny(variant)).eval()
+
+
+def pixels(batch: int = 1) -> torch.Tensor:
+    return torch.randn(batch, 3, *FRAME, generator=torch.Generator().manual_seed(1))
+
+
+@every_variant
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("masked", [False, True], ids=["", "and mask"])
+@torch.inference_mode()
+def test_answers_have_the_promised_shapes(variant: Variant, form: str, masked: bool) -> None:
+    network = network_of(variant)
+    mask_hw = network.mask_hw(FRAME)
+    batch = prompts(3, **FORMS[form], mask_hw=mask_hw if masked else None)
+    features = network.encode(pixels(), FRAME)
+    for multimask, answers in ((True, 3), (False, 1)):
+        logits, iou = network.decode(features, batch, multimask)
+        assert logits.shape == (3, answers, *mask_hw)
+        assert iou.shape == (3, answers)
+        assert logits.dtype == iou.dtype == torch.float32
+        assert logits.isfinite().all() and iou.isfinite().all()
+
+
+@every_variant
+@torch.inference_mode()
+def test_single_and_nested_answers_differ(variant: Variant) -> None:
+    network = network_of(variant)
+    features = network.encode(pixels(), FRAME)
+    one, _ = network.decode(features, prompts(1, 1), multimask=False)
+    three, _ = network.decode(features, prompts(1, 1), multimask=True)
+    answers = torch.cat([one, three], dim=1)[0].flatten(1)
+    assert len(answers.unique(dim=0)) == 4
+
+
+@every_variant
+@pytest.mark.parametrize("form", FORMS)
+@torch.inference_mode()
+def test_a_prompt_answers_the_same_alone_and_in_company(variant: Variant, form: str) -> None:
+    network = network_of(variant)
+    features = network.encode(pixels(), FRAME)
+    batch = prompts(4, **FORMS[form], mask_hw=network.mask_hw(FRAME))
+    together, together_iou = network.decode(features, batch, multimask=True)
+    for i in range(4):
+        alone = replace(
+            batch,
+            points_xy=batch.points_xy[i : i + 1],
+            labels=batch.labels[i : i + 1],
+            boxes=None if batch.boxes is None else batch.boxes[i : i + 1],
+            mask_logits=batch.mask_logits[i : i + 1],
+        )
+        logits, iou = network.decode(features, alone, multimask=True)
+        torch.testing.assert_close(logits[0], together[i], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(iou[0], together_iou[i], rtol=1e-4, atol=1e-5)
+
+
+@every_variant
+@torch.inference_mode()
+def test_images_encode_the_same_alone_and_in_company(variant: Variant) -> None:
+    network = network_of(variant)
+    images = pixels(3)
+    together = network.encode(images, FRAME)
+    for i in range(3):
+        for name, alone in network.encode(images[i : i + 1], FRAME).items():
+            torch.testing.assert_close(alone[0], together[name][i], rtol=1e-4, atol=1e-5)
+
+
+@every_variant
+@torch.inference_mode()
+def test_n_images_may_have_one_prompt_each(variant: Variant) -> None:
+    network = network_of(variant)
+    features = network.encode(pixels(2), FRAME)
+    batch = prompts(2, 2)
+    together, _ = network.decode(features, batch, multimask=True)
+    for i in range(2):
+        own = {name: value[i : i + 1] for name, value in features.items()}
+        logits, _ = network.decode(own, batch, multimask=True)
+        torch.testing.assert_close(logits[i], together[i], rtol=1e-4, atol=1e-5)
+
+
+@every_variant
+def test_gradients_reach_every_parameter(variant: Variant) -> None:
+    network = network_of(variant).train()
+    features = network.encode(pixels(2), FRAME)
+    mask_hw = network.mask_hw(FRAME)
+    loss = torch.zeros(())
+    for form in (
+        {"points": 4},
+        {"points": 4, "box": True, "mask_hw": mask_hw},
+    ):
+        for multimask in (True, False):
+            logits, iou = network.decode(features, prompts(2, **form), multimask)
+            loss = loss + logits.square().mean() + iou.square().mean()
+    loss.backward()
+    without = [k for k, p in network.named_parameters() if p.grad is None]
+    assert without == []
+
+
+@every_variant
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+@torch.inference_mode()
+def test_weights_survive_a_file(variant: Variant, tmp_path: Path, kind: str) -> None:
+    network = network_of(variant)
+    path = tmp_path / f"weights.{kind}"
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    save_file(state, path) if kind == "safetensors" else torch.save(state, path)
+
+    torch.manual_seed(1)
+    again = build(tiny(variant)).eval()
+    fill(again, read_state(path), path)
+    wanted = network.decode(network.encode(pixels(), FRAME), prompts(2, 2), multimask=True)
+    got = again.decode(again.encode(pixels(), FRAME), prompts(2, 2), multimask=True)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+
+
+@every_variant
+@torch.inference_mode()
+def test_bfloat16_works(variant: Variant) -> None:
+    network = network_of(variant)
+    batch = prompts(2, 2, box=True, mask_hw=network.mask_hw(FRAME))
+    wanted, _ = network.decode(network.encode(pixels(), FRAME), batch, multimask=True)
+    half = network_of(variant).to(torch.bfloat16)
+    got, _ = half.decode(half.encode(pixels().bfloat16(), FRAME), batch, multimask=True)
+    assert (got.float() - wanted).abs().mean() < 0.1 * wanted.abs().mean()
+
+
+@every_variant
+def test_threads_share_a_network(variant: Variant) -> None:
+    network = network_of(variant)
+
+    def answer(seed: int) -> torch.Tensor:
+        with torch.inference_mode():
+            features = network.encode(pixels(), FRAME)
+            return network.decode(features, prompts(2, 1 + seed % 3, seed=seed), True)[0]
+
+    alone = [answer(seed) for seed in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(answer, range(12)))
+    torch.testing.assert_close(together, alone)
