@@ -72,6 +72,8 @@ def _expand(argument: str, output: Path) -> list[_Found]:
         found = list(_walk(path, output))
     elif path.exists() or path.is_symlink():
         return [_Found(path, path.parent)]
+    elif "://" in argument:
+        raise InputError(f"expected a picture or folder, got the address {argument!r}; download it")
     elif _MAGIC.search(argument):
         root = _fixed_part(path)
         matches = (Path(name) for name in glob.iglob(str(path), recursive=True))
