@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.parity.amg.fake_scene import FakeScene
 
 from anymask import generate as everything
 from anymask.config import GenerateConfig
@@ -23,11 +24,15 @@ from anymask.masks import Masks
 from anymask.prompt import Prompt
 
 RUNS = Path(__file__).parent / "parity" / "amg"
-sys.path.insert(0, str(RUNS))
-from fake_scene import FakeScene  # noqa: E402
-
 CASES = sorted(path.stem for path in RUNS.glob("*.json") if path.stem != "helpers")
-SLOW = {"crop_layers_1", "crop_layers_2_downscale_2", "min_region_100"}
+SLOW = {
+    "crop_layers_1",
+    "crop_layers_2_downscale_2",
+    "crop_layers_2_overlap",
+    "defaults_32",
+    "min_region_100",
+    "min_region_100_crops",
+}
 
 
 class SceneModel:

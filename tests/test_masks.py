@@ -69,6 +69,13 @@ def test_arrays_are_read_only() -> None:
             array[0] = 0
 
 
+def test_nobody_can_change_them_from_outside() -> None:
+    scores = np.array([0.5, 0.9, 0.7], dtype=np.float32)
+    masks = replace(squares(), scores=scores)
+    scores[0] = 1
+    assert masks.scores[0] == 0.5
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from tests.parity import pseudo_weights
 from torch import Tensor, nn
 
 from anymask import predict
@@ -23,6 +25,7 @@ from anymask.masks import Masks
 from anymask.models.config import SamConfig
 from anymask.models.sam import Sam
 from anymask.models.variants import Preprocessing, Variant, find
+from anymask.models.weights import build
 from anymask.predict import Segmenter, load
 from anymask.prompt import Prompt, PromptBatch
 
@@ -441,6 +444,61 @@ def test_prompts_answer_the_same_alone_and_in_company() -> None:
         assert masks.logits is not None and alone.logits is not None
         np.testing.assert_allclose(masks.logits, alone.logits, atol=1e-5)
         np.testing.assert_allclose(masks.scores, alone.scores, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_nearly_the_same() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    slow = tiny_sam()
+    fast = Segmenter(slow.variant, tiny_sam().network.to("cuda"), torch.device("cuda"), "tiny")
+    image = picture(50, 70)
+    photo = fast.embed(image)
+    assert photo.features["image"].is_cuda
+    prompts = [Prompt([(x, y)], box=(1, 1, 60, 40)) for x in (5, 30, 60) for y in (4, 25, 45)]
+    for there, here in zip(
+        fast.predict(photo, prompts=prompts), slow.predict(image, prompts=prompts), strict=True
+    ):
+        assert there.logits is not None and here.logits is not None
+        np.testing.assert_allclose(there.logits, here.logits, atol=1e-2)
+        np.testing.assert_allclose(there.scores, here.scores, atol=1e-3)
+    every = GenerateConfig(4, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    assert len(fast.generate(image, every)) == pytest.approx(
+        len(slow.generate(image, every)), abs=2
+    )
+
+
+# ----------------------------------------------------------------- whole way
+
+
+@pytest.mark.slow
+def test_from_file_to_masks_like_the_reference(shared_dir: Path) -> None:
+    parity = shared_dir / "parity"
+    layout = pseudo_weights.load_layout(parity / "keys/sam_vit_b.json")
+    state = pseudo_weights.make_state_dict(layout)
+    variant = find("sam-vit-b")
+    network = build(variant)
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    model = Segmenter(variant, network.eval(), torch.device("cpu"), "pseudo")
+
+    photo = model.embed(parity / "images/truck_odd_223x149.png")
+    golden = np.load(parity / "cases/sam_vit_b/truck_odd_223x149.npz")
+    cases = json.loads(str(golden["meta"]))["cases"]
+    known = [name for name, about in cases.items() if about["api"] == "predict"]
+    known.remove("no_prompt_multi")  # a Prompt says something
+    said = ("point_coords", "point_labels", "box")
+    for case in known:
+        values = [golden.get(f"{case}__{name}") for name in said]
+        fed_back = golden["mask_input"] if cases[case]["mask_input_from"] else None
+        prompt = Prompt(*values, mask_logits=fed_back)
+        masks = model.predict(photo, prompts=prompt, multimask=cases[case]["multimask_output"])
+
+        order = np.argsort(-golden[f"{case}__iou"], kind="stable")
+        np.testing.assert_allclose(masks.scores, golden[f"{case}__iou"][order], atol=1e-4)
+        np.testing.assert_allclose(masks.areas, golden[f"{case}__area"][order], atol=17)
+        assert masks.logits is not None
+        logits = golden[f"{case}__low_res_sub"][order]
+        np.testing.assert_allclose(masks.logits[:, ::5, ::5], logits, rtol=1e-3, atol=2e-4)
 
 
 # ----------------------------------------------------------- generate and load

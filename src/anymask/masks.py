@@ -82,26 +82,29 @@ class Masks:
         h, w = _check_size(self.size_hw)
         n = len(self.counts)
         counts = tuple(_check_counts(c, i, h, w) for i, c in enumerate(self.counts))
-        unknown = np.full(n, np.nan, dtype=np.float32)
+        scores, stability, boxes, areas = self.scores, self.stability, self.boxes, self.areas
+        if scores is _DERIVE:
+            scores = np.full(n, np.nan)
+        if stability is _DERIVE:
+            stability = np.full(n, np.nan)
+        if boxes is _DERIVE:
+            boxes = np.array([rle.bounding_box(c, (h, w)) for c in counts]).reshape(n, 4)
+        if areas is _DERIVE:
+            areas = np.array([rle.area(c) for c in counts])
+        crop_boxes, logits = self.crop_boxes, self.logits
         checked = {
             "size_hw": (h, w),
             "counts": counts,
-            "scores": _array("scores", _given(self.scores, unknown), np.float32, (n,)),
-            "stability": _array("stability", _given(self.stability, unknown), np.float32, (n,)),
+            "scores": _array("scores", scores, np.float32, (n,)),
+            "stability": _array("stability", stability, np.float32, (n,)),
+            "boxes": _array("boxes", boxes, np.float32, (n, 4)),
+            "areas": _array("areas", areas, np.int64, (n,)),
             "prompts": _check_prompts(self.prompts, n),
-            "crop_boxes": self.crop_boxes
-            if self.crop_boxes is None
-            else _array("crop_boxes", self.crop_boxes, np.float32, (n, 4)),
-            "logits": self.logits if self.logits is None else _check_logits(self.logits, n),
+            "crop_boxes": None
+            if crop_boxes is None
+            else _array("crop_boxes", crop_boxes, np.float32, (n, 4)),
+            "logits": None if logits is None else _check_logits(logits, n),
         }
-        boxes = self.boxes
-        if boxes is _DERIVE:
-            boxes = np.array([rle.bounding_box(c, (h, w)) for c in counts]).reshape(n, 4)
-        areas = self.areas
-        if areas is _DERIVE:
-            areas = np.array([rle.area(c) for c in counts], dtype=np.int64)
-        checked["boxes"] = _array("boxes", boxes, np.float32, (n, 4))
-        checked["areas"] = _array("areas", areas, np.int64, (n,))
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -365,10 +368,6 @@ def _by(size_hw: tuple[int, int]) -> str:
     return f"{size_hw[0]}x{size_hw[1]}"
 
 
-def _given(value: npt.NDArray[Any], otherwise: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return otherwise if value is _DERIVE else value
-
-
 def _check_size(size_hw: tuple[int, int]) -> tuple[int, int]:
     if len(size_hw) != 2 or min(size_hw) < 1:
         raise InputError(f"size_hw must be (height, width), both at least 1, got {size_hw}")
@@ -402,13 +401,14 @@ def _check_logits(logits: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
 def _array(
     name: str, value: npt.ArrayLike, dtype: type[np.generic], shape: tuple[int, ...]
 ) -> npt.NDArray[Any]:
-    """Give a read-only view with this dtype, or say what is wrong with the shape."""
+    """Make it read-only with this dtype, or say what is wrong with the shape."""
     array = np.asarray(value, dtype=dtype)
     if array.shape != shape:
         raise InputError(f"{name} must have shape {shape}, got {array.shape}")
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    if array.flags.writeable:
+        array = array.copy()  # it is the caller's, who may go on writing to it
+        array.flags.writeable = False
+    return array
 
 
 def _chosen(index: int | slice | Sequence[int] | npt.NDArray[Any], n: int) -> IntArray:

@@ -263,17 +263,19 @@ class Segmenter:
                 some = places[start : start + _PROMPTS_AT_ONCE]
                 logits, iou = self.decode(subject, [prompts[i] for i in some], want)
                 for i, one, quality in zip(some, logits, iou, strict=True):
-                    masks = self._masks(subject, prompts[i], one, quality)
-                    answers[i] = replace(masks, source=source)
+                    answers[i] = self._masks(subject, prompts[i], one, quality, source)
         return [answers[i] for i in range(len(prompts))]
 
-    def _masks(self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor) -> Masks:
+    def _masks(
+        self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor, source: str | None
+    ) -> Masks:
         """Bring the answers to one prompt, (k, h', w') and (k,), to the size of the image."""
         masks = Masks.from_dense(
             (embedding.transform.masks_to_image(logits) > 0).cpu().numpy(),
             scores=iou.cpu().numpy(),
             prompts=(prompt,) * len(iou),
             logits=logits.cpu().numpy(),
+            source=source,
             model=self.variant.name,
         )
         return masks.sort()
