@@ -36,6 +36,8 @@ __all__ = [
 Counts = npt.NDArray[np.uint32]
 IntArray = npt.NDArray[np.int64]
 
+_LONGEST = np.iinfo(np.uint32).max
+
 # ------------------------------------------------------------------------- pixels
 
 
@@ -108,9 +110,9 @@ def _lengths(changes: IntArray, total: int) -> Counts:
 
 # ------------------------------------------------------------------------ strings
 
-_ZERO = (
-    48  # a character holds six bits, counted from "0": five of the number, one for "more follows"
-)
+# A character holds six bits, counted from "0": five of the number, lowest first, and one that says
+# that more follow. The number is signed.
+_ZERO = 48
 _MORE = 0x20
 _SIGN = 0x10
 _BITS = 0x1F
@@ -162,7 +164,7 @@ def from_string(string: str | bytes) -> Counts:
     values -= negative.astype(np.int64) << (5 * lengths)
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
-    if values.min() < 0 or values.max() > np.iinfo(np.uint32).max:
+    if values.min() < 0 or values.max() > _LONGEST:
         raise _damaged(raw, "lengths of 0 or more")
     return values.astype(np.uint32)
 
@@ -206,13 +208,15 @@ def from_coco(segmentation: object, size_hw: tuple[int, int]) -> Counts:
 
 
 def _uncompressed(given: object) -> Counts:
-    counts = np.asarray(given)
-    if counts.ndim != 1 or counts.dtype.kind not in "iu" or not len(counts) or counts.min() < 0:
+    whole = isinstance(given, (list, tuple, np.ndarray)) and all(
+        isinstance(length, (int, np.integer)) and 0 <= length <= _LONGEST for length in given
+    )
+    if not whole:
         raise InputError(
             "expected run lengths as whole numbers of 0 or more, got "
             f"{str(given)[:40]}; check that the file is whole"
         )
-    return counts.astype(np.uint32)
+    return np.array(given, dtype=np.uint32)
 
 
 def _corners(polygon: object) -> npt.NDArray[np.float64]:
