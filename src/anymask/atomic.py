@@ -39,6 +39,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise OutputError(f"cannot write {str(path)!r}: it is a folder; name a file inside it")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"cannot write {str(path)!r}: it is no regular file; choose another name")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {str(path)!r}: its folder does not exist; create it first")
     draft = target.with_name(f".anymask-{secrets.token_hex(6)}{target.suffix}")
@@ -46,6 +48,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         # Made here, with the user's usual permissions, so that a wrong place fails before any work.
         draft.touch(exist_ok=False)
         yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())  # or a loss of power could leave the new name on an empty file
         os.replace(draft, target)
     except OutputError:
         raise
