@@ -52,40 +52,37 @@ def _as_dict(variant: Variant) -> dict[str, Any]:
 
 
 def _print_table(variants: tuple[Variant, ...]) -> None:
-    from rich.box import SIMPLE_HEAD
+    """Print two lines for each model: its numbers in columns, and what it is."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", no_wrap=True, style="bold")
-    for name in ("parameters", "file"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("prompts")
-    table.add_column("licence", no_wrap=True)
-    table.add_column("what it is", ratio=1)
-    for variant in variants:
-        table.add_row(
-            variant.name,
-            f"{variant.parameters / 1e6:.1f} M",
-            _file(variant),
-            _prompts(variant),
-            variant.weights.licence,
-            variant.summary,
-        )
-    console = Console()
-    console.print(table)
+    console = Console(highlight=False)
+    width = max(len(variant.name) for variant in variants)
+    heading = _columns(width, "name", "parameters", "weights", "licence", "prompts")
+    console.print(heading, style="bold underline", soft_wrap=True)
+    for v in variants:
+        size = f"{v.parameters / 1e6:.1f} M"
+        line = _columns(width, v.name, size, _weights(v), v.weights.licence, _prompts(v))
+        console.print(line, style="bold" if v.weights.url is None else "", soft_wrap=True)
+        console.print(Padding(v.summary, (0, 0, 0, 2)), style="dim")
     console.print(
-        "Use one with --model NAME or anymask.load(NAME); "
-        "what is not in the package is downloaded on first use.",
-        highlight=False,
+        "\nUse one with --model NAME or anymask.load(NAME). Weights that are not bundled:\n"
+        "download them from the address in `anymask models --json`, then --model FILE.",
+        soft_wrap=True,
     )
 
 
-def _file(variant: Variant) -> str:
-    megabytes = "" if variant.weights.size is None else f"{variant.weights.size / 1e6:,.0f} MB"
-    return megabytes if variant.weights.url else f"{megabytes} (in the package)".strip()
+def _columns(width: int, name: str, size: str, weights: str, licence: str, prompts: str) -> str:
+    return f"{name:<{width}}  {size:>10}  {weights:>8}  {licence:<10}  {prompts}"
+
+
+def _weights(variant: Variant) -> str:
+    if variant.weights.url is None:
+        return "bundled"
+    return "" if variant.weights.size is None else f"{variant.weights.size / 1e6:,.0f} MB"
 
 
 def _prompts(variant: Variant) -> str:
-    shown = {"points": "points", "negative_points": "not", "box": "box", "mask": "mask"}
-    return ", ".join(word for name, word in shown.items() if name in variant.capabilities)
+    known = variant.capabilities
+    points = ["points" if "negative_points" in known else "points (no --not)"]
+    return ", ".join(points * ("points" in known) + [w for w in ("box", "mask") if w in known])
