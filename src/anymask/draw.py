@@ -58,6 +58,11 @@ def overlay(
 
     Raises:
         InputError: The masks are of another size, or alpha is out of range.
+
+    Example:
+        >>> photo = np.zeros((48, 64, 3), np.uint8)
+        >>> overlay(photo, Masks.from_dense(np.ones((48, 64), bool))).size
+        (64, 48)
     """
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha must be between 0 and 1, got {alpha}; 0.55 is a good start")
@@ -102,6 +107,12 @@ def cutout(
 
     Raises:
         InputError: The mask is of another size, or feather is out of range.
+
+    Example:
+        >>> photo, mask = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), bool)
+        >>> mask[10:20, 30:35] = True
+        >>> cutout(photo, mask, crop=True).size
+        (5, 10)
     """
     if not 0 <= feather < math.inf:
         raise InputError(f"feather must be 0 pixels or more, got {feather}; 1 is a good start")

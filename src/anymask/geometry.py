@@ -66,6 +66,11 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None =
 
     Returns:
         int64 (k,), numbers of the boxes that stay, best first, on the device of the boxes.
+
+    Example:
+        >>> boxes = torch.tensor([[0, 0, 9, 9], [1, 0, 9, 9], [20, 0, 29, 9]])
+        >>> nms(boxes, torch.tensor([0.8, 0.9, 0.5]), threshold=0.7)
+        tensor([1, 2])
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != boxes.shape[:1]:
         raise InputError(
@@ -96,6 +101,10 @@ def mask_boxes(masks: Tensor) -> Tensor:
 
     Returns:
         float32 (n, 4) xyxy, first and last pixel inclusive; zeros for an empty mask.
+
+    Example:
+        >>> mask_boxes(torch.tensor([[[False, True, True]]]))
+        tensor([[1., 0., 2., 0.]])
     """
     if masks.numel() == 0:
         return torch.zeros((len(masks), 4), device=masks.device)
@@ -126,6 +135,10 @@ def stability_score(logits: Tensor, threshold: float, offset: float) -> Tensor:
     Returns:
         float32 (n,), intersection over union of the mask of the higher threshold with that of the
         lower one. NaN where both are empty, which any comparison drops.
+
+    Example:
+        >>> stability_score(torch.tensor([[[-3.0, 0.5, 2.0, 4.0]]]), threshold=0, offset=1)
+        tensor([0.6667])
     """
     inner = _count(logits > threshold + offset)
     outer = _count(logits > threshold - offset)
@@ -145,6 +158,10 @@ def point_grid(n_per_side: int) -> npt.NDArray[np.float64]:
 
     Returns:
         float64 (n * n, 2) numpy, x before y, row by row, each in the middle of its cell.
+
+    Example:
+        >>> point_grid(2).tolist()
+        [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
     """
     if n_per_side < 1:
         raise InputError(f"expected at least 1 point per side, got {n_per_side}; give 1 or more")
@@ -189,6 +206,10 @@ def crop_boxes(
     Returns:
         Boxes xyxy (last pixel exclusive) in pixels of the image, column by column, and the layer of
         each.
+
+    Example:
+        >>> crop_boxes((40, 60), n_layers=1, overlap_ratio=0.25)[0][:3]
+        [(0, 0, 60, 40), (0, 0, 35, 25), (0, 15, 35, 40)]
     """
     h, w = size_hw
     boxes, layers = [(0, 0, w, h)], [0]

@@ -47,6 +47,13 @@ def write(
     Raises:
         InputError: The format is unknown, or cannot hold these masks.
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/truck.json"
+        >>> write(path, Masks.empty((480, 640)))
+        >>> read(path)
+        Masks(no masks of 480x640)
     """
     _named(format or _by_suffix(path)).write(path, masks, **options)
 
