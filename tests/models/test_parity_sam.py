@@ -113,7 +113,10 @@ def decoder_features() -> dict[str, Tensor]:
     return {"image": torch.from_numpy(pseudo_weights.pseudo_embedding("decoder", 0))}
 
 
-@pytest.fixture(scope="module", params=["repository", "shared"])
+# The repository holds every case, the shared folder the same ones with more of their pixels.
+@pytest.fixture(
+    scope="module", params=["repository", pytest.param("shared", marks=pytest.mark.slow)]
+)
 def decoder_golden(request: pytest.FixtureRequest) -> Golden:
     if request.param == "repository":
         folder = request.getfixturevalue("parity_dir")
