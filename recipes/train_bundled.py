@@ -2,12 +2,12 @@
 
     python recipes/train_bundled.py --data ../shared/data --out runs/bundled --minutes 120
 
-One photo is encoded once; several of its masks are then asked for, each first by a click or a box and
-in later rounds by corrections with the previous answer fed back, as in SAM (paper, appendix A). The
-loss of every round is 20 focal + dice + squared error of the predicted IoU; of the three nested
-answers the best one learns most. Two side losses shape the encoder: where masks end, and which pixels
-belong together. The schedule follows the clock, so the run ends when the minutes are over; a stopped
-run goes on where its last checkpoint was.
+One photo is encoded once; several of its masks are then asked for, each first by a click or a box
+and in later rounds by corrections with the previous answer fed back, as in SAM (paper, appendix
+A). The loss of every round is 20 focal + dice + squared error of the predicted IoU; of the three
+nested answers the best one learns most. Two side losses shape the encoder: where masks end, and
+which pixels belong together. The schedule follows the clock, so the run ends when the minutes are
+over; a stopped run goes on where its last checkpoint was.
 
 Set MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=8000000000 in the environment: without
 page faults for every large tensor a step takes a third of the time.
@@ -54,17 +54,15 @@ class Config:
     """Where checkpoints, metrics and this configuration go."""
     minutes: float = 120.0
     """Length of the whole run; a resumed run counts what was already spent."""
-    side: int = 256
-    """Height and width of a training crop in pixels."""
-    last_side: int = 384
-    """Side of the crops in the last part of the run."""
-    last_part: float = 0.3
-    """Share of the run that works on the larger crops."""
-    crops: int = 5
-    """Crops per step at the first side; fewer, of the same total area, at the last."""
-    masks: int = 5
+    sides: tuple[int, ...] = (192, 256, 384)
+    """Height and width of the training crops in pixels, one phase after the other."""
+    parts: tuple[float, ...] = (0.35, 0.35, 0.3)
+    """Share of the run that each phase takes."""
+    pixels: int = 6 * 256**2
+    """Pixels per step, shared out among as many crops as they make."""
+    masks: int = 4
     """Masks asked for on each crop."""
-    rate: float = 1.2e-3
+    rate: float = 1.0e-3
     """Peak learning rate."""
     decay: float = 0.03
     """Weight decay."""
@@ -190,6 +188,11 @@ def side_losses(features: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor
     return total
 
 
+def of_owners(features: dict[str, Tensor], owner: Tensor) -> dict[str, Tensor]:
+    """Give each prompt the features of its own image: (b, ...) to (n, ...)."""
+    return {k: v.index_select(0, owner) for k, v in features.items() if k != "boundary"}
+
+
 class Rounds:
     """Asks for some masks of a batch of encoded crops, round after round, and collects the loss."""
 
@@ -197,7 +200,7 @@ class Rounds:
         self, net: CompactNet, features: dict[str, Tensor], owner: Tensor, truth: Tensor, side: int
     ) -> None:
         self.net, self.truth, self.side = net, truth, side
-        self.features = {k: v[owner] for k, v in features.items() if k != "boundary"}
+        self.features = of_owners(features, owner)
         self.points = torch.zeros(len(owner), 0, 2)
         self.labels = torch.zeros(len(owner), 0, dtype=torch.long)
         self.boxes: Tensor | None = None
@@ -214,10 +217,12 @@ class Rounds:
         nested = losses[:, 1:].amin(1) + 0.12 * losses[:, 1:].mean(1)
         weight = 1.0 if ambiguous else 0.25
         loss = losses[:, 0] + weight * nested + 2 * ((quality - iou) ** 2).mean(1)
-        chosen = quality[:, 1:].argmax(1) + 1 if ambiguous else torch.zeros_like(quality[:, 0]).long()
+        chosen = (
+            quality[:, 1:].argmax(1) + 1 if ambiguous else torch.zeros_like(quality[:, 0]).long()
+        )
         rows = torch.arange(len(logits))
         self.previous = logits.detach()[rows, chosen][:, None]
-        report = {"single": iou[:, 0].mean().item()}
+        report = {"loss": loss.mean().item(), "single": iou[:, 0].mean().item()}
         if ambiguous:
             report["best"] = iou[:, 1:].amax(1).mean().item()
             report["first"] = iou[rows, chosen].mean().item()
@@ -257,8 +262,11 @@ def step_losses(
     b, m = batch["masks"].shape[:2]
     owner = torch.arange(b).repeat_interleave(m)
     by_box = torch.rand(b * m) < 0.4
-    rounds = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.35, 0.25, 0.2]))
-    for kind, rows in (("click", torch.nonzero(~by_box)[:, 0]), ("box", torch.nonzero(by_box)[:, 0])):
+    rounds = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.35, 0.2, 0.1]))
+    for kind, rows in (
+        ("click", torch.nonzero(~by_box)[:, 0]),
+        ("box", torch.nonzero(by_box)[:, 0]),
+    ):
         if len(rows) == 0:
             continue
         asked = Rounds(net, leaves, owner[rows], batch["masks"].flatten(0, 1)[rows], side)
@@ -272,7 +280,7 @@ def step_losses(
             # Each asked object keeps its own view of the features: free this round's graph only.
             (loss * len(rows) / (b * m)).backward()
             report |= {f"{kind}{turn + 1}_{k}": v for k, v in facts.items()}
-            asked.features = {k: v[owner[rows]] for k, v in leaves.items() if k != "boundary"}
+            asked.features = of_owners(leaves, owner[rows])
             if turn + 1 < rounds:
                 asked.correct()
     return features, leaves, report
@@ -284,6 +292,7 @@ class Run:
     def __init__(self, config: Config) -> None:
         self.config = config
         torch.manual_seed(config.seed)
+        torch.set_flush_denormal(True)
         self.net = CompactNet(CompactConfig()).to(memory_format=torch.channels_last)
         if config.start is not None:
             saved = torch.load(config.start, weights_only=True)
@@ -291,7 +300,10 @@ class Run:
         self.average = copy.deepcopy(self.net).eval()
         plain = [p for p in self.net.parameters() if p.ndim < 2]
         shaped = [p for p in self.net.parameters() if p.ndim >= 2]
-        groups = [{"params": shaped, "weight_decay": config.decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = [
+            {"params": shaped, "weight_decay": config.decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
         self.optimiser = torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98))
         self.steps, self.spent = 0, 0.0
         self.checkpoint = config.out / "checkpoint.pt"
@@ -306,9 +318,14 @@ class Run:
         self.steps, self.spent = saved["steps"], saved["spent"]
 
     def save(self) -> None:
+        """Write a checkpoint, and the averaged weights as they would ship."""
         beside = self.checkpoint.with_suffix(".part")
         state: dict[str, Any] = {"net": self.net.state_dict(), "average": self.average.state_dict()}
-        state |= {"optimiser": self.optimiser.state_dict(), "steps": self.steps, "spent": self.spent}
+        state |= {
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "spent": self.spent,
+        }
         torch.save(state, beside)
         beside.replace(self.checkpoint)
         export(self.average, self.config.out / "anymask-compact.safetensors")
@@ -316,14 +333,15 @@ class Run:
     def train(self) -> None:
         """Go until the minutes are over."""
         seconds = self.config.minutes * 60
-        border = seconds * (1 - self.config.last_part)
-        for until, side in ((border, self.config.side), (seconds, self.config.last_side)):
+        until = 0.0
+        for side, part in zip(self.config.sides, self.config.parts, strict=True):
+            until += part * seconds
             if self.spent < until:
                 self._phase(until, side, seconds)
         self.save()
 
     def _phase(self, until: float, side: int, seconds: float) -> None:
-        crops = max(2, round(self.config.crops * (self.config.side / side) ** 2))
+        crops = max(2, round(self.config.pixels / side**2))
         stream = Crops(self.config, side, seed=self.config.seed * 1000 + self.steps)
         loader = DataLoader(stream, batch_size=crops, num_workers=1, prefetch_factor=4)
         rng = np.random.default_rng([self.config.seed, self.steps])
@@ -348,8 +366,12 @@ class Run:
     def _step(
         self, batch: dict[str, Tensor], rng: np.random.Generator, progress: float
     ) -> dict[str, float]:
-        warm = min(1.0, (self.steps + 1) / 200)
-        rate = self.config.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+        warm = min(1.0, (self.steps + 1) / 300)
+        rate = (
+            self.config.rate
+            * warm
+            * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         features, leaves, facts = step_losses(self.net, batch, rng)
@@ -382,7 +404,10 @@ class Run:
 
 def export(net: CompactNet, path: Path) -> None:
     """Write weights as they ship: safetensors, fp16."""
-    weights = {k: v.half().contiguous() for k, v in net.state_dict().items() if v.dtype.is_floating_point}
+    weights = {
+        k: (v.half() if v.is_floating_point() else v).contiguous()
+        for k, v in net.state_dict().items()
+    }
     beside = path.with_suffix(".part")
     save_file(weights, beside)
     beside.replace(path)

@@ -7,8 +7,9 @@
     ├── OutputError        a result cannot be written
     └── MissingExtraError  an optional package is not installed
 
-Each message is one sentence that says what was expected, what came, and what to do. Where Python has
-a class of its own for the situation, ours derives from it too, so ``except ValueError`` keeps working.
+Each message is one sentence that says what was expected, what came, and what to do. Where Python
+has a class of its own for the situation, ours derives from it too, so ``except ValueError`` keeps
+working.
 """
 
 from __future__ import annotations

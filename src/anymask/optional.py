@@ -13,8 +13,8 @@ __all__ = ["optional"]
 def optional(module: str, *, extra: str) -> ModuleType:
     """Import an optional package, or say which line installs it.
 
-    Call it inside the function that needs the package, never at the top of a module: every module of
-    anymask imports with the core dependencies alone.
+    Call it inside the function that needs the package, never at the top of a module: every module
+    of anymask imports with the core dependencies alone.
 
     Args:
         module: Import name, such as ``"cv2"``.

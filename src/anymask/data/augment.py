@@ -42,9 +42,7 @@ def warped_crop(
     if scale < 0.6:  # a warp samples single pixels: blur first what shrinks a lot
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
     grey = tuple(float(v) for v in (124, 116, 104))
-    image = cv2.warpAffine(
-        image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=grey
-    )
+    image = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=grey)
     layers = [
         cv2.warpAffine(layer.astype(np.float32), matrix, (side, side), flags=cv2.INTER_NEAREST)
         for layer in sample.layers
@@ -142,7 +140,7 @@ def _shifted(mask: np.ndarray, dy: int, dx: int) -> np.ndarray:
 
 
 def change_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vary brightness, contrast, colour, sharpness, noise and JPEG quality of an image (h, w, 3)."""
+    """Vary an image's brightness, contrast, colour, sharpness, noise and JPEG quality."""
     cv2 = optional("cv2", extra="image")
     out: Any = image
     if rng.random() < 0.8:

@@ -30,12 +30,7 @@ class Sample:
 
     def masks(self) -> list[np.ndarray]:
         """List every mask of every layer, each bool (h, w)."""
-        return [
-            layer == label
-            for layer in self.layers
-            for label in np.unique(layer)
-            if label != 0
-        ]
+        return [layer == label for layer in self.layers for label in np.unique(layer) if label != 0]
 
 
 class Dataset(Protocol):

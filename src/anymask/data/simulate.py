@@ -5,6 +5,8 @@ Points are (x, y) in pixels with the centre of the top left pixel at (0, 0), as 
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from anymask.optional import optional
@@ -21,7 +23,9 @@ def farthest_inside(mask: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def random_inside(mask: np.ndarray, rng: np.random.Generator, power: float = 1.0) -> tuple[float, float]:
+def random_inside(
+    mask: np.ndarray, rng: np.random.Generator, power: float = 1.0
+) -> tuple[float, float]:
     """Draw a pixel of a mask, deeper ones more often: with weight depth**power (0 = uniform)."""
     depth = _depth(mask)
     weights = np.where(depth > 0, depth**power, 0.0).ravel().cumsum()
@@ -72,7 +76,15 @@ def noisy_box(
     spread: float = 0.1,
     most: float = 20.0,
 ) -> np.ndarray:
-    """Move a box's sides by Gaussian noise: ``spread`` of the side, at most ``most`` pixels (SAM, A)."""
+    """Move a box's sides by Gaussian noise, as SAM's training does (paper, appendix A).
+
+    Args:
+        box: xyxy, float32 (4,).
+        size_hw: Size of the image, which bounds the box.
+        rng: Source of chance.
+        spread: Standard deviation as a share of the box's side.
+        most: Largest move in pixels.
+    """
     sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
     noise = np.clip(rng.normal(0.0, spread, 4) * sides, -most, most)
     h, w = size_hw
@@ -83,7 +95,7 @@ def noisy_box(
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
-    """Distance of each pixel inside to the nearest pixel outside or beyond the edge, float32 (h, w)."""
+    """Distance of each pixel inside to the nearest one outside or beyond the edge: (h, w)."""
     cv2 = optional("cv2", extra="image")
     padded = np.pad(mask.astype(np.uint8), 1)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])
+    return cast(np.ndarray, cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])

@@ -1,27 +1,25 @@
 """The bundled model: a small encoder and a decoder that is fed similarity maps.
 
-SAM's decoder reads a prompt as tokens and must learn from a billion masks how a token selects pixels.
-With a few thousand photos that is too much to ask. Here the comparison is made by hand and only its
-use is learned: the encoder gives every pixel a key, a click is compared with all keys by cosine, and
-the resulting maps (at three scales, for foreground and background, beside distances to the clicks,
-the inside of the box, colour likeness and the previous mask) are the input channels of a small
-convolutional U-shaped decoder. Whatever depends on the image alone is computed in ``encode``.
+SAM's decoder reads a prompt as tokens and must learn from a billion masks how a token selects
+pixels. With a few thousand photos that is too much to ask. Here the comparison is made by hand and
+only its use is learned: the encoder gives every pixel a key, a click is compared with all keys by
+cosine, and the resulting maps (at three scales, for foreground and background, beside distances to
+the clicks, the inside of the box, colour likeness and the previous mask) are the input channels of
+a small convolutional U-shaped decoder. Whatever depends on the image alone is computed in
+``encode``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from anymask.models.config import CompactConfig
 from torch import Tensor, nn
 
+from anymask.models.config import CompactConfig
 from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, PromptMapMaker, PromptMaps
-
-if TYPE_CHECKING:
-    from anymask.prompt import PromptBatch
+from anymask.prompt import PromptBatch
 
 __all__ = ["CompactNet"]
 
@@ -29,7 +27,7 @@ Features = Mapping[str, Tensor]
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution with batch normalisation, which inference folds away."""
+    """A convolution followed by batch normalisation."""
 
     def __init__(self, inside: int, outside: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
@@ -77,11 +75,12 @@ class Mixer(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
         tokens = tokens + self.out(mixed)
         tokens = tokens + self.mlp(self.norm2(tokens))
-        return tokens.transpose(1, 2).reshape(b, c, h, w)
+        mapped: Tensor = tokens.transpose(1, 2).reshape(b, c, h, w)
+        return mapped
 
 
 class CompactEncoder(nn.Module):
-    """Photo to a feature pyramid: strides 4, 8, 16 by convolutions, 32 by attention, then top-down."""
+    """Photo to a pyramid: strides 4, 8, 16 by convolutions, 32 by attention, then top-down."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -142,7 +141,12 @@ class PlainResidual(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(F.relu(self.first(x))))
+        return _bend(x + self.second(_bend(self.first(x))))
+
+
+def _bend(x: Tensor) -> Tensor:
+    """Leaky, because plain rectified units died by the dozen in the decoder's first steps."""
+    return F.leaky_relu(x, 0.1)
 
 
 class CompactDecoder(nn.Module):
@@ -153,12 +157,15 @@ class CompactDecoder(nn.Module):
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         d4, d8, d16, d32 = config.decoder_widths
-        self.enter4 = nn.Conv2d(FINE_MAPS, d4, 3, padding=1)
+        self.enter4 = nn.Conv2d(FINE_MAPS, d4, 1)
         self.enter8 = nn.Conv2d(COARSE_MAPS, d8, 1)
         self.enter16 = nn.Conv2d(COARSE_MAPS, d16, 1)
         self.down8 = nn.Conv2d(d4, d8, 3, 2, 1)
         self.down16 = nn.Conv2d(d8, d16, 3, 2, 1)
         self.down32 = nn.Conv2d(d16, d32, 3, 2, 1)
+        self.norm8 = nn.GroupNorm(4, d8)
+        self.norm16 = nn.GroupNorm(8, d16)
+        self.norm32 = nn.GroupNorm(8, d32)
         self.block8 = PlainResidual(d8)
         self.block16 = PlainResidual(d16)
         self.block32 = nn.Sequential(PlainResidual(d32), PlainResidual(d32))
@@ -169,19 +176,21 @@ class CompactDecoder(nn.Module):
         self.mix16 = nn.Conv2d(d16, d16, 3, padding=1)
         self.mix8 = nn.Conv2d(d8, d8, 3, padding=1)
         self.mix4 = nn.Conv2d(d4, d4, 3, padding=1)
-        self.masks = nn.Conv2d(d4, self.MASKS * 4, 3, padding=1)
+        self.masks = nn.Conv2d(d4, self.MASKS * 4, 1)
         self.slot = nn.Parameter(torch.zeros(self.MASKS, config.quality_width))
         self.quality_in = nn.Linear(d8 + d32 + 3, config.quality_width)
         self.quality_out = nn.Linear(config.quality_width, 1)
 
     def forward(self, maps: PromptMaps, features: Features) -> tuple[Tensor, Tensor]:
         """Return logits (n, 4, h/2, w/2) of the frame and expected IoU (n, 4)."""
-        x4 = F.relu(self.enter4(maps.fine) + features["image4"])
-        x8 = F.relu(self.down8(x4) + self.enter8(maps.coarse8) + features["image8"])
+        x4 = _bend(self.enter4(maps.fine) + features["image4"])
+        x8 = _bend(self.norm8(self.down8(x4) + self.enter8(maps.coarse8) + features["image8"]))
         x8 = self.block8(x8)
-        x16 = F.relu(self.down16(x8) + self.enter16(maps.coarse16) + features["image16"])
+        x16 = _bend(
+            self.norm16(self.down16(x8) + self.enter16(maps.coarse16) + features["image16"])
+        )
         x16 = self.block16(x16)
-        x32 = self.block32(F.relu(self.down32(x16) + features["image32"]))
+        x32 = self.block32(_bend(self.norm32(self.down32(x16) + features["image32"])))
         gist = x32.mean(dim=(2, 3))
         x32 = x32 + self.whole(gist)[:, :, None, None]
         y16 = self._climb(x16, self.up16(x32), self.mix16)
@@ -193,7 +202,7 @@ class CompactDecoder(nn.Module):
     @staticmethod
     def _climb(skip: Tensor, above: Tensor, mix: nn.Module) -> Tensor:
         enlarged = F.interpolate(above, size=skip.shape[-2:], mode="nearest")
-        return F.relu(mix(F.relu(skip + enlarged)))
+        return _bend(mix(_bend(skip + enlarged)))
 
     def _quality(self, logits: Tensor, y8: Tensor, gist: Tensor) -> Tensor:
         """Judge each mask by what lies under it, its size and how decided it is."""
@@ -205,7 +214,7 @@ class CompactDecoder(nn.Module):
         size = torch.log(mass / soft.shape[-1]) / 8
         gist = gist[:, None, :].expand(-1, self.MASKS, -1)
         facts = torch.cat([under, gist, size, doubt, peak], dim=-1)
-        hidden = F.relu(self.quality_in(facts) + self.slot)
+        hidden = _bend(self.quality_in(facts) + self.slot)
         return torch.sigmoid(self.quality_out(hidden)).squeeze(-1)
 
 
@@ -238,13 +247,13 @@ class CompactNet(nn.Module):
         """Compute everything that depends on the image alone.
 
         Args:
-            pixels: Normalised and zero-padded images, float32 (b, 3, H, W), H and W multiples of 32.
+            pixels: Normalised, zero-padded images, float32 (b, 3, h, w), sides multiples of 32.
             resized_hw: Size without padding; not needed by this network.
 
         Returns:
-            ``key4|8|16``: unit-length pixel keys at strides 4, 8, 16; ``image4|8|16|32``: the image's
-            share of the decoder's first layers; ``colour``: the picture at stride 4; ``boundary``:
-            logits of "a mask ends here" at stride 4. Each (b, c, h, w).
+            ``key4|8|16``: unit-length pixel keys at strides 4, 8, 16; ``image4|8|16|32``: the
+            image's share of the decoder's first layers; ``colour``: the picture at stride 4;
+            ``boundary``: logits of "a mask ends here" at stride 4. Each (b, c, h, w).
         """
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         p4, p8, p16, p32 = self.encoder(pixels)
@@ -263,7 +272,8 @@ class CompactNet(nn.Module):
 
     def decode_all(self, features: Features, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         """Return all four slots: logits (n, 4, h', w') and expected IoU (n, 4)."""
-        return self.decoder(self.prompt_maps(features, prompts), features)
+        answers: tuple[Tensor, Tensor] = self.decoder(self.prompt_maps(features, prompts), features)
+        return answers
 
     def decode(
         self, features: Features, prompts: PromptBatch, multimask: bool

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from anymask.prompt import PromptBatch
+from anymask.prompt import PromptBatch
 
 __all__ = ["COARSE_MAPS", "FINE_MAPS", "PromptMapMaker", "PromptMaps"]
 
@@ -90,10 +88,13 @@ def _sample(features: Tensor, prompts: PromptBatch) -> Tensor:
 
 
 def _cells(like: Tensor, frame_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Centres of a map's cells in frame pixels: x (1, 1, w) and y (1, h, 1)."""
+    """Centres of a map's cells in frame pixels: x (1, 1, w) and y (1, h, 1).
+
+    In float32, as half precision cannot hold squared distances.
+    """
     h, w = like.shape[-2:]
-    x = (torch.arange(w, device=like.device, dtype=like.dtype) + 0.5) * (frame_hw[1] / w)
-    y = (torch.arange(h, device=like.device, dtype=like.dtype) + 0.5) * (frame_hw[0] / h)
+    x = (torch.arange(w, device=like.device, dtype=torch.float32) + 0.5) * (frame_hw[1] / w)
+    y = (torch.arange(h, device=like.device, dtype=torch.float32) + 0.5) * (frame_hw[0] / h)
     return x[None, None, :], y[None, :, None]
 
 
@@ -105,17 +106,17 @@ def _distance_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
         far = like.new_tensor([0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
         return far.reshape(1, 6, 1, 1).expand(n, 6, h, w)
     x, y = _cells(like, prompts.frame_hw)
-    points = prompts.points_xy.to(like.dtype)
+    points = prompts.points_xy
     across = (x - 0.5 - points[:, :, 0, None, None]) ** 2  # (n, p, 1, w)
     down = (y - 0.5 - points[:, :, 1, None, None]) ** 2
     squared = across + down
     maps = []
     for label in (1, 0):
         absent = (prompts.labels != label)[:, :, None, None]
-        distance = squared.masked_fill(absent, 1e8).amin(dim=1).sqrt()
+        distance = squared.masked_fill(absent, 1e8).amin(dim=1).sqrt().clamp(max=256)
         near = torch.exp(-distance / 6)
-        maps += [near, torch.exp(-distance / 48), (distance / 256).clamp(max=1)]
-    return torch.stack(maps, dim=1)
+        maps += [near, torch.exp(-distance / 48), distance / 256]
+    return torch.stack(maps, dim=1).to(like.dtype)
 
 
 def _colour_likeness(colour: Tensor, prompts: PromptBatch) -> Tensor:
@@ -125,20 +126,20 @@ def _colour_likeness(colour: Tensor, prompts: PromptBatch) -> Tensor:
     if p == 0:
         return colour.new_zeros(n, 2, h, w)
     clicked = _sample(colour, prompts)  # (n, p, 3)
-    gaps = torch.cdist(clicked, colour.flatten(2).transpose(1, 2).expand(n, -1, -1))
+    gaps = torch.cdist(clicked.float(), colour.float().flatten(2).transpose(1, 2).expand(n, -1, -1))
     likeness = torch.exp(-1.5 * gaps).reshape(n, p, h, w)
     maps = [
         likeness.masked_fill((prompts.labels != label)[:, :, None, None], 0.0).amax(dim=1)
         for label in (1, 0)
     ]
-    return torch.stack(maps, dim=1)
+    return torch.stack(maps, dim=1).to(colour.dtype)
 
 
 def _box_frame(prompts: PromptBatch, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cells in the box's own coordinates (|1| = its sides), and its half sides: u, v, half."""
     if prompts.boxes is None:  # callers check; the type checker cannot know
         raise TypeError("this batch has no boxes")
-    boxes = prompts.boxes.to(like.dtype)
+    boxes = prompts.boxes
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = ((boxes[:, 2:] - boxes[:, :2]) / 2).clamp(min=1.0)
     x, y = _cells(like, prompts.frame_hw)
@@ -156,8 +157,9 @@ def _box_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
     u, v, _ = _box_frame(prompts, like)
     across = u.abs().clamp(max=2).expand(n, h, w)
     down = v.abs().clamp(max=2).expand(n, h, w)
-    inside = ((across <= 1) & (down <= 1)).to(like.dtype)
-    return torch.stack([inside, across / 2, down / 2, torch.ones_like(inside)], dim=1)
+    inside = ((across <= 1) & (down <= 1)).float()
+    maps = torch.stack([inside, across / 2, down / 2, torch.ones_like(inside)], dim=1)
+    return maps.to(like.dtype)
 
 
 def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Tensor:
@@ -184,7 +186,7 @@ def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Tensor:
         _bump(v, *beyond_v) * within_u,
     ]
     weights = torch.stack([middle, *bands], dim=1).flatten(2) + 1e-6  # (n, 5, h * w)
-    weights = weights / weights.sum(-1, keepdim=True)
+    weights = (weights / weights.sum(-1, keepdim=True)).to(keys.dtype)
     flat = keys.flatten(2)
     means = F.normalize(torch.matmul(weights, flat.transpose(1, 2)), dim=-1)  # (n, 5, c)
     cosine = torch.matmul(means, flat).reshape(n, 5, h, w)
@@ -192,11 +194,11 @@ def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Tensor:
 
 
 def _bump(position: Tensor, centre: Tensor, width: Tensor) -> Tensor:
-    return torch.exp(-(((position - centre) / width) ** 2))
+    return torch.exp(-(((position - centre) / width) ** 2).clamp(max=30))
 
 
 def _mask_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
-    """The previous mask's logits as four sub-cells, squashed to (-1, 1), and "given": (n, 5, h, w)."""
+    """The previous mask as four squashed sub-cells, and "mask given": (n, 5, h, w)."""
     n = prompts.points_xy.shape[0]
     h, w = like.shape[-2:]
     if prompts.mask_logits is None:

@@ -105,7 +105,7 @@ VARIANTS: tuple[Variant, ...] = (
         summary="our own small model, which comes with the package and runs on any laptop",
         network=CompactConfig(),
         preprocessing=Preprocessing(side=512, pad=32),
-        parameters=4_212_609,
+        parameters=4_212_993,
         capabilities=_ALL,
         weights=WeightSource("anymask-compact.safetensors", "Apache-2.0"),
         aliases=("bundled", "compact"),

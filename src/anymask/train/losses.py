@@ -41,7 +41,7 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def mask_iou(logits: Tensor, target: Tensor) -> Tensor:
-    """Measure the IoU of the thresholded masks with the truth: (..., h, w) to (...), no gradient."""
+    """Measure the IoU of the thresholded masks with the truth: (..., h, w) to (...)."""
     answer, truth = logits.detach() > 0, target > 0.5
     both = (answer & truth).sum(dim=(-2, -1)).float()
     either = (answer | truth).sum(dim=(-2, -1)).float()

@@ -1,0 +1,68 @@
+"""Folders of images with label maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from anymask.data.dataset import LabelMapFolder
+from anymask.errors import InputError
+
+
+def make_folder(root: Path, size: tuple[int, int] = (6, 8)) -> Path:
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    for name in ("a.1", "b"):
+        PillowImage.new("RGB", size[::-1], (200, 10, 10)).save(root / "images" / f"{name}.jpg")
+    labels = np.zeros(size, np.uint8)
+    labels[:2], labels[4:] = 1, 2
+    PillowImage.fromarray(labels).save(root / "masks" / "a.1.0.png")
+    wide = labels.astype(np.uint16)
+    wide[0] = 300
+    PillowImage.fromarray(wide).save(root / "masks" / "a.1.1.png")
+    return root
+
+
+def test_reads_images_with_all_layers(tmp_path: Path) -> None:
+    data = LabelMapFolder(make_folder(tmp_path / "pets"))
+    assert len(data) == 1  # b has no masks
+    sample = data[0]
+    assert sample.image.shape == (6, 8, 3)
+    assert sample.meta == {"set": "pets", "id": "a.1"}
+    assert [int(layer.max()) for layer in sample.layers] == [2, 300]
+
+
+def test_lists_every_mask_and_never_the_unknown(tmp_path: Path) -> None:
+    masks = LabelMapFolder(make_folder(tmp_path))[0].masks()
+    assert [int(mask.sum()) for mask in masks] == [16, 16, 8, 16, 8]
+
+
+@pytest.mark.parametrize("missing", ["images", "masks"])
+def test_names_the_missing_folder(tmp_path: Path, missing: str) -> None:
+    make_folder(tmp_path)
+    (tmp_path / missing).rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"{missing}/ is not there"):
+        LabelMapFolder(tmp_path)
+
+
+def test_masks_of_no_image_are_an_error(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    (tmp_path / "images" / "a.1.jpg").unlink()
+    with pytest.raises(InputError, match="found none that match"):
+        LabelMapFolder(tmp_path)
+
+
+def test_a_label_map_of_another_size_is_an_error(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    PillowImage.new("L", (3, 3)).save(tmp_path / "masks" / "a.1.0.png")
+    with pytest.raises(InputError, match="expected a label map of 6x8"):
+        LabelMapFolder(tmp_path)[0]
+
+
+def test_reads_the_shared_sets(shared_dir: Path) -> None:
+    data = LabelMapFolder(shared_dir / "data" / "coco128-val")
+    assert len(data) == 24
+    assert sum(len(data[i].masks()) for i in range(len(data))) == 147
