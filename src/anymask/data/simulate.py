@@ -88,7 +88,7 @@ def noisy_box(
     sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
     noise = np.clip(rng.normal(0.0, spread, 4) * sides, -most, most)
     h, w = size_hw
-    moved = np.clip(box + noise, 0, [w, h, w, h]).astype(np.float32)
+    moved: np.ndarray = np.clip(box + noise, 0, [w, h, w, h]).astype(np.float32)
     if moved[2] - moved[0] < 1 or moved[3] - moved[1] < 1:
         return box
     return moved
