@@ -183,10 +183,18 @@ def test_coco_is_one_valid_file_that_grows(fake, photos, tmp_path, run, capsys) 
     coco = COCO(str(tmp_path / "out" / "annotations.json"))
     capsys.readouterr()
     files = [image["file_name"] for image in coco.loadImgs(coco.getImgIds())]
-    assert sorted(files) == ["1.png", "10.jpg", "2.png", "trip/2.png"]
+    assert files == ["1.png", "2.png", "10.jpg", "trip/2.png"]
     annotations = coco.loadAnns(coco.getAnnIds())
     assert len(annotations) == 4 * 3
     assert all(coco.annToMask(entry).sum() == 4 for entry in annotations)
+
+
+def test_a_lost_part_of_the_coco_file_is_done_again(fake, photo, tmp_path, run) -> None:
+    words = ["everything", photo, "-o", tmp_path / "out", "--format", "coco"]
+    assert f"  {tmp_path / 'out' / 'annotations.json'}\n" in run(*words).out
+    (tmp_path / "out" / ".anymask" / "masks" / "photo.json").unlink()
+    assert "already there" not in run(*words).out
+    assert "already there" in run(*words).out
 
 
 def test_quiet_prints_nothing_but_errors(fake, photos, tmp_path, run) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from anymask.errors import InputError
 
-__all__ = ["Item", "find_images"]
+__all__ = ["Item", "find_images", "natural_order"]
 
 # What a folder is searched for; a file that is named outright may have any suffix.
 _SUFFIXES = (
@@ -87,7 +87,7 @@ def _expand(argument: str, output: Path) -> list[_Found]:
             f"expected pictures, but {argument!r} leads to none; "
             "JPEG, PNG, WebP, TIFF and the like are looked for by their suffix"
         )
-    return sorted(found, key=lambda entry: _natural(str(entry.path)))
+    return sorted(found, key=lambda entry: natural_order(str(entry.path)))
 
 
 def _walk(root: Path, output: Path) -> Iterator[_Found]:
@@ -115,7 +115,7 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*parts[:first])
 
 
-def _natural(text: str) -> list[str | int]:
+def natural_order(text: str) -> list[str | int]:
     """Give a sort key by which 2 comes before 10."""
     pieces = re.split(r"(\d+)", text.casefold())
     # Text and numbers take turns, starting with text, so that like is compared with like.

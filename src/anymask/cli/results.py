@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from anymask.atomic import atomic_write
-from anymask.cli.inputs import Item
+from anymask.cli.inputs import Item, natural_order
 from anymask.errors import InputError, OutputError
 
 __all__ = ["Record", "Results", "write_json"]
 
 _RUN_FILE = "anymask-run.json"
+_RECORDS = ".anymask/done"
+_PARTS = ".anymask/masks"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,11 @@ class Results:
 
     def part(self, key: str) -> Path:
         """Give the place of a picture's masks until all are joined in one file."""
-        return self.path(f".anymask/masks/{key}.json")
+        return self.path(f"{_PARTS}/{key}.json")
+
+    def is_part(self, path: Path) -> bool:
+        """Tell whether a file is one of those."""
+        return path.is_relative_to(self.folder / _PARTS)
 
     def finish(self, item: Item, files: Sequence[Path], summary: dict[str, Any]) -> Record:
         """Record that a picture is complete."""
@@ -125,11 +131,11 @@ class Results:
         return record
 
     def all_finished(self) -> list[tuple[str, Record]]:
-        """List key and record of every picture in the folder made with these settings."""
-        root = self.folder / ".anymask" / "done"
-        paths = sorted(root.rglob("*.json"))
+        """List key and record of every picture finished with these settings, in natural order."""
+        root = self.folder / _RECORDS
+        paths = root.rglob("*.json")
         keys = [path.relative_to(root).as_posix().removesuffix(".json") for path in paths]
-        records = [(key, self._read(key)) for key in keys]
+        records = [(key, self._read(key)) for key in sorted(keys, key=natural_order)]
         return [(k, r) for k, r in records if r is not None and r.settings == self.settings]
 
     def _read(self, key: str) -> Record | None:
@@ -161,7 +167,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _record_name(key: str) -> str:
-    return f".anymask/done/{key}.json"
+    return f"{_RECORDS}/{key}.json"
 
 
 def _absolute(item: Item) -> str:

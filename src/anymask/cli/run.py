@@ -23,7 +23,7 @@ from anymask.errors import CapabilityError, MissingExtraError, OutputError, Weig
 if TYPE_CHECKING:
     import PIL.Image
 
-    from anymask.cli.report import Report
+    from anymask.cli.report import Outcome, Report
     from anymask.image import Image
     from anymask.masks import Masks
     from anymask.predict import Segmenter
@@ -78,7 +78,7 @@ def run(job: Job) -> int:
         for item in items:
             if record := finished.get(item.key):
                 files = [options.output / name for name in record.files]
-                report.add(Outcome(item.path, "skipped", files, record.summary))
+                report.add(Outcome(item.path, "skipped", _shown(files, results), record.summary))
             else:
                 report.working_on(item.path)
                 report.add(_attempt(job, model, item, results, report))
@@ -99,7 +99,7 @@ def _finished(results: Results, items: Sequence[Item]) -> dict[str, Record]:
     return {key: record for key, record in records.items() if record is not None}
 
 
-def _attempt(job: Job, model: Segmenter, item: Item, results: Results, report: Report) -> Any:
+def _attempt(job: Job, model: Segmenter, item: Item, results: Results, report: Report) -> Outcome:
     """Do one picture; what goes wrong with it alone becomes part of the report."""
     from anymask.cli.report import Outcome
 
@@ -113,7 +113,8 @@ def _attempt(job: Job, model: Segmenter, item: Item, results: Results, report: R
             report.note(traceback.format_exc())
         return Outcome(item.path, "failed", error=_sentence(error))
     results.finish(item, files, summary)
-    return Outcome(item.path, "done", files, summary, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Outcome(item.path, "done", _shown(files, results), summary, seconds)
 
 
 def _sentence(error: Exception) -> str:
@@ -138,7 +139,8 @@ def _do(
         with atomic_write(files[-1]) as draft:
             picture.save(draft)
     if job.options.format == "coco":
-        masks.save(results.part(item.key), format="sa1b")
+        files.append(results.part(item.key))
+        masks.save(files[-1], format="sa1b")
     else:
         files.append(results.path(item.key + _ENDINGS[job.options.format]))
         masks.save(files[-1], format=job.options.format)
@@ -150,6 +152,11 @@ def _names(job: Job, item: Item) -> list[str]:
     """List the files that a picture will get, as far as they are known beforehand."""
     masks = _ENDINGS.get(job.options.format)
     return [item.key + end for end in [*job.endings, *([masks] if masks else [])]]
+
+
+def _shown(files: list[Path], results: Results) -> list[Path]:
+    """Name the file that the user wants instead of the part that will be joined into it."""
+    return [results.folder / _COCO_FILE if results.is_part(file) else file for file in files]
 
 
 def _join_coco(results: Results) -> None:
