@@ -4,9 +4,9 @@
 PYTHON ?= python3
 
 # What `make demo` shows: any photo, a click and a box in its pixels.
-PHOTO ?= docs/pictures/demo.jpg
-CLICK ?= 500,375
-BOX ?= 425,300,700,575
+PHOTO ?= docs/pictures/coffee.jpg
+CLICK ?= 315,190
+BOX ?= 170,15,412,310
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
