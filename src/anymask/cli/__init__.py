@@ -27,6 +27,7 @@ Examples:
   anymask segment photo.jpg --point 500,375
   anymask segment photo.jpg --box 425,600,700,875 --not 575,750 -o out/
   anymask everything photos/ --format coco -o out/
+  anymask --version
 
 Exit codes:
   0    all is well
