@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, PromptMapMaker, PromptMaps
+from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, Entrance, PromptMapMaker
 from anymask.prompt import PromptBatch
 
 FRAME = (64, 96)
@@ -37,9 +40,25 @@ def batch(
     return PromptBatch(points_xy, known, boxes, mask_logits, FRAME)
 
 
+class Drawn(NamedTuple):
+    fine: Tensor
+    coarse8: Tensor
+    coarse16: Tensor
+
+
 @torch.inference_mode()
-def draw(prompts: PromptBatch, of: dict[str, Tensor] | None = None) -> PromptMaps:
-    return PromptMapMaker()(of or features(), prompts)
+def draw(prompts: PromptBatch, of: dict[str, Tensor] | None = None) -> Drawn:
+    """Draw the numbers too: every part as (n, channels, h, w), one after the other."""
+    of = of or features()
+    maps = PromptMapMaker()(of, prompts)
+    n = len(prompts)
+    levels = {"key4": maps.fine, "key8": maps.coarse8, "key16": maps.coarse16}
+    return Drawn(*(full(parts, n, of[key]) for key, parts in levels.items()))
+
+
+def full(parts: Sequence[Tensor], n: int, like: Tensor) -> Tensor:
+    flat = [part[None, :, None, None] if part.ndim == 1 else part for part in parts]
+    return torch.cat([part.expand(n, -1, *like.shape[-2:]) for part in flat], dim=1)
 
 
 def test_shapes_follow_the_frame() -> None:
@@ -76,6 +95,28 @@ def test_no_click_and_a_click_elsewhere_only_agree_where_they_should() -> None:
     beside = draw(batch([(80, 50)], [0], boxes=BOX)).fine[0]
     assert torch.allclose(without[:2], beside[:2], atol=1e-4)  # no foreground click in either
     assert not torch.allclose(without[2:4], beside[2:4], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        batch([(10, 20)]),
+        batch([(10, 20), (70, 30)], [1, 0]),
+        batch(boxes=BOX),
+        batch(mask_logits=torch.ones(1, 1, 32, 48)),
+        batch(),
+    ],
+    ids=["click", "clicks", "box", "mask", "nothing"],
+)
+@torch.inference_mode()
+def test_numbers_count_like_drawn_maps(prompts: PromptBatch) -> None:
+    torch.manual_seed(0)
+    entrance = Entrance(FINE_MAPS, 5)
+    of = features()
+    parts = PromptMapMaker()(of, prompts).fine
+    entered = entrance.enter(parts).expand(1, -1, 16, 24)
+    assert torch.allclose(entered, entrance(full(parts, 1, of["key4"])), atol=1e-5)
+    assert any(part.ndim == 1 for part in parts)  # else this shows nothing
 
 
 def test_the_inside_of_a_box_is_marked() -> None:

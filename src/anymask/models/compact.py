@@ -18,7 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
-from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, PromptMapMaker, PromptMaps
+from anymask.models.prompt_maps import (
+    COARSE_MAPS,
+    FINE_MAPS,
+    Entrance,
+    PromptMapMaker,
+    PromptMaps,
+)
 from anymask.prompt import PromptBatch
 
 __all__ = ["CompactNet"]
@@ -145,8 +151,11 @@ class PlainResidual(nn.Module):
 
 
 def _bend(x: Tensor) -> Tensor:
-    """Leaky, because plain rectified units died by the dozen in the decoder's first steps."""
-    return F.leaky_relu(x, 0.1)
+    """Leaky, because plain rectified units died by the dozen in the decoder's first steps.
+
+    In place: nothing that it is applied to is needed again, and fresh memory is what costs here.
+    """
+    return F.leaky_relu(x, 0.1, inplace=True)
 
 
 class CompactDecoder(nn.Module):
@@ -157,9 +166,9 @@ class CompactDecoder(nn.Module):
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         d4, d8, d16, d32 = config.decoder_widths
-        self.enter4 = nn.Conv2d(FINE_MAPS, d4, 1)
-        self.enter8 = nn.Conv2d(COARSE_MAPS, d8, 1)
-        self.enter16 = nn.Conv2d(COARSE_MAPS, d16, 1)
+        self.enter4 = Entrance(FINE_MAPS, d4)
+        self.enter8 = Entrance(COARSE_MAPS, d8)
+        self.enter16 = Entrance(COARSE_MAPS, d16)
         self.down8 = nn.Conv2d(d4, d8, 3, 2, 1)
         self.down16 = nn.Conv2d(d8, d16, 3, 2, 1)
         self.down32 = nn.Conv2d(d16, d32, 3, 2, 1)
@@ -183,11 +192,13 @@ class CompactDecoder(nn.Module):
 
     def forward(self, maps: PromptMaps, features: Features) -> tuple[Tensor, Tensor]:
         """Return logits (n, 4, h/2, w/2) of the frame and expected IoU (n, 4)."""
-        x4 = _bend(self.enter4(maps.fine) + features["image4"])
-        x8 = _bend(self.norm8(self.down8(x4) + self.enter8(maps.coarse8) + features["image8"]))
+        x4 = _bend(self.enter4.enter(maps.fine) + features["image4"])
+        x8 = _bend(
+            self.norm8(self.down8(x4) + self.enter8.enter(maps.coarse8) + features["image8"])
+        )
         x8 = self.block8(x8)
         x16 = _bend(
-            self.norm16(self.down16(x8) + self.enter16(maps.coarse16) + features["image16"])
+            self.norm16(self.down16(x8) + self.enter16.enter(maps.coarse16) + features["image16"])
         )
         x16 = self.block16(x16)
         x32 = self.block32(_bend(self.norm32(self.down32(x16) + features["image32"])))
@@ -258,7 +269,7 @@ class CompactNet(nn.Module):
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         p4, p8, p16, p32 = self.encoder(pixels)
         boundary = self.boundary(p4)
-        return {
+        features = {
             "key4": F.normalize(self.key4(p4), dim=1),
             "key8": F.normalize(self.key8(p8), dim=1),
             "key16": F.normalize(self.key16(p16), dim=1),
@@ -269,11 +280,14 @@ class CompactNet(nn.Module):
             "colour": F.avg_pool2d(pixels, 4),
             "boundary": boundary,
         }
+        layout = torch.channels_last  # what the decoder's convolutions like best
+        return {name: value.contiguous(memory_format=layout) for name, value in features.items()}
 
     def decode_all(self, features: Features, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         """Return all four slots: logits (n, 4, h', w') and expected IoU (n, 4)."""
-        answers: tuple[Tensor, Tensor] = self.decoder(self.prompt_maps(features, prompts), features)
-        return answers
+        logits, quality = self.decoder(self.prompt_maps(features, prompts), features)
+        # Prompts that say nothing at all are answered once for all of them.
+        return logits.expand(len(prompts), -1, -1, -1), quality.expand(len(prompts), -1)
 
     def decode(
         self, features: Features, prompts: PromptBatch, multimask: bool

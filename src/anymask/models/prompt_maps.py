@@ -1,8 +1,14 @@
-"""Prompts drawn as maps: what the bundled model's decoder sees of clicks, boxes and masks."""
+"""Prompts drawn as maps: what the bundled model's decoder sees of clicks, boxes and masks.
+
+A prompt often says nothing of some kind: no click beside the object, no box, no mask. The maps of
+that kind are then the same everywhere, and are kept as one number per channel instead of being
+drawn: the first layer of the decoder adds them to its bias (`Entrance`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,25 +17,57 @@ from torch import Tensor, nn
 
 from anymask.prompt import PromptBatch
 
-__all__ = ["COARSE_MAPS", "FINE_MAPS", "PromptMapMaker", "PromptMaps"]
+__all__ = ["COARSE_MAPS", "FINE_MAPS", "Entrance", "PromptMapMaker", "PromptMaps"]
 
-SIMILARITY_MAPS = 4  # foreground and background, each plain and sharpened
-BOX_SIMILARITY_MAPS = 2  # like the box's inside, like the band around it
-FINE_MAPS = SIMILARITY_MAPS + BOX_SIMILARITY_MAPS + 2 * 3 + 2 + 4 + 5
-COARSE_MAPS = SIMILARITY_MAPS + BOX_SIMILARITY_MAPS
+COARSE_MAPS = 2 * 2 + 2  # likeness to clicks on and beside the object, likeness to the box
+FINE_MAPS = COARSE_MAPS + 2 * 3 + 2 * 1 + 4 + 5  # distance, colour, place in the box, previous mask
+
+Part = Tensor
+"""Maps (n, channels, h, w), or one number per channel, (channels,), that holds everywhere."""
+
+_FAR = 256.0  # frame pixels at which a click is as far as it gets
+_LABELS = (1, 0)  # foreground first, everywhere
 
 
 @dataclass(frozen=True)
 class PromptMaps:
-    """Maps of n prompts, each (n, channels, h, w), at strides 4, 8 and 16 of the frame."""
+    """Maps of n prompts at strides 4, 8 and 16 of the frame, as parts in the order of channels."""
 
-    fine: Tensor
-    coarse8: Tensor
-    coarse16: Tensor
+    fine: Sequence[Part]
+    coarse8: Sequence[Part]
+    coarse16: Sequence[Part]
+
+
+class Entrance(nn.Conv2d):
+    """A 1x1 convolution of maps that come in parts, of which some are mere numbers."""
+
+    bias: Tensor  # always there, which the base class cannot say
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__(inside, outside, 1)
+
+    def enter(self, parts: Sequence[Part]) -> Tensor:
+        """Convolve the parts together: (n, outside, h, w), or (outside, 1, 1) if none is drawn."""
+        kernel = self.weight.flatten(1)
+        bias: Tensor = self.bias
+        drawn, columns, start = [], [], 0
+        for part in parts:
+            channels = part.shape[0] if part.ndim == 1 else part.shape[1]
+            column = kernel[:, start : start + channels]
+            start += channels
+            if part.ndim == 1:
+                bias = bias + column @ part
+            else:
+                drawn.append(part)
+                columns.append(column)
+        if not drawn:
+            return bias[:, None, None]
+        maps = torch.cat(drawn, dim=1).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(maps, torch.cat(columns, dim=1)[:, :, None, None], bias)
 
 
 class PromptMapMaker(nn.Module):
-    """Draws prompts as maps; the only thing learned here is how sharp a similarity should be."""
+    """Draws prompts as maps; the only thing learned here is how sharp a likeness should be."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,41 +77,44 @@ class PromptMapMaker(nn.Module):
         """Draw n prompts over an image's features (batch 1, or n for n images)."""
         key4, key8, key16 = features["key4"], features["key8"], features["key16"]
         fine = [
-            self._click_similarity(key4, prompts, 0),
-            _box_similarity(key4, prompts, stride=4),
-            _distance_maps(prompts, key4),
-            _colour_likeness(features["colour"], prompts),
-            _box_maps(prompts, key4),
-            _mask_maps(prompts, key4),
+            *self._click_likeness(key4, prompts, 0),
+            _box_likeness(key4, prompts, stride=4),
+            *_distances(prompts, key4),
+            *_colour_likeness(features["colour"], prompts),
+            _box_place(prompts, key4),
+            _previous_mask(prompts, key4),
         ]
         return PromptMaps(
-            torch.cat(fine, dim=1).contiguous(memory_format=torch.channels_last),
-            self._coarse(key8, prompts, 1, stride=8),
-            self._coarse(key16, prompts, 2, stride=16),
+            fine,
+            [*self._click_likeness(key8, prompts, 1), _box_likeness(key8, prompts, stride=8)],
+            [*self._click_likeness(key16, prompts, 2), _box_likeness(key16, prompts, stride=16)],
         )
 
-    def _coarse(self, keys: Tensor, prompts: PromptBatch, level: int, stride: int) -> Tensor:
-        clicks = self._click_similarity(keys, prompts, level)
-        boxes = _box_similarity(keys, prompts, stride)
-        return torch.cat([clicks, boxes], dim=1).contiguous(memory_format=torch.channels_last)
+    def _click_likeness(self, keys: Tensor, prompts: PromptBatch, level: int) -> list[Part]:
+        """Cosine of every key with the clicked ones, the best click counting, plain and sharpened.
 
-    def _click_similarity(self, keys: Tensor, prompts: PromptBatch, level: int) -> Tensor:
-        """Cosine of every key with the clicked ones, the best click counting: (n, 4, h, w)."""
+        Two channels for clicks on the object, two for those beside it.
+        """
         n, p, _ = prompts.points_xy.shape
-        h, w = keys.shape[-2:]
+        nothing = keys.new_tensor([-1.0, 0.0])
         if p == 0:
-            return keys.new_zeros(n, SIMILARITY_MAPS, h, w) - keys.new_tensor(
-                [1.0, 0.0, 1.0, 0.0]
-            ).reshape(1, -1, 1, 1)
-        clicked = _sample(keys, prompts)  # (n, p, c)
-        clicked = F.normalize(clicked, dim=-1)
-        cosine = torch.matmul(clicked, keys.flatten(2)).reshape(n, p, h, w)
-        maps = []
-        for label in (1, 0):
-            absent = (prompts.labels != label)[:, :, None, None]
+            return [nothing, nothing]
+        clicked = F.normalize(_sample(keys, prompts), dim=-1)  # (n, p, c)
+        cosine = torch.matmul(clicked, keys.flatten(2)).reshape(n, p, *keys.shape[-2:])
+        parts = []
+        for absent in _absent(prompts):
+            if absent.all():
+                parts.append(nothing)
+                continue
             best = cosine.masked_fill(absent, -1.0).amax(dim=1)
-            maps += [best, torch.exp((best - 1) * self.sharpness[level])]
-        return torch.stack(maps, dim=1)
+            sharp = torch.exp((best - 1) * self.sharpness[level])
+            parts.append(torch.stack([best, sharp], dim=1))
+        return parts
+
+
+def _absent(prompts: PromptBatch) -> list[Tensor]:
+    """Points that are not of the one label, and not of the other: bool (n, p, 1, 1) each."""
+    return [(prompts.labels != label)[:, :, None, None] for label in _LABELS]
 
 
 def _sample(features: Tensor, prompts: PromptBatch) -> Tensor:
@@ -98,94 +139,72 @@ def _cells(like: Tensor, frame_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return x[None, None, :], y[None, :, None]
 
 
-def _distance_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
-    """Distance to the nearest foreground and background click at three ranges: (n, 6, h, w)."""
-    n, p, _ = prompts.points_xy.shape
-    h, w = like.shape[-2:]
-    if p == 0:
-        far = like.new_tensor([0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
-        return far.reshape(1, 6, 1, 1).expand(n, 6, h, w)
+def _distances(prompts: PromptBatch, like: Tensor) -> list[Part]:
+    """Distance to the nearest click at three ranges: three channels for each label."""
+    nothing = like.new_tensor([math.exp(-_FAR / 6), math.exp(-_FAR / 48), 1.0])
+    if prompts.points_xy.shape[1] == 0:
+        return [nothing, nothing]
     x, y = _cells(like, prompts.frame_hw)
-    points = prompts.points_xy
-    across = (x - 0.5 - points[:, :, 0, None, None]) ** 2  # (n, p, 1, w)
-    down = (y - 0.5 - points[:, :, 1, None, None]) ** 2
+    across = (x - 0.5 - prompts.points_xy[:, :, 0, None, None]) ** 2  # (n, p, 1, w)
+    down = (y - 0.5 - prompts.points_xy[:, :, 1, None, None]) ** 2
     squared = across + down
-    maps = []
-    for label in (1, 0):
-        absent = (prompts.labels != label)[:, :, None, None]
-        distance = squared.masked_fill(absent, 1e8).amin(dim=1).sqrt().clamp(max=256)
-        near = torch.exp(-distance / 6)
-        maps += [near, torch.exp(-distance / 48), distance / 256]
-    return torch.stack(maps, dim=1).to(like.dtype)
+    parts = []
+    for absent in _absent(prompts):
+        if absent.all():
+            parts.append(nothing)
+            continue
+        distance = squared.masked_fill(absent, 1e8).amin(dim=1).sqrt().clamp(max=_FAR)
+        ranges = [torch.exp(-distance / 6), torch.exp(-distance / 48), distance / _FAR]
+        parts.append(torch.stack(ranges, dim=1).to(like.dtype))
+    return parts
 
 
-def _colour_likeness(colour: Tensor, prompts: PromptBatch) -> Tensor:
-    """How close each cell's colour comes to that of the clicks: (n, 2, h, w)."""
-    n, p, _ = prompts.points_xy.shape
-    h, w = colour.shape[-2:]
-    if p == 0:
-        return colour.new_zeros(n, 2, h, w)
-    clicked = _sample(colour, prompts)  # (n, p, 3)
-    gaps = torch.cdist(clicked.float(), colour.float().flatten(2).transpose(1, 2).expand(n, -1, -1))
-    likeness = torch.exp(-1.5 * gaps).reshape(n, p, h, w)
-    maps = [
-        likeness.masked_fill((prompts.labels != label)[:, :, None, None], 0.0).amax(dim=1)
-        for label in (1, 0)
+def _colour_likeness(colour: Tensor, prompts: PromptBatch) -> list[Part]:
+    """How close each cell's colour comes to that of the clicks: one channel for each label."""
+    nothing = colour.new_zeros(1)
+    if prompts.points_xy.shape[1] == 0:
+        return [nothing, nothing]
+    clicked = _sample(colour, prompts).float()  # (n, p, 3)
+    palette = colour.float()
+    gaps = [palette[:, None, i] - clicked[:, :, i, None, None] for i in range(3)]  # (n, p, h, w)
+    likeness = torch.exp(-1.5 * torch.sqrt(gaps[0] ** 2 + gaps[1] ** 2 + gaps[2] ** 2))
+    return [
+        nothing
+        if absent.all()
+        else likeness.masked_fill(absent, 0.0).amax(dim=1)[:, None].to(colour.dtype)
+        for absent in _absent(prompts)
     ]
-    return torch.stack(maps, dim=1).to(colour.dtype)
 
 
-def _box_frame(prompts: PromptBatch, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells in the box's own coordinates (|1| = its sides), and its half sides: u, v, half."""
-    if prompts.boxes is None:  # callers check; the type checker cannot know
-        raise TypeError("this batch has no boxes")
-    boxes = prompts.boxes
+def _box_frame(boxes: Tensor, like: Tensor, frame_hw: tuple[int, int]) -> list[Tensor]:
+    """Cells in the boxes' own coordinates (1 = a side), and half sides: u, v, half (n, 2)."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = ((boxes[:, 2:] - boxes[:, :2]) / 2).clamp(min=1.0)
-    x, y = _cells(like, prompts.frame_hw)
+    x, y = _cells(like, frame_hw)
     u = (x - centre[:, 0, None, None]) / half[:, 0, None, None]
     v = (y - centre[:, 1, None, None]) / half[:, 1, None, None]
-    return u, v, half
+    return [u, v, half]
 
 
-def _box_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
-    """Inside the box, how far across and down in box units, box given: (n, 4, h, w)."""
-    n = prompts.points_xy.shape[0]
-    h, w = like.shape[-2:]
+def _box_place(prompts: PromptBatch, like: Tensor) -> Part:
+    """Inside the box, how far across and down in box units, and "box given"."""
     if prompts.boxes is None:
-        return like.new_zeros(n, 4, h, w)
-    u, v, _ = _box_frame(prompts, like)
-    across = u.abs().clamp(max=2).expand(n, h, w)
-    down = v.abs().clamp(max=2).expand(n, h, w)
+        return like.new_zeros(4)
+    u, v, _ = _box_frame(prompts.boxes, like, prompts.frame_hw)
+    shape = (len(prompts), *like.shape[-2:])
+    across = u.abs().clamp(max=2).expand(shape)
+    down = v.abs().clamp(max=2).expand(shape)
     inside = ((across <= 1) & (down <= 1)).float()
     maps = torch.stack([inside, across / 2, down / 2, torch.ones_like(inside)], dim=1)
     return maps.to(like.dtype)
 
 
-def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Tensor:
-    """Likeness to the middle of the box, and to the bands beside its four sides: (n, 2, h, w)."""
-    n = prompts.points_xy.shape[0]
-    h, w = keys.shape[-2:]
+def _box_likeness(keys: Tensor, prompts: PromptBatch, stride: int) -> Part:
+    """Likeness to the middle of the box, and to the bands beside its four sides."""
     if prompts.boxes is None:
-        return keys.new_zeros(n, BOX_SIMILARITY_MAPS, h, w)
-    u, v, half = _box_frame(prompts, keys)
-    # Soft weights: even a box smaller than a cell takes its colour from somewhere.
-    soft_u = (stride / half[:, 0, None, None]).clamp(min=0.05)
-    soft_v = (stride / half[:, 1, None, None]).clamp(min=0.05)
-    middle = torch.sigmoid((0.5 - u.abs()) / soft_u * 4) * torch.sigmoid(
-        (0.5 - v.abs()) / soft_v * 4
-    )
-    within_u = torch.sigmoid((1.0 - u.abs()) / soft_u * 4)
-    within_v = torch.sigmoid((1.0 - v.abs()) / soft_v * 4)
-    beyond_u = (1.0 + 1.5 * soft_u, soft_u)
-    beyond_v = (1.0 + 1.5 * soft_v, soft_v)
-    bands = [
-        _bump(-u, *beyond_u) * within_v,
-        _bump(u, *beyond_u) * within_v,
-        _bump(-v, *beyond_v) * within_u,
-        _bump(v, *beyond_v) * within_u,
-    ]
-    weights = torch.stack([middle, *bands], dim=1).flatten(2) + 1e-6  # (n, 5, h * w)
+        return keys.new_zeros(2)
+    n, (h, w) = len(prompts), keys.shape[-2:]
+    weights = _box_weights(prompts.boxes, keys, prompts.frame_hw, stride).flatten(2) + 1e-6
     weights = (weights / weights.sum(-1, keepdim=True)).to(keys.dtype)
     flat = keys.flatten(2)
     means = F.normalize(torch.matmul(weights, flat.transpose(1, 2)), dim=-1)  # (n, 5, c)
@@ -193,16 +212,40 @@ def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Tensor:
     return torch.stack([cosine[:, 0], cosine[:, 1:].amax(dim=1)], dim=1)
 
 
-def _bump(position: Tensor, centre: Tensor, width: Tensor) -> Tensor:
-    return torch.exp(-(((position - centre) / width) ** 2).clamp(max=30))
+def _box_weights(boxes: Tensor, keys: Tensor, frame_hw: tuple[int, int], stride: int) -> Tensor:
+    """How much each cell belongs to the box's middle and to the bands beside it: (n, 5, h, w).
+
+    Soft: even a box smaller than a cell takes its keys from somewhere.
+    """
+    u, v, half = _box_frame(boxes, keys, frame_hw)
+    soft_u = (stride / half[:, 0, None, None]).clamp(min=0.05)
+    soft_v = (stride / half[:, 1, None, None]).clamp(min=0.05)
+
+    def within(share: float) -> tuple[Tensor, Tensor]:
+        across = torch.sigmoid((share - u.abs()) / soft_u * 4)
+        down = torch.sigmoid((share - v.abs()) / soft_v * 4)
+        return across, down
+
+    middle_u, middle_v = within(0.5)
+    box_u, box_v = within(1.0)
+    bands = [
+        _bump(-u, soft_u) * box_v,
+        _bump(u, soft_u) * box_v,
+        _bump(-v, soft_v) * box_u,
+        _bump(v, soft_v) * box_u,
+    ]
+    return torch.stack([middle_u * middle_v, *bands], dim=1)
 
 
-def _mask_maps(prompts: PromptBatch, like: Tensor) -> Tensor:
-    """The previous mask as four squashed sub-cells, and "mask given": (n, 5, h, w)."""
-    n = prompts.points_xy.shape[0]
-    h, w = like.shape[-2:]
+def _bump(position: Tensor, width: Tensor) -> Tensor:
+    """Weight of a band that lies just outside of 1; cut off before it becomes denormal."""
+    return torch.exp(-(((position - 1.0 - 1.5 * width) / width) ** 2).clamp(max=30))
+
+
+def _previous_mask(prompts: PromptBatch, like: Tensor) -> Part:
+    """The previous mask as four squashed sub-cells, and "mask given"."""
     if prompts.mask_logits is None:
-        return like.new_zeros(n, 5, h, w)
+        return like.new_zeros(5)
     squashed = torch.tanh(prompts.mask_logits.to(like.dtype) / 4)
-    given = like.new_ones(n, 1, h, w)
+    given = like.new_ones(len(prompts), 1, *like.shape[-2:])
     return torch.cat([F.pixel_unshuffle(squashed, 2), given], dim=1)

@@ -1,0 +1,51 @@
+"""Make the picture at the top of the README, with the bundled model.
+
+    python recipes/readme_picture.py
+
+From left to right: a click, a box, the box's cut-out on paper squares, and everything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+import anymask
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+CLICK, BOX = (315, 190), (70, 60, 480, 385)
+GAP = 8
+
+
+def squares(size: tuple[int, int], step: int = 12) -> PIL.Image.Image:
+    """Draw the grey and white squares that stand for "nothing here": RGB, (width, height)."""
+    y, x = np.mgrid[: size[1], : size[0]] // step
+    grey = np.where((x + y) % 2, 255, 225).astype(np.uint8)
+    return PIL.Image.fromarray(grey).convert("RGB")
+
+
+def main() -> None:
+    """Cut the coffee out in four ways and put the results side by side."""
+    photo = anymask.Image.open(PICTURES / "coffee.jpg")
+    model = anymask.load()
+    embedding = model.embed(photo)
+    click = model.predict(embedding, points=[CLICK]).best()
+    box = model.predict(embedding, box=BOX).best()
+    paper = squares(photo.to_pil().size)
+    cut = box.cutout(photo)
+    paper.paste(cut, mask=cut)
+    panels = [click.draw(photo), box.draw(photo), paper, model.generate(photo).draw(photo)]
+    w, h = panels[0].size
+    strip = PIL.Image.new("RGB", (len(panels) * (w + GAP) - GAP, h), "white")
+    for i, panel in enumerate(panels):
+        strip.paste(panel, (i * (w + GAP), 0))
+    strip = strip.resize(
+        (strip.width * 2 // 3, strip.height * 2 // 3), PIL.Image.Resampling.LANCZOS
+    )
+    strip.save(PICTURES / "cut-outs.jpg", quality=90, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
