@@ -64,9 +64,10 @@ def test_an_unexpected_error_is_one_line(run, photo, monkeypatch) -> None:
     )
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+@pytest.mark.parametrize("words", [["models", "--json"], ["models"], ["--help"], ["--version"]])
+def test_a_reader_that_leaves_is_no_error(words: list[str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "anymask", "models", "--json"],
+        [sys.executable, "-m", "anymask", *words],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -75,7 +76,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     process.stdout.close()
     _, errors = process.communicate(timeout=60)
     assert errors == b""
-    assert process.returncode == 141
+    assert process.returncode in (141, 1)  # rich, which prints the table of models, says 1
 
 
 ENDLESS = """

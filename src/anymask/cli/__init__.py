@@ -68,9 +68,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 all is well, 1 some pictures failed, 2 wrong usage or bad input,
-        130 interrupted.
+        130 interrupted, 141 nobody reads the output any more.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(words: list[str]) -> int:
     if words == ["--version"]:
         from anymask import __version__
 
@@ -78,17 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     command = _parse(words)
     try:
-        code = command.run()
-        sys.stdout.flush()
-        return code
+        return command.run()
+    except BrokenPipeError:
+        raise
     except AnymaskError as error:
         return _fail(command.debug, f"error: {error}", 2)
     except KeyboardInterrupt:
         return _fail(command.debug, "interrupted; the same command goes on where it stopped", 130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except Exception as error:
         message = f"error: unexpected {type(error).__name__}: {error}; --debug shows where"
         return _fail(command.debug, message, 2)
