@@ -84,11 +84,18 @@ def test_the_same_masks_give_the_same_picture() -> None:
 def test_prompts_are_marked_by_kind() -> None:
     asked = Prompt(points_xy=[(20, 20), (60, 40)], labels=[1, 0], box=(8, 8, 70, 52))
     picture = drawn(one(asked))
-    green, red = picture[20 - 3, 20 - 3], picture[40 - 2, 60]
+    green, red = picture[20 - 3, 20 - 2], picture[40 - 2, 60]
     assert green[1] > green[0] + 60
     assert red[0] > red[1] + 60
     assert np.abs(picture[30, 8] - 128).max() > 40
     assert (picture[30, 40] == 128).all()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_click_is_drawn_round_the_pixel_it_names(label: int) -> None:
+    masks = one(Prompt(points_xy=[(30, 20)], labels=[label]))
+    marked = (drawn(masks) != 128).any(axis=2)
+    assert (X[marked].mean(), Y[marked].mean()) == pytest.approx((30, 20), abs=0.3)
 
 
 def test_marks_can_be_left_out() -> None:

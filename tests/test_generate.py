@@ -93,7 +93,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         if key == "segmentation":
             assert found[key] == value
         else:
-            np.testing.assert_allclose(found[key], value, rtol=1e-7, atol=1e-6, err_msg=key)
+            np.testing.assert_allclose(found[key], value, rtol=0, atol=1e-6, err_msg=key)
 
 
 @pytest.mark.parametrize(

@@ -277,13 +277,14 @@ def _mark(canvas: PIL.Image.Image, prompt: Prompt) -> None:
     radius = max(4.5, _diagonal(canvas) / 85)
     if prompt.box is not None:
         _mark_box(canvas, prompt.box, max(3.2, radius / 3))
-    for (x, y), label in zip(prompt.points_xy, prompt.labels, strict=True):
-        _mark_click(canvas, (float(x), float(y)), radius, foreground=bool(label))
+    for (x, y), label in zip(prompt.points_xy.tolist(), prompt.labels, strict=True):
+        middle_xy = (x + 0.5, y + 0.5)  # of the pixel that the point names
+        _mark_click(canvas, middle_xy, radius, foreground=bool(label))
 
 
-def _mark_box(canvas: PIL.Image.Image, box: npt.NDArray[np.float32], width: float) -> None:
+def _mark_box(canvas: PIL.Image.Image, box: npt.NDArray[np.float64], width: float) -> None:
     """Draw a rounded frame along a box: a green line on a wider white one."""
-    x0, y0, x1, y1 = (float(value) for value in box)
+    x0, y0, x1, y1 = box.tolist()
     corner = min(3 * width, (x1 - x0) / 2, (y1 - y0) / 2)
     margin = math.ceil(width) + 1
     left, right = max(math.floor(x0) - margin, 0), min(math.ceil(x1) + margin, canvas.width)
@@ -307,7 +308,7 @@ def _mark_click(
     """Draw a disc with a white rim: green with a star on the object, red with a bar beside it."""
     side = 2 * math.ceil(radius + 2)
     left, top = math.floor(at_xy[0]) - side // 2, math.floor(at_xy[1]) - side // 2
-    x, y = (_FINE * (at_xy[0] - left), _FINE * (at_xy[1] - top))
+    x, y = _FINE * (at_xy[0] - left), _FINE * (at_xy[1] - top)
     fine = PIL.Image.new("RGBA", (side * _FINE, side * _FINE))
     pen = PIL.ImageDraw.Draw(fine)
     r = radius * _FINE

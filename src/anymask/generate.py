@@ -52,7 +52,7 @@ def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None 
 
     Args:
         model: Anything that embeds and answers points, such as a `Segmenter`.
-        image: File, bytes, PIL image or array.
+        image: Path, bytes, Pillow image or array.
         config: What to look for and what to drop; None: SAM's defaults.
 
     Returns:
@@ -102,7 +102,8 @@ class _Crop:
     def search(self, model: Promptable, grid: FloatArray) -> Masks:
         """Ask all points of a grid; return what is good, without duplicates, best first."""
         x0, y0, x1, y1 = self.box
-        points_xy = grid * (x1 - x0, y1 - y0)
+        size = np.array([x1 - x0, y1 - y0], dtype=np.float64)
+        points_xy = np.minimum(grid * size, np.nextafter(size, 0))  # a share of 1 is still inside
         found = [Masks.empty(self.size_hw)]
         for start in range(0, len(points_xy), self.config.points_per_batch):
             batch = points_xy[start : start + self.config.points_per_batch]

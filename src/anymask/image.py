@@ -145,8 +145,9 @@ ImageLike: TypeAlias = Image | str | os.PathLike[str] | bytes | PIL.Image.Image 
 class Transform:
     """The way from an image's pixels to a model's frame, and back.
 
-    Positions are continuous: (0, 0) is the image's top left corner and (w, h) its bottom right one,
-    so both ways are a plain scaling. Networks that want pixel centres add half a pixel themselves.
+    Both ways are a plain scaling, as in SAM. It is exact for boxes, which run round pixels. Points,
+    whose whole numbers are the centres of pixels, come out less than half a pixel off (of the image
+    or the frame, whichever has the larger ones); the way there and back is exact.
 
     Attributes:
         original_hw: Size of the image.

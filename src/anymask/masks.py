@@ -55,10 +55,12 @@ class Masks:
         scores: float32 (n,), IoU with the true mask as the model predicts it; NaN if unknown.
         stability: float32 (n,), share of the mask that stays when the threshold moves; NaN if not
             measured.
-        boxes: float32 (n, 4), xyxy, first and last pixel inclusive; zeros for an empty mask.
+        boxes: float32 (n, 4), xyxy, first and last pixel inclusive (so add 1 to the last two for a
+            prompt's box, which runs round the pixels); zeros for an empty mask.
         areas: int64 (n,), number of pixels.
         prompts: What asked for each mask, or None.
-        crop_boxes: float32 (n, 4), xyxy, the part of the image that the model saw; None: all of it.
+        crop_boxes: float32 (n, 4), xyxy, right and bottom exclusive, the part of the image that the
+            model saw; None: all of it.
         logits: float32 (n, h', w'), the model's own small answer, to feed back as
             ``Prompt(mask_logits=...)``; None if not kept.
         source: Where the image came from.
@@ -220,8 +222,8 @@ class Masks:
     # -------------------------------------------------------------- other forms
 
     @property
-    def points_xy(self) -> tuple[FloatArray | None, ...]:
-        """The points that asked for each mask, float32 (k, 2), or None where there were none."""
+    def points_xy(self) -> tuple[npt.NDArray[np.float64] | None, ...]:
+        """The points of each mask's prompt, float64 (k, 2), or None for a mask without prompt."""
         return tuple(None if p is None else p.points_xy for p in self.prompts)
 
     def dense(self) -> BoolArray:

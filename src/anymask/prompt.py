@@ -25,13 +25,14 @@ Numbers: TypeAlias = npt.ArrayLike | Tensor
 class Prompt:
     """All that is said about one object, in pixels of the original image.
 
-    Positions are continuous: (0, 0) is the top left corner of the image, (width, height) the bottom
-    right one, and both still count as inside.
+    Points name pixels, as SAM's do: (0, 0) is the centre of the top left pixel, (width - 1,
+    height - 1) that of the bottom right one, and fractions lie in between. Boxes run round pixels:
+    (0, 0, width, height) is the whole image.
 
     Attributes:
-        points_xy: float32, (n, 2), x before y; n may be 0.
+        points_xy: float64, (n, 2), x before y; n may be 0.
         labels: int64, (n,), 1 for points on the object, 0 for points beside it.
-        box: float32, (4,), x0, y0, x1, y1 around the object, or None. It may reach over the image's
+        box: float64, (4,), x0, y0, x1, y1 around the object, or None. It may reach over the image's
             border; what lies outside does not count.
         mask: bool, (h, w) of the image: a rough mask, or None.
         mask_logits: float32, (h', w') of the model's own low resolution frame, as in
@@ -43,9 +44,9 @@ class Prompt:
         (2, 2)
     """
 
-    points_xy: npt.NDArray[np.float32]
+    points_xy: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
-    box: npt.NDArray[np.float32] | None
+    box: npt.NDArray[np.float64] | None
     mask: npt.NDArray[np.bool_] | None
     mask_logits: npt.NDArray[np.float32] | None
     text: str | None
@@ -132,7 +133,7 @@ class PromptBatch:
     """Prompts of one form about one image, as tensors in the model's frame.
 
     Attributes:
-        points_xy: float32, (n, p, 2), x before y, pixels of the frame.
+        points_xy: float32, (n, p, 2), x before y, pixels of the frame, whole at their centres.
         labels: int64, (n, p), 1 on the object, 0 beside it.
         boxes: float32, (n, 4), xyxy, pixels of the frame, or None.
         mask_logits: float32, (n, 1, h', w'), covering the frame, or None.
@@ -172,9 +173,9 @@ class PromptBatch:
             raise InputError("expected prompts of one form, got several or none; group them first")
         for prompt in prompts:
             prompt.check_inside(transform.original_hw)
-        # float64 until the coordinates are in the frame, as the reference computes them; numpy
-        # does that here, because not every device can.
-        points = np.stack([prompt.points_xy for prompt in prompts]).astype(np.float64)
+        # float64 until the coordinates are in the frame, as the reference computes them; in numpy,
+        # because not every device can.
+        points = np.stack([prompt.points_xy for prompt in prompts])
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
         masks = [_frame_logits(prompt, transform, mask_hw) for prompt in prompts if prompt.key()[2]]
         return cls(
@@ -190,9 +191,9 @@ def _tensor(values: npt.NDArray[Any], device: torch.device | str) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).to(device)
 
 
-def _clipped(boxes: list[npt.NDArray[np.float32]], transform: Transform) -> npt.NDArray[Any]:
+def _clipped(boxes: list[npt.NDArray[np.float64]], transform: Transform) -> npt.NDArray[np.float64]:
     height, width = transform.original_hw
-    inside = np.clip(np.stack(boxes).astype(np.float64), 0, (width, height, width, height))
+    inside = np.clip(np.stack(boxes), 0, (width, height, width, height))
     return transform.boxes_to_frame(inside)
 
 
@@ -228,20 +229,20 @@ def _no_numbers(values: object, what: str) -> InputError:
     return InputError(f"expected {what} as plain numbers in equal rows, got {said}; correct it")
 
 
-def _finite(array: npt.NDArray[Any], what: str) -> npt.NDArray[np.float32]:
+def _finite(array: npt.NDArray[Any], dtype: npt.DTypeLike, what: str) -> npt.NDArray[Any]:
     with np.errstate(over="ignore"):
-        narrow = np.asarray(array, np.float32, order="C")
-    if not np.isfinite(narrow).all():
+        converted = np.asarray(array, dtype, order="C")
+    if not np.isfinite(converted).all():
         raise InputError(f"expected finite {what}, got NaN or infinity; leave those out")
-    return narrow
+    return converted
 
 
-def _points(points_xy: Numbers | None) -> npt.NDArray[np.float32]:
+def _points(points_xy: Numbers | None) -> npt.NDArray[np.float64]:
     if points_xy is None:
-        return np.zeros((0, 2), np.float32)
+        return np.zeros((0, 2))
     array = _array(points_xy, "points")
     if array.size == 0:
-        return np.zeros((0, 2), np.float32)
+        return np.zeros((0, 2))
     if array.shape == (2,):
         array = array[None]
     if array.ndim != 2 or array.shape[1] != 2:
@@ -249,7 +250,7 @@ def _points(points_xy: Numbers | None) -> npt.NDArray[np.float32]:
             f"expected points of shape (n, 2), x before y, got {array.shape}; "
             f"pass one Prompt per object"
         )
-    return _finite(array, "points")
+    return _finite(array, np.float64, "points")
 
 
 def _labels(labels: Numbers | None, count: int) -> npt.NDArray[np.int64]:
@@ -269,21 +270,21 @@ def _labels(labels: Numbers | None, count: int) -> npt.NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _box(box: Numbers) -> npt.NDArray[np.float32]:
+def _box(box: Numbers) -> npt.NDArray[np.float64]:
     array = _array(box, "box")
     if array.shape != (4,):
         raise InputError(
             f"expected a box as 4 numbers x0, y0, x1, y1, got shape {array.shape}; "
             f"pass one Prompt per object"
         )
-    narrow = _finite(array, "box corners")
-    x0, y0, x1, y1 = narrow.tolist()
+    corners = _finite(array, np.float64, "box corners")
+    x0, y0, x1, y1 = corners.tolist()
     said = f"got x {x0:g} to {x1:g}, y {y0:g} to {y1:g}"
     if x1 < x0 or y1 < y0:
         raise InputError(f"expected a box as left, top, right, bottom, {said}; swap its corners")
     if x1 == x0 or y1 == y0:
         raise InputError(f"expected a box with an area, {said}; make it larger or pass a point")
-    return narrow
+    return corners
 
 
 def _mask(mask: Numbers) -> npt.NDArray[np.bool_]:
@@ -312,7 +313,7 @@ def _mask_logits(mask_logits: Numbers) -> npt.NDArray[np.float32]:
             f"expected mask_logits as floating point (h', w'), got {array.dtype} {array.shape}; "
             f"pass one of Masks.logits, or a rough mask as mask"
         )
-    return _finite(array, "mask_logits")
+    return _finite(array, np.float32, "mask_logits")
 
 
 def _text(text: str) -> str:
