@@ -19,7 +19,7 @@ TRANSFORM = Transform.fit((30, 40), side=64)
 def embedding(**features: torch.Tensor) -> Embedding:
     torch.manual_seed(0)
     default = {"s4": torch.randn(1, 3, 16, 16), "s16": torch.randn(1, 5, 4, 4) * 100}
-    return Embedding(features or default, TRANSFORM, "ab12")
+    return Embedding(features or default, TRANSFORM, "ab12", "truck.jpg")
 
 
 def test_it_knows_the_size_of_its_image() -> None:
@@ -33,7 +33,7 @@ def test_it_comes_back_from_a_file(tmp_path: Path, dtype: Any) -> None:
     back = Embedding.load(path)
 
     assert back.transform == TRANSFORM
-    assert back.signature == "ab12"
+    assert (back.signature, back.source) == ("ab12", "truck.jpg")
     assert list(back.features) == sorted(ours.features)
     for name, values in ours.features.items():
         found = back.features[name]

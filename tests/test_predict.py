@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from tests.models.tiny import tiny
 from tests.parity import pseudo_weights
 from torch import Tensor, nn
 
@@ -22,8 +23,6 @@ from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.image import Image
 from anymask.masks import Masks
-from anymask.models.config import SamConfig
-from anymask.models.sam import Sam
 from anymask.models.variants import Preprocessing, Variant, find
 from anymask.models.weights import build
 from anymask.predict import Segmenter, load
@@ -111,6 +110,28 @@ def test_embed_takes_every_kind_of_image(tmp_path: Path) -> None:
     together = model.embed(kinds)
     assert [e.signature for e in together] == [e.signature for e in one_by_one]
     assert model.embed([]) == []
+
+
+def test_images_of_one_size_go_through_the_network_together() -> None:
+    model = disc_model()
+    sizes = [(40, 60), (60, 40), (40, 60), (80, 120)] + [(40, 60)] * 7
+    images = [picture(h, w, seed) for seed, (h, w) in enumerate(sizes)]
+    together = model.embed(images)
+    seen = [len(pixels) for pixels, _ in model.network.seen]  # type: ignore[attr-defined]
+    assert seen == [7, 1, 3]  # the first eight: all that fill the same frame, and the upright one
+    for image, size_hw, embedding in zip(images, sizes, together, strict=True):
+        alone = model.embed(image)
+        assert embedding.size_hw == size_hw
+        assert (embedding.signature, embedding.transform) == (alone.signature, alone.transform)
+        torch.testing.assert_close(embedding.features, alone.features)
+
+
+def test_embeddings_do_not_share_memory() -> None:
+    model = disc_model()
+    first, second = model.embed([picture(8, 8), picture(8, 8, seed=1)])
+    storages = [e.features["mean"].untyped_storage() for e in (first, second)]
+    assert storages[0].data_ptr() != storages[1].data_ptr()
+    assert storages[0].nbytes() == 3 * 4
 
 
 def test_the_signature_tells_images_preprocessing_and_weights_apart() -> None:
@@ -217,9 +238,13 @@ def test_answers_can_be_fed_back() -> None:
     photo = model.embed(picture(100, 80))
     first = model.predict(photo, points=[(40, 50)])
     assert first.logits is not None
-    model.predict(photo, points=[(40, 50), (60, 50)], mask_logits=first.logits[0])
-    batch, _ = model.network.batches[-1]  # type: ignore[attr-defined]
-    assert np.array_equal(batch.mask_logits[0, 0].numpy(), first.logits[0])
+    for chosen in (first[0], first.best(), first.sort("area")[-1], first[first.scores < 0.6]):
+        assert chosen.logits is not None
+        model.predict(photo, points=[(40, 50), (60, 50)], mask_logits=chosen.logits)
+        batch, _ = model.network.batches[-1]  # type: ignore[attr-defined]
+        assert np.array_equal(batch.mask_logits[0].numpy(), chosen.logits)
+        in_frame = batch.mask_logits[0, 0] > 0  # the mask that was meant, at a quarter of the size
+        assert in_frame.sum() * 16 == pytest.approx(chosen.areas[0] * (128 / 100) ** 2, rel=0.15)
 
 
 MIXTURE = [
@@ -256,13 +281,16 @@ def test_a_long_list_goes_in_pieces() -> None:
 
 def test_several_images_with_their_own_prompts() -> None:
     model = disc_model()
-    images = [picture(40, 60, seed) for seed in range(3)]
+    images = [picture(48, 60, seed) for seed in range(3)]
     prompts = [MIXTURE[:1], [], [Prompt(box=(1, 1, 30, 30)), Prompt([(3, 3)])]]
     photos = model.embed(images)
     answers = model.predict(photos, prompts=prompts)
     pairs = zip(photos, prompts, strict=True)
     assert answers == [[model.predict(photo, prompts=p) for p in some] for photo, some in pairs]
+    model.network.seen.clear()  # type: ignore[attr-defined]
     assert answers == model.predict(images, prompts=prompts)
+    assert [len(pixels) for pixels, _ in model.network.seen] == [3]  # type: ignore[attr-defined]
+    assert answers == model.predict([photos[0], *images[1:]], prompts=prompts)
     assert answers[2][1].scores[0] != answers[0][0].scores[0]  # it was another image
 
 
@@ -272,7 +300,7 @@ def test_an_image_is_embedded_on_the_fly(tmp_path: Path) -> None:
     PIL.Image.fromarray(picture(30, 40)).save(path)
     masks = model.predict(path, points=[(5, 5)])
     assert masks.source == str(path)
-    assert replace(masks, source=None) == model.predict(model.embed(path), points=[(5, 5)])
+    assert masks == model.predict(model.embed(path), points=[(5, 5)])
 
 
 def test_decode_keeps_the_networks_order() -> None:
@@ -389,27 +417,18 @@ def test_without_three_answers_a_click_gets_one() -> None:
 
 # -------------------------------------------------------------------- threads
 
-TINY = SamConfig(
-    width=32,
-    depth=2,
-    heads=2,
-    global_blocks=(1,),
-    side=64,
-    window=2,
-    decoder_width=32,
-    decoder_heads=2,
-    decoder_mlp=32,
-)
+NETWORKS = pytest.mark.parametrize("name", ["sam-vit-b", "bundled"])
 
 
-def tiny_sam() -> Segmenter:
+def tiny_model(name: str) -> Segmenter:
     torch.manual_seed(0)
-    variant = replace(VARIANT, network=TINY, preprocessing=Preprocessing(side=64))
-    return Segmenter(variant, Sam(TINY).eval(), torch.device("cpu"), "tiny")
+    variant = tiny(find(name))
+    return Segmenter(variant, build(variant).eval(), torch.device("cpu"), "tiny")
 
 
-def test_eight_threads_get_what_one_gets() -> None:
-    model = tiny_sam()
+@NETWORKS
+def test_eight_threads_get_what_one_gets(name: str) -> None:
+    model = tiny_model(name)
     rng = np.random.default_rng(0)
     tasks = []
     for seed in range(16):
@@ -432,11 +451,22 @@ def test_eight_threads_get_what_one_gets() -> None:
 
 def test_a_model_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        tiny_sam().variant = VARIANT  # type: ignore[misc]
+        disc_model().variant = VARIANT  # type: ignore[misc]
 
 
-def test_prompts_answer_the_same_alone_and_in_company() -> None:
-    model = tiny_sam()
+@NETWORKS
+def test_images_are_embedded_the_same_alone_and_in_company(name: str) -> None:
+    model = tiny_model(name)
+    images = [picture(50, 70, seed) for seed in range(3)]
+    for image, embedding in zip(images, model.embed(images), strict=True):
+        torch.testing.assert_close(
+            embedding.features, model.embed(image).features, rtol=1e-4, atol=1e-5
+        )
+
+
+@NETWORKS
+def test_prompts_answer_the_same_alone_and_in_company(name: str) -> None:
+    model = tiny_model(name)
     photo = model.embed(picture(50, 70))
     prompts = [Prompt([(x, y)]) for x in (5, 30, 60) for y in (4, 25, 45)]
     for prompt, masks in zip(prompts, model.predict(photo, prompts=prompts), strict=True):
@@ -450,8 +480,9 @@ def test_prompts_answer_the_same_alone_and_in_company() -> None:
 def test_a_gpu_gives_nearly_the_same() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    slow = tiny_sam()
-    fast = Segmenter(slow.variant, tiny_sam().network.to("cuda"), torch.device("cuda"), "tiny")
+    slow = tiny_model("sam-vit-b")
+    network = tiny_model("sam-vit-b").network.to("cuda")
+    fast = Segmenter(slow.variant, network, torch.device("cuda"), "tiny")
     image = picture(50, 70)
     photo = fast.embed(image)
     assert photo.features["image"].is_cuda

@@ -255,6 +255,16 @@ def test_resized_pictures_may_be_written_to() -> None:
     picture[:] = 1  # torch.from_numpy warns otherwise
 
 
+@pytest.mark.parametrize("size_hw", [(0, 5), (5, -1), (5.0, 5), (5,), (5, 5, 3)])
+def test_impossible_sizes_are_refused(size_hw: Any) -> None:
+    for make in (
+        lambda: Transform.fit(size_hw, side=64),
+        lambda: Transform((4, 4), size_hw, (4, 4)),
+    ):
+        with pytest.raises(InputError, match=r"size of \(height, width\), whole numbers"):
+            make()
+
+
 def test_other_sizes_are_refused() -> None:
     transform = Transform.fit((2, 3), side=64)
     for resize in (transform.resize, transform.resize_plain):

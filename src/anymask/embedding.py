@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,11 +36,13 @@ class Embedding:
         transform: The way between the image's pixels and that frame.
         signature: sha256 over the image, its preprocessing and the weights. Features are good for
             the same weights only.
+        source: Where the image came from, such as a file's path; None if not known.
     """
 
     features: Mapping[str, Tensor]
     transform: Transform
     signature: str
+    source: str | None = None
 
     def __post_init__(self) -> None:
         """Check the features."""
@@ -64,7 +66,7 @@ class Embedding:
     ) -> Embedding:
         """Carry the features to another device or floating point type."""
         moved = {name: tensor.to(device, dtype) for name, tensor in self.features.items()}
-        return Embedding(moved, self.transform, self.signature)
+        return replace(self, features=moved)
 
     def save(self, path: str | os.PathLike[str], dtype: StoredDtype = "float32") -> None:
         """Write to a safetensors file.
@@ -83,7 +85,12 @@ class Embedding:
         tensors: dict[str, Tensor] = {}
         for name, tensor in self.features.items():
             tensors |= _pack(name, tensor.detach().cpu().float(), dtype)
-        about = {"version": _VERSION, "signature": self.signature, **asdict(self.transform)}
+        about = {
+            "version": _VERSION,
+            "signature": self.signature,
+            "source": self.source,
+            **asdict(self.transform),
+        }
         content = safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)})
         with atomic_write(path) as draft:
             draft.write_bytes(content)
@@ -106,8 +113,9 @@ class Embedding:
                 # Copies, so that the file may be overwritten or deleted while they are in use.
                 names = file.keys()
                 tensors = {key: file.get_tensor(key).clone() for key in names}
-            sizes = (_size_hw(about[f"{part}_hw"]) for part in ("original", "resized", "frame"))
-            return cls(_unpack(tensors), Transform(*sizes), str(about["signature"]))
+            sizes = (tuple(about[f"{part}_hw"]) for part in ("original", "resized", "frame"))
+            transform = Transform(*sizes)
+            return cls(_unpack(tensors), transform, about["signature"], about.get("source"))
         except (safetensors.SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"expected an embedding saved by anymask, but {name} is damaged or foreign "
@@ -150,10 +158,3 @@ def _about(header: Mapping[str, str]) -> dict[str, Any]:
     if about["version"] != _VERSION:
         raise ValueError(f"version {about['version']}, where this anymask reads {_VERSION}")
     return about
-
-
-def _size_hw(size: Any) -> tuple[int, int]:
-    height, width = size
-    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-        raise ValueError(f"it names the size {size}")
-    return height, width

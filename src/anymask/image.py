@@ -159,6 +159,11 @@ class Transform:
     resized_hw: tuple[int, int]
     frame_hw: tuple[int, int]
 
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        for size_hw in (self.original_hw, self.resized_hw, self.frame_hw):
+            _check_size(size_hw)
+
     @classmethod
     def fit(
         cls,
@@ -180,6 +185,7 @@ class Transform:
             >>> Transform.fit((480, 640), side=1024)
             Transform(original_hw=(480, 640), resized_hw=(768, 1024), frame_hw=(1024, 1024))
         """
+        _check_size(original_hw)
         height, width = original_hw
         if squash:
             return cls(original_hw, (side, side), (side, side))
@@ -284,6 +290,14 @@ def _check_color(color: Color) -> None:
     if not isinstance(color, tuple) or len(color) != 3 or not all(0 <= v <= 255 for v in color):
         raise InputError(
             f"expected a background of (red, green, blue), each 0 to 255, got {color!r}; correct it"
+        )
+
+
+def _check_size(size_hw: tuple[int, int]) -> None:
+    if len(size_hw) != 2 or not all(isinstance(side, int) and side > 0 for side in size_hw):
+        raise InputError(
+            f"expected a size of (height, width), whole numbers of at least 1, got {size_hw}; "
+            f"check the image"
         )
 
 

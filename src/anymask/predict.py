@@ -9,27 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias, cast, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
-from anymask.errors import CapabilityError, InputError
+from anymask.errors import InputError
 from anymask.generate import generate
 from anymask.image import Image, ImageLike, Transform
 from anymask.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.models.weights import load_network
+from anymask.pixels import Pixels
 from anymask.prompt import Numbers, Prompt, PromptBatch
 
 __all__ = ["Segmenter", "load"]
 
-_PROMPTS_AT_ONCE = 64  # bounds the memory of a long list of prompts
+# These bound the memory of long lists.
+_IMAGES_AT_ONCE = 8
+_PROMPTS_AT_ONCE = 64
 
 Subject: TypeAlias = Embedding | ImageLike
 
@@ -95,31 +99,56 @@ class Segmenter:
     def embed(self, image: ImageLike | Sequence[ImageLike]) -> Embedding | list[Embedding]:
         """Encode an image, or each image of a list; the slow part, done once per image.
 
+        Of a list, a few images are read at a time, and those whose frames have one size go through
+        the network together.
+
         Args:
-            image: File, bytes, PIL image or array; see `Image.open`.
+            image: Path, bytes, Pillow image or array; see `Image.open`.
 
         Raises:
             InputError: It is missing, damaged, or no image.
         """
-        if isinstance(image, (list, tuple)):
-            return [self._embed(Image.open(one)) for one in image]
-        return self._embed(Image.open(cast(ImageLike, image)))
+        if not isinstance(image, (list, tuple)):
+            return self._embed([Image.open(cast(ImageLike, image))])[0]
+        embeddings = []
+        for start in range(0, len(image), _IMAGES_AT_ONCE):
+            few = image[start : start + _IMAGES_AT_ONCE]
+            embeddings += self._embed([Image.open(one) for one in few])
+        return embeddings
 
-    def _embed(self, image: Image) -> Embedding:
+    def _embed(self, images: Sequence[Image]) -> list[Embedding]:
+        """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
-        transform = Transform.fit(
-            image.size_hw, side=wanted.side, pad=wanted.pad, squash=wanted.squash
-        )
-        resized = transform.resize(image)
-        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1).float()
+        transforms = [
+            Transform.fit(image.size_hw, side=wanted.side, pad=wanted.pad, squash=wanted.squash)
+            for image in images
+        ]
+        embeddings: dict[int, Embedding] = {}
+        for places in _alike([(t.resized_hw, t.frame_hw) for t in transforms]):
+            resized = np.stack([transforms[i].resize(images[i]) for i in places])
+            features = self._encode(resized, transforms[places[0]].frame_hw)
+            for n, i in enumerate(places):
+                # Copies, so that one embedding does not keep those of its neighbours in memory.
+                own = {name: maps[n : n + 1].clone() for name, maps in features.items()}
+                signature = self._sign(transforms[i], resized[n])
+                embeddings[i] = Embedding(own, transforms[i], signature, images[i].source)
+        return [embeddings[i] for i in range(len(images))]
+
+    def _encode(self, resized: Pixels, frame_hw: tuple[int, int]) -> Mapping[str, Tensor]:
+        """Normalise images, uint8 (b, h, w, 3), pad them to the frame, and run the encoder."""
+        wanted = self.variant.preprocessing
+        pixels = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2).float()
         mean, std = (pixels.new_tensor(v)[:, None, None] for v in (wanted.mean, wanted.std))
-        frame = pixels.new_zeros((1, 3, *transform.frame_hw))
-        h, w = transform.resized_hw
-        frame[0, :, :h, :w] = (pixels - mean) / std
+        b, _, h, w = pixels.shape
+        frames = pixels.new_zeros((b, 3, *frame_hw))
+        frames[:, :, :h, :w] = (pixels - mean) / std
         with torch.inference_mode():
-            features = self.network.encode(frame.to(self._dtype), (h, w))
+            return self.network.encode(frames.to(self._dtype), (h, w))
+
+    def _sign(self, transform: Transform, resized: Pixels) -> str:
+        """Tell an embedding by the model and by what the network saw of the image."""
         shown = hashlib.sha256(f"{transform}".encode() + resized.tobytes()).hexdigest()
-        return Embedding(features, transform, f"{self._signature}-{shown[:32]}")
+        return f"{self._signature}-{shown[:32]}"
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -174,13 +203,13 @@ class Segmenter:
         """Cut out what prompts ask for.
 
         Say it directly, for one object, or give ``prompts``: one, or a list of them in any mixture
-        (answered in the same order), or for a list of embeddings one list of prompts each.
+        (answered in the same order), or for a list of embeddings one list of prompts for each.
 
         Args:
-            embedding: What `embed` returned; an image is embedded on the fly.
-            points: (n, 2), x before y, pixels of the original image.
+            embedding: What `embed` returned; an image is embedded on the fly. Or a list of these.
+            points: (n, 2), x before y, pixels of the original image, whole at their centres.
             labels: (n,), 1 for points on the object, 0 for points beside it; None: all 1.
-            box: (4,), xyxy, pixels of the original image.
+            box: (4,), xyxy, pixels of the original image, whole between them.
             mask: Rough mask, bool (h, w), original image size.
             mask_logits: One of an earlier answer's ``Masks.logits``, float (h', w'), to improve.
             prompts: Instead of the five above.
@@ -207,15 +236,13 @@ class Segmenter:
                 f"expected {' and '.join(said)} or prompts, got both; put it all into the prompts"
             )
         if isinstance(embedding, (list, tuple)):
-            groups = _check_lists(prompts, len(embedding))
-            pairs = zip(embedding, groups, strict=True)
-            return [self._answer(subject, group, multimask) for subject, group in pairs]
+            return self._answer(embedding, _check_lists(prompts, len(embedding)), multimask)
         subject = cast(Subject, embedding)
         if prompts is None:
             prompts = Prompt(points, labels, box, mask, mask_logits)
         if isinstance(prompts, Prompt):
-            return self._answer(subject, [prompts], multimask)[0]
-        return self._answer(subject, _check_list(prompts), multimask)
+            return self._answer([subject], [[prompts]], multimask)[0][0]
+        return self._answer([subject], [_check_list(prompts)], multimask)[0]
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
@@ -232,14 +259,14 @@ class Segmenter:
             and predicted IoU, float32 (n, k). In the network's order of answers, not sorted.
         """
         self._check_embedding(embedding)
-        self._check_prompts(prompts, embedding.size_hw, multimask)
+        self._check_capable(prompts, multimask)
         transform = embedding.transform
         embedding = embedding.to(self.device, self._dtype)
         mask_hw = self.network.mask_hw(transform.frame_hw)
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         iou = torch.empty((len(prompts), answers), device=self.device)
-        for places in _alike(prompts):
+        for places in _alike([prompt.key() for prompt in prompts]):
             group = PromptBatch.of([prompts[i] for i in places], transform, mask_hw, self.device)
             with torch.inference_mode():
                 found, quality = self.network.decode(embedding.features, group, multimask)
@@ -247,35 +274,61 @@ class Segmenter:
         return logits, iou
 
     def _answer(
-        self, subject: Subject, prompts: Sequence[Prompt], multimask: bool | None
+        self,
+        subjects: Sequence[Subject],
+        groups: Sequence[Sequence[Prompt]],
+        multimask: bool | None,
+    ) -> list[list[Masks]]:
+        """Answer a group of prompts about each subject, in their order."""
+        embeddings = self._embedded(subjects, groups, multimask)
+        pairs = zip(embeddings, groups, strict=True)
+        return [self._answer_one(embedding, prompts, multimask) for embedding, prompts in pairs]
+
+    def _embedded(
+        self,
+        subjects: Sequence[Subject],
+        groups: Sequence[Sequence[Prompt]],
+        multimask: bool | None,
+    ) -> Iterator[Embedding]:
+        """Embed those subjects that are images, a few at a time and once their prompts fit."""
+        for start in range(0, len(subjects), _IMAGES_AT_ONCE):
+            ready: dict[int, Embedding] = {}
+            images: dict[int, Image] = {}
+            few = subjects[start : start + _IMAGES_AT_ONCE]
+            for i, (subject, prompts) in enumerate(zip(few, groups[start:], strict=False)):
+                if isinstance(subject, Embedding):
+                    ready[i] = subject
+                    continue
+                images[i] = Image.open(subject)
+                self._check_capable(prompts, multimask)
+                for prompt in prompts:
+                    prompt.check_inside(images[i].size_hw)
+            ready.update(zip(images, self._embed(list(images.values())), strict=True))
+            yield from (ready[i] for i in range(len(few)))
+
+    def _answer_one(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool | None
     ) -> list[Masks]:
         """Answer prompts about one image, in their order."""
-        source = None
-        if not isinstance(subject, Embedding):
-            image = Image.open(subject)
-            self._check_prompts(prompts, image.size_hw, multimask)  # before the slow part
-            source, subject = image.source, self._embed(image)
         three = [self._wants_three(p) if multimask is None else multimask for p in prompts]
         answers: dict[int, Masks] = {}
         for want in (False, True):
             places = [i for i in range(len(prompts)) if three[i] == want]
             for start in range(0, len(places), _PROMPTS_AT_ONCE):
                 some = places[start : start + _PROMPTS_AT_ONCE]
-                logits, iou = self.decode(subject, [prompts[i] for i in some], want)
+                logits, iou = self.decode(embedding, [prompts[i] for i in some], want)
                 for i, one, quality in zip(some, logits, iou, strict=True):
-                    answers[i] = self._masks(subject, prompts[i], one, quality, source)
+                    answers[i] = self._masks(embedding, prompts[i], one, quality)
         return [answers[i] for i in range(len(prompts))]
 
-    def _masks(
-        self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor, source: str | None
-    ) -> Masks:
+    def _masks(self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor) -> Masks:
         """Bring the answers to one prompt, (k, h', w') and (k,), to the size of the image."""
         masks = Masks.from_dense(
             (embedding.transform.masks_to_image(logits) > 0).cpu().numpy(),
             scores=iou.cpu().numpy(),
             prompts=(prompt,) * len(iou),
             logits=logits.cpu().numpy(),
-            source=source,
+            source=embedding.source,
             model=self.variant.name,
         )
         return masks.sort()
@@ -295,19 +348,11 @@ class Segmenter:
                 "of another model; embed the image with this one"
             )
 
-    def _check_prompts(
-        self, prompts: Sequence[Prompt], size_hw: tuple[int, int], multimask: bool | None
-    ) -> None:
-        needs = [need for prompt in prompts for need in _needs(prompt)]
-        for need in [*needs, *(["multimask"] if multimask else [])]:
-            if need not in self.variant.capabilities:
-                known = ", ".join(_WORDS[c] for c in _WORDS if c in self.variant.capabilities)
-                raise CapabilityError(
-                    f"{self.variant.name} does not know {_WORDS[need]}, only {known}; "
-                    "ask in another way or load another model"
-                )
+    def _check_capable(self, prompts: Sequence[Prompt], multimask: bool | None) -> None:
         for prompt in prompts:
-            prompt.check_inside(size_hw)
+            self.variant.check_capable(prompt.needs())
+        if multimask:
+            self.variant.check_capable(["multimask"])
 
     # ----------------------------------------------------------------- generate
 
@@ -317,7 +362,7 @@ class Segmenter:
         """Find everything in a picture, without a prompt.
 
         Args:
-            image: File, bytes, PIL image or array.
+            image: Path, bytes, Pillow image or array.
             config: What to look for and what to drop; None: what suits this model.
             **options: Single settings of `GenerateConfig` that shall differ from that.
 
@@ -336,34 +381,11 @@ class Segmenter:
         return replace(generate(self, image, config), model=self.variant.name)
 
 
-_WORDS = {
-    "points": "points",
-    "negative_points": "points beside the object (label 0)",
-    "box": "boxes",
-    "mask": "masks as prompts",
-    "text": "text",
-    "multimask": "three answers to one prompt (multimask)",
-}
-
-
-def _needs(prompt: Prompt) -> list[str]:
-    """List what a model must be capable of to answer a prompt."""
-    points, box, mask = prompt.key()
-    needed = {
-        "points": points > 0,
-        "negative_points": not prompt.labels.all(),
-        "box": box,
-        "mask": mask,
-        "text": prompt.text is not None,
-    }
-    return [name for name, needs in needed.items() if needs]
-
-
-def _alike(prompts: Sequence[Prompt]) -> list[list[int]]:
-    """Group prompts by their form; numbers of the prompts of each group."""
-    groups: dict[object, list[int]] = {}
-    for i, prompt in enumerate(prompts):
-        groups.setdefault(prompt.key(), []).append(i)
+def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Group the numbers of equal keys, in the order in which they first come."""
+    groups: dict[Hashable, list[int]] = {}
+    for i, key in enumerate(keys):
+        groups.setdefault(key, []).append(i)
     return list(groups.values())
 
 

@@ -99,14 +99,28 @@ class Prompt:
         has_mask = self.mask is not None or self.mask_logits is not None
         return len(self.points_xy), self.box is not None, has_mask
 
+    def needs(self) -> list[str]:
+        """List what a model must be capable of to answer it, see ``Variant.capabilities``."""
+        points, box, mask = self.key()
+        needed = {
+            "points": points > 0,
+            "negative_points": not self.labels.all(),
+            "box": box,
+            "mask": mask,
+            "text": self.text is not None,
+        }
+        return [name for name, needs in needed.items() if needs]
+
     def check_inside(self, size_hw: tuple[int, int]) -> None:
         """Check that it speaks about an image of this size.
+
+        Points are inside from 0 to below the width and height, boxes when they touch the image.
 
         Raises:
             InputError: A point or the whole box is outside, or the mask has another size.
         """
         height, width = size_hw
-        beyond = (self.points_xy < 0) | (self.points_xy > (width, height))
+        beyond = (self.points_xy < 0) | (self.points_xy >= (width, height))
         outside = np.flatnonzero(beyond.any(axis=1))
         if outside.size:
             x, y = self.points_xy[outside[0]]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from anymask.config import GenerateConfig
-from anymask.errors import WeightsError
+from anymask.errors import CapabilityError, WeightsError
 from anymask.models.config import CompactConfig, SamConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
 
@@ -73,6 +76,30 @@ class Variant:
     """Other names that mean this variant."""
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     """What everything mode looks for and drops, unless told otherwise."""
+
+    def check_capable(self, needs: Iterable[str]) -> None:
+        """Check that the model knows all that is needed, such as ``Prompt.needs()``.
+
+        Raises:
+            CapabilityError: It does not.
+        """
+        for need in needs:
+            if need not in self.capabilities:
+                known = ", ".join(_WORDS[c] for c in _WORDS if c in self.capabilities)
+                raise CapabilityError(
+                    f"{self.name} does not know {_WORDS[need]}, only {known}; "
+                    "ask in another way or load another model"
+                )
+
+
+_WORDS = {
+    "points": "points",
+    "negative_points": "points beside the object (label 0)",
+    "box": "boxes",
+    "mask": "masks as prompts",
+    "text": "text",
+    "multimask": "three answers to one prompt (multimask)",
+}
 
 
 _ALL: frozenset[Capability] = frozenset({"points", "negative_points", "box", "mask", "multimask"})
