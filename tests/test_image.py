@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from anymask.errors import InputError
 from anymask.image import Image
@@ -95,13 +96,25 @@ def test_unfit_pixels_are_refused(pixels: Any, message: str) -> None:
         Image(pixels)
 
 
-@pytest.mark.parametrize("source", [None, 5, [[1]], object()])
-def test_other_sources_are_refused(source: Any) -> None:
-    with pytest.raises(InputError, match=f"numpy array, got {type(source).__name__}; convert"):
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        (None, "convert it first"),
+        (5, "convert it first"),
+        (object(), "convert it first"),
+        ([[1]], r"pass numpy.array\(\.\.\.\)"),
+        (torch.zeros(3, 4, 4), r"pass tensor.permute\(1, 2, 0\).numpy\(\)"),
+    ],
+)
+def test_other_sources_are_refused(source: Any, advice: str) -> None:
+    expected = f"path, bytes, Pillow image or numpy array, got {type(source).__name__}; {advice}"
+    with pytest.raises(InputError, match=expected):
         Image.open(source)
 
 
-@pytest.mark.parametrize("background", ["white", (1, 2), (0, 0, 256), (-1, 0, 0), None])
+@pytest.mark.parametrize(
+    "background", ["white", 255, (1, 2), (0, 0, 256), (-1, 0, 0), (0.5, 0.5, 0.5), None]
+)
 def test_backgrounds_are_checked(background: Any) -> None:
-    with pytest.raises(InputError, match="red, green, blue"):
+    with pytest.raises(InputError, match=r"\(red, green, blue\), each a whole number"):
         Image.open(RGB, background=background)

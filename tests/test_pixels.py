@@ -74,7 +74,7 @@ def test_files_of_every_kind(tmp_path: Path, kind: str, options: dict[str, Any])
     data = saved(arrow(), kind, **options)
     path = tmp_path / "smörgås bord.dat"  # the name says nothing
     path.write_bytes(data)
-    for source in (data, bytearray(data), path, str(path)):
+    for source in (data, bytearray(data), memoryview(data), io.BytesIO(data), path, str(path)):
         assert np.abs(read(source).astype(int) - ARROW).max() <= (6 if kind == "JPEG" else 0)
 
 
@@ -474,8 +474,19 @@ def test_closed_pillow_images_are_refused(tmp_path: Path) -> None:
     arrow().save(tmp_path / "a.png")
     with PIL.Image.open(tmp_path / "a.png") as image:
         pass
-    with pytest.raises(InputError, match="the Pillow image"):
+    with pytest.raises(InputError, match="the Pillow image is closed; pass its path"):
         read(image)
+
+
+def test_open_files_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    arrow().save(path)
+    with path.open("rb") as file:
+        np.testing.assert_array_equal(read(file), ARROW)
+    with pytest.raises(InputError, match="the file given is closed; pass its path"):
+        read(file)
+    with path.open(encoding="latin-1") as text, pytest.raises(InputError, match="mode 'rb'"):
+        read(text)
 
 
 # ---------------------------------------------------------------- size

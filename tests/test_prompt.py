@@ -156,7 +156,7 @@ def test_a_prompt_can_be_changed_by_copy_and_travel() -> None:
         ({"box": (1, 3, 2, 1)}, "swap its corners"),
         ({"box": (1, 2, np.nan, 4)}, "finite box corners"),
         ({"box": (1, 2, 3)}, r"4 numbers x0, y0, x1, y1, got shape \(3,\)"),
-        ({"box": [(1, 2, 3, 4)]}, r"got shape \(1, 4\); pass one Prompt per object"),
+        ({"box": [(1, 2, 3, 4)]}, r"got shape \(1, 4\); flatten it, and pass one Prompt"),
         ({"box": "1,2,3,4"}, "box as plain numbers"),
         ({"mask": MASK[None]}, r"shape \(h, w\), got \(1, 30, 40\)"),
         ({"mask": MASK[:0]}, r"got \(0, 40\)"),

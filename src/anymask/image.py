@@ -8,8 +8,9 @@ place that knows both.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from anymask import pixels as reading
 from anymask.errors import InputError
-from anymask.pixels import MAX_PIXELS, Color, Pixels
+from anymask.pixels import (
+    MAX_PIXELS,
+    Color,
+    Pixels,
+    read_array,
+    read_bytes,
+    read_file,
+    read_open_file,
+    read_pil,
+)
 
 __all__ = ["LOGIT", "MAX_PIXELS", "Image", "ImageLike", "Transform"]
 
@@ -71,15 +80,15 @@ class Image:
         cls,
         source: ImageLike,
         *,
-        background: Color = (255, 255, 255),
+        background: Sequence[int] = (255, 255, 255),
         max_pixels: int = MAX_PIXELS,
     ) -> Image:
         """Read an image from wherever it is.
 
         Args:
-            source: A path, the bytes of an image file, a Pillow image, an array (see
-                :mod:`anymask.pixels` for the kinds and how their values are scaled) or an Image,
-                which comes back as it is.
+            source: A path, the bytes of an image file (or the file itself, opened for reading
+                bytes), a Pillow image, an array (see :mod:`anymask.pixels` for the kinds and how
+                their values are scaled) or an Image, which comes back as it is.
             background: RGB of 0 to 255, shows through where the image is transparent.
             max_pixels: Larger files are refused before they are decoded.
 
@@ -92,19 +101,21 @@ class Image:
         """
         if isinstance(source, Image):
             return source
-        _check_color(background)
+        background = _checked_color(background)
         if isinstance(source, str | os.PathLike):
-            found = reading.read_file(source, background, max_pixels)
+            found = read_file(source, background, max_pixels)
         elif isinstance(source, bytes | bytearray | memoryview):
-            found = reading.read_bytes(bytes(source), background, max_pixels)
+            found = read_bytes(bytes(source), background, max_pixels)
         elif isinstance(source, PIL.Image.Image):
-            found = reading.read_pil(source, background, max_pixels)
+            found = read_pil(source, background, max_pixels)
         elif isinstance(source, np.ndarray):
-            found = reading.read_array(source, background)
+            found = read_array(source, background)
+        elif hasattr(source, "read"):
+            found = read_open_file(source, background, max_pixels)
         else:
             raise InputError(
                 f"expected an image as a path, bytes, Pillow image or numpy array, "
-                f"got {type(source).__name__}; convert it first"
+                f"got {type(source).__name__}; {_kind_hint(source)}"
             )
         found.flags.writeable = False
         name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
@@ -138,7 +149,18 @@ class Image:
         return PIL.Image.fromarray(self.pixels)
 
 
-ImageLike: TypeAlias = Image | str | os.PathLike[str] | bytes | PIL.Image.Image | npt.NDArray[Any]
+ImageLike: TypeAlias = (
+    Image
+    | str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | PIL.Image.Image
+    | npt.NDArray[Any]
+)
+"""Everything that :meth:`Image.open` takes."""
 
 
 @dataclass(frozen=True)
@@ -286,11 +308,23 @@ class Transform:
         return logits
 
 
-def _check_color(color: Color) -> None:
-    if not isinstance(color, tuple) or len(color) != 3 or not all(0 <= v <= 255 for v in color):
+def _kind_hint(source: object) -> str:
+    if isinstance(source, Tensor):
+        return "pass tensor.permute(1, 2, 0).numpy() if its channels come first"
+    if isinstance(source, list | tuple):
+        return "pass numpy.array(...) of numbers, and several images one by one"
+    return "convert it first"
+
+
+def _checked_color(color: Sequence[int]) -> Color:
+    values = tuple(color) if isinstance(color, Sequence) else ()
+    if len(values) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in values):
         raise InputError(
-            f"expected a background of (red, green, blue), each 0 to 255, got {color!r}; correct it"
+            f"expected a background of (red, green, blue), each a whole number from 0 to 255, "
+            f"got {color!r}; correct it"
         )
+    red, green, blue = values
+    return red, green, blue
 
 
 def _check_size(size_hw: tuple[int, int]) -> None:

@@ -7,7 +7,8 @@ The rules are those of a photographer looking at the picture in a viewer:
 * Transparent pixels show the background, white unless told otherwise.
 * More than 8 bits: the range is the smallest of 8, 10, 12, 14, 16, 24, 32 bits that holds the
   brightest value. So 16-bit photos are divided by 257, and the 12-bit data that microscopes store
-  in 16-bit files do not come out black.
+  in 16-bit files do not come out black. (Of files with 16-bit colours or 16-bit alpha, Pillow gives
+  us the upper 8 bits only.)
 * Floating point: 0 to 1 if the values are in there (give or take the ringing of a resize), else as
   for integers, so that 0 to 255 stays what it is.
 * Grey values below zero (heights, Hounsfield units) have no natural range: smallest to largest.
@@ -28,7 +29,16 @@ import PIL.ImageFile
 
 from anymask.errors import InputError
 
-__all__ = ["MAX_PIXELS", "Color", "Pixels", "read_array", "read_bytes", "read_file", "read_pil"]
+__all__ = [
+    "MAX_PIXELS",
+    "Color",
+    "Pixels",
+    "read_array",
+    "read_bytes",
+    "read_file",
+    "read_open_file",
+    "read_pil",
+]
 
 Pixels = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -82,7 +92,24 @@ def read_bytes(data: bytes, background: Color, max_pixels: int) -> Pixels:
     Raises:
         InputError: The bytes are none, damaged, too many pixels or not an image.
     """
-    return _read(io.BytesIO(data), f"the {len(data)} bytes given", background, max_pixels)
+    return _read(io.BytesIO(data), "the data given", background, max_pixels)
+
+
+def read_open_file(file: IO[bytes], background: Color, max_pixels: int) -> Pixels:
+    """Read an image file that is open, from where it stands, to uint8 (h, w, 3) RGB.
+
+    Raises:
+        InputError: It is closed or opened for text, or its bytes are no image; see `read_bytes`.
+    """
+    if getattr(file, "closed", False):
+        raise _closed("the file given")
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise _damaged("the file given", error) from error
+    if not isinstance(data, bytes):
+        raise InputError("expected a file opened for bytes, got one for text; use mode 'rb'")
+    return read_bytes(data, background, max_pixels)
 
 
 def _read(file: IO[bytes], name: str, background: Color, max_pixels: int) -> Pixels:
@@ -131,6 +158,10 @@ def _guess(head: bytes) -> str:
     return "none that Pillow can read, or its beginning is damaged; convert it or get it again"
 
 
+def _closed(name: str) -> InputError:
+    return InputError(f"expected an open image, but {name} is closed; pass its path instead")
+
+
 def _damaged(name: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, PIL.Image.DecompressionBombError | PIL.Image.DecompressionBombWarning):
@@ -158,6 +189,9 @@ def read_pil(
     except InputError:
         raise
     except Exception as error:  # broken files make Pillow's readers raise nearly anything
+        gone = getattr(image, "fp", image) is None
+        if gone and isinstance(error, AssertionError | ValueError):  # how Pillow misses its file
+            raise _closed(name) from error
         raise _damaged(name, error) from error
 
 

@@ -289,13 +289,16 @@ def _box(box: Numbers) -> npt.NDArray[np.float64]:
     if array.shape != (4,):
         raise InputError(
             f"expected a box as 4 numbers x0, y0, x1, y1, got shape {array.shape}; "
-            f"pass one Prompt per object"
+            f"flatten it, and pass one Prompt per object"
         )
     corners = _finite(array, np.float64, "box corners")
     x0, y0, x1, y1 = corners.tolist()
     said = f"got x {x0:g} to {x1:g}, y {y0:g} to {y1:g}"
     if x1 < x0 or y1 < y0:
-        raise InputError(f"expected a box as left, top, right, bottom, {said}; swap its corners")
+        raise InputError(
+            f"expected a box as left, top, right, bottom, {said}; swap its corners, or add the "
+            f"first two to the last two if those are a width and a height"
+        )
     if x1 == x0 or y1 == y0:
         raise InputError(f"expected a box with an area, {said}; make it larger or pass a point")
     return corners
