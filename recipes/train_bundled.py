@@ -54,14 +54,21 @@ class Config:
     """Where checkpoints, metrics and this configuration go."""
     minutes: float = 120.0
     """Length of the whole run; a resumed run counts what was already spent."""
-    sides: tuple[int, ...] = (192, 256, 384)
+    sides: tuple[int, ...] = (192, 256, 384, 512)
     """Height and width of the training crops in pixels, one phase after the other."""
-    parts: tuple[float, ...] = (0.35, 0.35, 0.3)
+    parts: tuple[float, ...] = (0.33, 0.25, 0.22, 0.2)
     """Share of the run that each phase takes."""
     pixels: int = 6 * 256**2
     """Pixels per step, shared out among as many crops as they make."""
-    masks: int = 4
-    """Masks asked for on each crop."""
+    masks: tuple[int, ...] = (4, 4, 6, 8)
+    """Masks asked for on each crop, in each phase."""
+    zooms: tuple[float, ...] = (1.8, 1.8, 1.6, 1.3)
+    """Largest magnification of a crop, in each phase."""
+    agreement: float = 0.3
+    """Weight of the mean loss of the nested answers beside that of their best. Little of it makes
+    answers that differ, much of it makes answers of which each is a good guess."""
+    ranked: float = 0.5
+    """Weight of the loss of the nested answer that the network itself ranks first."""
     rate: float = 1.0e-3
     """Peak learning rate."""
     decay: float = 0.03
@@ -78,7 +85,9 @@ class Crops(IterableDataset[dict[str, Tensor]]):
     """An endless stream of augmented crops with masks, first prompts and side targets."""
 
     def __init__(self, config: Config, side: int, seed: int) -> None:
-        self.side, self.seed, self.masks = side, seed, config.masks
+        phase = config.sides.index(side)
+        self.side, self.seed = side, seed
+        self.masks, self.zoom = config.masks[phase], (0.45, config.zooms[phase])
         self.sets = [LabelMapFolder(config.data / name) for name in SETS]
         share = np.array(list(SETS.values()))
         self.share = share / share.sum()
@@ -89,7 +98,7 @@ class Crops(IterableDataset[dict[str, Tensor]]):
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         donor: tuple[np.ndarray, np.ndarray] | None = None
         while True:
-            image, layers = warped_crop(self._sample(rng), self.side, rng)
+            image, layers = warped_crop(self._sample(rng), self.side, rng, self.zoom)
             clean = (image, layers)
             if donor is not None and rng.random() < 0.3:
                 mask = _pick_object(donor[1], rng)
@@ -188,19 +197,20 @@ def side_losses(features: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor
     return total
 
 
-def of_owners(features: dict[str, Tensor], owner: Tensor) -> dict[str, Tensor]:
-    """Give each prompt the features of its own image: (b, ...) to (n, ...)."""
-    return {k: v.index_select(0, owner) for k, v in features.items() if k != "boundary"}
-
-
 class Rounds:
     """Asks for some masks of a batch of encoded crops, round after round, and collects the loss."""
 
     def __init__(
-        self, net: CompactNet, features: dict[str, Tensor], owner: Tensor, truth: Tensor, side: int
+        self,
+        net: CompactNet,
+        config: Config,
+        features: dict[str, Tensor],
+        owner: Tensor,
+        truth: Tensor,
     ) -> None:
-        self.net, self.truth, self.side = net, truth, side
-        self.features = of_owners(features, owner)
+        self.net, self.config, self.truth = net, config, truth
+        self.features, self.owner = features, owner
+        self.side = 2 * truth.shape[-1]
         self.points = torch.zeros(len(owner), 0, 2)
         self.labels = torch.zeros(len(owner), 0, dtype=torch.long)
         self.boxes: Tensor | None = None
@@ -210,17 +220,20 @@ class Rounds:
         """Run the decoder on what is known so far; keep its answer for the next correction."""
         given = self.previous if remember else None
         batch = PromptBatch(self.points, self.labels, self.boxes, given, (self.side, self.side))
-        logits, quality = self.net.decode_all(self.features, batch)
+        own = {
+            k: v.index_select(0, self.owner) for k, v in self.features.items() if k != "boundary"
+        }
+        logits, quality = self.net.decode_all(own, batch)
         losses = mask_loss(logits, self.truth[:, None].expand_as(logits))
         iou = mask_iou(logits, self.truth[:, None])
         ambiguous = self.boxes is None and self.points.shape[1] == 1
-        nested = losses[:, 1:].amin(1) + 0.12 * losses[:, 1:].mean(1)
-        weight = 1.0 if ambiguous else 0.25
-        loss = losses[:, 0] + weight * nested + 2 * ((quality - iou) ** 2).mean(1)
-        chosen = (
-            quality[:, 1:].argmax(1) + 1 if ambiguous else torch.zeros_like(quality[:, 0]).long()
-        )
         rows = torch.arange(len(logits))
+        first = quality[:, 1:].argmax(1) + 1
+        nested = losses[:, 1:].amin(1) + self.config.agreement * losses[:, 1:].mean(1)
+        nested = nested + self.config.ranked * losses[rows, first]
+        weight = 1.0 if ambiguous else 0.25
+        loss = losses[:, 0] + weight * nested + 4 * ((quality - iou) ** 2).mean(1)
+        chosen = first if ambiguous else torch.zeros_like(first)
         self.previous = logits.detach()[rows, chosen][:, None]
         report = {"loss": loss.mean().item(), "single": iou[:, 0].mean().item()}
         if ambiguous:
@@ -247,7 +260,7 @@ class Rounds:
 
 
 def step_losses(
-    net: CompactNet, batch: dict[str, Tensor], rng: np.random.Generator
+    net: CompactNet, config: Config, batch: dict[str, Tensor], rng: np.random.Generator
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, float]]:
     """Run one batch; gradients of the decoder are set, those of the features are returned."""
     side = batch["image"].shape[1]
@@ -269,7 +282,7 @@ def step_losses(
     ):
         if len(rows) == 0:
             continue
-        asked = Rounds(net, leaves, owner[rows], batch["masks"].flatten(0, 1)[rows], side)
+        asked = Rounds(net, config, leaves, owner[rows], batch["masks"].flatten(0, 1)[rows])
         if kind == "click":
             asked.points = batch["clicks"].flatten(0, 1)[rows][:, None]
             asked.labels = torch.ones(len(rows), 1, dtype=torch.long)
@@ -277,10 +290,8 @@ def step_losses(
             asked.boxes = batch["boxes"].flatten(0, 1)[rows]
         for turn in range(rounds):
             loss, facts = asked.ask(remember=rng.random() < 0.8)
-            # Each asked object keeps its own view of the features: free this round's graph only.
             (loss * len(rows) / (b * m)).backward()
             report |= {f"{kind}{turn + 1}_{k}": v for k, v in facts.items()}
-            asked.features = of_owners(leaves, owner[rows])
             if turn + 1 < rounds:
                 asked.correct()
     return features, leaves, report
@@ -348,6 +359,8 @@ class Run:
         report: dict[str, list[float]] = {}
         last, saved = time.monotonic(), time.monotonic()
         self.net.train()
+        if crops < 3:  # too few for statistics of their own: use what was gathered before
+            self.net.encoder.eval()
         for batch in loader:
             facts = self._step(batch, rng, self.spent / seconds)
             now = time.monotonic()
@@ -374,7 +387,7 @@ class Run:
         )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        features, leaves, facts = step_losses(self.net, batch, rng)
+        features, leaves, facts = step_losses(self.net, self.config, batch, rng)
         names = [k for k, v in leaves.items() if v.grad is not None]
         torch.autograd.backward([features[k] for k in names], [leaves[k].grad for k in names])
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 3.0)

@@ -42,6 +42,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(train_bundled, "CompactConfig", lambda: small)
     draw_set(tmp_path / "drawn")
     sides = {"sides": (64,), "parts": (1.0,), "pixels": 4 * 64**2, "rate": 3e-3}
+    sides |= {"masks": (4,), "zooms": (1.8,)}
     return Config(data=tmp_path, out=tmp_path / "run", minutes=0.1, **sides)
 
 
@@ -53,7 +54,7 @@ def batch_of(config: Config, seed: int) -> dict[str, torch.Tensor]:
 def test_crops_are_consistent(config: Config) -> None:
     batch = batch_of(config, seed=1)
     assert batch["image"].shape == (4, 64, 64, 3)
-    assert batch["masks"].shape == (4, config.masks, 32, 32)
+    assert batch["masks"].shape == (4, 4, 32, 32)
     for masks, clicks, boxes in zip(batch["masks"], batch["clicks"], batch["boxes"], strict=True):
         for mask, (x, y), (x0, y0, x1, y1) in zip(masks, clicks, boxes, strict=True):
             assert mask[int(y) // 2, int(x) // 2] > 0
