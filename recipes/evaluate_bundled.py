@@ -1,6 +1,7 @@
 """Measure the bundled model beside two classical tools, on the same masks, in one run.
 
-    python recipes/evaluate_bundled.py --data ../shared/data --out runs/evaluation
+    pip install -c constraints.txt '.[image,eval]'
+    python recipes/evaluate_bundled.py --data ../shared/data --out runs/evaluation --most 300
 
 Mean IoU per mask at the image's own size, for masks of at least 100 pixels that cover less than 90
 % of the image. One click: the pixel farthest from the mask's border; the model's three answers
