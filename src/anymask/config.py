@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from anymask.errors import InputError
@@ -46,26 +49,38 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Check the settings, and bring the grids into the form of tuples."""
-        _check_at_least(1, points_per_batch=self.points_per_batch)
-        _check_at_least(1, crop_n_points_downscale_factor=self.crop_n_points_downscale_factor)
-        _check_at_least(0, crop_n_layers=self.crop_n_layers)
-        _check_at_least(0, min_mask_region_area=self.min_mask_region_area)
-        _check_at_least(0, stability_score_offset=self.stability_score_offset)
-        _check_at_least(0, pred_iou_thresh=self.pred_iou_thresh)
-        _check_at_least(0, stability_score_thresh=self.stability_score_thresh)
+        for name in ("points_per_batch", "crop_n_points_downscale_factor"):
+            self._check_number(name, 1, whole=True)
+        for name in ("crop_n_layers", "min_mask_region_area"):
+            self._check_number(name, 0, whole=True)
+        for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset"):
+            self._check_number(name, 0)
         for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+            self._check_number(name, 0, 1)
         if self.point_grids is None:
             self._check_points_per_side()
         else:
             object.__setattr__(self, "point_grids", self._checked_grids(self.point_grids))
+
+    def _check_number(
+        self, name: str, least: float, most: float = math.inf, *, whole: bool = False
+    ) -> None:
+        value: Any = getattr(self, name)
+        is_number = isinstance(value, Integral if whole else Real)
+        if not (is_number and least <= value <= most):  # also refuses NaN
+            kind = "a whole number" if whole else "a number"
+            limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            default = type(self).__dataclass_fields__[name].default
+            raise InputError(
+                f"expected {name} as {kind} {limits}, got {value!r}; the default is {default}"
+            )
 
     def _check_points_per_side(self) -> None:
         if self.points_per_side is None:
             raise InputError(
                 "expected points_per_side or point_grids, got neither; give one of the two"
             )
+        self._check_number("points_per_side", 1, whole=True)
         deepest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
         if deepest < 1:
             raise InputError(
@@ -83,24 +98,18 @@ class GenerateConfig:
             checked = tuple(tuple((float(x), float(y)) for x, y in grid) for grid in grids)
         except (TypeError, ValueError):
             raise InputError(
-                "point_grids must be one sequence of (x, y) pairs for each crop layer, got "
-                f"{grids!r:.80}"
+                "expected point_grids as one sequence of (x, y) pairs for each crop layer, got "
+                f"{reprlib.repr(grids)}; put the pairs into a list of lists"
             ) from None
         layers = self.crop_n_layers + 1
         if len(checked) < layers or not all(checked):
             raise InputError(
-                f"point_grids must hold at least one point for each of {layers} crop layers, got "
-                f"{[len(grid) for grid in checked]}"
+                f"expected point_grids of at least one point for each of {layers} crop layers, "
+                f"got {[len(grid) for grid in checked]} points; add a grid or lower crop_n_layers"
             )
         if not all(0 <= v <= 1 for grid in checked for point in grid for v in point):
             raise InputError(
-                "point_grids must hold shares of the crop's width and height, from 0 to 1; divide "
-                "pixels by the size"
+                "expected point_grids as shares of the crop's width and height, from 0 to 1, got "
+                "others; divide pixels by the size"
             )
         return checked
-
-
-def _check_at_least(least: float, **named: float) -> None:
-    ((name, value),) = named.items()
-    if not value >= least:  # also refuses NaN
-        raise InputError(f"{name} must be a number of at least {least}, got {value}")

@@ -65,7 +65,7 @@ def overlay(
         (64, 48)
     """
     if not 0 <= alpha <= 1:
-        raise InputError(f"alpha must be between 0 and 1, got {alpha}; 0.55 is a good start")
+        raise InputError(f"expected alpha from 0 to 1, got {alpha}; 0.55 is a good start")
     picture = _open(image, masks.size_hw)
     canvas = picture.copy()
     width = max(1.25, _diagonal(picture) / 500)
@@ -115,7 +115,7 @@ def cutout(
         (5, 10)
     """
     if not 0 <= feather < math.inf:
-        raise InputError(f"feather must be 0 pixels or more, got {feather}; 1 is a good start")
+        raise InputError(f"expected feather of 0 pixels or more, got {feather}; 1 is a good start")
     masks = mask if isinstance(mask, Masks) else Masks.from_dense(mask)
     picture = _open(image, masks.size_hw)
     result = PIL.Image.new("RGBA", picture.size)
@@ -141,8 +141,8 @@ def _open(image: ImageLike, size_hw: tuple[int, int]) -> PIL.Image.Image:
     picture = Image.open(image)
     if picture.size_hw != size_hw:
         raise InputError(
-            f"expected masks of the picture's size {picture.size_hw} (height, width), got masks of "
-            f"{size_hw}; draw them on the picture that they were made for"
+            f"expected masks of (h, w) = {picture.size_hw} like the picture, got {size_hw}; draw "
+            "them on the picture that they were made for"
         )
     return picture.to_pil()
 

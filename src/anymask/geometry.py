@@ -273,7 +273,7 @@ def remove_small_regions(
         MissingExtraError: OpenCV is not installed.
     """
     if mode not in ("holes", "islands"):
-        raise InputError(f"mode must be 'holes' or 'islands', got {mode!r}")
+        raise InputError(f"expected a mode out of holes, islands, got {mode!r}; name one")
     cv2 = optional("cv2", extra="image")
     holes = mode == "holes"
     regions = (~mask if holes else mask).astype(np.uint8)

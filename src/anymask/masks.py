@@ -128,8 +128,8 @@ class Masks:
             dense = dense[None]
         if dense.ndim != 3 or dense.dtype != np.bool_:
             raise InputError(
-                f"masks must be a bool array of shape (n, h, w) or (h, w), got {dense.dtype} of "
-                f"shape {dense.shape}; compare with a threshold first, as in masks > 0"
+                f"expected masks as a bool array of shape (n, h, w) or (h, w), got {dense.dtype} "
+                f"of shape {dense.shape}; compare with a threshold first, as in masks > 0"
             )
         size_hw = (dense.shape[1], dense.shape[2])
         return cls(size_hw, tuple(rle.encode_many(dense)), **known)
@@ -160,8 +160,8 @@ class Masks:
         sizes = sorted({part.size_hw for part in parts})
         if len(sizes) > 1:
             raise InputError(
-                f"expected masks of one image size, got {_by(sizes[0])} and {_by(sizes[1])}; join "
-                "masks of the same image only"
+                f"expected masks of one image, got (h, w) = {sizes[0]} and {sizes[1]}; join masks "
+                "of the same image only"
             )
         size_hw = sizes[0]
         cropped = any(part.crop_boxes is not None for part in parts)
@@ -213,11 +213,12 @@ class Masks:
     __hash__ = None  # type: ignore[assignment]  # compared by content, and arrays have no hash
 
     def __repr__(self) -> str:
-        """Say how many, how large, and how good: ``Masks(3 masks of 480x640, best score 0.94)``."""
+        """Say how many, how large, how good: ``Masks(3 masks of 640 x 480, best score 0.94)``."""
+        h, w = self.size_hw
         number = "1 mask" if len(self) == 1 else f"{len(self) or 'no'} masks"
         scored = self.scores[~np.isnan(self.scores)]
         best = f", best score {scored.max():.2f}" if len(scored) else ""
-        return f"Masks({number} of {_by(self.size_hw)}{best})"
+        return f"Masks({number} of {w} x {h}{best})"
 
     # -------------------------------------------------------------- other forms
 
@@ -276,7 +277,7 @@ class Masks:
             "first_on_top": -np.arange(len(self)),
         }
         if order not in keys:
-            raise InputError(f"order must be one of {', '.join(keys)}, got {order!r}")
+            raise InputError(f"expected an order out of {', '.join(keys)}, got {order!r}; name one")
         labels = np.zeros(self.size_hw, dtype=np.int32)
         for i in np.argsort(keys[order], kind="stable"):
             labels[rle.decode(self.counts[i], self.size_hw)] = i + 1
@@ -324,7 +325,7 @@ class Masks:
             The remaining masks, best first.
         """
         if not 0 <= threshold <= 1:
-            raise InputError(f"threshold must be between 0 and 1, got {threshold}")
+            raise InputError(f"expected a threshold from 0 to 1, got {threshold}; try 0.7")
         import torch  # here, so that reading and writing masks does not load it
 
         from anymask import geometry
@@ -362,17 +363,17 @@ class Masks:
             "area": self.areas,
         }
         if by not in measures:
-            raise InputError(f"by must be one of {', '.join(measures)}, got {by!r}")
+            raise InputError(
+                f"expected a measure out of {', '.join(measures)}, got {by!r}; name one"
+            )
         return measures[by]
-
-
-def _by(size_hw: tuple[int, int]) -> str:
-    return f"{size_hw[0]}x{size_hw[1]}"
 
 
 def _check_size(size_hw: tuple[int, int]) -> tuple[int, int]:
     if len(size_hw) != 2 or min(size_hw) < 1:
-        raise InputError(f"size_hw must be (height, width), both at least 1, got {size_hw}")
+        raise InputError(
+            f"expected a size of (height, width), both at least 1, got {size_hw}; check the image"
+        )
     return int(size_hw[0]), int(size_hw[1])
 
 
@@ -380,8 +381,8 @@ def _check_counts(counts: Counts, i: int, h: int, w: int) -> Counts:
     checked = _array(f"counts[{i}]", counts, np.uint32, (np.size(counts),))
     if int(checked.sum(dtype=np.int64)) != h * w:
         raise InputError(
-            f"the run lengths of mask {i} must add up to {h} x {w} = {h * w} pixels, got "
-            f"{checked.sum(dtype=np.int64)}; is size_hw the size of the image they were made for?"
+            f"expected run lengths of mask {i} that add up to {h} * {w} = {h * w} pixels, got "
+            f"{checked.sum(dtype=np.int64)}; give the size of the image that they were made for"
         )
     return checked
 
@@ -389,14 +390,17 @@ def _check_counts(counts: Counts, i: int, h: int, w: int) -> Counts:
 def _check_prompts(prompts: Sequence[Prompt | None], n: int) -> tuple[Prompt | None, ...]:
     if len(prompts) not in (0, n):
         raise InputError(
-            f"prompts must hold one entry for each of the {n} masks, got {len(prompts)}"
+            f"expected one prompt for each of the {n} masks, got {len(prompts)}; give None for a "
+            "mask without"
         )
     return tuple(prompts) or (None,) * n
 
 
 def _check_logits(logits: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
     if np.ndim(logits) != 3:
-        raise InputError(f"logits must have shape ({n}, h', w'), got {np.shape(logits)}")
+        raise InputError(
+            f"expected logits of shape ({n}, h', w'), got {np.shape(logits)}; give one per mask"
+        )
     return _array("logits", logits, np.float32, (n, *np.shape(logits)[1:]))
 
 
@@ -406,7 +410,9 @@ def _array(
     """Make it read-only with this dtype, or say what is wrong with the shape."""
     array = np.asarray(value, dtype=dtype)
     if array.shape != shape:
-        raise InputError(f"{name} must have shape {shape}, got {array.shape}")
+        raise InputError(
+            f"expected {name} of shape {shape}, got {array.shape}; give one entry per mask"
+        )
     if array.flags.writeable:
         array = array.copy()  # it is the caller's, who may go on writing to it
         array.flags.writeable = False
@@ -430,8 +436,8 @@ def _chosen(index: int | slice | Sequence[int] | npt.NDArray[Any], n: int) -> In
         or (array.dtype.kind == "b" and len(array) != n)
     ):
         raise InputError(
-            f"masks are picked by a number, a slice, a list of numbers or a bool array of shape "
-            f"({n},), got {array.dtype} of shape {array.shape}"
+            f"expected a number, a slice, a list of numbers or a bool array of shape ({n},), got "
+            f"{array.dtype} of shape {array.shape}; compare a measure, as in masks.areas > 99"
         )
     chosen: IntArray = np.arange(n)[array]
     return chosen

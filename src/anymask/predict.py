@@ -58,7 +58,7 @@ def load(
 
     Example:
         >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
-        Masks(3 masks of 1200x1800, best score 0.96)
+        Masks(3 masks of 1800 x 1200, best score 0.96)
     """
     place = _find_device(device)
     network, variant, digest = load_network(name_or_path, place, dtype)
@@ -371,7 +371,7 @@ class Segmenter:
 
         Example:
             >>> load().generate("truck.jpg", points_per_side=16)  # doctest: +SKIP
-            Masks(61 masks of 1200x1800, best score 0.97)
+            Masks(61 masks of 1800 x 1200, best score 0.97)
         """
         known = [field.name for field in fields(GenerateConfig)]
         for name in options:

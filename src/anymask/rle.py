@@ -81,8 +81,8 @@ def decode(counts: Counts, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
     total = int(np.sum(counts, dtype=np.int64))
     if total != h * w:
         raise InputError(
-            f"the run lengths must add up to {h} x {w} = {h * w} pixels, got {total}; "
-            "give the size (height, width) of the image they were made for"
+            f"expected run lengths that add up to {h} * {w} = {h * w} pixels, got {total}; "
+            "give the size of the image that they were made for"
         )
     set_pixels = np.arange(len(counts)) % 2 == 1
     return np.repeat(set_pixels, counts).reshape(w, h).T
@@ -201,8 +201,8 @@ def from_coco(segmentation: object, size_hw: tuple[int, int]) -> Counts:
     total = int(counts.sum(dtype=np.int64))
     if size not in (list(size_hw), tuple(size_hw)) or total != size_hw[0] * size_hw[1]:
         raise InputError(
-            f"expected run lengths of an image of {size_hw[0]}x{size_hw[1]} pixels, got size "
-            f"{size} and {total} pixels; the annotation belongs to another image"
+            f"expected run lengths of an image of (h, w) = {tuple(size_hw)}, got size {size} and "
+            f"{total} pixels; find the image that the annotation belongs to"
         )
     return counts
 
@@ -296,7 +296,8 @@ def iou(
     """
     if iscrowd is not None and len(iscrowd) != len(b):
         raise InputError(
-            f"expected {len(b)} crowd flags, one for each mask of b, got {len(iscrowd)}"
+            f"expected {len(b)} crowd flags, one for each mask of b, got {len(iscrowd)}; add or "
+            "drop some"
         )
     _check_same_pixels([*a, *b])
     curves = [_ones_before(counts) for counts in b]

@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_listed(words: str) -> None:
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(WeightsError) as error:
         fill(network, BAD_STATES[words](before), "x.pth", name="toy")
-    assert f"expected the 7 keys of toy, got {words} in x.pth" in str(error.value)
+    assert f"expected the 7 keys of toy, got {words} in 'x.pth'" in str(error.value)
     torch.testing.assert_close(dict(network.state_dict()), before)
 
 
@@ -200,7 +200,7 @@ def test_a_damaged_layout_is_still_recognised(known: tuple[Variant, ...]) -> Non
 
 def test_a_foreign_layout_is_not(known: tuple[Variant, ...]) -> None:
     state = {f"module.{key}": value for key, value in state_of(known[0]).items()}
-    with pytest.raises(WeightsError, match=r"small, wide, compact, got x\.pth with .* keys \(modu"):
+    with pytest.raises(WeightsError, match=r"small, wide, compact, got 'x\.pth' with .* keys \(mo"):
         recognise(state, "x.pth")
 
 
@@ -245,7 +245,9 @@ def test_a_name_is_looked_up_in_the_cache(
 ) -> None:
     monkeypatch.setenv("ANYMASK_CACHE", str(tmp_path))
     source = known[0].weights
-    where = r"sam_vit_b_01ec64\.pth, got nothing; download https://dl\.fbaipublicfiles\.com/.*\.pth"
+    where = (
+        r"sam_vit_b_01ec64\.pth', got nothing; download https://dl\.fbaipublicfiles\.com/.*\.pth"
+    )
     with pytest.raises(WeightsError, match=where):
         load_network("small")
     torch.save(state_of(known[0]), tmp_path / source.file)
@@ -263,7 +265,7 @@ def test_a_named_file_with_another_hash_is_refused(
 
 def test_bundled_weights_are_looked_up_in_the_package(known: tuple[Variant, ...]) -> None:
     absent = replace(known[2], weights=WeightSource("no-such.safetensors", "Apache-2.0"))
-    with pytest.raises(WeightsError, match=r"models.bundled.no-such\.safetensors, got nothing"):
+    with pytest.raises(WeightsError, match=r"models.bundled.no-such\.safetensors', got nothing"):
         load_network(absent)
 
 
@@ -271,7 +273,7 @@ def test_bundled_weights_are_looked_up_in_the_package(known: tuple[Variant, ...]
     ("source", "words"),
     [
         ("sam-vit-bb", "try sam-vit-b"),
-        ("no/such/file.pth", "expected a weight file at no/such/file.pth, got nothing"),
+        ("no/such/file.pth", "expected a weight file at 'no/such/file.pth', got nothing"),
         ("absent.safetensors", "got nothing"),
         (Path("absent"), "got nothing"),
         (Path("/"), "got a folder"),

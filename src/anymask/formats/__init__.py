@@ -53,7 +53,7 @@ def write(
         >>> path = tempfile.mkdtemp() + "/truck.json"
         >>> write(path, Masks.empty((480, 640)))
         >>> read(path)
-        Masks(no masks of 480x640)
+        Masks(no masks of 640 x 480)
     """
     _named(format or _by_suffix(path)).write(path, masks, **options)
 

@@ -57,7 +57,7 @@ def writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Masks], None]]:
         >>> with writer(path) as add:
         ...     add(Masks.empty((480, 640), source="truck.jpg"))
         >>> read(path)
-        Masks(no masks of 480x640)
+        Masks(no masks of 640 x 480)
     """
     images: list[dict[str, Any]] = []
     numbers = count(1)

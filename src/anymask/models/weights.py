@@ -93,7 +93,7 @@ def read_state(path: str | os.PathLike[str]) -> State:
         with path.open("rb") as file:
             head = file.read(9)
     except OSError as error:
-        raise WeightsError(f"expected a weight file at {path}, got: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     if head[8:] == b"{":
         state = _guarded(path, lambda: load_file(path))
     elif zipfile.is_zipfile(path):
@@ -102,18 +102,19 @@ def read_state(path: str | os.PathLike[str]) -> State:
         state = _guarded(path, lambda: torch.load(path, "cpu", weights_only=True))
     else:
         raise WeightsError(
-            f"expected a safetensors or PyTorch file, got {path}, which is neither; "
+            f"expected a safetensors or PyTorch file, got {str(path)!r}, which is neither; "
             f"it may be a text page or half a download: get it again"
         )
     if not isinstance(state, Mapping) or not state:
         raise WeightsError(
-            f"expected tensors by key in {path}, got {type(state).__name__}; save its state_dict()"
+            f"expected tensors by key in {str(path)!r}, got {type(state).__name__}; "
+            f"save the network's state_dict()"
         )
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise WeightsError(
-                f"expected tensors by key in {path}, got {type(value).__name__} under {key!r}; "
-                f"save only the network's state_dict()"
+                f"expected tensors by key in {str(path)!r}, got {type(value).__name__} under "
+                f"{key!r}; save only the network's state_dict()"
             )
     return dict(state)
 
@@ -142,7 +143,7 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
     if best_share < 0.5:
         names = ", ".join(variant.name for variant in VARIANTS)
         raise WeightsError(
-            f"expected weights of one of {names}, got {origin} with {len(state)} other keys "
+            f"expected weights of one of {names}, got {str(origin)!r} with {len(state)} other keys "
             f"({_first(state)}); anymask has no network for them"
         )
     return best
@@ -177,7 +178,8 @@ def fill(
     found = [f"{len(keys)} {fault} ({_first(keys)})" for fault, keys in faults.items() if keys]
     if found:
         raise WeightsError(
-            f"expected the {len(wanted)} keys of {name}, got {', '.join(found)} in {origin}; "
+            f"expected the {len(wanted)} keys of {name}, got {', '.join(found)} in "
+            f"{str(origin)!r}; "
             f"use weights of exactly that network"
         )
     cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
@@ -226,7 +228,7 @@ def _locate(source: str | os.PathLike[str] | Variant) -> tuple[Variant | None, P
             return variant, _file_of(variant)
     if not path.is_file():
         what = "a folder" if path.is_dir() else "nothing"
-        raise WeightsError(f"expected a weight file at {path}, got {what}; check the path")
+        raise WeightsError(f"expected a weight file at {str(path)!r}, got {what}; check the path")
     return None, path
 
 
@@ -240,7 +242,9 @@ def _file_of(variant: Variant) -> Path:
         path = cache_dir() / source.file
         cure = f"download {source.url} to that place"
     if not path.is_file():
-        raise WeightsError(f"expected the weights of {variant.name} at {path}, got nothing; {cure}")
+        raise WeightsError(
+            f"expected the weights of {variant.name} at {str(path)!r}, got nothing; {cure}"
+        )
     return path
 
 
@@ -249,7 +253,13 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise WeightsError(f"expected a weight file at {path}, got: {error.strerror}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"cannot read the weight file {str(path)!r}: {error.strerror}; check the path"
+    )
 
 
 def _check_digest(variant: Variant, path: Path, digest: str) -> None:
@@ -257,7 +267,7 @@ def _check_digest(variant: Variant, path: Path, digest: str) -> None:
     if wanted and not digest.startswith(wanted):
         raise WeightsError(
             f"expected weights of {variant.name} with SHA-256 {wanted}..., got {digest[:12]}... at "
-            f"{path}; the file is damaged or incomplete: delete it and get it again"
+            f"{str(path)!r}; delete it, which is damaged or incomplete, and get it again"
         )
 
 
@@ -269,12 +279,12 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and code:
             raise WeightsError(
-                f"expected nothing but tensors in {path}, got the Python object {code[1]}, which "
-                f"could run code; save only the network's state_dict()"
+                f"expected nothing but tensors in {str(path)!r}, got the Python object {code[1]}, "
+                f"which could run code; save only the network's state_dict()"
             ) from error
         raise WeightsError(
-            f"expected a whole weight file at {path}, got one that is damaged or of another kind; "
-            f"get it again"
+            f"expected a whole weight file at {str(path)!r}, got one that is damaged or of another "
+            f"kind; get it again"
         ) from error
 
 
