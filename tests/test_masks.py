@@ -212,24 +212,11 @@ def test_rle_is_what_pycocotools_writes() -> None:
         assert record == {"size": [6, 8], "counts": expected["counts"].decode()}
 
 
-def test_polygons_run_round_every_piece() -> None:
+def test_polygons_come_mask_by_mask() -> None:
     pytest.importorskip("cv2")
-    two = np.zeros((1, 10, 20), dtype=bool)
-    two[0, 1:4, 2:6] = two[0, 5:9, 10:15] = True
-    pieces = Masks.from_dense(two).polygons()[0]
-    corners = sorted(sorted(map(tuple, piece.tolist())) for piece in pieces)
-    assert corners == [
-        [(2, 1), (2, 3), (5, 1), (5, 3)],
-        [(10, 5), (10, 8), (14, 5), (14, 8)],
-    ]
-    assert all(piece.dtype == np.float32 for piece in pieces)
-
-
-def test_polygons_leave_out_dots() -> None:
-    pytest.importorskip("cv2")
-    dot = np.zeros((1, 4, 4), dtype=bool)
-    dot[0, 1, 1] = True
-    assert Masks.from_dense(dot).polygons() == [[]]
+    first, second, third = squares().polygons()
+    assert [len(first), len(second), len(third)] == [1, 1, 1]
+    assert sorted(map(tuple, third[0].tolist())) == [(4, 3), (4, 5), (6, 3), (6, 5)]
 
 
 @pytest.mark.parametrize(

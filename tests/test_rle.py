@@ -62,13 +62,6 @@ def test_equals_the_golden_set_operations(case: dict[str, Any]) -> None:
     assert crowd.tolist() == case["iou_second_is_crowd"]
 
 
-@pytest.mark.parametrize("case", GOLDEN["polygons"])
-def test_equals_the_golden_polygons(case: dict[str, Any]) -> None:
-    counts = rle.from_polygon([np.reshape(case["polygon"], (-1, 2))], case["size"])
-    assert rle.to_string(counts) == case["counts"]
-    assert rle.area(counts) == case["area"]
-
-
 @given(masks)
 def test_equals_pycocotools(mask: np.ndarray) -> None:
     counts, expected = rle.encode(mask), coco(mask)
@@ -88,19 +81,6 @@ def test_set_operations_equal_pycocotools(stack: np.ndarray, data: st.DataObject
     crowd = data.draw(st.lists(st.booleans(), min_size=len(ours), max_size=len(ours)))
     assert rle.iou(ours, ours, crowd).tolist() == reference.iou(theirs, theirs, crowd).tolist()
     assert rle.intersection(ours[0], ours[-1]) == (stack[0] & stack[-1]).sum()
-
-
-corners = st.integers(-150, 350).map(lambda tenth: tenth / 10)
-
-
-@given(sizes, st.lists(st.tuples(corners, corners), min_size=3, max_size=9))
-def test_polygons_equal_pycocotools(
-    size_hw: tuple[int, int], polygon: list[tuple[float, float]]
-) -> None:
-    counts = rle.from_polygon([np.array(polygon)], size_hw)
-    flat = [value for corner in polygon for value in corner]
-    expected = reference.frPyObjects([flat], *size_hw)[0]
-    assert rle.to_string(counts).encode() == expected["counts"]
 
 
 @given(hnp.arrays(np.uint32, st.integers(1, 30)))
@@ -141,29 +121,6 @@ def test_memory_order_does_not_matter(transposed: bool) -> None:
     assert rle.to_string(rle.encode(given_mask)).encode() == coco(mask)["counts"]
 
 
-SQUARE = {"size": [3, 4], "counts": [4, 2, 6]}
-
-
-@pytest.mark.parametrize(
-    "segmentation",
-    [
-        SQUARE,
-        {"size": [3, 4], "counts": rle.to_string(np.uint32([4, 2, 6]))},
-        {"size": [3, 4], "counts": rle.to_string(np.uint32([4, 2, 6])).encode()},
-        [[1, 1, 2, 1, 2, 3, 1, 3]],
-    ],
-    ids=["run lengths", "string", "bytes", "polygon"],
-)
-def test_reads_every_kind_of_coco_segmentation(segmentation: object) -> None:
-    assert rle.from_coco(segmentation, (3, 4)).tolist() == [4, 2, 6]
-
-
-def test_several_polygons_are_united() -> None:
-    left, right = [0, 0, 1, 0, 1, 3, 0, 3], [3, 0, 4, 0, 4, 3, 3, 3]
-    assert rle.from_coco([left, right], (3, 4)).tolist() == [0, 3, 6, 3]
-    assert rle.from_coco([], (3, 4)).tolist() == [12]
-
-
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -180,20 +137,6 @@ def test_several_polygons_are_united() -> None:
         (lambda: rle.merge([]), "at least one mask"),
         (lambda: rle.merge([np.uint32([3]), np.uint32([4])]), "of 3 and some of 4 pixels"),
         (lambda: rle.iou([np.uint32([3])], [np.uint32([3])], []), "1 crowd flags"),
-        (lambda: rle.from_polygon([np.zeros((2, 2))], (3, 4)), "at least 3 corners"),
-        (lambda: rle.from_polygon([[[0, 0], [1, np.nan], [2, 2]]], (3, 4)), "nan"),
-        (lambda: rle.from_polygon([[[0, 0], [1, 1], [2e9, 2]]], (3, 4)), "2000000000"),
-        (lambda: rle.from_coco("5", (3, 4)), "got str"),
-        (lambda: rle.from_coco({"size": [4, 3]}, (3, 4)), "got dict"),
-        (lambda: rle.from_coco(SQUARE, (4, 3)), "that the annotation belongs to"),
-        (lambda: rle.from_coco({"counts": [1, 2]}, (3, 4)), "that the annotation belongs to"),
-        (lambda: rle.from_coco({"counts": [14, -2]}, (3, 4)), "0 or more"),
-        (lambda: rle.from_coco({"counts": [2**32 + 12]}, (3, 4)), "0 or more"),
-        (lambda: rle.from_coco({"counts": [[12], [1, 2]]}, (3, 4)), "0 or more"),
-        (lambda: rle.from_coco({"counts": []}, (3, 4)), "that the annotation belongs to"),
-        (lambda: rle.from_coco({"counts": None}, (3, 4)), "whole numbers"),
-        (lambda: rle.from_coco([[1, 2, 3]], (3, 4)), "x0, y0, x1, y1"),
-        (lambda: rle.from_coco([["a", "b"]], (3, 4)), "x0, y0, x1, y1"),
     ],
 )
 def test_says_what_is_wrong(call: Any, says: str) -> None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
+from anymask import polygon, rle
 from anymask.errors import InputError
-from anymask.optional import optional
+from anymask.rle import Counts
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -29,7 +29,6 @@ __all__ = ["Masks"]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.uint32]
 Measure = Literal["score", "stability", "area"]
 
 _DERIVE: npt.NDArray[Any] = np.empty(0)  # stands for "not given: work it out from the masks"
@@ -241,7 +240,7 @@ class Masks:
     def polygons(self) -> list[list[FloatArray]]:
         """Trace the outline of every piece of every mask.
 
-        The outlines run through the middle of the border pixels. Holes and pieces of one or two
+        The outlines run through the centres of the border pixels. Holes and pieces of one or two
         pixels cannot be said with polygons and are left out; `rle` keeps everything.
 
         Returns:
@@ -250,14 +249,7 @@ class Masks:
         Raises:
             MissingExtraError: OpenCV is not installed.
         """
-        cv2 = optional("cv2", extra="image")
-        outlines = []
-        for counts in self.counts:
-            mask = rle.decode(counts, self.size_hw).astype(np.uint8)
-            found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-            pieces = [piece.reshape(-1, 2).astype(np.float32) for piece in found]
-            outlines.append([piece for piece in pieces if len(piece) >= 3])
-        return outlines
+        return [polygon.trace(rle.decode(counts, self.size_hw)) for counts in self.counts]
 
     def label_map(
         self,

@@ -10,7 +10,7 @@ shape, so ``size_hw`` is kept beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,14 @@ import numpy.typing as npt
 from anymask.errors import InputError
 
 __all__ = [
+    "Counts",
     "area",
     "bounding_box",
     "coco_box",
     "decode",
     "encode",
     "encode_many",
-    "from_coco",
-    "from_polygon",
+    "from_changes",
     "from_string",
     "intersection",
     "iou",
@@ -100,11 +100,17 @@ def _encode(mask: npt.NDArray[np.bool_]) -> Counts:
     start = np.zeros(int(mask[0, 0]), dtype=np.int64)
     changes = np.concatenate([start, inside_columns, between_columns])
     changes.sort()
-    return _lengths(changes, h * w)
+    return from_changes(changes, h * w)
 
 
-def _lengths(changes: IntArray, total: int) -> Counts:
-    """Turn the sorted places where the value changes (from 0 before the first) into run lengths."""
+def from_changes(changes: npt.NDArray[np.int64], total: int) -> Counts:
+    """Encode a mask of so many pixels by the places where it changes.
+
+    Args:
+        changes: int64 (k,), rising: numbers of the pixels that differ from the one before them, the
+            first pixel from zero; column by column.
+        total: Number of pixels.
+    """
     return np.diff(changes, prepend=0, append=total).astype(np.uint32)
 
 
@@ -175,58 +181,6 @@ def _damaged(raw: bytes, expected: str) -> InputError:
         f"expected COCO's compressed run lengths with {expected}, got {shown!r}; "
         "check that the file is whole"
     )
-
-
-def from_coco(segmentation: object, size_hw: tuple[int, int]) -> Counts:
-    """Read the ``segmentation`` of a COCO or SA-1B annotation, whichever kind it is.
-
-    Args:
-        segmentation: A list of polygons ``[x0, y0, x1, y1, ...]``, or ``{"size": [h, w],
-            "counts": c}`` where c is a list of run lengths or a compressed string.
-        size_hw: Height and width of the image.
-
-    Raises:
-        InputError: It is none of these, or was made for an image of another size.
-    """
-    if isinstance(segmentation, list):
-        return from_polygon([_corners(polygon) for polygon in segmentation], size_hw)
-    if not isinstance(segmentation, Mapping) or "counts" not in segmentation:
-        raise InputError(
-            "expected a segmentation as polygons or as run lengths with 'size' and 'counts', got "
-            f"{type(segmentation).__name__}; check that the file is a COCO or SA-1B file"
-        )
-    given = segmentation["counts"]
-    counts = from_string(given) if isinstance(given, (str, bytes)) else _uncompressed(given)
-    size = segmentation.get("size", size_hw)
-    total = int(counts.sum(dtype=np.int64))
-    if size not in (list(size_hw), tuple(size_hw)) or total != size_hw[0] * size_hw[1]:
-        raise InputError(
-            f"expected run lengths of an image of (h, w) = {tuple(size_hw)}, got size {size} and "
-            f"{total} pixels; find the image that the annotation belongs to"
-        )
-    return counts
-
-
-def _uncompressed(given: object) -> Counts:
-    whole = isinstance(given, (list, tuple, np.ndarray)) and all(
-        isinstance(length, (int, np.integer)) and 0 <= length <= _LONGEST for length in given
-    )
-    if not whole:
-        raise InputError(
-            "expected run lengths as whole numbers of 0 or more, got "
-            f"{str(given)[:40]}; check that the file is whole"
-        )
-    return np.array(given, dtype=np.uint32)
-
-
-def _corners(polygon: object) -> npt.NDArray[np.float64]:
-    try:
-        return np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"expected a polygon as numbers x0, y0, x1, y1, ..., got {str(polygon)[:40]}; "
-            "check that the file is whole"
-        ) from None
 
 
 # ---------------------------------------------------------------------- measuring
@@ -338,7 +292,7 @@ def merge(masks: Iterable[Counts], intersect: bool = False) -> Counts:
     places, depth = places[settled], depth[settled]
     inside = depth == len(masks) if intersect else depth > 0
     changed = np.diff(inside, prepend=False)
-    return _lengths(places[changed & (places < total)], total)
+    return from_changes(places[changed & (places < total)], total)
 
 
 def _ones_before(counts: Counts) -> tuple[IntArray, IntArray]:
@@ -362,74 +316,3 @@ def _check_same_pixels(masks: Sequence[Counts]) -> int:
             f"{max(totals)} pixels; resize them to one size first"
         )
     return totals.pop() if totals else 0
-
-
-# ----------------------------------------------------------------------- polygons
-
-_FINE = 5  # outlines are drawn on a grid this much finer than the pixels
-_FAR = 1e6  # pixels; walking along an outline to anywhere further away would fill the memory
-
-
-def from_polygon(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
-    """Fill polygons, and unite what they cover.
-
-    Args:
-        polygons: Arrays (k, 2) of at least three corners, x before y, in pixels of the image.
-            Corners may lie outside it.
-        size_hw: Height and width of the image.
-    """
-    outlines = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
-    for outline in outlines:
-        if outline.ndim != 2 or outline.shape[1] != 2 or len(outline) < 3:
-            raise InputError(
-                f"expected polygons of shape (k, 2) with at least 3 corners, got {outline.shape}; "
-                "leave out points and lines"
-            )
-        if not np.abs(outline).max() < _FAR:
-            raise InputError(
-                f"expected polygon corners in or near the image, got one at {_farthest(outline)}; "
-                "check the polygon"
-            )
-    if not outlines:
-        return np.array([size_hw[0] * size_hw[1]], dtype=np.uint32)
-    return merge([_fill(outline, size_hw) for outline in outlines])
-
-
-def _farthest(outline: npt.NDArray[np.float64]) -> tuple[float, ...]:
-    x, y = outline[np.argmax(np.abs(outline).max(axis=1))]  # argmax takes NaN for the largest
-    return float(x), float(y)
-
-
-def _fill(outline: npt.NDArray[np.float64], size_hw: tuple[int, int]) -> Counts:
-    """Fill one polygon by flipping everything after each crossing of its outline."""
-    h, w = size_hw
-    x, y = _trace(np.trunc(_FINE * outline + 0.5).astype(np.int64)).T
-    step = np.flatnonzero(np.diff(x))
-    # Where the outline goes from one fine column to the next; those amid a pixel count.
-    left = np.minimum(x[step], x[step + 1])
-    column, off_middle = np.divmod(left - _FINE // 2, _FINE)
-    top = np.minimum(y[step], y[step + 1])
-    row = np.ceil(np.clip((top + 0.5) / _FINE - 0.5, 0, h)).astype(np.int64)
-    crossing = (off_middle == 0) & (column >= 0) & (column < w)
-    places, times = np.unique(column[crossing] * h + row[crossing], return_counts=True)
-    return _lengths(places[(times % 2 == 1) & (places < h * w)], h * w)
-
-
-def _trace(corners: IntArray) -> IntArray:
-    """Walk round an outline of whole-numbered corners, one step at a time along the longer axis."""
-    starts, stops = corners, np.roll(corners, -1, axis=0)
-    steps = np.abs(stops - starts).max(axis=1)
-    edge = np.repeat(np.arange(len(corners)), steps + 1)
-    walked = np.arange(len(edge)) - np.repeat(np.cumsum(steps + 1) - (steps + 1), steps + 1)
-    # Walk every edge in the direction in which its longer axis grows, so that both directions give
-    # the same points.
-    dx, dy = np.abs(stops - starts).T
-    longer = np.where(dx >= dy, 0, 1)
-    each = np.arange(len(corners))
-    backwards = starts[each, longer] > stops[each, longer]
-    low = np.where(backwards[:, None], stops, starts)
-    high = np.where(backwards[:, None], starts, stops)
-    slope = (high - low) / np.maximum(steps, 1)[:, None]
-    along = np.where(backwards[edge], steps[edge] - walked, walked)
-    points: npt.NDArray[np.float64] = low[edge] + slope[edge] * along[:, None]
-    return np.trunc(points + 0.5).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What the JSON formats share: reading a document safely, and the fields that tell of a prompt."""
+"""What the JSON formats share: reading a document safely, and the fields of an annotation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from anymask import polygon, rle
 from anymask.errors import InputError
+from anymask.rle import Counts
 
 if TYPE_CHECKING:
     from anymask.prompt import Prompt
@@ -28,8 +31,11 @@ __all__ = [
     "read_json",
     "read_number",
     "read_prompt",
+    "read_segmentation",
     "understanding",
 ]
+
+_LONGEST_RUN = np.iinfo(np.uint32).max
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -79,6 +85,58 @@ def understanding(what: str) -> Iterator[None]:
             f"cannot read {what}: expected the values of its format, got others ({error}); "
             "check which format it has"
         ) from error
+
+
+def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
+    """Read the ``segmentation`` of an annotation to run lengths, whichever kind it is.
+
+    Args:
+        segmentation: A list of polygons ``[x0, y0, x1, y1, ...]``, or ``{"size": [h, w],
+            "counts": c}`` where c is a list of run lengths or a compressed string.
+        size_hw: Height and width of the image.
+
+    Raises:
+        InputError: It is none of these, or was made for an image of another size.
+    """
+    if isinstance(segmentation, list):
+        return polygon.fill([_corners(outline) for outline in segmentation], size_hw)
+    if not isinstance(segmentation, Mapping) or "counts" not in segmentation:
+        raise InputError(
+            "expected a segmentation as polygons or as run lengths with 'size' and 'counts', got "
+            f"{type(segmentation).__name__}; check that the file is a COCO or SA-1B file"
+        )
+    given = segmentation["counts"]
+    counts = rle.from_string(given) if isinstance(given, (str, bytes)) else _uncompressed(given)
+    size = segmentation.get("size", size_hw)
+    total = int(counts.sum(dtype=np.int64))
+    if size not in (list(size_hw), tuple(size_hw)) or total != size_hw[0] * size_hw[1]:
+        raise InputError(
+            f"expected run lengths of an image of (h, w) = {tuple(size_hw)}, got size {size} and "
+            f"{total} pixels; find the image that the annotation belongs to"
+        )
+    return counts
+
+
+def _uncompressed(given: object) -> Counts:
+    whole = isinstance(given, (list, tuple, np.ndarray)) and all(
+        isinstance(length, (int, np.integer)) and 0 <= length <= _LONGEST_RUN for length in given
+    )
+    if not whole:
+        raise InputError(
+            "expected run lengths as whole numbers of 0 or more, got "
+            f"{reprlib.repr(given)}; check that the file is whole"
+        )
+    return np.array(given, dtype=np.uint32)
+
+
+def _corners(outline: object) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(outline, dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"expected a polygon as numbers x0, y0, x1, y1, ..., got {reprlib.repr(outline)}; "
+            "check that the file is whole"
+        ) from None
 
 
 def file_name(source: str | None) -> str:

@@ -164,7 +164,7 @@ def _read_image(image: dict[str, Any], annotations: list[dict[str, Any]]) -> Mas
     counts, prompts = [], []
     for entry in annotations:
         with fields.understanding(f"annotation {entry.get('id')}"):
-            counts.append(rle.from_coco(entry["segmentation"], size_hw))
+            counts.append(fields.read_segmentation(entry["segmentation"], size_hw))
             prompts.append(fields.read_prompt(entry))
     return Masks(
         size_hw,

@@ -57,7 +57,7 @@ def read(path: str | os.PathLike[str]) -> Masks:
         counts, prompts, crop_boxes = [], [], []
         for i, entry in enumerate(annotations):
             with fields.understanding(f"annotation {i + 1}"):
-                counts.append(rle.from_coco(entry["segmentation"], size_hw))
+                counts.append(fields.read_segmentation(entry["segmentation"], size_hw))
                 prompts.append(fields.read_prompt(entry))
                 crop_boxes.append(_crop_box(entry, size_hw))
         return Masks(

@@ -1,0 +1,106 @@
+"""Polygons: masks written as the outlines of their pieces, as far as outlines can say a mask.
+
+An outline is an array (k, 2) of corners, x before y, in pixels of the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask import rle
+from anymask.errors import InputError
+from anymask.optional import optional
+from anymask.rle import Counts
+
+__all__ = ["fill", "trace"]
+
+_FINE = 5  # outlines are drawn on a grid this much finer than the pixels
+_FAR = 1e6  # pixels; walking along an outline to anywhere further away would fill the memory
+
+
+def trace(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.float32]]:
+    """Trace the outlines of a mask, bool (h, w), through the centres of its border pixels.
+
+    Holes, and pieces of one or two pixels, cannot be said with outlines and are left out.
+
+    Returns:
+        For each piece float32 (k, 2), at least three corners; whole numbers are pixel centres.
+
+    Raises:
+        MissingExtraError: OpenCV is not installed.
+    """
+    cv2 = optional("cv2", extra="image")
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    pieces = (piece.reshape(-1, 2).astype(np.float32) for piece in found)
+    return [piece for piece in pieces if len(piece) >= 3]
+
+
+def fill(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
+    """Fill outlines as COCO does, equal to pycocotools, and unite what they cover.
+
+    Args:
+        polygons: Outlines of at least three corners, which may lie outside the image; whole numbers
+            lie between pixels.
+        size_hw: Height and width of the image.
+
+    Returns:
+        Run lengths.
+    """
+    outlines = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
+    for outline in outlines:
+        if outline.ndim != 2 or outline.shape[1] != 2 or len(outline) < 3:
+            raise InputError(
+                f"expected polygons of shape (k, 2) with at least 3 corners, got {outline.shape}; "
+                "leave out points and lines"
+            )
+        if not np.abs(outline).max() < _FAR:
+            raise InputError(
+                f"expected polygon corners in or near the image, got one at {_farthest(outline)}; "
+                "check the polygon"
+            )
+    if not outlines:
+        return np.array([size_hw[0] * size_hw[1]], dtype=np.uint32)
+    return rle.merge([_fill(outline, size_hw) for outline in outlines])
+
+
+def _farthest(outline: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    x, y = outline[np.argmax(np.abs(outline).max(axis=1))]  # argmax takes NaN for the largest
+    return float(x), float(y)
+
+
+def _fill(outline: npt.NDArray[np.float64], size_hw: tuple[int, int]) -> Counts:
+    """Fill one polygon by flipping everything after each crossing of its outline."""
+    h, w = size_hw
+    x, y = _walk(np.trunc(_FINE * outline + 0.5).astype(np.int64)).T
+    step = np.flatnonzero(np.diff(x))
+    # Where the outline goes from one fine column to the next; those amid a pixel count.
+    left = np.minimum(x[step], x[step + 1])
+    column, off_middle = np.divmod(left - _FINE // 2, _FINE)
+    top = np.minimum(y[step], y[step + 1])
+    row = np.ceil(np.clip((top + 0.5) / _FINE - 0.5, 0, h)).astype(np.int64)
+    crossing = (off_middle == 0) & (column >= 0) & (column < w)
+    places, times = np.unique(column[crossing] * h + row[crossing], return_counts=True)
+    return rle.from_changes(places[(times % 2 == 1) & (places < h * w)], h * w)
+
+
+def _walk(corners: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Walk round an outline of whole-numbered corners, one step at a time along the longer axis."""
+    starts, stops = corners, np.roll(corners, -1, axis=0)
+    steps = np.abs(stops - starts).max(axis=1)
+    edge = np.repeat(np.arange(len(corners)), steps + 1)
+    walked = np.arange(len(edge)) - np.repeat(np.cumsum(steps + 1) - (steps + 1), steps + 1)
+    # Walk every edge in the direction in which its longer axis grows, so that both directions give
+    # the same points.
+    dx, dy = np.abs(stops - starts).T
+    longer = np.where(dx >= dy, 0, 1)
+    each = np.arange(len(corners))
+    backwards = starts[each, longer] > stops[each, longer]
+    low = np.where(backwards[:, None], stops, starts)
+    high = np.where(backwards[:, None], starts, stops)
+    slope = (high - low) / np.maximum(steps, 1)[:, None]
+    along = np.where(backwards[edge], steps[edge] - walked, walked)
+    points: npt.NDArray[np.float64] = low[edge] + slope[edge] * along[:, None]
+    return np.trunc(points + 0.5).astype(np.int64)

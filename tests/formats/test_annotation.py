@@ -1,0 +1,51 @@
+"""What the JSON formats share; the rest of it is tested with each format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anymask import rle
+from anymask.errors import InputError
+from anymask.formats import annotation as fields
+
+SQUARE = {"size": [3, 4], "counts": [4, 2, 6]}
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        SQUARE,
+        {"size": [3, 4], "counts": rle.to_string(np.uint32([4, 2, 6]))},
+        {"size": [3, 4], "counts": rle.to_string(np.uint32([4, 2, 6])).encode()},
+        [[1, 1, 2, 1, 2, 3, 1, 3]],
+    ],
+    ids=["run lengths", "string", "bytes", "polygon"],
+)
+def test_reads_every_kind_of_coco_segmentation(segmentation: object) -> None:
+    assert fields.read_segmentation(segmentation, (3, 4)).tolist() == [4, 2, 6]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "size_hw", "says"),
+    [
+        ("5", (3, 4), "got str"),
+        ({"size": [4, 3]}, (3, 4), "got dict"),
+        (SQUARE, (4, 3), "that the annotation belongs to"),
+        ({"counts": [1, 2]}, (3, 4), "that the annotation belongs to"),
+        ({"counts": [14, -2]}, (3, 4), "0 or more"),
+        ({"counts": [2**32 + 12]}, (3, 4), "0 or more"),
+        ({"counts": [[12], [1, 2]]}, (3, 4), "0 or more"),
+        ({"counts": []}, (3, 4), "that the annotation belongs to"),
+        ({"counts": None}, (3, 4), "whole numbers"),
+        ([[1, 2, 3]], (3, 4), "x0, y0, x1, y1"),
+        ([["a", "b"]], (3, 4), "x0, y0, x1, y1"),
+    ],
+)
+def test_unfit_segmentations_are_refused(
+    segmentation: Any, size_hw: tuple[int, int], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        fields.read_segmentation(segmentation, size_hw)
