@@ -586,3 +586,6 @@ def test_load_refuses_what_is_not_there() -> None:
     for device in ("gpu9", "cuda:99"):
         with pytest.raises(InputError, match=f"got '{device}'; 'cpu' always works"):
             load("bundled", device=device)
+    for dtype in ("float16", torch.int8):
+        with pytest.raises(InputError, match=r"a floating-point type such as torch\.bfloat16"):
+            load("bundled", device="cpu", dtype=dtype)  # type: ignore[arg-type]

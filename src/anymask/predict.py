@@ -54,13 +54,18 @@ def load(
 
     Raises:
         WeightsError: The name is unknown, or the weights are missing, damaged or foreign.
-        InputError: There is no such device.
+        InputError: There is no such device, or dtype is no floating-point type.
 
     Example:
         >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
         Masks(3 masks of 1800 x 1200, best score 0.96)
     """
     place = _find_device(device)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise InputError(
+            f"expected dtype as a floating-point type such as torch.bfloat16, got {dtype!r}; leave "
+            "it out for float32"
+        )
     network, variant, digest = load_network(name_or_path, place, dtype)
     return Segmenter(variant, network, place, digest)
 

@@ -277,9 +277,11 @@ def test_bundled_weights_are_looked_up_in_the_package(known: tuple[Variant, ...]
         ("absent.safetensors", "got nothing"),
         (Path("absent"), "got nothing"),
         (Path("/"), "got a folder"),
+        (None, "got None; try 'bundled'"),
+        (b"sam-vit-b", "got b'sam-vit-b'"),
     ],
 )
-def test_what_is_neither_a_name_nor_a_file(source: str | Path, words: str) -> None:
+def test_what_is_neither_a_name_nor_a_file(source: Any, words: str) -> None:
     with pytest.raises(WeightsError, match=words):
         load_network(source)
 

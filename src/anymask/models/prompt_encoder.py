@@ -93,13 +93,10 @@ def with_corners(prompts: PromptBatch) -> tuple[Tensor, Tensor]:
     points, labels = prompts.points_xy, prompts.labels
     n = len(points)
     if prompts.boxes is not None:
-        corners = labels.new_tensor([TOP_LEFT, BOTTOM_RIGHT]).expand(n, 2)
-        return torch.cat([points, prompts.boxes.reshape(n, 2, 2)], 1), torch.cat(
-            [labels, corners], 1
-        )
-    if points.shape[1] == 0:
+        more, kinds = prompts.boxes.reshape(n, 2, 2), [TOP_LEFT, BOTTOM_RIGHT]
+    elif points.shape[1]:
+        more, kinds = points.new_zeros(n, 1, 2), [PADDING]
+    else:
         return points, labels
-    return (
-        torch.cat([points, points.new_zeros(n, 1, 2)], 1),
-        torch.cat([labels, labels.new_full((n, 1), PADDING)], 1),
-    )
+    more_labels = labels.new_tensor(kinds).expand(n, -1)
+    return torch.cat([points, more], dim=1), torch.cat([labels, more_labels], dim=1)

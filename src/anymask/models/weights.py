@@ -217,6 +217,11 @@ def _locate(source: str | os.PathLike[str] | Variant) -> tuple[Variant | None, P
     """Find the weight file, and the variant if the source names one."""
     if isinstance(source, Variant):
         return source, _file_of(source)
+    if not isinstance(source, str | os.PathLike):
+        raise WeightsError(
+            f"expected the name of a model or the path of a weight file, got {source!r}; "
+            f"try 'bundled'"
+        )
     path = Path(source)
     if isinstance(source, str):
         try:
