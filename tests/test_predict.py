@@ -378,6 +378,11 @@ def test_wrong_lists_of_prompts_are_refused(prompts: Any, message: str) -> None:
         disc_model().predict([PHOTO, PHOTO], prompts=prompts)
 
 
+def test_several_images_want_prompts() -> None:
+    with pytest.raises(InputError, match="one list for each of the 2 images, got points and box"):
+        disc_model().predict([PHOTO, PHOTO], points=[(1, 1)], box=(0, 0, 5, 5))  # type: ignore[call-overload]
+
+
 def test_an_embedding_of_another_model_is_refused() -> None:
     with pytest.raises(InputError, match="of another model; embed the image with this one"):
         disc_model(digest="1").predict(PHOTO, points=[(5, 5)])

@@ -235,11 +235,7 @@ class Segmenter:
             "mask": mask,
             "mask_logits": mask_logits,
         }
-        said = [name for name, value in direct.items() if value is not None]
-        if prompts is not None and said:
-            raise InputError(
-                f"expected {' and '.join(said)} or prompts, got both; put it all into the prompts"
-            )
+        _check_said_once(direct, prompts, embedding)
         if isinstance(embedding, (list, tuple)):
             return self._answer(embedding, _check_lists(prompts, len(embedding)), multimask)
         subject = cast(Subject, embedding)
@@ -392,6 +388,17 @@ def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
     for i, key in enumerate(keys):
         groups.setdefault(key, []).append(i)
     return list(groups.values())
+
+
+def _check_said_once(direct: dict[str, Any], prompts: object, subject: object) -> None:
+    said = " and ".join(name for name, value in direct.items() if value is not None)
+    if said and prompts is not None:
+        raise InputError(f"expected {said} or prompts, got both; put it all into the prompts")
+    if said and isinstance(subject, (list, tuple)):
+        raise InputError(
+            f"expected prompts, one list for each of the {len(subject)} images, got {said}; put it "
+            "into the prompts"
+        )
 
 
 def _check_list(prompts: object) -> list[Prompt]:
