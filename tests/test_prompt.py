@@ -186,7 +186,7 @@ def test_unfit_prompts_are_one_sentence(arguments: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"points_xy": [(0, 0), (39, 29), (39.99, 0)]},
+        {"points_xy": [(0, 0), (39, 29), (40, 0), (0, 30)]},
         {"box": (0, 0, 40, 30)},
         {"box": (-50, -50, 100, 100)},
         {"box": (39.9, 29.9, 50, 50)},
@@ -205,8 +205,6 @@ def test_the_border_is_inside(arguments: dict[str, Any]) -> None:
         ({"points_xy": [(1, 1), (40.1, 5)]}, r"inside the 40 x 30 image, got point 2 at x 40\.1"),
         ({"points_xy": [(5, 31)]}, "point 1 at x 5, y 31"),
         ({"points_xy": [(-0.1, 5)]}, "x -0.1"),
-        ({"points_xy": [(40, 5)]}, "x 40"),
-        ({"points_xy": [(5, 30)]}, "y 30"),
         ({"points_xy": [(1e300, 5)]}, r"x 1e\+300"),
         ({"box": (40, 0, 50, 9)}, "touches the 40 x 30 image, got x 40 to 50, y 0 to 9"),
         ({"box": (-9, 0, 0, 9)}, "touches"),

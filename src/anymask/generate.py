@@ -102,8 +102,7 @@ class _Crop:
     def search(self, model: Promptable, grid: FloatArray) -> Masks:
         """Ask all points of a grid; return what is good, without duplicates, best first."""
         x0, y0, x1, y1 = self.box
-        size = np.array([x1 - x0, y1 - y0], dtype=np.float64)
-        points_xy = np.minimum(grid * size, np.nextafter(size, 0))  # a share of 1 is still inside
+        points_xy = grid * (x1 - x0, y1 - y0)
         found = [Masks.empty(self.size_hw)]
         for start in range(0, len(points_xy), self.config.points_per_batch):
             batch = points_xy[start : start + self.config.points_per_batch]

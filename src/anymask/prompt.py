@@ -114,13 +114,14 @@ class Prompt:
     def check_inside(self, size_hw: tuple[int, int]) -> None:
         """Check that it speaks about an image of this size.
 
-        Points are inside from 0 to below the width and height, boxes when they touch the image.
+        Points are inside from 0 to the width and height, these included, as the reference has it;
+        boxes are when they touch the image.
 
         Raises:
             InputError: A point or the whole box is outside, or the mask has another size.
         """
         height, width = size_hw
-        beyond = (self.points_xy < 0) | (self.points_xy >= (width, height))
+        beyond = (self.points_xy < 0) | (self.points_xy > (width, height))
         outside = np.flatnonzero(beyond.any(axis=1))
         if outside.size:
             x, y = self.points_xy[outside[0]]
