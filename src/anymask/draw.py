@@ -22,12 +22,12 @@ from anymask import rle
 from anymask.errors import InputError
 from anymask.image import Image, ImageLike
 from anymask.masks import Masks
+from anymask.pixels import Colour
 from anymask.prompt import Prompt
 
 __all__ = ["cutout", "overlay"]
 
 Lab = npt.NDArray[np.float64]  # (3,)
-Rgb = tuple[int, int, int]
 Place = tuple[int, int, int, int]  # xyxy, right and bottom exclusive, as Pillow has it
 
 _MANY_PROMPTS = 12
@@ -219,7 +219,7 @@ def _linear(lab: Lab) -> npt.NDArray[np.float64]:
     return linear
 
 
-def _rgb(lab: Lab) -> Rgb:
+def _rgb(lab: Lab) -> Colour:
     linear = _linear(lab).clip(0, 1)
     curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     red, green, blue = (int(value) for value in np.rint(255 * curved))
@@ -234,7 +234,7 @@ def _palette() -> npt.NDArray[np.float64]:
     return np.array([_oklab(*colour) for colour in zip(lightness, [0.2] * 24, hues, strict=True)])
 
 
-def _colours(masks: Masks) -> dict[int, Rgb]:
+def _colours(masks: Masks) -> dict[int, Colour]:
     """Give each mask a colour that differs well from those of the masks that may touch it.
 
     Returns:

@@ -97,7 +97,7 @@ class Embedding:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Embedding:
-        """Read what :meth:`save` wrote, as float32 on the CPU.
+        """Read what `save` wrote, as float32 on the CPU.
 
         Raises:
             InputError: The file is missing, damaged, or holds something else.

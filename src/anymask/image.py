@@ -1,7 +1,7 @@
 """Images, and the way between their pixels and a model's frame.
 
 A model sees every image in a frame of its own: resized, perhaps padded at the bottom and right.
-All coordinates outside this module are pixels of the original image; :class:`Transform` is the only
+All coordinates outside this module are pixels of the original image; `Transform` is the only
 place that knows both.
 """
 
@@ -22,7 +22,7 @@ from torch.nn import functional
 from anymask.errors import InputError
 from anymask.pixels import (
     MAX_PIXELS,
-    Color,
+    Colour,
     Pixels,
     read_array,
     read_bytes,
@@ -87,7 +87,7 @@ class Image:
 
         Args:
             source: A path, the bytes of an image file (or the file itself, opened for reading
-                bytes), a Pillow image, an array (see :mod:`anymask.pixels` for the kinds and how
+                bytes), a Pillow image, an array (see `anymask.pixels` for the kinds and how
                 their values are scaled) or an Image, which comes back as it is.
             background: RGB of 0 to 255, shows through where the image is transparent.
             max_pixels: Larger files are refused before they are decoded.
@@ -101,7 +101,7 @@ class Image:
         """
         if isinstance(source, Image):
             return source
-        background = _checked_color(background)
+        background = _checked_colour(background)
         if isinstance(source, str | os.PathLike):
             found = read_file(source, background, max_pixels)
         elif isinstance(source, bytes | bytearray | memoryview):
@@ -160,7 +160,7 @@ ImageLike: TypeAlias = (
     | PIL.Image.Image
     | npt.NDArray[Any]
 )
-"""Everything that :meth:`Image.open` takes."""
+"""Everything that `Image.open` takes."""
 
 
 @dataclass(frozen=True)
@@ -316,12 +316,12 @@ def _kind_hint(source: object) -> str:
     return "convert it first"
 
 
-def _checked_color(color: Sequence[int]) -> Color:
-    values = tuple(color) if isinstance(color, Sequence) else ()
+def _checked_colour(colour: Sequence[int]) -> Colour:
+    values = tuple(colour) if isinstance(colour, Sequence) else ()
     if len(values) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in values):
         raise InputError(
             f"expected a background of (red, green, blue), each a whole number from 0 to 255, "
-            f"got {color!r}; correct it"
+            f"got {colour!r}; correct it"
         )
     red, green, blue = values
     return red, green, blue

@@ -31,7 +31,7 @@ from anymask.errors import InputError
 
 __all__ = [
     "MAX_PIXELS",
-    "Color",
+    "Colour",
     "Pixels",
     "read_array",
     "read_bytes",
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 Pixels = npt.NDArray[np.uint8]
-Color = tuple[int, int, int]
+Colour = tuple[int, int, int]
 
 MAX_PIXELS = 2**28
 """Pixels that a file may have, 268 million: more than cameras take, less than bombs expand to."""
@@ -62,7 +62,7 @@ _TAG_PHOTOMETRIC = 262
 _TAG_ORIENTATION = 274
 
 
-def read_file(path: str | os.PathLike[str], background: Color, max_pixels: int) -> Pixels:
+def read_file(path: str | os.PathLike[str], background: Colour, max_pixels: int) -> Pixels:
     """Read an image file to uint8 (h, w, 3) RGB.
 
     Raises:
@@ -86,7 +86,7 @@ def read_file(path: str | os.PathLike[str], background: Color, max_pixels: int) 
         raise InputError(f"cannot open the image file {name}: {error}; check the path") from error
 
 
-def read_bytes(data: bytes, background: Color, max_pixels: int) -> Pixels:
+def read_bytes(data: bytes, background: Colour, max_pixels: int) -> Pixels:
     """Read the content of an image file to uint8 (h, w, 3) RGB.
 
     Raises:
@@ -95,7 +95,7 @@ def read_bytes(data: bytes, background: Color, max_pixels: int) -> Pixels:
     return _read(io.BytesIO(data), "the data given", background, max_pixels)
 
 
-def read_open_file(file: IO[bytes], background: Color, max_pixels: int) -> Pixels:
+def read_open_file(file: IO[bytes], background: Colour, max_pixels: int) -> Pixels:
     """Read an image file that is open, from where it stands, to uint8 (h, w, 3) RGB.
 
     Raises:
@@ -112,7 +112,7 @@ def read_open_file(file: IO[bytes], background: Color, max_pixels: int) -> Pixel
     return read_bytes(data, background, max_pixels)
 
 
-def _read(file: IO[bytes], name: str, background: Color, max_pixels: int) -> Pixels:
+def _read(file: IO[bytes], name: str, background: Colour, max_pixels: int) -> Pixels:
     with _identify(file, name) as image:
         return read_pil(image, background, max_pixels, name)
 
@@ -173,7 +173,7 @@ def _damaged(name: str, error: Exception) -> InputError:
 
 
 def read_pil(
-    image: PIL.Image.Image, background: Color, max_pixels: int, name: str = "the Pillow image"
+    image: PIL.Image.Image, background: Colour, max_pixels: int, name: str = "the Pillow image"
 ) -> Pixels:
     """Convert a Pillow image of any mode to uint8 (h, w, 3) RGB.
 
@@ -232,7 +232,7 @@ def _is_wide(image: PIL.Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
-def _wide_grey(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
+def _wide_grey(image: PIL.Image.Image, background: Colour) -> PIL.Image.Image:
     """Scale wide grey values to 8 bits, as RGB."""
     values = np.asarray(image)
     grey = _to_uint8(values, channels=1)
@@ -245,7 +245,7 @@ def _wide_grey(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
     return PIL.Image.fromarray(rgb)
 
 
-def _flatten(image: PIL.Image.Image, background: Color) -> PIL.Image.Image:
+def _flatten(image: PIL.Image.Image, background: Colour) -> PIL.Image.Image:
     """Convert an image of 8 bits per channel to RGB in sRGB, laid on the background."""
     profile = image.info.get("icc_profile")
     if not image.has_transparency_data:
@@ -288,7 +288,7 @@ def _apply_profile(image: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
     return converted
 
 
-def read_array(array: npt.NDArray[Any], background: Color) -> Pixels:
+def read_array(array: npt.NDArray[Any], background: Colour) -> Pixels:
     """Convert an array to uint8 (h, w, 3) RGB.
 
     Args:

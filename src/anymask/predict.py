@@ -216,7 +216,7 @@ class Segmenter:
             labels: (n,), 1 for points on the object, 0 for points beside it; None: all 1.
             box: (4,), xyxy, pixels of the original image, whole between them.
             mask: Rough mask, bool (h, w), original image size.
-            mask_logits: One of an earlier answer's ``Masks.logits``, float (h', w'), to improve.
+            mask_logits: One of an earlier answer's `Masks.logits`, float (h', w'), to improve.
             prompts: Instead of the five above.
             multimask: Three answers (whole, part, subpart), or one; None: three for a single point
                 alone, which can mean any of them, else one.

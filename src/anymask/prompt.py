@@ -36,7 +36,7 @@ class Prompt:
             border; what lies outside does not count.
         mask: bool, (h, w) of the image: a rough mask, or None.
         mask_logits: float32, (h', w') of the model's own low resolution frame, as in
-            ``Masks.logits``: a mask to improve, or None.
+            `Masks.logits`: a mask to improve, or None.
         text: What the object is called, or None.
 
     Example:
@@ -100,7 +100,7 @@ class Prompt:
         return len(self.points_xy), self.box is not None, has_mask
 
     def needs(self) -> list[str]:
-        """List what a model must be capable of to answer it, see ``Variant.capabilities``."""
+        """List what a model must be capable of to answer it, see `Variant.capabilities`."""
         points, box, mask = self.key()
         needed = {
             "points": points > 0,
@@ -176,7 +176,7 @@ class PromptBatch:
         """Carry prompts into a model's frame.
 
         Args:
-            prompts: At least one, all of one form, see :meth:`Prompt.key`.
+            prompts: At least one, all of one form, see `Prompt.key`.
             transform: Of the image they are about.
             mask_hw: Size of the model's low resolution masks.
             device: Where the tensors go.

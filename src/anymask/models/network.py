@@ -46,7 +46,7 @@ class Network(Protocol):
         """Answer n prompts on one image.
 
         Args:
-            features: What ``encode`` returned for that image, each (1, c, h', w').
+            features: What `encode` returned for that image, each (1, c, h', w').
             prompts: n prompts of the same shape, in frame pixels.
             multimask: Three answers per prompt (k = 3: whole, part, subpart), not one (k = 1).
 

@@ -16,7 +16,7 @@ __all__ = ["Sam"]
 
 
 class Sam(nn.Module):
-    """Image encoder, prompt encoder and mask decoder; fulfils ``Network``.
+    """Image encoder, prompt encoder and mask decoder; fulfils `Network`.
 
     It has one feature, ``"image"``: (b, decoder width, grid, grid), so (b, 256, 64, 64) in the
     published sizes.
@@ -34,14 +34,14 @@ class Sam(nn.Module):
         return 4 * self.config.grid, 4 * self.config.grid
 
     def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
-        """Encode images (b, 3, side, side); see ``Network.encode``."""
+        """Encode images (b, 3, side, side); see `Network.encode`."""
         dtype = self.image_encoder.pos_embed.dtype
         return {"image": self.image_encoder(pixels.to(dtype))}
 
     def decode(
         self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        """Answer n prompts with three masks each, or with one; see ``Network.decode``."""
+        """Answer n prompts with three masks each, or with one; see `Network.decode`."""
         logits, iou = self.decode_all(features, prompts)
         slots = slice(1, None) if multimask else slice(0, 1)
         return logits[:, slots], iou[:, slots]

@@ -55,7 +55,7 @@ class Variant:
     """One row of the table of models."""
 
     name: str
-    """What ``load`` and the command line call it."""
+    """What `load` and the command line call it."""
     family: str
     """Models of one family share their code."""
     summary: str
@@ -78,7 +78,7 @@ class Variant:
     """What everything mode looks for and drops, unless told otherwise."""
 
     def check_capable(self, needs: Iterable[str]) -> None:
-        """Check that the model knows all that is needed, such as ``Prompt.needs()``.
+        """Check that the model knows all that is needed, such as `Prompt.needs()`.
 
         Raises:
             CapabilityError: It does not.

@@ -145,7 +145,7 @@ def split_windows(x: Tensor, window: int, fill: Tensor) -> Tensor:
 
 
 def join_windows(x: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Undo ``split_windows``: (b * windows, window, window, c) to (b, h, w, c)."""
+    """Undo `split_windows`: (b * windows, window, window, c) to (b, h, w, c)."""
     window, c = x.shape[1], x.shape[3]
     h, w = size_hw
     rows, columns = -(-h // window), -(-w // window)

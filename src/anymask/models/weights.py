@@ -127,7 +127,7 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
         origin: Where they come from, for messages.
 
     Returns:
-        The variant whose layout fits best; whether it fits entirely is for ``fill`` to check.
+        The variant whose layout fits best; whether it fits entirely is for `fill` to check.
 
     Raises:
         WeightsError: No variant shares even half of the layout.
