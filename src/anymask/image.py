@@ -31,7 +31,7 @@ from anymask.pixels import (
     read_pil,
 )
 
-__all__ = ["LOGIT", "MAX_PIXELS", "Image", "ImageLike", "Transform"]
+__all__ = ["LOGIT", "Image", "ImageLike", "Transform"]
 
 LOGIT = 10.0
 """How sure a rough mask is, as a logit: about what SAM's decoder says well inside an object."""

@@ -43,8 +43,8 @@ __all__ = [
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-MAX_PIXELS = 2**28
-"""Pixels that a file may have, 268 million: more than cameras take, less than bombs expand to."""
+MAX_PIXELS = 200_000_000
+"""Pixels that a file may have: as many as the largest cameras take, fewer than bombs expand to."""
 
 _FULL = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 32, 64))
 _RINGING = 0.125  # how far a sharpening resize overshoots at a hard edge, as a share of the range
