@@ -70,7 +70,7 @@ class LabelMapFolder:
         self.items = [(p, tuple(layers[p.stem])) for p in images if p.stem in layers]
         if not self.items:
             raise InputError(
-                f"expected masks/<id>.<layer>.png for the images in {self.root}, found none that "
+                f"expected masks/<id>.<layer>.png for the images in {self.root}, got none that "
                 "match; name each mask file after its image"
             )
 
@@ -93,7 +93,7 @@ def _read_label_map(path: Path, size_hw: Sequence[int]) -> np.ndarray:
         labels = labels.astype(np.uint16)
     if labels.shape != tuple(size_hw):
         raise InputError(
-            f"expected a label map of {size_hw[0]}x{size_hw[1]} (the image's height and width) in "
-            f"{path}, got shape {labels.shape}; make it again at the image's size"
+            f"expected a label map of shape {tuple(size_hw)}, as its image, in {path}, got "
+            f"{labels.shape}; make it again at the image's size"
         )
     return labels
