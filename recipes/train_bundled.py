@@ -75,6 +75,9 @@ class Config:
     """Weight decay."""
     average: float = 0.998
     """Decay of the moving average of the weights that is kept in the end."""
+    blend: float = 0.2
+    """Share of the single answer in each nested one of the exported weights: the best of three
+    loses a little, the one ranked first gains."""
     seed: int = 0
     """Start of every random sequence."""
     start: Path | None = None
@@ -339,7 +342,7 @@ class Run:
         }
         torch.save(state, beside)
         beside.replace(self.checkpoint)
-        export(self.average, self.config.out / "anymask-compact.safetensors")
+        export(self.average, self.config.out / "anymask-compact.safetensors", self.config.blend)
 
     def train(self) -> None:
         """Go until the minutes are over."""
@@ -415,14 +418,16 @@ class Run:
         print(json.dumps(line), flush=True)
 
 
-def export(net: CompactNet, path: Path) -> None:
-    """Write weights as they ship: safetensors, fp16."""
-    weights = {
-        k: (v.half() if v.is_floating_point() else v).contiguous()
-        for k, v in net.state_dict().items()
-    }
+def export(net: CompactNet, path: Path, blend: float) -> None:
+    """Write weights as they ship: safetensors, fp16, the nested answers blended with the single."""
+    weights = net.state_dict()
+    for key in ("decoder.masks.weight", "decoder.masks.bias"):
+        slots = weights[key].unflatten(0, (net.decoder.MASKS, -1)).clone()
+        slots[1:] = torch.lerp(slots[1:], slots[:1], blend)  # linear, so blending logits is this
+        weights[key] = slots.flatten(0, 1)
+    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     beside = path.with_suffix(".part")
-    save_file(weights, beside)
+    save_file({k: v.contiguous() for k, v in half.items()}, beside)
     beside.replace(path)
 
 
