@@ -19,8 +19,6 @@ from anymask.models.variants import find
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 WEIGHTS = SOURCE / "anymask" / "models" / "bundled" / find("bundled").weights.file
 
-pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason="the weights are not trained yet")
-
 
 @pytest.fixture
 def ball(tmp_path: Path) -> np.ndarray:

@@ -22,6 +22,7 @@ from anymask.models.prompt_maps import (
     COARSE_MAPS,
     FINE_MAPS,
     Entrance,
+    Pointwise,
     PromptMapMaker,
     PromptMaps,
 )
@@ -179,13 +180,13 @@ class CompactDecoder(nn.Module):
         self.block16 = PlainResidual(d16)
         self.block32 = nn.Sequential(PlainResidual(d32), PlainResidual(d32))
         self.whole = nn.Linear(d32, d32)
-        self.up16 = nn.Conv2d(d32, d16, 1)
-        self.up8 = nn.Conv2d(d16, d8, 1)
-        self.up4 = nn.Conv2d(d8, d4, 1)
+        self.up16 = Pointwise(d32, d16)
+        self.up8 = Pointwise(d16, d8)
+        self.up4 = Pointwise(d8, d4)
         self.mix16 = nn.Conv2d(d16, d16, 3, padding=1)
         self.mix8 = nn.Conv2d(d8, d8, 3, padding=1)
         self.mix4 = nn.Conv2d(d4, d4, 3, padding=1)
-        self.masks = nn.Conv2d(d4, self.MASKS * 4, 1)
+        self.masks = Pointwise(d4, self.MASKS * 4)
         self.slot = nn.Parameter(torch.zeros(self.MASKS, config.quality_width))
         self.quality_in = nn.Linear(d8 + d32 + 3, config.quality_width)
         self.quality_out = nn.Linear(config.quality_width, 1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from anymask.prompt import PromptBatch
 
-__all__ = ["COARSE_MAPS", "FINE_MAPS", "Entrance", "PromptMapMaker", "PromptMaps"]
+__all__ = ["COARSE_MAPS", "FINE_MAPS", "Entrance", "Pointwise", "PromptMapMaker", "PromptMaps"]
 
 COARSE_MAPS = 2 * 2 + 2  # likeness to clicks on and beside the object, likeness to the box
 FINE_MAPS = COARSE_MAPS + 2 * 3 + 2 * 1 + 4 + 5  # distance, colour, place in the box, previous mask
@@ -38,13 +38,28 @@ class PromptMaps:
     coarse16: Sequence[Part]
 
 
-class Entrance(nn.Conv2d):
-    """A 1x1 convolution of maps that come in parts, of which some are mere numbers."""
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution as the matrix product that it is.
+
+    PyTorch takes a slow road for it on a CPU, and leaves channels last behind, which costs again.
+    """
 
     bias: Tensor  # always there, which the base class cannot say
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__(inside, outside, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels of maps: (n, inside, h, w) to (n, outside, h, w), channels last."""
+        return _mix(x, self.weight.flatten(1), self.bias)
+
+
+def _mix(maps: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    return F.linear(maps.permute(0, 2, 3, 1), kernel, bias).permute(0, 3, 1, 2)
+
+
+class Entrance(Pointwise):
+    """A 1x1 convolution of maps that come in parts, of which some are mere numbers."""
 
     def enter(self, parts: Sequence[Part]) -> Tensor:
         """Convolve the parts together: (n, outside, h, w), or (outside, 1, 1) if none is drawn."""
@@ -62,8 +77,7 @@ class Entrance(nn.Conv2d):
                 columns.append(column)
         if not drawn:
             return bias[:, None, None]
-        maps = torch.cat(drawn, dim=1).contiguous(memory_format=torch.channels_last)
-        return F.conv2d(maps, torch.cat(columns, dim=1)[:, :, None, None], bias)
+        return _mix(torch.cat(drawn, dim=1), torch.cat(columns, dim=1), bias)
 
 
 class PromptMapMaker(nn.Module):
@@ -106,7 +120,7 @@ class PromptMapMaker(nn.Module):
             if absent.all():
                 parts.append(nothing)
                 continue
-            best = cosine.masked_fill(absent, -1.0).amax(dim=1)
+            best = cosine[:, 0] if p == 1 else cosine.masked_fill(absent, -1.0).amax(dim=1)
             sharp = torch.exp((best - 1) * self.sharpness[level])
             parts.append(torch.stack([best, sharp], dim=1))
         return parts

@@ -129,13 +129,25 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(
         name="anymask-compact",
         family="compact",
-        summary="our own small model, which comes with the package and runs on any laptop",
+        summary="our own small model, in the package; learned from research photos, see MODEL_CARD.md",
         network=CompactConfig(),
         preprocessing=Preprocessing(side=512, pad=32),
         parameters=4_212_993,
         capabilities=_ALL,
-        weights=WeightSource("anymask-compact.safetensors", "Apache-2.0"),
+        weights=WeightSource(
+            "anymask-compact.safetensors",
+            "Apache-2.0",
+            sha256="ad3ec063358c113c5615f02f8be51293d2273da071f43960a9c47b84ac62f98a",
+            size=8_463_858,
+        ),
         aliases=("bundled", "compact"),
+        # Its scores and its logits are more modest than SAM's.
+        generate=GenerateConfig(
+            points_per_side=24,
+            pred_iou_thresh=0.4,
+            stability_score_thresh=0.5,
+            stability_score_offset=0.5,
+        ),
     ),
     _sam(
         "b",
