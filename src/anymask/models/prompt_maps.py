@@ -120,7 +120,7 @@ class PromptMapMaker(nn.Module):
             if absent.all():
                 parts.append(nothing)
                 continue
-            best = cosine[:, 0] if p == 1 else cosine.masked_fill(absent, -1.0).amax(dim=1)
+            best = cosine.masked_fill(absent, -1.0).amax(dim=1)
             sharp = torch.exp((best - 1) * self.sharpness[level])
             parts.append(torch.stack([best, sharp], dim=1))
         return parts

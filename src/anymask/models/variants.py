@@ -129,7 +129,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(
         name="anymask-compact",
         family="compact",
-        summary="our own small model, in the package; learned from research photos, see MODEL_CARD.md",
+        summary="our own small model, in the package; trained on research photos, see its card",
         network=CompactConfig(),
         preprocessing=Preprocessing(side=512, pad=32),
         parameters=4_212_993,

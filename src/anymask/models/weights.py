@@ -67,7 +67,7 @@ def load_network(
         network = build(variant)
     fill(network, state, path, dtype or torch.float32, name=variant.name)
     if isinstance(network, CompactNet):  # nothing but convolutions, which like it better on a CPU
-        network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device).eval(), variant, digest
 
 
