@@ -5,8 +5,8 @@ PYTHON ?= python3
 
 # What `make demo` shows: any photo, a click and a box in its pixels.
 PHOTO ?= docs/pictures/coffee.jpg
-CLICK ?= 315,190
-BOX ?= 170,15,412,310
+CLICK ?= 365,270
+BOX ?= 322,222,410,330
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -2,7 +2,7 @@
 
     python recipes/readme_picture.py
 
-From left to right: a click, a box, the box's cut-out on paper squares, and everything.
+From left to right: two clicks, one of them beside the object; a box; its cut-out; everything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import PIL.Image
 import anymask
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-CLICK, BOX = (315, 190), (70, 60, 480, 385)
+CLICKS, LABELS, BOX = [(365, 270), (350, 150)], [1, 0], (322, 222, 410, 330)
 GAP = 8
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     photo = anymask.Image.open(PICTURES / "coffee.jpg")
     model = anymask.load()
     embedding = model.embed(photo)
-    click = model.predict(embedding, points=[CLICK]).best()
+    click = model.predict(embedding, points=CLICKS, labels=LABELS).best()
     box = model.predict(embedding, box=BOX).best()
     paper = squares(photo.to_pil().size)
     cut = box.cutout(photo)
