@@ -100,25 +100,25 @@ def test_a_stopped_run_goes_on(config: Config) -> None:
 def test_exported_weights_load_strictly(config: Config, tmp_path: Path) -> None:
     run = Run(config)
     path = tmp_path / "out.safetensors"
-    export(run.net, path, blend=0.0)
+    export(run.net, path, blend=0.0, lift=(0.0, 0.0))
     network = build(tiny(find("bundled")))
     fill(network, read_state(path), path)
     for one, other in zip(run.net.parameters(), network.parameters(), strict=True):
         assert torch.allclose(one, other, atol=2e-3)
 
 
-def test_blending_weights_blends_answers(config: Config, tmp_path: Path) -> None:
+def test_exported_answers_are_blended_and_lifted(config: Config, tmp_path: Path) -> None:
     net = Run(config).net.eval()
     blended = build(tiny(find("bundled"))).eval()
-    export(net, tmp_path / "blended.safetensors", blend=0.25)
+    export(net, tmp_path / "blended.safetensors", blend=0.25, lift=(0.5, 0.25))
     fill(blended, read_state(tmp_path / "blended.safetensors"), "here")
     with torch.inference_mode():
         features = net.encode(torch.randn(1, 3, 64, 64), (64, 64))
         before, _ = net.decode_all(features, prompts(2, 1))
         after, _ = blended.decode_all(features, prompts(2, 1))
-    expected = 0.75 * before[:, 1:] + 0.25 * before[:, :1]
+    expected = 0.75 * before[:, 1:] + 0.25 * before[:, :1] + 0.25
     assert torch.allclose(after[:, 1:], expected, atol=2e-2)
-    assert torch.allclose(after[:, 0], before[:, 0], atol=2e-2)
+    assert torch.allclose(after[:, 0], before[:, 0] + 0.5, atol=2e-2)
     assert not torch.allclose(before[:, 1:], expected, atol=2e-2)
 
 

@@ -137,8 +137,8 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="ad3ec063358c113c5615f02f8be51293d2273da071f43960a9c47b84ac62f98a",
-            size=8_463_858,
+            sha256="deb95d294a3b6cf6600317f816c58bc11cdbea92159e5f1030c16ccc6dbe7e05",
+            size=8463858,
         ),
         aliases=("bundled", "compact"),
         # Its scores and its logits are more modest than SAM's.
