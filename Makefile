@@ -6,7 +6,7 @@ PYTHON ?= python3
 # What `make demo` shows: any photo, a click and a box in its pixels.
 PHOTO ?= docs/pictures/coffee.jpg
 CLICK ?= 365,270
-BOX ?= 322,222,410,330
+BOX ?= 170,15,412,310
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -15,7 +15,7 @@ import PIL.Image
 import anymask
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-CLICKS, LABELS, BOX = [(365, 270), (350, 150)], [1, 0], (322, 222, 410, 330)
+CLICKS, LABELS, BOX = [(365, 270), (350, 150)], [1, 0], (170, 15, 412, 310)
 GAP = 8
 
 

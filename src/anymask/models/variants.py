@@ -138,7 +138,7 @@ VARIANTS: tuple[Variant, ...] = (
             "anymask-compact.safetensors",
             "Apache-2.0",
             sha256="deb95d294a3b6cf6600317f816c58bc11cdbea92159e5f1030c16ccc6dbe7e05",
-            size=8463858,
+            size=8_463_858,
         ),
         aliases=("bundled", "compact"),
         # Its scores and its logits are more modest than SAM's.
