@@ -137,7 +137,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="deb95d294a3b6cf6600317f816c58bc11cdbea92159e5f1030c16ccc6dbe7e05",
+            sha256="e49e96def099b188d4c5640dc1ee521491db604b616f715c0276f055c7aa0d0f",
             size=8_463_858,
         ),
         aliases=("bundled", "compact"),
