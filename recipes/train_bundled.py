@@ -75,7 +75,7 @@ class Config:
     """Weight decay."""
     average: float = 0.998
     """Decay of the moving average of the weights that is kept in the end."""
-    blend: float = 0.4
+    blend: float = 0.55
     """Share of the single answer in each nested one of the exported weights: the best of three
     loses a little, the one ranked first gains."""
     lift: tuple[float, float] = (0.45, 0.2)

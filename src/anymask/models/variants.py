@@ -137,7 +137,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="e49e96def099b188d4c5640dc1ee521491db604b616f715c0276f055c7aa0d0f",
+            sha256="24d3f85cb5ce4c5f525b8fdb92a91ea30f6cb29d7879dc54d334a69d654e16a4",
             size=8_463_858,
         ),
         aliases=("bundled", "compact"),
