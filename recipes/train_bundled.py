@@ -37,11 +37,11 @@ from anymask.data.dataset import LabelMapFolder, Sample
 from anymask.data.simulate import farthest_inside, next_click, noisy_box, random_inside, tight_box
 from anymask.models.compact import CompactNet
 from anymask.models.config import CompactConfig
+from anymask.models.variants import find
 from anymask.prompt import PromptBatch
 from anymask.train.losses import mask_iou, mask_loss
 
 SETS = {"bsds500-train": 0.33, "voc-animals-train": 0.40, "ccp-train": 0.16, "coco128-train": 0.11}
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,8 @@ def step_losses(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, float]]:
     """Run one batch; gradients of the decoder are set, those of the features are returned."""
     side = batch["image"].shape[1]
-    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+    wanted = find("bundled").preprocessing
+    mean, std = torch.tensor(wanted.mean), torch.tensor(wanted.std)
     pixels = ((batch["image"].float() - mean) / std).permute(0, 3, 1, 2)
     features = net.encode(pixels, (side, side))
     leaves = {k: v.detach().requires_grad_(v.requires_grad) for k, v in features.items()}
