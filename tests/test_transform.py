@@ -89,7 +89,7 @@ def test_efficient_sam_points_equal_the_reference(recorded: dict[str, Any], inde
 def test_efficient_sam_pictures_equal_the_reference(recorded: dict[str, Any], index: int) -> None:
     about = json.loads(str(recorded["meta"]))["images"][index]
     image = texture(*about["size"], about["texture_seed"])
-    resized = Transform.fit(image.size_hw, side=1024, squash=True).resize_plain(image).numpy()
+    resized = Transform.fit(image.size_hw, side=1024, squash=True).resize(image, "bilinear")
 
     normalised = (resized / 255 - IMAGENET_MEAN) / IMAGENET_STD
     expected = recorded[f"i{index}_efficient_input_sub"].transpose(1, 2, 0)
@@ -267,8 +267,44 @@ def test_impossible_sizes_are_refused(size_hw: Any) -> None:
 
 def test_other_sizes_are_refused() -> None:
     transform = Transform.fit((2, 3), side=64)
-    for resize in (transform.resize, transform.resize_plain):
+    for how in ("antialias", "bilinear", "opencv"):
         with pytest.raises(InputError, match=r"expected an image of .*\(2, 3\), got \(3, 2\)"):
-            resize(Image(np.zeros((3, 2, 3), np.uint8)))
+            transform.resize(Image(np.zeros((3, 2, 3), np.uint8)), how)
     with pytest.raises(InputError, match=r"expected a mask of .*\(2, 3\).*, got \(3, 2\)"):
         transform.masks_to_frame(np.zeros((3, 2), bool), (16, 16))
+
+
+def test_padding_on_all_sides_moves_points_boxes_and_masks_together() -> None:
+    transform = Transform.fit((30, 64), side=64, pad=32, centre=True)
+    assert (transform.frame_hw, transform.offset_hw) == ((32, 64), (1, 0))
+    transform = Transform.fit((20, 128), side=64, pad=32, centre=True)
+    assert (transform.resized_hw, transform.offset_hw) == ((10, 64), (11, 0))
+
+    points = np.array([[0.0, 0.0], [128.0, 20.0]])
+    carried = transform.points_to_frame(points)
+    np.testing.assert_array_equal(carried, [[0, 11], [64, 21]])
+    np.testing.assert_array_equal(transform.points_to_image(carried), points)
+    boxes = torch.tensor([[2.0, 4.0, 6.0, 8.0]])
+    assert torch.equal(transform.boxes_to_image(transform.boxes_to_frame(boxes)), boxes)
+
+    frame = torch.full((32, 64), -1.0)
+    frame[11:21] = 1.0
+    assert bool((transform.masks_to_image(frame) == 1).all())
+    logits = transform.masks_to_frame(np.ones((20, 128), bool), (32, 64))
+    assert bool((logits[11:21] == LOGIT).all())
+    assert bool((logits[:11] == -LOGIT).all() and (logits[21:] == -LOGIT).all())
+
+
+def test_bicubic_masks_come_back_at_once() -> None:
+    transform = Transform.fit((30, 50), side=64, squash=True, enlarge="bicubic")
+    logits = torch.randn(2, 16, 16)
+    expected = torch.nn.functional.interpolate(logits[None], (30, 50), mode="bicubic")[0]
+    assert torch.equal(transform.masks_to_image(logits), expected)
+
+
+def test_opencv_resizes_as_opencv_does() -> None:
+    cv2 = pytest.importorskip("cv2")
+    image = texture(37, 53, 1)
+    transform = Transform.fit(image.size_hw, side=32, pad=32, centre=True)
+    expected = cv2.resize(image.pixels, transform.resized_hw[::-1])
+    np.testing.assert_array_equal(transform.resize(image, "opencv"), expected)

@@ -113,8 +113,8 @@ class Embedding:
                 # Copies, so that the file may be overwritten or deleted while they are in use.
                 names = file.keys()
                 tensors = {key: file.get_tensor(key).clone() for key in names}
-            sizes = (tuple(about[f"{part}_hw"]) for part in ("original", "resized", "frame"))
-            transform = Transform(*sizes)
+            sizes = {name: tuple(about[name]) for name in about if name.endswith("_hw")}
+            transform = Transform(**sizes, enlarge=about.get("enlarge", "bilinear"))
             return cls(_unpack(tensors), transform, about["signature"], about.get("source"))
         except (safetensors.SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
             raise InputError(

@@ -1,6 +1,6 @@
 """Images, and the way between their pixels and a model's frame.
 
-A model sees every image in a frame of its own: resized, perhaps padded at the bottom and right.
+A model sees every image in a frame of its own: resized, perhaps padded.
 All coordinates outside this module are pixels of the original image; `Transform` is the only
 place that knows both.
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from anymask.errors import InputError
+from anymask.optional import optional
 from anymask.pixels import (
     MAX_PIXELS,
     Colour,
@@ -31,7 +32,13 @@ from anymask.pixels import (
     read_pil,
 )
 
-__all__ = ["LOGIT", "Image", "ImageLike", "Transform"]
+__all__ = ["LOGIT", "Enlarging", "Image", "ImageLike", "Resizing", "Transform"]
+
+Resizing: TypeAlias = Literal["antialias", "bilinear", "opencv"]
+"""How a picture is brought to the size that a model wants, see `Transform.resize`."""
+
+Enlarging: TypeAlias = Literal["bilinear", "bicubic"]
+"""How masks come back to the size of the image, see `Transform.masks_to_image`."""
 
 LOGIT = 10.0
 """How sure a rough mask is, as a logit: about what SAM's decoder says well inside an object."""
@@ -174,12 +181,17 @@ class Transform:
     Attributes:
         original_hw: Size of the image.
         resized_hw: Size of the picture inside the frame.
-        frame_hw: Size of the frame: the picture at the top left, padding at the bottom and right.
+        frame_hw: Size of the frame: the picture and its padding.
+        offset_hw: Rows above and columns left of the picture inside the frame; the rest of the
+            padding is below and to the right.
+        enlarge: How masks come back.
     """
 
     original_hw: tuple[int, int]
     resized_hw: tuple[int, int]
     frame_hw: tuple[int, int]
+    offset_hw: tuple[int, int] = (0, 0)
+    enlarge: Enlarging = "bilinear"
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -194,6 +206,8 @@ class Transform:
         side: int,
         pad: Literal["square"] | int | None = "square",
         squash: bool = False,
+        centre: bool = False,
+        enlarge: Enlarging = "bilinear",
     ) -> Transform:
         """Fit an image into a frame.
 
@@ -202,40 +216,51 @@ class Transform:
             side: Length of the longer side in the frame; the other one follows, but is at least 1.
             pad: Fill up to a square, to the next multiple of a number, or (None) not at all.
             squash: Ignore the proportions and fill the whole square.
+            centre: Pad on all four sides alike, not only at the bottom and right.
+            enlarge: How masks come back.
 
         Example:
             >>> Transform.fit((480, 640), side=1024)
             Transform(original_hw=(480, 640), resized_hw=(768, 1024), frame_hw=(1024, 1024))
         """
         _check_size(original_hw)
-        height, width = original_hw
         if squash:
-            return cls(original_hw, (side, side), (side, side))
+            return cls(original_hw, (side, side), (side, side), enlarge=enlarge)
+        height, width = original_hw
         scale = side / max(height, width)
         resized_hw = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-        if pad == "square":
-            return cls(original_hw, resized_hw, (side, side))
-        step = pad or 1
+        step = pad if isinstance(pad, int) else 1
         frame_hw = -(-resized_hw[0] // step) * step, -(-resized_hw[1] // step) * step
-        return cls(original_hw, resized_hw, frame_hw)
+        if pad == "square":
+            frame_hw = (side, side)
+        spare = (frame_hw[0] - resized_hw[0]) // 2, (frame_hw[1] - resized_hw[1]) // 2
+        return cls(original_hw, resized_hw, frame_hw, spare if centre else (0, 0), enlarge)
 
-    def resize(self, image: Image) -> Pixels:
-        """Resize an image as the frame wants it: uint8, (h, w, 3) of ``resized_hw``, no padding.
+    def resize(self, image: Image, how: Resizing = "antialias") -> npt.NDArray[Any]:
+        """Resize an image as the frame wants it, without padding.
 
-        Bilinear by Pillow on 8-bit values, which blurs before shrinking; SAM was trained that way.
+        Args:
+            image: Of ``original_hw``.
+            how: ``"antialias"``: bilinear by Pillow on 8-bit values, which blurs before shrinking;
+                SAM was trained that way. ``"bilinear"``: between the four nearest pixels, without
+                rounding; EfficientSAM was trained that way. ``"opencv"``: the same in OpenCV's
+                8-bit arithmetic, as FastSAM has it.
+
+        Returns:
+            (h, w, 3) of ``resized_hw``, 0 to 255; float32 for ``"bilinear"``, else uint8.
         """
         self._check(image)
-        size = self.resized_hw[1], self.resized_hw[0]
-        return np.array(image.to_pil().resize(size, PIL.Image.Resampling.BILINEAR))
-
-    def resize_plain(self, image: Image) -> Tensor:
-        """Resize without blurring and rounding: float32, (h, w, 3) of ``resized_hw``, 0 to 255.
-
-        Bilinear between the four nearest pixels, even when shrinking; EfficientSAM was trained so.
-        """
-        self._check(image)
-        pixels = torch.from_numpy(image.pixels.astype(np.float32)).permute(2, 0, 1)[None]
-        return _enlarge(pixels, self.resized_hw)[0].permute(1, 2, 0)
+        height, width = self.resized_hw
+        if how == "bilinear":
+            pixels = torch.from_numpy(image.pixels.astype(np.float32)).permute(2, 0, 1)[None]
+            resized: npt.NDArray[Any] = (
+                _enlarge(pixels, self.resized_hw)[0].permute(1, 2, 0).numpy()
+            )
+            return resized
+        if how == "opencv":
+            resized = optional("cv2", extra="image").resize(image.pixels, (width, height))
+            return resized
+        return np.array(image.to_pil().resize((width, height), PIL.Image.Resampling.BILINEAR))
 
     def _check(self, image: Image) -> None:
         if image.size_hw != self.original_hw:
@@ -246,25 +271,26 @@ class Transform:
 
     def points_to_frame(self, points_xy: Coordinates) -> Coordinates:
         """Carry points (..., 2), x before y, from image pixels to frame pixels."""
-        return _scale(points_xy, self.original_hw, self.resized_hw)
+        return _shift(_scale(points_xy, self.original_hw, self.resized_hw), self.offset_hw, 1)
 
     def points_to_image(self, points_xy: Coordinates) -> Coordinates:
         """Carry points (..., 2), x before y, from frame pixels to image pixels."""
-        return _scale(points_xy, self.resized_hw, self.original_hw)
+        return _scale(_shift(points_xy, self.offset_hw, -1), self.resized_hw, self.original_hw)
 
     def boxes_to_frame(self, boxes: Coordinates) -> Coordinates:
         """Carry boxes (..., 4), xyxy, from image pixels to frame pixels."""
-        return _scale(boxes, self.original_hw, self.resized_hw)
+        return _shift(_scale(boxes, self.original_hw, self.resized_hw), self.offset_hw, 1)
 
     def boxes_to_image(self, boxes: Coordinates) -> Coordinates:
         """Carry boxes (..., 4), xyxy, from frame pixels to image pixels."""
-        return _scale(boxes, self.resized_hw, self.original_hw)
+        return _scale(_shift(boxes, self.offset_hw, -1), self.resized_hw, self.original_hw)
 
     def masks_to_image(self, logits: Tensor) -> Tensor:
         """Enlarge masks that cover the frame to the size of the image.
 
-        Bilinear twice, as SAM does: to the frame, where the padding is cut off, then to the image.
-        Where a size is the same already, the values are not touched.
+        Bilinear means twice, as SAM does: to the frame, where the padding is cut off, then to the
+        image; where a size is the same already, the values are not touched. Bicubic means at once,
+        as EfficientSAM does, whose frame has no padding.
 
         Args:
             logits: Floating point, (..., h, w), covering the whole frame with its padding.
@@ -275,10 +301,13 @@ class Transform:
         flat = logits.float().reshape(-1, 1, *logits.shape[-2:])
         large = flat.new_empty(len(flat), 1, *self.original_hw)
         step = max(1, _CHUNK_PIXELS // (self.frame_hw[0] * self.frame_hw[1]))
+        (top, left), (height, width) = self.offset_hw, self.resized_hw
         for start in range(0, len(flat), step):
-            framed = _enlarge(flat[start : start + step], self.frame_hw)
-            picture = framed[..., : self.resized_hw[0], : self.resized_hw[1]]
-            large[start : start + step] = _enlarge(picture, self.original_hw)
+            some = flat[start : start + step]
+            if self.enlarge == "bilinear":
+                framed = _enlarge(some, self.frame_hw)
+                some = framed[..., top : top + height, left : left + width]
+            large[start : start + step] = _enlarge(some, self.original_hw, self.enlarge)
         return large.reshape(*logits.shape[:-2], *self.original_hw)
 
     def masks_to_frame(self, mask: npt.NDArray[np.bool_], low_hw: tuple[int, int]) -> Tensor:
@@ -301,8 +330,9 @@ class Transform:
         size = self.resized_hw[1], self.resized_hw[0]
         resized = np.asarray(picture.resize(size, PIL.Image.Resampling.BILINEAR), np.float32) / 255
         layers = torch.zeros(2, *self.frame_hw)
-        layers[0, : size[1], : size[0]] = torch.from_numpy(resized)
-        layers[1, : size[1], : size[0]] = 1
+        (top, left), (height, width) = self.offset_hw, self.resized_hw
+        layers[0, top : top + height, left : left + width] = torch.from_numpy(resized)
+        layers[1, top : top + height, left : left + width] = 1
         inside, shown = functional.adaptive_avg_pool2d(layers, low_hw).unbind()
         logits: Tensor = LOGIT * (2 * inside / shown.clamp(min=1e-9) - 1)
         return logits
@@ -346,8 +376,16 @@ def _scale(values: Coordinates, from_hw: tuple[int, int], to_hw: tuple[int, int]
     return scaled
 
 
-def _enlarge(masks: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Resize (n, 1, h, w) bilinearly; an equal size stays bit for bit."""
+def _shift(values: Coordinates, by_hw: tuple[int, int], times: int) -> Coordinates:
+    """Move coordinates whose last axis is x, y or x, y, x, y; no move leaves them as they are."""
+    if by_hw == (0, 0):
+        return values
+    by = [times * by_hw[1], times * by_hw[0]] * (values.shape[-1] // 2)
+    return values + (values.new_tensor(by) if isinstance(values, Tensor) else np.array(by))
+
+
+def _enlarge(masks: Tensor, size_hw: tuple[int, int], how: Enlarging = "bilinear") -> Tensor:
+    """Resize (n, c, h, w); an equal size stays bit for bit."""
     if tuple(masks.shape[-2:]) == tuple(size_hw):
         return masks
-    return functional.interpolate(masks, size_hw, mode="bilinear", align_corners=False)
+    return functional.interpolate(masks, size_hw, mode=how, align_corners=False)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,7 +27,6 @@ from anymask.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.models.weights import load_network
-from anymask.pixels import Pixels
 from anymask.prompt import Numbers, Prompt, PromptBatch
 
 __all__ = ["Segmenter", "load"]
@@ -124,14 +124,11 @@ class Segmenter:
     def _embed(self, images: Sequence[Image]) -> list[Embedding]:
         """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
-        transforms = [
-            Transform.fit(image.size_hw, side=wanted.side, pad=wanted.pad, squash=wanted.squash)
-            for image in images
-        ]
+        transforms = [wanted.fit(image.size_hw) for image in images]
         embeddings: dict[int, Embedding] = {}
         for places in _alike([(t.resized_hw, t.frame_hw) for t in transforms]):
-            resized = np.stack([transforms[i].resize(images[i]) for i in places])
-            features = self._encode(resized, transforms[places[0]].frame_hw)
+            resized = np.stack([transforms[i].resize(images[i], wanted.resize) for i in places])
+            features = self._encode(resized, transforms[places[0]])
             for n, i in enumerate(places):
                 # Copies, so that one embedding does not keep those of its neighbours in memory.
                 own = {name: maps[n : n + 1].clone() for name, maps in features.items()}
@@ -139,18 +136,21 @@ class Segmenter:
                 embeddings[i] = Embedding(own, transforms[i], signature, images[i].source)
         return [embeddings[i] for i in range(len(images))]
 
-    def _encode(self, resized: Pixels, frame_hw: tuple[int, int]) -> Mapping[str, Tensor]:
-        """Normalise images, uint8 (b, h, w, 3), pad them to the frame, and run the encoder."""
+    def _encode(self, resized: npt.NDArray[Any], transform: Transform) -> Mapping[str, Tensor]:
+        """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder."""
         wanted = self.variant.preprocessing
         pixels = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2).float()
         mean, std = (pixels.new_tensor(v)[:, None, None] for v in (wanted.mean, wanted.std))
         b, _, h, w = pixels.shape
-        frames = pixels.new_zeros((b, 3, *frame_hw))
-        frames[:, :, :h, :w] = (pixels - mean) / std
+        frames = pixels.new_zeros((b, 3, *transform.frame_hw))
+        if wanted.fill is not None:
+            frames += (wanted.fill - mean) / std
+        top, left = transform.offset_hw
+        frames[:, :, top : top + h, left : left + w] = (pixels - mean) / std
         with torch.inference_mode():
             return self.network.encode(frames.to(self._dtype), (h, w))
 
-    def _sign(self, transform: Transform, resized: Pixels) -> str:
+    def _sign(self, transform: Transform, resized: npt.NDArray[Any]) -> str:
         """Tell an embedding by the model and by what the network saw of the image."""
         shown = hashlib.sha256(f"{transform}".encode() + resized.tobytes()).hexdigest()
         return f"{self._signature}-{shown[:32]}"

@@ -89,7 +89,7 @@ def prompt_batch(n: int, **given: Tensor | None) -> PromptBatch:
 
 def framed(image: Image, how: Preprocessing) -> tuple[Tensor, Transform]:
     """Normalised pixels (1, 3, side, side), and the way into that frame."""
-    transform = Transform.fit(image.size_hw, side=how.side, pad=how.pad)
+    transform = how.fit(image.size_hw)
     pixels = torch.from_numpy(transform.resize(image)).float()
     pixels = ((pixels - torch.tensor(how.mean)) / torch.tensor(how.std)).permute(2, 0, 1)
     frame = torch.zeros(1, 3, *transform.frame_hw)

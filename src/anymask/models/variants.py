@@ -13,6 +13,8 @@ from anymask.models.config import CompactConfig, SamConfig
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from anymask.image import Enlarging, Resizing, Transform
+
 __all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
 
 Capability = Literal["points", "negative_points", "box", "mask", "multimask"]
@@ -28,10 +30,31 @@ class Preprocessing:
     """Padding at the bottom and right: to a square, to a multiple of this number, or none."""
     squash: bool = False
     """Resize to a square without keeping the aspect ratio."""
+    centre: bool = False
+    """Pad on all four sides alike, not only at the bottom and right."""
+    fill: float | None = None
+    """Grey value 0..255 of the padding before normalising; none: zeros after it."""
+    resize: Resizing = "antialias"
+    """How the image is resized."""
+    enlarge: Enlarging = "bilinear"
+    """How masks come back to the size of the image."""
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     """Subtracted from the RGB values 0..255 ..."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """... which are then divided by this."""
+
+    def fit(self, size_hw: tuple[int, int]) -> Transform:
+        """Fit an image of (height, width) into the network's frame."""
+        from anymask.image import Transform  # here, for the table is read without torch
+
+        return Transform.fit(
+            size_hw,
+            side=self.side,
+            pad=self.pad,
+            squash=self.squash,
+            centre=self.centre,
+            enlarge=self.enlarge,
+        )
 
 
 @dataclass(frozen=True)
