@@ -258,8 +258,7 @@ class Transform:
             )
             return resized
         if how == "opencv":
-            resized = optional("cv2", extra="image").resize(image.pixels, (width, height))
-            return resized
+            return np.asarray(optional("cv2", extra="image").resize(image.pixels, (width, height)))
         return np.array(image.to_pil().resize((width, height), PIL.Image.Resampling.BILINEAR))
 
     def _check(self, image: Image) -> None:
