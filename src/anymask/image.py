@@ -380,7 +380,10 @@ def _shift(values: Coordinates, by_hw: tuple[int, int], times: int) -> Coordinat
     if by_hw == (0, 0):
         return values
     by = [times * by_hw[1], times * by_hw[0]] * (values.shape[-1] // 2)
-    return values + (values.new_tensor(by) if isinstance(values, Tensor) else np.array(by))
+    if isinstance(values, Tensor):
+        return values + values.new_tensor(by)
+    moved: npt.NDArray[Any] = values + np.array(by)
+    return moved
 
 
 def _enlarge(masks: Tensor, size_hw: tuple[int, int], how: Enlarging = "bilinear") -> Tensor:
