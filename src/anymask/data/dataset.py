@@ -40,6 +40,10 @@ class Dataset(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
+    def key(self, index: int) -> str:
+        """Name a sample without reading it; unlike any other of the set, fit for a file name."""
+        ...
+
 
 class LabelMapFolder:
     """A folder with ``images/<id>.jpg`` and ``masks/<id>.<layer>.png``.
@@ -76,6 +80,10 @@ class LabelMapFolder:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def key(self, index: int) -> str:
+        """Name a sample after its image."""
+        return self.items[index][0].stem
 
     def __getitem__(self, index: int) -> Sample:
         image_path, mask_paths = self.items[index]

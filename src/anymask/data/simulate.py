@@ -11,7 +11,14 @@ import numpy as np
 
 from anymask.optional import optional
 
-__all__ = ["farthest_inside", "next_click", "noisy_box", "random_inside", "tight_box"]
+__all__ = [
+    "farthest_error",
+    "farthest_inside",
+    "next_click",
+    "noisy_box",
+    "random_inside",
+    "tight_box",
+]
 
 
 def farthest_inside(mask: np.ndarray) -> tuple[float, float]:
@@ -63,6 +70,33 @@ def next_click(truth: np.ndarray, answer: np.ndarray) -> tuple[tuple[float, floa
     return best
 
 
+def farthest_error(
+    truth: np.ndarray, answer: np.ndarray, *, negative: bool = True
+) -> tuple[tuple[float, float], int] | None:
+    """Find the wrong pixel that is farthest from the border of its error region.
+
+    Missing and superfluous pixels are regions of their own, because a click says one of the two;
+    the image's edge counts as a border. This is how clicks are simulated in evaluations (SAM paper,
+    section 7.1); `next_click` prefers the largest region, as people do.
+
+    Args:
+        truth: The mask wanted, bool (h, w).
+        answer: The mask given, bool (h, w).
+        negative: Whether superfluous pixels may be clicked, too.
+
+    Returns:
+        The point and its label (1: missing here, 0: too much here), or ``None`` when nothing is
+        wrong. A tie goes to what is missing, then to the first pixel in reading order.
+    """
+    kinds = [(1, truth & ~answer)] + [(0, answer & ~truth)] * negative
+    depths = [(label, _depth(wrong)) for label, wrong in kinds]
+    label, depth = max(depths, key=lambda kind: float(kind[1].max()))
+    if depth.max() == 0:
+        return None
+    y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return (float(x), float(y)), label
+
+
 def tight_box(mask: np.ndarray) -> np.ndarray:
     """Bound a mask (bool (h, w), not empty): float32 (4,) xyxy around its pixels' areas."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -98,4 +132,6 @@ def _depth(mask: np.ndarray) -> np.ndarray:
     """Distance of each pixel inside to the nearest one outside or beyond the edge: (h, w)."""
     cv2 = optional("cv2", extra="image")
     padded = np.pad(mask.astype(np.uint8), 1)
-    return cast(np.ndarray, cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])
+    return cast(
+        np.ndarray, cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    )

@@ -1,0 +1,34 @@
+"""Numbers that several protocols share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["SIZES", "Size", "iou", "mean", "size_of"]
+
+Size = Literal["small", "medium", "large"]
+
+SIZES: tuple[Size, ...] = ("small", "medium", "large")
+
+_MEDIUM, _LARGE = 32**2, 96**2
+
+
+def iou(answer: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    """Measure the overlap of two masks, bool (h, w): intersection over union; two empty ones: 1."""
+    union = np.count_nonzero(answer | truth)
+    return np.count_nonzero(answer & truth) / union if union else 1.0
+
+
+def size_of(area: float) -> Size:
+    """Sort a mask by its area in pixels, as COCO does: small < 32², medium < 96² <= large."""
+    return "small" if area < _MEDIUM else "medium" if area < _LARGE else "large"
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """Average, or say that there is nothing to average."""
+    listed = list(values)
+    return float(np.mean(listed)) if listed else None

@@ -1,0 +1,91 @@
+"""What an evaluation protocol is, and what comes out of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.data.dataset import Sample
+    from anymask.predict import Segmenter
+
+__all__ = ["Cell", "Curve", "EvaluationProtocol", "Row", "Rows", "Summary", "Table"]
+
+Row: TypeAlias = dict[str, Any]
+"""What is remembered of one mask or one image: plain JSON values. ``"score"``, if it has one, is
+what the worst and best cases are chosen by."""
+
+Rows: TypeAlias = Mapping[str, Sequence[Row]]
+"""Rows by the key of their image, in the order of the data set."""
+
+Cell: TypeAlias = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of results."""
+
+    name: str
+    """File name without suffix, and what its CSV is called."""
+    title: str
+    """What it shows, for people."""
+    header: tuple[str, ...]
+    """Names of the columns."""
+    rows: tuple[tuple[Cell, ...], ...]
+    """One cell for each column; None: nothing to measure."""
+    note: str = ""
+    """What a reader must know to read it rightly."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines in one plot."""
+
+    name: str
+    """File name without suffix."""
+    title: str
+    """What it shows."""
+    x_label: str
+    """What runs along the horizontal axis."""
+    y_label: str
+    """What runs along the vertical axis."""
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    """x and y of each line, by its name."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What all rows say together."""
+
+    tables: tuple[Table, ...]
+    """The first one is the main one."""
+    curves: tuple[Curve, ...] = ()
+    """Plots beside them."""
+
+
+class EvaluationProtocol(Protocol):
+    """A question to a model: what to ask about each image, and what the answers say together.
+
+    A protocol is a frozen dataclass whose fields are its options, so that they can be saved beside
+    the results and compared when a run is resumed.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        ...
+
+    def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
+        """Ask about one image; an image with nothing to measure gives no rows."""
+        ...
+
+    def summarise(self, sets: Mapping[str, Rows]) -> Summary:
+        """Put the rows of every data set together."""
+        ...
+
+    def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
+        """Show one case: the image, what was asked, what was wanted and what came."""
+        ...

@@ -1,0 +1,163 @@
+"""Running a protocol over data sets: image by image, resumable, with a report at the end.
+
+The folder of results holds ``run.json`` (options, model, data, versions), ``rows/<set>/<key>.json``
+for every image that is finished, and the report. A run that was stopped goes on with the next
+image; one with other options does not mix into the same folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anymask.atomic import atomic_write
+from anymask.data.dataset import Dataset
+from anymask.errors import InputError, OutputError
+from anymask.evaluate.protocol import EvaluationProtocol, Row, Rows, Summary
+
+if TYPE_CHECKING:
+    from anymask.predict import Segmenter
+
+__all__ = ["Evaluation"]
+
+_ABOUT, _ROWS = "run.json", "rows"
+_PACKAGES = ("anymask", "torch", "numpy", "pillow", "opencv-python-headless", "scipy")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One protocol, one model, some data sets, one folder of results."""
+
+    protocol: EvaluationProtocol
+    model: Segmenter
+    sets: Mapping[str, Dataset]
+    """Data sets by the name under which they are reported."""
+    output: Path
+    """Folder of the results; made when missing."""
+
+    def begin(self) -> None:
+        """Note what is measured how, or check that the folder holds the same measurement.
+
+        Raises:
+            InputError: The folder holds a measurement with other options.
+            OutputError: It cannot be written to.
+        """
+        about = self.describe()
+        path = self.output / _ABOUT
+        if path.is_file():
+            _check_same(path, about)
+        else:
+            _make_folder(self.output)
+            _write_json(path, about)
+
+    def describe(self) -> dict[str, Any]:
+        """Tell all that decides the numbers, as plain JSON values."""
+        # Once through JSON, so that it compares equal to what is read back from a file.
+        described: dict[str, Any] = json.loads(
+            json.dumps(
+                {
+                    "protocol": self.protocol.name,
+                    "options": asdict(self.protocol),  # type: ignore[call-overload]
+                    "model": self.model.variant.name,
+                    "weights": self.model.weights_digest,
+                    "device": str(self.model.device),
+                    "data": {name: _fingerprint(data) for name, data in self.sets.items()},
+                    "versions": _versions(),
+                },
+                default=str,
+            )
+        )
+        return described
+
+    def todo(self) -> list[tuple[str, int]]:
+        """List the images that are not finished: name of the set and index."""
+        return [
+            (name, i)
+            for name, data in self.sets.items()
+            for i in range(len(data))
+            if not self._path(name, data.key(i)).is_file()
+        ]
+
+    def steps(self) -> Iterator[tuple[str, str]]:
+        """Measure what is not finished, image by image; yields the set and key of each."""
+        for name, i in self.todo():
+            data = self.sets[name]
+            rows = self.protocol.measure(self.model, data[i])
+            path = self._path(name, data.key(i))
+            _make_folder(path.parent)
+            _write_json(path, rows)
+            yield name, data.key(i)
+
+    def rows(self) -> dict[str, Rows]:
+        """Read the rows of every finished image, by set and key."""
+        found: dict[str, Rows] = {}
+        for name, data in self.sets.items():
+            paths = {data.key(i): self._path(name, data.key(i)) for i in range(len(data))}
+            found[name] = {k: _read_rows(p) for k, p in paths.items() if p.is_file()}
+        return found
+
+    def summary(self) -> Summary:
+        """Put together what has been measured so far."""
+        return self.protocol.summarise(self.rows())
+
+    def _path(self, name: str, key: str) -> Path:
+        return self.output / _ROWS / name / f"{key}.json"
+
+
+def _fingerprint(data: Dataset) -> dict[str, Any]:
+    keys = [data.key(i) for i in range(len(data))]
+    digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()
+    return {"images": len(keys), "keys": digest[:16]}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _check_same(path: Path, about: Mapping[str, Any]) -> None:
+    """Refuse to mix measurements; other versions of packages are named in the report only."""
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"expected the options of a measurement in {str(path)!r}, got a file that cannot be "
+            "read; choose another folder with -o"
+        ) from error
+    differing = sorted(key for key in about if key != "versions" and before.get(key) != about[key])
+    if differing:
+        changes = "; ".join(f"{k}: {before.get(k)!r}, now {about[k]!r}" for k in differing)
+        raise InputError(
+            f"expected {str(path.parent)!r} to hold this measurement, got one that differs in "
+            f"{changes}; choose another folder with -o, or delete that one"
+        )
+
+
+def _read_rows(path: Path) -> Sequence[Row]:
+    rows: list[Row] = json.loads(path.read_text())
+    return rows
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {str(folder)!r}: {error.strerror}; choose another with -o"
+        ) from error
+
+
+def _write_json(path: Path, content: object) -> None:
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(content, indent=1) + "\n")

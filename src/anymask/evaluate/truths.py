@@ -1,0 +1,64 @@
+"""The masks of a sample that take part in an evaluation."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask.data.dataset import Sample
+from anymask.evaluate.metrics import Size, size_of
+
+__all__ = ["Choice", "Truth", "chance"]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """One true mask."""
+
+    number: int
+    """Its place in `Sample.masks`."""
+    mask: npt.NDArray[np.bool_]
+    """(h, w)."""
+
+    @property
+    def area(self) -> int:
+        """Number of its pixels."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def size(self) -> Size:
+        """Small, medium or large."""
+        return size_of(self.area)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which masks of a sample take part."""
+
+    min_area: int = 1
+    """Masks of fewer pixels are left out."""
+    max_share: float = 1.0
+    """Masks that cover more of the image than this are left out."""
+    per_image: int | None = None
+    """At most so many masks of each image, drawn at random; none: all."""
+    seed: int = 0
+    """Start of every random draw."""
+
+    def of(self, sample: Sample) -> list[Truth]:
+        """Choose from a sample; its masks keep their order."""
+        truths = [Truth(i, mask) for i, mask in enumerate(sample.masks())]
+        fitting = [t for t in truths if t.area >= self.min_area and t.mask.mean() <= self.max_share]
+        if self.per_image is None or len(fitting) <= self.per_image:
+            return fitting
+        rng = chance(self.seed, sample)
+        drawn = rng.choice(len(fitting), self.per_image, replace=False)
+        return [fitting[i] for i in sorted(drawn)]
+
+
+def chance(seed: int, sample: Sample) -> np.random.Generator:
+    """Make a source of chance of a sample's own, the same in whatever order samples come."""
+    key = f"{sample.meta.get('set', '')}/{sample.meta.get('id', '')}"
+    return np.random.default_rng([seed, zlib.crc32(key.encode())])
