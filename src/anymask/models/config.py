@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CompactConfig", "SamConfig"]
+__all__ = ["CompactConfig", "FastSamConfig", "SamConfig"]
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,19 @@ class CompactConfig:
     """Channels of the decoder."""
     quality_width: int = 64
     """Hidden channels of the head that predicts each mask's IoU."""
+
+
+@dataclass(frozen=True)
+class FastSamConfig:
+    """The numbers that make a FastSAM; a tuple goes through rising strides."""
+
+    widths: tuple[int, int, int, int, int]
+    """Channels of the backbone at strides 2, 4, 8, 16, 32."""
+    depths: tuple[int, int, int, int]
+    """Residual blocks of the backbone's stages at strides 4, 8, 16, 32."""
+    neck_depth: int
+    """Blocks of each stage of the neck."""
+    bins: int = 16
+    """Distances from 0 on, in cells, over which the head spreads each edge of a box (reg_max)."""
+    prototypes: int = 32
+    """Maps that are mixed into the masks."""
