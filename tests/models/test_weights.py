@@ -14,9 +14,17 @@ from tests.models.tiny import tiny
 from torch import Tensor, nn
 
 from anymask.errors import WeightsError
-from anymask.models import variants, weights
+from anymask.models import variants
 from anymask.models.variants import VARIANTS, Variant, WeightSource, find
-from anymask.models.weights import build, cache_dir, fill, load_network, read_state, recognise
+from anymask.models.weights import (
+    build,
+    cache_dir,
+    fill,
+    load_network,
+    loading,
+    read_state,
+    recognise,
+)
 
 State = dict[str, Tensor]
 
@@ -26,11 +34,12 @@ def known(monkeypatch: pytest.MonkeyPatch) -> tuple[Variant, ...]:
     """A table of tiny variants in place of the real one: SAM, a wider SAM, the compact model."""
     sam, compact = tiny(find("sam-vit-b")), tiny(find("anymask-compact"))
     sam = replace(sam, name="small", aliases=(), weights=replace(sam.weights, sha256=None))
-    wide = replace(sam, name="wide", network=replace(sam.network, width=64))
+    encoder = replace(sam.network.encoder, width=64)
+    wide = replace(sam, name="wide", network=replace(sam.network, encoder=encoder))
     compact = replace(compact, name="compact", aliases=())
     table = (sam, wide, compact)
     monkeypatch.setattr(variants, "VARIANTS", table)
-    monkeypatch.setattr(weights, "VARIANTS", table)
+    monkeypatch.setattr(loading, "VARIANTS", table)
     return table
 
 
@@ -317,7 +326,7 @@ def test_every_row_says_where_its_weights_are(variant: Variant) -> None:
 
 def test_bundled_weights_load_when_they_are_there() -> None:
     variant = find("bundled")
-    folder = Path(weights.__file__).parent / "bundled"
+    folder = Path(variants.__file__).parent / "bundled"
     if not (folder / variant.weights.file).is_file():
         pytest.skip("this checkout has no bundled weights")
     network, loaded, _ = load_network("bundled")

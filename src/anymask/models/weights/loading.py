@@ -19,16 +19,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from anymask.errors import WeightsError
+from anymask.models.build import build_empty
 from anymask.models.compact import CompactNet
-from anymask.models.config import SamConfig
 from anymask.models.network import Network
-from anymask.models.sam import Sam
 from anymask.models.variants import VARIANTS, Variant, find
 
-__all__ = ["build", "cache_dir", "fill", "load_network", "read_state", "recognise"]
+__all__ = ["cache_dir", "fill", "load_network", "read_state", "recognise"]
 
 State = dict[str, Tensor]
 
@@ -63,19 +61,11 @@ def load_network(
         _check_digest(named, path, digest)
     state = read_state(path)
     variant = named or recognise(state, path)
-    with _SkipInit():
-        network = build(variant)
+    network = build_empty(variant)
     fill(network, state, path, dtype or torch.float32, name=variant.name)
     if isinstance(network, CompactNet):  # nothing but convolutions, which like it better on a CPU
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device).eval(), variant, digest
-
-
-def build(variant: Variant) -> Sam | CompactNet:
-    """Build a variant's network with random weights."""
-    if isinstance(variant.network, SamConfig):
-        return Sam(variant.network)
-    return CompactNet(variant.network)
 
 
 def read_state(path: str | os.PathLike[str]) -> State:
@@ -137,8 +127,7 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
     got = {(key, value.shape) for key, value in state.items()}
     best, best_share = VARIANTS[0], 0.0
     for variant in VARIANTS:
-        with _SkipInit():
-            wanted = {(key, value.shape) for key, value in build(variant).state_dict().items()}
+        wanted = {(key, value.shape) for key, value in build_empty(variant).state_dict().items()}
         share = len(got & wanted) / len(got | wanted)
         if share > best_share:
             best, best_share = variant, share
@@ -197,22 +186,6 @@ def cache_dir() -> Path:
     if own:
         return Path(own).expanduser()
     return (Path(shared) if shared else Path.home() / ".cache") / "anymask"
-
-
-class _SkipInit(TorchFunctionMode):
-    """Leaves new parameters as the memory happened to be: they are about to be replaced.
-
-    Drawing random numbers for SAM-H takes seconds. (The meta device would do as well, but imports a
-    second's worth of PyTorch.)
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
 
 
 def _locate(source: str | os.PathLike[str] | Variant) -> tuple[Variant | None, Path]:

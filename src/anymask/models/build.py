@@ -1,0 +1,47 @@
+"""From architecture numbers to a network: the one place that knows which class they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+from anymask.models.compact import CompactNet
+from anymask.models.config import SamConfig
+from anymask.models.sam import Sam
+from anymask.models.variants import Variant
+
+__all__ = ["build", "build_empty"]
+
+
+def build(variant: Variant) -> Sam | CompactNet:
+    """Build a variant's network with random weights."""
+    if isinstance(variant.network, SamConfig):
+        return Sam(variant.network)
+    return CompactNet(variant.network)
+
+
+def build_empty(variant: Variant) -> Sam | CompactNet:
+    """Build a variant's network with no weights at all: they are about to be replaced.
+
+    Parameters are left as the memory happened to be, which costs neither time nor memory.
+    """
+    with _SkipInit():
+        return build(variant)
+
+
+class _SkipInit(TorchFunctionMode):
+    """Leaves new parameters as the memory happened to be.
+
+    Drawing random numbers for SAM-H takes seconds. (The meta device would do as well, but imports a
+    second's worth of PyTorch.)
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
