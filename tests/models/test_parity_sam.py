@@ -18,6 +18,7 @@ from tests.parity import pseudo_weights
 from torch import Tensor
 
 from anymask.image import Image, Transform
+from anymask.models.config import SamConfig
 from anymask.models.sam import Sam
 from anymask.models.variants import Preprocessing, find
 from anymask.models.vit import split_windows
@@ -104,7 +105,7 @@ def framed(image: Image, how: Preprocessing) -> tuple[Tensor, Transform]:
 def decoder(parity_dir: Path) -> Sam:
     """The published prompt encoder and mask decoder behind a toy of an image encoder."""
     layout = pseudo_weights.load_layout(parity_dir / "keys/sam_vit_b.json")
-    toy = replace(VIT_B, width=8, depth=1, heads=1)
+    toy = SamConfig(replace(VIT_B.encoder, width=8, depth=1, heads=1))
     return sam(toy, layout, "prompt_encoder.", "mask_decoder.")
 
 
@@ -240,7 +241,7 @@ def test_first_blocks_of_vit_b_give_the_reference_stages(parity_dir: Path) -> No
     """A windowed block, a second one, and one that attends globally."""
     layout = pseudo_weights.load_layout(parity_dir / "keys/sam_vit_b.json")
     first = tuple(f"image_encoder.{p}" for p in ("p", "neck", "blocks.0", "blocks.1.", "blocks.2"))
-    network = sam(replace(VIT_B, depth=3), layout, *first)
+    network = sam(SamConfig(replace(VIT_B.encoder, depth=3)), layout, *first)
     image = Image.open(parity_dir / "images/truck_480x320.png")
     frame, _ = framed(image, find("sam-vit-b").preprocessing)
     stages, _ = stages_of(network, frame)

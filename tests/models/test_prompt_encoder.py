@@ -7,7 +7,7 @@ import torch
 from tests.models.tiny import prompts
 from torch import Tensor
 
-from anymask.models.config import SamConfig
+from anymask.models.config import DecoderConfig, SamConfig, VitConfig
 from anymask.models.prompt_encoder import PromptEncoder, with_corners
 from anymask.prompt import PromptBatch
 
@@ -17,8 +17,8 @@ WIDTH = 8
 @pytest.fixture
 def encoder() -> PromptEncoder:
     torch.manual_seed(0)
-    config = SamConfig(width=8, depth=1, heads=1, global_blocks=(), side=64, decoder_width=WIDTH)
-    return PromptEncoder(config)
+    vit = VitConfig(width=8, depth=1, heads=1, global_blocks=(), side=64)
+    return PromptEncoder(SamConfig(vit, DecoderConfig(width=WIDTH)))
 
 
 def batch(points: list[list[float]], labels: list[int], box: list[float] | None) -> PromptBatch:

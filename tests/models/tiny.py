@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from anymask.models.config import SamConfig
+from anymask.models.config import DecoderConfig, SamConfig
 from anymask.models.variants import Variant
 from anymask.prompt import PromptBatch
 
@@ -18,11 +18,11 @@ def tiny(variant: Variant) -> Variant:
     preprocessing = replace(variant.preprocessing, side=SIDE)
     if isinstance(variant.network, SamConfig):
         # Windows of 3 on a grid of 4, so that they have to be filled up.
-        network = replace(
-            variant.network,
+        encoder = replace(
+            variant.network.encoder,
             width=32, depth=2, heads=2, global_blocks=(1,), side=SIDE, window=3,
-            decoder_width=32, decoder_heads=4, decoder_mlp=64,
         )  # fmt: skip
+        network = SamConfig(encoder, DecoderConfig(width=32, heads=4, mlp=64))
         return replace(variant, network=network, preprocessing=preprocessing)
     small = replace(
         variant.network,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CompactConfig", "FastSamConfig", "SamConfig"]
+__all__ = ["CompactConfig", "DecoderConfig", "FastSamConfig", "SamConfig", "VitConfig"]
 
 
 @dataclass(frozen=True)
-class SamConfig:
-    """The numbers that make a SAM; the sizes B, L and H differ in the first four."""
+class VitConfig:
+    """The numbers of SAM's image encoder; the sizes B, L and H differ in the first four."""
 
     width: int
-    """Channels of the image encoder's tokens."""
+    """Channels of the tokens."""
     depth: int
-    """Blocks of the image encoder."""
+    """Blocks."""
     heads: int
-    """Attention heads of each of those blocks."""
+    """Attention heads of each block."""
     global_blocks: tuple[int, ...]
     """Indices of the blocks that attend over the whole image; the others attend inside windows."""
     side: int = 1024
@@ -25,21 +25,37 @@ class SamConfig:
     """Height and width of the square of pixels that becomes one token."""
     window: int = 14
     """Height and width of an attention window, in tokens."""
-    decoder_width: int = 256
-    """Channels of the embedding, of the prompt tokens and of the mask decoder."""
-    decoder_depth: int = 2
-    """Two-way blocks of the mask decoder."""
-    decoder_heads: int = 8
-    """Attention heads of the mask decoder."""
-    decoder_mlp: int = 2048
-    """Hidden channels of the mask decoder's MLPs."""
-    mask_channels: int = 16
-    """Channels of the last hidden map through which a mask prompt is encoded."""
 
     @property
     def grid(self) -> int:
         """Tokens along one side of the image, which is also the side of the embedding."""
         return self.side // self.patch
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The numbers of the mask decoder that reads prompts as tokens."""
+
+    width: int = 256
+    """Channels of the embedding, of the prompt tokens and of the decoder."""
+    depth: int = 2
+    """Two-way blocks."""
+    heads: int = 8
+    """Attention heads."""
+    mlp: int = 2048
+    """Hidden channels of the blocks' MLPs."""
+
+
+@dataclass(frozen=True)
+class SamConfig:
+    """The numbers that make a SAM: an encoder, and the decoder that all of them share."""
+
+    encoder: VitConfig
+    """The image encoder."""
+    decoder: DecoderConfig = DecoderConfig()
+    """The mask decoder."""
+    mask_channels: int = 16
+    """Channels of the last hidden map through which a mask prompt is encoded."""
 
 
 @dataclass(frozen=True)

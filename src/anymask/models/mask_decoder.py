@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.config import SamConfig
+from anymask.models.config import DecoderConfig
 from anymask.models.layers import LayerNorm2d
 from anymask.models.two_way import TwoWayTransformer
 
@@ -19,9 +19,9 @@ SLOTS = 4
 class MaskDecoder(nn.Module):
     """Two-way transformer, up-sampling, and a small network per slot that makes its classifier."""
 
-    def __init__(self, config: SamConfig) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        width = config.decoder_width
+        width = config.width
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(SLOTS, width)

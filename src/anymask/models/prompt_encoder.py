@@ -22,8 +22,8 @@ class PromptEncoder(nn.Module):
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
-        width, channels = config.decoder_width, config.mask_channels
-        self.side, self.grid = config.side, config.grid
+        width, channels = config.decoder.width, config.mask_channels
+        self.side, self.grid = config.encoder.side, config.encoder.grid
         self.pe_layer = FourierCode(width)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, width)

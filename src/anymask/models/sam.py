@@ -25,13 +25,14 @@ class Sam(nn.Module):
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.config = config
-        self.image_encoder = ImageEncoder(config)
+        self.image_encoder = ImageEncoder(config.encoder, config.decoder.width)
         self.prompt_encoder = PromptEncoder(config)
-        self.mask_decoder = MaskDecoder(config)
+        self.mask_decoder = MaskDecoder(config.decoder)
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Tell the size of the mask logits: four per cell of the embedding in each direction."""
-        return 4 * self.config.grid, 4 * self.config.grid
+        side = 4 * self.config.encoder.grid
+        return side, side
 
     def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
         """Encode images (b, 3, side, side); see `Network.encode`."""

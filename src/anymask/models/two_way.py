@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.config import SamConfig
+from anymask.models.config import DecoderConfig
 from anymask.models.layers import MLP
 
 __all__ = ["TwoWayTransformer"]
@@ -18,12 +18,11 @@ class TwoWayTransformer(nn.Module):
     the same image, it is projected once for all of them.
     """
 
-    def __init__(self, config: SamConfig) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        width, heads = config.decoder_width, config.decoder_heads
+        width, heads = config.width, config.heads
         self.layers = nn.ModuleList(
-            TwoWayBlock(width, heads, config.decoder_mlp, first=i == 0)
-            for i in range(config.decoder_depth)
+            TwoWayBlock(width, heads, config.mlp, first=i == 0) for i in range(config.depth)
         )
         self.final_attn_token_to_image = Attention(width, heads, width // 2)
         self.norm_final_attn = nn.LayerNorm(width)

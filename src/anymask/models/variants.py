@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anymask.config import GenerateConfig
 from anymask.errors import CapabilityError, WeightsError
-from anymask.models.config import CompactConfig, SamConfig
+from anymask.models.config import CompactConfig, SamConfig, VitConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,15 +131,15 @@ _SAM_HOST = "https://dl.fbaipublicfiles.com/segment_anything"
 
 
 def _sam(
-    size: str, summary: str, network: SamConfig, parameters: int, sha256: str, file_size: int
+    size: str, summary: str, encoder: VitConfig, parameters: int, sha256: str, file_size: int
 ) -> Variant:
     file = f"sam_vit_{size}_{sha256}.pth"
     return Variant(
         name=f"sam-vit-{size}",
         family="sam",
         summary=summary,
-        network=network,
-        preprocessing=Preprocessing(side=network.side),
+        network=SamConfig(encoder),
+        preprocessing=Preprocessing(side=encoder.side),
         parameters=parameters,
         capabilities=_ALL,
         weights=WeightSource(file, "Apache-2.0", f"{_SAM_HOST}/{file}", sha256, file_size),
@@ -175,7 +175,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "b",
         "SAM with a ViT-B encoder, the smallest of the original three",
-        SamConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+        VitConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
         parameters=93_735_472,
         sha256="01ec64",
         file_size=375_042_383,
@@ -183,7 +183,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "l",
         "SAM with a ViT-L encoder",
-        SamConfig(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+        VitConfig(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
         parameters=312_342_832,
         sha256="0b3195",
         file_size=1_249_524_607,
@@ -191,7 +191,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "h",
         "SAM with a ViT-H encoder, the most accurate and the slowest of the original three",
-        SamConfig(width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
+        VitConfig(width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
         parameters=641_090_608,
         sha256="4b8939",
         file_size=2_564_550_879,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.config import SamConfig
+from anymask.models.config import VitConfig
 from anymask.models.layers import MLP, LayerNorm2d
 
 __all__ = ["ImageEncoder"]
@@ -23,9 +23,9 @@ BIAS_VALUES = 1 << 22
 class ImageEncoder(nn.Module):
     """Square frame to embedding: patches, transformer blocks, and a convolutional neck."""
 
-    def __init__(self, config: SamConfig) -> None:
+    def __init__(self, config: VitConfig, out: int) -> None:
         super().__init__()
-        grid, width, out = config.grid, config.width, config.decoder_width
+        grid, width = config.grid, config.width
         self.patch_embed = PatchEmbed(width, config.patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
         self.blocks = nn.ModuleList(
@@ -40,7 +40,7 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Encode normalised RGB (b, 3, side, side) as (b, decoder width, grid, grid)."""
+        """Encode normalised RGB (b, 3, side, side) as (b, out, grid, grid)."""
         x = self.patch_embed(pixels) + self.pos_embed
         for block in self.blocks:
             x = block(x)
