@@ -233,6 +233,33 @@ def test_label_map(order: Any, at_overlap: int, at_second_overlap: int) -> None:
     assert labels[4, 4] == at_second_overlap  # masks 1 and 3
 
 
+def test_of_equal_masks_the_first_is_on_top() -> None:
+    twice = Masks.from_dense(np.ones((2, 3, 4), dtype=bool))
+    for order in ("smallest_on_top", "largest_on_top", "first_on_top"):
+        assert (twice.label_map(order) == 1).all()  # type: ignore[arg-type]
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=7)))
+def test_a_label_map_is_the_smallest_mask_of_each_pixel(dense: np.ndarray) -> None:
+    areas = dense.sum(axis=(1, 2))
+    expected = np.zeros(dense.shape[1:], dtype=np.int32)
+    for i in sorted(range(len(dense)), key=lambda i: (-areas[i], -i)):
+        expected[dense[i]] = i + 1
+    assert np.array_equal(Masks.from_dense(dense).label_map(), expected)
+
+
+def test_gaps_go_to_the_nearest_mask() -> None:
+    pytest.importorskip("cv2")
+    dense = np.zeros((2, 40, 60), dtype=bool)
+    dense[0, 5:30, 5:20] = dense[1, 10:35, 40:55] = True
+    masks = Masks.from_dense(dense)
+    filled = masks.label_map(fill=True)
+    assert filled.dtype == np.int32 and (filled > 0).all()
+    assert np.array_equal(filled[dense.any(axis=0)], masks.label_map()[dense.any(axis=0)])
+    assert (filled[:, :28] == 1).all() and (filled[10:, 32:] == 2).all()
+    assert not Masks.empty((4, 5)).label_map(fill=True).any()
+
+
 def test_points() -> None:
     points = squares().points_xy
     assert points[0] is not None and points[0].tolist() == [[1, 2]]
@@ -273,6 +300,8 @@ def test_sort_keeps_the_order_of_equal_masks(scores: list[float]) -> None:
         ({"min_score": 0.7}, [4, 9]),
         ({"min_stability": 0.85}, [25]),
         ({"min_area": 100}, []),
+        ({"min_area": 9 / 48}, [25, 9]),  # shares of the picture of 48 pixels
+        ({"max_area": 0.5}, [4, 9]),
     ],
 )
 def test_filter(limits: dict[str, Any], areas: list[int]) -> None:
@@ -285,18 +314,110 @@ def test_nms_keeps_the_better_of_two_and_ranks() -> None:
     assert squares().nms(0.0).areas.tolist() == [4, 9]  # the large one overlaps both
 
 
-def test_nms_takes_unknown_scores() -> None:
+@pytest.mark.parametrize("kind", ["box", "mask", "containment"])
+def test_nms_takes_unknown_scores(kind: Any) -> None:
     twice = Masks.from_dense(np.ones((2, 3, 4), dtype=bool))
-    assert len(twice.nms()) == 1
+    assert len(twice.nms(kind=kind)) == 1
+
+
+def test_nms_of_masks_spares_what_only_the_boxes_share() -> None:
+    cross = np.eye(9, dtype=bool)
+    masks = Masks.from_dense(np.stack([cross, cross[::-1]]), scores=np.array([0.9, 0.8]))
+    assert len(masks.nms()) == 1
+    assert len(masks.nms(kind="mask")) == len(masks.nms(kind="containment")) == 2
+
+
+@pytest.mark.parametrize(
+    ("threshold", "kind", "areas"),
+    [
+        (0.7, "mask", [4, 9, 25]),
+        (0.16, "mask", [4, 9, 25]),
+        (0.1, "mask", [4, 9]),  # 4 of 25, and 2 of 32
+        (0.99, "containment", [4, 9]),  # the small one is the best one, so the large one goes
+        (1.0, "containment", [4, 9, 25]),
+    ],
+)
+def test_nms_by_kind(threshold: float, kind: Any, areas: list[int]) -> None:
+    assert squares().nms(threshold, kind).areas.tolist() == areas
+
+
+def overlaps(dense: np.ndarray, kind: str) -> np.ndarray:
+    flat = dense.reshape(len(dense), np.prod(dense.shape[1:])).astype(np.int64)
+    shared, areas = flat @ flat.T, flat.sum(axis=1)
+    a, b = areas[:, None], areas[None]
+    whole = np.minimum(a, b) if kind == "containment" else a + b - shared
+    return shared / np.where(shared > 0, whole, 1)
+
+
+stacks = hnp.arrays(bool, st.tuples(st.integers(0, 6), st.integers(1, 5), st.integers(1, 5)))
+
+
+@given(stacks, st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.sampled_from(["mask", "containment"]))
+def test_nms_is_that_of_all_pairs(dense: np.ndarray, threshold: float, kind: Any) -> None:
+    kept: list[int] = []
+    overlap = overlaps(dense, kind)
+    for i in range(len(dense)):
+        if all(overlap[i, j] <= threshold for j in kept):
+            kept.append(i)
+    assert np.array_equal(Masks.from_dense(dense).nms(threshold, kind).dense(), dense[kept])
 
 
 def test_wrong_choices_are_refused() -> None:
     with pytest.raises(InputError, match="from 0 to 1, got 7"):
         squares().nms(7)
+    with pytest.raises(InputError, match="box, mask, containment, got 'boxes'"):
+        squares().nms(kind="boxes")  # type: ignore[arg-type]
+    for threshold in (0, 1.1, float("nan")):
+        with pytest.raises(InputError, match="above 0 and up to 1"):
+            squares().tree(threshold)
     with pytest.raises(InputError, match="score, stability, area, got 'size'"):
         squares().sort("size")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"smallest_on_top, .*, got 'any'"):
         squares().label_map("any")  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- parts and wholes
+
+
+def scene(*boxes: tuple[int, int, int, int]) -> Masks:
+    dense = np.zeros((len(boxes), 40, 60), dtype=bool)
+    for mask, (x0, y0, x1, y1) in zip(dense, boxes, strict=True):
+        mask[y0:y1, x0:x1] = True
+    return Masks.from_dense(dense)
+
+
+WHEEL, CAR, STREET, TREE = (12, 22, 18, 28), (10, 10, 30, 30), (0, 5, 60, 40), (35, 0, 45, 8)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "parents"),
+    [
+        ((WHEEL, CAR, STREET, TREE), [1, 2, -1, -1]),
+        ((STREET, TREE, CAR, WHEEL), [-1, -1, 0, 2]),
+        ((CAR, CAR, WHEEL), [-1, 0, 1]),  # of equal masks, the earlier one is around the later
+        ((CAR, CAR, CAR), [-1, 0, 1]),
+        ((WHEEL, (0, 0, 0, 0), CAR, (0, 0, 0, 0)), [2, -1, -1, -1]),
+        (((0, 0, 10, 10), (0, 1, 30, 10)), [1, -1]),  # 90 % inside: just enough
+        (((0, 0, 10, 10), (0, 2, 30, 10)), [-1, -1]),
+        (((0, 0, 10, 10), (0, 1, 10, 11)), [-1, 0]),  # equal areas, 90 % of each in the other
+        ((), []),
+    ],
+)
+def test_tree(boxes: Any, parents: list[int]) -> None:
+    assert scene(*boxes).tree().parents.tolist() == parents
+
+
+@given(stacks, st.sampled_from([0.5, 0.9, 1.0]))
+def test_a_parent_is_the_smallest_mask_around(dense: np.ndarray, threshold: float) -> None:
+    flat = dense.reshape(len(dense), np.prod(dense.shape[1:])).astype(np.int64)
+    shared, areas = flat @ flat.T, flat.sum(axis=1)
+    for i, parent in enumerate(Masks.from_dense(dense).tree(threshold).parents):
+        around = [
+            j
+            for j in range(len(dense))
+            if areas[i] and shared[i, j] >= threshold * areas[i] and (areas[j], -j) > (areas[i], -i)
+        ]
+        assert parent == min(around, key=lambda j: (areas[j], -j), default=-1)
 
 
 def test_everything_works_with_no_masks() -> None:
@@ -304,7 +425,23 @@ def test_everything_works_with_no_masks() -> None:
     assert len(EMPTY) == 0
     assert list(EMPTY) == EMPTY.rle() == EMPTY.polygons() == []
     assert EMPTY.dense().shape == (0, 6, 8)
-    assert not EMPTY.label_map().any()
+    assert not EMPTY.label_map().any() and not EMPTY.label_map(fill=True).any()
     assert EMPTY.boxes.shape == (0, 4)
-    for same in (EMPTY.best(), EMPTY.sort(), EMPTY.nms(), EMPTY.filter(min_area=1), EMPTY[:0]):
-        assert same == EMPTY
+    assert len(EMPTY.tree()) == len(EMPTY.tree().roots) == 0
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Masks.best,
+        Masks.sort,
+        Masks.nms,
+        lambda masks: masks.nms(kind="mask"),
+        lambda masks: masks.nms(kind="containment"),
+        lambda masks: masks.filter(min_area=1, max_area=0.5, min_score=0.1, min_stability=0.1),
+        lambda masks: masks[:0],
+        lambda masks: Masks.concat([masks, masks]),
+    ],
+)
+def test_nothing_stays_nothing(method: Any) -> None:
+    assert method(EMPTY) == EMPTY

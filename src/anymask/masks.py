@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from anymask import polygon, rle
+from anymask import label_map, polygon, rle
 from anymask.errors import InputError
+from anymask.overlap import Overlap, Shapes
 from anymask.rle import Counts
+from anymask.tree import Tree
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -254,26 +256,44 @@ class Masks:
     def label_map(
         self,
         order: Literal["smallest_on_top", "largest_on_top", "first_on_top"] = "smallest_on_top",
+        *,
+        fill: bool = False,
     ) -> npt.NDArray[np.int32]:
-        """Paint all masks into one picture of numbers.
+        """Paint all masks into one picture of numbers, in which nothing overlaps any more.
 
         Args:
-            order: Which mask wins where several overlap.
+            order: Which mask wins where several overlap; of equally large ones, the earlier one.
+            fill: Give what no mask covers to the nearest mask.
 
         Returns:
             int32 (h, w): 0 where there is no mask, else 1 + the number of the mask.
+
+        Raises:
+            MissingExtraError: Gaps are to be filled and OpenCV is not installed.
         """
         keys = {
-            "smallest_on_top": -self.areas,
-            "largest_on_top": self.areas,
-            "first_on_top": -np.arange(len(self)),
+            "smallest_on_top": self.areas,
+            "largest_on_top": -self.areas,
+            "first_on_top": np.arange(len(self)),
         }
         if order not in keys:
             raise InputError(f"expected an order out of {', '.join(keys)}, got {order!r}; name one")
-        labels = np.zeros(self.size_hw, dtype=np.int32)
-        for i in np.argsort(keys[order], kind="stable"):
-            labels[rle.decode(self.counts[i], self.size_hw)] = i + 1
-        return labels
+        from_below = np.argsort(keys[order], kind="stable")[::-1]
+        labels = label_map.paint(((i + 1, self.counts[i]) for i in from_below), self.size_hw)
+        return label_map.fill_gaps(labels) if fill else labels
+
+    def tree(self, threshold: float = 0.9) -> Tree:
+        """Find out which mask is a part of which.
+
+        A mask's parent is the smallest mask around it: a larger one, or of equal ones an earlier
+        one. Empty masks have no parent and no parts.
+
+        Args:
+            threshold: Share of a mask that has to lie inside another one, above 0 and at most 1.
+        """
+        if not 0 < threshold <= 1:
+            raise InputError(f"expected a threshold above 0 and up to 1, got {threshold}; try 0.9")
+        return Tree(self._shapes().parents(threshold))
 
     # ---------------------------------------------------------------- choosing
 
@@ -290,39 +310,50 @@ class Masks:
     def filter(
         self,
         *,
-        min_area: int | None = None,
-        max_area: int | None = None,
+        min_area: float | None = None,
+        max_area: float | None = None,
         min_score: float | None = None,
         min_stability: float | None = None,
     ) -> Masks:
-        """Keep the masks within all given limits, limits included; unknown values (NaN) fail."""
+        """Keep the masks within all given limits, limits included; unknown values (NaN) fail.
+
+        Areas are in pixels; below 1, they are shares of the image.
+        """
         keep = np.ones(len(self), dtype=np.bool_)
         if min_area is not None:
-            keep &= self.areas >= min_area
+            keep &= self.areas >= self._pixels(min_area)
         if max_area is not None:
-            keep &= self.areas <= max_area
+            keep &= self.areas <= self._pixels(max_area)
         if min_score is not None:
             keep &= self.scores >= min_score
         if min_stability is not None:
             keep &= self.stability >= min_stability
         return self[keep]
 
-    def nms(self, threshold: float = 0.7) -> Masks:
-        """Drop duplicates: where two boxes overlap more than this, the lower score goes.
+    def nms(self, threshold: float = 0.7, kind: Literal["box"] | Overlap = "box") -> Masks:
+        """Drop duplicates: where two masks overlap more than this, the lower score goes.
 
         Args:
-            threshold: Highest intersection over union of two boxes at which both stay, 0 to 1.
+            threshold: Highest overlap at which both stay, 0 to 1.
+            kind: What the overlap is: ``"box"`` the intersection over union of the two boxes, which
+                is what SAM does; ``"mask"`` that of the masks, which spares crossing things;
+                ``"containment"`` the share of the smaller mask that lies in the other one, which
+                also drops parts of wholes (or wholes of better parts).
 
         Returns:
-            The remaining masks, best first.
+            The remaining masks, best first; of equal scores, the earlier one is the better one.
         """
         if not 0 <= threshold <= 1:
             raise InputError(f"expected a threshold from 0 to 1, got {threshold}; try 0.7")
+        ranked = self.sort()
+        if kind == "mask" or kind == "containment":
+            return ranked[~ranked._shapes().duplicates(threshold, kind)]
+        if kind != "box":
+            raise InputError(f"expected a kind out of box, mask, containment, got {kind!r}")
         import torch  # here, so that reading and writing masks does not load it
 
         from anymask import geometry
 
-        ranked = self.sort()
         places = -torch.arange(len(ranked), dtype=torch.float32)  # keeps the order, NaN or not
         return ranked[geometry.nms(torch.tensor(ranked.boxes), places, threshold).numpy()]
 
@@ -347,6 +378,14 @@ class Masks:
         return draw.cutout(image, self, **options)
 
     # ------------------------------------------------------------------ inside
+
+    def _shapes(self) -> Shapes:
+        return Shapes(self.counts, self.boxes.astype(np.int64), self.areas)
+
+    def _pixels(self, limit: float) -> float:
+        """Turn a limit of areas into pixels."""
+        h, w = self.size_hw
+        return limit * h * w if limit < 1 else limit
 
     def _measure(self, by: Measure) -> npt.NDArray[Any]:
         measures: dict[str, npt.NDArray[Any]] = {

@@ -28,6 +28,7 @@ __all__ = [
     "from_changes",
     "from_string",
     "intersection",
+    "intersections",
     "iou",
     "merge",
     "to_string",
@@ -230,8 +231,13 @@ def _runs(counts: Counts) -> tuple[IntArray, IntArray]:
 
 def intersection(a: Counts, b: Counts) -> int:
     """Count the pixels that two masks of the same image share."""
-    _check_same_pixels([a, b])
-    return _intersection(_runs(a), _ones_before(b))
+    return int(intersections(a, [b])[0])
+
+
+def intersections(mask: Counts, others: Sequence[Counts]) -> IntArray:
+    """Count the pixels that a mask shares with each of n others of the same image: int64 (n,)."""
+    _check_same_pixels([mask, *others])
+    return _shared(_ones_before(mask), [_runs(other) for other in others])
 
 
 def iou(
@@ -254,11 +260,9 @@ def iou(
             "drop some"
         )
     _check_same_pixels([*a, *b])
-    curves = [_ones_before(counts) for counts in b]
-    shared = np.array(
-        [[_intersection(runs, curve) for curve in curves] for runs in map(_runs, a)],
-        dtype=np.float64,
-    ).reshape(len(a), len(b))
+    runs = [_runs(counts) for counts in b]
+    shared = np.array([_shared(_ones_before(counts), runs) for counts in a], dtype=np.float64)
+    shared = shared.reshape(len(a), len(b))
     areas_a = np.array([area(counts) for counts in a], dtype=np.float64)[:, None]
     areas_b = np.array([area(counts) for counts in b], dtype=np.float64)[None, :]
     union = areas_a + areas_b - shared
@@ -303,9 +307,18 @@ def _ones_before(counts: Counts) -> tuple[IntArray, IntArray]:
     return np.cumsum(lengths), np.cumsum(ones)
 
 
-def _intersection(runs: tuple[IntArray, IntArray], curve: tuple[IntArray, IntArray]) -> int:
-    starts, stops = (np.interp(edge, *curve) for edge in runs)
-    return int((stops - starts).sum())
+def _shared(
+    curve: tuple[IntArray, IntArray], masks: Sequence[tuple[IntArray, IntArray]]
+) -> IntArray:
+    """Count what the mask of a curve shares with each of n masks of runs: int64 (n,)."""
+    if not masks:
+        return np.zeros(0, dtype=np.int64)
+    # All runs at once: a call for each mask would cost more than the arithmetic.
+    starts, stops = (np.interp(np.concatenate(edges), *curve) for edges in zip(*masks, strict=True))
+    before = np.concatenate([[0], np.cumsum(stops - starts)])
+    ends = np.cumsum([len(starts) for starts, _ in masks])
+    shared: IntArray = np.diff(before[ends], prepend=0).astype(np.int64)
+    return shared
 
 
 def _check_same_pixels(masks: Sequence[Counts]) -> int:

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 # Lowest first. A package stands for all of its modules.
 LAYERS = [
     ["errors", "optional"],
-    ["atomic", "config", "pixels", "rle", "polygon", "geometry"],
+    ["atomic", "config", "pixels", "rle", "polygon", "label_map", "overlap", "tree", "geometry"],
     ["image", "embedding", "prompt", "masks"],
     ["models"],
     ["predict", "generate"],
