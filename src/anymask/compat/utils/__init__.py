@@ -1,0 +1,1 @@
+"""Where the original keeps its helpers; scripts import them by these paths."""

@@ -1,0 +1,104 @@
+"""Arithmetic around masks, in the original's words; the work is done by `geometry` and `rle`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anymask import geometry, rle
+from anymask.compat.utils.transforms import Size, as_size
+from anymask.geometry import layer_grids as build_all_layer_point_grids
+from anymask.geometry import point_grid as build_point_grid
+from anymask.geometry import remove_small_regions
+from anymask.geometry import stability_score as calculate_stability_score
+
+__all__ = [
+    "area_from_rle",
+    "batch_iterator",
+    "batched_mask_to_box",
+    "box_xyxy_to_xywh",
+    "build_all_layer_point_grids",
+    "build_point_grid",
+    "calculate_stability_score",
+    "coco_encode_rle",
+    "generate_crop_boxes",
+    "is_box_near_crop_edge",
+    "mask_to_rle_pytorch",
+    "remove_small_regions",
+    "rle_to_mask",
+]
+
+Box = TypeVar("Box", npt.NDArray[Any], Tensor)
+
+
+def batched_mask_to_box(masks: Tensor) -> Tensor:
+    """Find the boxes of masks (..., h, w): int64 (..., 4) xyxy, inclusive; empty: zeros."""
+    flat = masks.bool().reshape(-1, *masks.shape[-2:])
+    return geometry.mask_boxes(flat).long().reshape(*masks.shape[:-2], 4)
+
+
+def box_xyxy_to_xywh(box_xyxy: Box) -> Box:
+    """Give the last two of four numbers relative to the first two."""
+    x0, y0, x1, y1 = box_xyxy
+    if isinstance(box_xyxy, Tensor):
+        return torch.stack([x0, y0, x1 - x0, y1 - y0])
+    return np.stack([x0, y0, x1 - x0, y1 - y0])
+
+
+def is_box_near_crop_edge(
+    boxes: Tensor, crop_box: Sequence[int], orig_box: Sequence[int], atol: float = 20.0
+) -> Tensor:
+    """Find boxes (n, 4) of a crop that it cuts off: bool (n,); see `geometry.near_crop_edge`."""
+    x0, y0, x1, y1 = crop_box
+    return geometry.near_crop_edge(boxes, (x0, y0, x1, y1), (orig_box[3], orig_box[2]), atol)
+
+
+def generate_crop_boxes(
+    im_size: Size, n_layers: int, overlap_ratio: float
+) -> tuple[list[list[int]], list[int]]:
+    """Lay crops over an image of (h, w): boxes xyxy and their layers; see `geometry.crop_boxes`."""
+    boxes, layers = geometry.crop_boxes(as_size(im_size), n_layers, overlap_ratio)
+    return [list(box) for box in boxes], layers
+
+
+def batch_iterator(batch_size: int, *args: Any) -> Iterator[list[Any]]:
+    """Go through sequences of one length together, a batch of each at a time."""
+    for start in range(0, len(args[0]), batch_size):
+        yield [values[start : start + batch_size] for values in args]
+
+
+# ---------------------------------------------------------------- run lengths
+
+
+def mask_to_rle_pytorch(tensor: Tensor) -> list[dict[str, Any]]:
+    """Encode masks, bool (n, h, w): for each ``{"size": [h, w], "counts": [...]}``."""
+    size = list(tensor.shape[-2:])
+    encoded = rle.encode_many(tensor.bool().cpu().numpy())
+    return [{"size": size, "counts": counts.tolist()} for counts in encoded]
+
+
+def rle_to_mask(rle_dict: dict[str, Any]) -> npt.NDArray[np.bool_]:
+    """Decode what `mask_to_rle_pytorch` made of one mask: bool (h, w)."""
+    return rle.decode(_counts(rle_dict), as_size(rle_dict["size"]))
+
+
+def area_from_rle(rle_dict: dict[str, Any]) -> int:
+    """Count the pixels of what `mask_to_rle_pytorch` made of one mask."""
+    return rle.area(_counts(rle_dict))
+
+
+def coco_encode_rle(uncompressed_rle: dict[str, Any]) -> dict[str, Any]:
+    """Write the run lengths as COCO's compressed string."""
+    return {
+        "size": list(uncompressed_rle["size"]),
+        "counts": rle.to_string(_counts(uncompressed_rle)),
+    }
+
+
+def _counts(rle_dict: dict[str, Any]) -> rle.Counts:
+    return np.asarray(rle_dict["counts"], dtype=np.uint32)
