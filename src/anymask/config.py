@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["GenerateConfig", "PointGrid"]
+__all__ = ["GenerateConfig", "InstanceConfig", "PointGrid", "changed"]
 
 PointGrid = tuple[tuple[float, float], ...]
 
@@ -50,37 +50,24 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         """Check the settings, and bring the grids into the form of tuples."""
         for name in ("points_per_batch", "crop_n_points_downscale_factor"):
-            self._check_number(name, 1, whole=True)
+            _check_number(self, name, 1, whole=True)
         for name in ("crop_n_layers", "min_mask_region_area"):
-            self._check_number(name, 0, whole=True)
+            _check_number(self, name, 0, whole=True)
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset"):
-            self._check_number(name, 0)
+            _check_number(self, name, 0)
         for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
-            self._check_number(name, 0, 1)
+            _check_number(self, name, 0, 1)
         if self.point_grids is None:
             self._check_points_per_side()
         else:
             object.__setattr__(self, "point_grids", self._checked_grids(self.point_grids))
-
-    def _check_number(
-        self, name: str, least: float, most: float = math.inf, *, whole: bool = False
-    ) -> None:
-        value: Any = getattr(self, name)
-        is_number = isinstance(value, Integral if whole else Real)
-        if not (is_number and least <= value <= most):  # also refuses NaN
-            kind = "a whole number" if whole else "a number"
-            limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-            default = type(self).__dataclass_fields__[name].default
-            raise InputError(
-                f"expected {name} as {kind} {limits}, got {value!r}; the default is {default}"
-            )
 
     def _check_points_per_side(self) -> None:
         if self.points_per_side is None:
             raise InputError(
                 "expected points_per_side or point_grids, got neither; give one of the two"
             )
-        self._check_number("points_per_side", 1, whole=True)
+        _check_number(self, "points_per_side", 1, whole=True)
         deepest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
         if deepest < 1:
             raise InputError(
@@ -113,3 +100,80 @@ class GenerateConfig:
                 "others; divide pixels by the size"
             )
         return checked
+
+
+@dataclass(frozen=True)
+class InstanceConfig:
+    """What a model that finds all instances at once keeps of them; the defaults are FastSAM's."""
+
+    confidence: float = 0.4
+    """Keep instances whose score is above this."""
+    box_nms_thresh: float = 0.9
+    """Of two instances whose boxes have a higher IoU than this, keep the better one."""
+    most: int = 300
+    """Keep at most so many instances, the best ones."""
+    retina: bool = True
+    """Draw masks at the resolution of the image; else at that of the model, which is coarser."""
+    merge_points: bool = False
+    """Answer points as the original does, by uniting the masks under them, not with one mask."""
+    text_thresh: float = 0.23
+    """Text means nothing in the picture that CLIP finds less alike than this cosine."""
+    text_model: str = "openai/clip-vit-base-patch32"
+    """The CLIP that compares text with instances: a hub id, or a folder."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("confidence", "box_nms_thresh"):
+            _check_number(self, name, 0, 1)
+        _check_number(self, "most", 1, whole=True)
+        _check_number(self, "text_thresh", -1, 1)
+
+
+Config = TypeVar("Config", GenerateConfig, InstanceConfig)
+
+
+def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
+    """Give the settings of everything mode that are in force.
+
+    Args:
+        default: What suits the model.
+        config: What the caller wants instead, of the same class; None: the default.
+        options: Single settings that shall differ from that.
+
+    Raises:
+        InputError: The model has settings of another class, or no setting of that name.
+    """
+    kind = type(default)
+    config = default if config is None else config
+    if not isinstance(config, kind):
+        raise InputError(
+            f"expected settings for this model as {kind.__name__}, got {type(config).__name__}; "
+            "make one of those"
+        )
+    known = [field.name for field in fields(kind)]
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"expected settings that this model knows, {', '.join(known)}, got {name!r}; "
+                "leave it out"
+            )
+    return replace(config, **options)
+
+
+def _check_number(
+    config: GenerateConfig | InstanceConfig,
+    name: str,
+    least: float,
+    most: float = math.inf,
+    *,
+    whole: bool = False,
+) -> None:
+    value: Any = getattr(config, name)
+    is_number = isinstance(value, Integral if whole else Real)
+    if not (is_number and least <= value <= most):  # also refuses NaN
+        kind = "a whole number" if whole else "a number"
+        limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+        default = type(config).__dataclass_fields__[name].default
+        raise InputError(
+            f"expected {name} as {kind} {limits}, got {value!r}; the default is {default}"
+        )

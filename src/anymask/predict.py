@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anymask.config import GenerateConfig
+from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.generate import generate
@@ -358,14 +358,18 @@ class Segmenter:
     # ----------------------------------------------------------------- generate
 
     def generate(
-        self, image: ImageLike, config: GenerateConfig | None = None, **options: Any
+        self,
+        image: ImageLike,
+        config: GenerateConfig | InstanceConfig | None = None,
+        **options: Any,
     ) -> Masks:
         """Find everything in a picture, without a prompt.
 
         Args:
             image: Path, bytes, Pillow image or array.
-            config: What to look for and what to drop; None: what suits this model.
-            **options: Single settings of `GenerateConfig` that shall differ from that.
+            config: What to look for and what to drop, of the class that this model takes; None:
+                what suits it.
+            **options: Single settings that shall differ from that.
 
         Returns:
             The masks; none at all if nothing was found.
@@ -374,12 +378,10 @@ class Segmenter:
             >>> load().generate("truck.jpg", points_per_side=16)  # doctest: +SKIP
             Masks(61 masks of 1800 x 1200, best score 0.97)
         """
-        known = [field.name for field in fields(GenerateConfig)]
-        for name in options:
-            if name not in known:
-                raise InputError(f"expected settings out of {', '.join(known)}, got {name!r}")
-        config = replace(config or self.variant.generate, **options)
-        return replace(generate(self, image, config), model=self.variant.name)
+        default = self.variant.generate
+        assert isinstance(default, GenerateConfig)
+        settings = changed(default, config, options)
+        return replace(generate(self, image, settings), model=self.variant.name)
 
 
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:

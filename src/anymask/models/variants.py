@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from anymask.config import GenerateConfig
+from anymask.config import GenerateConfig, InstanceConfig
 from anymask.errors import CapabilityError, WeightsError
 from anymask.models.config import CompactConfig, SamConfig, VitConfig
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
 
-Capability = Literal["points", "negative_points", "box", "mask", "multimask"]
+Capability = Literal["points", "negative_points", "box", "mask", "text", "multimask"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Variant:
     """Title and address of the publication."""
     aliases: tuple[str, ...] = ()
     """Other names that mean this variant."""
-    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    generate: GenerateConfig | InstanceConfig = field(default_factory=GenerateConfig)
     """What everything mode looks for and drops, unless told otherwise."""
 
     def check_capable(self, needs: Iterable[str]) -> None:
