@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from anymask.models.config import VitConfig
 from anymask.models.layers import MLP, LayerNorm2d
 
-__all__ = ["ImageEncoder"]
+__all__ = ["Block", "ImageEncoder", "Neck", "PatchEmbed"]
 
 BIAS_VALUES = 1 << 22
 """Attention biases held at a time. In ViT-B a global block has 201 million of them, 805 MB."""
@@ -28,16 +28,13 @@ class ImageEncoder(nn.Module):
         grid, width = config.grid, config.width
         self.patch_embed = PatchEmbed(width, config.patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
+        windows = (
+            None if i in config.global_blocks else config.window for i in range(config.depth)
+        )
         self.blocks = nn.ModuleList(
-            Block(width, config.heads, grid, None if i in config.global_blocks else config.window)
-            for i in range(config.depth)
+            Block(width, Attention(width, config.heads, grid, window)) for window in windows
         )
-        self.neck = nn.Sequential(
-            nn.Conv2d(width, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.neck = Neck(width, out)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode normalised RGB (b, 3, side, side) as (b, out, grid, grid)."""
@@ -64,10 +61,10 @@ class PatchEmbed(nn.Module):
 class Block(nn.Module):
     """A transformer block, normalised before each of its two branches."""
 
-    def __init__(self, width: int, heads: int, grid: int, window: int | None) -> None:
+    def __init__(self, width: int, attention: nn.Module) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, heads, grid, window)
+        self.attn = attention
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = MLP(width, 4 * width, nn.GELU())
 
@@ -124,6 +121,18 @@ class Attention(nn.Module):
             bias = bias.flatten(4, 5).flatten(2, 3)
             parts.append(F.scaled_dot_product_attention(query.flatten(2, 3), k, v, attn_mask=bias))
         return torch.cat(parts, dim=2).transpose(1, 2).reshape(n, side, side, -1)
+
+
+class Neck(nn.Sequential):
+    """Convolutions that bring an encoder's last map to the width of the decoder."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(
+            nn.Conv2d(width, out, 1, bias=False),
+            LayerNorm2d(out),
+            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            LayerNorm2d(out),
+        )
 
 
 def relative_table(table: Tensor, side: int) -> Tensor:
