@@ -174,6 +174,24 @@ def test_masks_know_where_they_come_from() -> None:
     assert model.embedded == [(120, 160)]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"min_area": 1000}, lambda masks: masks.filter(min_area=1000)),
+        ({"max_area": 0.02}, lambda masks: masks.filter(max_area=0.02)),
+        ({"mask_nms_thresh": 0.5}, lambda masks: masks.nms(0.5, "mask")),
+        ({"containment_nms_thresh": 0.5}, lambda masks: masks.nms(0.5, "containment")),
+        ({"min_area": 99999}, lambda masks: masks[:0]),
+    ],
+)
+def test_what_the_original_lacks_comes_last(options: dict[str, float], expected: Any) -> None:
+    usual = {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
+    masks, _ = run(SCENE, **usual)
+    refined, _ = run(SCENE, **usual, **options)
+    assert len(refined) < len(masks)
+    assert refined == expected(masks)
+
+
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 40), (40, 1)])
 def test_tiny_images(size_hw: tuple[int, int]) -> None:
     model = SceneModel(FakeScene(40, 40))
@@ -224,6 +242,12 @@ def test_every_setting_has_a_sentence() -> None:
             {"box_nms_thresh": 1.1},
             r"box_nms_thresh as a number from 0 to 1, got 1\.1; the default is 0\.7",
         ),
+        ({"mask_nms_thresh": 1.5}, "mask_nms_thresh as a number from 0 to 1, got 1.5"),
+        ({"containment_nms_thresh": -1}, "containment_nms_thresh as a number from 0 to 1, got -1"),
+        ({"min_area": -1}, "min_area as a number of at least 0, got -1"),
+        ({"max_area": float("nan")}, "max_area as a number of at least 0, got nan"),
+        ({"min_area": 50, "max_area": 40}, "max_area of at least min_area, 50, got 40"),
+        ({"min_area": 0.5, "max_area": 0.4}, r"max_area of at least min_area, 0\.5, got 0\.4"),
         ({"crop_nms_thresh": -0.1}, "crop_nms_thresh as a number from 0 to 1, got -0.1"),
         ({"crop_overlap_ratio": -0.5}, "crop_overlap_ratio as"),
     ],

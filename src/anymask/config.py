@@ -46,6 +46,14 @@ class GenerateConfig:
     """Own points instead of a grid: for each layer, x and y from 0 to 1 of the crop."""
     min_mask_region_area: int = 0
     """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
+    min_area: float = 0
+    """Keep masks of at least so many pixels; below 1: of at least this share of the picture."""
+    max_area: float | None = None
+    """Keep masks of at most so many pixels; below 1: of at most this share of the picture."""
+    mask_nms_thresh: float = 1.0
+    """Of two masks with a higher IoU than this, keep the better one; 1 keeps both."""
+    containment_nms_thresh: float = 1.0
+    """Of two masks that share more than this of the smaller, keep the better one; 1 keeps both."""
 
     def __post_init__(self) -> None:
         """Check the settings, and bring the grids into the form of tuples."""
@@ -57,10 +65,24 @@ class GenerateConfig:
             _check_number(self, name, 0)
         for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
             _check_number(self, name, 0, 1)
+        for name in ("mask_nms_thresh", "containment_nms_thresh"):
+            _check_number(self, name, 0, 1)
+        self._check_areas()
         if self.point_grids is None:
             self._check_points_per_side()
         else:
             object.__setattr__(self, "point_grids", self._checked_grids(self.point_grids))
+
+    def _check_areas(self) -> None:
+        _check_number(self, "min_area", 0)
+        if self.max_area is None:
+            return
+        _check_number(self, "max_area", 0)
+        if self.min_area > self.max_area and (self.min_area < 1) == (self.max_area < 1):
+            raise InputError(
+                f"expected max_area of at least min_area, {self.min_area}, got {self.max_area}; no "
+                "mask can be both"
+            )
 
     def _check_points_per_side(self) -> None:
         if self.points_per_side is None:

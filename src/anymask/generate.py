@@ -77,7 +77,7 @@ def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None 
     if config.min_mask_region_area > 0:
         threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
         masks = _clean(masks, config.min_mask_region_area, threshold)
-    return replace(masks, source=picture.source)
+    return replace(_refine(masks, config), source=picture.source)
 
 
 def _grids(config: GenerateConfig) -> list[FloatArray]:
@@ -172,3 +172,13 @@ def _clean(masks: Masks, min_area: int, threshold: float) -> Masks:
     fresh = Masks(masks.size_hw, tuple(counts))
     cleaned = replace(masks, counts=fresh.counts, boxes=fresh.boxes, areas=fresh.areas)
     return cleaned[_nms(cleaned.boxes, untouched, threshold)]
+
+
+def _refine(masks: Masks, config: GenerateConfig) -> Masks:
+    """Apply what the original lacks: limits of area, and duplicates by masks instead of boxes."""
+    masks = masks.filter(min_area=config.min_area, max_area=config.max_area)
+    if config.mask_nms_thresh < 1:
+        masks = masks.nms(config.mask_nms_thresh, "mask")
+    if config.containment_nms_thresh < 1:
+        masks = masks.nms(config.containment_nms_thresh, "containment")
+    return masks

@@ -50,6 +50,14 @@ class Search:
     """Divide the points per side by this once more in every layer."""
     min_mask_region_area: _Count = None
     """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
+    min_area: _Number = None
+    """Keep masks of at least so many pixels; below 1: of at least this share of the picture."""
+    max_area: _Number = None
+    """Keep masks of at most so many pixels; below 1: of at most this share of the picture."""
+    mask_nms_thresh: _Number = None
+    """Of two masks with a higher IoU than this, keep the better one; 1 keeps both."""
+    containment_nms_thresh: _Number = None
+    """Of two masks that share more than this of the smaller, keep the better one; 1 keeps both."""
 
     def given(self) -> dict[str, Any]:
         """List the settings that the user chose."""

@@ -170,6 +170,7 @@ VARIANTS: tuple[Variant, ...] = (
             pred_iou_thresh=0.4,
             stability_score_thresh=0.5,
             stability_score_offset=0.5,
+            mask_nms_thresh=0.8,
         ),
     ),
     _sam(
