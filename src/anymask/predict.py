@@ -67,6 +67,10 @@ def load(
             "it out for float32"
         )
     network, variant, digest = load_network(name_or_path, place, dtype)
+    if isinstance(variant.generate, InstanceConfig):
+        from anymask.instances import InstanceSegmenter
+
+        return InstanceSegmenter(variant, network, place, digest, variant.generate)
     return Segmenter(variant, network, place, digest)
 
 
@@ -177,6 +181,7 @@ class Segmenter:
         box: Numbers | None = ...,
         mask: Numbers | None = ...,
         mask_logits: Numbers | None = ...,
+        text: str | None = ...,
         prompts: Prompt | None = ...,
         multimask: bool | None = ...,
     ) -> Masks: ...
@@ -202,6 +207,7 @@ class Segmenter:
         box: Numbers | None = None,
         mask: Numbers | None = None,
         mask_logits: Numbers | None = None,
+        text: str | None = None,
         prompts: Prompt | Sequence[Prompt] | Sequence[Sequence[Prompt]] | None = None,
         multimask: bool | None = None,
     ) -> Masks | list[Masks] | list[list[Masks]]:
@@ -217,7 +223,8 @@ class Segmenter:
             box: (4,), xyxy, pixels of the original image, whole between them.
             mask: Rough mask, bool (h, w), original image size.
             mask_logits: One of an earlier answer's `Masks.logits`, float (h', w'), to improve.
-            prompts: Instead of the five above.
+            text: What the object is called, for models that know text.
+            prompts: Instead of the six above.
             multimask: Three answers (whole, part, subpart), or one; None: three for a single point
                 alone, which can mean any of them, else one.
 
@@ -234,13 +241,14 @@ class Segmenter:
             "box": box,
             "mask": mask,
             "mask_logits": mask_logits,
+            "text": text,
         }
         _check_said_once(direct, prompts, embedding)
         if isinstance(embedding, (list, tuple)):
             return self._answer(embedding, _check_lists(prompts, len(embedding)), multimask)
         subject = cast(Subject, embedding)
         if prompts is None:
-            prompts = Prompt(points, labels, box, mask, mask_logits)
+            prompts = Prompt(points, labels, box, mask, mask_logits, text)
         if isinstance(prompts, Prompt):
             return self._answer([subject], [[prompts]], multimask)[0][0]
         return self._answer([subject], [_check_list(prompts)], multimask)[0]

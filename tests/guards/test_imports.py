@@ -17,7 +17,7 @@ LAYERS = [
     ["atomic", "config", "pixels", "rle", "polygon", "label_map", "overlap", "tree", "geometry"],
     ["image", "embedding", "prompt", "masks"],
     ["models"],
-    ["predict", "generate"],
+    ["predict", "generate", "select", "clip", "instances"],
     ["formats", "draw", "data"],
     ["train", "evaluate"],
     ["compat", "cli"],
@@ -28,6 +28,7 @@ LAYERS = [
 DOORS = {
     ("masks", "formats"),
     ("masks", "draw"),
+    ("predict", "instances"),
 }
 
 

@@ -39,10 +39,10 @@ class ConvNorm(nn.Module):
         # Normalising the weights instead of the map saves a pass over the map.
         bn, conv = self.bn, self.conv
         assert bn.running_mean is not None and bn.running_var is not None
-        scale = bn.weight * (bn.running_var + bn.eps).rsqrt()
-        weight, bias = conv.weight * scale[:, None, None, None], bn.bias - bn.running_mean * scale
-        x = F.conv2d(x, weight, bias, conv.stride, conv.padding)  # type: ignore[arg-type]
-        return F.silu(x, inplace=True)
+        scale = bn.weight.float() * (bn.running_var.float() + bn.eps).rsqrt()
+        weight = (conv.weight * scale[:, None, None, None]).to(x.dtype)
+        bias = (bn.bias - bn.running_mean * scale).to(x.dtype)
+        return F.silu(F.conv2d(x, weight, bias, conv.stride, conv.padding), inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -121,7 +121,8 @@ class Expectation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn logits (b, 4 * bins, h, w) into four distances (b, 4, h, w), float32."""
-        shares = x.float().unflatten(1, (4, -1)).softmax(dim=2)
+        b, _, h, w = x.shape
+        shares = x.float().reshape(b, 4, -1, h, w).softmax(dim=2)
         return torch.einsum("bekhw,k->behw", shares, self.conv.weight.flatten().float())
 
 
@@ -157,8 +158,8 @@ class FastSam(nn.Module):
 
     Features:
         - ``"prototypes"``: (b, prototypes, h / 4, w / 4).
-        - ``"stride8"``, ``"stride16"``, ``"stride32"``: (b, 5 + prototypes, h / stride, w / stride):
-          for each cell the distances from its middle to the left, top, right and bottom edge of an
+        - ``"stride8"``, ``"stride16"``, ``"stride32"``: (b, 5 + prototypes, h / 8, w / 8), ...: for
+          each cell the distances from its middle to the left, top, right and bottom edge of an
           instance, in cells; the score, 0 to 1; and the coefficients of its mask.
         - ``"picture"``: (b, 3, h, w), float16, the pixels themselves, for those who have to look at
           an instance again.

@@ -1,0 +1,132 @@
+"""Models that find all instances of an image at once and are asked afterwards.
+
+`Segmenter` encodes an image and lets a decoder answer each prompt. Here the network has said
+everything it knows when the image is embedded, and a prompt selects (Zhao et al., 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anymask.clip import Clip, Scorer, cut
+from anymask.config import GenerateConfig, InstanceConfig, changed
+from anymask.embedding import Embedding
+from anymask.image import ImageLike
+from anymask.masks import Masks
+from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
+from anymask.predict import Segmenter
+from anymask.prompt import Prompt
+from anymask.select import merge, select
+
+__all__ = ["InstanceSegmenter"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InstanceSegmenter(Segmenter):
+    """A model of all instances, ready for use; its methods are those of `Segmenter`.
+
+    Scores are those of the instances, whatever the prompt. `predict` therefore gives the answers in
+    the order of `select`: one for each prompt, up to three with ``multimask=True``, and none where
+    no instance fits. `decode` does not exist here.
+
+    Attributes:
+        settings: What `predict` selects from, and what `generate` keeps unless told otherwise.
+        scorer: Compares instances with a text; None: the CLIP that the settings name.
+
+    Example:
+        >>> model = load("fastsam-s")  # doctest: +SKIP
+        >>> united = replace(model, settings=InstanceConfig(merge_points=True))  # doctest: +SKIP
+    """
+
+    settings: InstanceConfig = field(default_factory=InstanceConfig)
+    scorer: Scorer | None = None
+
+    def generate(
+        self,
+        image: ImageLike,
+        config: GenerateConfig | InstanceConfig | None = None,
+        **options: Any,
+    ) -> Masks:
+        """Find everything in a picture, best first; see `InstanceConfig` for the settings."""
+        settings = changed(self.settings, config, options)
+        embedding = self.embed(image)
+        return self._draw(embedding, self._detect(embedding, settings), settings)
+
+    def _answer_one(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool | None
+    ) -> list[Masks]:
+        """Answer prompts about one image, in their order."""
+        self._check_embedding(embedding)
+        self._check_capable(prompts, multimask)
+        for prompt in prompts:
+            prompt.check_inside(embedding.size_hw)
+        found = self._detect(embedding, self.settings)
+        boxes = image_boxes(found.boxes, embedding.transform)
+        answers = []
+        for prompt in prompts:
+            masks = self._draw(embedding, found[_near(prompt, boxes)], self.settings)
+            fitting = self._select(embedding, masks, prompt)[: 3 if multimask else 1]
+            answers.append(replace(fitting, prompts=(prompt,) * len(fitting)))
+        return answers
+
+    def _detect(self, embedding: Embedding, settings: InstanceConfig) -> Detections:
+        return detect(candidates(embedding.features), embedding.transform.frame_hw, settings)
+
+    def _draw(self, embedding: Embedding, found: Detections, settings: InstanceConfig) -> Masks:
+        """Draw the masks of instances and keep those that have any pixel."""
+        prototypes = embedding.features["prototypes"][0].float()
+        some = draw(found, prototypes, embedding.transform, settings)
+        parts = [Masks.from_dense(dense.cpu().numpy()) for dense in some]
+        masks = replace(
+            Masks.concat([Masks.empty(embedding.size_hw), *parts]),
+            scores=found.scores.cpu().numpy(),
+            source=embedding.source,
+            model=self.variant.name,
+        )
+        return masks[masks.areas > 0]
+
+    def _select(self, embedding: Embedding, masks: Masks, prompt: Prompt) -> Masks:
+        settings = self.settings
+        if settings.merge_points and prompt.needs() in (["points"], ["points", "negative_points"]):
+            return merge(masks, prompt.points_xy, prompt.labels)
+        likeness = None
+        if prompt.text is not None:
+            scorer = self.scorer or Clip.load(settings.text_model, str(self.device))
+            likeness = scorer(list(cut(masks, _picture(embedding))), prompt.text)
+        return select(masks, prompt, likeness, settings.text_thresh)
+
+
+def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
+    """Tell whose mask can hold a point on the object or touch the box: bool (n,).
+
+    Args:
+        prompt: In pixels of the image.
+        boxes: (n, 4), xyxy, pixels of the image.
+    """
+    near = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    if len(prompt.points_xy):
+        points = boxes.new_tensor(prompt.points_xy[prompt.labels == 1])
+        # A point stands for the nearest pixel, which can be half a pixel away.
+        beyond = (points < boxes[:, None, :2] - 1) | (points > boxes[:, None, 2:] + 1)
+        near &= (~beyond.any(dim=2)).any(dim=1)
+    if prompt.box is not None:
+        box = boxes.new_tensor(prompt.box)
+        near &= (boxes[:, :2] <= box[2:]).all(dim=1) & (boxes[:, 2:] >= box[:2]).all(dim=1)
+    return near
+
+
+def _picture(embedding: Embedding) -> npt.NDArray[np.uint8]:
+    """Give what the network saw, without its padding: RGB uint8 (h, w, 3)."""
+    (top, left), (h, w) = embedding.transform.offset_hw, embedding.transform.resized_hw
+    shown = embedding.features["picture"][0, :, top : top + h, left : left + w]
+    pixels: npt.NDArray[np.uint8] = (
+        (shown.float() * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    )
+    return pixels
