@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,6 @@ class SamAutomaticMaskGenerator:
     point_grids: Sequence[Any] | None = None
     min_mask_region_area: int = 0
     output_mode: str = "binary_mask"
-    predictor: SamPredictor = field(init=False)
 
     def __post_init__(self) -> None:
         """Check the settings, early."""
@@ -85,7 +84,8 @@ class SamAutomaticMaskGenerator:
         return [self._record(one) for one in masks]
 
     def _config(self) -> GenerateConfig:
-        return GenerateConfig(**{f.name: getattr(self, f.name) for f in fields(GenerateConfig)})
+        _, *settings, _ = (field.name for field in fields(self))
+        return GenerateConfig(**{name: getattr(self, name) for name in settings})
 
     def _record(self, one: Masks) -> dict[str, Any]:
         (points_xy,) = one.points_xy

@@ -113,7 +113,7 @@ class SamPredictor:
             Masks, bool (k, h, w), or float32 logits; predicted IoU, float32 (k,); and low
             resolution logits, float32 (k, 256, 256). In the network's order.
         """
-        _, size = self._image()
+        _, _, size = self._image()
         points = labels = boxes = mask = None
         if point_coords is not None:
             if point_labels is None:
@@ -155,11 +155,11 @@ class SamPredictor:
             Masks, bool (n, k, h, w) of the image, or float32 logits; predicted IoU, (n, k); and low
             resolution logits, (n, k, 256, 256). In the network's order.
         """
+        _, input_size, original_size = self._image()
         low_res, iou = self.predict_low_res(
             point_coords, point_labels, boxes, mask_input, multimask_output
         )
-        assert self.input_size is not None and self.original_size is not None
-        masks = self.model.postprocess_masks(low_res, self.input_size, self.original_size)
+        masks = self.model.postprocess_masks(low_res, input_size, original_size)
         return masks if return_logits else masks > self.model.mask_threshold, iou, low_res
 
     @torch.no_grad()
@@ -172,7 +172,7 @@ class SamPredictor:
         multimask_output: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Answer as `predict_torch` does, without enlarging: logits and predicted IoU."""
-        features, _ = self._image()
+        features, _, _ = self._image()
         if (point_coords is None) != (point_labels is None):
             raise InputError("expected points with labels, got one without the other; give both")
         points = None
@@ -186,17 +186,17 @@ class SamPredictor:
             dense_prompt_embeddings=dense,
             multimask_output=multimask_output,
         )
-        return low_res, iou
+        return low_res.float(), iou.float()
 
     def get_image_embedding(self) -> Tensor:
         """Give the image's embedding, (1, 256, 64, 64)."""
         return self._image()[0]
 
-    def _image(self) -> tuple[Tensor, tuple[int, int]]:
-        """Give the image's embedding and its size."""
-        if self.features is None or self.original_size is None:
+    def _image(self) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
+        """Give the image's embedding, and its size after and before resizing."""
+        if self.features is None or self.input_size is None or self.original_size is None:
             raise NoImageError("expected an image, got none yet; call set_image first")
-        return self.features, self.original_size
+        return self.features, self.input_size, self.original_size
 
     def _tensor(self, values: npt.ArrayLike) -> Tensor:
         return torch.as_tensor(np.asarray(values, dtype=np.float32), device=self.device)
