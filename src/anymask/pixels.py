@@ -31,17 +31,22 @@ from anymask.errors import InputError
 
 __all__ = [
     "MAX_PIXELS",
+    "Bounds",
     "Colour",
     "Pixels",
+    "decode",
     "read_array",
     "read_bytes",
     "read_file",
     "read_open_file",
     "read_pil",
+    "value_range",
 ]
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Bounds = tuple[float, float]
+"""The values that become 0 and 255."""
 
 MAX_PIXELS = 200_000_000
 """Pixels that a file may have: as many as the largest cameras take, fewer than bombs expand to."""
@@ -117,12 +122,33 @@ def _read(file: IO[bytes], name: str, background: Colour, max_pixels: int) -> Pi
         return read_pil(image, background, max_pixels, name)
 
 
-def _identify(file: IO[bytes], name: str) -> PIL.ImageFile.ImageFile:
-    """Find the reader for a file; its pixels are not decoded yet.
+def decode(file: IO[bytes], name: str, max_pixels: int, remedy: str) -> PIL.Image.Image:
+    """Decode an image file as it is, only turned upright; `read_pil` can convert it part by part.
 
-    Pillow's own ``open`` warns from 89 million pixels on, which good cameras reach today, and
-    refuses at 179 million; both can only be changed for the whole process. Hence our own loop.
+    Args:
+        file: Opened for bytes.
+        name: What to call it in errors.
+        max_pixels: Larger ones are refused before they are decoded.
+        remedy: What to do in that case.
+
+    Raises:
+        InputError: It is empty, damaged, too large or not an image.
     """
+    with _identify(file, name) as image:
+        try:
+            _check_content(image, max_pixels, name, remedy)
+            image.load()
+            return _upright(image)
+        except InputError:
+            raise
+        except Exception as error:  # see read_pil
+            raise _damaged(name, error) from error
+
+
+def _identify(file: IO[bytes], name: str) -> PIL.ImageFile.ImageFile:
+    """Find the reader for a file; its pixels are not decoded yet."""
+    # Pillow's own open() warns from 89 million pixels on, which good cameras reach today, and
+    # refuses at 179 million; both can only be changed for the whole process. Hence our own loop.
     head = file.read(16)
     if not head:
         raise InputError(f"expected an image, but {name} is empty (0 bytes); get the file again")
@@ -173,9 +199,20 @@ def _damaged(name: str, error: Exception) -> InputError:
 
 
 def read_pil(
-    image: PIL.Image.Image, background: Colour, max_pixels: int, name: str = "the Pillow image"
+    image: PIL.Image.Image,
+    background: Colour,
+    max_pixels: int,
+    name: str = "the Pillow image",
+    bounds: Bounds | None = None,
 ) -> Pixels:
     """Convert a Pillow image of any mode to uint8 (h, w, 3) RGB.
+
+    Args:
+        image: Of any mode.
+        background: RGB, shows through where the image is transparent.
+        max_pixels: Larger images are refused before they are decoded.
+        name: What to call it in errors.
+        bounds: The `value_range` of the image that this one is a part of; None: its own.
 
     Raises:
         InputError: It is damaged, too large, or holds no pixels that can be shown.
@@ -183,9 +220,9 @@ def read_pil(
     try:
         _check_content(image, max_pixels, name)
         image.load()
-        rgb = (_wide_grey if _is_wide(image) else _flatten)(image, background)
-        turn = _TURNS.get(_orientation(image))
-        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+        wide = _is_wide(image)
+        rgb = _wide_grey(image, background, bounds) if wide else _flatten(image, background)
+        return np.asarray(_upright(rgb, like=image))
     except InputError:
         raise
     except Exception as error:  # broken files make Pillow's readers raise nearly anything
@@ -195,13 +232,24 @@ def read_pil(
         raise _damaged(name, error) from error
 
 
-def _check_content(image: PIL.Image.Image, max_pixels: int, name: str) -> None:
+def _upright(image: PIL.Image.Image, like: PIL.Image.Image | None = None) -> PIL.Image.Image:
+    """Turn an image as its EXIF orientation says, or that of the one it was made from."""
+    turn = _TURNS.get(_orientation(like or image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _check_content(
+    image: PIL.Image.Image,
+    max_pixels: int,
+    name: str,
+    remedy: str = "shrink it first, or raise max_pixels if you trust it",
+) -> None:
     """Check what an image says of itself before its pixels are decoded."""
     width, height = image.size
     if width * height > max_pixels:
         raise InputError(
             f"expected at most {max_pixels / 1e6:.0f} million pixels, but {name} has "
-            f"{width} x {height}; shrink it first, or raise max_pixels if you trust it"
+            f"{width} x {height}; {remedy}"
         )
     if width == 0 or height == 0:
         raise InputError(
@@ -232,10 +280,12 @@ def _is_wide(image: PIL.Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
-def _wide_grey(image: PIL.Image.Image, background: Colour) -> PIL.Image.Image:
+def _wide_grey(
+    image: PIL.Image.Image, background: Colour, bounds: Bounds | None
+) -> PIL.Image.Image:
     """Scale wide grey values to 8 bits, as RGB."""
     values = np.asarray(image)
-    grey = _to_uint8(values, channels=1)
+    grey = _to_uint8(values, 1, bounds)
     if _tags(image).get(_TAG_PHOTOMETRIC) == 0:  # white is zero; Pillow inverts only 8 bits
         grey = 255 - grey
     rgb = np.repeat(grey[..., None], 3, axis=2)
@@ -288,13 +338,14 @@ def _apply_profile(image: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
     return converted
 
 
-def read_array(array: npt.NDArray[Any], background: Colour) -> Pixels:
+def read_array(array: npt.NDArray[Any], background: Colour, bounds: Bounds | None = None) -> Pixels:
     """Convert an array to uint8 (h, w, 3) RGB.
 
     Args:
         array: Shape (h, w) or (h, w, c): grey, grey + alpha, RGB or RGBA for c = 1, 2, 3, 4; bool,
             integer or floating point.
         background: RGB, shows where alpha is below full.
+        bounds: The `value_range` of the image that this array is a part of; None: its own.
 
     Raises:
         InputError: The shape, dtype or values are none of these.
@@ -310,7 +361,7 @@ def read_array(array: npt.NDArray[Any], background: Colour) -> Pixels:
         raise InputError(
             f"expected at least one pixel, got an array of shape {array.shape}; use another"
         )
-    values = _to_uint8(array, channels=array.shape[2])
+    values = _to_uint8(array, array.shape[2], bounds)
     if values.shape[2] == 1:
         return np.repeat(values, 3, axis=2)
     if values.shape[2] == 3:
@@ -329,7 +380,7 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     return "reshape it first"
 
 
-def _to_uint8(values: npt.NDArray[Any], channels: int) -> Pixels:
+def _to_uint8(values: npt.NDArray[Any], channels: int, bounds: Bounds | None) -> Pixels:
     """Scale values of any dtype to 0 to 255 by the rules at the top of this module."""
     if values.dtype == np.uint8:
         return values
@@ -340,24 +391,40 @@ def _to_uint8(values: npt.NDArray[Any], channels: int) -> Pixels:
             f"expected an image array of bool, integer or floating point, got {values.dtype}; "
             f"convert it to uint8 first"
         )
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise InputError(
-            "expected finite pixel values, got NaN or infinity; "
-            "replace them first, for example by numpy.nan_to_num"
-        )
-    floating = values.dtype.kind == "f"
-    ranges, slack = ((1.0, *_FULL), _RINGING) if floating else (_FULL, 0.0)
-    if low >= -slack * high:
-        low, high = 0.0, next((full for full in ranges if high <= full * (1 + slack)), high)
-    elif channels > 1:
-        raise InputError(
-            f"expected colours of 0 or more, got values down to {low:g}; "
-            f"undo the normalisation first"
-        )
+    low, high = bounds or value_range(
+        float(values.min()), float(values.max()), values.dtype.kind == "f", channels
+    )
     # 32 bits of float hold 16-bit integers exactly.
     narrow = values.dtype.itemsize <= 2 or values.dtype == np.float32
     scaled: npt.NDArray[Any] = values.astype(np.float32 if narrow else np.float64)
     scaled = (scaled - low) * (255 / (high - low) if high > low else 0.0)
     whole: Pixels = np.rint(scaled.clip(0, 255)).astype(np.uint8)
     return whole
+
+
+def value_range(low: float, high: float, floating: bool, channels: int) -> Bounds:
+    """Say which values of an image become 0 and 255, by the rules at the top of this module.
+
+    Args:
+        low: Its smallest value.
+        high: Its largest value.
+        floating: Whether it is of floating point.
+        channels: How many it has.
+
+    Raises:
+        InputError: The values are not finite, or are colours below zero.
+    """
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise InputError(
+            "expected finite pixel values, got NaN or infinity; "
+            "replace them first, for example by numpy.nan_to_num"
+        )
+    ranges, slack = ((1.0, *_FULL), _RINGING) if floating else (_FULL, 0.0)
+    if low >= -slack * high:
+        return 0.0, next((full for full in ranges if high <= full * (1 + slack)), high)
+    if channels > 1:
+        raise InputError(
+            f"expected colours of 0 or more, got values down to {low:g}; "
+            f"undo the normalisation first"
+        )
+    return low, high

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 LAYERS = [
     ["errors", "optional"],
     ["atomic", "config", "pixels", "rle", "polygon", "label_map", "overlap", "tree", "geometry"],
-    ["image", "embedding", "prompt", "masks"],
+    ["image", "bands", "embedding", "prompt", "masks"],
     ["models"],
     ["predict", "generate", "select", "clip", "instances"],
     ["formats", "draw", "data"],
