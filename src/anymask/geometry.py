@@ -54,7 +54,13 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(union > 0, shared / union, torch.zeros_like(shared))
 
 
-def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+def nms(
+    boxes: Tensor,
+    scores: Tensor,
+    threshold: float,
+    groups: Tensor | None = None,
+    most: int | None = None,
+) -> Tensor:
     """Drop boxes that overlap a better one: non-maximum suppression.
 
     Args:
@@ -63,6 +69,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None =
         threshold: A box goes when its intersection over union with a better one that stays is
             greater than this; equal is not greater.
         groups: int (n,); boxes of different groups leave each other alone.
+        most: Only so many of the best are wanted; None: all.
 
     Returns:
         int64 (k,), numbers of the boxes that stay, best first, on the device of the boxes.
@@ -90,7 +97,9 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None =
         for row, clashing in zip(rows, clash.numpy(), strict=True):
             if stays[row]:
                 stays[row + 1 :] &= ~clashing[row + 1 :]
-    return order[torch.from_numpy(stays)].to(boxes.device)
+        if most is not None and stays[: start + _ROWS].sum() >= most:
+            break
+    return order[torch.from_numpy(np.flatnonzero(stays)[:most])].to(boxes.device)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

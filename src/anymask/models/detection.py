@@ -72,8 +72,7 @@ def detect(found: Detections, frame_hw: tuple[int, int], config: InstanceConfig)
         config: What to keep.
     """
     found = found[found.scores > config.confidence]
-    kept = geometry.nms(found.boxes, found.scores, config.box_nms_thresh)
-    found = found[kept[: config.most]]
+    found = found[geometry.nms(found.boxes, found.scores, config.box_nms_thresh, most=config.most)]
     h, w = frame_hw
     low, high = found.boxes[:, :2], found.boxes[:, 2:]
     border = low.new_tensor([w, h])
@@ -112,9 +111,10 @@ def draw(
     h, w = transform.original_hw
     frame_h, frame_w = transform.frame_hw
     step = max(1, _PIXELS_AT_ONCE // max(h * w, frame_h * frame_w))
-    for some in torch.split(torch.arange(len(found)), step):
-        logits = torch.einsum("np,phw->nhw", found.coefficients[some], prototypes)
-        boxes = found.boxes[some]
+    for start in range(0, len(found), step):
+        boxes = found.boxes[start : start + step]
+        coefficients = found.coefficients[start : start + step]
+        logits = torch.einsum("np,phw->nhw", coefficients, prototypes)
         if config.retina:
             inside = _enlarge(logits, transform.original_hw) > 0
             yield _within(inside, image_boxes(boxes, transform))
