@@ -142,3 +142,46 @@ def test_memory_order_does_not_matter(transposed: bool) -> None:
 def test_says_what_is_wrong(call: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
         call()
+
+
+parts = masks.flatmap(
+    lambda mask: st.tuples(
+        st.just(mask),
+        *(st.tuples(st.integers(0, side - 1), st.integers(1, side)) for side in mask.shape),
+    )
+)
+
+
+@given(parts)
+def test_crop_cuts_a_part_out(case: Any) -> None:
+    mask, (y0, y1), (x0, x1) = case
+    y1, x1 = max(y1, y0 + 1), max(x1, x0 + 1)
+    part = rle.crop(rle.encode(mask), mask.shape, (x0, y0, x1, y1))
+    np.testing.assert_array_equal(part, rle.encode(mask[y0:y1, x0:x1]))
+
+
+@given(masks, st.tuples(*[st.integers(0, 9)] * 4))
+def test_place_puts_a_part_into_the_whole(mask: np.ndarray, around: Any) -> None:
+    left, top, right, bottom = around
+    whole = np.pad(mask, ((top, bottom), (left, right)))
+    placed = rle.place(rle.encode(mask), mask.shape, (left, top), whole.shape)
+    np.testing.assert_array_equal(placed, rle.encode(whole))
+
+
+def test_a_part_of_a_huge_image() -> None:
+    size_hw = (60_000, 70_000)
+    counts = rle.place(rle.encode(np.ones((2, 3), bool)), (2, 3), (69_997, 59_998), size_hw)
+    assert rle.area(counts) == 6
+    assert rle.bounding_box(counts, size_hw).tolist() == [69_997, 59_998, 69_999, 59_999]
+    assert int(counts.sum(dtype=np.int64)) == 60_000 * 70_000
+    assert rle.intersection(counts, counts) == 6
+    np.testing.assert_array_equal(rle.merge([counts, counts]), counts)
+
+
+@given(stacks, st.integers(0, 3))
+def test_intersections_are_those_of_each_pair(dense: np.ndarray, i: int) -> None:
+    counts = rle.encode_many(dense)
+    mask = dense[i % len(dense)]
+    shared = rle.intersections(rle.encode(mask), counts)
+    assert shared.tolist() == [int((mask & other).sum()) for other in dense]
+    assert rle.intersections(rle.encode(mask), []).tolist() == []

@@ -165,10 +165,11 @@ def _obstacle(page: Any) -> str | None:
 
 def _segment(page: Any, index: int) -> tuple[npt.NDArray[Any] | None, Any]:
     """Decode a strip or tile: its values (1, rows, columns, samples), and where they belong."""
+    decode_segment = page.decode  # making it moves the file, as does reading the tables
     tables = {"jpegtables": page.jpegtables} if page.compression == _JPEG else {}
     file, size = page.parent.filehandle, page.databytecounts[index]
     file.seek(page.dataoffsets[index])
-    values, place, _ = page.decode(file.read(size) if size else None, index, **tables)
+    values, place, _ = decode_segment(file.read(size) if size else None, index, **tables)
     return values, place
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "area",
     "bounding_box",
     "coco_box",
+    "crop",
     "decode",
     "encode",
     "encode_many",
@@ -31,6 +32,7 @@ __all__ = [
     "intersections",
     "iou",
     "merge",
+    "place",
     "to_string",
 ]
 
@@ -329,3 +331,65 @@ def _check_same_pixels(masks: Sequence[Counts]) -> int:
             f"{max(totals)} pixels; resize them to one size first"
         )
     return totals.pop() if totals else 0
+
+
+# --------------------------------------------------------------- parts of an image
+
+
+def crop(counts: Counts, size_hw: tuple[int, int], box: tuple[int, int, int, int]) -> Counts:
+    """Cut a part out of a mask.
+
+    Args:
+        counts: The mask.
+        size_hw: Height and width of its image.
+        box: The part: xyxy, right and bottom exclusive, inside the image.
+
+    Example:
+        >>> crop(np.uint32([1, 3]), (2, 2), (0, 1, 2, 2)).tolist()
+        [0, 2]
+    """
+    x0, y0, x1, y1 = box
+    x, top, bottom = _columns(counts, size_hw[0])
+    top, bottom = np.maximum(top, y0), np.minimum(bottom, y1)
+    seen = (x >= x0) & (x < x1) & (top < bottom)
+    return _from_columns(x[seen] - x0, top[seen] - y0, bottom[seen] - y0, (y1 - y0, x1 - x0))
+
+
+def place(
+    counts: Counts, size_hw: tuple[int, int], corner_xy: tuple[int, int], whole_hw: tuple[int, int]
+) -> Counts:
+    """Put the mask of a part of an image where it belongs in the whole.
+
+    Args:
+        counts: The mask.
+        size_hw: Height and width of the part.
+        corner_xy: Where its first pixel lies in the whole.
+        whole_hw: Height and width of the whole.
+
+    Example:
+        >>> place(np.uint32([0, 1]), (1, 1), (1, 1), (2, 3)).tolist()
+        [3, 1, 2]
+    """
+    x, top, bottom = _columns(counts, size_hw[0])
+    return _from_columns(x + corner_xy[0], top + corner_xy[1], bottom + corner_xy[1], whole_hw)
+
+
+def _columns(counts: Counts, h: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Cut the runs of ones where columns end: x, first row and last row (exclusive) of each."""
+    starts, stops = _runs(counts)
+    first = starts // h
+    pieces = (stops - 1) // h - first + 1
+    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    x = np.repeat(first, pieces) + number
+    top = np.maximum(np.repeat(starts, pieces) - x * h, 0)
+    bottom = np.minimum(np.repeat(stops, pieces) - x * h, h)
+    return x, top, bottom
+
+
+def _from_columns(x: IntArray, top: IntArray, bottom: IntArray, size_hw: tuple[int, int]) -> Counts:
+    """Encode what `_columns` gives, joining pieces that follow on each other."""
+    h, w = size_hw
+    edges = np.stack([x * h + top, x * h + bottom], axis=1).ravel()
+    # Where a piece ends as the next one begins, nothing changes.
+    changed = (np.diff(edges, prepend=-1) != 0) & (np.diff(edges, append=-1) != 0)
+    return from_changes(edges[changed & (edges < h * w)], h * w)
