@@ -24,7 +24,7 @@ from anymask.image import Image, ImageLike
 from anymask.masks import Masks
 from anymask.prompt import Prompt
 
-__all__ = ["Promptable", "generate"]
+__all__ = ["Promptable", "generate", "refine"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -77,7 +77,7 @@ def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None 
     if config.min_mask_region_area > 0:
         threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
         masks = _clean(masks, config.min_mask_region_area, threshold)
-    return replace(_refine(masks, config), source=picture.source)
+    return replace(refine(masks, config), source=picture.source)
 
 
 def _grids(config: GenerateConfig) -> list[FloatArray]:
@@ -174,7 +174,7 @@ def _clean(masks: Masks, min_area: int, threshold: float) -> Masks:
     return cleaned[_nms(cleaned.boxes, untouched, threshold)]
 
 
-def _refine(masks: Masks, config: GenerateConfig) -> Masks:
+def refine(masks: Masks, config: GenerateConfig) -> Masks:
     """Apply what the original lacks: limits of area, and duplicates by masks instead of boxes."""
     masks = masks.filter(min_area=config.min_area, max_area=config.max_area)
     if config.mask_nms_thresh < 1:
