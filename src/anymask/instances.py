@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from anymask import rle
 from anymask.clip import Clip, Scorer, cut
 from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.embedding import Embedding
@@ -82,10 +83,13 @@ class InstanceSegmenter(Segmenter):
     def _draw(self, embedding: Embedding, found: Detections, settings: InstanceConfig) -> Masks:
         """Draw the masks of instances and keep those that have any pixel."""
         prototypes = embedding.features["prototypes"][0].float()
-        some = draw(found, prototypes, embedding.transform, settings)
-        parts = [Masks.from_dense(dense.cpu().numpy()) for dense in some]
-        masks = replace(
-            Masks.concat([Masks.empty(embedding.size_hw), *parts]),
+        size_hw = embedding.size_hw
+        masks = Masks(
+            size_hw,
+            tuple(
+                rle.place(rle.encode(inside), inside.shape, corner_xy, size_hw)
+                for corner_xy, inside in draw(found, prototypes, embedding.transform, settings)
+            ),
             scores=found.scores.cpu().numpy(),
             source=embedding.source,
             model=self.variant.name,

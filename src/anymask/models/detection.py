@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,11 +18,10 @@ from anymask.config import InstanceConfig
 from anymask.image import Transform
 from anymask.models.fastsam import STRIDES
 
-__all__ = ["Detections", "candidates", "detect", "draw", "image_boxes"]
+__all__ = ["Detections", "Patch", "candidates", "detect", "draw", "image_boxes"]
 
 _SNAP = 20  # pixels of the frame from the border at which an edge belongs to it
 _WHOLE = 0.9  # overlap with the frame from which a box means all of it
-_PIXELS_AT_ONCE = 2**24  # of enlarged masks: 64 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class Detections:
     def __len__(self) -> int:
         """Count the instances."""
         return len(self.scores)
+
+
+class Patch(NamedTuple):
+    """The part of a mask outside of which nothing is set."""
+
+    corner_xy: tuple[int, int]  # of the part's first pixel, in the image
+    inside: npt.NDArray[np.bool_]  # (h, w)
 
 
 def candidates(features: Mapping[str, Tensor]) -> Detections:
@@ -96,48 +105,60 @@ def image_boxes(boxes: Tensor, transform: Transform) -> Tensor:
 
 def draw(
     found: Detections, prototypes: Tensor, transform: Transform, config: InstanceConfig
-) -> Iterator[Tensor]:
-    """Draw the masks of instances, a few at a time.
+) -> Iterator[Patch]:
+    """Draw the mask of each of n instances.
 
     Args:
-        found: n instances.
+        found: The instances.
         prototypes: float32 (prototypes, h', w'), covering the frame.
         transform: Of the image.
         config: Whether at the resolution of the image.
-
-    Yields:
-        bool (k, h, w), original image size, in order; the k add up to n.
     """
-    h, w = transform.original_hw
+    return (_draw_fine if config.retina else _draw_coarse)(found, prototypes, transform)
+
+
+def _draw_fine(found: Detections, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
+    """Bring the logits to the size of the image, as far as a box goes, and cut them off there."""
+    h, w = prototypes.shape[1:]
+    _, top, left = _placement((h, w), transform.original_hw)
+    shown = prototypes[:, int(top) : int(h - top), int(left) : int(w - left)]
+    down, across = (_weights(shown.shape[i + 1], transform.original_hw[i], shown) for i in (0, 1))
+    boxes = _pixels(image_boxes(found.boxes, transform))
+    for coefficients, (x0, y0, x1, y1) in zip(found.coefficients, boxes, strict=True):
+        rows, used_rows = _used(down[y0:y1])
+        columns, used_columns = _used(across[x0:x1])
+        logits = torch.einsum("p,phw->hw", coefficients, shown[:, used_rows, used_columns])
+        yield Patch((x0, y0), (rows @ logits @ columns.T > 0).cpu().numpy())
+
+
+def _draw_coarse(found: Detections, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
+    """Cut the logits off at the box, and bring them to the size of the image then."""
+    h, w = prototypes.shape[1:]
     frame_h, frame_w = transform.frame_hw
-    step = max(1, _PIXELS_AT_ONCE // max(h * w, frame_h * frame_w))
-    for start in range(0, len(found), step):
-        boxes = found.boxes[start : start + step]
-        coefficients = found.coefficients[start : start + step]
-        logits = torch.einsum("np,phw->nhw", coefficients, prototypes)
-        if config.retina:
-            inside = _enlarge(logits, transform.original_hw) > 0
-            yield _within(inside, image_boxes(boxes, transform))
-        else:
-            scale = boxes.new_tensor([logits.shape[2] / frame_w, logits.shape[1] / frame_h] * 2)
-            yield transform.masks_to_image(_within(logits, boxes * scale)) > 0
+    boxes = _pixels(found.boxes * found.boxes.new_tensor([w / frame_w, h / frame_h] * 2))
+    for coefficients, (x0, y0, x1, y1) in zip(found.coefficients, boxes, strict=True):
+        logits = prototypes.new_zeros((h, w))
+        part = prototypes[:, y0:y1, x0:x1]
+        logits[y0:y1, x0:x1] = torch.einsum("p,phw->hw", coefficients, part)
+        yield Patch((0, 0), (transform.masks_to_image(logits) > 0).cpu().numpy())
 
 
-def _enlarge(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Bring logits (n, h', w') that cover the frame to the size of the image."""
-    h, w = logits.shape[1:]
-    _, top, left = _placement((h, w), size_hw)
-    shown = logits[:, int(top) : int(h - top), int(left) : int(w - left)]
-    return F.interpolate(shown[None], size_hw, mode="bilinear")[0]
+def _pixels(boxes: Tensor) -> list[list[int]]:
+    """List the first and last (exclusive) column and row whose numbers are in boxes (n, 4)."""
+    return [[max(0, math.ceil(edge)) for edge in box] for box in boxes.tolist()]
 
 
-def _within(maps: Tensor, boxes: Tensor) -> Tensor:
-    """Keep what is inside of boxes (n, 4), xyxy in pixels of the maps (n, h, w); zeros outside."""
-    kept = torch.zeros_like(maps)
-    for one, source, box in zip(kept, maps, boxes.tolist(), strict=True):
-        x0, y0, x1, y1 = (max(0, math.ceil(edge)) for edge in box)
-        one[y0:y1, x0:x1] = source[y0:y1, x0:x1]
-    return kept
+def _weights(cells: int, pixels: int, like: Tensor) -> Tensor:
+    """Tell how much each of some cells adds to each pixel of a bilinear resize: (pixels, cells)."""
+    unit = torch.eye(cells, device=like.device)[None, None]
+    return F.interpolate(unit, (pixels, cells), mode="bilinear")[0, 0]
+
+
+def _used(weights: Tensor) -> tuple[Tensor, slice]:
+    """Leave out the cells at both ends that add nothing to any of the pixels."""
+    adds = weights.any(dim=0).nonzero()
+    cells = slice(int(adds[0]), int(adds[-1]) + 1) if len(adds) else slice(0)
+    return weights[:, cells], cells
 
 
 def _placement(frame_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple[float, float, float]:
