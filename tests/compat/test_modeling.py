@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from anymask.compat import Sam
+from anymask.compat import Sam, SamPredictor
 from anymask.errors import InputError
 
 
@@ -94,6 +99,27 @@ def test_preprocessing_normalises_then_pads(sam: Sam) -> None:
     )
     assert not frame[:, 40:].any()
     assert sam.preprocess(pixels[None].expand(2, -1, -1, -1)).shape == (2, 3, 64, 64)
+
+
+def test_answers_follow_the_weights(sam: Sam, image: np.ndarray[Any, Any]) -> None:
+    """Whatever is worked out ahead from weights must not outlive them."""
+
+    def answer(model: Sam) -> Tensor:
+        predictor = SamPredictor(model)
+        predictor.set_image(image)
+        box = torch.tensor([[5.0, 4.0, 40.0, 50.0]])
+        return predictor.predict_torch(None, None, box, return_logits=True)[0]
+
+    other = copy.deepcopy(sam)
+    before = answer(other)
+    torch.testing.assert_close(before, answer(sam))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1)
+    after = answer(other)
+    assert not torch.allclose(before, after, atol=1e-3)
+    sam.load_state_dict(other.state_dict())
+    torch.testing.assert_close(answer(sam), after)
 
 
 def test_moving_moves_everything(sam: Sam) -> None:
