@@ -344,7 +344,8 @@ class Segmenter:
 
     def _wants_three(self, prompt: Prompt) -> bool:
         """Tell whether a prompt can mean several things: a single point says nothing of size."""
-        return prompt.key() == (1, False, False) and "multimask" in self.variant.capabilities
+        ambiguous = prompt.key() == (1, False, False) or self.variant.always_three
+        return ambiguous and "multimask" in self.variant.capabilities
 
     def _check_embedding(self, embedding: Embedding) -> None:
         if not isinstance(embedding, Embedding):

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import torch
 
-from anymask.models.config import DecoderConfig, SamConfig
+from anymask.models.config import (
+    CompactConfig,
+    DecoderConfig,
+    EfficientSamConfig,
+    FastSamConfig,
+    PlainVitConfig,
+    SamConfig,
+    TinyVitConfig,
+    VitConfig,
+)
 from anymask.models.variants import Variant
 from anymask.prompt import PromptBatch
 
@@ -15,22 +24,38 @@ SIDE = 64
 
 def tiny(variant: Variant) -> Variant:
     """The same kind of network, a few dozen channels wide, for frames of 64 x 64."""
-    preprocessing = replace(variant.preprocessing, side=SIDE)
-    if isinstance(variant.network, SamConfig):
-        # Windows of 3 on a grid of 4, so that they have to be filled up.
-        encoder = replace(
-            variant.network.encoder,
-            width=32, depth=2, heads=2, global_blocks=(1,), side=SIDE, window=3,
-        )  # fmt: skip
-        network = SamConfig(encoder, DecoderConfig(width=32, heads=4, mlp=64))
-        return replace(variant, network=network, preprocessing=preprocessing)
-    small = replace(
-        variant.network,
-        encoder_widths=(8, 12, 16, 32), encoder_depths=(1, 1, 1, 2), heads=2,
-        pyramid_widths=(8, 12, 16, 16), key_widths=(4, 8, 8), decoder_widths=(8, 8, 16, 16),
-        quality_width=8,
-    )  # fmt: skip
-    return replace(variant, network=small, preprocessing=preprocessing)
+    return replace(
+        variant,
+        network=small(variant.network),
+        preprocessing=replace(variant.preprocessing, side=SIDE),
+    )
+
+
+def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig):
+    """The same numbers, but smaller."""
+    decoder = {"width": 32, "heads": 4, "mlp": 64}
+    match network:
+        case SamConfig(encoder=VitConfig()):
+            # Windows of 3 on a grid of 4, so that they have to be filled up.
+            encoder = VitConfig(width=32, depth=2, heads=2, global_blocks=(1,), side=SIDE, window=3)
+            return SamConfig(encoder, DecoderConfig(**decoder))
+        case SamConfig(encoder=TinyVitConfig()):
+            # Windows of 3 and 2 on grids of 8, 4 and 4.
+            encoder = TinyVitConfig(
+                (16, 24, 32, 32), (1, 1, 2, 1), (2, 2, 4), (3, 3, 2), classes=5, side=SIDE
+            )
+            return SamConfig(encoder, DecoderConfig(**decoder))
+        case EfficientSamConfig():
+            encoder = PlainVitConfig(width=32, depth=2, heads=2, side=SIDE, trained_grid=3)
+            return EfficientSamConfig(encoder, replace(network.decoder, **decoder))
+        case CompactConfig():
+            return CompactConfig(
+                encoder_widths=(8, 12, 16, 32), encoder_depths=(1, 1, 1, 2), heads=2,
+                pyramid_widths=(8, 12, 16, 16), key_widths=(4, 8, 8),
+                decoder_widths=(8, 8, 16, 16), quality_width=8,
+            )  # fmt: skip
+        case FastSamConfig():
+            return replace(network, widths=(4, 8, 8, 16, 16), depths=(1, 1, 1, 1), neck_depth=1)
 
 
 def prompts(

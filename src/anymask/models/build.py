@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch.overrides import TorchFunctionMode
 
 from anymask.models.compact import CompactNet
-from anymask.models.config import SamConfig
-from anymask.models.sam import Sam
+from anymask.models.config import CompactConfig, EfficientSamConfig, FastSamConfig, SamConfig
+from anymask.models.efficient_sam import EfficientSam
+from anymask.models.fastsam import FastSam
+from anymask.models.sam import Promptable, Sam
 from anymask.models.variants import Variant
 
 __all__ = ["build", "build_empty"]
 
+NETWORKS: Mapping[type, Callable[[Any], Promptable | CompactNet | FastSam]] = {
+    SamConfig: Sam,
+    EfficientSamConfig: EfficientSam,
+    FastSamConfig: FastSam,
+    CompactConfig: CompactNet,
+}
 
-def build(variant: Variant) -> Sam | CompactNet:
+
+def build(variant: Variant) -> Promptable | CompactNet | FastSam:
     """Build a variant's network with random weights."""
-    if isinstance(variant.network, SamConfig):
-        return Sam(variant.network)
-    return CompactNet(variant.network)
+    return NETWORKS[type(variant.network)](variant.network)
 
 
-def build_empty(variant: Variant) -> Sam | CompactNet:
+def build_empty(variant: Variant) -> Promptable | CompactNet | FastSam:
     """Build a variant's network with no weights at all: they are about to be replaced.
 
     Parameters are left as the memory happened to be, which costs neither time nor memory.

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["CompactConfig", "DecoderConfig", "FastSamConfig", "SamConfig", "VitConfig"]
+__all__ = [
+    "CompactConfig",
+    "DecoderConfig",
+    "EfficientSamConfig",
+    "FastSamConfig",
+    "PlainVitConfig",
+    "SamConfig",
+    "TinyVitConfig",
+    "VitConfig",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,52 @@ class VitConfig:
 
 
 @dataclass(frozen=True)
+class TinyVitConfig:
+    """The numbers of MobileSAM's image encoder; a tuple goes through its four stages."""
+
+    widths: tuple[int, int, int, int] = (64, 128, 160, 320)
+    """Channels."""
+    depths: tuple[int, int, int, int] = (2, 2, 6, 2)
+    """Blocks: convolutions in the first stage, attention in the others."""
+    heads: tuple[int, int, int] = (4, 5, 10)
+    """Attention heads of the last three stages ..."""
+    windows: tuple[int, int, int] = (7, 14, 7)
+    """... and the height and width of their windows, in cells."""
+    classes: int = 1000
+    """Outputs of a classifier that lies in the weight file and is never asked."""
+    side: int = 1024
+    """Height and width of the square frame that the encoder takes, in pixels."""
+
+    @property
+    def grid(self) -> int:
+        """Cells along one side of the embedding."""
+        return self.side // 16
+
+
+@dataclass(frozen=True)
+class PlainVitConfig:
+    """The numbers of EfficientSAM's image encoder; the sizes Ti and S differ in the first two."""
+
+    width: int
+    """Channels of the tokens."""
+    heads: int
+    """Attention heads of each block."""
+    depth: int = 12
+    """Blocks; all of them attend over the whole image."""
+    side: int = 1024
+    """Height and width of the square frame that the encoder takes, in pixels."""
+    patch: int = 16
+    """Height and width of the square of pixels that becomes one token."""
+    trained_grid: int = 14
+    """Rows and columns of the position table, which is stretched to the grid."""
+
+    @property
+    def grid(self) -> int:
+        """Tokens along one side of the image, which is also the side of the embedding."""
+        return self.side // self.patch
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """The numbers of the mask decoder that reads prompts as tokens."""
 
@@ -44,18 +100,36 @@ class DecoderConfig:
     """Attention heads."""
     mlp: int = 2048
     """Hidden channels of the blocks' MLPs."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Between the linear layers."""
+    norm: Literal["pixel", "map"] = "pixel"
+    """What is brought to mean 0 and deviation 1 in the up-sampling: each pixel, or the whole."""
+    add_code: bool = False
+    """Add the tokens' position code to the tokens themselves, not only to queries and keys."""
 
 
 @dataclass(frozen=True)
 class SamConfig:
     """The numbers that make a SAM: an encoder, and the decoder that all of them share."""
 
-    encoder: VitConfig
+    encoder: VitConfig | TinyVitConfig
     """The image encoder."""
     decoder: DecoderConfig = DecoderConfig()
     """The mask decoder."""
     mask_channels: int = 16
     """Channels of the last hidden map through which a mask prompt is encoded."""
+
+
+@dataclass(frozen=True)
+class EfficientSamConfig:
+    """The numbers that make an EfficientSAM."""
+
+    encoder: PlainVitConfig
+    """The image encoder."""
+    decoder: DecoderConfig = DecoderConfig(activation="gelu", norm="map", add_code=True)
+    """The mask decoder."""
+    max_points: int = 6
+    """Points that the decoder reads, a box counting as two."""
 
 
 @dataclass(frozen=True)

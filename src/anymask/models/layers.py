@@ -1,4 +1,4 @@
-"""Two layers that the image encoder, the prompt encoder and the mask decoder have in common."""
+"""What several parts of the networks have in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MLP", "LayerNorm2d"]
+from anymask.models.kernels import Linear, in_shares
+
+__all__ = ["ACTIVATIONS", "MLP", "LayerNorm2d", "Neck", "convolve_and_normalise"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class LayerNorm2d(nn.Module):
@@ -30,11 +34,44 @@ class MLP(nn.Module):
 
     def __init__(self, width: int, hidden: int, activation: nn.Module) -> None:
         super().__init__()
-        self.lin1 = nn.Linear(width, hidden)
-        self.lin2 = nn.Linear(hidden, width)
+        self.hidden = hidden
+        self.lin1 = Linear(width, hidden)
+        self.lin2 = Linear(hidden, width)
         self.act = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., width) to (..., width)."""
-        out: Tensor = self.lin2(self.act(self.lin1(x)))
-        return out
+        return in_shares(lambda some: self.lin2(self.act(self.lin1(some))), x, self.hidden)
+
+
+class Neck(nn.Sequential):
+    """Convolutions that bring an image encoder's last map to the width of the decoder."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(
+            nn.Conv2d(width, out, 1, bias=False),
+            LayerNorm2d(out),
+            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            LayerNorm2d(out),
+        )
+
+
+def convolve_and_normalise(x: Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """Apply a convolution without bias and then batch normalisation to (b, c, h, w).
+
+    Outside training this is one operation: the weights are normalised instead of the map. That is
+    done anew each time, which costs next to nothing and cannot be out of date.
+    """
+    if norm.training:
+        normed: Tensor = norm(convolution(x))
+        return normed
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return F.conv2d(
+        x,
+        convolution.weight * scale[:, None, None, None],
+        norm.bias - norm.running_mean * scale,
+        convolution.stride,
+        convolution.padding,
+        groups=convolution.groups,
+    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
-from anymask.models.layers import LayerNorm2d
+from anymask.models.layers import ACTIVATIONS, LayerNorm2d
 from anymask.models.two_way import TwoWayTransformer
 
 __all__ = ["MaskDecoder"]
@@ -22,20 +21,21 @@ class MaskDecoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         width = config.width
+        norm = LayerNorm2d(width // 4) if config.norm == "pixel" else nn.GroupNorm(1, width // 4)
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(SLOTS, width)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(width, width // 4, 2, stride=2),
-            LayerNorm2d(width // 4),
+            norm,
             nn.GELU(),
             nn.ConvTranspose2d(width // 4, width // 8, 2, stride=2),
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
-            Perceptron(width, width // 8) for _ in range(SLOTS)
+            Perceptron(width, width // 8, config.activation) for _ in range(SLOTS)
         )
-        self.iou_prediction_head = Perceptron(width, SLOTS)
+        self.iou_prediction_head = Perceptron(width, SLOTS, config.activation)
 
     def forward(
         self, image: Tensor, image_code: Tensor, prompt_tokens: Tensor, prompt_map: Tensor
@@ -66,16 +66,17 @@ class MaskDecoder(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """Three linear layers with ReLU between them."""
+    """Three linear layers with an activation between them."""
 
-    def __init__(self, width: int, out: int) -> None:
+    def __init__(self, width: int, out: int, activation: str) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             [nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, out)]
         )
+        self.act = ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., width) to (..., out)."""
         first, second, last = self.layers
-        out: Tensor = last(F.relu(second(F.relu(first(x)))))
+        out: Tensor = last(self.act(second(self.act(first(x)))))
         return out

@@ -1,17 +1,19 @@
-"""SAM's prompt encoder: clicks and boxes become tokens, a mask becomes a map."""
+"""The prompt encoders of SAM and EfficientSAM: clicks and boxes become tokens, a mask a map."""
 
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.config import SamConfig
+from anymask.models.config import EfficientSamConfig, SamConfig
 from anymask.models.layers import LayerNorm2d
 from anymask.prompt import PromptBatch
 
-__all__ = ["PromptEncoder"]
+__all__ = ["PointEncoder", "PromptEncoder"]
 
 PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
 """Labels of points beside 0 background and 1 foreground."""
@@ -49,11 +51,7 @@ class PromptEncoder(nn.Module):
 
     def image_code(self) -> Tensor:
         """Give the position code of the embedding's cells, (1, c, grid, grid)."""
-        like = self.no_mask_embed.weight
-        centres = (torch.arange(self.grid, device=like.device) + 0.5) / self.grid
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        code: Tensor = self.pe_layer(torch.stack([x, y], dim=-1))
-        return code.to(like.dtype).permute(2, 0, 1)[None]
+        return self.pe_layer.cells(self.grid).to(self.no_mask_embed.weight.dtype)
 
     def _tokens(self, points: Tensor, labels: Tensor) -> Tensor:
         kinds = torch.cat([self.not_a_point_embed.weight, *self.point_embeddings.parameters()])
@@ -66,6 +64,62 @@ class PromptEncoder(nn.Module):
             return self.no_mask_embed.weight[:, :, None, None]
         dense: Tensor = self.mask_downscaling(mask_logits.to(self.no_mask_embed.weight.dtype))
         return dense
+
+
+class PointEncoder(nn.Module):
+    """EfficientSAM's: always the same number of tokens, and no mask.
+
+    What is missing to that number are padding points at (-1, -1), and what is too much is cut. A
+    coordinate below 0 stands for -1, and a point beside the object is but a place, of no kind.
+    """
+
+    def __init__(self, config: EfficientSamConfig) -> None:
+        super().__init__()
+        width = config.decoder.width
+        self.side, self.grid = config.encoder.side, config.encoder.grid
+        self.max_points = config.max_points
+        self.pe_layer = FourierCode(width)
+        self.invalid_points = nn.Embedding(1, width)
+        self.point_embeddings = nn.Embedding(1, width)
+        self.bbox_top_left_embeddings = nn.Embedding(1, width)
+        self.bbox_bottom_right_embeddings = nn.Embedding(1, width)
+
+    def forward(self, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
+        """Encode n prompts.
+
+        Returns:
+            Tokens (n, max points, c); and nothing to add to the embedding, (1, c, 1, 1).
+        """
+        tokens = self._tokens(*self._filled_up(prompts))
+        return tokens, tokens.new_zeros(1, tokens.shape[2], 1, 1)
+
+    def image_code(self) -> Tensor:
+        """Give the position code of the embedding's cells, (1, c, grid, grid)."""
+        return self.pe_layer.cells(self.grid).to(self.invalid_points.weight.dtype)
+
+    def _filled_up(self, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
+        """Lay out the corners of the box and then the points, (n, max points, 2), and the kinds."""
+        points, labels = prompts.points_xy, prompts.labels
+        if prompts.boxes is not None:
+            kinds = labels.new_tensor([TOP_LEFT, BOTTOM_RIGHT]).expand(len(labels), -1)
+            points = torch.cat([prompts.boxes.reshape(-1, 2, 2), points], dim=1)
+            labels = torch.cat([kinds, labels], dim=1)
+        spare = self.max_points - labels.shape[1]
+        if spare < 0:
+            warnings.warn(
+                f"EfficientSAM reads {self.max_points} points, a box counting as two; the last "
+                f"{-spare} are left out",
+                stacklevel=2,
+            )
+        points = F.pad(points, (0, 0, 0, spare), value=-1.0)  # a negative number cuts
+        return points.masked_fill(points < 0, -1.0), F.pad(labels, (0, spare), value=PADDING)
+
+    def _tokens(self, points: Tensor, labels: Tensor) -> Tensor:
+        invalid, inside = self.invalid_points.weight, self.point_embeddings.weight
+        corners = self.bbox_top_left_embeddings.weight, self.bbox_bottom_right_embeddings.weight
+        kinds = torch.cat([invalid, torch.zeros_like(inside), inside, *corners])
+        code: Tensor = self.pe_layer((points + 0.5) / self.side)
+        return code.to(kinds.dtype) + kinds[labels + 1]
 
 
 class FourierCode(nn.Module):
@@ -82,6 +136,14 @@ class FourierCode(nn.Module):
         frequencies = self.positional_encoding_gaussian_matrix.float()
         angle = 2 * math.pi * ((2 * position.float() - 1) @ frequencies)
         return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+    def cells(self, grid: int) -> Tensor:
+        """Code the middles of a square of cells, as float32 (1, width, grid, grid)."""
+        device = self.positional_encoding_gaussian_matrix.device
+        centres = (torch.arange(grid, device=device) + 0.5) / grid
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        code: Tensor = self(torch.stack([x, y], dim=-1))
+        return code.permute(2, 0, 1)[None]
 
 
 def with_corners(prompts: PromptBatch) -> tuple[Tensor, Tensor]:

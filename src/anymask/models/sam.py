@@ -1,4 +1,7 @@
-"""The network of Segment Anything (Kirillov et al., 2023), with the key names of its files."""
+"""The networks of Segment Anything (Kirillov et al., 2023) and MobileSAM (Zhang et al., 2023).
+
+Both have the key names of their files. They differ in the image encoder alone.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +9,41 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from anymask.models.config import SamConfig
+from anymask.models.config import SamConfig, TinyVitConfig
 from anymask.models.mask_decoder import MaskDecoder
-from anymask.models.prompt_encoder import PromptEncoder
+from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
+from anymask.models.tiny_vit import TinyVit
 from anymask.models.vit import ImageEncoder
 from anymask.prompt import PromptBatch
 
-__all__ = ["Sam"]
+__all__ = ["Promptable", "Sam"]
 
 
-class Sam(nn.Module):
-    """Image encoder, prompt encoder and mask decoder; fulfils `Network`.
+class Promptable(nn.Module):
+    """Image encoder, prompt encoder and mask decoder in a row; fulfils `Network`.
 
     It has one feature, ``"image"``: (b, decoder width, grid, grid), so (b, 256, 64, 64) in the
     published sizes.
     """
 
-    def __init__(self, config: SamConfig) -> None:
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        prompt_encoder: PromptEncoder | PointEncoder,
+        mask_decoder: MaskDecoder,
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.image_encoder = ImageEncoder(config.encoder, config.decoder.width)
-        self.prompt_encoder = PromptEncoder(config)
-        self.mask_decoder = MaskDecoder(config.decoder)
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Tell the size of the mask logits: four per cell of the embedding in each direction."""
-        side = 4 * self.config.encoder.grid
-        return side, side
+        return 4 * self.prompt_encoder.grid, 4 * self.prompt_encoder.grid
 
     def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
         """Encode images (b, 3, side, side); see `Network.encode`."""
-        dtype = self.image_encoder.pos_embed.dtype
-        return {"image": self.image_encoder(pixels.to(dtype))}
+        return {"image": self.image_encoder(pixels.to(self.mask_decoder.iou_token.weight.dtype))}
 
     def decode(
         self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
@@ -63,3 +69,18 @@ class Sam(nn.Module):
         code = self.prompt_encoder.image_code()
         logits, iou = self.mask_decoder(features["image"].to(code.dtype), code, tokens, added)
         return logits.float(), iou.float()
+
+
+class Sam(Promptable):
+    """SAM with one of its own image encoders or with MobileSAM's."""
+
+    def __init__(self, config: SamConfig) -> None:
+        encoder, width = config.encoder, config.decoder.width
+        super().__init__(
+            TinyVit(encoder, width)
+            if isinstance(encoder, TinyVitConfig)
+            else ImageEncoder(encoder, width),
+            PromptEncoder(config),
+            MaskDecoder(config.decoder),
+        )
+        self.config = config

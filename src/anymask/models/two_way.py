@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
-from anymask.models.layers import MLP
+from anymask.models.layers import ACTIVATIONS, MLP
 
 __all__ = ["TwoWayTransformer"]
 
@@ -21,9 +21,7 @@ class TwoWayTransformer(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         width, heads = config.width, config.heads
-        self.layers = nn.ModuleList(
-            TwoWayBlock(width, heads, config.mlp, first=i == 0) for i in range(config.depth)
-        )
+        self.layers = nn.ModuleList(TwoWayBlock(config, first=i == 0) for i in range(config.depth))
         self.final_attn_token_to_image = Attention(width, heads, width // 2)
         self.norm_final_attn = nn.LayerNorm(width)
 
@@ -48,14 +46,15 @@ class TwoWayTransformer(nn.Module):
 class TwoWayBlock(nn.Module):
     """Tokens among themselves, tokens to image, an MLP on the tokens, image to tokens."""
 
-    def __init__(self, width: int, heads: int, hidden: int, first: bool) -> None:
+    def __init__(self, config: DecoderConfig, first: bool) -> None:
         super().__init__()
-        self.first = first
+        width, heads = config.width, config.heads
+        self.first, self.add_code = first, config.add_code
         self.self_attn = Attention(width, heads, width)
         self.norm1 = nn.LayerNorm(width)
         self.cross_attn_token_to_image = Attention(width, heads, width // 2)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = MLP(width, hidden, nn.ReLU())
+        self.mlp = MLP(width, config.mlp, ACTIVATIONS[config.activation]())
         self.norm3 = nn.LayerNorm(width)
         self.cross_attn_image_to_token = Attention(width, heads, width // 2)
         self.norm4 = nn.LayerNorm(width)
@@ -64,17 +63,22 @@ class TwoWayBlock(nn.Module):
         self, tokens: Tensor, image: Tensor, token_code: Tensor, image_code: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the tokens (n, t, c) and the image (n, cells, c) after one exchange."""
-        if self.first:  # the tokens still are their own code, and are replaced, not added to
-            tokens = self.norm1(self.self_attn(tokens, tokens, tokens))
-        else:
-            coded = tokens + token_code
-            tokens = self.norm1(tokens + self.self_attn(coded, coded, tokens))
+        tokens = self.norm1(self._among_themselves(tokens, token_code))
         coded_image = image + image_code
         read = self.cross_attn_token_to_image(tokens + token_code, coded_image, image)
         tokens = self.norm2(tokens + read)
         tokens = self.norm3(tokens + self.mlp(tokens))
         told = self.cross_attn_image_to_token(coded_image, tokens + token_code, tokens)
         return tokens, self.norm4(image + told)
+
+    def _among_themselves(self, tokens: Tensor, code: Tensor) -> Tensor:
+        """Let the tokens (n, t, c) attend to each other; in the first block they are their code."""
+        coded = tokens if self.first else tokens + code
+        if self.add_code:
+            told: Tensor = coded + self.self_attn(coded, coded, coded)
+            return told
+        told = self.self_attn(coded, coded, tokens)
+        return told if self.first else tokens + told  # SAM's first block replaces its tokens
 
 
 class Attention(nn.Module):

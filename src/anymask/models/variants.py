@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.errors import CapabilityError, WeightsError
-from anymask.models.config import CompactConfig, SamConfig, VitConfig
+from anymask.models.config import (
+    CompactConfig,
+    EfficientSamConfig,
+    FastSamConfig,
+    PlainVitConfig,
+    SamConfig,
+    TinyVitConfig,
+    VitConfig,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +91,7 @@ class Variant:
     """Models of one family share their code."""
     summary: str
     """One line for people who choose."""
-    network: SamConfig | CompactConfig
+    network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig
     """Architecture numbers; their class decides which network is built."""
     preprocessing: Preprocessing
     """How an image becomes the network's input."""
@@ -99,6 +107,8 @@ class Variant:
     """Other names that mean this variant."""
     generate: GenerateConfig | InstanceConfig = field(default_factory=GenerateConfig)
     """What everything mode looks for and drops, unless told otherwise."""
+    always_three: bool = False
+    """Three answers to every prompt unless told otherwise, not only to a single point."""
 
     def check_capable(self, needs: Iterable[str]) -> None:
         """Check that the model knows all that is needed, such as `Prompt.needs()`.
@@ -128,6 +138,11 @@ _WORDS = {
 _ALL: frozenset[Capability] = frozenset({"points", "negative_points", "box", "mask", "multimask"})
 _SAM_PAPER = ("Segment Anything", "https://arxiv.org/abs/2304.02643")
 _SAM_HOST = "https://dl.fbaipublicfiles.com/segment_anything"
+_EFFICIENT_SAM_PAPER = (
+    "EfficientSAM: Leveraged Masked Image Pretraining for Efficient Segment Anything",
+    "https://arxiv.org/abs/2312.00863",
+)
+_EFFICIENT_SAM_HOST = "https://github.com/yformer/EfficientSAM/raw/main/weights"
 
 
 def _sam(
@@ -145,6 +160,52 @@ def _sam(
         weights=WeightSource(file, "Apache-2.0", f"{_SAM_HOST}/{file}", sha256, file_size),
         paper=_SAM_PAPER,
         aliases=(f"sam_vit_{size}", f"vit_{size}"),
+    )
+
+
+def _efficient_sam(size: str, encoder: PlainVitConfig, parameters: int, file: str) -> Variant:
+    return Variant(
+        name=f"efficient-sam-{size}",
+        family="efficient-sam",
+        summary=f"EfficientSAM-{size.title()}: points on the object and boxes, six points at most",
+        network=EfficientSamConfig(encoder),
+        preprocessing=Preprocessing(
+            side=encoder.side, squash=True, resize="bilinear", enlarge="bicubic"
+        ),
+        parameters=parameters,
+        capabilities=frozenset({"points", "box", "multimask"}),
+        weights=WeightSource(file, "Apache-2.0", f"{_EFFICIENT_SAM_HOST}/{file}"),
+        paper=_EFFICIENT_SAM_PAPER,
+        aliases=(f"efficient_sam_vit{size[0]}", f"efficient_sam_{size}", f"efficientsam-{size}"),
+        # As its authors use it: their examples never ask for the one answer.
+        generate=GenerateConfig(pred_iou_thresh=0.7, stability_score_thresh=0.9),
+        always_three=True,
+    )
+
+
+def _fast_sam(
+    size: str, summary: str, network: FastSamConfig, parameters: int, weights: WeightSource
+) -> Variant:
+    return Variant(
+        name=f"fastsam-{size}",
+        family="fastsam",
+        summary=summary,
+        network=network,
+        preprocessing=Preprocessing(
+            side=1024,
+            pad=32,
+            centre=True,
+            fill=114,
+            resize="opencv",
+            mean=(0, 0, 0),
+            std=(255, 255, 255),
+        ),
+        parameters=parameters,
+        capabilities=frozenset({"points", "negative_points", "box", "text", "multimask"}),
+        weights=weights,
+        paper=("Fast Segment Anything", "https://arxiv.org/abs/2306.12156"),
+        aliases=(f"fastsam_{size}", f"fast-sam-{size}"),
+        generate=InstanceConfig(),
     )
 
 
@@ -196,6 +257,55 @@ VARIANTS: tuple[Variant, ...] = (
         parameters=641_090_608,
         sha256="4b8939",
         file_size=2_564_550_879,
+    ),
+    Variant(
+        name="mobile-sam",
+        family="mobile-sam",
+        summary="MobileSAM: SAM with a TinyViT encoder, which learned from ViT-H's embeddings",
+        network=SamConfig(TinyVitConfig()),
+        preprocessing=Preprocessing(side=1024),
+        parameters=10_130_092,
+        capabilities=_ALL,
+        weights=WeightSource(
+            "mobile_sam.pt",
+            "Apache-2.0",
+            "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+            sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            size=40_728_226,
+        ),
+        paper=(
+            "Faster Segment Anything: Towards Lightweight SAM for Mobile Applications",
+            "https://arxiv.org/abs/2306.14289",
+        ),
+        aliases=("mobile_sam", "mobilesam", "vit_t"),
+    ),
+    _efficient_sam("ti", PlainVitConfig(width=192, heads=3), 10_223_204, "efficient_sam_vitt.pt"),
+    _efficient_sam(
+        "s", PlainVitConfig(width=384, heads=6), 26_413_028, "efficient_sam_vits.pt.zip"
+    ),
+    _fast_sam(
+        "s",
+        "FastSAM, small: finds everything at once, and prompts choose from that",
+        FastSamConfig(widths=(32, 64, 128, 256, 512), depths=(1, 2, 2, 1), neck_depth=1),
+        parameters=11_790_483,
+        weights=WeightSource(
+            "FastSAM-s.pt",
+            "AGPL-3.0",
+            "https://github.com/ultralytics/assets/releases/download/v8.3.0/FastSAM-s.pt",
+        ),
+    ),
+    _fast_sam(
+        "x",
+        "FastSAM, large: the one that its paper measures",
+        FastSamConfig(widths=(80, 160, 320, 640, 640), depths=(3, 6, 6, 3), neck_depth=3, bins=26),
+        parameters=72_234_149,
+        weights=WeightSource(
+            "FastSAM-x.pt",
+            "AGPL-3.0",
+            "https://huggingface.co/spaces/An-619/FastSAM/resolve/main/weights/FastSAM.pt",
+            sha256="c0be4e7ddbe4c15333d15a859c676d053c486d0a746a3be6a7a9790d52a9b6d7",
+            size=144_943_063,
+        ),
     ),
 )
 
