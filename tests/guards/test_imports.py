@@ -14,10 +14,13 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 # Lowest first. A package stands for all of its modules.
 LAYERS = [
     ["errors", "optional"],
-    ["atomic", "config", "pixels", "rle", "polygon", "label_map", "overlap", "tree", "geometry"],
+    [
+        *("atomic", "config", "parallel", "pixels", "rle", "polygon"),
+        *("label_map", "overlap", "tree", "geometry", "grid"),
+    ],
     ["image", "bands", "embedding", "prompt", "masks"],
     ["models"],
-    ["predict", "generate", "select", "clip", "instances"],
+    ["predict", "generate", "tile", "stitch", "select", "clip", "instances"],
     ["formats", "draw", "data"],
     ["train", "evaluate"],
     ["compat", "cli"],

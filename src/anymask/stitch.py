@@ -1,0 +1,170 @@
+"""Joining the masks of overlapping tiles to masks of the whole picture.
+
+Two masks of neighbouring tiles are parts of one thing if they agree on the strip that both tiles
+see. Of each tile at most one mask goes into a thing, the best matches first, so that a whole and
+its part, which can look alike in a narrow strip, stay apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from anymask import geometry, rle
+from anymask.grid import Box, Cell, Grid
+from anymask.masks import Masks
+from anymask.prompt import Prompt
+from anymask.rle import Counts
+
+__all__ = ["Part", "join"]
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Mask = tuple[Cell, int]
+"""A tile, and the number of one of its masks."""
+Thing = dict[Cell, int]
+"""The masks that belong together: of each tile, the number of one."""
+
+_AGREEMENT = 0.5  # IoU of two masks in the strip that two tiles share, above which they are one
+_SAME = 0.7  # IoU of two masks of the picture, above which they are duplicates
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was found in one tile.
+
+    Attributes:
+        masks: In pixels of the tile, none of them empty.
+        box: Where the tile lies in the picture.
+        boxes: int64 (n, 4), xyxy in pixels of the picture, right and bottom exclusive.
+        cut_off: bool (n,), whether a mask touches an edge behind which the picture goes on.
+        outside: bool (n,), whether a mask has no pixel in the core of the tile.
+    """
+
+    masks: Masks
+    box: Box
+    boxes: IntArray
+    cut_off: BoolArray
+    outside: BoolArray
+
+    @classmethod
+    def of(cls, masks: Masks, grid: Grid, cell: Cell) -> Part:
+        """Find out how the masks of a tile lie."""
+        masks = masks.filter(min_area=1)
+        box, core = grid.box(cell), _within(grid.core(cell), grid.box(cell))
+        x0, y0 = box[:2]
+        boxes = np.add(masks.boxes.astype(np.int64), (x0, y0, x0 + 1, y0 + 1))
+        cut_off = geometry.near_crop_edge(torch.tensor(masks.boxes), box, grid.size_hw)
+        in_core = [rle.area(rle.crop(counts, masks.size_hw, core)) for counts in masks.counts]
+        return cls(masks, box, boxes, cut_off.numpy(), np.array(in_core, dtype=np.int64) == 0)
+
+    def seen(self, box: Box) -> tuple[IntArray, list[Counts]]:
+        """Cut what lies in a box of the picture out of all masks that reach into it.
+
+        Returns:
+            The numbers of those masks, int64, and for each what is in the box.
+        """
+        low, high = np.maximum(self.boxes[:, :2], box[:2]), np.minimum(self.boxes[:, 2:], box[2:])
+        near = np.flatnonzero((low < high).all(axis=1))
+        cuts = [self.cut(int(i), box) for i in near]
+        there = np.array([rle.area(cut) > 0 for cut in cuts], dtype=np.bool_)
+        return near[there], [cut for cut in cuts if rle.area(cut)]
+
+    def cut(self, i: int, box: Box) -> Counts:
+        """Cut what lies in a box of the picture out of mask i."""
+        return rle.crop(self.masks.counts[i], self.masks.size_hw, _within(box, self.box))
+
+    def prompt(self, i: int) -> Prompt | None:
+        """Give the prompt of mask i in pixels of the picture."""
+        prompt, (x0, y0) = self.masks.prompts[i], self.box[:2]
+        if prompt is None:
+            return None
+        box = None if prompt.box is None else np.add(prompt.box, (x0, y0, x0, y0))
+        return replace(prompt, points_xy=np.add(prompt.points_xy, (x0, y0)), box=box)
+
+
+def join(grid: Grid, parts: Mapping[Cell, Part]) -> Masks:
+    """Make the masks of a picture out of those of its tiles.
+
+    Returns:
+        Best first, without duplicates. A mask of several tiles has the scores, the prompt and the
+        crop box of its largest part.
+    """
+    things = [thing for thing in _things(grid, parts) if not _seen_better(parts, thing)]
+    largest = [max(t.items(), key=lambda m: parts[m[0]].masks.areas[m[1]]) for t in things]
+    masks = Masks(
+        grid.size_hw,
+        tuple(_assemble(grid, parts, thing) for thing in things),
+        scores=np.array([parts[cell].masks.scores[i] for cell, i in largest]),
+        stability=np.array([parts[cell].masks.stability[i] for cell, i in largest]),
+        prompts=tuple(parts[cell].prompt(i) for cell, i in largest),
+        crop_boxes=np.array([parts[cell].box for cell, _ in largest]).reshape(-1, 4),
+    )
+    # What was cut off and found no other part says nothing new inside of another mask.
+    rest = np.array([_is_rest(parts, thing) for thing in things], dtype=np.bool_)
+    known = rest & (masks.tree().parents >= 0)
+    return masks[~known & (masks.areas > 0)].nms(_SAME, "mask")
+
+
+def _things(grid: Grid, parts: Mapping[Cell, Part]) -> list[Thing]:
+    """Put together what belongs together; what stays alone is a thing, too."""
+    thing_of = {(cell, i): {cell: i} for cell, p in parts.items() for i in range(len(p.masks))}
+    matches = sorted(m for a, b in grid.neighbours() for m in _matches(parts, a, b))
+    for *_, a, b in matches:
+        thing, other = thing_of[a], thing_of[b]
+        if thing.keys().isdisjoint(other):
+            thing.update(other)
+            thing_of.update((mask, thing) for mask in other.items())
+    return [thing for mask, thing in thing_of.items() if next(iter(thing.items())) == mask]
+
+
+def _matches(
+    parts: Mapping[Cell, Part], a: Cell, b: Cell
+) -> Iterator[tuple[float, int, Mask, Mask]]:
+    """Compare two tiles: for each match the IoU, the size (both negative) and the two masks."""
+    shared = _meet(parts[a].box, parts[b].box)
+    numbers_a, cuts_a = parts[a].seen(shared)
+    numbers_b, cuts_b = parts[b].seen(shared)
+    iou = rle.iou(cuts_a, cuts_b)
+    for i, j in np.argwhere(iou > _AGREEMENT):
+        yield -iou[i, j], -rle.area(cuts_a[i]), (a, int(numbers_a[i])), (b, int(numbers_b[j]))
+
+
+def _is_rest(parts: Mapping[Cell, Part], thing: Thing) -> bool:
+    """Tell whether the edge of a tile cut a mask off and no neighbour knows how it goes on."""
+    (cell, i), *others = thing.items()
+    return not others and bool(parts[cell].cut_off[i])
+
+
+def _seen_better(parts: Mapping[Cell, Part], thing: Thing) -> bool:
+    """Tell whether another tile sees all of a rest, and better, but did not find it."""
+    cell, i = next(iter(thing.items()))
+    return _is_rest(parts, thing) and bool(parts[cell].outside[i])
+
+
+def _assemble(grid: Grid, parts: Mapping[Cell, Part], thing: Thing) -> Counts:
+    """Unite the masks of a thing; in the core of each of its tiles, that tile decides."""
+    pieces = []
+    for cell, i in thing.items():
+        x0, y0, x1, y1 = parts[cell].boxes[i].tolist()
+        for under in grid.under((x0, y0, x1, y1)):
+            if under == cell or under not in thing:
+                box = _meet(grid.core(under), parts[cell].box)
+                size_hw = box[3] - box[1], box[2] - box[0]
+                pieces.append(rle.place(parts[cell].cut(i, box), size_hw, box[:2], grid.size_hw))
+    return rle.merge(pieces)
+
+
+def _within(box: Box, frame: Box) -> Box:
+    """Count a box from the corner of a frame."""
+    x0, y0 = frame[:2]
+    return box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0
+
+
+def _meet(a: Box, b: Box) -> Box:
+    """Give what two boxes share."""
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])

@@ -1,0 +1,104 @@
+"""Everything mode on pictures of any size: tile by tile, with what crosses tiles joined.
+
+Tiles overlap by twice the halo. What two neighbours say about the strip that both see tells which
+of their masks mean the same thing; those are joined, and where they differ, the tile decides whose
+middle is nearer. Only one band of the picture is in memory at a time, and masks are run lengths
+from the beginning to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+
+from anymask import stitch
+from anymask.bands import Bands, open_bands
+from anymask.config import GenerateConfig, InstanceConfig, changed
+from anymask.generate import refine
+from anymask.grid import Cell, Grid
+from anymask.image import Image, ImageLike
+from anymask.masks import Masks
+from anymask.models.variants import Variant
+from anymask.parallel import in_order
+from anymask.pixels import Pixels
+
+__all__ = ["Generator", "generate_tiled"]
+
+
+class Generator(Protocol):
+    """What finds everything in one tile, such as a `Segmenter`."""
+
+    @property
+    def variant(self) -> Variant:
+        """Which model it is."""
+        ...
+
+    def generate(self, image: Image, config: Any) -> Masks:
+        """Find everything."""
+        ...
+
+
+def generate_tiled(
+    model: Generator,
+    source: ImageLike,
+    config: GenerateConfig | InstanceConfig | None = None,
+    *,
+    tile: int = 1024,
+    halo: int = 128,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Any,
+) -> Masks:
+    """Find everything in a picture that is too large, or too rich, for one look.
+
+    Args:
+        model: Finds everything in each tile; several threads call it at once.
+        source: Path of a picture of up to 4 thousand million pixels, best a TIFF file (see
+            `bands`), or anything else that is a picture.
+        config: What to look for in each tile and what to drop; None: what suits the model. Limits
+            of areas are meant for the whole picture.
+        tile: Height and width of a tile in pixels; the model shrinks tiles larger than its frame.
+        halo: How far a tile reaches beyond its share of the picture. What is smaller than twice
+            this is seen as a whole by some tile.
+        progress: Is told how many tiles are done, and of how many.
+        **options: Single settings that shall differ from those of ``config``.
+
+    Returns:
+        The masks of the whole picture, best first. A mask joined from several tiles has the scores,
+        the prompt and the crop box of its largest part.
+
+    Raises:
+        InputError: The tile is too small, the halo does not fit, or the picture cannot be read.
+    """
+    default: Any = model.variant.generate
+    settings = changed(default, config, options)
+    whole = isinstance(settings, GenerateConfig)  # has settings that are about the whole picture
+    per_tile = replace(settings, min_area=0, max_area=None) if whole else settings
+    with open_bands(source) as bands:
+        grid = Grid.lay(bands.size_hw, tile, halo)
+        parts: dict[Cell, stitch.Part] = {}
+
+        def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:
+            cell, pixels = tile
+            return cell, stitch.Part.of(model.generate(Image(pixels), per_tile), grid, cell)
+
+        # As many tiles at a time as PyTorch has threads, each with one of them, because that is
+        # faster than all threads on one tile.
+        for cell, part in in_order(search, _cut(bands, grid), torch.get_num_threads()):
+            parts[cell] = part
+            progress(len(parts), len(grid))
+        masks = stitch.join(grid, parts)
+        masks = refine(masks, settings) if whole else masks
+        return replace(masks, source=bands.source, model=model.variant.name)
+
+
+def _cut(bands: Bands, grid: Grid) -> Iterator[tuple[Cell, Pixels]]:
+    """Cut a picture into tiles, with one row of them in memory."""
+    for row in range(len(grid.tops)):
+        _, top, _, bottom = grid.box((row, 0))
+        band = bands.read(top, bottom)
+        for column in range(len(grid.lefts)):
+            left, _, right, _ = grid.box((row, column))
+            yield (row, column), band[:, left:right]
