@@ -151,7 +151,7 @@ class InstanceConfig:
         _check_number(self, "text_thresh", -1, 1)
 
 
-Config = TypeVar("Config", GenerateConfig, InstanceConfig)
+Config = TypeVar("Config", bound=GenerateConfig | InstanceConfig)
 
 
 def changed(default: Config, config: object, options: dict[str, Any]) -> Config:

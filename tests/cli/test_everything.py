@@ -8,13 +8,22 @@ import PIL.Image
 
 import anymask
 from anymask.cli.everything import Search
-from anymask.config import GenerateConfig
+from anymask.config import GenerateConfig, InstanceConfig
 
 
 def test_every_setting_of_the_search_is_an_option() -> None:
     options = {field.name for field in fields(Search)}
-    settings = {field.name for field in fields(GenerateConfig)}
-    assert options == settings - {"point_grids"}  # only the library takes those
+    settings = {field.name for kind in (GenerateConfig, InstanceConfig) for field in fields(kind)}
+    only_in_the_library = {"point_grids", "retina", "merge_points", "text_thresh", "text_model"}
+    assert options == settings - only_in_the_library
+
+
+def test_a_setting_that_the_model_does_not_know_is_one_sentence(fake, photo, tmp_path, run) -> None:
+    result = run("everything", photo, "-o", tmp_path / "out", "--confidence", "0.5")
+    assert result.code == 2
+    assert "points_per_side" in result.err and "got 'confidence'; leave it out" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert fake.seen == []
 
 
 def test_settings_that_are_not_given_are_the_models(fake, photo, tmp_path, run) -> None:

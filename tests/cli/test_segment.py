@@ -60,6 +60,24 @@ def test_prompt_options_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None
     assert np.array_equal(prompt.mask, rough > 0)
 
 
+def test_words_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None:
+    result = run("segment", photo, "--text", "a dog", "-o", tmp_path / "out")
+    assert result.code == 0
+    assert [prompt.text for prompt in fake.prompts] == ["a dog"]
+    assert (
+        "text was a dog, now a cat"
+        in run("segment", photo, "--text", "a cat", "-o", tmp_path / "out").err
+    )
+
+
+def test_nothing_found_is_a_result(fake, photo, tmp_path, run) -> None:
+    fake.predict = lambda image, **prompt: anymask.Masks.empty(image.size_hw)
+    result = run("segment", photo, "--text", "unicorn", "-o", tmp_path / "out")
+    assert result.code == 0
+    assert f"{photo}: 0 masks" in result.out
+    assert names(tmp_path / "out") == ["anymask-run.json", "photo.json"]
+
+
 def test_transparent_parts_of_a_rough_mask_are_outside(fake, photo, tmp_path, run) -> None:
     rough = np.full((10, 20, 4), 255, dtype=np.uint8)
     rough[:, 10:, 3] = 0

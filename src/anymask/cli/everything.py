@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.options import PictureOptions
+from anymask.config import changed
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -59,6 +60,11 @@ class Search:
     containment_nms_thresh: _Number = None
     """Of two masks that share more than this of the smaller, keep the better one; 1 keeps both."""
 
+    confidence: _Number = None
+    """FastSAM only: keep instances whose score is above this."""
+    most: _Count = None
+    """FastSAM only: keep at most so many instances, the best ones."""
+
     def given(self) -> dict[str, Any]:
         """List the settings that the user chose."""
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -87,8 +93,8 @@ class Everything(PictureOptions):
         return run(job)
 
     def _settings(self, model: Segmenter) -> dict[str, Any]:
-        search = asdict(replace(model.variant.generate, **self.search.given()))
-        del search["points_per_batch"]  # changes only the memory that is needed
+        search = asdict(changed(model.variant.generate, None, self.search.given()))
+        search.pop("points_per_batch", None)  # changes only the memory that is needed
         return {"format": self.format, "overlay": not self.no_overlay, **search}
 
     def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:

@@ -85,4 +85,5 @@ def _weights(variant: Variant) -> str:
 def _prompts(variant: Variant) -> str:
     known = variant.capabilities
     points = ["points" if "negative_points" in known else "points (no --not)"]
-    return ", ".join(points * ("points" in known) + [w for w in ("box", "mask") if w in known])
+    others = [word for word in ("box", "mask", "text") if word in known]
+    return ", ".join(points * ("points" in known) + others)

@@ -30,7 +30,7 @@ _Points = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
-    """What to cut out: at least one of --point, --box and --mask."""
+    """What to cut out: at least one of --point, --box, --mask and --text."""
 
     point: _Points = ()
     """A pixel on the thing: x from the left, y from the top."""
@@ -40,6 +40,8 @@ class PromptOptions:
     """The thing's left, top, right and bottom edge."""
     mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """A picture as large as the one to cut: light where the thing roughly is, dark elsewhere."""
+    text: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
+    """What the thing is called, for models that know text (FastSAM)."""
 
     def read(self) -> Prompt:
         """Turn the words into a prompt.
@@ -47,9 +49,9 @@ class PromptOptions:
         Raises:
             InputError: They are too few, or not in the form that they should have.
         """
-        if not (self.point or self.box or self.mask):
+        if not (self.point or self.box or self.mask or self.text):
             raise InputError(
-                "expected --point, --box or --mask, got none of them; say what to cut out, "
+                "expected --point, --box, --mask or --text, got none of them; say what to cut out, "
                 "or find everything with `anymask everything`"
             )
         points = [_numbers(text, "X,Y", "500,375") for text in (*self.point, *self.not_)]
@@ -61,19 +63,20 @@ class PromptOptions:
             labels=[1] * len(self.point) + [0] * len(self.not_) if points else None,
             box=box or None,
             mask=None if self.mask is None else _read_mask(self.mask),
+            text=self.text,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(PictureOptions):
-    """Cut one thing out of each picture, by clicks, a box or a rough mask."""
+    """Cut one thing out of each picture, by clicks, a box, a rough mask or its name."""
 
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
     no_cutout: Flag = False
     """Do not write the thing by itself, with everything else transparent."""
     prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
-    """What to cut out: at least one of --point, --box and --mask."""
+    """What to cut out: at least one of --point, --box, --mask and --text."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
@@ -98,6 +101,7 @@ class Segment(PictureOptions):
             "not": prompt.points_xy[prompt.labels == 0].tolist(),
             "box": None if prompt.box is None else prompt.box.tolist(),
             "mask": None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()[:16],
+            "text": prompt.text,
             "all": self.all,
             "format": self.format,
             "overlay": not self.no_overlay,
