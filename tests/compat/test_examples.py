@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -14,6 +16,25 @@ from anymask.compat.utils.onnx import SamOnnxModel
 from anymask.compat.utils.transforms import ResizeLongestSide
 
 Array = np.ndarray[Any, Any]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("", "sam_model_registry"),
+        ("", "build_sam"),
+        (".build_sam", "build_sam_vit_b"),
+        (".predictor", "SamPredictor"),
+        (".automatic_mask_generator", "SamAutomaticMaskGenerator"),
+        (".modeling", "Sam"),
+        (".utils.transforms", "ResizeLongestSide"),
+        (".utils.onnx", "SamOnnxModel"),
+        (".utils.amg", "batched_mask_to_box"),
+    ],
+)
+def test_names_are_found_where_scripts_look_for_them(module: str, name: str) -> None:
+    found = getattr(importlib.import_module(f"anymask.compat{module}"), name)
+    assert callable(found) or name == "sam_model_registry"
 
 
 def test_a_click_and_a_second_one_that_improves_it(sam: Sam, image: Array) -> None:

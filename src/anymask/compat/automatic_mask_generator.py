@@ -27,7 +27,7 @@ __all__ = ["SamAutomaticMaskGenerator"]
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SamAutomaticMaskGenerator:
     """Finds everything in a picture.
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anymask import geometry, rle
+from anymask import geometry
 from anymask.compat.utils.transforms import Size, as_size
-from anymask.geometry import layer_grids as build_all_layer_point_grids
 from anymask.geometry import point_grid as build_point_grid
-from anymask.geometry import remove_small_regions
-from anymask.geometry import stability_score as calculate_stability_score
+from anymask.rle import Counts, area, decode, encode_many, to_string
 
 __all__ = [
     "area_from_rle",
@@ -50,12 +48,33 @@ def box_xyxy_to_xywh(box_xyxy: Box) -> Box:
     return np.stack([x0, y0, x1 - x0, y1 - y0])
 
 
+def calculate_stability_score(
+    masks: Tensor, mask_threshold: float, threshold_offset: float
+) -> Tensor:
+    """Measure the stability of logits (n, h, w); see `geometry.stability_score`."""
+    return geometry.stability_score(masks, mask_threshold, threshold_offset)
+
+
+def remove_small_regions(
+    mask: npt.NDArray[np.bool_], area_thresh: float, mode: Literal["holes", "islands"]
+) -> tuple[npt.NDArray[np.bool_], bool]:
+    """Clean a mask, and tell whether it was dirty; see `geometry.remove_small_regions`."""
+    return geometry.remove_small_regions(mask, area_thresh, mode)
+
+
 def is_box_near_crop_edge(
     boxes: Tensor, crop_box: Sequence[int], orig_box: Sequence[int], atol: float = 20.0
 ) -> Tensor:
     """Find boxes (n, 4) of a crop that it cuts off: bool (n,); see `geometry.near_crop_edge`."""
     x0, y0, x1, y1 = crop_box
     return geometry.near_crop_edge(boxes, (x0, y0, x1, y1), (orig_box[3], orig_box[2]), atol)
+
+
+def build_all_layer_point_grids(
+    n_per_side: int, n_layers: int, scale_per_layer: int
+) -> list[npt.NDArray[np.float64]]:
+    """Make the point grids of the image and of each layer of crops; see `geometry.layer_grids`."""
+    return geometry.layer_grids(n_per_side, n_layers, scale_per_layer)
 
 
 def generate_crop_boxes(
@@ -77,28 +96,25 @@ def batch_iterator(batch_size: int, *args: Any) -> Iterator[list[Any]]:
 
 def mask_to_rle_pytorch(tensor: Tensor) -> list[dict[str, Any]]:
     """Encode masks, bool (n, h, w): for each ``{"size": [h, w], "counts": [...]}``."""
-    size = list(tensor.shape[-2:])
-    encoded = rle.encode_many(tensor.bool().cpu().numpy())
-    return [{"size": size, "counts": counts.tolist()} for counts in encoded]
+    encoded = encode_many(tensor.bool().cpu().numpy())
+    return [{"size": list(tensor.shape[1:]), "counts": counts.tolist()} for counts in encoded]
 
 
-def rle_to_mask(rle_dict: dict[str, Any]) -> npt.NDArray[np.bool_]:
+def rle_to_mask(rle: dict[str, Any]) -> npt.NDArray[np.bool_]:
     """Decode what `mask_to_rle_pytorch` made of one mask: bool (h, w)."""
-    return rle.decode(_counts(rle_dict), as_size(rle_dict["size"]))
+    return decode(_counts(rle), as_size(rle["size"]))
 
 
-def area_from_rle(rle_dict: dict[str, Any]) -> int:
+def area_from_rle(rle: dict[str, Any]) -> int:
     """Count the pixels of what `mask_to_rle_pytorch` made of one mask."""
-    return rle.area(_counts(rle_dict))
+    return area(_counts(rle))
 
 
 def coco_encode_rle(uncompressed_rle: dict[str, Any]) -> dict[str, Any]:
     """Write the run lengths as COCO's compressed string."""
-    return {
-        "size": list(uncompressed_rle["size"]),
-        "counts": rle.to_string(_counts(uncompressed_rle)),
-    }
+    size = list(uncompressed_rle["size"])
+    return {"size": size, "counts": to_string(_counts(uncompressed_rle))}
 
 
-def _counts(rle_dict: dict[str, Any]) -> rle.Counts:
-    return np.asarray(rle_dict["counts"], dtype=np.uint32)
+def _counts(rle: dict[str, Any]) -> Counts:
+    return np.asarray(rle["counts"], dtype=np.uint32)
