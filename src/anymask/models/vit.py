@@ -8,16 +8,13 @@ bias q . (row table[i - k] + column table[j - l]) for a query at (i, j) and a ke
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import VitConfig
-from anymask.models.layers import MLP, LayerNorm2d
+from anymask.models.kernels import Linear, attend, sparing
+from anymask.models.layers import MLP, Neck
 
-__all__ = ["Block", "ImageEncoder", "Neck", "PatchEmbed"]
-
-BIAS_VALUES = 1 << 22
-"""Attention biases held at a time. In ViT-B a global block has 201 million of them, 805 MB."""
+__all__ = ["Block", "ImageEncoder", "PatchEmbed"]
 
 
 class ImageEncoder(nn.Module):
@@ -83,56 +80,37 @@ class Attention(nn.Module):
         self.heads = heads
         self.window = window
         side = window or grid
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * side - 1, width // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, width // heads))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, h, w, width) to the same shape."""
-        h, w = x.shape[1:3]
-        qkv = self.qkv(x)
-        if self.window:
-            # What fills up the last windows is zero *before* the projection, so it takes part in
-            # the attention as a token made of biases.
-            qkv = split_windows(qkv, self.window, fill=self.qkv.bias)
-        out = self._attend(qkv)
-        if self.window:
-            out = join_windows(out, (h, w))
-        projected: Tensor = self.proj(out)
+        if self.window is None:
+            projected: Tensor = self.proj(self._attend(self.qkv(x)))
+            return projected
+        strips = torch.split(x, self.window, dim=1) if sparing(x) else [x]
+        return torch.cat([self._in_windows(strip, self.window) for strip in strips], dim=1)
+
+    def _in_windows(self, x: Tensor, window: int) -> Tensor:
+        """Attend inside windows, of which the last ones are filled up."""
+        # What fills them up is zero *before* the projection, so it takes part in the attention as a
+        # token made of biases.
+        qkv = split_windows(self.qkv(x), window, fill=self.qkv.bias)
+        projected: Tensor = self.proj(join_windows(self._attend(qkv), (x.shape[1], x.shape[2])))
         return projected
 
     def _attend(self, qkv: Tensor) -> Tensor:
         """Attend within each square of tokens: (n, s, s, 3 * width) to (n, s, s, width)."""
         n, side = qkv.shape[:2]
-        qkv = qkv.reshape(n, side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind(0)  # each (n, heads, s * s, d)
-        queries = q.reshape(n, self.heads, side, side, -1)
-        row_table = relative_table(self.rel_pos_h, side)
-        column_table = relative_table(self.rel_pos_w, side)
-        rows = max(1, BIAS_VALUES // (n * self.heads * side**3))
-        parts = []
-        for query, table in zip(
-            torch.split(queries, rows, dim=2), torch.split(row_table, rows), strict=True
-        ):
-            by_row = torch.einsum("nhijd,ikd->nhijk", query, table)
-            by_column = torch.einsum("nhijd,jld->nhijl", query, column_table)
-            bias = by_row[..., :, None] + by_column[..., None, :]
-            bias = bias.flatten(4, 5).flatten(2, 3)
-            parts.append(F.scaled_dot_product_attention(query.flatten(2, 3), k, v, attn_mask=bias))
-        return torch.cat(parts, dim=2).transpose(1, 2).reshape(n, side, side, -1)
-
-
-class Neck(nn.Sequential):
-    """Convolutions that bring an encoder's last map to the width of the decoder."""
-
-    def __init__(self, width: int, out: int) -> None:
-        super().__init__(
-            nn.Conv2d(width, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        qkv = qkv.reshape(n, side * side, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, s * s, d)
+        queries = q.unflatten(2, (side, side))
+        by_row = torch.einsum("nhijd,ikd->nhijk", queries, relative_table(self.rel_pos_h, side))
+        by_column = torch.einsum("nhijd,jld->nhijl", queries, relative_table(self.rel_pos_w, side))
+        bias = by_row.flatten(2, 3)[..., :, None], by_column.flatten(2, 3)[..., None, :]
+        return attend(q, k, v, bias).transpose(1, 2).reshape(n, side, side, -1)
 
 
 def relative_table(table: Tensor, side: int) -> Tensor:

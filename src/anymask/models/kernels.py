@@ -1,0 +1,198 @@
+"""The operations in which image encoders spend their time, each done as suits the processor.
+
+This is the one place that chooses. Every choice computes the same, up to rounding:
+
+| | linear layers | attention |
+| --- | --- | --- |
+| inference on an x86 CPU | oneDNN, if there are many tokens | a share of the scores at a time |
+| inference on another CPU | PyTorch's | the same |
+| GPU, training, tracing, export | PyTorch's | PyTorch's fused one; biases in shares |
+
+Where a CPU has no units for a half type (bfloat16, float16), PyTorch computes in it many times
+slower than in float32; there both go through float32.
+
+The reasons, measured in docs/performance.md: fresh memory costs more than computing with it, since
+the system has to find and clear its pages, while up to 32 MB the allocator has some at hand; and
+PyTorch's usual MKL leaves half of an AMD processor with AVX-512 unused, where oneDNN does not.
+oneDNN gets the weights as they are and lays them out anew in each call, some 2 % of the time of a
+product with 4096 tokens. So nothing is kept twice, and moving, saving and training need not know.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Conv2d", "Linear", "attend", "in_shares", "sparing", "tracing"]
+
+CPU_VALUES = 1 << 20
+"""Values held at a time on a CPU: 4 MB in float32, which stay in its caches."""
+
+GPU_VALUES = 1 << 27
+"""Biases held at a time elsewhere: a GPU wants much to do at once."""
+
+MANY_TOKENS = 256
+"""From here on laying out the weights for oneDNN is a small part of a product."""
+
+
+class Linear(nn.Linear):
+    """A linear layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return _in_float(_product, x, self.weight, self.bias)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, in, h, w) to (b, out, h', w')."""
+        return self.apply_with(x, self.weight, self.bias)
+
+    def apply_with(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Do it with other weights than its own, such as have a normalisation folded in."""
+        convolve: Callable[..., Tensor] = self._conv_forward
+        return _in_float(convolve, x, weight, bias)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tensor:
+    """Attend: the softmax over the keys of q k' / sqrt(d) + bias, times v.
+
+    Args:
+        q: (n, heads, queries, d).
+        k: (n, heads, keys, d).
+        v: (n, heads, keys, d).
+        bias: Terms whose sum is the bias. Each spreads to (n, heads, queries, rows, columns), where
+            rows x columns are the keys, so that the whole need never be in memory.
+
+    Returns:
+        (n, heads, queries, d).
+    """
+    if not sparing(q):
+        return _attend_fused(q, k, v, bias)
+    q = (q * q.shape[-1] ** -0.5).contiguous()
+    v_turned = v.transpose(2, 3).contiguous()
+    return _in_float(_attend_sparing, q, k.contiguous(), v_turned, *bias)
+
+
+def in_shares(layer: Callable[[Tensor], Tensor], x: Tensor, hidden: int) -> Tensor:
+    """Apply what looks at one token at a time, to a share of the tokens at a time.
+
+    Args:
+        layer: Maps (tokens, c) to (tokens, c').
+        x: (..., c).
+        hidden: The most values that it holds for one token.
+    """
+    if not sparing(x):
+        return layer(x)
+    shares = torch.split(x.flatten(0, -2), max(1, 4 * CPU_VALUES // hidden))
+    return torch.cat([layer(share) for share in shares]).view(*x.shape[:-1], -1)
+
+
+def sparing(x: Tensor) -> bool:
+    """Tell whether to go easy on memory: in inference on a CPU, where nothing is recorded."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not tracing()
+
+
+def tracing() -> bool:
+    """Tell whether the calls are being recorded as a graph, for export or for a compiler."""
+    in_trace: bool = torch.jit.is_tracing()  # type: ignore[no-untyped-call, attr-defined]
+    return in_trace or torch.compiler.is_compiling()
+
+
+def _in_float(do: Callable[..., Tensor], x: Tensor, *others: Tensor | None) -> Tensor:
+    """Do something by way of float32 where the CPU has no units for the type of ``x``."""
+    if not sparing(x) or _has_units(x.dtype):
+        return do(x, *others)
+    return do(*(None if y is None else y.float() for y in (x, *others))).to(x.dtype)
+
+
+@functools.cache
+def _has_units(dtype: torch.dtype) -> bool:
+    """Tell whether the CPU can compute in a type of numbers, and PyTorch lets it."""
+    onednn = torch.ops.mkldnn
+    asked = {
+        torch.bfloat16: onednn._is_mkldnn_bf16_supported,
+        torch.float16: onednn._is_mkldnn_fp16_supported,
+    }
+    return bool(asked[dtype]()) if dtype in asked else True
+
+
+@functools.cache
+def _onednn() -> Any:
+    """Find oneDNN's linear layer; None where PyTorch's own choice is no worse."""
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    available = x86 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return torch.ops.mkldnn._linear_pointwise if available else None
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply (..., in) by the turned weight (out, in), and add the bias (out,)."""
+    many = x.dtype == torch.float32 and x.shape[:-1].numel() >= MANY_TOKENS
+    if many and sparing(x) and (onednn := _onednn()):
+        product: Tensor = onednn(x, weight.contiguous(), bias, "none", [], "")
+        return product
+    return F.linear(x, weight, bias)
+
+
+def _attend_fused(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor]) -> Tensor:
+    """Attend with PyTorch's fused kernel, the biases of a share of the queries at a time."""
+    if not bias:
+        return F.scaled_dot_product_attention(q, k, v)
+    values = CPU_VALUES if q.device.type == "cpu" else GPU_VALUES
+    rows = max(1, values // (q.shape[0] * q.shape[1] * k.shape[2]))
+    parts = []
+    for start in range(0, q.shape[2], rows):
+        some, *terms = (x[:, :, start : start + rows] for x in (q, *bias))
+        mask = functools.reduce(torch.add, terms).flatten(3)
+        parts.append(F.scaled_dot_product_attention(some, k, v, attn_mask=mask))
+    return torch.cat(parts, dim=2)
+
+
+def _attend_sparing(q: Tensor, k: Tensor, v_turned: Tensor, *bias: Tensor) -> Tensor:
+    """Attend with a share of the scores at a time: of n, of the heads, of the queries.
+
+    Args:
+        q: (n, heads, queries, d), divided by the root of d.
+        k: (n, heads, keys, d), contiguous.
+        v_turned: (n, heads, d, keys), contiguous.
+        bias: Terms, see `attend`.
+    """
+    for dim in range(3):
+        share = max(1, CPU_VALUES // (math.prod(q.shape[dim + 1 : 3]) * k.shape[2]))
+        if share < q.shape[dim]:
+            parts = []
+            for start in range(0, q.shape[dim], share):
+                q_, *terms = (_narrow(x, dim, start, share) for x in (q, *bias))
+                of_all = dim == 2  # every query meets all keys
+                k_, v_ = (x if of_all else _narrow(x, dim, start, share) for x in (k, v_turned))
+                parts.append(_attend_sparing(q_, k_, v_, *terms))
+            return torch.cat(parts, dim)
+    scores = _times_turned(q, k)
+    if bias:
+        rows, columns = (max(term.shape[dim] for term in bias) for dim in (3, 4))
+        grid = scores.view(*q.shape[:3], rows, columns)
+        for term in bias:
+            grid += term
+    torch.softmax(scores, dim=3, out=scores)
+    return _times_turned(scores, v_turned)
+
+
+def _narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """Take a share of a dimension, which stays as it is if it is 1 and spreads."""
+    return x if x.shape[dim] == 1 else x[(slice(None),) * dim + (slice(start, start + length),)]
+
+
+def _times_turned(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply (n, heads, m, c) by the turned (n, heads, k, c)."""
+    if a.shape[0] * a.shape[1] == 1:
+        return _product(a, b[0, 0])
+    return torch.matmul(a, b.transpose(2, 3))
