@@ -42,18 +42,24 @@ def load(
     name_or_path: str | os.PathLike[str] = "bundled",
     device: str | torch.device = "auto",
     dtype: torch.dtype | None = None,
+    *,
+    offline: bool = False,
 ) -> Segmenter:
     """Load a model.
 
     Args:
-        name_or_path: Name of a variant, such as ``"bundled"`` or ``"sam-vit-b"``, or the path of a
-            file of weights, whose variant is recognised.
+        name_or_path: Name of a variant, such as ``"bundled"`` or ``"sam-vit-b"``, which is
+            downloaded when it is missing; or weights whose variant is recognised: the path of a
+            file or folder, an address (``https://...``), or an id of the Hugging Face hub
+            (``org/name``, ``org/name@revision``, ``org/name:file``).
         device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
             there is one.
         dtype: Floating-point type of the weights; None: float32.
+        offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
 
     Raises:
         WeightsError: The name is unknown, or the weights are missing, damaged or foreign.
+        OutputError: A download cannot be written.
         InputError: There is no such device, or dtype is no floating-point type.
 
     Example:
@@ -66,7 +72,7 @@ def load(
             f"expected dtype as a floating-point type such as torch.bfloat16, got {dtype!r}; leave "
             "it out for float32"
         )
-    network, variant, digest = load_network(name_or_path, place, dtype)
+    network, variant, digest = load_network(name_or_path, place, dtype, offline)
     if isinstance(variant.generate, InstanceConfig):
         from anymask.instances import InstanceSegmenter
 

@@ -1,8 +1,16 @@
-"""Weights: find them, read them without running anything, and fill a network with them."""
+"""Weights: find them, read them without running anything, and fill a network with them.
+
+    locate      a name, path, address or hub id -> a file or folder (download.py, hub.py)
+    read        a file or folder -> tensors by key (files.py, pickles.py, folder.py)
+    load        tensors -> the variant they belong to, and its network (loading.py)
+
+A file is read by what is in it: safetensors, or a PyTorch file of any age. Nothing in it is run.
+"""
 
 from __future__ import annotations
 
 from anymask.models.build import build
-from anymask.models.weights.loading import cache_dir, fill, load_network, read_state, recognise
+from anymask.models.weights.files import read_state
+from anymask.models.weights.loading import fill, load_network, recognise
 
-__all__ = ["build", "cache_dir", "fill", "load_network", "read_state", "recognise"]
+__all__ = ["build", "fill", "load_network", "read_state", "recognise"]

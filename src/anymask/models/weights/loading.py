@@ -1,118 +1,116 @@
-"""Files of weights: find them, read them without running anything, and fill a network with them.
+"""From weights to a network: recognise them, build what they fit, and fill it.
 
-A file is read by what is in it: safetensors, or a PyTorch file of tensors and plain containers.
-Which variant it belongs to follows from its keys and shapes, never from its name.
+Which variant weights belong to follows from their keys and shapes, never from a file's name.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import pickle
-import re
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from importlib import resources
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from anymask.errors import WeightsError
+from anymask.models import cache
 from anymask.models.build import build_empty
 from anymask.models.compact import CompactNet
 from anymask.models.network import Network
-from anymask.models.variants import VARIANTS, Variant, find
+from anymask.models.variants import VARIANTS, Variant
+from anymask.models.weights import transformers_layout
+from anymask.models.weights.files import State, read_state
+from anymask.models.weights.folder import files_of, read_folder
+from anymask.models.weights.locate import locate
 
-__all__ = ["cache_dir", "fill", "load_network", "read_state", "recognise"]
-
-State = dict[str, Tensor]
+__all__ = ["Checkpoint", "fill", "load_network", "read_checkpoint", "recognise"]
 
 _SHOWN_KEYS = 3
-_SUFFIXES = {".pth", ".pt", ".safetensors", ".bin", ".ckpt"}
+_LONGEST_PREFIX = 3  # module.model.net. and the like
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights that were found and read."""
+
+    variant: Variant
+    """What they are."""
+    state: State
+    """Tensors by the network's own keys."""
+    files: tuple[Path, ...]
+    """Where they lie."""
+
+    @property
+    def origin(self) -> str:
+        """Where they lie, for messages."""
+        return str(self.files[-1])
+
+    def digest(self) -> str:
+        """Compute the SHA-256 of the file, or of all that belongs to a folder, in hex."""
+        return cache.digest(*self.files)
 
 
 def load_network(
     source: str | os.PathLike[str] | Variant,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    offline: bool = False,
 ) -> tuple[Network, Variant, str]:
     """Load a network with its weights, ready for inference.
 
     Args:
-        source: A row of the table of variants, its name or alias, or the path of a weight file.
+        source: What `locate` finds: a variant or its name, a path, an address, or a hub id.
         device: Where the network shall live.
         dtype: Floating-point type of its weights, float32 if not given.
+        offline: Download nothing.
 
     Returns:
         The network, the variant it is, and the SHA-256 of the weight file in hex.
 
     Raises:
         WeightsError: The name is unknown, or the weights are missing, damaged or foreign.
+        OutputError: A download cannot be written.
 
     Example:
         >>> network, variant, digest = load_network("sam_vit_b_01ec64.pth")  # doctest: +SKIP
     """
-    named, path = _locate(source)
-    digest = _digest(path)
-    if named is not None:
-        _check_digest(named, path, digest)
-    state = read_state(path)
-    variant = named or recognise(state, path)
-    network = build_empty(variant)
-    fill(network, state, path, dtype or torch.float32, name=variant.name)
-    if isinstance(network, CompactNet):  # nothing but convolutions, which like it better on a CPU
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.to(device).eval(), variant, digest
+    found = read_checkpoint(source, offline)
+    network = build_empty(found.variant)
+    fill(network, found.state, found.origin, dtype or torch.float32, found.variant.name)
+    _prepare(network)
+    return network.to(device).eval(), found.variant, found.digest()
 
 
-def read_state(path: str | os.PathLike[str]) -> State:
-    """Read the tensors of a weight file, mapped from disk where that is possible.
+def read_checkpoint(source: str | os.PathLike[str] | Variant, offline: bool = False) -> Checkpoint:
+    """Find weights, read them, and tell what they are.
 
-    Nothing in the file is ever executed: one that holds more than tensors and plain containers is
-    refused.
-
-    Returns:
-        Tensors by key, on the CPU, as the file has them.
+    Args:
+        source: What `locate` finds.
+        offline: Download nothing.
 
     Raises:
-        WeightsError: There is no such file, it is no weight file, or it is damaged.
+        WeightsError: They are missing, damaged, or of no network that anymask knows.
+        OutputError: A download cannot be written.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if head[8:] == b"{":
-        state = _guarded(path, lambda: load_file(path))
-    elif zipfile.is_zipfile(path):
-        state = _guarded(path, lambda: torch.load(path, "cpu", weights_only=True, mmap=True))
-    elif head[:1] == b"\x80":  # a pickle, how PyTorch saved before 1.6
-        state = _guarded(path, lambda: torch.load(path, "cpu", weights_only=True))
+    path, variant = locate(source, offline)
+    files = tuple(files_of(path)) if path.is_dir() else (path,)
+    if path.is_dir():
+        state, variant = read_folder(path)
     else:
-        raise WeightsError(
-            f"expected a safetensors or PyTorch file, got {str(path)!r}, which is neither; "
-            f"it may be a text page or half a download: get it again"
-        )
-    if not isinstance(state, Mapping) or not state:
-        raise WeightsError(
-            f"expected tensors by key in {str(path)!r}, got {type(state).__name__}; "
-            f"save the network's state_dict()"
-        )
-    for key, value in state.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise WeightsError(
-                f"expected tensors by key in {str(path)!r}, got {type(value).__name__} under "
-                f"{key!r}; save only the network's state_dict()"
-            )
-    return dict(state)
+        state = read_state(path)
+    if transformers_layout.is_foreign(state):
+        state = transformers_layout.to_original(state)
+    if variant is None:
+        variant = recognise(state, path)
+    return Checkpoint(variant, _without_prefix(state, _layout(variant)), files)
 
 
 def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Variant:
     """Tell which variant weights belong to, by their keys and shapes.
+
+    A prefix that all keys have in common is overlooked.
 
     Args:
         state: Tensors by key.
@@ -124,14 +122,9 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
     Raises:
         WeightsError: No variant shares even half of the layout.
     """
-    got = {(key, value.shape) for key, value in state.items()}
-    best, best_share = VARIANTS[0], 0.0
-    for variant in VARIANTS:
-        wanted = {(key, value.shape) for key, value in build_empty(variant).state_dict().items()}
-        share = len(got & wanted) / len(got | wanted)
-        if share > best_share:
-            best, best_share = variant, share
-    if best_share < 0.5:
+    shares = {variant.name: _share(state, _layout(variant)) for variant in VARIANTS}
+    best = max(VARIANTS, key=lambda variant: shares[variant.name])
+    if shares[best.name] < 0.5:
         names = ", ".join(variant.name for variant in VARIANTS)
         raise WeightsError(
             f"expected weights of one of {names}, got {str(origin)!r} with {len(state)} other keys "
@@ -177,95 +170,44 @@ def fill(
     network.load_state_dict(cast, strict=True, assign=True)
 
 
-def cache_dir() -> Path:
-    """Tell where downloaded weights are kept.
-
-    ``$ANYMASK_CACHE``, else ``$XDG_CACHE_HOME/anymask``, else ``~/.cache/anymask``.
-    """
-    own, shared = os.environ.get("ANYMASK_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser()
-    return (Path(shared) if shared else Path.home() / ".cache") / "anymask"
+def _prepare(network: nn.Module) -> None:
+    """Bring the weights into the form that computes fastest."""
+    if isinstance(network, CompactNet):  # nothing but convolutions, which like it better on a CPU
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _locate(source: str | os.PathLike[str] | Variant) -> tuple[Variant | None, Path]:
-    """Find the weight file, and the variant if the source names one."""
-    if isinstance(source, Variant):
-        return source, _file_of(source)
-    if not isinstance(source, str | os.PathLike):
-        raise WeightsError(
-            f"expected the name of a model or the path of a weight file, got {source!r}; "
-            f"try 'bundled'"
-        )
-    path = Path(source)
-    if isinstance(source, str):
-        try:
-            variant = find(source)
-        except WeightsError:
-            if not (path.exists() or path.suffix in _SUFFIXES or path.name != source):
-                raise
-        else:
-            return variant, _file_of(variant)
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "nothing"
-        raise WeightsError(f"expected a weight file at {str(path)!r}, got {what}; check the path")
-    return None, path
+@lru_cache
+def _layout(variant: Variant) -> frozenset[tuple[str, torch.Size]]:
+    """List the keys and shapes of a variant."""
+    return _entries(build_empty(variant).state_dict())
 
 
-def _file_of(variant: Variant) -> Path:
-    """Find the weights of a named variant in the package or in the cache."""
-    source = variant.weights
-    if source.url is None:
-        path = Path(str(resources.files("anymask.models").joinpath("bundled", source.file)))
-        cure = "install anymask again"
-    else:
-        path = cache_dir() / source.file
-        cure = f"download {source.url} to that place"
-    if not path.is_file():
-        raise WeightsError(
-            f"expected the weights of {variant.name} at {str(path)!r}, got nothing; {cure}"
-        )
-    return path
+def _entries(state: Mapping[str, Tensor]) -> frozenset[tuple[str, torch.Size]]:
+    return frozenset((key, value.shape) for key, value in state.items())
 
 
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+def _share(state: Mapping[str, Tensor], layout: frozenset[tuple[str, torch.Size]]) -> float:
+    """Tell how much of a layout weights have, 0 to 1, under the prefix that suits it best."""
+    return max(_overlap(_entries(some), layout) for some in _prefixes_off(state))
 
 
-def _unreadable(path: Path, error: OSError) -> WeightsError:
-    return WeightsError(
-        f"cannot read the weight file {str(path)!r}: {error.strerror}; check the path"
-    )
+def _without_prefix(state: State, layout: frozenset[tuple[str, torch.Size]]) -> State:
+    """Take off the prefix that all keys have in common, as far as the layout has none."""
+    return max(_prefixes_off(state), key=lambda some: _overlap(_entries(some), layout))
 
 
-def _check_digest(variant: Variant, path: Path, digest: str) -> None:
-    wanted = variant.weights.sha256
-    if wanted and not digest.startswith(wanted):
-        raise WeightsError(
-            f"expected weights of {variant.name} with SHA-256 {wanted}..., got {digest[:12]}... at "
-            f"{str(path)!r}; delete it, which is damaged or incomplete, and get it again"
-        )
+def _overlap(some: frozenset[object], other: frozenset[object]) -> float:
+    return len(some & other) / max(1, len(some | other))
 
 
-def _guarded(path: Path, read: Callable[[], Any]) -> Any:
-    """Read, and turn whatever a hostile or damaged file can raise into one sentence."""
-    try:
-        return read()
-    except Exception as error:
-        code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and code:
-            raise WeightsError(
-                f"expected nothing but tensors in {str(path)!r}, got the Python object {code[1]}, "
-                f"which could run code; save only the network's state_dict()"
-            ) from error
-        raise WeightsError(
-            f"expected a whole weight file at {str(path)!r}, got one that is damaged or of another "
-            f"kind; get it again"
-        ) from error
+def _prefixes_off(state: Mapping[str, Tensor]) -> Iterator[State]:
+    """Yield weights as they are, then without one common prefix after another."""
+    for _ in range(_LONGEST_PREFIX + 1):
+        yield dict(state)
+        prefixes = {key.partition(".")[0] for key in state}
+        if len(prefixes) != 1 or not all("." in key for key in state):
+            return
+        state = {key.partition(".")[2]: value for key, value in state.items()}
 
 
 def _misfit(key: str, value: Tensor, like: Tensor) -> list[str]:

@@ -1,0 +1,209 @@
+"""One file of weights: told by what is in it, and read without running anything."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from anymask.errors import WeightsError
+from anymask.models.weights import pickles
+from anymask.models.weights.pickles import Refused, StandIn
+
+__all__ = ["State", "check_file", "read_state"]
+
+State = dict[str, Tensor]
+
+# Where the weights lie when a file holds more; the first of these that has any is taken.
+_WRAPPERS = ("model", "ema", "state_dict", "model_state_dict")
+_LARGEST_MEMBER = 4 << 30  # SAM-H has 2.6 GB
+
+
+def read_state(path: str | os.PathLike[str]) -> State:
+    """Read the tensors of a weight file, mapped from disk where that is possible.
+
+    It may be a safetensors file, a PyTorch file (of tensors by key, of a dictionary that holds
+    them beside other things, or of a whole pickled network), or a zip archive that holds one of
+    these. Nothing in it is ever executed.
+
+    Returns:
+        Tensors by key, on the CPU, as the file has them.
+
+    Raises:
+        WeightsError: There is no such file, it is no weight file, it is damaged, or it holds
+            something that would have to be executed.
+    """
+    path = Path(path)
+    kind = check_file(path)
+    try:
+        if kind == "safetensors":
+            content: object = load_file(path)
+        elif kind == "torch":
+            content = _read_torch(path)
+        elif kind == "pickle":
+            content = _read_old(path)
+        else:
+            content = _read_member(path)
+    except Refused as refused:
+        raise WeightsError(
+            f"expected nothing but tensors in {str(path)!r}, got the Python object {refused}, "
+            f"which could run code; save only the network's state_dict()"
+        ) from refused
+    except WeightsError:
+        raise
+    except Exception as error:  # a hostile or damaged file can raise anything
+        raise _damaged(path) from error
+    return _find_tensors(content, path)
+
+
+def check_file(path: Path, origin: str = "") -> Literal["safetensors", "torch", "pickle", "zip"]:
+    """Tell what kind of weight file it is, by its content.
+
+    Args:
+        path: The file.
+        origin: Where it comes from, for messages, if that is not where it lies.
+
+    Raises:
+        WeightsError: It cannot be read, or is none.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weight file {str(path)!r}: {error.strerror}; check the path"
+        ) from error
+    if head[8:9] == b"{":
+        return "safetensors"
+    if head[:1] == b"\x80":  # how PyTorch saved before version 1.6
+        return "pickle"
+    if zipfile.is_zipfile(path):
+        return _zip_kind(path)
+    found, cure = _describe(head)
+    raise WeightsError(f"expected a weight file at {origin or str(path)!r}, got {found}; {cure}")
+
+
+def _describe(head: bytes) -> tuple[str, str]:
+    """Say what a file is that holds no weights, and what to do about it."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        return "an empty one", "get it again"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer to one", "run: git lfs pull"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        return "a web page", "download the file itself, not the page about it"
+    if head.startswith(b"PK\x03\x04"):
+        return "the beginning of one", "the download was cut off: get it again"
+    if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
+        return "a text", "download the file itself"
+    return (
+        "something that is neither safetensors nor PyTorch",
+        "check that it is the right file, or get it again",
+    )
+
+
+def _zip_kind(path: Path) -> Literal["torch", "zip"]:
+    """Tell a PyTorch file from an archive that holds one: both are zip archives."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception as error:
+        raise _damaged(path) from error
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise WeightsError(
+            f"expected nothing but tensors in {str(path)!r}, got a TorchScript program; "
+            f"use the network's state_dict() instead"
+        )
+    return "torch" if any(name.endswith("/data.pkl") for name in names) else "zip"
+
+
+def _read_torch(source: Path | bytes) -> object:
+    """Read a PyTorch file, mapped from disk, or its content."""
+    with suppress(pickle.UnpicklingError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about protocols that it may not know
+        if isinstance(source, bytes):
+            return torch.load(io.BytesIO(source), "cpu", weights_only=True)
+        if source.suffix != ".safetensors":  # a name by which torch.load lets itself be misled
+            return torch.load(source, "cpu", weights_only=True, mmap=True)
+    return pickles.read_archive(source)  # there is more in it than tensors
+
+
+def _read_old(path: Path) -> object:
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(file, "cpu", weights_only=True)
+    except Exception:
+        # Perhaps our reader knows what it stumbled over. Before the weights come a mark, a
+        # version, and facts about the machine.
+        with path.open("rb") as file:
+            for _ in range(4):
+                pickles.skim(file)
+        raise
+
+
+def _read_member(path: Path) -> object:
+    """Read the one PyTorch file in a zip archive, as some weights are published."""
+    with zipfile.ZipFile(path) as archive:
+        files = [i for i in archive.infolist() if not i.is_dir() and "__MACOSX" not in i.filename]
+        if len(files) != 1:
+            raise WeightsError(
+                f"expected a zip archive of one weight file at {str(path)!r}, got one of "
+                f"{len(files)} files; unpack it and name the file that you mean"
+            )
+        if files[0].file_size > _LARGEST_MEMBER:
+            raise WeightsError(
+                f"expected a zip archive of at most 4 GB at {str(path)!r}, got one of "
+                f"{files[0].file_size / 1e9:,.0f} GB; unpack it yourself"
+            )
+        return _read_torch(archive.read(files[0]))
+
+
+def _damaged(path: Path) -> WeightsError:
+    return WeightsError(
+        f"expected a whole weight file at {str(path)!r}, got one that is damaged, cut off or of "
+        f"another kind; get it again"
+    )
+
+
+def _find_tensors(content: object, path: Path) -> State:
+    """Find the tensors by key in what a file holds."""
+    inside = [content.get(key) for key in _WRAPPERS] if isinstance(content, Mapping) else []
+    for candidate in [content, *inside]:
+        if isinstance(candidate, StandIn):
+            candidate = pickles.collect(candidate)
+        if isinstance(candidate, Mapping) and candidate and not _strangers(candidate):
+            return {key: value.detach() for key, value in candidate.items()}
+    found = _name(content)
+    if isinstance(content, Mapping):
+        strangers = _strangers(content)
+        found = (
+            f"{_name(strangers[0][1])} under {strangers[0][0]!r:.60}" if strangers else "nothing"
+        )
+    raise WeightsError(
+        f"expected tensors by key in {str(path)!r}, got {found}; "
+        f"save only the network's state_dict()"
+    )
+
+
+def _strangers(content: Mapping[object, object]) -> list[tuple[object, object]]:
+    """List the entries that are no tensors, or have no name."""
+    return [
+        (key, value)
+        for key, value in content.items()
+        if not isinstance(key, str) or not isinstance(value, Tensor)
+    ]
+
+
+def _name(value: object) -> str:
+    return value.name if isinstance(value, StandIn) else type(value).__name__

@@ -1,0 +1,135 @@
+"""From what a user calls a model to the file or folder of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import urllib.parse
+from pathlib import Path
+
+from anymask.errors import WeightsError
+from anymask.models import cache
+from anymask.models.variants import Variant, find
+
+__all__ = ["locate"]
+
+_SUFFIXES = {".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".zip"}
+_HUB_ID = re.compile(
+    r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?(:(?P<file>[^:]+))?", re.ASCII
+)
+
+
+def locate(
+    source: str | os.PathLike[str] | Variant, offline: bool = False
+) -> tuple[Path, Variant | None]:
+    """Find the file or folder that holds weights; download it if need be.
+
+    Args:
+        source: A row of the table of variants, its name or alias, the path of a file or folder,
+            an address (``https://...``), or a hub id: ``org/name``, ``org/name@revision``,
+            ``org/name:file``.
+        offline: Use nothing but what is here already.
+
+    Returns:
+        Where it is; and the variant, if the source names one.
+
+    Raises:
+        WeightsError: There is no such thing, or it is not what it should be.
+        OutputError: It cannot be written to the cache.
+    """
+    offline = offline or cache.offline()
+    if isinstance(source, Variant):
+        return _named(source, offline), source
+    if not isinstance(source, str | os.PathLike):
+        raise WeightsError(
+            f"expected the name of a model or the path of a weight file, got {source!r}; "
+            f"try 'bundled'"
+        )
+    if isinstance(source, str):
+        if "://" in source:
+            return _at_address(source, offline), None
+        try:
+            variant = find(source)
+        except WeightsError:
+            if found := _elsewhere(source, offline):
+                return found, None
+            raise
+        return _named(variant, offline), variant
+    return _at_path(Path(source)), None
+
+
+def _elsewhere(source: str, offline: bool) -> Path | None:
+    """Find what is no name: a path, or something on the hub."""
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    hub_id = _HUB_ID.fullmatch(source)
+    if hub_id and (hub_id["file"] or path.suffix not in _SUFFIXES):
+        from anymask.models.weights import hub
+
+        return hub.fetch(hub_id["repo"], hub_id["revision"], hub_id["file"], offline)
+    if path.suffix in _SUFFIXES or path.name != source:
+        return _at_path(path)
+    return None
+
+
+def _at_path(path: Path) -> Path:
+    if not path.exists():
+        raise WeightsError(
+            f"expected a weight file or a folder at {str(path)!r}, got nothing; check the path"
+        )
+    return path
+
+
+def _named(variant: Variant, offline: bool) -> Path:
+    """Find the weights of a row of the table, in the package or in the cache, and check them."""
+    weights, path = variant.weights, cache.place(variant)
+    if not path.is_file():
+        if weights.url is None:
+            raise WeightsError(
+                f"expected the weights of {variant.name} at {str(path)!r}, got nothing; install "
+                f"anymask again"
+            )
+        _refuse_offline(offline, variant.name, path, weights.url)
+        _download(weights.url, path, weights.sha256, variant.name)
+    found = cache.digest(path)
+    if weights.sha256 and not found.startswith(weights.sha256):
+        raise WeightsError(
+            f"expected weights of {variant.name} with SHA-256 {weights.sha256}..., got "
+            f"{found[:12]}... at {str(path)!r}; delete it, which is damaged or incomplete, and "
+            f"call again"
+        )
+    return path
+
+
+def _at_address(url: str, offline: bool) -> Path:
+    """Find what is at an address, kept in the cache under a name of its own."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise WeightsError(
+            f"expected an address that begins with https://, got {url!r}; use a path for a file "
+            f"of this machine"
+        )
+    mark = hashlib.sha256(url.encode()).hexdigest()[:16]
+    file = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(parts.path).rpartition("/")[2])
+    path = cache.cache_dir() / "addresses" / f"{mark}-{file[-80:] or 'weights'}"
+    if not path.is_file():
+        _refuse_offline(offline, "weights", path, url)
+        # What is escaped already stays as it is.
+        _download(urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]"), path, None, "weights")
+    return path
+
+
+def _refuse_offline(offline: bool, name: str, path: Path, url: str) -> None:
+    if offline:
+        raise WeightsError(
+            f"expected {name} at {str(path)!r}, got nothing, and downloads are switched off "
+            f"(offline); download {url} to that place"
+        )
+
+
+def _download(url: str, path: Path, sha256: str | None, name: str) -> None:
+    from anymask.models.weights.download import download  # brings a quarter of the web with it
+
+    download(url, path, sha256, name)

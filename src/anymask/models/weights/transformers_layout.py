@@ -1,0 +1,286 @@
+"""SAM in the layout of Hugging Face's transformers: other key names, and a config of its own.
+
+The names are translated both ways; the architecture numbers are read from the config, so that
+sizes nobody published load, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from anymask.errors import WeightsError
+from anymask.models.config import DecoderConfig, SamConfig, VitConfig
+from anymask.models.variants import VARIANTS, Preprocessing, Variant, find
+from anymask.models.weights.files import State
+
+__all__ = [
+    "describes_sam",
+    "is_foreign",
+    "make_config",
+    "make_preprocessor_config",
+    "read_variant",
+    "to_original",
+    "to_transformers",
+]
+
+_CODE = "shared_image_embedding.positional_embedding"
+_SECOND_CODE = "prompt_encoder.shared_embedding.positional_embedding"
+
+_LARGEST = 1 << 16  # of any number; SAM-H has 5120
+_PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+
+# Beginnings of keys, theirs and ours; # is a number. The first that fits is taken.
+_NAMES = [
+    (_CODE, "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
+    ("vision_encoder.patch_embed.projection.", "image_encoder.patch_embed.proj."),
+    ("vision_encoder.layers.#.layer_norm#.", "image_encoder.blocks.#.norm#."),
+    ("vision_encoder.layers.#.", "image_encoder.blocks.#."),
+    ("vision_encoder.neck.conv1.", "image_encoder.neck.0."),
+    ("vision_encoder.neck.layer_norm1.", "image_encoder.neck.1."),
+    ("vision_encoder.neck.conv2.", "image_encoder.neck.2."),
+    ("vision_encoder.neck.layer_norm2.", "image_encoder.neck.3."),
+    ("vision_encoder.", "image_encoder."),
+    ("prompt_encoder.mask_embed.conv1.", "prompt_encoder.mask_downscaling.0."),
+    ("prompt_encoder.mask_embed.layer_norm1.", "prompt_encoder.mask_downscaling.1."),
+    ("prompt_encoder.mask_embed.conv2.", "prompt_encoder.mask_downscaling.3."),
+    ("prompt_encoder.mask_embed.layer_norm2.", "prompt_encoder.mask_downscaling.4."),
+    ("prompt_encoder.mask_embed.conv3.", "prompt_encoder.mask_downscaling.6."),
+    ("prompt_encoder.point_embed.", "prompt_encoder.point_embeddings."),
+    ("mask_decoder.transformer.layers.#.layer_norm#.", "mask_decoder.transformer.layers.#.norm#."),
+    ("mask_decoder.transformer.layer_norm_final", "mask_decoder.transformer.norm_final"),
+    ("mask_decoder.upscale_conv1.", "mask_decoder.output_upscaling.0."),
+    ("mask_decoder.upscale_layer_norm.", "mask_decoder.output_upscaling.1."),
+    ("mask_decoder.upscale_conv2.", "mask_decoder.output_upscaling.3."),
+    *(
+        (f"mask_decoder.{head}.{theirs}.", f"mask_decoder.{head}.layers.{ours}.")
+        for head in ("output_hypernetworks_mlps.#", "iou_prediction_head")
+        for ours, theirs in enumerate(("proj_in", "layers.0", "proj_out"))
+    ),
+]
+
+
+def is_foreign(state: Mapping[str, object]) -> bool:
+    """Tell whether keys are those of transformers."""
+    return any(key.startswith("vision_encoder.") for key in state)
+
+
+def to_original(state: State) -> State:
+    """Give tensors the keys of the original files.
+
+    The position code lies in their files once or twice; it is the same.
+    """
+    once = {_CODE if key == _SECOND_CODE else key: value for key, value in state.items()}
+    return {_rename(key, _NAMES): value for key, value in once.items()}
+
+
+def to_transformers(state: State) -> State:
+    """Give tensors the keys of transformers."""
+    pairs = [(ours, theirs) for theirs, ours in _NAMES]
+    return {_rename(key, pairs): value for key, value in state.items()}
+
+
+def _rename(key: str, pairs: list[tuple[str, str]]) -> str:
+    for old, new in pairs:
+        match = re.match(re.escape(old).replace(r"\#", r"(\d+)"), key)
+        if match:
+            for number in match.groups():
+                new = new.replace("#", number, 1)
+            return new + key[match.end() :]
+    return key
+
+
+def describes_sam(config: Mapping[str, Any]) -> bool:
+    """Tell whether a config is that of a SAM in transformers."""
+    return config.get("model_type") == "sam" or "SamModel" in (config.get("architectures") or ())
+
+
+def read_variant(
+    config: Mapping[str, Any], preprocessor: Mapping[str, Any], origin: str
+) -> Variant:
+    """Make a row like those of the table from what lies beside the weights.
+
+    Args:
+        config: ``config.json``; what it leaves out is as in SAM-B.
+        preprocessor: ``preprocessor_config.json``, may be empty.
+        origin: Where they come from, for messages.
+
+    Raises:
+        WeightsError: A number is none, or the network is one that anymask cannot build.
+    """
+    parts = {part: config.get(part) or {} for part in _PARTS}
+    vision, prompt, decoder = (_Numbers(parts[part], part, origin) for part in _PARTS)
+    network = SamConfig(
+        VitConfig(
+            width=vision("hidden_size", 768),
+            depth=vision("num_hidden_layers", 12),
+            heads=vision("num_attention_heads", 12),
+            global_blocks=vision.several("global_attn_indexes", (2, 5, 8, 11)),
+            side=vision("image_size", 1024),
+            patch=vision("patch_size", 16),
+            window=vision("window_size", 14),
+        ),
+        DecoderConfig(
+            width=decoder("hidden_size", 256),
+            depth=decoder("num_hidden_layers", 2),
+            heads=decoder("num_attention_heads", 8),
+            mlp=decoder("mlp_dim", 2048),
+        ),
+        mask_channels=prompt("mask_input_channels", 16),
+    )
+    _check_rest(network, parts, origin)
+    known = [v for v in VARIANTS if v.network == network]
+    row = known[0] if known else replace(find("sam-vit-b"), name="sam-custom", network=network)
+    look = _read_preprocessing(row.preprocessing, network.encoder.side, preprocessor, origin)
+    return replace(row, preprocessing=look)
+
+
+def make_config(network: SamConfig) -> dict[str, Any]:
+    """Describe a SAM as transformers does."""
+    encoder, decoder = network.encoder, network.decoder
+    if not isinstance(encoder, VitConfig):
+        raise WeightsError(
+            f"expected a SAM with its own image encoder for the layout of transformers, got one "
+            f"with {type(encoder).__name__}; convert it to anymask's layout"
+        )
+    numbers: dict[str, dict[str, Any]] = {
+        "vision_config": {
+            "hidden_size": encoder.width,
+            "num_hidden_layers": encoder.depth,
+            "num_attention_heads": encoder.heads,
+            "global_attn_indexes": list(encoder.global_blocks),
+            "window_size": encoder.window,
+            "image_size": encoder.side,
+            "num_pos_feats": decoder.width // 2,
+        },
+        "prompt_encoder_config": {"mask_input_channels": network.mask_channels},
+        "mask_decoder_config": {
+            "num_hidden_layers": decoder.depth,
+            "num_attention_heads": decoder.heads,
+            "mlp_dim": decoder.mlp,
+        },
+    }
+    rest = _rest(network)
+    config = {part: numbers[part] | rest[part] for part in _PARTS}
+    return {"model_type": "sam", "architectures": ["SamModel"], **config}
+
+
+def make_preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Describe what happens to a picture as transformers does."""
+    side = preprocessing.side
+    return {
+        "image_processor_type": "SamImageProcessor",
+        "processor_class": "SamProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"longest_edge": side},
+        "resample": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [value / 255 for value in preprocessing.mean],
+        "image_std": [value / 255 for value in preprocessing.std],
+        "do_pad": True,
+        "pad_size": {"height": side, "width": side},
+        "mask_size": {"longest_edge": side // 4},
+        "mask_pad_size": {"height": side // 4, "width": side // 4},
+    }
+
+
+def _rest(network: SamConfig) -> dict[str, dict[str, Any]]:
+    """Give the facts that follow from the numbers, or are the same in every SAM."""
+    encoder, decoder = network.encoder, network.decoder
+    assert isinstance(encoder, VitConfig)
+    return {
+        "vision_config": {
+            "num_channels": 3,
+            "patch_size": encoder.patch,
+            "mlp_dim": 4 * encoder.width,
+            "output_channels": decoder.width,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-6,
+            "qkv_bias": True,
+            "use_abs_pos": True,
+            "use_rel_pos": True,
+        },
+        "prompt_encoder_config": {
+            "hidden_size": decoder.width,
+            "image_size": encoder.side,
+            "patch_size": encoder.patch,
+            "num_point_embeddings": 4,
+            "hidden_act": "gelu",
+        },
+        "mask_decoder_config": {
+            "hidden_size": decoder.width,
+            "hidden_act": "relu",
+            "attention_downsample_rate": 2,
+            "num_multimask_outputs": 3,
+            "iou_head_depth": 3,
+            "iou_head_hidden_dim": decoder.width,
+        },
+    }
+
+
+def _check_rest(network: SamConfig, parts: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+    for part, facts in _rest(network).items():
+        for name, wanted in facts.items():
+            got = parts[part].get(name)  # null stands for what is usual
+            if got is not None and got != wanted:
+                raise WeightsError(
+                    f"expected {part}.{name} {wanted!r} in the config of {origin}, got {got!r}; "
+                    f"anymask has no such SAM"
+                )
+
+
+def _read_preprocessing(
+    usual: Preprocessing, side: int, config: Mapping[str, Any], origin: str
+) -> Preprocessing:
+    """Read how colours are normalised; the rest is the same for every SAM."""
+    mean = _read_colour(config, "image_mean", usual.mean, origin)
+    std = _read_colour(config, "image_std", usual.std, origin)
+    return replace(usual, side=side, mean=mean, std=std)
+
+
+def _read_colour(
+    config: Mapping[str, Any], name: str, usual: tuple[float, float, float], origin: str
+) -> tuple[float, float, float]:
+    """Read values for red, green and blue, 0 to 1, as 0 to 255."""
+    values = config.get(name)
+    if values is None:
+        return usual
+    if not isinstance(values, list) or [type(value) for value in values] != [float] * 3:
+        raise WeightsError(
+            f"expected {name} as three numbers in the preprocessor config of {origin}, "
+            f"got {values!r:.60}; correct it"
+        )
+    red, green, blue = (round(255 * value, 6) for value in values)
+    return red, green, blue
+
+
+class _Numbers:
+    """The numbers in one part of a config, checked."""
+
+    def __init__(self, part: Mapping[str, Any], name: str, origin: str) -> None:
+        self._part, self._name, self._origin = part, name, origin
+
+    def __call__(self, key: str, usual: int) -> int:
+        """Give a number, or what is usual."""
+        value = self._part.get(key, usual)
+        if type(value) is not int or not 0 < value <= _LARGEST:
+            raise self._fault(key, "a positive number", value)
+        return value
+
+    def several(self, key: str, usual: tuple[int, ...]) -> tuple[int, ...]:
+        """Give a list of indices, or what is usual."""
+        values = self._part.get(key, usual)
+        if not isinstance(values, list | tuple) or not all(type(v) is int for v in values):
+            raise self._fault(key, "a list of numbers", values)
+        return tuple(values)
+
+    def _fault(self, key: str, wanted: str, got: object) -> WeightsError:
+        return WeightsError(
+            f"expected {self._name}.{key} as {wanted} in the config of {self._origin}, "
+            f"got {got!r}; correct it"
+        )
