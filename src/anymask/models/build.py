@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch.overrides import TorchFunctionMode
 
@@ -14,9 +14,11 @@ from anymask.models.fastsam import FastSam
 from anymask.models.sam import Promptable, Sam
 from anymask.models.variants import Variant
 
-__all__ = ["build", "build_empty"]
+__all__ = ["AnyNetwork", "build", "build_empty"]
 
-NETWORKS: Mapping[type, Callable[[Any], Promptable | CompactNet | FastSam]] = {
+AnyNetwork: TypeAlias = Promptable | CompactNet | FastSam
+
+NETWORKS: Mapping[type, Callable[[Any], AnyNetwork]] = {
     SamConfig: Sam,
     EfficientSamConfig: EfficientSam,
     FastSamConfig: FastSam,
@@ -24,12 +26,12 @@ NETWORKS: Mapping[type, Callable[[Any], Promptable | CompactNet | FastSam]] = {
 }
 
 
-def build(variant: Variant) -> Promptable | CompactNet | FastSam:
+def build(variant: Variant) -> AnyNetwork:
     """Build a variant's network with random weights."""
     return NETWORKS[type(variant.network)](variant.network)
 
 
-def build_empty(variant: Variant) -> Promptable | CompactNet | FastSam:
+def build_empty(variant: Variant) -> AnyNetwork:
     """Build a variant's network with no weights at all: they are about to be replaced.
 
     Parameters are left as the memory happened to be, which costs neither time nor memory.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from anymask.errors import WeightsError
 from anymask.models import cache
-from anymask.models.build import build_empty
+from anymask.models.build import AnyNetwork, build_empty
 from anymask.models.compact import CompactNet
 from anymask.models.network import Network
 from anymask.models.variants import VARIANTS, Variant
@@ -25,7 +25,7 @@ from anymask.models.weights.files import State, read_state
 from anymask.models.weights.folder import files_of, read_folder
 from anymask.models.weights.locate import locate
 
-__all__ = ["Checkpoint", "fill", "load_network", "read_checkpoint", "recognise"]
+__all__ = ["Checkpoint", "build_filled", "fill", "load_network", "read_checkpoint", "recognise"]
 
 _SHOWN_KEYS = 3
 _LONGEST_PREFIX = 3  # module.model.net. and the like
@@ -38,7 +38,7 @@ class Checkpoint:
     variant: Variant
     """What they are."""
     state: State
-    """Tensors by the network's own keys."""
+    """Tensors by key; all keys may have a prefix."""
     files: tuple[Path, ...]
     """Where they lie."""
 
@@ -77,8 +77,7 @@ def load_network(
         >>> network, variant, digest = load_network("sam_vit_b_01ec64.pth")  # doctest: +SKIP
     """
     found = read_checkpoint(source, offline)
-    network = build_empty(found.variant)
-    fill(network, found.state, found.origin, dtype or torch.float32, found.variant.name)
+    network = build_filled(found, dtype or torch.float32)
     _prepare(network)
     return network.to(device).eval(), found.variant, found.digest()
 
@@ -102,9 +101,36 @@ def read_checkpoint(source: str | os.PathLike[str] | Variant, offline: bool = Fa
         state = read_state(path)
     if transformers_layout.is_foreign(state):
         state = transformers_layout.to_original(state)
-    if variant is None:
-        variant = recognise(state, path)
-    return Checkpoint(variant, _without_prefix(state, _layout(variant)), files)
+    return Checkpoint(variant or recognise(state, path), state, files)
+
+
+def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetwork:
+    """Build the network of a checkpoint and put the weights into it, strictly.
+
+    Args:
+        found: What `read_checkpoint` returned.
+        dtype: Floating-point type of the weights, None: as they are.
+
+    Raises:
+        WeightsError: They do not fit.
+    """
+    try:
+        network = build_empty(found.variant)
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise WeightsError(
+            f"expected numbers that make a network in the config of {found.origin!r}, got "
+            f"{found.variant.network!r:.200}; correct it"
+        ) from error
+    state = _without_prefix(found.state, _entries(network.state_dict()))
+    fill(network, state, found.origin, dtype, found.variant.name)
+    return network
 
 
 def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Variant:
@@ -137,7 +163,7 @@ def fill(
     network: nn.Module,
     state: Mapping[str, Tensor],
     origin: str | os.PathLike[str],
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     name: str = "this network",
 ) -> None:
     """Put weights into a network, in place and without a copy where the type is right already.
@@ -146,7 +172,7 @@ def fill(
         network: Its previous weights are dropped.
         state: Exactly the network's keys and shapes.
         origin: Where the weights come from, for messages.
-        dtype: Floating-point type of the network afterwards.
+        dtype: Floating-point type of the network afterwards; None: as the weights have it.
         name: What the network is called, for messages.
 
     Raises:
@@ -166,11 +192,12 @@ def fill(
             f"{str(origin)!r}; "
             f"use weights of exactly that network"
         )
-    cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-    network.load_state_dict(cast, strict=True, assign=True)
+    if dtype is not None:
+        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+    network.load_state_dict(state, strict=True, assign=True)
 
 
-def _prepare(network: nn.Module) -> None:
+def _prepare(network: AnyNetwork) -> None:
     """Bring the weights into the form that computes fastest."""
     if isinstance(network, CompactNet):  # nothing but convolutions, which like it better on a CPU
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from anymask.errors import WeightsError
+from anymask.models.build import build_empty
 from anymask.models.config import DecoderConfig, SamConfig, VitConfig
-from anymask.models.variants import VARIANTS, Preprocessing, Variant, find
+from anymask.models.variants import VARIANTS, Preprocessing, Variant, WeightSource, find
 from anymask.models.weights.files import State
 
 __all__ = [
@@ -111,6 +112,12 @@ def read_variant(
         WeightsError: A number is none, or the network is one that anymask cannot build.
     """
     parts = {part: config.get(part) or {} for part in _PARTS}
+    for part, value in parts.items():
+        if not isinstance(value, Mapping):
+            raise WeightsError(
+                f"expected {part} as an object in the config of {origin}, got {value!r:.60}; "
+                f"correct it"
+            )
     vision, prompt, decoder = (_Numbers(parts[part], part, origin) for part in _PARTS)
     network = SamConfig(
         VitConfig(
@@ -131,10 +138,21 @@ def read_variant(
         mask_channels=prompt("mask_input_channels", 16),
     )
     _check_rest(network, parts, origin)
-    known = [v for v in VARIANTS if v.network == network]
-    row = known[0] if known else replace(find("sam-vit-b"), name="sam-custom", network=network)
+    row = next((v for v in VARIANTS if v.network == network), None) or _new_row(network)
     look = _read_preprocessing(row.preprocessing, network.encoder.side, preprocessor, origin)
     return replace(row, preprocessing=look)
+
+
+def _new_row(network: SamConfig) -> Variant:
+    """Make a row for a size that is not in the table."""
+    row = replace(find("sam-vit-b"), name="sam-custom", network=network, aliases=())
+    return replace(
+        row,
+        summary="a SAM of a size of its own",
+        parameters=sum(p.numel() for p in build_empty(row).parameters()),
+        weights=WeightSource("model.safetensors", licence="unknown"),
+        paper=None,
+    )
 
 
 def make_config(network: SamConfig) -> dict[str, Any]:
