@@ -1,18 +1,28 @@
-"""SAM's mask decoder: embedding and prompt tokens to masks and their predicted quality."""
+"""SAM's mask decoder: embedding and prompt tokens to masks and their predicted quality.
+
+The image stays a row of tokens, one per cell, from the beginning to the logits; pixels come into
+their order only there, where they are few. docs/decoder.md has the reasons and the numbers.
+"""
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
-from anymask.models.layers import ACTIVATIONS, LayerNorm2d
-from anymask.models.two_way import TwoWayTransformer
+from anymask.models.layers import ACTIVATIONS
+from anymask.models.two_way import FirstLook, TwoWayTransformer, tracing
 
-__all__ = ["MaskDecoder"]
+__all__ = ["SLOTS", "MaskDecoder", "pixel_order"]
 
 SLOTS = 4
 """Masks per prompt: slot 0 is the one answer, slots 1..3 are the nested answers."""
+
+_AT_ONCE = 2  # prompts worked on together on a CPU: what its caches hold
+_MANY = 3  # prompts on one image, from which on `MaskDecoder.look` saves time
 
 
 class MaskDecoder(nn.Module):
@@ -21,15 +31,15 @@ class MaskDecoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         width = config.width
-        norm = LayerNorm2d(width // 4) if config.norm == "pixel" else nn.GroupNorm(1, width // 4)
+        norm = nn.LayerNorm(width // 4, eps=1e-6) if config.norm == "pixel" else MapNorm(width // 4)
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(SLOTS, width)
         self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(width, width // 4, 2, stride=2),
+            Quarters(width, width // 4),
             norm,
             nn.GELU(),
-            nn.ConvTranspose2d(width // 4, width // 8, 2, stride=2),
+            Quarters(width // 4, width // 8),
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
@@ -37,32 +47,96 @@ class MaskDecoder(nn.Module):
         )
         self.iou_prediction_head = Perceptron(width, SLOTS, config.activation)
 
+    def look(self, image: Tensor, image_code: Tensor, prompt_map: Tensor) -> FirstLook:
+        """Work out once what all prompts without a mask of their own share.
+
+        Args:
+            image: Embedding of one image, (1, c, h, w).
+            image_code: Position code of its cells, (1, c, h, w).
+            prompt_map: Added to the embedding, broadcastable to (1, c, h, w).
+        """
+        return self.transformer.look(as_cells(image + prompt_map), as_cells(image_code))
+
     def forward(
-        self, image: Tensor, image_code: Tensor, prompt_tokens: Tensor, prompt_map: Tensor
+        self,
+        image: Tensor,
+        image_code: Tensor,
+        prompt_tokens: Tensor,
+        prompt_map: Tensor,
+        look: FirstLook | None = None,
+        slots: slice = slice(SLOTS),
     ) -> tuple[Tensor, Tensor]:
-        """Answer n prompts in all four slots.
+        """Answer n prompts.
 
         Args:
             image: Embedding (1, c, h, w), or (n, c, h, w) for n images with one prompt each.
             image_code: Position code of its cells, (1, c, h, w).
             prompt_tokens: (n, t, c).
             prompt_map: Added to the embedding, broadcastable to (n, c, h, w).
+            look: What `look` made of the same image and map; None: worked out if it pays.
+            slots: Which of the slots to answer in.
 
         Returns:
-            Mask logits (n, 4, 4h, 4w) and predicted IoU (n, 4).
+            Mask logits (n, k, 4h, 4w) and predicted IoU (n, k).
         """
-        n, h = len(prompt_tokens), image.shape[-2]
+        cells, code = as_cells(image + prompt_map), as_cells(image_code)
+        if look is None and len(cells) == 1 and not tracing() and len(prompt_tokens) >= _MANY:
+            look = self.transformer.look(cells, code)
+        answer = partial(self._answer, code=code, look=look, order=pixel_order(image), slots=slots)
+        if tracing() or image.device.type != "cpu":
+            return answer(prompt_tokens, cells)
+        few = torch.split(prompt_tokens, _AT_ONCE)
+        seen = torch.split(cells, _AT_ONCE) if len(cells) > 1 else [cells] * len(few)
+        logits, iou = zip(*map(answer, few, seen), strict=True)
+        return torch.cat(logits), torch.cat(iou)
+
+    def _answer(
+        self,
+        prompt_tokens: Tensor,
+        cells: Tensor,
+        code: Tensor,
+        look: FirstLook | None,
+        order: Tensor,
+        slots: slice,
+    ) -> tuple[Tensor, Tensor]:
+        """Answer prompts that are worked on together."""
+        n = prompt_tokens.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(n, -1, -1), prompt_tokens], dim=1)
-        cells = (image + prompt_map).flatten(2).transpose(1, 2).contiguous()
-        code = image_code.flatten(2).transpose(1, 2)
-        tokens, cells = self.transformer(tokens, cells, code)
-        upscaled = self.output_upscaling(cells.transpose(1, 2).unflatten(2, (h, -1)))
-        classifiers = torch.stack(
-            [mlp(tokens[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )
-        logits = (classifiers @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
-        return logits, self.iou_prediction_head(tokens[:, 0])
+        tokens, cells = self.transformer(tokens, cells, code, look, answers=len(own))
+        upscaled = self.output_upscaling(cells).flatten(1, 3)
+        mlps = list(self.output_hypernetworks_mlps)[slots]
+        chosen = tokens[:, 1:][:, slots].unbind(dim=1)
+        classifiers = torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)
+        logits = classifiers @ upscaled.mT
+        pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
+        iou = self.iou_prediction_head(tokens[:, 0])[:, slots]
+        return pixels.view(n, -1, *order.shape), iou
+
+
+class Quarters(nn.ConvTranspose2d):
+    """Every token becomes four, for the quarters of its cell.
+
+    It is a transposed 2x2 convolution with a stride of 2, as the matrix product that it is.
+    """
+
+    bias: Tensor
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__(inside, outside, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Map (..., inside) to (..., 4, outside): top left, top right, bottom left and right."""
+        weight = self.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        return F.linear(x, weight, self.bias.repeat(4)).view(*x.shape[:-1], 4, -1)
+
+
+class MapNorm(nn.LayerNorm):
+    """Normalisation of all tokens and channels together, with a scale and shift per channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, ..., c) to the same shape."""
+        return torch.addcmul(self.bias, F.layer_norm(x, x.shape[1:], eps=self.eps), self.weight)
 
 
 class Perceptron(nn.Module):
@@ -80,3 +154,17 @@ class Perceptron(nn.Module):
         first, second, last = self.layers
         out: Tensor = last(self.act(second(self.act(first(x)))))
         return out
+
+
+def as_cells(image: Tensor) -> Tensor:
+    """Lay out maps (b, c, h, w) as tokens, one per cell, (b, h * w, c)."""
+    return image.flatten(2).transpose(1, 2).contiguous()
+
+
+def pixel_order(image: Tensor) -> Tensor:
+    """Find the pixels (4h, 4w) among the quarters of the quarters of the cells (b, c, h, w)."""
+    h, w = image.shape[-2:]
+    y, x = (torch.arange(4 * side, device=image.device) for side in (h, w))
+    rows = y // 4 * (16 * w) + y // 2 % 2 * 8 + y % 2 * 2
+    columns = x // 4 * 16 + x // 2 % 2 * 4 + x % 2
+    return rows[:, None] + columns
