@@ -10,7 +10,10 @@ from pathlib import Path
 
 from anymask.errors import OutputError
 
-__all__ = ["atomic_write"]
+__all__ = ["DRAFT", "atomic_write"]
+
+DRAFT = ".anymask-"
+"""How the names of unfinished files begin, which only a killed process leaves behind."""
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise OutputError(f"cannot write {str(path)!r}: it is no regular file; choose another name")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {str(path)!r}: its folder does not exist; create it first")
-    draft = target.with_name(f".anymask-{secrets.token_hex(6)}{target.suffix}")
+    draft = target.with_name(f"{DRAFT}{secrets.token_hex(6)}{target.suffix}")
     try:
         # Made here, with the user's usual permissions, so that a wrong place fails before any work.
         draft.touch(exist_ok=False)

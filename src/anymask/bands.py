@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -20,7 +19,7 @@ import PIL.Image
 from anymask.errors import InputError
 from anymask.image import Image, ImageLike
 from anymask.optional import optional
-from anymask.pixels import Bounds, Pixels, decode, read_array, read_pil, value_range
+from anymask.pixels import Bounds, Pixels, decode, open_file, read_array, read_pil, value_range
 
 __all__ = ["MAX_DECODED", "Bands", "open_bands"]
 
@@ -72,21 +71,12 @@ def open_bands(source: ImageLike) -> Iterator[Bands]:
         yield _Decoded(Image.open(source))
         return
     path = os.fsdecode(source)
-    with _open(path) as file:
+    with open_file(path) as file:
         if file.read(4) in _TIFF:
             with _open_tiff(file, path) as bands:
                 yield bands
         else:
             yield _Picture(file, path, "save it as a TIFF file with tiles")
-
-
-def _open(path: str) -> IO[bytes]:
-    try:
-        return Path(path).open("rb")
-    except OSError as error:
-        raise InputError(
-            f"cannot open the image file {path!r}: {error.strerror or error}; check the path"
-        ) from error
 
 
 class _Decoded:

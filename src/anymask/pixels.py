@@ -20,6 +20,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
@@ -35,11 +37,13 @@ __all__ = [
     "Colour",
     "Pixels",
     "decode",
+    "open_file",
     "read_array",
     "read_bytes",
     "read_file",
     "read_open_file",
     "read_pil",
+    "read_size",
     "value_range",
 ]
 
@@ -67,11 +71,32 @@ _TAG_PHOTOMETRIC = 262
 _TAG_ORIENTATION = 274
 
 
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Read height and width of an image file as it is stored, without decoding it.
+
+    Raises:
+        InputError: The file is missing, empty, damaged or not an image.
+    """
+    with open_file(path) as file, _identify(file, repr(os.fsdecode(path))) as image:
+        return image.height, image.width
+
+
 def read_file(path: str | os.PathLike[str], background: Colour, max_pixels: int) -> Pixels:
     """Read an image file to uint8 (h, w, 3) RGB.
 
     Raises:
         InputError: The file is missing, empty, damaged, too large or not an image.
+    """
+    with open_file(path) as file:
+        return _read(file, repr(os.fsdecode(path)), background, max_pixels)
+
+
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open an image file for bytes, and put into words what can be wrong with it.
+
+    Raises:
+        InputError: It is missing, cannot be read, or is a folder.
     """
     name = repr(os.fsdecode(path))
     if "://" in name:
@@ -80,7 +105,7 @@ def read_file(path: str | os.PathLike[str], background: Colour, max_pixels: int)
         raise InputError(f"expected an image file, but {name} is a folder; name a file inside it")
     try:
         with open(path, "rb") as file:
-            return _read(file, name, background, max_pixels)
+            yield file
     except FileNotFoundError:
         raise InputError(
             f"expected an image file, but {name} does not exist; check the path"

@@ -47,7 +47,7 @@ def generate_tiled(
     config: GenerateConfig | InstanceConfig | None = None,
     *,
     tile: int = 1024,
-    halo: int = 128,
+    halo: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Any,
 ) -> Masks:
@@ -60,8 +60,8 @@ def generate_tiled(
         config: What to look for in each tile and what to drop; None: what suits the model. Limits
             of areas are meant for the whole picture.
         tile: Height and width of a tile in pixels; the model shrinks tiles larger than its frame.
-        halo: How far a tile reaches beyond its share of the picture. What is smaller than twice
-            this is seen as a whole by some tile.
+        halo: How far a tile reaches beyond its share of the picture; None: an eighth of the tile.
+            What is smaller than twice this is seen as a whole by some tile.
         progress: Is told how many tiles are done, and of how many.
         **options: Single settings that shall differ from those of ``config``.
 
@@ -77,7 +77,7 @@ def generate_tiled(
     whole = isinstance(settings, GenerateConfig)  # has settings that are about the whole picture
     per_tile = replace(settings, min_area=0, max_area=None) if whole else settings
     with open_bands(source) as bands:
-        grid = Grid.lay(bands.size_hw, tile, halo)
+        grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
 
         def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:

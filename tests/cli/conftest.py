@@ -26,6 +26,7 @@ class FakeModel:
         self.variant = SimpleNamespace(name="fake", generate=GenerateConfig(points_per_side=3))
         self.weights_digest = weights_digest
         self.seen: list[str] = []
+        self.sizes: list[tuple[int, int]] = []
         self.prompts: list[Prompt] = []
         self.before: Callable[[Image], None] = lambda image: None
 
@@ -35,8 +36,9 @@ class FakeModel:
         single_point = prompts.key() == (1, False, False)
         return self._squares(image, [4, 2, 6] if multimask or single_point else [4])
 
-    def generate(self, image: Image, **options: Any) -> Masks:
-        config = replace(self.variant.generate, **options)
+    def generate(self, image: Image, config: GenerateConfig | None = None, **options: Any) -> Masks:
+        self.sizes.append(image.size_hw)
+        config = replace(config or self.variant.generate, **options)
         return self._squares(image, [2] * config.points_per_side)
 
     def _squares(self, image: Image, sizes: list[int]) -> Masks:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,30 @@ def test_everything(tmp_path: Path, ball: np.ndarray) -> None:
     assert len(masks) == line["masks"]
     overlaps = [(mask & ball).sum() / (mask | ball).sum() for mask in masks]
     assert max(overlaps) > 0.8
+
+
+def test_a_killed_run_goes_on(tmp_path: Path, ball: np.ndarray) -> None:
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    with PIL.Image.open(tmp_path / "ball.png") as picture:
+        for turn in range(4):
+            picture.rotate(15 * turn).save(pictures / f"{turn}.png")
+    words = ["everything", "in", "--points-per-side", "2", "--format", "coco"]
+    anymask_lines(tmp_path, *words, "-o", "whole")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "anymask", *words, "-o", "parts", "--quiet"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    records = tmp_path / "parts" / ".anymask" / "done"
+    while process.poll() is None and not list(records.glob("[0-9].json")):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait(timeout=60) != 0, "it was over before it could be killed"
+    lines = anymask_lines(tmp_path, *words, "-o", "parts")
+    assert {line["status"] for line in lines} == {"done", "skipped"}
+    whole, parts = (tmp_path / run / "annotations.json" for run in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
 
 
 def test_the_weights_fit_into_the_wheel() -> None:

@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import PIL.Image
+from tests.cli.conftest import make_photo
 
 import anymask
 from anymask.cli.everything import Search
@@ -64,3 +65,32 @@ def test_a_picture_without_masks_is_a_result(fake, photo, tmp_path, run) -> None
     assert result.code == 0
     assert f"{photo}: 0 masks" in result.out
     assert len(anymask.read(tmp_path / "out" / "photo.json")) == 0
+
+
+def test_tiles(fake, tmp_path, run) -> None:
+    big = make_photo(tmp_path / "big.png", (300, 200))
+    words = ["everything", big, "--tile", "128", "--halo", "16"]
+    assert run(*words, "-o", tmp_path / "out").code == 0
+    assert fake.sizes == [(128, 128)] * 6
+    masks = anymask.read(tmp_path / "out" / "big.json")
+    assert masks.size_hw == (200, 300) and masks.crop_boxes is not None
+    with PIL.Image.open(tmp_path / "out" / "big-overlay.png") as overlay:
+        assert overlay.size == (300, 200)
+    assert "tile was 128, now None" in run("everything", big, "-o", tmp_path / "out").err
+
+
+def test_pictures_too_large_to_decode_are_done_in_tiles(fake, tmp_path, run, monkeypatch) -> None:
+    monkeypatch.setattr("anymask.pixels.MAX_PIXELS", 2_000_000)
+    big = make_photo(tmp_path / "big.png", (1800, 1200))
+    result = run("everything", big, "-o", tmp_path / "out")
+    assert result.code == 0
+    assert f"{big}: 1800 x 1200 pixels, so in tiles of 1024" in result.err
+    assert fake.sizes == [(1024, 1024)] * 6
+    names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.name[0] != ".")
+    assert names == ["anymask-run.json", "big.json"]  # no overlay, for which it is too large
+
+
+def test_bad_tiles(fake, photo, tmp_path, run) -> None:
+    result = run("everything", photo, "-o", tmp_path / "out", "--tile", "10")
+    assert result.code == 2
+    assert "expected tiles of at least 64 pixels along each side, got 10" in result.err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_a_folder_in_natural_order_mirrored(fake, photos, tmp_path, run) -> None:
     result = run("everything", photos, "-o", tmp_path / "out")
     assert result.code == 0
-    assert fake.seen == ORDER
+    assert sorted(fake.seen) == sorted(ORDER)
     assert result.out == f"4 pictures: 4 done; results in {tmp_path / 'out'}/\n"
     assert result.err == ""  # no progress bar where nobody sees it
     expected = ["1", "2", "10", "trip/2"]
@@ -53,7 +55,7 @@ def test_a_broken_file_does_not_stop_the_rest(fake, photos, tmp_path, run) -> No
     (photos / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     result = run("everything", photos, "-o", tmp_path / "out")
     assert result.code == 1
-    assert fake.seen == ORDER
+    assert sorted(fake.seen) == sorted(ORDER)
     assert "5 pictures: 4 done, 1 failed" in result.out
     assert "1 of 5 pictures failed" in result.err
     assert "0.png" in result.err
@@ -94,7 +96,7 @@ def test_what_would_fail_for_every_picture_stops_at_once(fake, photos, tmp_path,
 
 @pytest.mark.parametrize("format", ["sa1b", "coco", "png"])
 def test_an_interrupted_run_goes_on(fake, photos, tmp_path, run, format: str) -> None:
-    words = ["everything", photos, "--format", format]
+    words = ["everything", photos, "--format", format, "--workers", "1"]
     assert run(*words, "-o", tmp_path / "whole").code == 0
 
     def interrupt(image: anymask.Image) -> None:
@@ -110,8 +112,55 @@ def test_an_interrupted_run_goes_on(fake, photos, tmp_path, run, format: str) ->
     result = run(*words, "-o", tmp_path / "parts")
     assert result.code == 0
     assert "2 done, 2 already there" in result.out
-    assert fake.seen == ORDER  # none twice
+    assert sorted(fake.seen) == sorted(ORDER)  # none twice
     assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("format", ["sa1b", "coco", "png"])
+def test_workers_do_not_make_other_results(fake, photos, tmp_path, run, format: str) -> None:
+    for workers in (1, 2, 9):
+        fake.seen.clear()
+        words = ["everything", photos, "--format", format, "--workers", workers]
+        assert run(*words, "-o", tmp_path / f"{workers}").code == 0
+        assert sorted(fake.seen) == sorted(ORDER)
+    assert tree(tmp_path / "1") == tree(tmp_path / "2") == tree(tmp_path / "9")
+
+
+def test_two_pictures_are_worked_on_at_a_time(fake, photos, tmp_path, run) -> None:
+    together = threading.Barrier(2, timeout=30)
+    fake.before = lambda image: together.wait()
+    assert run("everything", photos, "-o", tmp_path / "out").code == 0
+
+
+def test_no_workers_are_refused(fake, photos, tmp_path, run) -> None:
+    result = run("everything", photos, "-o", tmp_path / "out", "--workers", "0")
+    assert result.code == 2
+    assert "expected at least 1 worker, got 0" in result.err
+
+
+def test_a_picture_that_vanishes_or_appears_meanwhile(fake, photos, tmp_path, run) -> None:
+    def change(image: anymask.Image) -> None:
+        if image.source and image.source.endswith("1.png"):
+            (photos / "10.jpg").unlink()
+            shutil.copy(photos / "2.png", photos / "3.png")
+
+    fake.before = change
+    words = ["everything", photos, "-o", tmp_path / "out"]
+    result = run(*words, "--workers", "1")
+    assert result.code == 1
+    assert "4 pictures: 3 done, 1 failed" in result.out
+    assert "10.jpg' does not exist" in result.err
+    fake.before = lambda image: None
+    assert "4 pictures: 1 done, 3 already there" in run(*words).out
+
+
+def test_a_picture_that_changes_while_it_is_read_is_done_again(fake, photo, tmp_path, run) -> None:
+    fake.before = lambda image: os.utime(photo, (1, 1))
+    words = ["everything", photo, "-o", tmp_path / "out"]
+    assert run(*words).code == 0
+    fake.before = lambda image: None
+    assert "already there" not in run(*words).out
+    assert "already there" in run(*words).out
 
 
 def test_only_what_is_missing_or_changed_is_done_again(fake, photos, tmp_path, run) -> None:
@@ -121,10 +170,10 @@ def test_only_what_is_missing_or_changed_is_done_again(fake, photos, tmp_path, r
     os.utime(photos / "10.jpg", (1, 1))
     fake.seen.clear()
     assert run(*words).code == 0
-    assert fake.seen == ["2.png", "10.jpg"]
+    assert sorted(fake.seen) == ["10.jpg", "2.png"]
     fake.seen.clear()
     assert run(*words, "--overwrite").code == 0
-    assert fake.seen == ORDER
+    assert sorted(fake.seen) == sorted(ORDER)
 
 
 def test_a_damaged_record_is_done_again(fake, photo, tmp_path, run) -> None:
@@ -179,7 +228,7 @@ def test_coco_is_one_valid_file_that_grows(fake, photos, tmp_path, run, capsys) 
     words = ["everything", "-o", tmp_path / "out", "--format", "coco"]
     assert run(*words, photos / "2.png").code == 0
     assert run(*words, photos).code == 0
-    assert fake.seen == ["2.png", "1.png", "10.jpg", "2.png"]
+    assert sorted(fake.seen) == ["1.png", "10.jpg", "2.png", "2.png"]
     coco = COCO(str(tmp_path / "out" / "annotations.json"))
     capsys.readouterr()
     files = [image["file_name"] for image in coco.loadImgs(coco.getImgIds())]
@@ -187,6 +236,16 @@ def test_coco_is_one_valid_file_that_grows(fake, photos, tmp_path, run, capsys) 
     annotations = coco.loadAnns(coco.getAnnIds())
     assert len(annotations) == 4 * 3
     assert all(coco.annToMask(entry).sum() == 4 for entry in annotations)
+
+
+def test_what_a_killed_run_left_unfinished_does_not_count(fake, photos, tmp_path, run) -> None:
+    words = ["everything", photos, "-o", tmp_path / "out", "--format", "coco"]
+    assert run(*words).code == 0
+    before = tree(tmp_path / "out")
+    records = tmp_path / "out" / ".anymask" / "done"
+    shutil.copy(records / "1.json", records / ".anymask-0123456789ab.json")
+    assert run(*words).code == 0
+    assert tree(tmp_path / "out") == before
 
 
 def test_a_lost_part_of_the_coco_file_is_done_again(fake, photo, tmp_path, run) -> None:
@@ -207,7 +266,7 @@ def test_quiet_prints_nothing_but_errors(fake, photos, tmp_path, run) -> None:
 def test_results_beside_the_pictures_are_not_segmented(fake, photos, tmp_path, run) -> None:
     for _ in range(2):
         assert run("everything", photos, "-o", photos / "out").code == 0
-    assert fake.seen == ORDER
+    assert sorted(fake.seen) == sorted(ORDER)
 
 
 def test_no_half_written_files_stay(fake, photos, tmp_path, run, monkeypatch) -> None:

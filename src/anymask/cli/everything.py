@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
@@ -14,12 +15,14 @@ from anymask.config import changed
 if TYPE_CHECKING:
     import PIL.Image
 
+    from anymask.cli.report import Report
     from anymask.image import Image
     from anymask.masks import Masks
     from anymask.predict import Segmenter
 
 __all__ = ["Everything"]
 
+_TILE = 1024  # for pictures that are too large to be decoded at once
 
 _Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 _Number = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
@@ -74,6 +77,11 @@ class Search:
 class Everything(PictureOptions):
     """Find everything in each picture, without a prompt."""
 
+    tile: _Count = None
+    """Look at squares of this many pixels, one by one, and join what crosses them; by itself only
+    for pictures of more than 200 million pixels, in squares of 1024."""
+    halo: _Count = None
+    """How far each square reaches into its neighbours; by itself an eighth of its side."""
     search: OmitArgPrefixes[Search] = Search()
     """What to look for and what to drop; what is not given is what suits the model."""
 
@@ -85,17 +93,40 @@ class Everything(PictureOptions):
             command="everything",
             options=self,
             settings=self._settings,
-            work=lambda model, image: model.generate(image, **self.search.given()),
+            work=self._work,
             draw=self._draw,
             endings=[] if self.no_overlay else ["-overlay.png"],
             describe=lambda masks: {},
         )
         return run(job)
 
+    def _work(self, model: Segmenter, path: Path, report: Report) -> tuple[Masks, Image | None]:
+        from anymask.image import Image
+        from anymask.pixels import MAX_PIXELS, read_size
+        from anymask.tile import generate_tiled
+
+        h, w = read_size(path)
+        large = h * w > MAX_PIXELS
+        if large and self.tile is None:
+            report.note(f"{path}: {w} x {h} pixels, so in tiles of {_TILE}; choose with --tile")
+        image = None if large else Image.open(path)
+        if image and self.tile is None:
+            return model.generate(image, **self.search.given()), image
+        masks = generate_tiled(
+            model,
+            image or path,
+            tile=self.tile or _TILE,
+            halo=self.halo,
+            progress=lambda done, total: report.working_on(path, f", tile {done} of {total}"),
+            **self.search.given(),
+        )
+        return masks, image
+
     def _settings(self, model: Segmenter) -> dict[str, Any]:
         search = asdict(changed(model.variant.generate, None, self.search.given()))
         search.pop("points_per_batch", None)  # changes only the memory that is needed
-        return {"format": self.format, "overlay": not self.no_overlay, **search}
+        tiles = {"tile": self.tile, "halo": self.halo}
+        return {"format": self.format, "overlay": not self.no_overlay, **tiles, **search}
 
     def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
         if not self.no_overlay:

@@ -24,12 +24,16 @@ class PictureOptions:
     """Pictures, folders (with all that is in them), or quoted patterns such as 'in/**/*.jpg'."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-out")
     """Folder for the results; made when missing."""
-    model: Annotated[str, arg(aliases=["-m"], metavar="NAME|FILE")] = "bundled"
-    """A model from `anymask models`, or a file of weights."""
+    model: Annotated[str, arg(aliases=["-m"], metavar="NAME|PATH|URL|HUB-ID")] = "bundled"
+    """A model from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
     format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
     """sa1b: one JSON file for each picture; coco: one JSON file for all; png: a label map each."""
+    workers: Annotated[int, arg(metavar="INT")] = 2
+    """Pictures worked on at a time, which share the processor's cores; each needs memory."""
     no_overlay: Flag = False
     """Do not draw the masks over the picture."""
     overwrite: Flag = False

@@ -98,9 +98,9 @@ class Report:
         """Take the bar away."""
         self._progress.stop()
 
-    def working_on(self, image: Path) -> None:
-        """Show which picture is next."""
-        self._progress.update(self._task, description=_shortened(image.name))
+    def working_on(self, image: Path, step: str = "") -> None:
+        """Show which picture is next, and which step of it."""
+        self._progress.update(self._task, description=_shortened(image.name) + step)
 
     def add(self, outcome: Outcome) -> None:
         """Count a picture, and print its line."""

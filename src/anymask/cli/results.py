@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from anymask.atomic import atomic_write
+from anymask.atomic import DRAFT, atomic_write
 from anymask.cli.inputs import Item, natural_order
 from anymask.errors import InputError, OutputError
 
@@ -123,17 +123,23 @@ class Results:
         """Tell whether a file is one of those."""
         return path.is_relative_to(self.folder / _PARTS)
 
-    def finish(self, item: Item, files: Sequence[Path], summary: dict[str, Any]) -> Record:
+    def stamp(self, item: Item) -> list[int]:
+        """Tell a picture from others in its place, for the record."""
+        return _stamp(item)
+
+    def finish(
+        self, item: Item, stamp: list[int], files: Sequence[Path], summary: dict[str, Any]
+    ) -> Record:
         """Record that a picture is complete."""
         names = [path.relative_to(self.folder).as_posix() for path in files]
-        record = Record(self.settings, _absolute(item), _stamp(item), names, summary)
+        record = Record(self.settings, _absolute(item), stamp, names, summary)
         write_json(self.path(_record_name(item.key)), asdict(record))
         return record
 
     def all_finished(self) -> list[tuple[str, Record]]:
         """List key and record of every picture finished with these settings, in natural order."""
         root = self.folder / _RECORDS
-        paths = root.rglob("*.json")
+        paths = (path for path in root.rglob("*.json") if not path.name.startswith(DRAFT))
         keys = [path.relative_to(root).as_posix().removesuffix(".json") for path in paths]
         records = [(key, self._read(key)) for key in sorted(keys, key=natural_order)]
         return [(k, r) for k, r in records if r is not None and r.settings == self.settings]

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from anymask.atomic import atomic_write
 from anymask.cli.inputs import Item, find_images
 from anymask.cli.options import PictureOptions
 from anymask.cli.results import Record, Results
-from anymask.errors import CapabilityError, MissingExtraError, OutputError, WeightsError
+from anymask.errors import CapabilityError, InputError, MissingExtraError, OutputError, WeightsError
+from anymask.parallel import in_order
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -45,8 +46,8 @@ class Job:
     options: PictureOptions
     settings: Callable[[Segmenter], dict[str, Any]]
     """What of the options decides how the results look, as plain JSON values."""
-    work: Callable[[Segmenter, Image], Masks]
-    """Find the masks."""
+    work: Callable[[Segmenter, Path, Report], tuple[Masks, Image | None]]
+    """Find the masks of a picture; None takes the place of a picture that is too large to draw."""
     draw: Callable[[Masks, Image], Iterator[tuple[str, PIL.Image.Image]]]
     """Make pictures of them, each with the end of its file name."""
     endings: Sequence[str]
@@ -62,26 +63,31 @@ def run(job: Job) -> int:
         The exit code: 0 if all is well, 1 if some pictures failed, 2 if all did.
     """
     options = job.options
+    if options.workers < 1:
+        raise InputError(f"expected at least 1 worker, got {options.workers}; 2 is usual")
     items = find_images(options.images, options.output)
     from anymask import predict
     from anymask.cli.report import Outcome, Report
 
-    model = predict.load(options.model, device=options.device)
+    model = predict.load(options.model, options.device, offline=options.offline)
     results = Results.open(options.output, _settings(job, model))
     if not options.overwrite:
         results.check_free(items, [_names(job, item) for item in items])
     results.begin(anymask=__version__, images=list(options.images))
     finished = {} if options.overwrite else _finished(results, items)
 
-    report = Report(len(items), len(items) - len(finished), lines=options.json, quiet=options.quiet)
-    with _tidy_end(), report:
+    waiting = [item for item in items if item.key not in finished]
+    report = Report(len(items), len(waiting), lines=options.json, quiet=options.quiet)
+    # While one picture is read, tidied up or written, the model works on another one.
+    workers = min(options.workers, max(1, len(waiting)))
+    attempts = in_order(lambda item: _attempt(job, model, item, results, report), waiting, workers)
+    with _tidy_end(), report, closing(attempts):
         for item in items:
             if record := finished.get(item.key):
                 files = [options.output / name for name in record.files]
                 report.add(Outcome(item.path, "skipped", _shown(files, results), record.summary))
             else:
-                report.working_on(item.path)
-                report.add(_attempt(job, model, item, results, report))
+                report.add(next(attempts))
         if options.format == "coco" and report.count("failed") < len(items):
             _join_coco(results)
     report.conclude(options.output)
@@ -104,15 +110,17 @@ def _attempt(job: Job, model: Segmenter, item: Item, results: Results, report: R
     from anymask.cli.report import Outcome
 
     start = time.perf_counter()
+    report.working_on(item.path)
+    stamp = results.stamp(item)  # before the picture is read: it may change meanwhile
     try:
-        files, summary = _do(job, model, item, results)
+        files, summary = _do(job, model, item, results, report)
     except _FINAL:
         raise
     except Exception as error:
         if job.options.debug:
             report.note(traceback.format_exc())
         return Outcome(item.path, "failed", error=_sentence(error))
-    results.finish(item, files, summary)
+    results.finish(item, stamp, files, summary)
     seconds = time.perf_counter() - start
     return Outcome(item.path, "done", _shown(files, results), summary, seconds)
 
@@ -127,14 +135,11 @@ def _sentence(error: Exception) -> str:
 
 
 def _do(
-    job: Job, model: Segmenter, item: Item, results: Results
+    job: Job, model: Segmenter, item: Item, results: Results, report: Report
 ) -> tuple[list[Path], dict[str, Any]]:
-    from anymask.image import Image
-
-    image = Image.open(item.path)
-    masks = job.work(model, image)
+    masks, image = job.work(model, item.path, report)
     files = []
-    for ending, picture in job.draw(masks, image):
+    for ending, picture in job.draw(masks, image) if image else ():
         files.append(results.path(item.key + ending))
         with atomic_write(files[-1]) as draft:
             picture.save(draft)

@@ -87,7 +87,7 @@ class Segment(PictureOptions):
             command="segment",
             options=self,
             settings=lambda model: self._settings(prompt),
-            work=lambda model, image: self._work(model, image, prompt),
+            work=lambda model, path, report: self._work(model, path, prompt),
             draw=self._draw,
             endings=self._endings(),
             describe=_describe,
@@ -108,9 +108,12 @@ class Segment(PictureOptions):
             "cutout": not self.no_cutout,
         }
 
-    def _work(self, model: Segmenter, image: Image, prompt: Prompt) -> Masks:
+    def _work(self, model: Segmenter, path: Path, prompt: Prompt) -> tuple[Masks, Image]:
+        from anymask.image import Image
+
+        image = Image.open(path)
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
-        return masks if self.all else masks.best()
+        return masks if self.all else masks.best(), image
 
     def _endings(self) -> list[str]:
         numbers = ["-1", "-2", "-3"] if self.all else [""]
