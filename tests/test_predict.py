@@ -422,7 +422,9 @@ def test_without_three_answers_a_click_gets_one() -> None:
 
 # -------------------------------------------------------------------- threads
 
-NETWORKS = pytest.mark.parametrize("name", ["sam-vit-b", "bundled"])
+NETWORKS = pytest.mark.parametrize(
+    "name", ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "bundled"]
+)
 
 
 def tiny_model(name: str) -> Segmenter:

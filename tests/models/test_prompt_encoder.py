@@ -7,8 +7,14 @@ import torch
 from tests.models.tiny import prompts
 from torch import Tensor
 
-from anymask.models.config import DecoderConfig, SamConfig, VitConfig
-from anymask.models.prompt_encoder import PromptEncoder, with_corners
+from anymask.models.config import (
+    DecoderConfig,
+    EfficientSamConfig,
+    PlainVitConfig,
+    SamConfig,
+    VitConfig,
+)
+from anymask.models.prompt_encoder import PointEncoder, PromptEncoder, with_corners
 from anymask.prompt import PromptBatch
 
 WIDTH = 8
@@ -60,7 +66,7 @@ def test_tokens_follow_the_form_of_the_prompt(
     assert got_labels[0].tolist() == wanted_labels
 
 
-def position_code(encoder: PromptEncoder, x: float, y: float) -> Tensor:
+def position_code(encoder: PromptEncoder | PointEncoder, x: float, y: float) -> Tensor:
     position = torch.tensor([x, y])
     matrix = encoder.pe_layer.positional_encoding_gaussian_matrix
     angle = 2 * math.pi * (2 * position - 1) @ matrix
@@ -97,3 +103,45 @@ def test_the_map_comes_from_the_mask_or_from_its_absence(encoder: PromptEncoder)
     torch.testing.assert_close(without.flatten(), encoder.no_mask_embed.weight[0])
     _, masked = encoder(prompts(3, 1, mask_hw=(16, 16)))
     assert masked.shape == (3, WIDTH, 4, 4)
+
+
+# ---- EfficientSAM's --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def point_encoder() -> PointEncoder:
+    torch.manual_seed(0)
+    vit = PlainVitConfig(width=8, heads=1, depth=1, side=64)
+    return PointEncoder(EfficientSamConfig(vit, DecoderConfig(width=WIDTH), max_points=4))
+
+
+@torch.no_grad()
+def test_efficient_sam_reads_the_box_first_and_fills_up(point_encoder: PointEncoder) -> None:
+    tokens, added = point_encoder(batch([[10.0, 20.0]], [1], [1.0, 2.0, 63.0, 62.0]))
+    kinds = [
+        point_encoder.bbox_top_left_embeddings,
+        point_encoder.bbox_bottom_right_embeddings,
+        point_encoder.point_embeddings,
+        point_encoder.invalid_points,
+    ]
+    places = [(1, 2), (63, 62), (10, 20), (-1, -1)]
+    assert tokens.shape == (1, 4, WIDTH)
+    for token, kind, (x, y) in zip(tokens[0], kinds, places, strict=True):
+        wanted = position_code(point_encoder, (x + 0.5) / 64, (y + 0.5) / 64) + kind.weight[0]
+        torch.testing.assert_close(token, wanted)
+    assert not added.any()
+
+
+@torch.no_grad()
+def test_a_point_beside_the_object_is_but_a_place(point_encoder: PointEncoder) -> None:
+    tokens, _ = point_encoder(batch([[10.0, 20.0]], [0], None))
+    torch.testing.assert_close(tokens[0, 0], position_code(point_encoder, 10.5 / 64, 20.5 / 64))
+
+
+@torch.no_grad()
+def test_what_efficient_sam_has_no_room_for_is_cut(point_encoder: PointEncoder) -> None:
+    points = [[float(i), 5.0] for i in range(6)]
+    with pytest.warns(UserWarning, match="the last 2 are left out"):
+        tokens, _ = point_encoder(batch(points, [1] * 6, None))
+    kept, _ = point_encoder(batch(points[:4], [1] * 4, None))
+    torch.testing.assert_close(tokens, kept)
