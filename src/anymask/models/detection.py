@@ -81,6 +81,8 @@ def detect(found: Detections, frame_hw: tuple[int, int], config: InstanceConfig)
         config: What to keep.
     """
     found = found[found.scores > config.confidence]
+    # Scores are often equal, for they end at 1. PyTorch's own order of those is the original's.
+    found = found[found.scores.argsort(descending=True)]
     found = found[geometry.nms(found.boxes, found.scores, config.box_nms_thresh, most=config.most)]
     h, w = frame_hw
     low, high = found.boxes[:, :2], found.boxes[:, 2:]
