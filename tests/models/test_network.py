@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from tests.models.tiny import SIDE, prompts, tiny
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from anymask.models.config import FastSamConfig
 from anymask.models.fastsam import FastSam
+from anymask.models.sam import Promptable
 from anymask.models.variants import VARIANTS, Variant
 from anymask.models.weights import build, fill, read_state
+from anymask.prompt import PromptBatch
 
 FRAME = (SIDE, SIDE)
 FORMS = {
@@ -171,6 +174,39 @@ def test_bfloat16_works(variant: Variant) -> None:
     wanted, got = all_it_says(network_of(variant)), all_it_says(network_of(variant).bfloat16())
     for one, other in zip(wanted, got, strict=True):
         assert (other.float() - one).abs().mean() < 0.1 * one.abs().mean()
+
+
+class OneDevice(TorchDispatchMode):
+    """Sees that all tensors are made on one device, and none with numbers that some lack."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                assert tensor.device.type == "meta", func
+                assert tensor.dtype != torch.float64, func
+        return made
+
+
+@every_variant
+def test_all_of_a_network_moves_and_needs_no_float64(variant: Variant) -> None:
+    network = network_of(variant).to("meta")
+    mask_hw = network.mask_hw(FRAME)
+    batches = [prompts(2, 3), prompts(2, 2, box=True, mask_hw=mask_hw)]
+    batches = [moved(batch, "meta") for batch in batches]
+    images = pixels().to("meta")
+    with OneDevice(), torch.inference_mode():
+        features = network.encode(images, FRAME)
+        # The bundled decoder looks at values, of which the meta device has none.
+        for batch in batches if isinstance(network, Promptable) else []:
+            network.decode(features, batch, multimask=True)
+
+
+def moved(batch: PromptBatch, device: str) -> PromptBatch:
+    tensors = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return replace(
+        batch, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+    )
 
 
 @every_promptable
