@@ -14,6 +14,7 @@ from anymask.models.weights import folder
 
 __all__ = ["fetch"]
 
+_TIMEOUT = 10.0
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -34,62 +35,80 @@ def fetch(repo: str, revision: str | None, file: str | None, offline: bool) -> P
         OutputError: It cannot be written.
     """
     origin = f"{repo}@{revision}" if revision else repo
+    here = offline or not _answers()
     try:
         if file:
-            return _get(repo, revision, file, offline)
-        return _get_all(repo, revision, origin, offline)
+            return _get(repo, revision, file, here)
+        return _get_all(repo, revision, origin, here)
     except AnymaskError:
         raise
     except Exception as error:  # it has dozens of kinds, some of them from the packages it uses
         raise _explain(error, origin, file, offline) from error
 
 
-def _get(repo: str, revision: str | None, file: str, offline: bool) -> Path:
+def _answers() -> bool:
+    """Tell whether there is a connection: huggingface_hub itself takes half a minute to say no."""
+    import urllib.error
+    import urllib.request
+
+    from huggingface_hub import constants
+
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        urllib.request.build_opener().open(request, timeout=_TIMEOUT).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # an answer all the same
+    except OSError:
+        return False
+    return True
+
+
+def _get(repo: str, revision: str | None, file: str, here: bool) -> Path:
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(repo, file, revision=revision, local_files_only=offline))
+    return Path(hf_hub_download(repo, file, revision=revision, local_files_only=here))
 
 
-def _get_all(repo: str, revision: str | None, origin: str, offline: bool) -> Path:
+def _get_all(repo: str, revision: str | None, origin: str, here: bool) -> Path:
     """Get the weights and the configs beside them."""
-    names = _names(repo, revision, offline)
+    names = _list_here(repo, revision) if here else _list(repo, revision)
     chosen = folder.pick(names, origin)
-    weights = _get(repo, revision, chosen, offline)
+    weights = _get(repo, revision, chosen, here)
     if chosen not in folder.USUAL:  # files in the original layout explain themselves
         return weights
     configs = [name for name in folder.CONFIGS if name in names]
     parts = folder.shards(weights) if weights.suffix == ".json" else []
     for name in [*configs, *parts]:
-        _get(repo, revision, name, offline)
+        _get(repo, revision, name, here)
     return weights.parent if configs or parts else weights
 
 
-def _names(repo: str, revision: str | None, offline: bool) -> list[str]:
-    """List the files of a repository; without a connection, those that are here."""
-    from huggingface_hub import HfApi, errors, scan_cache_dir
+def _list(repo: str, revision: str | None) -> list[str]:
+    from huggingface_hub import HfApi
 
-    if not offline:
-        try:
-            return HfApi().list_repo_files(repo, revision=revision)
-        except (errors.HfHubHTTPError, errors.HFValidationError):
-            raise  # there is a connection, and this is the answer
-        except Exception:
-            if not (found := _names(repo, revision, offline=True)):
-                raise
-            return found
+    return HfApi().list_repo_files(repo, revision=revision)
+
+
+def _list_here(repo: str, revision: str | None) -> list[str]:
+    """List the files of a repository that were fetched before."""
+    from huggingface_hub import errors, scan_cache_dir
+
     try:
         repos = scan_cache_dir().repos
     except errors.CacheNotFound:
-        return []
+        repos = frozenset()
     wanted = revision or "main"
-    return [
-        str(file.file_path.relative_to(version.snapshot_path).as_posix())
+    found = [
+        file.file_path.relative_to(version.snapshot_path).as_posix()
         for entry in repos
         if entry.repo_id == repo and entry.repo_type == "model"
         for version in entry.revisions
         if wanted in version.refs or version.commit_hash == wanted
         for file in version.files
     ]
+    if not found:
+        raise errors.LocalEntryNotFoundError("nothing of this repository is here")
+    return found
 
 
 def _explain(error: Exception, origin: str, file: str | None, offline: bool) -> AnymaskError:

@@ -51,11 +51,13 @@ def locate(
             return _at_address(source, offline), None
         try:
             variant = find(source)
-        except WeightsError:
-            if found := _elsewhere(source, offline):
-                return found, None
-            raise
-        return _named(variant, offline), variant
+        except WeightsError as error:
+            unknown = error
+        else:
+            return _named(variant, offline), variant
+        if found := _elsewhere(source, offline):
+            return found, None
+        raise unknown
     return _at_path(Path(source)), None
 
 
