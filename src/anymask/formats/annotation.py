@@ -28,6 +28,7 @@ __all__ = [
     "known",
     "plain",
     "prompt_fields",
+    "read_all",
     "read_json",
     "read_number",
     "read_prompt",
@@ -85,6 +86,39 @@ def understanding(what: str) -> Iterator[None]:
             f"cannot read {what}: expected the values of its format, got others ({error}); "
             "check which format it has"
         ) from error
+
+
+def read_all(
+    annotations: list[dict[str, Any]], size_hw: tuple[int, int], score: str
+) -> dict[str, Any]:
+    """Read what the formats say alike of each mask of an image, as the fields of `Masks`.
+
+    Args:
+        annotations: Those of the image.
+        size_hw: Height and width of the image.
+        score: What the format calls the predicted IoU.
+
+    Raises:
+        InputError: One of them is not what it should be.
+    """
+    counts, prompts, scores, stability = [], [], [], []
+    for i, entry in enumerate(annotations):
+        with understanding(f"annotation {_number(entry, i + 1)}"):
+            counts.append(read_segmentation(entry["segmentation"], size_hw))
+            prompts.append(read_prompt(entry))
+            scores.append(read_number(entry, score))
+            stability.append(read_number(entry, "stability_score"))
+    return {
+        "size_hw": size_hw,
+        "counts": tuple(counts),
+        "prompts": tuple(prompts),
+        "scores": np.array(scores),
+        "stability": np.array(stability),
+    }
+
+
+def _number(entry: object, place: int) -> object:
+    return entry.get("id", place) if isinstance(entry, Mapping) else place
 
 
 def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:

@@ -16,8 +16,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from anymask import rle
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
@@ -161,17 +159,8 @@ def _read_images(document: dict[str, Any], images: list[dict[str, Any]]) -> list
 
 def _read_image(image: dict[str, Any], annotations: list[dict[str, Any]]) -> Masks:
     size_hw = (int(image["height"]), int(image["width"]))
-    counts, prompts = [], []
-    for entry in annotations:
-        with fields.understanding(f"annotation {entry.get('id')}"):
-            counts.append(fields.read_segmentation(entry["segmentation"], size_hw))
-            prompts.append(fields.read_prompt(entry))
     return Masks(
-        size_hw,
-        tuple(counts),
-        scores=np.array([fields.read_number(entry, "score") for entry in annotations]),
-        stability=np.array([fields.read_number(entry, "stability_score") for entry in annotations]),
-        prompts=tuple(prompts),
+        **fields.read_all(annotations, size_hw, score="score"),
         source=image.get("file_name") or None,
         model=image.get("model"),
     )

@@ -29,19 +29,13 @@ def write(path: str | os.PathLike[str], masks: Masks) -> None:
     """
     h, w = masks.size_hw
     name = fields.file_name(masks.source)
-    document: dict[str, Any] = {
-        "image": {
-            "image_id": fields.image_number(name),
-            "width": w,
-            "height": h,
-            "file_name": name,
-        },
-        "annotations": [_annotation(masks, i) for i in range(len(masks))],
-    }
-    if masks.model is not None:
-        document["model"] = masks.model
-    with atomic_write(path) as draft:
-        draft.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+    image = {"image_id": fields.image_number(name), "width": w, "height": h, "file_name": name}
+    with atomic_write(path) as draft, draft.open("w", encoding="utf-8") as file:
+        # Mask by mask, because tens of thousands of them take several times their memory as text.
+        file.write(f'{{"image": {json.dumps(image)}, "annotations": [')
+        for i in range(len(masks)):
+            file.write(", " * (i > 0) + json.dumps(_annotation(masks, i), allow_nan=False))
+        file.write("]}" if masks.model is None else f'], "model": {json.dumps(masks.model)}}}')
 
 
 def read(path: str | os.PathLike[str]) -> Masks:
@@ -54,19 +48,9 @@ def read(path: str | os.PathLike[str]) -> Masks:
     with fields.understanding(f"{str(path)!r} as SA-1B"):
         image, annotations = document["image"], list(document["annotations"])
         size_hw = (int(image["height"]), int(image["width"]))
-        counts, prompts, crop_boxes = [], [], []
-        for i, entry in enumerate(annotations):
-            with fields.understanding(f"annotation {i + 1}"):
-                counts.append(fields.read_segmentation(entry["segmentation"], size_hw))
-                prompts.append(fields.read_prompt(entry))
-                crop_boxes.append(_crop_box(entry, size_hw))
         return Masks(
-            size_hw,
-            tuple(counts),
-            scores=np.array([fields.read_number(a, "predicted_iou") for a in annotations]),
-            stability=np.array([fields.read_number(a, "stability_score") for a in annotations]),
-            prompts=tuple(prompts),
-            crop_boxes=_unless_whole(crop_boxes, size_hw),
+            **fields.read_all(annotations, size_hw, score="predicted_iou"),
+            crop_boxes=_crop_boxes(annotations, size_hw),
             source=image.get("file_name") or None,
             model=document.get("model"),
         )
@@ -92,16 +76,14 @@ def _xywh(xyxy: npt.ArrayLike) -> list[Any]:
     return fields.plain([x0, y0, x1 - x0, y1 - y0])
 
 
-def _crop_box(entry: dict[str, Any], size_hw: tuple[int, int]) -> list[float]:
-    x, y, w, h = entry.get("crop_box", (0, 0, size_hw[1], size_hw[0]))
-    return [x, y, x + w, y + h]
-
-
-def _unless_whole(
-    crop_boxes: list[list[float]], size_hw: tuple[int, int]
+def _crop_boxes(
+    annotations: list[dict[str, Any]], size_hw: tuple[int, int]
 ) -> npt.NDArray[np.float32] | None:
-    """Give None where every crop is the whole image, which is how `Masks` says it."""
+    """Read the crop boxes; None, as in `Masks`, where every crop is the whole image."""
     whole = [0, 0, size_hw[1], size_hw[0]]
-    if all(crop_box == whole for crop_box in crop_boxes):
-        return None
-    return np.array(crop_boxes, dtype=np.float32)
+    boxes = []
+    for i, entry in enumerate(annotations):
+        with fields.understanding(f"annotation {i + 1}"):
+            x, y, w, h = entry.get("crop_box", whole)
+            boxes.append([x, y, x + w, y + h])
+    return None if all(box == whole for box in boxes) else np.array(boxes, dtype=np.float32)
