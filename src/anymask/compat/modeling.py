@@ -113,11 +113,13 @@ class MaskDecoder(mask_decoder.MaskDecoder):
         Returns:
             Mask logits (n, k, 256, 256) and predicted IoU (n, k), in the network's order.
         """
-        masks, iou = self.predict_masks(
-            image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings
+        return self.predict_masks(
+            image_embeddings,
+            image_pe,
+            sparse_prompt_embeddings,
+            dense_prompt_embeddings,
+            slice(1, mask_decoder.SLOTS) if multimask_output else slice(1),
         )
-        slots = slice(1, None) if multimask_output else slice(0, 1)
-        return masks[:, slots], iou[:, slots]
 
     def predict_masks(
         self,
@@ -125,12 +127,14 @@ class MaskDecoder(mask_decoder.MaskDecoder):
         image_pe: Tensor,
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
+        slots: slice = slice(mask_decoder.SLOTS),
     ) -> tuple[Tensor, Tensor]:
-        """Answer n prompts in all four slots; see `forward`."""
+        """Answer n prompts in all four slots, or in some; see `forward`."""
         dense = dense_prompt_embeddings
         if dense.stride(0) == 0:  # one map for all prompts, so the image is worked on once
             dense = dense[:1]
-        return super().forward(image_embeddings, image_pe, sparse_prompt_embeddings, dense)
+        sparse = sparse_prompt_embeddings
+        return super().forward(image_embeddings, image_pe, sparse, dense, slots=slots)
 
 
 class Sam(nn.Module):
