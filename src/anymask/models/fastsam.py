@@ -10,6 +10,7 @@ mixture of prototypes that the whole image shares (Bolya et al., 2019, "YOLACT")
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from anymask.errors import CapabilityError
 from anymask.models.config import FastSamConfig
 from anymask.prompt import PromptBatch
 
-__all__ = ["STRIDES", "FastSam"]
+__all__ = ["STRIDES", "FastSam", "fit_bins"]
 
 STRIDES = (8, 16, 32)
 """Sides of the squares of pixels that each give one candidate, in the order of the head."""
@@ -227,6 +228,14 @@ class FastSam(nn.Module):
         p16 = m["18"](torch.cat([m["16"](p8), down16], dim=1))
         p32 = m["21"](torch.cat([m["19"](p16), c32], dim=1))
         return p8, p16, p32
+
+
+def fit_bins(config: FastSamConfig, state: Mapping[str, Tensor]) -> FastSamConfig:
+    """Take the number of bins from weights, for it differs between files of one size."""
+    for key, value in state.items():
+        if key.endswith("22.dfl.conv.weight") and value.ndim == 4:
+            return replace(config, bins=value.shape[1])
+    return config
 
 
 def _double(x: Tensor) -> Tensor:

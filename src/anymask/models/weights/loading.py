@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from anymask.errors import WeightsError
 from anymask.models import cache
 from anymask.models.build import AnyNetwork, build_empty
 from anymask.models.compact import CompactNet
+from anymask.models.config import FastSamConfig
+from anymask.models.fastsam import FastSam, fit_bins
 from anymask.models.network import Network
 from anymask.models.variants import VARIANTS, Variant
 from anymask.models.weights import transformers_layout
@@ -101,7 +103,10 @@ def read_checkpoint(source: str | os.PathLike[str] | Variant, offline: bool = Fa
         state = read_state(path)
     if transformers_layout.is_foreign(state):
         state = transformers_layout.to_original(state)
-    return Checkpoint(variant or recognise(state, path), state, files)
+    variant = variant or recognise(state, path)
+    if isinstance(variant.network, FastSamConfig):
+        variant = replace(variant, network=fit_bins(variant.network, state))
+    return Checkpoint(variant, state, files)
 
 
 def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetwork:
@@ -199,7 +204,7 @@ def fill(
 
 def _prepare(network: AnyNetwork) -> None:
     """Bring the weights into the form that computes fastest."""
-    if isinstance(network, CompactNet):  # nothing but convolutions, which like it better on a CPU
+    if isinstance(network, CompactNet | FastSam):  # convolutions like it better on a CPU
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
