@@ -9,7 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models import kernels
-from anymask.models.kernels import Conv2d, Linear, attend, in_shares, sparing
+from anymask.models.kernels import (
+    Conv2d,
+    Linear,
+    attend,
+    convolve,
+    gelu,
+    in_shares,
+    in_strips,
+    sparing,
+)
 
 HALF = [torch.bfloat16, torch.float16]
 ERROR = {torch.float32: 2e-6, torch.float64: 1e-12, torch.bfloat16: 2e-2, torch.float16: 3e-3}
@@ -44,13 +53,18 @@ def biases(kind: str, queries: int, dtype: torch.dtype) -> list[Tensor]:
     return [term.to(dtype) for term in terms[kind]]
 
 
+WAYS = {"recorded": (True, 0), "fused": (False, 20), "shares": (False, 19)}
+
+
 @pytest.mark.parametrize("at_once", [1, 45, 7 * 20, 2 * 7 * 20, 1 << 20])
 @pytest.mark.parametrize("kind", ["none", "grid", "shared", "all"])
-@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("way", WAYS)
 def test_attention_equals_the_formula(
-    at_once: int, kind: str, recorded: bool, monkeypatch: pytest.MonkeyPatch
+    at_once: int, kind: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is held at a time: a query, some, a head, a window, everything."""
+    recorded, few = WAYS[way]
+    monkeypatch.setattr(kernels, "FEW_KEYS", few)
     monkeypatch.setattr(kernels, "CPU_VALUES", at_once)
     q, k, v = values(3, 2, 7, 8), values(3, 2, 20, 8), 2 * values(3, 2, 20, 8)
     bias = biases(kind, 7, torch.float32)
@@ -60,8 +74,12 @@ def test_attention_equals_the_formula(
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, *HALF])
+@pytest.mark.parametrize("few", [19, 20])
 @torch.inference_mode()
-def test_attention_in_other_types(dtype: torch.dtype) -> None:
+def test_attention_in_other_types(
+    dtype: torch.dtype, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "FEW_KEYS", few)
     q, k, v = (values(3, 2, 20, 8, dtype=dtype) for _ in range(3))
     bias = biases("grid", 20, dtype)
     got = attend(q, k, v, bias)
@@ -87,6 +105,7 @@ def test_attention_never_holds_all_scores(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(torch, "softmax", watch)
     monkeypatch.setattr(kernels, "CPU_VALUES", 3000)
+    monkeypatch.setattr(kernels, "FEW_KEYS", 0)
     attend(*values(3, 2, 2, 100, 8))
     assert max(sizes) <= 3000
     assert sum(sizes) == 2 * 2 * 100 * 100
@@ -134,8 +153,25 @@ def test_convolution(dtype: torch.dtype) -> None:
     x = values(2, 8, 9, 7, dtype=dtype)
     assert layer(x).dtype == dtype
     assert error(layer(x), double(x.double())) < ERROR[dtype]
-    doubled = layer.apply_with(x, 2 * layer.weight, None)
+    doubled = convolve(x, layer, 2 * layer.weight, None)
     assert error(doubled, 2 * F.conv2d(x.double(), double.weight, None, 2, 1, 1, 4)) < ERROR[dtype]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@torch.inference_mode()
+def test_pointwise_convolution(stride: int) -> None:
+    layer = Conv2d(8, 12, 1, stride=stride)
+    x = values(2, 8, 17, 16)
+    assert error(layer(x), F.conv2d(x, layer.weight, layer.bias, stride)) < 2e-6
+
+
+def test_gelu_spares_what_a_gradient_needs() -> None:
+    x = values(10, 10)
+    wanted = F.gelu(x)
+    torch.testing.assert_close(gelu(x), wanted)
+    with torch.inference_mode():
+        torch.testing.assert_close(gelu(x), wanted)
+    torch.testing.assert_close(x, wanted)  # its place was taken
 
 
 def test_layers_learn_as_pytorchs_do() -> None:
@@ -160,6 +196,22 @@ def test_shares_of_tokens_make_the_whole(tokens: int, monkeypatch: pytest.Monkey
     x = values(2, tokens, 4)
     torch.testing.assert_close(in_shares(layer, x, hidden=40), 2 * x[..., :3])
     assert max(seen) <= 10
+
+
+@pytest.mark.parametrize(("height", "stride"), [(1, 1), (12, 1), (13, 1), (12, 2), (13, 2)])
+@pytest.mark.parametrize("count", [1, 2])
+@torch.inference_mode()
+def test_strips_of_a_map_make_the_whole(
+    height: int, stride: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = nn.Sequential(nn.Conv2d(3, 4, 3, stride, 1), nn.Conv2d(4, 5, 1))
+    x = values(count, 3, height, 8)
+    seen = []
+    layer.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[2]))
+    for at_once in (1, 200, 400, 1 << 20):
+        monkeypatch.setattr(kernels, "CPU_VALUES", at_once)
+        torch.testing.assert_close(in_strips(layer, x, stride, hidden=400), layer(x))
+    assert height == 1 or min(seen) < max(seen)
 
 
 def test_only_inference_on_a_cpu_is_sparing() -> None:

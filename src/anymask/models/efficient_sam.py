@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import EfficientSamConfig, PlainVitConfig
+from anymask.models.kernels import Linear, attend
 from anymask.models.layers import Neck
 from anymask.models.mask_decoder import MaskDecoder
 from anymask.models.prompt_encoder import PointEncoder
@@ -85,14 +86,14 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, h, w, width) to the same shape."""
         b, h, w, _ = x.shape
         q, k, v = self.qkv(x).reshape(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        out = attend(q, k, v).transpose(1, 2).reshape(x.shape)
         projected: Tensor = self.proj(out)
         return projected
 

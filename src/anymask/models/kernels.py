@@ -4,9 +4,9 @@ This is the one place that chooses. Every choice computes the same, up to roundi
 
 | | linear layers | attention |
 | --- | --- | --- |
-| inference on an x86 CPU | oneDNN, if there are many tokens | a share of the scores at a time |
+| inference on an x86 CPU | oneDNN, given many tokens | given many keys, shares of the scores |
 | inference on another CPU | PyTorch's | the same |
-| GPU, training, tracing, export | PyTorch's | PyTorch's fused one; biases in shares |
+| GPU, training, tracing, export | PyTorch's | PyTorch's fused one, biases in shares |
 
 Where a CPU has no units for a half type (bfloat16, float16), PyTorch computes in it many times
 slower than in float32; there both go through float32.
@@ -30,13 +30,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Conv2d", "Linear", "attend", "in_shares", "sparing", "tracing"]
+__all__ = [
+    "Conv2d",
+    "Linear",
+    "attend",
+    "convolve",
+    "gelu",
+    "in_shares",
+    "in_strips",
+    "sparing",
+    "tracing",
+]
 
 CPU_VALUES = 1 << 20
 """Values held at a time on a CPU: 4 MB in float32, which stay in its caches."""
 
 GPU_VALUES = 1 << 27
 """Biases held at a time elsewhere: a GPU wants much to do at once."""
+
+FEW_KEYS = 256
+"""Up to here PyTorch's fused attention is no slower on a CPU: the scores of a window are few."""
 
 MANY_TOKENS = 256
 """From here on laying out the weights for oneDNN is a small part of a product."""
@@ -55,12 +68,23 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, in, h, w) to (b, out, h', w')."""
-        return self.apply_with(x, self.weight, self.bias)
+        return convolve(x, self, self.weight, self.bias)
 
-    def apply_with(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Do it with other weights than its own, such as have a normalisation folded in."""
-        convolve: Callable[..., Tensor] = self._conv_forward
-        return _in_float(convolve, x, weight, bias)
+
+def convolve(x: Tensor, layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Apply a convolution with other weights than its own, as if it had them."""
+    pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1
+    if pointwise and sparing(x):  # for which PyTorch on one thread would turn the map over
+        tokens = _in_float(_product, x.permute(0, 2, 3, 1), weight.flatten(1), bias)
+        return tokens.permute(0, 3, 1, 2)
+    apply: Callable[..., Tensor] = layer._conv_forward
+    return _in_float(apply, x, weight, bias)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Apply GELU; in inference on a CPU to ``x`` itself, which nobody may want afterwards."""
+    in_place: Callable[[Tensor], Tensor] = torch.ops.aten.gelu_
+    return in_place(x) if sparing(x) else F.gelu(x)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tensor:
@@ -76,8 +100,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tens
     Returns:
         (n, heads, queries, d).
     """
-    if not sparing(q):
-        return _attend_fused(q, k, v, bias)
+    if not sparing(q) or k.shape[2] <= FEW_KEYS:
+        return _in_float(_attend_fused, q, k, v, *bias)
     q = (q * q.shape[-1] ** -0.5).contiguous()
     v_turned = v.transpose(2, 3).contiguous()
     return _in_float(_attend_sparing, q, k.contiguous(), v_turned, *bias)
@@ -95,6 +119,29 @@ def in_shares(layer: Callable[[Tensor], Tensor], x: Tensor, hidden: int) -> Tens
         return layer(x)
     shares = torch.split(x.flatten(0, -2), max(1, 4 * CPU_VALUES // hidden))
     return torch.cat([layer(share) for share in shares]).view(*x.shape[:-1], -1)
+
+
+def in_strips(layer: Callable[[Tensor], Tensor], x: Tensor, stride: int, hidden: int) -> Tensor:
+    """Apply what looks at rows of a map and their neighbours, to a strip of rows at a time.
+
+    Args:
+        layer: Maps (b, c, h, w) to (b, c', h / stride, w / stride), each row from those rows of
+            ``x`` that it covers and at most ``stride`` rows more on either side.
+        x: (b, c, h, w).
+        stride: Rows of ``x`` for a row of the result.
+        hidden: The most values that it holds for one row of the result.
+    """
+    height = -(-x.shape[2] // stride)
+    rows = max(1, 4 * CPU_VALUES // (hidden * len(x)))
+    if not sparing(x) or rows >= height:
+        return layer(x)
+    strips = []
+    for top in range(0, height, rows):
+        # Inside of the map one row more on either side, whose neighbours are missing.
+        first, last = max(0, top - 1), min(height, top + rows + 1)
+        strip = layer(x[:, :, first * stride : last * stride])
+        strips.append(strip[:, :, top - first : top - first + rows])
+    return torch.cat(strips, dim=2)
 
 
 def sparing(x: Tensor) -> bool:
@@ -136,19 +183,21 @@ def _onednn() -> Any:
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply (..., in) by the turned weight (out, in), and add the bias (out,)."""
-    many = x.dtype == torch.float32 and x.shape[:-1].numel() >= MANY_TOKENS
-    if many and sparing(x) and (onednn := _onednn()):
+    # Asked in this order, because counting the tokens of a recorded call would freeze their number.
+    many = sparing(x) and x.shape[:-1].numel() >= MANY_TOKENS
+    if many and x.dtype == torch.float32 and (onednn := _onednn()):
         product: Tensor = onednn(x, weight.contiguous(), bias, "none", [], "")
         return product
     return F.linear(x, weight, bias)
 
 
-def _attend_fused(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor]) -> Tensor:
+def _attend_fused(q: Tensor, k: Tensor, v: Tensor, *bias: Tensor) -> Tensor:
     """Attend with PyTorch's fused kernel, the biases of a share of the queries at a time."""
     if not bias:
         return F.scaled_dot_product_attention(q, k, v)
     values = CPU_VALUES if q.device.type == "cpu" else GPU_VALUES
-    rows = max(1, values // (q.shape[0] * q.shape[1] * k.shape[2]))
+    each = math.prod(max(term.shape[dim] for term in bias) for dim in (0, 1, 3, 4))
+    rows = max(1, values // each)
     parts = []
     for start in range(0, q.shape[2], rows):
         some, *terms = (x[:, :, start : start + rows] for x in (q, *bias))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.kernels import Linear, in_shares
+from anymask.models.kernels import Conv2d, Linear, convolve, in_shares
 
 __all__ = ["ACTIVATIONS", "MLP", "LayerNorm2d", "Neck", "convolve_and_normalise"]
 
@@ -49,9 +49,9 @@ class Neck(nn.Sequential):
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__(
-            nn.Conv2d(width, out, 1, bias=False),
+            Conv2d(width, out, 1, bias=False),
             LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            Conv2d(out, out, 3, padding=1, bias=False),
             LayerNorm2d(out),
         )
 
@@ -67,11 +67,5 @@ def convolve_and_normalise(x: Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm
         return normed
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return F.conv2d(
-        x,
-        convolution.weight * scale[:, None, None, None],
-        norm.bias - norm.running_mean * scale,
-        convolution.stride,
-        convolution.padding,
-        groups=convolution.groups,
-    )
+    weight = convolution.weight * scale[:, None, None, None]
+    return convolve(x, convolution, weight, norm.bias - norm.running_mean * scale)

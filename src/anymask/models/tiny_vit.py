@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import TinyVitConfig
+from anymask.models.kernels import Linear, attend, gelu, in_shares, in_strips
 from anymask.models.layers import Neck, convolve_and_normalise
 from anymask.models.vit import join_windows, split_windows
 
@@ -93,6 +93,7 @@ class Stem(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.width = width
         self.seq = nn.Sequential(
             ConvNorm(3, width // 2, 3, stride=2),
             nn.GELU(),
@@ -101,8 +102,8 @@ class Stem(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map (b, 3, h, w) to (b, width, h / 4, w / 4)."""
-        out: Tensor = self.seq(pixels)
-        return out
+        hidden = self.width * pixels.shape[3] // 2  # two rows of half as many pixels and channels
+        return in_strips(self.seq, pixels, stride=4, hidden=hidden)
 
 
 class Bottleneck(nn.Module):
@@ -110,13 +111,18 @@ class Bottleneck(nn.Module):
 
     def __init__(self, width: int, hidden: int, out: int, stride: int = 1) -> None:
         super().__init__()
+        self.hidden, self.stride = hidden, stride
         self.conv1 = ConvNorm(width, hidden)
         self.conv2 = ConvNorm(hidden, hidden, 3, stride, groups=hidden)
         self.conv3 = ConvNorm(hidden, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to (b, out, h / stride, w / stride)."""
-        mapped: Tensor = self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+        hidden = self.hidden * self.stride * x.shape[3]
+        return in_strips(self._transform, x, self.stride, hidden)
+
+    def _transform(self, x: Tensor) -> Tensor:
+        mapped: Tensor = self.conv3(gelu(self.conv2(gelu(self.conv1(x)))))
         return mapped
 
 
@@ -128,7 +134,7 @@ class ConvBlock(Bottleneck):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to the same shape."""
-        return F.gelu(x + super().forward(x))
+        return gelu(x + super().forward(x))
 
 
 class Downsample(Bottleneck):
@@ -148,9 +154,9 @@ class AttentionBlock(nn.Module):
         self.mlp = nn.Sequential(
             OrderedDict(
                 norm=nn.LayerNorm(width),
-                fc1=nn.Linear(width, EXPANSION * width),
+                fc1=Linear(width, EXPANSION * width),
                 act=nn.GELU(),
-                fc2=nn.Linear(EXPANSION * width, width),
+                fc2=Linear(EXPANSION * width, width),
             )
         )
 
@@ -160,7 +166,7 @@ class AttentionBlock(nn.Module):
         tokens = tokens + self.attn(tokens)
         x = self.local_conv(tokens.permute(0, 3, 1, 2))
         tokens = x.permute(0, 2, 3, 1)
-        mixed: Tensor = tokens + self.mlp(tokens)
+        mixed = tokens + in_shares(self.mlp, tokens, EXPANSION * x.shape[1])
         return mixed.permute(0, 3, 1, 2)
 
 
@@ -171,8 +177,8 @@ class WindowAttention(nn.Module):
         super().__init__()
         self.heads, self.window = heads, window
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window**2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,14 +187,13 @@ class WindowAttention(nn.Module):
         qkv = split_windows(self.qkv(self.norm(x)), self.window, fill=self.qkv(self.norm.bias))
         n, side = qkv.shape[:2]
         q, k, v = qkv.reshape(n, side**2, self.heads, 3, -1).permute(3, 0, 2, 1, 4)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.biases()[None])
-        out = out.transpose(1, 2).reshape(n, side, side, -1)
+        out = attend(q, k, v, [self.biases()]).transpose(1, 2).reshape(n, side, side, -1)
         projected: Tensor = self.proj(join_windows(out, (x.shape[1], x.shape[2])))
         return projected
 
     def biases(self) -> Tensor:
-        """Lay out the biases by query and key, as (heads, window², window²)."""
+        """Lay out the biases by query and key, as (1, heads, window², window, window)."""
         place = torch.arange(self.window, device=self.attention_biases.device)
         apart = (place[:, None] - place[None, :]).abs()
         index = apart[:, None, :, None] * self.window + apart[None, :, None, :]
-        return self.attention_biases[:, index.reshape(self.window**2, -1)]
+        return self.attention_biases[None, :, index.flatten(0, 1)]

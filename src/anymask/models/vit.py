@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.models.config import VitConfig
-from anymask.models.kernels import Linear, attend, sparing
+from anymask.models.kernels import Conv2d, Linear, attend, sparing
 from anymask.models.layers import MLP, Neck
 
 __all__ = ["Block", "ImageEncoder", "PatchEmbed"]
@@ -47,7 +47,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, width: int, patch: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, width, patch, stride=patch)
+        self.proj = Conv2d(3, width, patch, stride=patch)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map (b, 3, h, w) to (b, h / patch, w / patch, width)."""
