@@ -139,30 +139,12 @@ def test_thresholds_of_zero_filter_nothing() -> None:
     assert (masks.areas == 0).any()
 
 
-def test_the_result_does_not_depend_on_how_much_is_done_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_result_does_not_depend_on_how_much_is_done_at_once() -> None:
     options = {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
     whole, _ = run(SCENE, **options)
-    monkeypatch.setattr(everything, "_VALUES_AT_ONCE", 1)
     one_by_one, _ = run(SCENE, **options, points_per_batch=1)
     assert len(whole) > 3
     assert one_by_one == whole
-
-
-def test_few_values_are_enlarged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(everything, "_VALUES_AT_ONCE", 5 * 120 * 160)
-    enlarged = []
-    original = Transform.masks_to_image
-
-    def counted(self: Transform, logits: torch.Tensor) -> torch.Tensor:
-        enlarged.append(len(logits))
-        return original(self, logits)
-
-    monkeypatch.setattr(Transform, "masks_to_image", counted)
-    _, model = run(SCENE, points_per_side=8, pred_iou_thresh=0.8)
-    assert max(enlarged) == 5
-    assert sum(enlarged) < 3 * sum(model.calls)  # the doubted masks were never enlarged
 
 
 def test_masks_know_where_they_come_from() -> None:

@@ -44,6 +44,8 @@ class GenerateConfig:
     """Divide the points per side by this once more in every layer."""
     point_grids: tuple[PointGrid, ...] | None = None
     """Own points instead of a grid: for each layer, x and y from 0 to 1 of the crop."""
+    memory: int = 1024
+    """MiB of memory that the search may take beyond the model; it takes longer with less."""
     min_mask_region_area: int = 0
     """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
     min_area: float = 0
@@ -57,7 +59,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Check the settings, and bring the grids into the form of tuples."""
-        for name in ("points_per_batch", "crop_n_points_downscale_factor"):
+        for name in ("points_per_batch", "crop_n_points_downscale_factor", "memory"):
             _check_number(self, name, 1, whole=True)
         for name in ("crop_n_layers", "min_mask_region_area"):
             _check_number(self, name, 0, whole=True)

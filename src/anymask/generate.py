@@ -8,43 +8,24 @@ happens again in overlapping parts of the picture, which finds smaller things (K
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from anymask import geometry, rle
 from anymask.config import GenerateConfig
-from anymask.embedding import Embedding
 from anymask.image import Image, ImageLike
 from anymask.masks import Masks
 from anymask.prompt import Prompt
+from anymask.search import Promptable, Search
 
 __all__ = ["Promptable", "generate", "refine"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-CropBox = tuple[int, int, int, int]
-
-_VALUES_AT_ONCE = 2**25  # enlarged logits held at a time: 128 MiB of float32
-
-
-class Promptable(Protocol):
-    """What everything mode needs of a model."""
-
-    def embed(self, image: Image, /) -> Embedding:
-        """Encode one image."""
-        ...
-
-    def decode(
-        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Answer n prompts: logits (n, k, h', w') over the model frame, predicted IoU (n, k)."""
-        ...
 
 
 def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None = None) -> Masks:
@@ -69,8 +50,10 @@ def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None 
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
         if x0 < x1 and y0 < y1:  # tiny pictures leave nothing for some crops
-            crop = _Crop(box, picture.size_hw, model.embed(picture.crop(box)), config)
-            found.append(crop.search(model, grids[layer]))
+            embedding = model.embed(picture.crop(box))
+            search = Search(model, embedding, box, picture.size_hw, config, config.memory * 2**19)
+            search.ask([Prompt(points_xy=xy) for xy in grids[layer] * (x1 - x0, y1 - y0)])
+            found.append(search.settle())
     masks = Masks.concat(found)
     if len(found) > 1:
         masks = _prefer_small_crops(masks, config.crop_nms_thresh)
@@ -88,59 +71,6 @@ def _grids(config: GenerateConfig) -> list[FloatArray]:
     return geometry.layer_grids(
         config.points_per_side, config.crop_n_layers, config.crop_n_points_downscale_factor
     )
-
-
-@dataclass(frozen=True)
-class _Crop:
-    """One part of the picture under search."""
-
-    box: CropBox  # xyxy, pixels of the picture
-    size_hw: tuple[int, int]  # of the whole picture
-    embedding: Embedding
-    config: GenerateConfig
-
-    def search(self, model: Promptable, grid: FloatArray) -> Masks:
-        """Ask all points of a grid; return what is good, without duplicates, best first."""
-        x0, y0, x1, y1 = self.box
-        points_xy = grid * (x1 - x0, y1 - y0)
-        found = [Masks.empty(self.size_hw)]
-        for start in range(0, len(points_xy), self.config.points_per_batch):
-            batch = points_xy[start : start + self.config.points_per_batch]
-            prompts = [Prompt(points_xy=xy) for xy in batch]
-            logits, iou = model.decode(self.embedding, prompts, multimask=True)
-            asked_xy = np.repeat(batch, logits.shape[1], axis=0)
-            found += self._good(logits.flatten(0, 1), iou.flatten(), asked_xy)
-        masks = Masks.concat(found)
-        return masks[_nms(masks.boxes, masks.scores, self.config.box_nms_thresh)]
-
-    def _good(self, logits: Tensor, iou: Tensor, points_xy: FloatArray) -> Iterator[Masks]:
-        """Drop what the model doubts before anything is enlarged, then judge the rest."""
-        trusted = torch.arange(len(iou), device=iou.device)
-        if self.config.pred_iou_thresh > 0:
-            trusted = trusted[iou > self.config.pred_iou_thresh]
-        h, w = self.embedding.size_hw
-        for some in torch.split(trusted, max(1, _VALUES_AT_ONCE // (h * w))):
-            yield self._judge(logits[some], iou[some], points_xy[some.cpu().numpy()])
-
-    def _judge(self, logits: Tensor, iou: Tensor, points_xy: FloatArray) -> Masks:
-        """Keep the stable masks that the crop's border does not cut off."""
-        enlarged = self.embedding.transform.masks_to_image(logits)
-        stability = geometry.stability_score(enlarged, 0.0, self.config.stability_score_offset)
-        inside = enlarged > 0
-        boxes = geometry.mask_boxes(inside)
-        keep = ~geometry.near_crop_edge(boxes, self.box, self.size_hw)
-        if self.config.stability_score_thresh > 0:
-            keep &= stability >= self.config.stability_score_thresh
-        x0, y0, x1, y1 = self.box
-        whole = np.zeros((int(keep.sum()), *self.size_hw), dtype=np.bool_)
-        whole[:, y0:y1, x0:x1] = inside[keep].cpu().numpy()
-        return Masks.from_dense(
-            whole,
-            scores=iou[keep].float().cpu().numpy(),
-            stability=stability[keep].cpu().numpy(),
-            prompts=[Prompt(points_xy=xy) for xy in points_xy[keep.cpu().numpy()] + (x0, y0)],
-            crop_boxes=np.tile(np.array(self.box, dtype=np.float32), (len(whole), 1)),
-        )
 
 
 def _nms(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], threshold: float) -> IntArray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Literal, TypeAlias, TypeVar
+from typing import IO, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from anymask.pixels import (
     read_pil,
 )
 
-__all__ = ["LOGIT", "Enlarging", "Image", "ImageLike", "Resizing", "Transform"]
+__all__ = ["LOGIT", "Enlarging", "Image", "ImageLike", "Resizing", "Taps", "Transform"]
 
 Resizing: TypeAlias = Literal["antialias", "bilinear", "opencv"]
 """How a picture is brought to the size that a model wants, see `Transform.resize`."""
@@ -168,6 +168,16 @@ ImageLike: TypeAlias = (
     | npt.NDArray[Any]
 )
 """Everything that `Image.open` takes."""
+
+
+class Taps(NamedTuple):
+    """How one direction of an enlargement works, see `Transform.taps`.
+
+    Output i is the sum over j of ``weights[i, j] * input[first[i] + j]``.
+    """
+
+    first: npt.NDArray[np.int64]  # (n,)
+    weights: npt.NDArray[np.float32]  # (n, k)
 
 
 @dataclass(frozen=True)
@@ -308,6 +318,35 @@ class Transform:
                 some = framed[..., top : top + height, left : left + width]
             large[start : start + step] = _enlarge(some, self.original_hw, self.enlarge)
         return large.reshape(*logits.shape[:-2], *self.original_hw)
+
+    def taps(self, low_hw: tuple[int, int]) -> tuple[Taps, Taps]:
+        """Write `masks_to_image` as two sums of logits, one down the rows and one across.
+
+        Args:
+            low_hw: Size of the logits.
+
+        Returns:
+            How each row, and how each column, of the image comes from the logits. Both resizes in
+            one, which changes the result by no more than rounding does; an identity stays exact.
+        """
+        lengths = low_hw, self.frame_hw, self.offset_hw, self.resized_hw, self.original_hw
+        down, across = (self._taps(*along) for along in zip(*lengths, strict=True))
+        return down, across
+
+    def _taps(self, low: int, frame: int, offset: int, resized: int, original: int) -> Taps:
+        if low == frame == resized == original:
+            return Taps(np.arange(low), np.ones((low, 1), np.float32))
+        # What PyTorch does is read off from unit vectors: a formula would round in another way.
+        seen = torch.eye(low)[None, None]
+        if self.enlarge == "bilinear":
+            seen = _enlarge(seen, (frame, low))[:, :, offset : offset + resized]
+        weights = _enlarge(seen, (original, low), self.enlarge)[0, 0].numpy()
+        used = weights != 0
+        first = used.argmax(axis=1)
+        width = int((low - used[:, ::-1].argmax(axis=1) - first).max())
+        first = np.minimum(first, low - width)
+        places = first[:, None] + np.arange(width)
+        return Taps(first, np.take_along_axis(weights, places, axis=1))
 
     def masks_to_frame(self, mask: npt.NDArray[np.bool_], low_hw: tuple[int, int]) -> Tensor:
         """Carry a rough mask to the logits that a model takes as a prompt.

@@ -24,7 +24,9 @@ __all__ = [
     "coco_box",
     "crop",
     "decode",
+    "decode_columns",
     "encode",
+    "encode_columns",
     "encode_many",
     "from_changes",
     "from_string",
@@ -104,6 +106,41 @@ def _encode(mask: npt.NDArray[np.bool_]) -> Counts:
     changes = np.concatenate([start, inside_columns, between_columns])
     changes.sort()
     return from_changes(changes, h * w)
+
+
+def encode_columns(columns: npt.NDArray[np.bool_], first: int, width: int) -> Counts:
+    """Encode a mask that is given by some of its columns, empty elsewhere.
+
+    Args:
+        columns: bool (n, h), the pixels column by column.
+        first: Number of the first of them.
+        width: Number of columns of the whole mask.
+
+    Example:
+        >>> encode_columns(np.array([[False, True]]), first=1, width=3).tolist()
+        [3, 1, 2]
+    """
+    n, h = columns.shape
+    flat = columns.reshape(-1)
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    start = np.zeros(int(flat[:1].sum()), dtype=np.int64)
+    end = np.full(int(flat[-1:].sum()), n * h)[: int(first + n < width)]
+    return from_changes(np.concatenate([start, changes, end]) + first * h, width * h)
+
+
+def decode_columns(counts: Counts, height: int, first: int, stop: int) -> npt.NDArray[np.bool_]:
+    """Decode some columns of a mask: bool (stop - first, height), column by column.
+
+    Args:
+        counts: Run lengths of the whole mask.
+        height: Of the mask.
+        first: Number of the first column.
+        stop: Number of the first column that is left out.
+    """
+    edges = np.clip(np.cumsum(counts, dtype=np.int64), first * height, stop * height)
+    lengths = np.diff(edges, prepend=first * height)
+    set_pixels = np.arange(len(counts)) % 2 == 1
+    return np.repeat(set_pixels, lengths).reshape(stop - first, height)
 
 
 def from_changes(changes: npt.NDArray[np.int64], total: int) -> Counts:

@@ -15,12 +15,12 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 LAYERS = [
     ["errors", "optional"],
     [
-        *("atomic", "config", "parallel", "pixels", "rle", "polygon"),
+        *("atomic", "config", "parallel", "pixels", "recent", "rle", "polygon"),
         *("label_map", "overlap", "tree", "geometry", "grid"),
     ],
-    ["image", "bands", "embedding", "prompt", "masks"],
+    ["image", "bands", "tiles", "enlarge", "embedding", "prompt", "masks"],
     ["models"],
-    ["predict", "generate", "tile", "stitch", "select", "clip", "instances"],
+    ["predict", "generate", "search", "sampling", "tile", "stitch", "select", "clip", "instances"],
     ["formats", "draw", "data"],
     ["train", "evaluate"],
     ["compat", "cli"],

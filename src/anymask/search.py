@@ -1,0 +1,260 @@
+"""The search of everything mode in one picture: ask a model, and settle which answers stay.
+
+A model that is asked a thousand points gives three thousand answers, and nearly all of them go. So
+as little as possible is done with each. What the model doubts is dropped unseen. Of the rest, the
+logits are kept as far as they can pass a threshold, and enlarged when their turn comes: best first,
+as non-maximum suppression goes, where a mask that stays drops all later ones whose boxes overlap
+its own too much. That they do is often sure before their boxes are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from anymask import geometry
+from anymask.config import GenerateConfig
+from anymask.embedding import Embedding
+from anymask.enlarge import Enlarger, Part
+from anymask.image import Image
+from anymask.masks import Masks
+from anymask.prompt import Prompt
+from anymask.rle import Counts
+
+__all__ = ["Promptable", "Search"]
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+CropBox = tuple[int, int, int, int]
+
+_ROUNDING = 1e-6  # what float32 may do to a ratio
+
+
+class Promptable(Protocol):
+    """What everything mode needs of a model."""
+
+    def embed(self, image: Image, /) -> Embedding:
+        """Encode one image."""
+        ...
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Answer n prompts: logits (n, k, h', w') over the model frame, predicted IoU (n, k)."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Candidate:
+    """An answer that the model trusts."""
+
+    score: float
+    prompt: Prompt
+    batch: int
+    place: int  # among the answers to its batch
+    part: Part | None  # of its logits; None: dropped to save memory
+    held: FloatArray  # a box that its mask holds
+    holding: FloatArray  # and one that holds its mask
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A mask that stays; its box is in pixels of the crop, its run lengths in the picture's."""
+
+    score: float
+    prompt: Prompt
+    stability: np.float32
+    box: FloatArray
+    counts: Counts
+
+
+class Search:
+    """Everything in one picture, or in a crop of it.
+
+    Args:
+        model: Who is asked.
+        embedding: Of the crop.
+        crop: Where it lies in the picture, xyxy.
+        size_hw: Size of the picture.
+        config: What to drop.
+        memory: Bytes for the logits of waiting candidates. What does not fit is asked again later.
+    """
+
+    def __init__(
+        self,
+        model: Promptable,
+        embedding: Embedding,
+        crop: CropBox,
+        size_hw: tuple[int, int],
+        config: GenerateConfig,
+        memory: float,
+    ) -> None:
+        self.model, self.embedding = model, embedding
+        self.crop, self.size_hw = crop, size_hw
+        self.config, self.memory = config, memory
+        self._batches: list[tuple[Sequence[Prompt], bool]] = []
+        self._candidates: list[_Candidate] = []
+        self._enlarger: Enlarger | None = None
+
+    # ---------------------------------------------------------------------- asking
+
+    def ask(self, prompts: Sequence[Prompt], multimask: bool = True) -> None:
+        """Ask prompts, in pixels of the crop, and remember what the model trusts."""
+        step = self.config.points_per_batch
+        for start in range(0, len(prompts), step):
+            self._batches.append((prompts[start : start + step], multimask))
+            self._candidates += self._ask(len(self._batches) - 1)
+            self._forget(self._candidates)
+
+    def _ask(self, batch: int) -> list[_Candidate]:
+        prompts, multimask = self._batches[batch]
+        logits, iou = self.model.decode(self.embedding, prompts, multimask)
+        answers = iou.shape[1]
+        iou = iou.flatten()
+        places = torch.arange(len(iou), device=iou.device)
+        if self.config.pred_iou_thresh > 0:
+            places = places[iou > self.config.pred_iou_thresh]
+        maps = logits.flatten(0, 1)[places].float().cpu().numpy()
+        if self._enlarger is None:
+            offset = self.config.stability_score_offset
+            self._enlarger = Enlarger(self.embedding.transform, maps.shape[1:], offset)
+        return [
+            _Candidate(score, prompts[place // answers], batch, place, part, *bounds)
+            for score, place, part in zip(
+                iou[places].tolist(), places.tolist(), self._enlarger.cut(maps), strict=True
+            )
+            for bounds in [self._enlarger.bounds(part)]
+        ]
+
+    def _forget(self, candidates: Sequence[_Candidate]) -> bool:
+        """Drop logits until the rest fits, those of the worst first; tell if any had to go."""
+        waiting = [one for one in candidates if one.part is not None]
+        sizes = [one.part.cells.nbytes for one in waiting if one.part is not None]
+        if sum(sizes) <= self.memory:
+            return False
+        room = self.memory
+        for turn, one in enumerate(_ranked(waiting)):
+            assert one.part is not None
+            room -= one.part.cells.nbytes
+            if turn and room < 0:
+                one.part = None
+        return True
+
+    def _remember(self, candidates: Sequence[_Candidate]) -> None:
+        """Ask again for the logits of the best of ranked candidates, as many as fit."""
+        full = False
+        for batch in dict.fromkeys(one.batch for one in candidates if one.part is None):
+            if full:
+                break
+            parts = {again.place: again.part for again in self._ask(batch)}
+            for one in candidates:
+                if one.batch == batch:
+                    one.part = parts[one.place]
+            full = self._forget(candidates)
+
+    # -------------------------------------------------------------------- settling
+
+    def settle(self) -> Masks:
+        """Give what is stable, not cut off, and no duplicate of something better; best first."""
+        ranked = _ranked(self._candidates)
+        held, holding = (
+            np.array([getattr(one, name) for one in ranked], np.float32).reshape(-1, 4)
+            for name in ("held", "holding")
+        )
+        gone = np.zeros(len(ranked), dtype=np.bool_)
+        kept: list[_Kept] = []
+        for turn, candidate in enumerate(ranked):
+            if gone[turn]:
+                candidate.part = None
+                continue
+            if candidate.part is None:
+                self._remember(
+                    [one for one, out in zip(ranked[turn:], gone[turn:], strict=True) if not out]
+                )
+            found = self._judge(candidate, kept)
+            candidate.part = None
+            if found is not None:
+                kept.append(found)
+                threshold = self.config.box_nms_thresh
+                gone |= _surely_overlap(found.box, held, holding) > threshold + _ROUNDING
+        return self._masks(kept)
+
+    def _judge(self, candidate: _Candidate, better: Sequence[_Kept]) -> _Kept | None:
+        """Enlarge a candidate; None if it goes."""
+        assert candidate.part is not None and self._enlarger is not None
+        least = self.config.stability_score_thresh
+        region = self._enlarger.measure(candidate.part, least)
+        if region is None or (least > 0 and not region.stability >= least):
+            return None
+        box = region.box()
+        if self._cut_off(box) or (_overlap(box, better) > self.config.box_nms_thresh).any():
+            return None
+        counts = region.counts(self.crop[:2], self.size_hw)
+        return _Kept(candidate.score, candidate.prompt, region.stability, box, counts)
+
+    def _cut_off(self, box: FloatArray) -> bool:
+        near = geometry.near_crop_edge(torch.from_numpy(box)[None], self.crop, self.size_hw)
+        return bool(near.any())
+
+    def _masks(self, kept: Sequence[_Kept]) -> Masks:
+        x0, y0 = self.crop[:2]
+        boxes = np.array([one.box for one in kept], dtype=np.float32).reshape(-1, 4)
+        empty = np.array([len(one.counts) < 2 for one in kept], dtype=np.bool_)
+        boxes[~empty] += (x0, y0, x0, y0)
+        return Masks(
+            self.size_hw,
+            tuple(one.counts for one in kept),
+            scores=np.array([one.score for one in kept], dtype=np.float32),
+            stability=np.array([one.stability for one in kept], dtype=np.float32),
+            boxes=boxes,
+            prompts=tuple(_moved(one.prompt, x0, y0) for one in kept),
+            crop_boxes=np.tile(np.array(self.crop, dtype=np.float32), (len(kept), 1)),
+        )
+
+
+def _ranked(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Sort by descending score; equal scores keep their order."""
+    scores = torch.tensor([one.score for one in candidates])
+    order = torch.argsort(scores, descending=True, stable=True)
+    return [candidates[i] for i in order.tolist()]
+
+
+def _overlap(box: FloatArray, better: Sequence[_Kept]) -> FloatArray:
+    """Measure intersection over union with boxes, as `geometry.box_iou` does, to the last bit."""
+    boxes = np.array([one.box for one in better], dtype=np.float32).reshape(-1, 4)
+    shared = _shared(box, boxes)
+    union = _areas(boxes) + _areas(box) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _surely_overlap(box: FloatArray, held: FloatArray, holding: FloatArray) -> FloatArray:
+    """Bound from below the same for boxes of which others are known: inside and around them."""
+    around = _areas(holding) - _shared(box, holding)
+    union = _areas(box) + around
+    return np.divide(_shared(box, held), union, out=np.zeros_like(union), where=union > 0)
+
+
+def _shared(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared: FloatArray = np.maximum(high - low, 0).prod(axis=1)
+    return shared
+
+
+def _areas(boxes: FloatArray) -> FloatArray:
+    areas: FloatArray = (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
+    return areas
+
+
+def _moved(prompt: Prompt, x: int, y: int) -> Prompt:
+    """Carry a prompt from a crop to the picture."""
+    if (x, y) == (0, 0):
+        return prompt
+    by = np.array([x, y, x, y])
+    box = None if prompt.box is None else prompt.box + by
+    return Prompt(prompt.points_xy + by[:2], prompt.labels, box)
