@@ -40,6 +40,7 @@ class DiscNet(nn.Module):
         self.gain = nn.Parameter(torch.ones(()))
         self.seen: list[tuple[Tensor, tuple[int, int]]] = []
         self.batches: list[tuple[PromptBatch, bool]] = []
+        self.prepared = 0
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         return frame_hw[0] // 4, frame_hw[1] // 4
@@ -47,6 +48,10 @@ class DiscNet(nn.Module):
     def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
         self.seen.append((pixels, resized_hw))
         return {"mean": pixels.mean(dim=(2, 3), keepdim=True) * self.gain}
+
+    def prepare(self, features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        self.prepared += 1
+        return {name: value + 0 for name, value in features.items()}
 
     def decode(
         self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
@@ -314,6 +319,22 @@ def test_decode_keeps_the_networks_order() -> None:
         assert torch.equal(model.decode(photo, [prompt], multimask=True)[0][0], logits[i])
     logits, iou = model.decode(photo, [], multimask=False)
     assert (tuple(logits.shape), tuple(iou.shape)) == ((0, 1, 32, 32), (0, 1))
+
+
+def test_what_prompts_share_is_worked_out_once_per_image_and_weights() -> None:
+    model = disc_model()
+    network: Any = model.network
+    photo, other = model.embed(picture(128, 128)), model.embed(picture(128, 128, 1))
+    for _ in range(3):
+        model.predict(photo, points=[(9, 9)])
+    model.decode(photo, MIXTURE, multimask=True)
+    assert network.prepared == 1
+    model.predict([other, photo], prompts=[MIXTURE, MIXTURE])
+    assert network.prepared == 2
+    with torch.no_grad():
+        network.gain.mul_(2.0)
+    model.predict([photo, photo], prompts=[MIXTURE, MIXTURE])
+    assert network.prepared == 3
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])

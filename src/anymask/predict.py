@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
@@ -28,12 +28,15 @@ from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.models.weights import load_network
 from anymask.prompt import Numbers, Prompt, PromptBatch
+from anymask.recent import Recent
 
 __all__ = ["Segmenter", "load"]
 
 # These bound the memory of long lists.
 _IMAGES_AT_ONCE = 8
 _PROMPTS_AT_ONCE = 64
+
+_PREPARED_AT_ONCE = 4  # embeddings kept as the decoder likes them: some 14 MB each for a SAM
 
 Subject: TypeAlias = Embedding | ImageLike
 
@@ -84,7 +87,8 @@ def load(
 class Segmenter:
     """A model that is ready for use.
 
-    It remembers nothing between calls, so any number of threads may share it.
+    What it answers depends on the arguments alone, so any number of threads may share it. Of the
+    latest few embeddings it remembers what their prompts have in common, to save time.
 
     Attributes:
         variant: Which model it is.
@@ -97,6 +101,9 @@ class Segmenter:
     network: Network
     device: torch.device
     weights_digest: str
+    _prepared: Recent[Embedding, Mapping[str, Tensor]] = field(
+        default_factory=lambda: Recent(_PREPARED_AT_ONCE), init=False, repr=False
+    )
 
     def __repr__(self) -> str:
         """Name the model and its device."""
@@ -276,7 +283,7 @@ class Segmenter:
         self._check_embedding(embedding)
         self._check_capable(prompts, multimask)
         transform = embedding.transform
-        embedding = embedding.to(self.device, self._dtype)
+        features = self._prepare(embedding)
         mask_hw = self.network.mask_hw(transform.frame_hw)
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
@@ -284,9 +291,19 @@ class Segmenter:
         for places in _alike([prompt.key() for prompt in prompts]):
             group = PromptBatch.of([prompts[i] for i in places], transform, mask_hw, self.device)
             with torch.inference_mode():
-                found, quality = self.network.decode(embedding.features, group, multimask)
+                found, quality = self.network.decode(features, group, multimask)
             logits[places], iou[places] = found.float(), quality.float()
         return logits, iou
+
+    def _prepare(self, embedding: Embedding) -> Mapping[str, Tensor]:
+        """Get an embedding ready for the network, unless that was done a moment ago."""
+        # The number of changes to the weights: they may be in training.
+        state = sum(p._version for p in self.network.parameters() if not p.is_inference())
+        return self._prepared.get(embedding, state, self._make_ready)
+
+    @torch.inference_mode()
+    def _make_ready(self, embedding: Embedding) -> Mapping[str, Tensor]:
+        return self.network.prepare(embedding.to(self.device, self._dtype).features)
 
     def _answer(
         self,

@@ -117,6 +117,21 @@ def test_a_prompt_answers_the_same_alone_and_in_company(variant: Variant, form: 
         torch.testing.assert_close(iou[0], together_iou[i], rtol=1e-4, atol=1e-5)
 
 
+@every_promptable
+@pytest.mark.parametrize("form", FORMS)
+@torch.inference_mode()
+def test_prepared_features_give_the_same_answers(variant: Variant, form: str) -> None:
+    network = network_of(variant)
+    features = network.encode(pixels(), FRAME)
+    prepared = network.prepare(features)
+    for mask_hw in (None, network.mask_hw(FRAME)):
+        for n in (1, 5):
+            batch = prompts(n, **FORMS[form], mask_hw=mask_hw)
+            wanted = network.decode(features, batch, multimask=True)
+            got = network.decode(prepared, batch, multimask=True)
+            torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
 @every_variant
 @torch.inference_mode()
 def test_images_encode_the_same_alone_and_in_company(variant: Variant) -> None:

@@ -284,6 +284,10 @@ class CompactNet(nn.Module):
         layout = torch.channels_last  # what the decoder's convolutions like best
         return {name: value.contiguous(memory_format=layout) for name, value in features.items()}
 
+    def prepare(self, features: Features) -> Features:
+        """Leave features as they are: `encode` did all that can be done without a prompt."""
+        return features
+
     def decode_all(self, features: Features, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         """Return all four slots: logits (n, 4, h', w') and expected IoU (n, 4)."""
         logits, quality = self.decoder(self.prompt_maps(features, prompts), features)

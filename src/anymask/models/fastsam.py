@@ -204,6 +204,10 @@ class FastSam(nn.Module):
         features = self.model["22"](self._neck(*self._backbone(pixels)))
         return {**features, "picture": pixels.half()}
 
+    def prepare(self, features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Leave features as they are: they are the instances."""
+        return features
+
     def decode(
         self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
     ) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
+from anymask.models.kernels import tracing
 from anymask.models.layers import ACTIVATIONS
-from anymask.models.two_way import FirstLook, TwoWayTransformer, tracing
+from anymask.models.two_way import FirstLook, TwoWayTransformer
 
 __all__ = ["SLOTS", "MaskDecoder", "pixel_order"]
 

@@ -40,13 +40,25 @@ class Network(Protocol):
         """
         ...
 
+    def prepare(self, features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Work out what prompts on an image share, for those who will ask several times.
+
+        Args:
+            features: What `encode` returned for that image, each (1, c, h', w').
+
+        Returns:
+            Features for `decode` that save it time. They are larger, and not to be stored.
+        """
+        ...
+
     def decode(
         self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts on one image.
 
         Args:
-            features: What `encode` returned for that image, each (1, c, h', w').
+            features: What `encode` returned for that image, each (1, c, h', w'); or what `prepare`
+                made of it, for the same answers.
             prompts: n prompts of the same shape, in frame pixels.
             multimask: Three answers per prompt (k = 3: whole, part, subpart), not one (k = 1).
 

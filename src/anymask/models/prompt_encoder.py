@@ -53,6 +53,10 @@ class PromptEncoder(nn.Module):
         """Give the position code of the embedding's cells, (1, c, grid, grid)."""
         return self.pe_layer.cells(self.grid).to(self.no_mask_embed.weight.dtype)
 
+    def no_mask(self) -> Tensor:
+        """Give what is added to the embedding for a prompt without a mask, (1, c, 1, 1)."""
+        return self.no_mask_embed.weight[:, :, None, None]
+
     def _tokens(self, points: Tensor, labels: Tensor) -> Tensor:
         kinds = torch.cat([self.not_a_point_embed.weight, *self.point_embeddings.parameters()])
         code: Tensor = self.pe_layer((points + 0.5) / self.side)  # + 0.5: the centre of the pixel
@@ -61,7 +65,7 @@ class PromptEncoder(nn.Module):
 
     def _map(self, mask_logits: Tensor | None) -> Tensor:
         if mask_logits is None:
-            return self.no_mask_embed.weight[:, :, None, None]
+            return self.no_mask()
         dense: Tensor = self.mask_downscaling(mask_logits.to(self.no_mask_embed.weight.dtype))
         return dense
 
@@ -90,12 +94,15 @@ class PointEncoder(nn.Module):
         Returns:
             Tokens (n, max points, c); and nothing to add to the embedding, (1, c, 1, 1).
         """
-        tokens = self._tokens(*self._filled_up(prompts))
-        return tokens, tokens.new_zeros(1, tokens.shape[2], 1, 1)
+        return self._tokens(*self._filled_up(prompts)), self.no_mask()
 
     def image_code(self) -> Tensor:
         """Give the position code of the embedding's cells, (1, c, grid, grid)."""
         return self.pe_layer.cells(self.grid).to(self.invalid_points.weight.dtype)
+
+    def no_mask(self) -> Tensor:
+        """Give what is added to the embedding: nothing, (1, c, 1, 1)."""
+        return torch.zeros_like(self.invalid_points.weight)[:, :, None, None]
 
     def _filled_up(self, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         """Lay out the corners of the box and then the points, (n, max points, 2), and the kinds."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from anymask.models.config import SamConfig, TinyVitConfig
-from anymask.models.mask_decoder import MaskDecoder
+from anymask.models.mask_decoder import SLOTS, MaskDecoder
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.tiny_vit import TinyVit
+from anymask.models.two_way import FirstLook
 from anymask.models.vit import ImageEncoder
 from anymask.prompt import PromptBatch
 
@@ -45,29 +47,40 @@ class Promptable(nn.Module):
         """Encode images (b, 3, side, side); see `Network.encode`."""
         return {"image": self.image_encoder(pixels.to(self.mask_decoder.iou_token.weight.dtype))}
 
+    def prepare(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Add the cells' position code and the decoder's first look; see `Network.prepare`."""
+        code = self.prompt_encoder.image_code()
+        image = features["image"].to(code.dtype).contiguous(memory_format=torch.channels_last)
+        look = self.mask_decoder.look(image, code, self.prompt_encoder.no_mask())
+        return {"image": image, "code": code, **look._asdict()}
+
     def decode(
         self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts with three masks each, or with one; see `Network.decode`."""
-        logits, iou = self.decode_all(features, prompts)
-        slots = slice(1, None) if multimask else slice(0, 1)
-        return logits[:, slots], iou[:, slots]
+        return self.decode_all(features, prompts, slice(1, SLOTS) if multimask else slice(1))
 
     def decode_all(
-        self, features: Mapping[str, Tensor], prompts: PromptBatch
+        self, features: Mapping[str, Tensor], prompts: PromptBatch, slots: slice = slice(SLOTS)
     ) -> tuple[Tensor, Tensor]:
-        """Answer n prompts in all four slots.
+        """Answer n prompts in all slots, or in some.
 
         Args:
-            features: ``"image"`` of one image, or of n images with one prompt each.
+            features: ``"image"`` of one image, or of n images with one prompt each; or what
+                `prepare` made of one image.
             prompts: n prompts.
+            slots: Which of the slots to answer in.
 
         Returns:
-            Mask logits float32 (n, 4, 4 * grid, 4 * grid) and predicted IoU float32 (n, 4).
+            Mask logits float32 (n, k, 4 * grid, 4 * grid) and predicted IoU float32 (n, k).
         """
         tokens, added = self.prompt_encoder(prompts)
-        code = self.prompt_encoder.image_code()
-        logits, iou = self.mask_decoder(features["image"].to(code.dtype), code, tokens, added)
+        image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
+        if code is None:
+            code = self.prompt_encoder.image_code()
+        elif prompts.mask_logits is None:
+            look = FirstLook(*(features[name] for name in FirstLook._fields))
+        logits, iou = self.mask_decoder(image, code, tokens, added, look, slots)
         return logits.float(), iou.float()
 
 

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
+from anymask.models.kernels import tracing
 from anymask.models.layers import ACTIVATIONS, MLP
 
-__all__ = ["FirstLook", "TwoWayTransformer", "tracing"]
+__all__ = ["FirstLook", "TwoWayTransformer"]
 
 
 class FirstLook(NamedTuple):
@@ -162,7 +163,10 @@ class Attention(nn.Module):
         return parameter.view(self.heads, -1, *parameter.shape[1:])
 
     def few(self, tokens: Tensor) -> bool:
-        """Tell whether it is less work to project the tokens (n, t, c) instead of the cells."""
+        """Tell whether to project the tokens (n, t, c) rather than the cells: it is less work.
+
+        What is recorded must not depend on their number.
+        """
         return tracing() or tokens.shape[1] < self.q_proj.out_features // self.heads
 
     def compare(self, tokens: Tensor, cells: Tensor, project: nn.Linear) -> Tensor:
@@ -219,9 +223,3 @@ class ImageToToken(Attention):
         told = (values @ self.of_heads(self.out_proj.weight.mT)).flatten(1, 2)
         told = told + self.out_proj.bias / self.heads
         return torch.baddbmm(image.expand(len(told), -1, -1), weights.mT, told)
-
-
-def tracing() -> bool:
-    """Tell whether the calls are being recorded, so that nothing may depend on a size."""
-    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return traced or torch.compiler.is_compiling()
