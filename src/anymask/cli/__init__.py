@@ -3,6 +3,7 @@
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
     anymask models
+    anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
 """
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+from anymask.cli.convert import Convert
 from anymask.cli.everything import Everything
 from anymask.cli.models import Models
 from anymask.cli.segment import Segment
@@ -53,10 +55,20 @@ Examples:
   anymask everything photos/ --format coco -o out/
   anymask everything 'photos/**/*.jpg' --points-per-side 16 --json"""
 
-_COMMANDS: dict[str, tuple[type[Segment | Everything | Models], str]] = {
+_CONVERT = """Write weights as a folder of config.json and model.safetensors.
+
+The folder loads by its path, needs no table, and holds nothing that could run.
+
+Examples:
+  anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
+  anymask convert facebook/sam-vit-base --dtype float16 -o half/
+  anymask convert sam-vit-b --layout transformers -o for-transformers/"""
+
+_COMMANDS: dict[str, tuple[type[Segment | Everything | Models | Convert], str]] = {
     "segment": (Segment, _SEGMENT),
     "everything": (Everything, _EVERYTHING),
     "models": (Models, "List the models, with size, licence and what they can do."),
+    "convert": (Convert, _CONVERT),
 }
 
 
@@ -102,7 +114,7 @@ def _run(words: list[str]) -> int:
         return _fail(command.debug, message, 2)
 
 
-def _parse(words: list[str]) -> Segment | Everything | Models:
+def _parse(words: list[str]) -> Segment | Everything | Models | Convert:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
@@ -120,7 +132,8 @@ def _parse(words: list[str]) -> Segment | Everything | Models:
     return tyro.cli(
         Annotated[Segment, subcommand("segment")]
         | Annotated[Everything, subcommand("everything")]
-        | Annotated[Models, subcommand("models")],
+        | Annotated[Models, subcommand("models")]
+        | Annotated[Convert, subcommand("convert")],
         prog="anymask",
         description=_ABOUT,
         args=words or ["--help"],

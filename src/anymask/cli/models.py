@@ -47,6 +47,7 @@ def _as_dict(variant: Variant) -> dict[str, Any]:
         "licence": variant.weights.licence,
         "url": variant.weights.url,
         "sha256": variant.weights.sha256,
+        "path": _path(variant),
         "paper": variant.paper and dict(zip(("title", "url"), variant.paper, strict=True)),
     }
 
@@ -56,24 +57,36 @@ def _print_table(variants: tuple[Variant, ...]) -> None:
     from rich.console import Console
     from rich.padding import Padding
 
+    from anymask.models.cache import cache_dir
+
     console = Console(highlight=False)
     width = max(len(variant.name) for variant in variants)
-    heading = _columns(width, "name", "parameters", "weights", "licence", "prompts")
+    heading = _columns(width, "name", "parameters", "weights", "here", "licence", "prompts")
     console.print(heading, style="bold underline", soft_wrap=True)
     for v in variants:
         size = f"{v.parameters / 1e6:.1f} M"
-        line = _columns(width, v.name, size, _weights(v), v.weights.licence, _prompts(v))
+        here = "yes" if _path(v) else "-"
+        line = _columns(width, v.name, size, _weights(v), here, v.weights.licence, _prompts(v))
         console.print(line, style="bold" if v.weights.url is None else "", soft_wrap=True)
         console.print(Padding(v.summary, (0, 0, 0, 2)), style="dim")
     console.print(
-        "\nUse one with --model NAME or anymask.load(NAME). Weights that are not bundled:\n"
-        "download them from the address in `anymask models --json`, then --model FILE.",
+        "\nUse one with --model NAME or anymask.load(NAME). Weights that are not here are\n"
+        f"downloaded once, to {cache_dir()}.",
         soft_wrap=True,
     )
 
 
-def _columns(width: int, name: str, size: str, weights: str, licence: str, prompts: str) -> str:
-    return f"{name:<{width}}  {size:>10}  {weights:>8}  {licence:<10}  {prompts}"
+def _columns(width: int, name: str, size: str, weights: str, here: str, *rest: str) -> str:
+    licence, prompts = rest
+    return f"{name:<{width}}  {size:>10}  {weights:>8}  {here:<4}  {licence:<10}  {prompts}"
+
+
+def _path(variant: Variant) -> str | None:
+    """Tell where the weights are on this machine, if they are."""
+    from anymask.models.cache import place
+
+    path = place(variant)
+    return str(path) if path.is_file() else None
 
 
 def _weights(variant: Variant) -> str:
@@ -85,5 +98,5 @@ def _weights(variant: Variant) -> str:
 def _prompts(variant: Variant) -> str:
     known = variant.capabilities
     points = ["points" if "negative_points" in known else "points (no --not)"]
-    others = [word for word in ("box", "mask", "text") if word in known]
+    others: list[str] = [word for word in ("box", "mask", "text") if word in known]
     return ", ".join(points * ("points" in known) + others)

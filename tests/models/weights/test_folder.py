@@ -33,6 +33,8 @@ def test_every_variant_comes_back_from_its_folder(variant: Variant, tmp_path: Pa
     with safe_open(tmp_path / "new/folder/model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
     assert len(digest) == 64
+    modes = {path.stat().st_mode for path in (tmp_path / "new/folder").iterdir()}
+    assert len(modes) == 1
 
 
 def test_the_digest_is_that_of_weights_and_config(

@@ -219,7 +219,7 @@ def test_a_full_disk(hub: Hub, theirs: State, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "_get", full)
-    with pytest.raises(OutputError, match="cannot write the weights .*: No space left .* HF_HOME"):
+    with pytest.raises(OutputError, match=r"cannot write the weights .*: No space left .* HF_HOME"):
         load_network("facebook/sam-tiny")
 
 

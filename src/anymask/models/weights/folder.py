@@ -138,6 +138,8 @@ def write_folder(folder: Path, variant: Variant, state: State, layout: Layout = 
                 (draft / name).write_text(f"{text}\n", encoding="utf-8")
             whole = {key: value.contiguous() for key, value in state.items()}
             save_file(whole, draft / "model.safetensors", metadata={"format": "pt"})
+            # It is made for nobody else to read: give it the user's usual permissions.
+            shutil.copymode(draft / CONFIGS[0], draft / "model.safetensors")
     except OutputError:
         raise
     except (OSError, SafetensorError) as error:

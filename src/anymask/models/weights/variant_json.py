@@ -20,7 +20,9 @@ def write_variant(variant: Variant) -> dict[str, Any]:
 
     Dataclasses become dictionaries; where several classes may stand, ``class`` says which one does.
     """
-    return {"model_type": _MODEL_TYPE, **_encode(variant)}
+    row = _encode(variant)
+    del row["class"]  # there is only one
+    return {"model_type": _MODEL_TYPE, **row}
 
 
 def describes_variant(config: Mapping[str, Any]) -> bool:

@@ -1,0 +1,63 @@
+"""``anymask convert``: weights of any kind as a folder that explains itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from anymask.cli.options import Flag
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Convert"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Write weights as a folder of config.json and model.safetensors."""
+
+    source: Annotated[Positional[str], arg(metavar="NAME|PATH|URL|HUB-ID")]
+    """A model from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
+    """The new folder."""
+    dtype: Annotated[
+        Literal["float32", "float16", "bfloat16"] | None, arg(help_behavior_hint="")
+    ] = None
+    """Type of the numbers; without it, the one that they have."""
+    layout: Literal["anymask", "transformers"] = "anymask"
+    """Whose config and key names; that of transformers has words for SAM alone."""
+    offline: Flag = False
+    """Download nothing; use only what is here."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        import torch
+
+        from anymask.models.weights.folder import write_folder
+        from anymask.models.weights.loading import build_filled, read_checkpoint
+
+        found = read_checkpoint(self.source, self.offline)
+        state = build_filled(found, getattr(torch, self.dtype or "", None)).state_dict()
+        _check_range(state)
+        write_folder(self.output, found.variant, state, self.layout)
+        size = (self.output / "model.safetensors").stat().st_size
+        print(f"{found.variant.name}: {len(state)} tensors, {size / 1e6:,.1f} MB in {self.output}/")
+        return 0
+
+
+def _check_range(state: dict[str, torch.Tensor]) -> None:
+    """Check that no number became too large for its type."""
+    from anymask.errors import InputError
+
+    for key, value in state.items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"expected numbers that {str(value.dtype).removeprefix('torch.')} can hold, got "
+                f"larger ones in {key}; choose --dtype bfloat16 or float32"
+            )
