@@ -16,6 +16,7 @@ from anymask.instances import InstanceSegmenter
 from anymask.masks import Masks
 from anymask.models.build import build
 from anymask.models.variants import find
+from anymask.predict import load
 from anymask.prompt import Prompt
 
 # Boxes in a picture of 128 x 64, which is also the frame, with a score for each.
@@ -195,3 +196,19 @@ def tiny_model() -> InstanceSegmenter:
     variant = tiny(find("fastsam-x"))
     torch.manual_seed(0)
     return InstanceSegmenter(variant, build(variant).eval(), torch.device("cpu"), "1" * 64)
+
+
+# ---- from files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bins", [16, 20])
+def test_a_file_of_weights_is_recognised_with_its_bins(tmp_path: Path, bins: int) -> None:
+    variant = find("fastsam-s")
+    network = build(replace(variant, network=replace(variant.network, bins=bins))).half()
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    model = load(tmp_path / "weights.pt", device="cpu")
+    assert isinstance(model, InstanceSegmenter)
+    assert model.variant.name == "fastsam-s"
+    assert model.variant.network.bins == bins
+    assert {p.dtype for p in model.network.parameters()} == {torch.float32}
+    assert model.generate(PICTURE).size_hw == (64, 128)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from anymask.config import GenerateConfig
+    from anymask.config import GenerateConfig, InstanceConfig
     from anymask.embedding import Embedding
     from anymask.errors import (
         AnymaskError,
@@ -44,6 +44,7 @@ __all__ = [
     "GenerateConfig",
     "Image",
     "InputError",
+    "InstanceConfig",
     "Masks",
     "MissingExtraError",
     "OutputError",
@@ -65,6 +66,7 @@ _HOMES = {
     "GenerateConfig": "config",
     "Image": "image",
     "InputError": "errors",
+    "InstanceConfig": "config",
     "Masks": "masks",
     "MissingExtraError": "errors",
     "OutputError": "errors",

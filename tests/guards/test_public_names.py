@@ -24,6 +24,7 @@ PUBLIC = [
     "GenerateConfig",
     "Image",
     "InputError",
+    "InstanceConfig",
     "Masks",
     "MissingExtraError",
     "OutputError",
