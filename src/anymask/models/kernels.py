@@ -36,8 +36,10 @@ __all__ = [
     "attend",
     "convolve",
     "gelu",
+    "has_units",
     "in_shares",
     "in_strips",
+    "linear",
     "sparing",
     "tracing",
 ]
@@ -60,7 +62,7 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return _in_float(_product, x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 class Conv2d(nn.Conv2d):
@@ -69,6 +71,11 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, in, h, w) to (b, out, h', w')."""
         return convolve(x, self, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Multiply (..., in) by the turned weight (out, in), and add the bias (out,)."""
+    return _in_float(_product, x, weight, bias)
 
 
 def convolve(x: Tensor, layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -157,13 +164,13 @@ def tracing() -> bool:
 
 def _in_float(do: Callable[..., Tensor], x: Tensor, *others: Tensor | None) -> Tensor:
     """Do something by way of float32 where the CPU has no units for the type of ``x``."""
-    if not sparing(x) or _has_units(x.dtype):
+    if not sparing(x) or has_units(x.dtype):
         return do(x, *others)
     return do(*(None if y is None else y.float() for y in (x, *others))).to(x.dtype)
 
 
 @functools.cache
-def _has_units(dtype: torch.dtype) -> bool:
+def has_units(dtype: torch.dtype) -> bool:
     """Tell whether the CPU can compute in a type of numbers, and PyTorch lets it."""
     onednn = torch.ops.mkldnn
     asked = {

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
-from anymask.models.kernels import tracing
+from anymask.models.kernels import linear, tracing
 from anymask.models.layers import ACTIVATIONS
 from anymask.models.two_way import FirstLook, TwoWayTransformer
 
@@ -129,7 +129,7 @@ class Quarters(nn.ConvTranspose2d):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map (..., inside) to (..., 4, outside): top left, top right, bottom left and right."""
         weight = self.weight.permute(2, 3, 1, 0).flatten(0, 2)
-        return F.linear(x, weight, self.bias.repeat(4)).view(*x.shape[:-1], 4, -1)
+        return linear(x, weight, self.bias.repeat(4)).view(*x.shape[:-1], 4, -1)
 
 
 class MapNorm(nn.LayerNorm):

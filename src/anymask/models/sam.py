@@ -5,12 +5,14 @@ Both have the key names of their files. They differ in the image encoder alone.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from anymask.models.config import SamConfig, TinyVitConfig
+from anymask.models.kernels import has_units, sparing
 from anymask.models.mask_decoder import SLOTS, MaskDecoder
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.tiny_vit import TinyVit
@@ -49,6 +51,8 @@ class Promptable(nn.Module):
 
     def prepare(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Add the cells' position code and the decoder's first look; see `Network.prepare`."""
+        if self._without_units(features):
+            return self._in_float().prepare(features)
         code = self.prompt_encoder.image_code()
         image = features["image"].to(code.dtype).contiguous(memory_format=torch.channels_last)
         look = self.mask_decoder.look(image, code, self.prompt_encoder.no_mask())
@@ -74,6 +78,8 @@ class Promptable(nn.Module):
         Returns:
             Mask logits float32 (n, k, 4 * grid, 4 * grid) and predicted IoU float32 (n, k).
         """
+        if self._without_units(features):
+            return self._in_float().decode_all(features, prompts, slots)
         tokens, added = self.prompt_encoder(prompts)
         image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
         if code is None:
@@ -82,6 +88,16 @@ class Promptable(nn.Module):
             look = FirstLook(*(features[name] for name in FirstLook._fields))
         logits, iou = self.mask_decoder(image, code, tokens, added, look, slots)
         return logits.float(), iou.float()
+
+    def _without_units(self, features: Mapping[str, Tensor]) -> bool:
+        """Tell whether a CPU is asked to compute in a type that it has no units for."""
+        dtype = self.mask_decoder.iou_token.weight.dtype
+        return sparing(features["image"]) and not has_units(dtype)
+
+    def _in_float(self) -> Promptable:
+        """Copy all but the image encoder to float32, which takes less time than it saves."""
+        prompt_encoder = copy.deepcopy(self.prompt_encoder).float()
+        return Promptable(nn.Identity(), prompt_encoder, copy.deepcopy(self.mask_decoder).float())
 
 
 class Sam(Promptable):
