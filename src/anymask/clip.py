@@ -14,6 +14,7 @@ import torch
 from anymask import rle
 from anymask.errors import WeightsError
 from anymask.masks import Masks
+from anymask.models.cache import offline
 from anymask.optional import optional
 
 __all__ = ["Clip", "Scorer", "cut"]
@@ -50,18 +51,21 @@ class Clip:
     @classmethod
     @functools.lru_cache(maxsize=1)  # its weights take longer to read than an answer to give
     def load(cls, name_or_path: str, device: str = "cpu") -> Clip:
-        """Load by hub id or from a folder.
+        """Load by hub id or from a folder; nothing is downloaded with ``$ANYMASK_OFFLINE``.
 
         Raises:
             MissingExtraError: transformers is not installed.
             WeightsError: There is no such model, or it cannot be fetched.
         """
         transformers = optional("transformers", extra="text")
+        here = {"local_files_only": offline()}
         try:
-            model = transformers.CLIPModel.from_pretrained(name_or_path, dtype=torch.float32)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path)
+            model = transformers.CLIPModel.from_pretrained(
+                name_or_path, dtype=torch.float32, **here
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, **here)
         except (OSError, ValueError) as error:
-            reason = next(iter(str(error).splitlines()), "")
+            reason = next(iter(str(error).splitlines()), "").rstrip(".")
             raise WeightsError(
                 f"cannot load the CLIP {name_or_path!r}: {reason}; give text_model a hub id that "
                 "can be reached or the folder of a CLIP"
