@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Timing", "added_memory", "alternate", "machine", "table"]
+__all__ = ["Memory", "Timing", "alternate", "machine", "memory", "table"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,23 @@ def alternate(
     return {name: _median(timings) for name, timings in taken.items()}
 
 
-def added_memory(prepare: Callable[[], Callable[[], Any]], threads: int = 1) -> int:
-    """Tell how many bytes one call adds to a fresh process at its peak.
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a fresh process around one call."""
+
+    before: int
+    """When everything was ready."""
+    peak: int
+    """The most during the call."""
+
+    @property
+    def added(self) -> int:
+        """What the call needed beyond what was there."""
+        return self.peak - self.before
+
+
+def memory(prepare: Callable[[], Callable[[], Any]], threads: int = 1) -> Memory:
+    """Measure the memory of one call in a fresh process.
 
     Args:
         prepare: A function of a module (it travels to another process). It gets everything
@@ -117,13 +132,13 @@ def _median(timings: list[Timing]) -> Timing:
     )
 
 
-def _peak(prepare: Callable[[], Callable[[], Any]], threads: int) -> int:
+def _peak(prepare: Callable[[], Callable[[], Any]], threads: int) -> Memory:
     torch.set_num_threads(threads)
     call = prepare()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status("VmRSS")
     call()
-    return _status("VmHWM") - before
+    return Memory(before, _status("VmHWM"))
 
 
 def _status(field: str) -> int:

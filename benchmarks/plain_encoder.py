@@ -1,0 +1,132 @@
+"""The image encoders in the order of work in which they were published, to compare ours with.
+
+Attention lays out the whole matrix of scores (SAM: and of its biases), windows are filled up before
+anything is projected, maps have their channels first, and normalisation is a step of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from anymask.models import efficient_sam, tiny_vit, vit
+from anymask.models.kernels import Conv2d, Linear
+from anymask.models.layers import MLP, LayerNorm2d
+from anymask.models.vit import join_windows, relative_table, split_windows
+
+__all__ = ["plain"]
+
+
+def plain(encoder: nn.Module) -> nn.Module:
+    """Make an encoder that computes the same from the same weights, in the published order."""
+    shared = {id(x): x for x in (*encoder.parameters(), *encoder.buffers())}
+    twin = copy.deepcopy(encoder, shared)
+    for module in twin.modules():
+        if type(module) in PUBLISHED:
+            module.forward = MethodType(PUBLISHED[type(module)], module)
+    return twin
+
+
+def mlp(self: Any, x: Tensor) -> Tensor:
+    return self.lin2(self.act(self.lin1(x)))
+
+
+def norm_channels(self: Any, x: Tensor) -> Tensor:
+    mean = x.mean(dim=1, keepdim=True)
+    spread = (x - mean).pow(2).mean(dim=1, keepdim=True)
+    x = (x - mean) / torch.sqrt(spread + self.eps)
+    return self.weight[:, None, None] * x + self.bias[:, None, None]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attend with the whole matrix of scores; the last dimensions are tokens and channels."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if bias is not None:
+        scores = scores + bias
+    return scores.softmax(dim=-1) @ v
+
+
+def in_windows(attention: Any, window: int, x: Tensor) -> Tensor:
+    """Fill up with zeros, cut (b, h, w, c) into windows, attend in each, put them together."""
+    windows = split_windows(x, window, fill=x.new_zeros(x.shape[-1]))
+    return join_windows(attention(windows), (x.shape[1], x.shape[2]))
+
+
+def relative_block(self: Any, x: Tensor) -> Tensor:
+    normed, window = self.norm1(x), getattr(self.attn, "window", None)
+    x = x + (in_windows(self.attn, window, normed) if window else self.attn(normed))
+    return x + self.mlp(self.norm2(x))
+
+
+def relative_attention(self: Any, x: Tensor) -> Tensor:
+    n, side = x.shape[:2]
+    qkv = self.qkv(x).reshape(n, side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = qkv.flatten(1, 2).unbind(0)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(1, 2)
+    queries = q.unflatten(1, (side, side))
+    by_row = torch.einsum("nijd,ikd->nijk", queries, relative_table(self.rel_pos_h, side))
+    by_column = torch.einsum("nijd,jld->nijl", queries, relative_table(self.rel_pos_w, side))
+    grid = scores.view(-1, side, side, side, side)
+    grid = grid + by_row[..., :, None] + by_column[..., None, :]
+    told = grid.view(scores.shape).softmax(dim=-1) @ v
+    return self.proj(told.unflatten(0, (n, -1)).transpose(1, 2).reshape(x.shape))
+
+
+def global_attention(self: Any, x: Tensor) -> Tensor:
+    b, h, w, _ = x.shape
+    q, k, v = self.qkv(x).reshape(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+    return self.proj(attend(q, k, v).transpose(1, 2).reshape(x.shape))
+
+
+def window_attention(self: Any, x: Tensor) -> Tensor:
+    n, side = x.shape[:2]
+    qkv = self.qkv(self.norm(x)).reshape(n, side * side, self.heads, 3, -1)
+    q, k, v = qkv.permute(3, 0, 2, 1, 4)
+    told = attend(q, k, v, self.biases()[0].flatten(2))
+    return self.proj(told.transpose(1, 2).reshape(x.shape))
+
+
+def window_block(self: Any, x: Tensor) -> Tensor:
+    tokens = x.permute(0, 2, 3, 1)
+    tokens = tokens + in_windows(self.attn, self.attn.window, tokens)
+    tokens = self.local_conv(tokens.permute(0, 3, 1, 2).contiguous()).permute(0, 2, 3, 1)
+    return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2).contiguous()
+
+
+def stem(self: Any, pixels: Tensor) -> Tensor:
+    return self.seq(pixels.contiguous())
+
+
+def convolve_then_norm(self: Any, x: Tensor) -> Tensor:
+    return self.bn(self.c(x))
+
+
+def bottleneck(self: Any, x: Tensor) -> Tensor:
+    return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+
+
+def conv_block(self: Any, x: Tensor) -> Tensor:
+    return F.gelu(x + bottleneck(self, x))
+
+
+PUBLISHED: dict[type[nn.Module], Callable[..., Tensor]] = {
+    Linear: nn.Linear.forward,
+    Conv2d: nn.Conv2d.forward,
+    MLP: mlp,
+    LayerNorm2d: norm_channels,
+    vit.Block: relative_block,
+    vit.Attention: relative_attention,
+    efficient_sam.Attention: global_attention,
+    tiny_vit.Stem: stem,
+    tiny_vit.ConvNorm: convolve_then_norm,
+    tiny_vit.ConvBlock: conv_block,
+    tiny_vit.Downsample: bottleneck,
+    tiny_vit.AttentionBlock: window_block,
+    tiny_vit.WindowAttention: window_attention,
+}
