@@ -136,6 +136,13 @@ def test_limits_of_area_are_about_the_whole_picture() -> None:
     assert {(c.min_area, c.max_area) for c in model.configs} == {(0, None)}
 
 
+def test_tiles_that_are_searched_together_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    model = ColourModel()
+    generate_tiled(model, street(), tile=400, halo=50, memory=1000)
+    assert {config.memory for config in model.configs} == {250}
+
+
 def test_a_picture_of_one_tile_is_one_call() -> None:
     model = ColourModel()
     masks = generate_tiled(model, street()[:200, :300], tile=1024)

@@ -74,8 +74,10 @@ def generate_tiled(
     """
     default: Any = model.variant.generate
     settings = changed(default, config, options)
-    whole = isinstance(settings, GenerateConfig)  # has settings that are about the whole picture
-    per_tile = replace(settings, min_area=0, max_area=None) if whole else settings
+    # As many tiles at a time as PyTorch has threads, each with one of them, because that is faster
+    # than all threads on one tile.
+    workers = torch.get_num_threads()
+    per_tile = _for_one_tile(settings, workers)
     with open_bands(source) as bands:
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
@@ -84,14 +86,23 @@ def generate_tiled(
             cell, pixels = tile
             return cell, stitch.Part.of(model.generate(Image(pixels), per_tile), grid, cell)
 
-        # As many tiles at a time as PyTorch has threads, each with one of them, because that is
-        # faster than all threads on one tile.
-        for cell, part in in_order(search, _cut(bands, grid), torch.get_num_threads()):
+        for cell, part in in_order(search, _cut(bands, grid), workers):
             parts[cell] = part
             progress(len(parts), len(grid))
         masks = stitch.join(grid, parts)
-        masks = refine(masks, settings) if whole else masks
+        if isinstance(settings, GenerateConfig):
+            masks = refine(masks, settings)
         return replace(masks, source=bands.source, model=model.variant.name)
+
+
+def _for_one_tile(
+    settings: GenerateConfig | InstanceConfig, workers: int
+) -> GenerateConfig | InstanceConfig:
+    """Leave out what is about the whole picture, and share the memory among workers."""
+    if not isinstance(settings, GenerateConfig):
+        return settings
+    share = max(1, settings.memory // workers)
+    return replace(settings, min_area=0, max_area=None, memory=share)
 
 
 def _cut(bands: Bands, grid: Grid) -> Iterator[tuple[Cell, Pixels]]:
