@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
-from anymask.models.kernels import linear, tracing
+from anymask.models.kernels import linear, sparing, tracing
 from anymask.models.layers import ACTIVATIONS
 from anymask.models.two_way import FirstLook, TwoWayTransformer
 
@@ -23,7 +23,8 @@ SLOTS = 4
 """Masks per prompt: slot 0 is the one answer, slots 1..3 are the nested answers."""
 
 _AT_ONCE = 2  # prompts worked on together on a CPU: what its caches hold
-_MANY = 3  # prompts on one image, from which on `MaskDecoder.look` saves time
+_CELLS_AT_ONCE = 1024  # upscaled together on a CPU
+_MANY = 5  # prompts on one image, from which on `MaskDecoder.look` saves time
 
 
 class MaskDecoder(nn.Module):
@@ -105,14 +106,23 @@ class MaskDecoder(nn.Module):
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(n, -1, -1), prompt_tokens], dim=1)
         tokens, cells = self.transformer(tokens, cells, code, look, answers=len(own))
-        upscaled = self.output_upscaling(cells).flatten(1, 3)
         mlps = list(self.output_hypernetworks_mlps)[slots]
         chosen = tokens[:, 1:][:, slots].unbind(dim=1)
         classifiers = torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)
-        logits = classifiers @ upscaled.mT
+        logits = self._classify(cells, classifiers)
         pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
         iou = self.iou_prediction_head(tokens[:, 0])[:, slots]
         return pixels.view(n, -1, *order.shape), iou
+
+    def _classify(self, cells: Tensor, classifiers: Tensor) -> Tensor:
+        """Upscale cells (n, cells, c) and multiply by classifiers (n, k, c'): (n, k, 16 * cells).
+
+        Where the maps are largest, it goes by a share of the cells at a time.
+        """
+        maps = self.output_upscaling[:2](cells)
+        shares = torch.split(maps, _CELLS_AT_ONCE if sparing(maps) else maps.shape[1], dim=1)
+        upscale = self.output_upscaling[2:]
+        return torch.cat([classifiers @ upscale(x).flatten(1, 3).mT for x in shares], dim=2)
 
 
 class Quarters(nn.ConvTranspose2d):
