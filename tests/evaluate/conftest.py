@@ -43,11 +43,19 @@ class Knowing:
     device = "cpu"
 
     def __init__(
-        self, needed: int = 1, capabilities: Sequence[str] = ("multimask", "mask")
+        self,
+        needed: int = 1,
+        capabilities: Sequence[str] = ("negative_points", "multimask", "mask"),
+        most_points: int | None = None,
+        always_three: bool = False,
     ) -> None:
         self.needed = needed
-        known = frozenset({"points", "negative_points", "box", *capabilities})
-        self.variant = SimpleNamespace(name="knowing", capabilities=known)
+        self.variant = SimpleNamespace(
+            name="knowing",
+            capabilities=frozenset({"points", "box", *capabilities}),
+            most_points=most_points,
+            always_three=always_three,
+        )
         self.asked: list[tuple[list[Prompt], bool | None]] = []
 
     def embed(self, image: Image) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from anymask.data.dataset import Sample
+from anymask.errors import InputError
 from anymask.evaluate.truths import Choice
 
 LABELS = np.zeros((10, 10), np.uint8)
@@ -25,3 +29,11 @@ def test_drawing_is_the_same_every_time_and_keeps_the_order() -> None:
     assert drawn == again
     assert all(len(d) == 2 and d == sorted(d) for d in drawn)
     assert len({tuple(d) for d in drawn}) > 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_share": 0}, {"max_share": 1.5}, {"min_area": 0}, {"per_image": 0}]
+)
+def test_a_choice_of_nothing_is_refused(options: Any) -> None:
+    with pytest.raises(InputError, match="expected"):
+        Choice(**options)

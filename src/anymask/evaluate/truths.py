@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.data.dataset import Sample
+from anymask.errors import InputError
 from anymask.evaluate.metrics import Size, size_of
+from anymask.evaluate.protocol import Row
 
 __all__ = ["Choice", "Truth", "chance"]
 
@@ -33,6 +35,10 @@ class Truth:
         """Small, medium or large."""
         return size_of(self.area)
 
+    def row(self) -> Row:
+        """Say which mask it is, for a row of results."""
+        return {"mask": self.number, "area": self.area, "size": self.size}
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -46,6 +52,18 @@ class Choice:
     """At most so many masks of each image, drawn at random; none: all."""
     seed: int = 0
     """Start of every random draw."""
+
+    def __post_init__(self) -> None:
+        """Check that some mask can take part."""
+        if not 0 < self.max_share <= 1:
+            raise InputError(
+                f"expected max_share above 0 and at most 1, got {self.max_share}; 1 is all masks"
+            )
+        if self.min_area < 1 or (self.per_image is not None and self.per_image < 1):
+            raise InputError(
+                f"expected min_area and per_image of at least 1, got {self.min_area} and "
+                f"{self.per_image}; leave them out for all masks"
+            )
 
     def of(self, sample: Sample) -> list[Truth]:
         """Choose from a sample; its masks keep their order."""

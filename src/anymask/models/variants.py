@@ -110,6 +110,11 @@ class Variant:
     always_three: bool = False
     """Three answers to every prompt unless told otherwise, not only to a single point."""
 
+    @property
+    def most_points(self) -> int | None:
+        """Points that one prompt may have, a box counting as two; None: any number."""
+        return getattr(self.network, "max_points", None)
+
     def check_capable(self, needs: Iterable[str]) -> None:
         """Check that the model knows all that is needed, such as `Prompt.needs()`.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
+from anymask.errors import InputError
 from anymask.evaluate.protocols.boxes import Boxes
 
 
@@ -29,3 +31,18 @@ def test_sets_are_averaged_apart(squares: Any, knowing: Any) -> None:
     main, by_size = boxes.summarise({"squares": found, "none": {}}).tables
     assert main.rows == (("squares", 3, 1.0, 1.0), ("none", 0, None, None))
     assert by_size.rows[0] == ("squares", "small", 3, 1.0, 1.0)
+
+
+def test_a_peer_gets_the_same_tight_box(squares: Any, knowing: Any) -> None:
+    boxes = Boxes(peers=("grabcut",))
+    (row,) = boxes.measure(knowing(), squares[0])
+    assert 0 <= row["grabcut"] <= 1
+    main, by_size = boxes.summarise({"a": {"k": [row]}}).tables
+    assert main.header[-1] == by_size.header[-1] == "GrabCut, tight"
+    assert main.rows[0][-1] == by_size.rows[0][-1] == row["grabcut"]
+
+
+@pytest.mark.parametrize("options", [{"spread": -0.1}, {"most": float("nan")}])
+def test_the_jitter_is_checked(options: Any) -> None:
+    with pytest.raises(InputError, match="expected spread and most"):
+        Boxes(**options)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from anymask.errors import InputError
 from anymask.evaluate.protocols.points import Points
 
 
@@ -75,3 +76,44 @@ def test_nothing_measured_is_no_error() -> None:
     summary = Points().summarise({"empty": {}})
     assert summary.tables[0].rows[0][1:3] == (0, None)
     assert not summary.curves[0].lines
+
+
+def test_cells_beyond_the_clicks_that_a_model_takes_are_empty(squares: Any, knowing: Any) -> None:
+    points = Points(counts=(1, 2, 5), most=20)
+    model = knowing(needed=9, capabilities=("multimask",), most_points=3, always_three=True)
+    found = rows(points, model, squares)
+    assert all(len(prompt.points_xy) <= 3 for asked, _ in model.asked for prompt in asked)
+    assert all(three for _, three in model.asked)  # as its authors use it
+    main, by_size, efforts = points.summarise({"squares": found}).tables
+    first = main.rows[0][2:5]
+    assert None not in first[:2]
+    assert first[2] is None
+    assert by_size.rows[0][-1] is None
+    assert efforts.rows[0][2:] == (None,) * 4
+    assert len(points.summarise({"squares": found}).curves[0].lines["squares"][1]) == 3
+
+
+def test_random_starts_lie_inside_and_are_the_same_each_time(squares: Any, knowing: Any) -> None:
+    models = [knowing(), knowing()]
+    for model in models:
+        Points(counts=(1,), most=1, start="random").measure(model, squares[1])
+    (one,), (other,) = (model.asked[0][0] for model in models)
+    assert one.points_xy.tolist() == other.points_xy.tolist()
+    x, y = one.points_xy[0]
+    assert squares[1].masks()[0][int(y), int(x)]
+
+
+def test_a_peer_gets_the_same_click(squares: Any, knowing: Any) -> None:
+    points = Points(counts=(1,), most=1, peers=("felzenszwalb",))
+    (row,) = points.measure(knowing(), squares[0])
+    assert row["felzenszwalb"] == pytest.approx(100 / (48 * 64), abs=1e-5)  # a plain grey image
+    main = points.summarise({"a": {"k": [row]}, "none": {}}).tables[0]
+    assert main.header[-1].startswith("Felzenszwalb")
+    assert main.rows[0][-1] == row["felzenszwalb"]
+    assert main.rows[1][-1] is None
+
+
+@pytest.mark.parametrize("options", [{"counts": ()}, {"counts": (0, 1)}, {"most": 0}])
+def test_numbers_of_clicks_are_checked(options: Any) -> None:
+    with pytest.raises(InputError, match="expected numbers of clicks"):
+        Points(**options)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from anymask.data.simulate import noisy_box, tight_box
+from anymask.errors import InputError
 from anymask.evaluate.metrics import SIZES, iou, mean
+from anymask.evaluate.peers import grabcut
+from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.truths import Choice, Truth, chance
 from anymask.image import Image
@@ -34,68 +38,75 @@ class Boxes:
     """Standard deviation of the jitter, as a share of the box's side."""
     most: float = 20.0
     """Largest move of a side, in pixels."""
+    peers: tuple[Literal["grabcut"], ...] = ()
+    """Classical tools that get the same tight boxes."""
     choice: Choice = field(default_factory=Choice)
     """Which masks take part."""
 
     name = "boxes"
 
+    def __post_init__(self) -> None:
+        """Check the jitter."""
+        if not (0 <= self.spread < np.inf and 0 <= self.most < np.inf):
+            raise InputError(
+                f"expected spread and most of at least 0, got {self.spread} and {self.most}; 0.1 "
+                "and 20 are SAM's"
+            )
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
-        """Ask for all masks of an image at once."""
+        """Ask for all masks of an image at once; the answer ranked first counts."""
         truths = self.choice.of(sample)
         if not truths:
             return []
         boxes = self._boxes(sample, truths)
         photo = model.embed(Image.open(sample.image))
-        found = {
-            kind: model.predict(
-                photo, prompts=[Prompt(box=box) for box in boxes[kind]], multimask=False
-            )
-            for kind in _KINDS
-        }
-        rows = []
-        for i, truth in enumerate(truths):
-            overlaps = {
-                kind: iou(found[kind][i].dense()[0], truth.mask) if len(found[kind][i]) else 0.0
-                for kind in _KINDS
-            }
-            rows.append(
-                {"mask": truth.number, "area": truth.area, "size": truth.size}
-                | {kind: round(value, 5) for kind, value in overlaps.items()}
-                | {"score": overlaps["tight"]}
-            )
+        rows = [truth.row() for truth in truths]
+        for kind in _KINDS:
+            answers = model.predict(photo, prompts=[Prompt(box=box) for box in boxes[kind]])
+            for row, truth, answer in zip(rows, truths, answers, strict=True):
+                row[kind] = round(iou(answer.dense()[0], truth.mask), 5) if len(answer) else 0.0
+        for row, truth, box in zip(rows, truths, boxes["tight"], strict=True):
+            if "grabcut" in self.peers:
+                row["grabcut"] = round(iou(grabcut(sample.image, box), truth.mask), 5)
+            row["score"] = row["tight"]
         return rows
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
         """Average the IoU of all masks of a set."""
+        kinds = (*_KINDS, *self.peers)
         overall, by_size = [], []
         for name, rows in sets.items():
             masks = [row for some in rows.values() for row in some]
-            overall.append((name, len(masks), *(mean(m[kind] for m in masks) for kind in _KINDS)))
+            overall.append((name, len(masks), *(mean(m[kind] for m in masks) for kind in kinds)))
             for size in SIZES:
                 some = [m for m in masks if m["size"] == size]
-                by_size.append((name, size, len(some), *(mean(m[k] for m in some) for k in _KINDS)))
+                by_size.append((name, size, len(some), *(mean(m[k] for m in some) for k in kinds)))
+        columns = (*_KINDS, *("GrabCut, tight",) * bool(self.peers))
         return Summary(
             (
-                Table("boxes", "Mean IoU from a box", ("set", "masks", *_KINDS), tuple(overall)),
+                Table("boxes", "Mean IoU from a box", ("set", "masks", *columns), tuple(overall)),
                 Table(
                     "boxes-by-size",
                     "Mean IoU from a box, by size of the mask",
-                    ("set", "size", "masks", *_KINDS),
+                    ("set", "size", "masks", *columns),
                     tuple(by_size),
+                    "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others.",
                 ),
             )
         )
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the answer to the tight box over the image, and the box."""
+        """Show the answer to the tight box over the image, the box, and the truth's outline."""
         truth = sample.masks()[row["mask"]]
-        photo = model.embed(Image.open(sample.image))
-        return model.predict(photo, box=tight_box(truth), multimask=False).draw(sample.image)
+        answer = model.predict(Image.open(sample.image), box=tight_box(truth))
+        return compared(sample.image, answer[:1], truth)
 
-    def _boxes(self, sample: Sample, truths: list[Truth]) -> dict[str, list[np.ndarray]]:
-        """Draw the boxes of each kind: float32 (4,) xyxy each."""
+    def _boxes(
+        self, sample: Sample, truths: Sequence[Truth]
+    ) -> dict[str, list[npt.NDArray[np.float32]]]:
+        """Draw the boxes of each kind: (4,) xyxy each."""
         rng = chance(self.choice.seed + 1, sample)
         tight = [tight_box(truth.mask) for truth in truths]
-        size_hw = sample.image.shape[:2]
+        size_hw = (sample.image.shape[0], sample.image.shape[1])
         jittered = [noisy_box(box, size_hw, rng, self.spread, self.most) for box in tight]
         return {"tight": tight, "jittered": jittered}

@@ -12,16 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from anymask.data.simulate import farthest_error, farthest_inside
+from anymask.data.simulate import farthest_inside, random_inside
+from anymask.errors import InputError
 from anymask.evaluate.metrics import SIZES, iou, mean
-from anymask.evaluate.protocol import Curve, Row, Rows, Summary, Table
-from anymask.evaluate.truths import Choice, Truth
+from anymask.evaluate.peers import felzenszwalb
+from anymask.evaluate.picture import compared
+from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
+from anymask.evaluate.truths import Choice, Truth, chance
+from anymask.evaluate.user import User
 from anymask.image import Image
-from anymask.masks import Masks
-from anymask.prompt import Prompt
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -43,23 +42,42 @@ class Points:
     """Numbers of clicks that the table shows."""
     most: int = 20
     """Clicks at most, for the number of clicks to 85 and 90 % IoU."""
+    start: Literal["deepest", "random"] = "deepest"
+    """The first click: the point farthest from the mask's border, or any point of the mask."""
     answers: Literal["first", "always"] = "first"
     """Ask for three answers at the first click only, or at every click."""
+    peers: tuple[Literal["felzenszwalb"], ...] = ()
+    """Classical tools that get the same first click."""
     choice: Choice = field(default_factory=Choice)
     """Which masks take part."""
 
     name = "points"
+
+    def __post_init__(self) -> None:
+        """Check that there is something to count."""
+        if not self.counts or min(*self.counts, self.most) < 1:
+            raise InputError(
+                f"expected numbers of clicks of at least 1, got counts {self.counts} and most "
+                f"{self.most}; 1 2 3 5 9 and 20 are usual"
+            )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Click on all masks of an image at once, round after round."""
         truths = self.choice.of(sample)
         if not truths:
             return []
-        users = [_User(truth) for truth in truths]
+        users = self._users(model, sample, truths)
+        starts = [user.points[0] for user in users]
         photo = model.embed(Image.open(sample.image))
         for _ in self._rounds(model, photo, users):
             pass
-        return [user.row() for user in users]
+        rows = [user.row() for user in users]
+        if "felzenszwalb" in self.peers:
+            for row, truth, masks in zip(
+                rows, truths, felzenszwalb(sample.image, starts), strict=True
+            ):
+                row["felzenszwalb"] = round(max(iou(mask, truth.mask) for mask in masks), 5)
+        return rows
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
         """Average the IoU of all masks of a set at each number of clicks."""
@@ -72,60 +90,68 @@ class Points:
         )
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the answer to the first click over the image, and the click."""
-        truth = Truth(row["mask"], sample.masks()[row["mask"]])
-        user = _User(truth)
+        """Show the answer to the first click over the image, the click, and the truth's outline."""
+        truths = self.choice.of(sample)
+        users = self._users(model, sample, truths)
+        user = next(user for user in users if user.truth.number == row["mask"])
         photo = model.embed(Image.open(sample.image))
         next(self._rounds(model, photo, [user]))
         assert user.answer is not None
-        return user.answer.draw(sample.image)
+        return compared(sample.image, user.answer[:1], user.truth.mask)
 
-    def _rounds(self, model: Segmenter, photo: Embedding, users: Sequence[_User]) -> Iterator[None]:
+    def _users(self, model: Segmenter, sample: Sample, truths: Sequence[Truth]) -> list[User]:
+        rng = chance(self.choice.seed + 1, sample)
+        if self.start == "random":
+            return [User(t, random_inside(t.mask, rng, power=0), model) for t in truths]
+        return [User(t, farthest_inside(t.mask), model) for t in truths]
+
+    def _rounds(self, model: Segmenter, photo: Embedding, users: Sequence[User]) -> Iterator[None]:
         """Let all users click, as long as one of them has a reason to."""
-        last = max(self.counts)
+        variant, last = model.variant, max(self.counts)
         for turn in range(1, max(self.most, last) + 1):
-            active = [u for u in users if turn <= last or u.best < max(_LEVELS)]
-            active = [u for u in active if u.click(model)]
+            active = [u for u in users if turn <= last or u.content < max(_LEVELS)]
+            active = [u for u in active if u.click()]
             if not active:
                 return
-            three = "multimask" in model.variant.capabilities
-            three = three and (turn == 1 or self.answers == "always")
-            prompts = [user.prompt(model) for user in active]
+            three = turn == 1 or self.answers == "always" or variant.always_three
+            three = three and "multimask" in variant.capabilities
+            prompts = [user.prompt() for user in active]
             for user, answer in zip(
                 active, model.predict(photo, prompts=prompts, multimask=three), strict=True
             ):
                 user.see(answer)
             yield
 
+    # ------------------------------------------------------------------- tables
+
     def _by_set(self, sets: Mapping[str, list[Row]]) -> Table:
         header = ("set", "masks", *(f"{n} ranked first" for n in self.counts))
         header += tuple(f"{n} oracle" for n in self.counts)
-        rows = []
+        header += ("Felzenszwalb, 1 click, best of 3 scales",) * bool(self.peers)
+        rows: list[tuple[Cell, ...]] = []
         for name, masks in sets.items():
-            cells = [
-                mean(_after(m[kind], n) for m in masks)
-                for kind in ("first", "oracle")
-                for n in self.counts
-            ]
+            cells = [_average(masks, kind, n) for kind in ("first", "oracle") for n in self.counts]
+            cells += [mean(m[peer] for m in masks) for peer in self.peers]
             rows.append((name, len(masks), *cells))
-        return Table("points", "Mean IoU after N clicks", header, tuple(rows))
+        note = (
+            'Ranked first: the answer the model believes in. Oracle: its best one. "-": more '
+            "clicks than the model takes."
+        )
+        return Table("points", "Mean IoU after N clicks", header, tuple(rows), note)
 
     def _by_size(self, sets: Mapping[str, list[Row]]) -> Table:
         rows = []
         for name, masks in sets.items():
             for size in SIZES:
                 some = [m for m in masks if m["size"] == size]
-                rows.append(
-                    (
-                        name,
-                        size,
-                        len(some),
-                        *(mean(_after(m["first"], n) for m in some) for n in self.counts),
-                    )
-                )
-        header = ("set", "size", "masks", *(str(n) for n in self.counts))
+                cells = (_average(some, "first", n) for n in self.counts)
+                rows.append((name, size, len(some), *cells))
         return Table(
-            "points-by-size", "Mean IoU (ranked first) by size of the mask", header, tuple(rows)
+            "points-by-size",
+            "Mean IoU (ranked first) by size of the mask",
+            ("set", "size", "masks", *(str(n) for n in self.counts)),
+            tuple(rows),
+            "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others.",
         )
 
     def _efforts(self, sets: Mapping[str, list[Row]]) -> Table:
@@ -135,93 +161,40 @@ class Points:
             cells: list[float | None] = []
             for level in _LEVELS:
                 needed = [_clicks_to(m["first"], level, self.most) for m in masks]
+                if not all(_listens(m, self.most) for m in masks):
+                    cells += [None, None]
+                    continue
                 cells += [mean(n or self.most for n in needed), mean(n is None for n in needed)]
             rows.append((name, len(masks), *cells))
-        header = (
-            "set",
-            "masks",
-            *(t for x in _LEVELS for t in (f"NoC@{x:.0%}", f"failed@{x:.0%}")),
-        )
+        columns = (text for x in _LEVELS for text in (f"NoC@{x:.0%}", f"failed@{x:.0%}"))
         note = f"Masks that do not reach the level count with {self.most} clicks."
+        header = ("set", "masks", *columns)
         return Table("clicks-needed", "Number of clicks needed", header, tuple(rows), note)
 
     def _curve(self, sets: Mapping[str, list[Row]]) -> Curve:
-        clicks = range(1, max(self.counts) + 1)
-        lines = {
-            name: (
-                list(clicks),
-                [mean(_after(m["first"], n) for m in masks) or 0.0 for n in clicks],
-            )
-            for name, masks in sets.items()
-            if masks
-        }
+        lines = {}
+        for name, masks in sets.items():
+            series = [_average(masks, "first", n) for n in range(1, max(self.counts) + 1)]
+            known = [value for value in series if value is not None]
+            if known:
+                lines[name] = (range(1, len(known) + 1), known)
         return Curve("iou-by-clicks", "Mean IoU by clicks", "clicks", "mean IoU", lines)
 
 
-class _User:
-    """Wants one mask, clicks until it is there, and keeps account."""
+def _average(masks: Sequence[Row], kind: str, clicks: int) -> float | None:
+    """Average the IoU after so many clicks, if the model takes so many.
 
-    def __init__(self, truth: Truth) -> None:
-        self.truth = truth
-        self.points: list[tuple[float, float]] = []
-        self.labels: list[int] = []
-        self.first: list[float] = []
-        self.oracle: list[float] = []
-        self.answer: Masks | None = None
-        self.shown: npt.NDArray[np.bool_] | None = None
-
-    @property
-    def best(self) -> float:
-        """The highest IoU of an answer so far."""
-        return max(self.first, default=0.0)
-
-    def click(self, model: Segmenter) -> bool:
-        """Add the next click, if there is anything to say."""
-        if self.shown is None:
-            self.points.append(farthest_inside(self.truth.mask))
-            self.labels.append(1)
-            return True
-        negative = "negative_points" in model.variant.capabilities
-        error = farthest_error(self.truth.mask, self.shown, negative=negative)
-        if error is not None:
-            self.points.append(error[0])
-            self.labels.append(error[1])
-        return error is not None
-
-    def prompt(self, model: Segmenter) -> Prompt:
-        """Say all clicks so far, and the answer they correct if the model takes it."""
-        logits = None
-        if (
-            self.answer is not None
-            and self.answer.logits is not None
-            and "mask" in model.variant.capabilities
-        ):
-            logits = self.answer.logits[0]
-        return Prompt(self.points, self.labels, mask_logits=logits)
-
-    def see(self, answer: Masks) -> None:
-        """Judge the answers; the one ranked first is what the next click corrects."""
-        shown = answer.dense()
-        overlaps = [iou(mask, self.truth.mask) for mask in shown]
-        self.answer, self.shown = answer, shown[0] if len(shown) else np.zeros_like(self.truth.mask)
-        self.first.append(overlaps[0] if overlaps else 0.0)
-        self.oracle.append(max(overlaps, default=0.0))
-
-    def row(self) -> Row:
-        """Report."""
-        return {
-            "mask": self.truth.number,
-            "area": self.truth.area,
-            "size": self.truth.size,
-            "first": [round(x, 5) for x in self.first],
-            "oracle": [round(x, 5) for x in self.oracle],
-            "score": self.first[0],
-        }
+    Who had no reason to go on, or no way to say what is wrong, keeps the last answer.
+    """
+    if not all(_listens(m, clicks) for m in masks):
+        return None
+    return mean(m[kind][min(clicks, len(m[kind])) - 1] for m in masks)
 
 
-def _after(series: Sequence[float], clicks: int) -> float:
-    """IoU after so many clicks; who had no reason to go on keeps the last answer."""
-    return series[min(clicks, len(series)) - 1]
+def _listens(mask: Row, clicks: int) -> bool:
+    """Tell whether the model takes so many clicks."""
+    most: int | None = mask["most_clicks"]
+    return most is None or clicks <= most
 
 
 def _clicks_to(series: Sequence[float], level: float, most: int) -> int | None:

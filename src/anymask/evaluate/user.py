@@ -1,0 +1,87 @@
+"""A simulated user: wants one mask, clicks until it is there, and keeps account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from anymask.data.simulate import farthest_error
+from anymask.evaluate.metrics import iou
+from anymask.evaluate.protocol import Row
+from anymask.evaluate.truths import Truth
+from anymask.masks import Masks
+from anymask.prompt import Prompt
+
+if TYPE_CHECKING:
+    from anymask.predict import Segmenter
+
+__all__ = ["User"]
+
+
+class User:
+    """Clicks on one mask, then on the errors of the answers."""
+
+    def __init__(self, truth: Truth, start_xy: tuple[float, float], model: Segmenter) -> None:
+        """Begin.
+
+        Args:
+            truth: What the user wants.
+            start_xy: The first click.
+            model: Who is asked; it decides which clicks are understood, and how many.
+        """
+        self.truth = truth
+        self.points = [start_xy]
+        self.labels = [1]
+        self.first: list[float] = []
+        """IoU of the answer ranked first, after each click."""
+        self.oracle: list[float] = []
+        """IoU of the best answer, after each click."""
+        self.answer: Masks | None = None
+        self._shown = np.zeros_like(truth.mask)
+        self._known = model.variant.capabilities
+        self._most = model.variant.most_points
+
+    @property
+    def content(self) -> float:
+        """The highest IoU of an answer ranked first so far."""
+        return max(self.first, default=0.0)
+
+    def click(self) -> bool:
+        """Add the next click, if there is anything to say and the model listens to one more."""
+        if self.answer is None:
+            return True
+        if len(self.points) == self._most:
+            return False
+        negative = "negative_points" in self._known
+        error = farthest_error(self.truth.mask, self._shown, negative=negative)
+        if error is not None:
+            self.points.append(error[0])
+            self.labels.append(error[1])
+        return error is not None
+
+    def prompt(self) -> Prompt:
+        """Say all clicks so far, and the answer they correct if the model takes it."""
+        logits = None
+        if self.answer is not None and self.answer.logits is not None and "mask" in self._known:
+            logits = self.answer.logits[0]
+        return Prompt(self.points, self.labels, mask_logits=logits)
+
+    def see(self, answer: Masks) -> None:
+        """Judge the answers; the one ranked first is what the next click corrects."""
+        masks = answer.dense()
+        overlaps = [iou(mask, self.truth.mask) for mask in masks]
+        self.answer = answer
+        self._shown = masks[0] if len(masks) else np.zeros_like(self.truth.mask)
+        self.first.append(overlaps[0] if overlaps else 0.0)
+        self.oracle.append(max(overlaps, default=0.0))
+
+    def row(self) -> Row:
+        """Report."""
+        return {
+            **self.truth.row(),
+            "first": [round(x, 5) for x in self.first],
+            "oracle": [round(x, 5) for x in self.oracle],
+            "most_clicks": self._most,
+            "score": round(self.first[0], 5),
+        }
