@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from anymask import rle
 from anymask.image import Transform
@@ -89,12 +88,9 @@ class Region:
         tiles[self.full] = True
         tiles[tuple(self.rim)] = self.inside
         x, y = (begin + tile * side for begin, tile in zip(corner_xy, self.corner, strict=True))
-        height, width = size_hw
-        # Beyond the image nothing is set, so it does not matter what is cut off there.
-        found = pixels.reshape(w * side, h * side)[: width - x, : height - y]
-        columns = np.zeros((len(found), height), dtype=np.bool_)
-        columns[:, y : y + found.shape[1]] = found
-        return rle.encode_columns(columns, x, width)
+        # What tiles have beyond the image is never set, so any of it may be cut off.
+        window = pixels.reshape(w * side, h * side)[: size_hw[1] - x, : size_hw[0] - y]
+        return rle.encode_window(window, (x, y), size_hw)
 
 
 class Enlarger:
@@ -119,20 +115,20 @@ class Enlarger:
         # Some bicubic weights are negative: a mean may leave the range by this share of it.
         self.excess = (self.down.gain * self.across.gain - 1) / 2
 
-    def cut(self, maps: FloatArray) -> list[Part]:
-        """Cut out of maps (n, h', w') what can pass the lowest threshold anywhere."""
-        maps = maps[:, : self.down.cells, : self.across.cells]
-        lowest, highest = np.zeros((2, len(maps)), dtype=np.float32)
+    def cut(self, logits: FloatArray) -> Part:
+        """Cut out of a map of logits (h', w') what can pass the lowest threshold anywhere."""
+        logits = logits[: self.down.cells, : self.across.cells]
+        lowest = highest = 0.0
         if self.excess:
-            lowest, highest = maps.min(axis=(1, 2)), maps.max(axis=(1, 2))
-        may = maps > self._limit(-self.offset, lowest)[:, None, None]
-        x0, x1 = self.across.tiles_of(may.any(axis=1))
-        y0, y1 = self.down.tiles_of(may.any(axis=2))
-        tiles = np.stack([x0, y0, x1, y1], axis=1)
-        return [
-            Part(self._cells(one, *where), tuple(where), low, high)
-            for one, where, low, high in zip(maps, tiles.tolist(), lowest, highest, strict=True)
-        ]
+            lowest, highest = float(logits.min()), float(logits.max())
+        may: BoolArray = logits > self._limit(-self.offset, lowest)
+        x0, x1 = self.across.tiles_of(np.logical_or.reduce(may, axis=0))
+        y0, y1 = self.down.tiles_of(np.logical_or.reduce(may, axis=1))
+        xs, ys = self.across.cells_of(x0, x1), self.down.cells_of(y0, y1)
+        there = logits[ys, xs].T
+        cells = np.full((xs.stop - xs.start, ys.stop - ys.start), _NOWHERE, dtype=np.float32)
+        cells[: len(there), : there.shape[1]] = there
+        return Part(cells, (x0, y0, x1, y1), lowest, highest)
 
     def bounds(self, part: Part) -> tuple[FloatArray, FloatArray]:
         """Bound the box of a mask without enlarging it.
@@ -152,7 +148,7 @@ class Enlarger:
         held, holding = np.zeros((2, 4), dtype=np.float32)
         for axis, line, begin in ((0, self.across, x), (1, self.down, y)):
             for box, pixels, flags in ((held, line.within, must), (holding, line.around, may)):
-                (cells,) = flags.any(axis=1 - axis).nonzero()
+                (cells,) = np.nonzero(np.logical_or.reduce(flags, axis=1 - axis))
                 if len(cells):
                     box[axis::2] = pixels[0, begin + cells[0]], pixels[1, begin + cells[-1]]
         return held, holding
@@ -178,8 +174,8 @@ class Enlarger:
             few = slice(begin, begin + _TILES_AT_ONCE)
             values = self._enlarge(part, rim[:, few])
             np.greater(values, 0, out=inside[few])
-            inner += np.count_nonzero(values > self.offset)
-            outer += np.count_nonzero(values > -self.offset)
+            inner += int(np.count_nonzero(values > self.offset))
+            outer += int(np.count_nonzero(values > -self.offset))
             left -= int(areas[tuple(rim[:, few])].sum())
             if inner + left < (least_stability - _ROUNDING) * (outer + left):
                 return None
@@ -187,23 +183,14 @@ class Enlarger:
             stability = np.float32(inner) / np.float32(outer)
         return Region(stability, (x0, y0), full, rim, inside)
 
-    def _limit(self, threshold: float, extreme: npt.ArrayLike) -> FloatArray:
+    def _limit(self, threshold: float, extreme: float) -> float:
         """Tell which logits cells must pass, so that pixels may, or must, pass a threshold.
 
         Args:
             threshold: Of the pixels.
             extreme: Lowest logit of the map for "may", highest for "must".
         """
-        limit: FloatArray = (threshold + self.excess * np.float32(extreme)) / (1 + self.excess)
-        return limit
-
-    def _cells(self, one: FloatArray, x0: int, y0: int, x1: int, y1: int) -> FloatArray:
-        """Copy the cells of some tiles out of a map (h', w'): float32 (w, h)."""
-        xs, ys = self.across.cells_of(x0, x1), self.down.cells_of(y0, y1)
-        there = one[ys, xs].T
-        cells = np.full((xs.stop - xs.start, ys.stop - ys.start), _NOWHERE, dtype=np.float32)
-        cells[: len(there), : there.shape[1]] = there
-        return cells
+        return (threshold + self.excess * extreme) / (1 + self.excess)
 
     def _classify(self, part: Part) -> tuple[BoolArray, BoolArray]:
         """Tell which tiles pass every threshold everywhere, and which some somewhere: (w, h)."""
@@ -221,8 +208,7 @@ class Enlarger:
     def _enlarge(self, part: Part, tiles: IntArray) -> FloatArray:
         """Enlarge the cells of some tiles, int64 (2, m) within the part: (m, side, side)."""
         x, y = tiles[0] + part.tiles[0], tiles[1] + part.tiles[1]
-        windows = sliding_window_view(part.cells, (self.across.width, self.down.width))
-        cells = windows[
+        cells = self._windows(part)[
             self.across.start[x] - self.across.start[part.tiles[0]],
             self.down.start[y] - self.down.start[part.tiles[1]],
         ]
@@ -230,3 +216,11 @@ class Enlarger:
         down = self.down.weights[y].transpose(0, 2, 1)
         values: FloatArray = np.matmul(half, down, out=self._values[: len(x)])
         return values
+
+    def _windows(self, part: Part) -> FloatArray:
+        """View a part as all windows of the size that a tile needs: (x, y, width, height)."""
+        size = self.across.width, self.down.width
+        places = (n - k + 1 for n, k in zip(part.cells.shape, size, strict=True))
+        # numpy's own sliding_window_view takes longer than what comes after it.
+        strides = part.cells.strides * 2
+        return np.ndarray((*places, *size), np.float32, part.cells, strides=strides)

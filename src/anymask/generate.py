@@ -26,6 +26,7 @@ __all__ = ["Promptable", "generate", "refine"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+CropBox = tuple[int, int, int, int]
 
 
 def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None = None) -> Masks:
@@ -93,15 +94,28 @@ def _clean(masks: Masks, min_area: int, threshold: float) -> Masks:
     """
     counts = []
     untouched = np.ones(len(masks), dtype=np.float32)
-    for i, runs in enumerate(masks.counts):
-        mask = rle.decode(runs, masks.size_hw)
-        mask, filled = geometry.remove_small_regions(mask, min_area, "holes")
-        mask, removed = geometry.remove_small_regions(mask, min_area, "islands")
+    for i, (runs, box) in enumerate(zip(masks.counts, masks.boxes, strict=True)):
+        x0, y0, x1, y1 = _surroundings(box, min_area, masks.size_hw)
+        window = rle.decode_columns(runs, masks.size_hw[0], x0, x1)[:, y0:y1]
+        window, filled = geometry.remove_small_regions(window, min_area, "holes")
+        window, removed = geometry.remove_small_regions(window, min_area, "islands")
         untouched[i] = not (filled or removed)
-        counts.append(runs if untouched[i] else rle.encode(mask))
+        counts.append(runs if untouched[i] else rle.encode_window(window, (x0, y0), masks.size_hw))
     fresh = Masks(masks.size_hw, tuple(counts))
     cleaned = replace(masks, counts=fresh.counts, boxes=fresh.boxes, areas=fresh.areas)
     return cleaned[_nms(cleaned.boxes, untouched, threshold)]
+
+
+def _surroundings(box: npt.NDArray[Any], min_area: int, size_hw: tuple[int, int]) -> CropBox:
+    """Find a part of the picture that shows all small regions of a mask, and no others.
+
+    Beside the mask it has room for a region of the smallest area, so that what lies around the mask
+    is small there only if it is in the whole picture.
+    """
+    x0, y0, x1, y1 = box.astype(int).tolist()
+    beside, above = -(-min_area // (y1 - y0 + 1)), -(-min_area // (x1 - x0 + 1))
+    left, top = max(0, x0 - beside), max(0, y0 - above)
+    return left, top, min(size_hw[1], x1 + 1 + beside), min(size_hw[0], y1 + 1 + above)
 
 
 def refine(masks: Masks, config: GenerateConfig) -> Masks:

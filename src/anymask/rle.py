@@ -26,8 +26,8 @@ __all__ = [
     "decode",
     "decode_columns",
     "encode",
-    "encode_columns",
     "encode_many",
+    "encode_window",
     "from_changes",
     "from_string",
     "intersection",
@@ -108,24 +108,30 @@ def _encode(mask: npt.NDArray[np.bool_]) -> Counts:
     return from_changes(changes, h * w)
 
 
-def encode_columns(columns: npt.NDArray[np.bool_], first: int, width: int) -> Counts:
-    """Encode a mask that is given by some of its columns, empty elsewhere.
+def encode_window(
+    window: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]
+) -> Counts:
+    """Encode a mask that is empty outside of a window.
 
     Args:
-        columns: bool (n, h), the pixels column by column.
-        first: Number of the first of them.
-        width: Number of columns of the whole mask.
+        window: bool (w, h), at least one pixel, column by column.
+        corner_xy: Where it begins in the mask.
+        size_hw: Size of the mask.
 
     Example:
-        >>> encode_columns(np.array([[False, True]]), first=1, width=3).tolist()
-        [3, 1, 2]
+        >>> encode_window(np.array([[True]]), corner_xy=(1, 0), size_hw=(2, 3)).tolist()
+        [2, 1, 3]
     """
-    n, h = columns.shape
-    flat = columns.reshape(-1)
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    start = np.zeros(int(flat[:1].sum()), dtype=np.int64)
-    end = np.full(int(flat[-1:].sum()), n * h)[: int(first + n < width)]
-    return from_changes(np.concatenate([start, changes, end]) + first * h, width * h)
+    (n, h), (x, y), (height, width) = window.shape, corner_xy, size_hw
+    padded = np.zeros(n * (h + 1) + 1, dtype=np.bool_)  # a pixel before each column, and one after
+    padded[:-1].reshape(n, h + 1)[:, 1:] = window
+    column, row = np.divmod(np.flatnonzero(padded[1:] != padded[:-1]), h + 1)
+    changes = (x + column) * height + y + row
+    if h == height:  # a run that reaches the bottom may go on in the next column
+        twice = changes[1:] == changes[:-1]
+        alone = ~(np.append(twice, False) | np.append(False, twice))
+        changes = changes[alone]
+    return from_changes(changes[changes < height * width], height * width)
 
 
 def decode_columns(counts: Counts, height: int, first: int, stop: int) -> npt.NDArray[np.bool_]:

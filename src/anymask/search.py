@@ -9,7 +9,7 @@ its own too much. That they do is often sure before their boxes are known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -120,17 +120,22 @@ class Search:
         places = torch.arange(len(iou), device=iou.device)
         if self.config.pred_iou_thresh > 0:
             places = places[iou > self.config.pred_iou_thresh]
-        maps = logits.flatten(0, 1)[places].float().cpu().numpy()
         if self._enlarger is None:
             offset = self.config.stability_score_offset
-            self._enlarger = Enlarger(self.embedding.transform, maps.shape[1:], offset)
-        return [
-            _Candidate(score, prompts[place // answers], batch, place, part, *bounds)
-            for score, place, part in zip(
-                iou[places].tolist(), places.tolist(), self._enlarger.cut(maps), strict=True
+            self._enlarger = Enlarger(
+                self.embedding.transform, (logits.shape[2], logits.shape[3]), offset
             )
-            for bounds in [self._enlarger.bounds(part)]
-        ]
+        found = []
+        for score, place, one in zip(
+            iou[places].tolist(),
+            places.tolist(),
+            _picked(logits.flatten(0, 1), places),
+            strict=True,
+        ):
+            part = self._enlarger.cut(one)
+            bounds = self._enlarger.bounds(part)
+            found.append(_Candidate(score, prompts[place // answers], batch, place, part, *bounds))
+        return found
 
     def _forget(self, candidates: Sequence[_Candidate]) -> bool:
         """Drop logits until the rest fits, those of the worst first; tell if any had to go."""
@@ -199,6 +204,8 @@ class Search:
         return _Kept(candidate.score, candidate.prompt, region.stability, box, counts)
 
     def _cut_off(self, box: FloatArray) -> bool:
+        if self.crop == (0, 0, *self.size_hw[::-1]):
+            return False
         near = geometry.near_crop_edge(torch.from_numpy(box)[None], self.crop, self.size_hw)
         return bool(near.any())
 
@@ -218,6 +225,14 @@ class Search:
         )
 
 
+def _picked(maps: Tensor, places: Tensor) -> Iterator[FloatArray]:
+    """Go through some maps of logits; one by one, where they lie, as copying all takes longer."""
+    if maps.device.type != "cpu":
+        maps, places = maps[places].cpu(), torch.arange(len(places))
+    for place in places.tolist():
+        yield maps[place].float().numpy()
+
+
 def _ranked(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     """Sort by descending score; equal scores keep their order."""
     scores = torch.tensor([one.score for one in candidates])
@@ -230,14 +245,17 @@ def _overlap(box: FloatArray, better: Sequence[_Kept]) -> FloatArray:
     boxes = np.array([one.box for one in better], dtype=np.float32).reshape(-1, 4)
     shared = _shared(box, boxes)
     union = _areas(boxes) + _areas(box) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlap: FloatArray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap
 
 
 def _surely_overlap(box: FloatArray, held: FloatArray, holding: FloatArray) -> FloatArray:
     """Bound from below the same for boxes of which others are known: inside and around them."""
     around = _areas(holding) - _shared(box, holding)
     union = _areas(box) + around
-    return np.divide(_shared(box, held), union, out=np.zeros_like(union), where=union > 0)
+    shared = _shared(box, held)
+    bound: FloatArray = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+    return bound
 
 
 def _shared(box: FloatArray, boxes: FloatArray) -> FloatArray:

@@ -79,22 +79,17 @@ class Axis:
         self.within = np.stack([first, after - 1])
         self.holds = first < after
 
-    def tiles_of(self, cells: BoolArray) -> tuple[IntArray, IntArray]:
-        """Find the tiles that need any of the cells that are set.
-
-        Args:
-            cells: bool (n, cells) of n maps.
+    def tiles_of(self, cells: BoolArray) -> tuple[int, int]:
+        """Find the tiles that need any of the cells that are set, bool (cells,).
 
         Returns:
-            First tile and the one after the last, int64 (n,) each; one tile where there is none.
+            The first and the one after the last; one tile, if no cell is set.
         """
-        first = cells.argmax(axis=1)
-        last = cells.shape[1] - 1 - cells[:, ::-1].argmax(axis=1)
-        tiles = len(self.start)
+        (found,) = cells.nonzero()
+        first, last = (found[0], found[-1]) if len(found) else (0, 0)
         side = self.weights.shape[1]
-        begin = np.minimum(self.around[0, first] // side, tiles - 1)
-        end = self.around[1, np.where(cells.any(axis=1), last, first)] // side + 1
-        return begin, np.maximum(end, begin + 1)
+        begin = min(int(self.around[0, first]) // side, len(self.start) - 1)
+        return begin, max(begin, int(self.around[1, last]) // side) + 1
 
     def cells_of(self, begin: int, end: int) -> slice:
         """Find the cells that tiles need, ``end`` not included."""
