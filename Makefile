@@ -47,5 +47,5 @@ clean:
 
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing the tools for checks and tests into .venv"
-	$(INSTALL) --editable '.[image,dev]'
+	$(INSTALL) --editable '.[image,eval,dev]'
 	@touch $@

@@ -133,10 +133,11 @@ def test_no_package_that_we_ask_for_needs_torchvision() -> None:
     assert closure(asked) & FORBIDDEN == set()
 
 
-def test_constraints_pin_exactly_what_core_image_and_dev_need() -> None:
+def test_constraints_pin_exactly_what_the_tests_need() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     extras = project()["optional-dependencies"]
-    needed = closure([*project()["dependencies"], *extras["image"], *extras["dev"]])
+    tested = [*extras["image"], *extras["eval"], *extras["dev"]]
+    needed = closure([*project()["dependencies"], *tested])
     installed = {canonical(d.metadata["Name"]) for d in metadata.distributions()}
     assert {name for name in needed & installed if name not in pins} == set()
