@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from anymask.errors import CapabilityError
 from anymask.models.config import FastSamConfig
+from anymask.models.layers import convolve_and_normalise
 from anymask.prompt import PromptBatch
 
 __all__ = ["STRIDES", "FastSam", "fit_bins"]
@@ -35,15 +36,7 @@ class ConvNorm(nn.Module):
         self.bn = nn.BatchNorm2d(outside, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            return F.silu(self.bn(self.conv(x)))
-        # Normalising the weights instead of the map saves a pass over the map.
-        bn, conv = self.bn, self.conv
-        assert bn.running_mean is not None and bn.running_var is not None
-        scale = bn.weight.float() * (bn.running_var.float() + bn.eps).rsqrt()
-        weight = (conv.weight * scale[:, None, None, None]).to(x.dtype)
-        bias = (bn.bias - bn.running_mean * scale).to(x.dtype)
-        return F.silu(F.conv2d(x, weight, bias, conv.stride, conv.padding), inplace=True)
+        return F.silu(convolve_and_normalise(x, self.conv, self.bn), inplace=not self.training)
 
 
 class Bottleneck(nn.Module):
