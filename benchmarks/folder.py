@@ -1,0 +1,61 @@
+"""Measure `anymask everything` on a folder: one picture at a time against two.
+
+    python benchmarks/folder.py ../shared/data/coco128-val --most 12
+
+Both ways have the same threads for PyTorch. Wall time is what counts here, on a machine with
+nothing else to do.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from measure import alternate, machine, table
+from tyro.conf import Positional
+
+import anymask.predict
+from anymask.cli import main as anymask_command
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run."""
+
+    photos: Positional[Path]
+    """A folder of JPEG files."""
+    most: int = 12
+    """Take so many of them."""
+    points_per_side: int = 16
+    """Points along each side of the grid."""
+    repeats: int = 3
+    """How often to run each way."""
+    threads: int = 2
+    """Threads to use."""
+
+
+def main(options: Options) -> None:
+    """Run both ways in turn and compare."""
+    photos = [str(path) for path in sorted(options.photos.rglob("*.jpg"))[: options.most]]
+    model = anymask.load()
+    anymask.predict.load = lambda *args, **kwargs: model  # loading is not what is measured
+    with tempfile.TemporaryDirectory() as out:
+
+        def run(workers: int) -> None:
+            words = ["everything", *photos, "-o", out, "--overwrite", "--quiet"]
+            grid = ["--points-per-side", str(options.points_per_side)]
+            assert anymask_command([*words, *grid, "--workers", str(workers)]) == 0
+
+        one, two = "one at a time", "two at a time"
+        timings = alternate(
+            {one: lambda: run(1), two: lambda: run(2)}, options.repeats, options.threads
+        )
+    print(f"{machine()}; {torch.get_num_threads()} threads; {len(photos)} photos")
+    print(table(timings, one))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
