@@ -58,7 +58,7 @@ def test_masks_of_no_image_are_an_error(tmp_path: Path) -> None:
 def test_a_label_map_of_another_size_is_an_error(tmp_path: Path) -> None:
     make_folder(tmp_path)
     PillowImage.new("L", (3, 3)).save(tmp_path / "masks" / "a.1.0.png")
-    with pytest.raises(InputError, match=r"expected a label map of shape \(6, 8\)"):
+    with pytest.raises(InputError, match=r"expected labels of shape \(6, 8\)"):
         LabelMapFolder(tmp_path)[0]
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image as PillowImage
 
+from anymask.data.label_image import layer_of, read_label_image
 from anymask.errors import InputError
 from anymask.image import Image
 
-__all__ = ["Dataset", "LabelMapFolder", "Sample"]
+__all__ = ["Dataset", "Entry", "LabelMapFolder", "Labels", "Listing", "Sample", "key_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What a data set says of one image."""
+
+    layers: tuple[np.ndarray, ...]
+    """See `Sample.layers`."""
+    void: np.ndarray | None = None
+    """See `Sample.void`."""
+    names: tuple[str, ...] = ()
+    """See `Sample.names`."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """What is peculiar to the layout, as plain JSON values."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +40,15 @@ class Sample:
     """uint8 (h, w, 3), RGB."""
     layers: tuple[np.ndarray, ...]
     """Label maps, uint8 or uint16 (h, w). 0 is unknown (not background); 1..n are masks that do not
-    overlap within a layer. Layers are other annotators' opinions or coarser levels."""
-    meta: dict[str, str] = field(default_factory=dict)
-    """``set`` and ``id`` of the image."""
+    overlap within a layer. Layers are other annotators' opinions, coarser levels, or objects that
+    overlap those of the layers before."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """``set`` and ``id`` of the image, and what is peculiar to the layout."""
+    void: np.ndarray | None = None
+    """bool (h, w): pixels that nobody annotated, such as the seams between the objects of VOC or a
+    crowd of COCO; they count neither for nor against an answer. None: no such pixels."""
+    names: tuple[str, ...] = ()
+    """What each of `masks` shows, such as its category; empty where the data set does not say."""
 
     def masks(self) -> list[np.ndarray]:
         """List every mask of every layer, each bool (h, w)."""
@@ -45,8 +67,69 @@ class Dataset(Protocol):
         ...
 
 
-class LabelMapFolder:
-    """A folder with ``images/<id>.jpg`` and ``masks/<id>.<layer>.png``.
+@dataclass(frozen=True)
+class Entry:
+    """Where a sample is to be found."""
+
+    key: str
+    """Unlike any other of the set, fit for a file name."""
+    image: Path
+    """The picture's file."""
+    read: Callable[[tuple[int, int]], Labels]
+    """Reads what is said of the picture, whose height and width it is told."""
+
+
+class Listing:
+    """A data set whose samples were found beforehand, and are read when they are asked for."""
+
+    def __init__(self, name: str, entries: Sequence[Entry]) -> None:
+        """Keep a list.
+
+        Args:
+            name: What the data set is called.
+            entries: Its samples, in their order.
+
+        Raises:
+            InputError: Two samples have one key.
+        """
+        self.name = name
+        self.entries = tuple(entries)
+        twice = [key for key, n in Counter(e.key for e in self.entries).items() if n > 1]
+        if twice:
+            raise InputError(
+                f"expected images of different names in {name!r}, got {twice[0]!r} twice; rename "
+                "one, or open the folders one by one"
+            )
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def key(self, index: int) -> str:
+        """Name a sample."""
+        return self.entries[index].key
+
+    def __getitem__(self, index: int) -> Sample:
+        entry = self.entries[index]
+        image = Image.open(entry.image)
+        labels = entry.read(image.size_hw)
+        meta = {"set": self.name, "id": entry.key, **labels.meta}
+        return Sample(image.pixels, labels.layers, meta, labels.void, labels.names)
+
+
+def key_of(name: str) -> str:
+    """Make a key of the path of an image below its data set's folder.
+
+    Example:
+        >>> key_of("val/frankfurt/000294.png")
+        'val-frankfurt-000294'
+    """
+    return re.sub(r"[^\w.-]+", "-", str(PurePosixPath(name).with_suffix(""))).strip("-.")
+
+
+class LabelMapFolder(Listing):
+    """A folder with ``images/<id>.jpg`` and ``masks/<id>.<layer>.png``, or ``masks/<id>.png``.
+
+    Images may be in any format, and those without masks are left out.
 
     Example:
         >>> data = LabelMapFolder("photos-val")  # doctest: +SKIP
@@ -58,7 +141,8 @@ class LabelMapFolder:
         """Find the images and their mask layers.
 
         Raises:
-            InputError: ``images/`` or ``masks/`` is missing, or no image has a mask.
+            InputError: ``images/`` or ``masks/`` is missing, a mask has no image, two images have
+                one name, or no image has a mask.
         """
         self.root = Path(root)
         for part in ("images", "masks"):
@@ -67,41 +151,44 @@ class LabelMapFolder:
                     f"expected the folders images/ and masks/ in {self.root}, but {part}/ is not "
                     "there; point to a folder with images/<id>.jpg and masks/<id>.<layer>.png"
                 )
+        images = _by_stem(self.root / "images")
         layers: dict[str, list[Path]] = {}
         for path in sorted((self.root / "masks").glob("*.png")):
-            layers.setdefault(path.name.rsplit(".", 2)[0], []).append(path)
-        images = sorted(p for p in (self.root / "images").iterdir() if p.is_file())
-        self.items = [(p, tuple(layers[p.stem])) for p in images if p.stem in layers]
-        if not self.items:
+            layers.setdefault(_image_of(path, images), []).append(path)
+        if not layers:
             raise InputError(
                 f"expected masks/<id>.<layer>.png for the images in {self.root}, got none that "
                 "match; name each mask file after its image"
             )
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def key(self, index: int) -> str:
-        """Name a sample after its image."""
-        return self.items[index][0].stem
-
-    def __getitem__(self, index: int) -> Sample:
-        image_path, mask_paths = self.items[index]
-        image = Image.open(image_path).pixels
-        return Sample(
-            image,
-            tuple(_read_label_map(path, image.shape[:2]) for path in mask_paths),
-            {"set": self.root.name, "id": image_path.stem},
-        )
+        entries = [Entry(i, images[i], _reader(layers[i])) for i in sorted(layers)]
+        super().__init__(self.root.name, entries)
 
 
-def _read_label_map(path: Path, size_hw: Sequence[int]) -> np.ndarray:
-    labels = np.asarray(PillowImage.open(path))
-    if labels.dtype == np.int32:  # Pillow opens 16-bit greys as mode I
-        labels = labels.astype(np.uint16)
-    if labels.shape != tuple(size_hw):
-        raise InputError(
-            f"expected a label map of shape {tuple(size_hw)}, as its image, in {path}, got "
-            f"{labels.shape}; make it again at the image's size"
-        )
-    return labels
+def _by_stem(folder: Path) -> dict[str, Path]:
+    images: dict[str, Path] = {}
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "."):
+        other = images.setdefault(path.stem, path)
+        if other != path:
+            raise InputError(
+                f"expected images of different names in {folder}, got {other.name} and "
+                f"{path.name}; rename or remove one"
+            )
+    return images
+
+
+def _image_of(mask: Path, images: Mapping[str, Path]) -> str:
+    """Find the image that a label map is named after: as a whole, or up to the layer's number."""
+    stem, _, layer = mask.stem.rpartition(".")
+    if stem in images and layer.isdecimal():
+        return stem
+    if mask.stem in images:
+        return mask.stem
+    raise InputError(
+        f"expected an image for every mask, got none that match {mask}: neither "
+        f"images/{mask.stem} nor, without the number of the layer, images/{stem or mask.stem}; add "
+        "the image or remove the mask"
+    )
+
+
+def _reader(paths: Sequence[Path]) -> Callable[[tuple[int, int]], Labels]:
+    return lambda size_hw: Labels(tuple(layer_of(read_label_image(p, size_hw)) for p in paths))

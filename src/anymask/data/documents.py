@@ -1,0 +1,42 @@
+"""Labels of one image in a JSON file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anymask.data.dataset import Labels
+from anymask.data.label_image import check_size
+from anymask.data.overlaps import layered
+from anymask.formats import sa1b as sa1b_format
+from anymask.formats.annotation import read_json, read_segmentation, understanding
+from anymask.rle import Counts
+
+__all__ = ["outline", "sa1b", "woodscape"]
+
+
+def sa1b(path: Path, size_hw: tuple[int, int]) -> Labels:
+    """Read a file of SA-1B."""
+    masks = sa1b_format.read(path)
+    check_size(masks.size_hw, size_hw, path)
+    return layered(masks.counts, size_hw)
+
+
+def woodscape(path: Path, size_hw: tuple[int, int]) -> Labels:
+    """Read a file of WoodScape's ``instance_annotations``."""
+    document = read_json(path)
+    with understanding(f"{str(path)!r} as WoodScape"):
+        about = document[path.name]
+        check_size((about["image_height"], about["image_width"]), size_hw, path)
+        objects = about["annotation"]
+        masks = [outline(entry["segmentation"], size_hw) for entry in objects]
+        return layered(masks, size_hw, [entry["tags"][0] for entry in objects])
+
+
+def outline(segmentation: Any, size_hw: tuple[int, int]) -> Counts:
+    """Read a ``segmentation`` as COCO has it, without outlines of fewer than three corners."""
+    if isinstance(segmentation, list):
+        segmentation = [corners for corners in segmentation if np.size(corners) >= 6]
+    return read_segmentation(segmentation, size_hw)

@@ -1,0 +1,95 @@
+"""Opening a data set of whatever layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from anymask.data import coco, via
+from anymask.data.dataset import Dataset, LabelMapFolder
+from anymask.data.dsb2018 import DSB2018
+from anymask.data.layout import Layout
+from anymask.data.pairs import PAIRS
+from anymask.data.perseg import PERSEG
+from anymask.errors import InputError
+from anymask.formats.annotation import read_json
+
+__all__ = ["FILES", "LAYOUTS", "open_dataset"]
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        Layout("label-maps", ("images/*", "masks/*.png"), LabelMapFolder),
+        PERSEG,
+        DSB2018,
+        *PAIRS,
+    )
+}
+"""Layouts of folders by name; a folder is opened by the first that fits."""
+
+FILES = {"coco": coco.list_images, "via": via.list_images}
+"""Layouts of annotation files by name."""
+
+
+def open_dataset(
+    path: str | Path, layout: str = "auto", images: str | Path | None = None
+) -> Dataset:
+    """Open a data set.
+
+    Args:
+        path: A folder, or a JSON file with the annotations of many images.
+        layout: Name of the layout, see `LAYOUTS` and `FILES`; auto: the first that fits.
+        images: Folder of the images of a JSON file; None: looked for in and beside its folder.
+
+    Raises:
+        InputError: There is no such path or layout, a part of the layout is missing, or a file is
+            damaged.
+
+    Example:
+        >>> len(open_dataset("cityscapes"))  # doctest: +SKIP
+        3475
+    """
+    path = Path(path)
+    known = ("auto", *LAYOUTS, *FILES)
+    if layout not in known:
+        raise InputError(f"expected a layout out of {', '.join(known)}, got {layout!r}; name one")
+    if path.is_file() and layout not in LAYOUTS:
+        document = read_json(path)
+        return FILES[_file_layout(document) if layout == "auto" else layout](document, path, images)
+    if not path.is_dir() or layout in FILES:
+        raise InputError(
+            f"expected {'an annotation file' if layout in FILES else 'a folder or a JSON file'}, "
+            f"got {str(path)!r}; check the path"
+        )
+    return (_fitting(path) if layout == "auto" else LAYOUTS[layout]).open(path)
+
+
+def _file_layout(document: dict[str, Any]) -> str:
+    return "coco" if "annotations" in document else "via"
+
+
+def _fitting(root: Path) -> Layout:
+    """Find the layout of a folder."""
+    partly = []
+    for layout in LAYOUTS.values():
+        missing = layout.missing(root)
+        if not missing and all(next(root.glob(sign), None) for sign in layout.signs):
+            return layout
+        if any(part not in missing and _is_telling(part) for part in layout.parts):
+            partly.append(f"{layout.name} (without {' and '.join(missing)})")
+    files = sorted([*root.glob("*.json"), *root.glob("annotations/*.json")])
+    if files:
+        raise InputError(
+            f"expected a data set in one of the layouts {', '.join(LAYOUTS)}, got {str(root)!r} "
+            f"with annotation files; name one of them instead, such as {str(files[0])!r}"
+        )
+    found = f"a part of {' or '.join(partly)}" if partly else "no part of any"
+    raise InputError(
+        f"expected a data set in one of the layouts {', '.join(LAYOUTS)}, got {str(root)!r} with "
+        f"{found}; complete the folder, or name the one above or below"
+    )
+
+
+def _is_telling(part: str) -> bool:
+    """Tell whether a pattern names a folder, so that a match says something of the layout."""
+    return any("*" not in folder for folder in part.split("/")[:-1])
