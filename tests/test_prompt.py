@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import numpy as np
@@ -284,6 +284,17 @@ def test_a_prompt_is_the_same_alone_and_in_company(points: list[tuple[float, flo
     alone = PromptBatch.of([prompt], TRANSFORM, (16, 16))
     together = PromptBatch.of([other, prompt, other], TRANSFORM, (16, 16))
     assert torch.equal(together.points_xy[1], alone.points_xy[0])
+
+
+@pytest.mark.parametrize("form", [{}, {"box": (1, 2, 9, 8), "mask": MASK}])
+def test_a_batch_is_cut_into_smaller_ones(form: dict[str, Any]) -> None:
+    prompts = [Prompt([(i, 2 * i)], **form) for i in range(5)]
+    parts = PromptBatch.of(prompts, TRANSFORM, (16, 16)).split(2)
+    assert [len(part) for part in parts] == [2, 2, 1]
+    for part, some in zip(parts, (prompts[:2], prompts[2:4], prompts[4:]), strict=True):
+        wanted = PromptBatch.of(some, TRANSFORM, (16, 16))
+        for field in fields(PromptBatch):
+            torch.testing.assert_close(getattr(part, field.name), getattr(wanted, field.name))
 
 
 @pytest.mark.parametrize(

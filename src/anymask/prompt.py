@@ -165,6 +165,23 @@ class PromptBatch:
         """Count the prompts."""
         return len(self.points_xy)
 
+    def split(self, size: int) -> list[PromptBatch]:
+        """Cut into batches of some prompts, the last of what remains."""
+
+        def cut(values: Tensor | None, start: int) -> Tensor | None:
+            return None if values is None else values[start : start + size]
+
+        return [
+            PromptBatch(
+                self.points_xy[start : start + size],
+                self.labels[start : start + size],
+                cut(self.boxes, start),
+                cut(self.mask_logits, start),
+                self.frame_hw,
+            )
+            for start in range(0, len(self), size)
+        ]
+
     @classmethod
     def of(
         cls,

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
+from anymask.models.kernels import sparing
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
     FINE_MAPS,
@@ -31,6 +32,8 @@ from anymask.prompt import PromptBatch
 __all__ = ["CompactNet"]
 
 Features = Mapping[str, Tensor]
+
+_PROMPTS_AT_ONCE = 16  # on a CPU, whose caches hold no more
 
 
 class ConvNorm(nn.Sequential):
@@ -191,43 +194,55 @@ class CompactDecoder(nn.Module):
         self.quality_in = nn.Linear(d8 + d32 + 3, config.quality_width)
         self.quality_out = nn.Linear(config.quality_width, 1)
 
-    def forward(self, maps: PromptMaps, features: Features) -> tuple[Tensor, Tensor]:
-        """Return logits (n, 4, h/2, w/2) of the frame and expected IoU (n, 4)."""
-        x4 = _bend(self.enter4.enter(maps.fine) + features["image4"])
-        x8 = _bend(
-            self.norm8(self.down8(x4) + self.enter8.enter(maps.coarse8) + features["image8"])
-        )
-        x8 = self.block8(x8)
-        x16 = _bend(
-            self.norm16(self.down16(x8) + self.enter16.enter(maps.coarse16) + features["image16"])
-        )
-        x16 = self.block16(x16)
+    def forward(self, maps: PromptMaps, features: Features, slots: slice) -> tuple[Tensor, Tensor]:
+        """Return logits (n, k, h/2, w/2) of the frame and expected IoU (n, k) of some slots."""
+        x4 = _bend(self.enter4.enter(maps.fine, features["image4"]))
+        entered8 = self.enter8.enter(maps.coarse8, features["image8"])
+        x8 = self.block8(_bend(self.norm8(self.down8(x4) + entered8)))
+        entered16 = self.enter16.enter(maps.coarse16, features["image16"])
+        x16 = self.block16(_bend(self.norm16(self.down16(x8) + entered16)))
         x32 = self.block32(_bend(self.norm32(self.down32(x16) + features["image32"])))
         gist = x32.mean(dim=(2, 3))
         x32 = x32 + self.whole(gist)[:, :, None, None]
         y16 = self._climb(x16, self.up16(x32), self.mix16)
         y8 = self._climb(x8, self.up8(y16), self.mix8)
         y4 = self._climb(x4, self.up4(y8), self.mix4)
-        logits = F.pixel_shuffle(self.masks(y4), 2)
-        return logits, self._quality(logits.detach(), y8, gist)
+        quarters = self._quarters(y4, slots)
+        return _interleave(quarters), self._quality(quarters.detach(), y8, gist, slots)
+
+    def _quarters(self, y4: Tensor, slots: slice) -> Tensor:
+        """Compute the logits of the quarters of every cell: (n, k, 2, 2, h, w)."""
+        weight, bias = (
+            x.view(self.MASKS, 4, -1)[slots].flatten(0, 1) for x in self.masks.parameters()
+        )
+        n, h, w = len(y4), *y4.shape[2:]
+        logits = torch.baddbmm(bias, weight.expand(n, -1, -1), y4.flatten(2))
+        return logits.view(n, -1, 2, 2, h, w)
 
     @staticmethod
     def _climb(skip: Tensor, above: Tensor, mix: nn.Module) -> Tensor:
         enlarged = F.interpolate(above, size=skip.shape[-2:], mode="nearest")
         return _bend(mix(_bend(skip + enlarged)))
 
-    def _quality(self, logits: Tensor, y8: Tensor, gist: Tensor) -> Tensor:
+    def _quality(self, quarters: Tensor, y8: Tensor, gist: Tensor, slots: slice) -> Tensor:
         """Judge each mask by what lies under it, its size and how decided it is."""
-        soft = torch.sigmoid(F.avg_pool2d(logits, 4)).flatten(2)  # (n, 4, cells at stride 8)
+        coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
+        soft = torch.sigmoid(coarse).flatten(2)  # (n, k, cells at stride 8)
         mass = soft.sum(-1, keepdim=True) + 1e-3
         under = torch.matmul(soft, y8.flatten(2).transpose(1, 2)) / mass
         doubt = (soft * (1 - soft)).sum(-1, keepdim=True) / mass
         peak = soft.amax(-1, keepdim=True)
         size = torch.log(mass / soft.shape[-1]) / 8
-        gist = gist[:, None, :].expand(-1, self.MASKS, -1)
+        gist = gist[:, None, :].expand(-1, soft.shape[1], -1)
         facts = torch.cat([under, gist, size, doubt, peak], dim=-1)
-        hidden = _bend(self.quality_in(facts) + self.slot)
+        hidden = _bend(self.quality_in(facts) + self.slot[slots])
         return torch.sigmoid(self.quality_out(hidden)).squeeze(-1)
+
+
+def _interleave(quarters: Tensor) -> Tensor:
+    """Put the quarters of cells (n, k, 2, 2, h, w) where they belong: (n, k, 2h, 2w)."""
+    rows = torch.stack(quarters.unbind(dim=3), dim=-1)
+    return torch.stack(rows.unbind(dim=2), dim=3).flatten(4).flatten(2, 3)
 
 
 class CompactNet(nn.Module):
@@ -281,16 +296,27 @@ class CompactNet(nn.Module):
             "colour": F.avg_pool2d(pixels, 4),
             "boundary": boundary,
         }
-        layout = torch.channels_last  # what the decoder's convolutions like best
-        return {name: value.contiguous(memory_format=layout) for name, value in features.items()}
+        return _channels_last(features)
 
     def prepare(self, features: Features) -> Features:
-        """Leave features as they are: `encode` did all that can be done without a prompt."""
-        return features
+        """Lay features out as the decoder likes them; `encode` did all else without a prompt."""
+        return _channels_last(features)
 
-    def decode_all(self, features: Features, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
-        """Return all four slots: logits (n, 4, h', w') and expected IoU (n, 4)."""
-        logits, quality = self.decoder(self.prompt_maps(features, prompts), features)
+    def decode_all(
+        self, features: Features, prompts: PromptBatch, slots: slice = slice(CompactDecoder.MASKS)
+    ) -> tuple[Tensor, Tensor]:
+        """Return all slots or some: logits (n, k, h', w') and expected IoU (n, k)."""
+        if not sparing(features["image4"]) or len(features["image4"]) > 1:
+            return self._answer(features, prompts, slots)
+        few = prompts.split(_PROMPTS_AT_ONCE)
+        logits, quality = zip(*(self._answer(features, some, slots) for some in few), strict=True)
+        return torch.cat(logits), torch.cat(quality)
+
+    def _answer(
+        self, features: Features, prompts: PromptBatch, slots: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Answer prompts that are worked on together."""
+        logits, quality = self.decoder(self.prompt_maps(features, prompts), features, slots)
         # Prompts that say nothing at all are answered once for all of them.
         return logits.expand(len(prompts), -1, -1, -1), quality.expand(len(prompts), -1)
 
@@ -303,6 +329,10 @@ class CompactNet(nn.Module):
             Logits (n, k, h', w') over the frame at half its size and expected IoU (n, k); k = 3
             nested answers with ``multimask``, else 1.
         """
-        logits, quality = self.decode_all(features, prompts)
-        slots = slice(1, 4) if multimask else slice(0, 1)
-        return logits[:, slots], quality[:, slots]
+        return self.decode_all(features, prompts, slice(1, 4) if multimask else slice(1))
+
+
+def _channels_last(features: Features) -> dict[str, Tensor]:
+    """Lay maps out as the decoder's convolutions like them best."""
+    layout = torch.channels_last
+    return {name: maps.contiguous(memory_format=layout) for name, maps in features.items()}

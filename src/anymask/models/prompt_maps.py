@@ -51,18 +51,19 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix the channels of maps: (n, inside, h, w) to (n, outside, h, w), channels last."""
-        return _mix(x, self.weight.flatten(1), self.bias)
-
-
-def _mix(maps: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    return F.linear(maps.permute(0, 2, 3, 1), kernel, bias).permute(0, 3, 1, 2)
+        mixed = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return mixed.permute(0, 3, 1, 2)
 
 
 class Entrance(Pointwise):
     """A 1x1 convolution of maps that come in parts, of which some are mere numbers."""
 
-    def enter(self, parts: Sequence[Part]) -> Tensor:
-        """Convolve the parts together: (n, outside, h, w), or (outside, 1, 1) if none is drawn."""
+    def enter(self, parts: Sequence[Part], image: Tensor) -> Tensor:
+        """Convolve the parts together, and add to maps of the image, (1 or n, outside, h, w).
+
+        Returns:
+            (n, outside, h, w), channels last; of one prompt for all if none is drawn.
+        """
         kernel = self.weight.flatten(1)
         bias: Tensor = self.bias
         drawn, columns, start = [], [], 0
@@ -75,9 +76,15 @@ class Entrance(Pointwise):
             else:
                 drawn.append(part)
                 columns.append(column)
+        image = image + bias[:, None, None]
         if not drawn:
-            return bias[:, None, None]
-        return _mix(torch.cat(drawn, dim=1), torch.cat(columns, dim=1), bias)
+            return image
+        maps, mix = torch.cat(drawn, dim=1), torch.cat(columns, dim=1)
+        n, cells = len(maps), image.permute(0, 2, 3, 1).flatten(1, 2)
+        entered = torch.baddbmm(
+            cells.expand(n, -1, -1), maps.flatten(2).mT, mix.mT.expand(n, -1, -1)
+        )
+        return entered.mT.view(n, -1, *image.shape[2:])
 
 
 class PromptMapMaker(nn.Module):
