@@ -70,9 +70,9 @@ class Part:
         """
         low, high = np.maximum(self.boxes[:, :2], box[:2]), np.minimum(self.boxes[:, 2:], box[2:])
         near = np.flatnonzero((low < high).all(axis=1))
-        cuts = [self.cut(int(i), box) for i in near]
-        there = np.array([rle.area(cut) > 0 for cut in cuts], dtype=np.bool_)
-        return near[there], [cut for cut in cuts if rle.area(cut)]
+        cuts = [(i, self.cut(int(i), box)) for i in near]
+        cuts = [(i, cut) for i, cut in cuts if rle.area(cut)]
+        return np.array([i for i, _ in cuts], dtype=np.int64), [cut for _, cut in cuts]
 
     def cut(self, i: int, box: Box) -> Counts:
         """Cut what lies in a box of the picture out of mask i."""
