@@ -504,29 +504,6 @@ def test_prompts_answer_the_same_alone_and_in_company(name: str) -> None:
         np.testing.assert_allclose(masks.scores, alone.scores, atol=1e-6)
 
 
-@pytest.mark.gpu
-def test_a_gpu_gives_nearly_the_same() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    slow = tiny_model("sam-vit-b")
-    network = tiny_model("sam-vit-b").network.to("cuda")
-    fast = Segmenter(slow.variant, network, torch.device("cuda"), "tiny")
-    image = picture(50, 70)
-    photo = fast.embed(image)
-    assert photo.features["image"].is_cuda
-    prompts = [Prompt([(x, y)], box=(1, 1, 60, 40)) for x in (5, 30, 60) for y in (4, 25, 45)]
-    for there, here in zip(
-        fast.predict(photo, prompts=prompts), slow.predict(image, prompts=prompts), strict=True
-    ):
-        assert there.logits is not None and here.logits is not None
-        np.testing.assert_allclose(there.logits, here.logits, atol=1e-2)
-        np.testing.assert_allclose(there.scores, here.scores, atol=1e-3)
-    every = GenerateConfig(4, pred_iou_thresh=0.0, stability_score_thresh=0.0)
-    assert len(fast.generate(image, every)) == pytest.approx(
-        len(slow.generate(image, every)), abs=2
-    )
-
-
 # ----------------------------------------------------------------- whole way
 
 
@@ -614,6 +591,6 @@ def test_load_refuses_what_is_not_there() -> None:
     for device in ("gpu9", "cuda:99"):
         with pytest.raises(InputError, match=f"got '{device}'; 'cpu' always works"):
             load("bundled", device=device)
-    for dtype in ("float16", torch.int8):
-        with pytest.raises(InputError, match=r"a floating-point type such as torch\.bfloat16"):
-            load("bundled", device="cpu", dtype=dtype)  # type: ignore[arg-type]
+    for dtype in ("float8", torch.int8):
+        with pytest.raises(InputError, match="floating-point type out of float32"):
+            load("bundled", device="cpu", dtype=dtype)

@@ -116,12 +116,12 @@ def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
     """
     near = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
     if len(prompt.points_xy):
-        points = boxes.new_tensor(prompt.points_xy[prompt.labels == 1])
+        points = boxes.new_tensor(prompt.points_xy[prompt.labels == 1].astype(np.float32))
         # A point stands for the nearest pixel, which can be half a pixel away.
         beyond = (points < boxes[:, None, :2] - 1) | (points > boxes[:, None, 2:] + 1)
         near &= (~beyond.any(dim=2)).any(dim=1)
     if prompt.box is not None:
-        box = boxes.new_tensor(prompt.box)
+        box = boxes.new_tensor(prompt.box.astype(np.float32))
         near &= (boxes[:, :2] <= box[2:]).all(dim=1) & (boxes[:, 2:] >= box[:2]).all(dim=1)
     return near
 

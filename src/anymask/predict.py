@@ -16,9 +16,10 @@ from typing import Any, TypeAlias, cast, overload
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anymask.config import GenerateConfig, InstanceConfig, changed
+from anymask.device import find_device, find_dtype, moved
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.generate import generate
@@ -44,7 +45,7 @@ Subject: TypeAlias = Embedding | ImageLike
 def load(
     name_or_path: str | os.PathLike[str] = "bundled",
     device: str | torch.device = "auto",
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype | None = None,
     *,
     offline: bool = False,
 ) -> Segmenter:
@@ -57,25 +58,23 @@ def load(
             (``org/name``, ``org/name@revision``, ``org/name:file``).
         device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
             there is one.
-        dtype: Floating-point type of the weights; None: float32.
+        dtype: Type of the numbers to compute with: ``"float32"`` (as does None), ``"bfloat16"`` or
+            ``"float16"``. The half types save memory, and time where the device has units for them;
+            the outlines of masks may differ by a few pixels.
         offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
 
     Raises:
         WeightsError: The name is unknown, or the weights are missing, damaged or foreign.
         OutputError: A download cannot be written.
-        InputError: There is no such device, or dtype is no floating-point type.
+        InputError: There is no such device, or it does not have that type of numbers.
 
     Example:
         >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
         Masks(3 masks of 1800 x 1200, best score 0.96)
     """
-    place = _find_device(device)
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise InputError(
-            f"expected dtype as a floating-point type such as torch.bfloat16, got {dtype!r}; leave "
-            "it out for float32"
-        )
-    network, variant, digest = load_network(name_or_path, place, dtype, offline)
+    place = find_device(device)
+    kind = None if dtype is None else find_dtype(dtype, place)
+    network, variant, digest = load_network(name_or_path, place, kind, offline)
     if isinstance(variant.generate, InstanceConfig):
         from anymask.instances import InstanceSegmenter
 
@@ -108,6 +107,32 @@ class Segmenter:
     def __repr__(self) -> str:
         """Name the model and its device."""
         return f"Segmenter({self.variant.name!r}, device={str(self.device)!r})"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the numbers that it computes with."""
+        return next(iter(self.network.parameters())).dtype
+
+    def to(
+        self,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> Segmenter:
+        """Make the same model on another device or with another type of numbers.
+
+        This one stays as it is, so that whoever shares it can go on using it. Embeddings fit both.
+
+        Args:
+            device: As for `load`; None: the same.
+            dtype: As for `load`; None: the same.
+
+        Raises:
+            InputError: There is no such device, or it does not have that type of numbers.
+        """
+        place = self.device if device is None else find_device(device)
+        kind = find_dtype(self.dtype if dtype is None else dtype, place)
+        network = cast(nn.Module, self.network)
+        return replace(self, network=cast(Network, moved(network, place, kind)), device=place)
 
     # -------------------------------------------------------------------- embed
 
@@ -165,16 +190,12 @@ class Segmenter:
         top, left = transform.offset_hw
         frames[:, :, top : top + h, left : left + w] = (pixels - mean) / std
         with torch.inference_mode():
-            return self.network.encode(frames.to(self._dtype), (h, w))
+            return self.network.encode(frames.to(self.dtype), (h, w))
 
     def _sign(self, transform: Transform, resized: npt.NDArray[Any]) -> str:
         """Tell an embedding by the model and by what the network saw of the image."""
         shown = hashlib.sha256(f"{transform}".encode() + resized.tobytes()).hexdigest()
         return f"{self._signature}-{shown[:32]}"
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(iter(self.network.parameters())).dtype
 
     @property
     def _signature(self) -> str:
@@ -303,7 +324,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def _make_ready(self, embedding: Embedding) -> Mapping[str, Tensor]:
-        return self.network.prepare(embedding.to(self.device, self._dtype).features)
+        return self.network.prepare(embedding.to(self.device, self.dtype).features)
 
     def _answer(
         self,
@@ -458,18 +479,3 @@ def _check_lists(prompts: object, count: int) -> list[list[Prompt]]:
             "is fine"
         )
     return [_check_list(some) for some in prompts]
-
-
-def _find_device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return gpu or torch.device("cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)  # knowing a device's name does not mean having it
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(
-            f"expected a device that this machine and its PyTorch have, got {str(device)!r}; "
-            "'cpu' always works, and 'auto' takes the best there is"
-        ) from error
-    return found

@@ -16,7 +16,7 @@ LAYERS = [
     ["errors", "optional"],
     [
         *("atomic", "config", "parallel", "pixels", "recent", "rle", "polygon"),
-        *("label_map", "overlap", "tree", "geometry", "grid"),
+        *("device", "label_map", "overlap", "tree", "geometry", "grid"),
     ],
     ["image", "bands", "tiles", "enlarge", "embedding", "prompt", "masks"],
     ["models"],

@@ -69,7 +69,7 @@ def run(job: Job) -> int:
     from anymask import predict
     from anymask.cli.report import Outcome, Report
 
-    model = predict.load(options.model, options.device, offline=options.offline)
+    model = predict.load(options.model, options.device, options.dtype, offline=options.offline)
     results = Results.open(options.output, _settings(job, model))
     if not options.overwrite:
         results.check_free(items, [_names(job, item) for item in items])
@@ -96,7 +96,11 @@ def run(job: Job) -> int:
 
 
 def _settings(job: Job, model: Segmenter) -> dict[str, Any]:
-    identity = {"model": model.variant.name, "weights": model.weights_digest[:16]}
+    identity = {
+        "model": model.variant.name,
+        "weights": model.weights_digest[:16],
+        "dtype": job.options.dtype,
+    }
     return {"command": job.command, **identity, **job.settings(model)}
 
 
