@@ -1,0 +1,39 @@
+"""The protocol of edges, with a model that draws like the people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anymask.data.dataset import Sample
+from anymask.evaluate.protocols.edges import Edges
+
+pytest.importorskip("ortools")
+pytest.importorskip("skimage")
+
+LABELS = np.ones((60, 80), np.uint8)
+LABELS[20:40, 30:60] = 2
+SAMPLE = Sample(np.where(LABELS[..., None] == 2, 220, 30).astype(np.uint8).repeat(3, 2), (LABELS,))
+
+
+def test_model_and_peers_are_scored_on_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    from anymask.evaluate.boundaries import boundary_of
+
+    drawn: Any = lambda *_: boundary_of(LABELS).astype(np.float32)  # noqa: E731
+    monkeypatch.setattr("anymask.evaluate.protocols.edges.from_masks", drawn)
+    protocol = Edges(peers=("sobel",), reach=0.03)
+    (row,) = protocol.measure(None, SAMPLE)  # type: ignore[arg-type]
+    assert row["score"] == 1.0
+    summary = protocol.summarise({"one": {"a": [row]}, "none": {}})
+    model, sobel, nothing, _ = summary.tables[0].rows
+    assert model[:4] == ("one", "model", 1, 1.0)
+    assert sobel[1] == "sobel" and sobel[3] > 0.8 and sobel[-1] == 0.539
+    assert nothing[2:] == (0, None, None, None, None, None)
+    assert set(summary.curves[0].lines) == {"model", "sobel"}
+
+
+def test_images_without_a_boundary_do_not_count() -> None:
+    flat = Sample(SAMPLE.image, (np.ones((60, 80), np.uint8),))
+    assert Edges().measure(None, flat) == []  # type: ignore[arg-type]
