@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
@@ -318,9 +319,13 @@ class Segmenter:
 
     def _prepare(self, embedding: Embedding) -> Mapping[str, Tensor]:
         """Get an embedding ready for the network, unless that was done a moment ago."""
-        # The number of changes to the weights: they may be in training.
-        state = sum(p._version for p in self.network.parameters() if not p.is_inference())
-        return self._prepared.get(embedding, state, self._make_ready)
+        changes = sum(weight._version for weight in self._weights)  # they may be in training
+        return self._prepared.get(embedding, changes, self._make_ready)
+
+    @cached_property
+    def _weights(self) -> list[Tensor]:
+        """Those weights that count their changes; to collect them takes longer than to ask them."""
+        return [weight for weight in self.network.parameters() if not weight.is_inference()]
 
     @torch.inference_mode()
     def _make_ready(self, embedding: Embedding) -> Mapping[str, Tensor]:
