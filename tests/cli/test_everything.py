@@ -53,7 +53,7 @@ def test_overlay_and_label_map(fake, photo, tmp_path, run) -> None:
 def test_batch_size_does_not_make_other_results(fake, photo, tmp_path, run) -> None:
     words = ["everything", photo, "-o", tmp_path / "out"]
     assert run(*words).code == 0
-    assert "already there" in run(*words, "--points-per-batch", "8").out
+    assert "already there" in run(*words, "--points-per-batch", "8", "--memory", "900").out
 
 
 def test_a_picture_without_masks_is_a_result(fake, photo, tmp_path, run) -> None:

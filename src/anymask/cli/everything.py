@@ -52,6 +52,8 @@ class Search:
     """Overlap of the first layer's crops, as a share of the picture's shorter side."""
     crop_n_points_downscale_factor: _Count = None
     """Divide the points per side by this once more in every layer."""
+    memory: _Count = None
+    """MiB of memory that each picture may take beyond the model; it takes longer with less."""
     min_mask_region_area: _Count = None
     """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
     min_area: _Number = None
@@ -124,7 +126,8 @@ class Everything(PictureOptions):
 
     def _settings(self, model: Segmenter) -> dict[str, Any]:
         search = asdict(changed(model.variant.generate, None, self.search.given()))
-        search.pop("points_per_batch", None)  # changes only the memory that is needed
+        for name in ("points_per_batch", "memory"):  # change how the masks are found, not which
+            search.pop(name, None)
         tiles = {"tile": self.tile, "halo": self.halo}
         return {"format": self.format, "overlay": not self.no_overlay, **tiles, **search}
 
