@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from os.path import splitext
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,24 @@ def list_images(document: Fields, path: Path, images: str | Path | None = None) 
             path.stem,
             [
                 Entry(
-                    key_of(_names(image)[0]),
+                    key_of(splitext(_names(image)[0])[0]),
                     file,
-                    partial(_labels, path, image, entries, categories),
+                    partial(_labels, path, image, annotations[image["id"]], categories),
                 )
-                for image, file, entries in zip(listed, files, annotations, strict=True)
+                for image, file in zip(listed, files, strict=True)
             ],
         )
 
 
-def _by_image(images: Sequence[Fields], annotations: Iterable[Fields]) -> list[list[Fields]]:
+def _by_image(
+    images: Sequence[Fields], annotations: Iterable[Fields]
+) -> Mapping[Any, Sequence[Fields]]:
     of_image: dict[Any, list[Fields]] = {image["id"]: [] for image in images}
+    if len(of_image) < len(images):
+        raise InputError(
+            f"expected {len(images)} images with ids of their own, got {len(of_image)} different "
+            "ids; check that the file is whole"
+        )
     for entry in annotations:
         if entry["image_id"] not in of_image:
             raise InputError(
@@ -77,7 +85,7 @@ def _by_image(images: Sequence[Fields], annotations: Iterable[Fields]) -> list[l
                 "check that the file is whole"
             )
         of_image[entry["image_id"]].append(entry)
-    return list(of_image.values())
+    return of_image
 
 
 def _labels(

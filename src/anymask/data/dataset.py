@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -117,13 +117,13 @@ class Listing:
 
 
 def key_of(name: str) -> str:
-    """Make a key of the path of an image below its data set's folder.
+    """Make a key of the path of an image below its data set's folder, without suffix.
 
     Example:
-        >>> key_of("val/frankfurt/000294.png")
+        >>> key_of("val/frankfurt/000294")
         'val-frankfurt-000294'
     """
-    return re.sub(r"[^\w.-]+", "-", str(PurePosixPath(name).with_suffix(""))).strip("-.")
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
 
 
 class LabelMapFolder(Listing):

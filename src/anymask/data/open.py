@@ -56,12 +56,12 @@ def open_dataset(
     if path.is_file() and layout not in LAYOUTS:
         document = read_json(path)
         return FILES[_file_layout(document) if layout == "auto" else layout](document, path, images)
-    if not path.is_dir() or layout in FILES:
-        raise InputError(
-            f"expected {'an annotation file' if layout in FILES else 'a folder or a JSON file'}, "
-            f"got {str(path)!r}; check the path"
-        )
-    return (_fitting(path) if layout == "auto" else LAYOUTS[layout]).open(path)
+    if path.is_dir() and layout not in FILES:
+        return (_fitting(path) if layout == "auto" else LAYOUTS[layout]).open(path)
+    wanted = {"auto": "a folder or a JSON file"} | dict.fromkeys(LAYOUTS, "a folder")
+    raise InputError(
+        f"expected {wanted.get(layout, 'a JSON file')}, got {str(path)!r}; check the path"
+    )
 
 
 def _file_layout(document: dict[str, Any]) -> str:

@@ -52,9 +52,7 @@ class Pairs:
                     f"expected an image for all labels of the layout {name!r}, got no "
                     f"{str(image)!r} for {str(labels)!r}; add it or remove its labels"
                 )
-            entries.append(
-                Entry(key_of(image.relative_to(root).as_posix()), image, partial(self.read, labels))
-            )
+            entries.append(Entry(key_of(stem), image, partial(self.read, labels)))
         return Listing(root.name, entries)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from os.path import splitext
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def list_images(document: Fields, path: Path, images: str | Path | None = None) 
         regions = [about["regions"] for about in document.values()]
         files = locate(path, [[name] for name in names], images)
         entries = [
-            Entry(key_of(name), file, partial(_labels, path, some))
+            Entry(key_of(splitext(name)[0]), file, partial(_labels, path, some))
             for name, file, some in zip(names, files, regions, strict=True)
         ]
         return Listing(path.stem, entries)
