@@ -138,6 +138,8 @@ def test_points_can_be_answered_by_merging(photo: Embedding) -> None:
     merging = model_of(settings=InstanceConfig(merge_points=True))
     masks = merging.predict(photo, points=[(34, 34), (80, 30)])
     assert masks.areas.tolist() == [20 * 20 + 32 * 16]
+    ring = merging.predict(photo, points=[(34, 34), (26, 26)], labels=[0, 1])
+    assert ring.areas.tolist() == [20 * 20 - 12 * 12]
     assert boxes(merging.predict(photo, box=(28, 28, 40, 40))) == [PART]
 
 

@@ -108,7 +108,7 @@ class InstanceSegmenter(Segmenter):
 
 
 def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
-    """Tell whose mask can hold a point on the object or touch the box: bool (n,).
+    """Tell whose mask can hold any of the points and touch the box: bool (n,).
 
     Args:
         prompt: In pixels of the image.
@@ -116,7 +116,7 @@ def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
     """
     near = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
     if len(prompt.points_xy):
-        points = boxes.new_tensor(prompt.points_xy[prompt.labels == 1].astype(np.float32))
+        points = boxes.new_tensor(prompt.points_xy.astype(np.float32))
         # A point stands for the nearest pixel, which can be half a pixel away.
         beyond = (points < boxes[:, None, :2] - 1) | (points > boxes[:, None, 2:] + 1)
         near &= (~beyond.any(dim=2)).any(dim=1)
