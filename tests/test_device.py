@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,10 +126,15 @@ def test_embeddings_fit_the_moved_model() -> None:
     np.testing.assert_allclose(there.scores, here.scores, atol=0.05)
 
 
-def test_load_knows_types_by_name() -> None:
-    model = load("bundled", device="cpu", dtype="bfloat16")
-    assert model.dtype == torch.bfloat16
-    assert model.to(dtype=torch.float32).dtype == torch.float32
+@pytest.mark.parametrize("dtype", HALF)
+def test_the_bundled_model_with_half_the_bits_cuts_the_same(parity_dir: Path, dtype: str) -> None:
+    image = parity_dir / "images" / "truck_480x320.png"
+    prompt = Prompt([(240, 180)], box=(40, 80, 440, 300))
+    half = load("bundled", device="cpu", dtype=dtype).predict(image, prompts=prompt)
+    whole = load("bundled", device="cpu").predict(image, prompts=prompt)
+    one, other = half[0].dense()[0], whole[0].dense()[0]
+    assert other.sum() > 1000
+    assert (one & other).sum() / (one | other).sum() > 0.99
 
 
 # ---- what there is not ----------------------------------------------------------------------

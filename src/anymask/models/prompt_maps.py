@@ -142,11 +142,12 @@ def _sample(features: Tensor, prompts: PromptBatch) -> Tensor:
     """Read features (1|n, c, h, w) at the prompts' points, bilinearly: (n, p, c)."""
     n = prompts.points_xy.shape[0]
     size = prompts.points_xy.new_tensor([prompts.frame_hw[1], prompts.frame_hw[0]])
-    grid = ((prompts.points_xy + 0.5) / size * 2 - 1).to(features.dtype)[:, :, None, :]
-    sampled = F.grid_sample(
-        features.expand(n, -1, -1, -1), grid, padding_mode="border", align_corners=False
-    )
-    return sampled.squeeze(-1).transpose(1, 2)
+    # Half precision would miss the place, and on a CPU PyTorch gets maps with channels last wrong.
+    wide = torch.promote_types(features.dtype, torch.float32)
+    grid = ((prompts.points_xy + 0.5) / size * 2 - 1).to(wide)[:, :, None, :]
+    maps = features.to(wide).expand(n, -1, -1, -1)
+    sampled = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    return sampled.squeeze(-1).transpose(1, 2).to(features.dtype)
 
 
 def _cells(like: Tensor, frame_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
