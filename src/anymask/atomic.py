@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anymask.errors import OutputError
 
-__all__ = ["DRAFT", "atomic_write"]
+__all__ = ["DRAFT", "atomic_write", "make_folder"]
 
 DRAFT = ".anymask-"
 """How the names of unfinished files begin, which only a killed process leaves behind."""
@@ -63,3 +63,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {str(path)!r}: {error.strerror}; choose another place"
+        ) from error

@@ -46,7 +46,10 @@ def test_help_takes_less_than_300_milliseconds() -> None:
     assert min(help_seconds(["--help"]) for _ in range(7)) < 0.3
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["everything", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["segment", "--help"], ["everything", "--help"], ["evaluate", "--help"]],
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     result = subprocess.run(
         [sys.executable, "-c", HELP, *arguments],

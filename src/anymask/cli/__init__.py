@@ -3,6 +3,7 @@
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
     anymask models
+    anymask evaluate points --data photos-val/ -o runs/points
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
@@ -13,13 +14,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from anymask.cli.convert import Convert
+from anymask.cli.evaluate import Evaluate
+from anymask.cli.evaluate import parse as parse_evaluate
 from anymask.cli.everything import Everything
 from anymask.cli.models import Models
 from anymask.cli.segment import Segment
 from anymask.errors import AnymaskError
+
+if TYPE_CHECKING:
+    from anymask.cli.evaluate.options import EvaluateOptions
 
 __all__ = ["main"]
 
@@ -29,6 +35,7 @@ Examples:
   anymask segment photo.jpg --point 500,375
   anymask segment photo.jpg --box 425,600,700,875 --not 575,750 -o out/
   anymask everything photos/ --format coco -o out/
+  anymask evaluate points --data photos-val/ -o runs/points
   anymask --version
 
 Exit codes:
@@ -114,12 +121,14 @@ def _run(words: list[str]) -> int:
         return _fail(command.debug, message, 2)
 
 
-def _parse(words: list[str]) -> Segment | Everything | Models | Convert:
+def _parse(words: list[str]) -> Segment | Everything | Models | Convert | EvaluateOptions:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
     name = words[0] if words else "--help"
+    if name == "evaluate":
+        return parse_evaluate(words[1:])
     if name in _COMMANDS:
         kind, about = _COMMANDS[name]
         return tyro.cli(
@@ -129,15 +138,15 @@ def _parse(words: list[str]) -> Segment | Everything | Models | Convert:
             args=words[1:],
             config=(FlagCreatePairsOff,),
         )
-    return tyro.cli(
+    listing: Any = (
         Annotated[Segment, subcommand("segment")]
         | Annotated[Everything, subcommand("everything")]
         | Annotated[Models, subcommand("models")]
-        | Annotated[Convert, subcommand("convert")],
-        prog="anymask",
-        description=_ABOUT,
-        args=words or ["--help"],
+        | Annotated[Convert, subcommand("convert")]
+        | Annotated[Evaluate, subcommand("evaluate")]
     )
+    command: Segment = tyro.cli(listing, prog="anymask", description=_ABOUT, args=words or [name])
+    return command
 
 
 def _fail(debug: bool, message: str, code: int) -> int:

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["Outcome", "Report"]
+__all__ = ["Outcome", "Report", "progress_bar"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,24 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
 
 
+def progress_bar(*, hidden: bool) -> Progress:
+    """Make a bar on standard error that goes away at the end; hidden also where nobody looks."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+        console=console,
+        transient=True,
+        disable=hidden or not console.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
 class Report:
     """Follows a run; a context manager, so that the progress bar is always taken away again."""
 
@@ -72,21 +90,8 @@ class Report:
         self._total = total
         self._lines = lines
         self._quiet = quiet
-        console = Console(stderr=True)
         crowded = lines and sys.stdout.isatty()  # bar and lines would land on the same screen
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=console,
-            transient=True,
-            disable=quiet or crowded or not console.is_terminal or not waiting,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._progress = progress_bar(hidden=quiet or crowded or not waiting)
         self._task = self._progress.add_task("starting", total=waiting)
 
     def __enter__(self) -> Report:

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from anymask.atomic import DRAFT, atomic_write
+from anymask.atomic import DRAFT, atomic_write, make_folder
 from anymask.cli.inputs import Item, natural_order
-from anymask.errors import InputError, OutputError
+from anymask.errors import InputError
 
 __all__ = ["Record", "Results", "write_json"]
 
@@ -156,20 +156,6 @@ def write_json(path: Path, content: Any) -> None:
     """Write a file that a person may want to read."""
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        OutputError: A file is in the way, or it is not allowed.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {str(folder)!r}: {error.strerror}; choose another with -o"
-        ) from error
 
 
 def _record_name(key: str) -> str:

@@ -6,37 +6,34 @@ results.json  results.md  <table>.csv  <plot>.png  index.html  cases/<n>.jpg
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anymask.atomic import atomic_write
+from anymask.atomic import atomic_write, make_folder
 from anymask.errors import MissingExtraError
-from anymask.evaluate.protocol import Cell, Curve, Row, Summary, Table
+from anymask.evaluate.page import Figure, page, shown
+from anymask.evaluate.protocol import Curve, Row, Summary, Table
 from anymask.evaluate.run import Evaluation
 from anymask.optional import optional
 
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["Case", "cases_of", "markdown", "write_report"]
+__all__ = [
+    "Case",
+    "cases_of",
+    "joined",
+    "markdown",
+    "write_joint_report",
+    "write_report",
+    "write_summary",
+]
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-.wide { overflow-x: auto; } .note, figcaption, footer { color: var(--soft); font-size: .875rem; }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } img { max-width: 100%; border-radius: 4px; }
-pre { white-space: pre-wrap; font-size: .8rem; }
-"""
+_LARGEST = 640  # sides of the pictures of cases, in pixels
 
 
 @dataclass(frozen=True)
@@ -61,18 +58,92 @@ def write_report(evaluation: Evaluation, cases: int = 12) -> Summary:
     Raises:
         OutputError: The folder cannot be written to.
     """
-    summary, folder = evaluation.summary(), evaluation.output
-    _write(folder / "results.json", json.dumps(_plain(evaluation, summary), indent=1) + "\n")
+    summary, about = evaluation.summary(), evaluation.describe()
+    figures: dict[str, list[Figure]] = {}
+    if cases:
+        worst, best = cases_of(evaluation, cases)
+        figures["Worst cases"] = list(_draw(evaluation, worst, "worst"))
+        figures["Best cases"] = list(_draw(evaluation, best, "best"))
+    title = f"{about['protocol']}: {about['model']}"
+    write_summary(evaluation.output, title, about, summary, figures)
+    return summary
+
+
+def write_joint_report(
+    folder: Path, protocol: str, summaries: Mapping[str, Summary], folders: Mapping[str, Path]
+) -> Summary:
+    """Write one report about several models, with a link to the report of each.
+
+    Args:
+        folder: Where to.
+        protocol: What was asked of all of them.
+        summaries: By the name of the model.
+        folders: Those of their own reports, below ``folder``.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    summary = joined(summaries)
+    links = {name: f"{own.relative_to(folder)}/index.html" for name, own in folders.items()}
+    about = {"protocol": protocol, "models": list(summaries)}
+    write_summary(folder, f"{protocol}: {len(summaries)} models", about, summary, links=links)
+    return summary
+
+
+def joined(summaries: Mapping[str, Summary]) -> Summary:
+    """Put the tables of several models together, the rows of each data set side by side."""
+    first = next(iter(summaries.values()))
+    tables = []
+    for i, table in enumerate(first.tables):
+        rows = [
+            (row[0], name, *row[1:])
+            for name, summary in summaries.items()
+            for row in summary.tables[i].rows
+        ]
+        places = {row[0]: place for place, row in enumerate(table.rows)}
+        rows.sort(key=lambda row: places.get(row[0], len(places)))
+        header = (table.header[0], "model", *table.header[1:])
+        tables.append(Table(table.name, table.title, header, tuple(rows), table.note))
+    curves = []
+    for i, curve in enumerate(first.curves):
+        lines = {
+            f"{name}, {label}": line
+            for name, summary in summaries.items()
+            for label, line in summary.curves[i].lines.items()
+        }
+        curves.append(Curve(curve.name, curve.title, curve.x_label, curve.y_label, lines))
+    return Summary(tuple(tables), tuple(curves))
+
+
+def write_summary(
+    folder: Path,
+    title: str,
+    about: Mapping[str, Any],
+    summary: Summary,
+    figures: Mapping[str, Sequence[Figure]] | None = None,
+    links: Mapping[str, str] | None = None,
+) -> None:
+    """Write tables, plots and the page.
+
+    Args:
+        folder: Where to; made when missing.
+        title: Heading of the page.
+        about: How it was measured, as plain JSON values.
+        summary: What was measured.
+        figures: Pictures of cases by their heading.
+        links: Addresses of other pages by their text.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    make_folder(folder)
+    tables = [asdict(table) for table in summary.tables]
+    _write(folder / "results.json", json.dumps({**about, "tables": tables}, indent=1) + "\n")
     _write(folder / "results.md", markdown(summary))
     for table in summary.tables:
         _write(folder / f"{table.name}.csv", _csv(table))
     plots = [name for curve in summary.curves if (name := _plot(curve, folder))]
-    drawn: dict[str, list[tuple[str, Case]]] = {}
-    if cases:
-        for title, chosen in zip(("Worst", "Best"), cases_of(evaluation, cases), strict=True):
-            drawn[title] = list(_draw(evaluation, chosen, title.lower()))
-    _write(folder / "index.html", _page(evaluation, summary, plots, drawn))
-    return summary
+    _write(folder / "index.html", page(title, about, summary, plots, figures, links))
 
 
 def markdown(summary: Summary) -> str:
@@ -84,7 +155,7 @@ def markdown(summary: Summary) -> str:
             "",
             "| " + " | ".join(table.header) + " |",
             "| --- |" + " ---: |" * (len(table.header) - 1),
-            *("| " + " | ".join(map(_shown, row)) + " |" for row in table.rows),
+            *("| " + " | ".join(map(shown, row)) + " |" for row in table.rows),
         ]
         parts.append("\n".join(lines + ([f"\n{table.note}"] if table.note else [])))
     return "\n\n".join(parts) + "\n"
@@ -110,8 +181,17 @@ def _one_per_image(cases: Sequence[Case], count: int) -> list[Case]:
     return list(first.values())[:count]
 
 
-def _plain(evaluation: Evaluation, summary: Summary) -> dict[str, Any]:
-    return {**evaluation.describe(), "tables": [asdict(table) for table in summary.tables]}
+def _draw(evaluation: Evaluation, cases: Sequence[Case], stem: str) -> Iterator[Figure]:
+    make_folder(evaluation.output / "cases")
+    for n, case in enumerate(cases, 1):
+        data = evaluation.sets[case.set]
+        index = next(i for i in range(len(data)) if data.key(i) == case.key)
+        picture: PIL.Image.Image = evaluation.protocol.draw(evaluation.model, data[index], case.row)
+        picture.thumbnail((_LARGEST, _LARGEST))
+        name = f"cases/{stem}-{n}.jpg"
+        with atomic_write(evaluation.output / name) as draft:
+            picture.convert("RGB").save(draft, format="JPEG", quality=88)
+        yield Figure(name, f"{case.set}/{case.key}: {case.row['score']:.3f}")
 
 
 def _csv(table: Table) -> str:
@@ -120,13 +200,6 @@ def _csv(table: Table) -> str:
     writer.writerow(table.header)
     writer.writerows(table.rows)
     return text.getvalue()
-
-
-def _shown(cell: Cell) -> str:
-    """Write a cell for people."""
-    if cell is None:
-        return "-"
-    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
 
 
 def _plot(curve: Curve, folder: Path) -> str | None:
@@ -144,65 +217,8 @@ def _plot(curve: Curve, folder: Path) -> str | None:
     if curve.lines:
         axes.legend(frameon=False)
     with atomic_write(folder / f"{curve.name}.png") as draft:
-        figure.savefig(draft, dpi=150)
+        figure.savefig(draft, format="png", dpi=150)
     return f"{curve.name}.png"
-
-
-def _draw(evaluation: Evaluation, cases: Sequence[Case], stem: str) -> Iterator[tuple[str, Case]]:
-    """Draw cases; yields the name of each file."""
-    (evaluation.output / "cases").mkdir(exist_ok=True)
-    for n, case in enumerate(cases, 1):
-        data = evaluation.sets[case.set]
-        index = next(i for i in range(len(data)) if data.key(i) == case.key)
-        picture: PIL.Image.Image = evaluation.protocol.draw(evaluation.model, data[index], case.row)
-        picture.thumbnail((640, 640))
-        name = f"cases/{stem}-{n}.jpg"
-        with atomic_write(evaluation.output / name) as draft:
-            picture.convert("RGB").save(draft, quality=88)
-        yield name, case
-
-
-def _page(
-    evaluation: Evaluation,
-    summary: Summary,
-    plots: Sequence[str],
-    drawn: dict[str, list[tuple[str, Case]]],
-) -> str:
-    about = evaluation.describe()
-    title = html.escape(f"{about['protocol']}: {about['model']}")
-    parts = [f"<h1>{title}</h1>"]
-    parts += [_html_table(table) for table in summary.tables]
-    parts += [f'<p><img src="{name}" alt="" width="700"></p>' for name in plots]
-    for heading, cases in drawn.items():
-        if cases:
-            figures = "".join(_figure(name, case) for name, case in cases)
-            parts.append(f'<h2>{heading} cases</h2><div class="cases">{figures}</div>')
-    made = html.escape(json.dumps(about, indent=1))
-    parts.append(f"<h2>How this was measured</h2><pre>{made}</pre>")
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
-
-
-def _html_table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in row) + "</tr>"
-        for row in table.rows
-    )
-    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
-    return (
-        f"<h2>{html.escape(table.title)}</h2>"
-        f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>{note}'
-    )
-
-
-def _figure(name: str, case: Case) -> str:
-    caption = html.escape(f"{case.set}/{case.key}: {case.row['score']:.3f}")
-    picture = f'<img src="{name}" alt="" loading="lazy">'
-    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
 
 def _write(path: Path, text: str) -> None:

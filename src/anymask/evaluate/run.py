@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anymask.atomic import atomic_write
+from anymask.atomic import atomic_write, make_folder
 from anymask.data.dataset import Dataset
-from anymask.errors import InputError, OutputError
+from anymask.errors import InputError
 from anymask.evaluate.protocol import EvaluationProtocol, Row, Rows, Summary
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation"]
 
 _ABOUT, _ROWS = "run.json", "rows"
-_PACKAGES = ("anymask", "torch", "numpy", "pillow", "opencv-python-headless", "scipy")
+_PACKAGES = (
+    *("anymask", "torch", "numpy", "pillow", "opencv-python-headless"),
+    *("scikit-image", "scipy", "ortools", "faster-coco-eval"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,13 @@ class Evaluation:
     """Data sets by the name under which they are reported."""
     output: Path
     """Folder of the results; made when missing."""
+    portion: Mapping[str, Any] = field(default_factory=dict)
+    """How much of the data sets takes part, as plain JSON values."""
+
+    def forget(self) -> None:
+        """Delete what has been measured, and nothing else of the folder."""
+        shutil.rmtree(self.output / _ROWS, ignore_errors=True)
+        (self.output / _ABOUT).unlink(missing_ok=True)
 
     def begin(self) -> None:
         """Note what is measured how, or check that the folder holds the same measurement.
@@ -53,7 +64,7 @@ class Evaluation:
         if path.is_file():
             _check_same(path, about)
         else:
-            _make_folder(self.output)
+            make_folder(self.output)
             _write_json(path, about)
 
     def describe(self) -> dict[str, Any]:
@@ -68,6 +79,7 @@ class Evaluation:
                     "weights": self.model.weights_digest,
                     "device": str(self.model.device),
                     "data": {name: _fingerprint(data) for name, data in self.sets.items()},
+                    "portion": self.portion,
                     "versions": _versions(),
                 },
                 default=str,
@@ -90,7 +102,7 @@ class Evaluation:
             data = self.sets[name]
             rows = self.protocol.measure(self.model, data[i])
             path = self._path(name, data.key(i))
-            _make_folder(path.parent)
+            make_folder(path.parent)
             _write_json(path, rows)
             yield name, data.key(i)
 
@@ -140,22 +152,13 @@ def _check_same(path: Path, about: Mapping[str, Any]) -> None:
         changes = "; ".join(f"{k}: {before.get(k)!r}, now {about[k]!r}" for k in differing)
         raise InputError(
             f"expected {str(path.parent)!r} to hold this measurement, got one that differs in "
-            f"{changes}; choose another folder with -o, or delete that one"
+            f"{changes}; choose another folder with -o, or start anew with --overwrite"
         )
 
 
 def _read_rows(path: Path) -> Sequence[Row]:
     rows: list[Row] = json.loads(path.read_text())
     return rows
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {str(folder)!r}: {error.strerror}; choose another with -o"
-        ) from error
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from anymask.data.dataset import Sample
 from anymask.errors import InputError
-from anymask.evaluate.metrics import Size, size_of
+from anymask.evaluate.metrics import Size, iou, size_of
 from anymask.evaluate.protocol import Row
 
-__all__ = ["Choice", "Truth", "chance"]
+__all__ = ["DRAWN", "Choice", "Truth", "chance"]
+
+DRAWN = "drawn"
+"""Where `Sample.meta` keeps the numbers of the masks that were drawn beforehand, if any were."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +27,8 @@ class Truth:
     """Its place in `Sample.masks`."""
     mask: npt.NDArray[np.bool_]
     """(h, w)."""
+    void: npt.NDArray[np.bool_] | None = None
+    """Pixels that count neither for nor against an answer, (h, w); None: no such pixels."""
 
     @property
     def area(self) -> int:
@@ -34,6 +39,14 @@ class Truth:
     def size(self) -> Size:
         """Small, medium or large."""
         return size_of(self.area)
+
+    def counted(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Leave out those pixels of a mask (h, w) that do not count."""
+        return mask if self.void is None else mask & ~self.void
+
+    def overlap(self, answer: npt.NDArray[np.bool_]) -> float:
+        """Measure the IoU of an answer (h, w)."""
+        return iou(self.counted(answer), self.counted(self.mask))
 
     def row(self) -> Row:
         """Say which mask it is, for a row of results."""
@@ -67,7 +80,9 @@ class Choice:
 
     def of(self, sample: Sample) -> list[Truth]:
         """Choose from a sample; its masks keep their order."""
-        truths = [Truth(i, mask) for i, mask in enumerate(sample.masks())]
+        truths = [Truth(i, mask, sample.void) for i, mask in enumerate(sample.masks())]
+        if DRAWN in sample.meta:
+            return [truths[i] for i in sample.meta[DRAWN]]
         fitting = [t for t in truths if t.area >= self.min_area and t.mask.mean() <= self.max_share]
         if self.per_image is None or len(fitting) <= self.per_image:
             return fitting

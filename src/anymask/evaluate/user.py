@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anymask.data.simulate import farthest_error
-from anymask.evaluate.metrics import iou
 from anymask.evaluate.protocol import Row
 from anymask.evaluate.truths import Truth
 from anymask.masks import Masks
@@ -54,7 +53,8 @@ class User:
         if len(self.points) == self._most:
             return False
         negative = "negative_points" in self._known
-        error = farthest_error(self.truth.mask, self._shown, negative=negative)
+        wanted, shown = map(self.truth.counted, (self.truth.mask, self._shown))
+        error = farthest_error(wanted, shown, negative=negative)
         if error is not None:
             self.points.append(error[0])
             self.labels.append(error[1])
@@ -70,7 +70,7 @@ class User:
     def see(self, answer: Masks) -> None:
         """Judge the answers; the one ranked first is what the next click corrects."""
         masks = answer.dense()
-        overlaps = [iou(mask, self.truth.mask) for mask in masks]
+        overlaps = [self.truth.overlap(mask) for mask in masks]
         self.answer = answer
         self._shown = masks[0] if len(masks) else np.zeros_like(self.truth.mask)
         self.first.append(overlaps[0] if overlaps else 0.0)

@@ -1,1 +1,11 @@
 """What can be measured, one file per protocol."""
+
+from __future__ import annotations
+
+__all__ = ["PROTOCOLS"]
+
+PROTOCOLS = {
+    "points": ("Points", "Click on each mask, then correct the answer click by click."),
+    "boxes": ("Boxes", "Draw a box around each mask, tightly and with a hasty hand."),
+}
+"""The class of each protocol and what it does, by the name of its module, which is its own name."""

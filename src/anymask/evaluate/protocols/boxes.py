@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from anymask.data.simulate import noisy_box, tight_box
 from anymask.errors import InputError
-from anymask.evaluate.metrics import SIZES, iou, mean
+from anymask.evaluate.metrics import SIZES, mean
 from anymask.evaluate.peers import grabcut
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
@@ -64,10 +64,10 @@ class Boxes:
         for kind in _KINDS:
             answers = model.predict(photo, prompts=[Prompt(box=box) for box in boxes[kind]])
             for row, truth, answer in zip(rows, truths, answers, strict=True):
-                row[kind] = round(iou(answer.dense()[0], truth.mask), 5) if len(answer) else 0.0
+                row[kind] = round(truth.overlap(answer.dense()[0]), 5) if len(answer) else 0.0
         for row, truth, box in zip(rows, truths, boxes["tight"], strict=True):
             if "grabcut" in self.peers:
-                row["grabcut"] = round(iou(grabcut(sample.image, box), truth.mask), 5)
+                row["grabcut"] = round(truth.overlap(grabcut(sample.image, box)), 5)
             row["score"] = row["tight"]
         return rows
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anymask.data.simulate import farthest_inside, random_inside
 from anymask.errors import InputError
-from anymask.evaluate.metrics import SIZES, iou, mean
+from anymask.evaluate.metrics import SIZES, mean
 from anymask.evaluate.peers import felzenszwalb
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
@@ -76,7 +76,7 @@ class Points:
             for row, truth, masks in zip(
                 rows, truths, felzenszwalb(sample.image, starts), strict=True
             ):
-                row["felzenszwalb"] = round(max(iou(mask, truth.mask) for mask in masks), 5)
+                row["felzenszwalb"] = round(max(map(truth.overlap, masks)), 5)
         return rows
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
@@ -126,11 +126,13 @@ class Points:
 
     def _by_set(self, sets: Mapping[str, list[Row]]) -> Table:
         header = ("set", "masks", *(f"{n} ranked first" for n in self.counts))
-        header += tuple(f"{n} oracle" for n in self.counts)
+        asked = [n for n in self.counts if n == 1 or self.answers == "always"]  # for three answers
+        header += tuple(f"{n} oracle" for n in asked)
         header += ("Felzenszwalb, 1 click, best of 3 scales",) * bool(self.peers)
         rows: list[tuple[Cell, ...]] = []
         for name, masks in sets.items():
-            cells = [_average(masks, kind, n) for kind in ("first", "oracle") for n in self.counts]
+            cells = [_average(masks, "first", n) for n in self.counts]
+            cells += [_average(masks, "oracle", n) for n in asked]
             cells += [mean(m[peer] for m in masks) for peer in self.peers]
             rows.append((name, len(masks), *cells))
         note = (

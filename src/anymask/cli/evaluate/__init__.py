@@ -1,0 +1,89 @@
+"""``anymask evaluate``: one subcommand for each question.
+
+What a subcommand needs is imported once its name is known, so that the others' help stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Union
+
+from tyro.conf import FlagCreatePairsOff, subcommand
+
+from anymask.evaluate.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from anymask.cli.evaluate.options import EvaluateOptions
+
+__all__ = ["Evaluate", "parse"]
+
+_ABOUT = """Measure models on data sets whose masks are known.
+
+Each protocol asks one question, in the same way of every model. Tables (Markdown, CSV, JSON), plots
+and a page with the worst and the best cases go to a folder; a run that was stopped goes on with the
+next image. docs/evaluation.md says what is measured how.
+
+Examples:
+  anymask evaluate points --data photos-val -o runs/points
+  anymask evaluate boxes --data one two --model bundled sam-vit-b --images 100 -o runs/boxes
+  anymask evaluate speed --model bundled sam-vit-b --threads 1 2 -o runs/speed
+  anymask evaluate audit automatic/ corrected/ -o runs/audit
+  anymask evaluate points --help"""
+
+_OTHERS = {  # they need no data sets
+    "speed": ("Speed", "Time embed, predict and everything mode; tell memory and size."),
+    "audit": ("Audit", "Compare automatic masks with those that people corrected."),
+}
+_SUMMARIES = {name: about for name, (_, about) in (PROTOCOLS | _OTHERS).items()}
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure models: clicks, boxes, speed and more."""
+
+    # A line in the list of commands; `parse` gives the command itself.
+
+
+def parse(words: list[str]) -> EvaluateOptions:
+    """Turn the words after ``anymask evaluate`` into a command.
+
+    Help and wrong usage end the process here.
+    """
+    import tyro
+
+    name = words[0] if words else "--help"
+    if name not in _SUMMARIES:
+        return _list(words or [name])
+    command: EvaluateOptions = tyro.cli(
+        _command(name),
+        prog=f"anymask evaluate {name}",
+        description=_SUMMARIES[name],
+        args=words[1:],
+        config=(FlagCreatePairsOff,),
+    )
+    return command
+
+
+def _list(words: list[str]) -> NoReturn:
+    """Show the list of subcommands, or say that this is none of them."""
+    import tyro
+
+    listed = [
+        Annotated[Evaluate, subcommand(name, description=about)]
+        for name, about in _SUMMARIES.items()
+    ]
+    listing: Any = Union[tuple(listed)]  # noqa: UP007 - as many as there are
+    tyro.cli(listing, prog="anymask evaluate", description=_ABOUT, args=words)
+    raise AssertionError("tyro ends the process")
+
+
+def _command(name: str) -> Any:
+    """Import the class whose fields are the flags of a subcommand."""
+    if name in _OTHERS:
+        return getattr(importlib.import_module(f"anymask.cli.evaluate.{name}"), _OTHERS[name][0])
+    from anymask.cli.evaluate.measure import Measure
+
+    module = importlib.import_module(f"anymask.evaluate.protocols.{name}")
+    protocol: Any = getattr(module, PROTOCOLS[name][0])
+    return Measure[protocol]

@@ -1,0 +1,113 @@
+"""``anymask evaluate PROTOCOL``: models on data sets, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+
+from tyro.conf import OmitArgPrefixes, arg
+
+from anymask.cli.evaluate.options import EvaluateOptions, Models
+from anymask.cli.options import Flag
+from anymask.errors import InputError
+from anymask.evaluate.portion import Portion
+from anymask.evaluate.protocol import EvaluationProtocol
+
+if TYPE_CHECKING:
+    from anymask.data.dataset import Dataset
+    from anymask.evaluate.protocol import Summary
+    from anymask.evaluate.run import Evaluation
+    from anymask.predict import Segmenter
+
+__all__ = ["Measure"]
+
+P = TypeVar("P", bound=EvaluationProtocol)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure(EvaluateOptions, Generic[P]):
+    """Measure models on data sets whose masks are known."""
+
+    data: Annotated[tuple[Path, ...], arg(aliases=["-d"], metavar="PATH...")]
+    """Data sets: folders, or JSON files with the annotations of many images."""
+    layout: Annotated[str, arg(metavar="NAME")] = "auto"
+    """How the data sets are laid out, see docs/evaluation.md; auto: the first that fits."""
+    model: Models = ("bundled",)
+    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
+    cases: Annotated[int, arg(metavar="INT")] = 12
+    """How many of the worst and of the best cases to draw; 0: none."""
+    overwrite: Flag = False
+    """Measure every image again, also where results exist."""
+    portion: OmitArgPrefixes[Portion] = field(default_factory=Portion)
+    """How much of each data set is measured."""
+    protocol: OmitArgPrefixes[P]
+    """What to ask."""
+
+    def run(self) -> int:
+        """Measure, write the report, and return the exit code."""
+        from anymask import predict
+        from anymask.evaluate.report import markdown, write_joint_report, write_report
+
+        if not self.data or not self.model:
+            raise InputError("expected at least one --data and one --model, got none; name them")
+        sets = self._sets()
+        summaries: dict[str, Summary] = {}
+        folders: dict[str, Path] = {}
+        for given in self.model:
+            model = predict.load(given, self.device, offline=self.offline)
+            name = model.variant.name
+            if name in summaries:
+                name += f"-{model.weights_digest[:8]}"
+            folders[name] = self.output / name if len(self.model) > 1 else self.output
+            evaluation = self._evaluation(model, sets, folders[name])
+            self._measure(evaluation, name)
+            summaries[name] = summary = write_report(evaluation, self.cases)
+        if len(self.model) > 1:
+            summary = write_joint_report(self.output, self.protocol.name, summaries, folders)
+        if not self.quiet:
+            print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
+        return 0
+
+    def _sets(self) -> dict[str, Dataset]:
+        """Open the data sets, by the names under which they are reported."""
+        from anymask.data.open import open_dataset
+
+        choice = getattr(self.protocol, "choice", None)
+        sets: dict[str, Dataset] = {}
+        for path in self.data:
+            name = path.resolve().stem if path.is_file() else path.resolve().name
+            if name in sets:
+                name = f"{path.resolve().parent.name}-{name}"
+            if name in sets:
+                raise InputError(
+                    f"expected data sets with different names, got {name!r} twice; rename a folder"
+                )
+            sets[name] = self.portion.of(open_dataset(path, self.layout), choice)
+        return sets
+
+    def _evaluation(
+        self, model: Segmenter, sets: Mapping[str, Dataset], folder: Path
+    ) -> Evaluation:
+        from anymask.evaluate.run import Evaluation
+
+        evaluation = Evaluation(self.protocol, model, sets, folder, asdict(self.portion))
+        if self.overwrite:
+            evaluation.forget()
+        evaluation.begin()
+        return evaluation
+
+    def _measure(self, evaluation: Evaluation, name: str) -> None:
+        """Measure what is not finished."""
+        from anymask.cli.report import progress_bar
+
+        waiting = len(evaluation.todo())
+        with progress_bar(hidden=self.quiet or not waiting) as progress:
+            task = progress.add_task(name, total=waiting)
+            for data, _ in evaluation.steps():
+                progress.update(task, advance=1, description=f"{name}, {data}")
