@@ -78,7 +78,12 @@ class PerSeg:
     def _read(self, name: str) -> tuple[np.ndarray, Labels]:
         picture, mask = self._files(name)
         image = Image.open(picture)
-        return image.pixels, codes.foreground(mask, image.size_hw)
+        labels = codes.foreground(mask, image.size_hw)
+        if not labels.layers[0].any():
+            raise InputError(
+                f"expected the object in {str(mask)!r}, got an empty mask; remove it and its image"
+            )
+        return image.pixels, labels
 
 
 PERSEG = Layout("perseg", ("Images/*/*.jpg", "Annotations/*/*.png"), PerSeg)

@@ -1,0 +1,135 @@
+"""PerSeg: an object that is known from one image with its mask, found in others.
+
+As in the benchmark of PerSAM (Zhang et al., ICLR 2024): intersections and unions of all images of
+an object are added up before they are divided, and the average is over objects. The image that the
+object is known from does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask.data.perseg import PersonalSample
+from anymask.errors import CapabilityError, InputError
+from anymask.evaluate.metrics import mean
+from anymask.evaluate.picture import compared
+from anymask.evaluate.protocol import Row, Rows, Summary, Table
+from anymask.image import Image, ImageLike
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.data.dataset import Sample
+    from anymask.masks import Masks
+    from anymask.predict import Segmenter
+
+__all__ = ["PerSeg", "Personal"]
+
+
+@runtime_checkable
+class Personal(Protocol):
+    """A model that can be shown an object."""
+
+    def personalise(
+        self, image: ImageLike, mask: npt.NDArray[np.bool_]
+    ) -> Callable[[ImageLike], Masks]:
+        """Learn what an object looks like.
+
+        Args:
+            image: An image with the object.
+            mask: Its pixels, (h, w).
+
+        Returns:
+            A function that finds the object in another image, best answer first.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PerSeg:
+    """Show the model an object in one image, and let it find the object in others."""
+
+    name = "perseg"
+
+    def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
+        """Find the object in one image; the answer ranked first counts.
+
+        Raises:
+            CapabilityError: The model cannot be shown an object.
+            InputError: The data set shows none.
+        """
+        answer = self._find(model, sample)
+        found, truth = _first(answer, sample), sample.masks()[0]
+        shared, united = np.count_nonzero(found & truth), np.count_nonzero(found | truth)
+        overlap = round(shared / united, 5)
+        return [
+            {
+                "object": sample.meta["object"],
+                "intersection": shared,
+                "union": united,
+                "iou": overlap,
+                "score": overlap,
+            }
+        ]
+
+    def summarise(self, sets: Mapping[str, Rows]) -> Summary:
+        """Average over the objects of a set."""
+        overall, by_object = [], []
+        for name, rows in sets.items():
+            images = [row for some in rows.values() for row in some]
+            objects: dict[str, list[Row]] = {}
+            for row in images:
+                objects.setdefault(row["object"], []).append(row)
+            pooled = {subject: _pooled(some) for subject, some in objects.items()}
+            averages = mean(pooled.values()), mean(row["iou"] for row in images)
+            overall.append((name, len(objects), len(images), *averages))
+            by_object += [(name, k, len(objects[k]), value) for k, value in pooled.items()]
+        note = (
+            "mIoU adds up the pixels of all images of an object before it divides, and averages "
+            "over objects, as the benchmark does."
+        )
+        header = ("set", "objects", "images", "mIoU", "mean IoU of images")
+        return Summary(
+            (
+                Table("perseg", "An object found again", header, tuple(overall), note),
+                Table(
+                    "perseg-by-object",
+                    "An object found again, by object",
+                    ("set", "object", "images", "IoU"),
+                    tuple(by_object),
+                ),
+            )
+        )
+
+    def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
+        """Show the answer, and the outline of the object."""
+        return compared(sample.image, self._find(model, sample)[:1], sample.masks()[0])
+
+    def _find(self, model: Segmenter, sample: Sample) -> Masks:
+        if not isinstance(model, Personal):
+            raise CapabilityError(
+                f"expected a model that can be shown an object, got {model.variant.name}, which "
+                "takes no reference image; load another model"
+            )
+        if not isinstance(sample, PersonalSample):
+            raise InputError(
+                f"expected a data set of objects with reference images, got "
+                f"{sample.meta.get('set')!r}, which has none; give a folder in PerSeg's layout"
+            )
+        reference = sample.reference
+        find = model.personalise(Image.open(reference.image), reference.masks()[0])
+        return find(Image.open(sample.image))
+
+
+def _first(answer: Masks, sample: Sample) -> npt.NDArray[np.bool_]:
+    """Take the answer ranked first; no answer is an empty one."""
+    return answer.dense()[0] if len(answer) else np.zeros(sample.image.shape[:2], np.bool_)
+
+
+def _pooled(rows: list[Row]) -> float:
+    return float(sum(row["intersection"] for row in rows) / sum(row["union"] for row in rows))
