@@ -1,6 +1,6 @@
 """Measure SAM's mask decoder against the same decoder computed in the published order.
 
-    python benchmarks/decoder.py            # 3 minutes
+    python benchmarks/decoder.py            # 4 minutes
     python benchmarks/decoder.py --quick    # 1
 
 From an embedding and clicks to three masks each at a quarter of the frame, with the prompt encoder
@@ -43,8 +43,8 @@ class Options:
     """How many clicks to answer in a call."""
     points: int = 1
     """Points of each prompt."""
-    seconds: float = 12.0
-    """About how long to run all ways of a row together on one thread."""
+    work: int = 128
+    """Each way answers about so many prompts on one thread, in 2 to 15 calls."""
     quick: bool = False
     """Once each, on one thread."""
 
@@ -56,11 +56,11 @@ def main(options: Options) -> None:
         with torch.inference_mode():
             calls = prepare(n, options.points)
             print(f"\n## {n} prompts, points: {options.points}\n")
-            repeats = 1 if options.quick else max(2, int(options.seconds / n))
-            print(table(alternate(calls, min(repeats, 15)), PLAIN))
+            repeats = 1 if options.quick else min(15, max(2, round(options.work / n)))
+            print(table(alternate(calls, repeats), PLAIN))
             if not options.quick:
                 print("\nTwo threads:\n")
-                print(table(alternate(calls, min(repeats, 9), threads=2), PLAIN))
+                print(table(alternate(calls, repeats // 2, threads=2, warm=0), PLAIN))
             compare(calls)
 
 

@@ -106,7 +106,7 @@ class TwoWayBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the tokens (n, t, c) and the image (n, cells, c) after one exchange."""
         tokens = self.norm1(self._among_themselves(tokens, token_code))
-        coded_image = image + image_code
+        coded_image = image + image_code if look is None else image  # a look has it in it
         read = self.cross_attn_token_to_image(tokens + token_code, coded_image, image, look)
         tokens = self.norm2(tokens + read)
         tokens = self.norm3(tokens + self.mlp(tokens))
