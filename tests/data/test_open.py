@@ -54,6 +54,17 @@ def sa1b(folder: Any, stripes: Any) -> None:
     folder.photo("sa_1.jpg").json("sa_1.json", document)
 
 
+def visor(folder: Any, stripes: Any) -> None:
+    corners = [[SQUARE[i], SQUARE[i + 1]] for i in range(0, 8, 2)]
+    objects = [
+        {"name": "left hand", "segments": [corners, [[1, 1]]]},
+        {"name": "pan", "segments": []},
+    ]
+    frame = {"image": {"name": "P01_frame_1.jpg"}, "annotations": objects}
+    folder.photo("rgb_frames/val/P01/P01_107/P01_frame_1.jpg")
+    folder.json("annotations/val/P01_107.json", {"video_annotations": [frame]})
+
+
 def perseg(folder: Any, stripes: Any) -> None:
     for n in ("00", "01"):
         folder.photo(f"Images/red_cup/{n}.jpg")
@@ -73,6 +84,7 @@ FOLDERS: dict[str, tuple[Fill, str, int]] = {  # what fills it, key and masks of
     "label-maps": (pair("images/a.jpg", "masks/a.0.png", 0, 1, 2), "a", 2),
     "perseg": (perseg, "red_cup-01", 1),
     "dsb2018": (dsb2018, "ab12", 2),
+    "visor": (visor, "P01_frame_1", 1),
     "cityscapes": (cityscapes, "val-ulm-ulm_1", 2),
     "cityscapes-panoptic": (cityscapes, "val-ulm-ulm_1", 3),
     "voc": (pair("JPEGImages/a.jpg", "SegmentationObject/a.png", 0, 1, 255, 2), "a", 2),
@@ -168,6 +180,14 @@ def test_nuclei_need_their_image(folder: Any, stripes: Any) -> None:
     folder.labels("cd34/masks/1.png", stripes(255))
     with pytest.raises(InputError, match=r"got 0 in '.*cd34/images'"):
         open_dataset(folder.root, "dsb2018")
+
+
+def test_a_video_needs_its_frames(folder: Any, stripes: Any) -> None:
+    visor(folder, stripes)
+    frame = {"image": {"name": "P02_frame_7.jpg"}, "annotations": []}
+    folder.json("annotations/val/P02_1.json", {"video_annotations": [frame]})
+    with pytest.raises(InputError, match=r"expected the frame P02_frame_7\.jpg below"):
+        open_dataset(folder.root)
 
 
 def test_a_matlab_file_of_something_else_is_refused(folder: Any, stripes: Any) -> None:

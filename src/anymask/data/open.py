@@ -11,6 +11,7 @@ from anymask.data.dsb2018 import DSB2018
 from anymask.data.layout import Layout
 from anymask.data.pairs import PAIRS
 from anymask.data.perseg import PERSEG
+from anymask.data.visor import VISOR
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json
 
@@ -22,6 +23,7 @@ LAYOUTS = {
         Layout("label-maps", ("images/*", "masks/*.png"), LabelMapFolder),
         PERSEG,
         DSB2018,
+        VISOR,
         *PAIRS,
     )
 }
