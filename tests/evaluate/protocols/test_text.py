@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.test_instances import ELSEWHERE, PICTURE, model_of
 
 from anymask.data.dataset import Sample
 from anymask.errors import CapabilityError, InputError
@@ -89,7 +90,7 @@ def test_asks_for_what_is_absent_and_spares_what_is_incomplete() -> None:
     overall, by_frequency = Text().summarise({"lvis": {"a": found, "b": []}}).tables
     assert overall.rows == (("lvis", 2, 1.0, 1.0, 2, 0.5),)
     assert by_frequency.rows == (("lvis", "frequent", 1, 1.0, None), ("lvis", "rare", 1, 1.0, 1.0))
-    assert measure(answers, sample(meta=LVIS), absent=False) == found[:2]
+    assert measure(answers, sample(meta=LVIS), present_only=True) == found[:2]
 
 
 def test_nothing_to_ask_for_is_no_row() -> None:
@@ -111,6 +112,18 @@ def test_says_what_the_template_says() -> None:
 def test_draws_what_came_and_what_was_wanted() -> None:
     model: Any = Reader({"cat": [rows(0)]})
     assert Text().draw(model, sample(), {"name": "cat"}).size == SIZE[::-1]
+
+
+def test_fastsam_answers_names() -> None:
+    def widest(pictures: Sequence[np.ndarray], text: str) -> list[float]:
+        return [picture.shape[1] / 100 for picture in pictures]
+
+    x0, y0, x1, y1 = ELSEWHERE
+    labels = np.zeros(PICTURE.shape[:2], np.uint8)
+    labels[y0:y1, x0:x1] = 1
+    shown = Sample(PICTURE, (labels,), {"set": "boxes"}, names=("bench",))
+    (row,) = Text().measure(model_of(scorer=widest), shown)
+    assert (row["first"], row["together"], row["answers"]) == (1.0, 1.0, 1)
 
 
 def test_a_model_without_text_is_refused() -> None:

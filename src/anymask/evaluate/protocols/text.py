@@ -40,8 +40,8 @@ class Text:
 
     template: str = "{}"
     """What is said, with {} for the name; "a photo of a {}" suits some models better."""
-    absent: bool = True
-    """Ask for the categories that are known to be absent, too."""
+    present_only: bool = False
+    """Do not ask for the categories that are known to be absent."""
 
     name = "text"
 
@@ -61,7 +61,7 @@ class Text:
         """
         model.variant.check_capable(["text"])
         objects = _by_name(sample)
-        absent = sample.meta.get("negative", ()) if self.absent else ()
+        absent = () if self.present_only else sample.meta.get("negative", ())
         names = [*objects, *absent]
         if not names:
             return []
