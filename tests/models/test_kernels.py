@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -135,6 +136,26 @@ def test_linear_layer(tokens: int, bias: bool, dtype: torch.dtype) -> None:
     double.load_state_dict(layer.state_dict())
     assert layer(x).dtype == dtype
     assert error(layer(x), double(x.double())) < ERROR[dtype]
+
+
+@pytest.fixture
+def _no_onednn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    kernels.has_units.cache_clear()
+    kernels._onednn.cache_clear()
+    yield
+    kernels.has_units.cache_clear()
+    kernels._onednn.cache_clear()
+
+
+@pytest.mark.usefixtures("_no_onednn")
+@pytest.mark.parametrize("dtype", ERROR)
+@torch.inference_mode()
+def test_linear_layer_where_there_is_no_onednn(dtype: torch.dtype) -> None:
+    layer = Linear(24, 40, dtype=dtype)
+    x = values(kernels.MANY_TOKENS, 24, dtype=dtype)
+    wanted = F.linear(x.double(), layer.weight.double(), layer.bias.double())
+    assert error(layer(x), wanted) < ERROR[dtype]
 
 
 @torch.inference_mode()

@@ -172,20 +172,26 @@ def _in_float(do: Callable[..., Tensor], x: Tensor, *others: Tensor | None) -> T
 @functools.cache
 def has_units(dtype: torch.dtype) -> bool:
     """Tell whether the CPU can compute in a type of numbers, and PyTorch lets it."""
+    if dtype not in (torch.bfloat16, torch.float16):
+        return True
+    if not _has_onednn():
+        return False
     onednn = torch.ops.mkldnn
-    asked = {
-        torch.bfloat16: onednn._is_mkldnn_bf16_supported,
-        torch.float16: onednn._is_mkldnn_fp16_supported,
-    }
-    return bool(asked[dtype]()) if dtype in asked else True
+    half = dtype == torch.float16
+    return bool((onednn._is_mkldnn_fp16_supported if half else onednn._is_mkldnn_bf16_supported)())
 
 
 @functools.cache
 def _onednn() -> Any:
     """Find oneDNN's linear layer; None where PyTorch's own choice is no worse."""
     x86 = platform.machine() in ("x86_64", "AMD64")
-    available = x86 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return torch.ops.mkldnn._linear_pointwise if available else None
+    return torch.ops.mkldnn._linear_pointwise if x86 and _has_onednn() else None
+
+
+def _has_onednn() -> bool:
+    """Tell whether this PyTorch was built with oneDNN."""
+    built: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return built
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
