@@ -1,0 +1,83 @@
+"""``anymask evaluate speed``: how long models take, and how much memory they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from anymask.cli.evaluate.options import EvaluateOptions, Models
+from anymask.cli.options import Flag
+
+if TYPE_CHECKING:
+    from anymask.image import Image
+
+__all__ = ["Speed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed(EvaluateOptions):
+    """Time embed, predict and everything mode; tell memory and size."""
+
+    image: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="")] = None
+    """A picture; without it, random noise of 640 x 480."""
+    model: Models = ("bundled",)
+    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
+    """Numbers to compute with."""
+    threads: tuple[int, ...] = (1,)
+    """Numbers of threads of the processor."""
+    tasks: tuple[Literal["embed", "predict", "everything"], ...] = (
+        "embed",
+        "predict",
+        "everything",
+    )
+    """What to time."""
+    repeats: Annotated[int, arg(metavar="INT")] = 20
+    """Runs of embed and predict."""
+    repeats_everything: Annotated[int, arg(metavar="INT")] = 3
+    """Runs of everything mode."""
+    no_memory: Flag = False
+    """Do not measure the memory, which takes a fresh process for every task."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
+
+    def run(self) -> int:
+        """Measure, write the report, and return the exit code."""
+        import sys
+
+        from rich.console import Console
+
+        from anymask.evaluate.report import markdown, write_summary
+        from anymask.evaluate.speed import measure, setups
+
+        ways = setups(self.model, self.dtypes, self.threads, self.device, self.offline)
+        console = Console(stderr=True, quiet=self.quiet)
+        with console.status("starting") as status:
+            speed = measure(
+                ways,
+                self._picture(),
+                self.tasks,
+                self.repeats,
+                self.repeats_everything,
+                memories=not self.no_memory and sys.platform == "linux",
+                on_step=status.update,
+            )
+        summary = speed.summary()
+        write_summary(self.output, "Speed", speed.describe(), summary)
+        if not self.quiet:
+            print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
+        return 0
+
+    def _picture(self) -> Image:
+        from anymask.image import Image
+
+        if self.image is not None:
+            return Image.open(self.image)
+        import numpy as np
+
+        return Image.open(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))

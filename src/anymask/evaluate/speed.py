@@ -1,0 +1,214 @@
+"""How long models take and how much memory they need, several of them in one interleaved run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from anymask import predict
+from anymask.errors import InputError
+from anymask.evaluate.protocol import Cell, Summary, Table
+from anymask.evaluate.timing import Memory, Timing, machine, memory, samples
+from anymask.image import Image
+
+if TYPE_CHECKING:
+    from anymask.predict import Segmenter
+
+__all__ = ["TASKS", "Setup", "Speed", "Task", "measure", "setups"]
+
+Task = Literal["embed", "predict", "everything"]
+TASKS: tuple[Task, ...] = ("embed", "predict", "everything")
+
+_PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One way to run one model."""
+
+    model: str
+    """What `load` is given."""
+    dtype: str = "float32"
+    """Type of the numbers."""
+    threads: int = 1
+    """Of PyTorch."""
+    device: str = "auto"
+    """What `load` is given."""
+    offline: bool = False
+    """Whether `load` may download."""
+
+    def load(self) -> Segmenter:
+        """Load the model."""
+        return predict.load(self.model, self.device, self.dtype, offline=self.offline)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a model is."""
+
+    name: str
+    """Of its variant."""
+    parameters: int
+    """Learned values."""
+    bytes: int
+    """What they take in memory."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured."""
+
+    image_hw: tuple[int, int]
+    """Size of the picture."""
+    sizes: Mapping[Setup, Size]
+    """How large the models are."""
+    times: Mapping[tuple[Setup, Task], Sequence[Timing]]
+    """Every single run."""
+    memories: Mapping[tuple[Setup, Task], Memory]
+    """Memory of fresh processes; empty where it was not measured."""
+
+    def describe(self) -> dict[str, Any]:
+        """Tell how it was measured, as plain JSON values."""
+        h, w = self.image_hw
+        return {
+            "protocol": "speed",
+            "machine": machine(),
+            "image": f"{w} x {h}",
+            "setups": [asdict(setup) for setup in self.sizes],
+        }
+
+    def summary(self) -> Summary:
+        """Lay out what was measured as tables."""
+        header = (
+            *("model", "type", "threads", "task", "runs"),
+            *(f"p{p} ms" for p in _PERCENTILES),
+            *("CPU p50 ms", "peak MB", "added MB"),
+        )
+        rows = tuple(self._row(setup, task) for setup, task in self.times)
+        note = (
+            "pN: N % of the runs took no longer. CPU: processor time over all threads. Peak: of a "
+            "fresh process that does this once; added: what this took beyond the loaded model and "
+            "what it starts from."
+        )
+        sizes = {
+            (size.name, way.dtype): (size.parameters / 1e6, size.bytes / 1e6)
+            for way, size in self.sizes.items()
+        }
+        columns = ("model", "type", "parameters, M", "weights, MB")
+        return Summary(
+            (
+                Table("speed", f"Time and memory on {machine()}", header, rows, note),
+                Table("size", "Size", columns, tuple((*k, *v) for k, v in sizes.items())),
+            )
+        )
+
+    def _row(self, setup: Setup, task: Task) -> tuple[Cell, ...]:
+        taken = self.times[setup, task]
+        wall = np.percentile([1e3 * t.wall for t in taken], _PERCENTILES)
+        cpu = float(np.median([1e3 * t.cpu for t in taken]))
+        used = self.memories.get((setup, task))
+        return (
+            *(self.sizes[setup].name, setup.dtype, setup.threads, task, len(taken)),
+            *(round(float(ms), 1) for ms in wall),
+            round(cpu, 1),
+            *((round(used.peak / 1e6), round(used.added / 1e6)) if used else (None, None)),
+        )
+
+
+def setups(
+    models: Sequence[str],
+    dtypes: Sequence[str],
+    threads: Sequence[int],
+    device: str = "auto",
+    offline: bool = False,
+) -> list[Setup]:
+    """Combine every model with every type of numbers and every number of threads."""
+    if not (models and dtypes and threads) or min(threads) < 1:
+        raise InputError(
+            f"expected models, types and numbers of threads of at least 1, got {list(models)}, "
+            f"{list(dtypes)} and {list(threads)}; name them"
+        )
+    each = product(models, dtypes, threads)
+    return [Setup(model, dtype, count, device, offline) for model, dtype, count in each]
+
+
+def measure(
+    ways: Sequence[Setup],
+    image: Image,
+    tasks: Sequence[Task] = TASKS,
+    repeats: int = 20,
+    repeats_everything: int = 3,
+    memories: bool = True,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Speed:
+    """Time every task of every setup, in turns.
+
+    Args:
+        ways: What to compare; weights that several of them share are loaded once.
+        image: The picture. It is read before; a click in its middle is what is predicted.
+        tasks: What to time.
+        repeats: Runs that count of embed and predict, after three that do not.
+        repeats_everything: The same of everything mode, after one.
+        memories: Measure the memory, too, in a fresh process for each setup and task.
+        on_step: Told what is done next.
+    """
+    if min(repeats, repeats_everything) < 1:
+        raise InputError("expected at least 1 run of each task, got fewer; 20 and 3 are usual")
+    loaded: dict[tuple[str, str], Segmenter] = {}
+    for way in ways:
+        if (way.model, way.dtype) not in loaded:
+            on_step(f"loading {way.model}")
+            loaded[way.model, way.dtype] = way.load()
+    models = {way: loaded[way.model, way.dtype] for way in ways}
+    times: dict[tuple[Setup, Task], list[Timing]] = {}
+    used: dict[tuple[Setup, Task], Memory] = {}
+    for task in tasks:
+        on_step(f"timing {task}")
+        calls = {str(way): _work(model, image, task) for way, model in models.items()}
+        threads = {str(way): way.threads for way in ways}
+        runs, warm = (repeats_everything, 1) if task == "everything" else (repeats, 3)
+        taken = samples(calls, runs, threads, warm)
+        times |= {(way, task): taken[str(way)] for way in ways}
+    for way, task in times if memories else ():
+        on_step(f"memory of {way.model}, {task}")
+        used[way, task] = memory(partial(_ready, way, image, task), way.threads)
+    order = sorted(times, key=lambda key: (ways.index(key[0]), tasks.index(key[1])))
+    sizes = {way: _size(model) for way, model in models.items()}
+    return Speed(image.size_hw, sizes, {key: times[key] for key in order}, used)
+
+
+def _work(model: Segmenter, image: Image, task: Task) -> Callable[[], object]:
+    """Get a task ready."""
+    h, w = image.size_hw
+    if task == "embed":
+        return lambda: _embed(model, image)
+    if task == "everything":
+        return lambda: model.generate(image)
+    photo = model.embed(image)
+    return lambda: model.predict(photo, points=[(w / 2, h / 2)])
+
+
+def _ready(way: Setup, image: Image, task: Task) -> Callable[[], object]:
+    """Load a model and get a task ready, in a process of its own."""
+    return _work(way.load(), image, task)
+
+
+def _embed(model: Segmenter, image: Image) -> None:
+    model.embed(image)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)  # it works on while the program goes on
+
+
+def _size(model: Segmenter) -> Size:
+    weights = list(model.network.parameters())
+    return Size(
+        model.variant.name,
+        sum(p.numel() for p in weights),
+        sum(p.numel() * p.element_size() for p in weights),
+    )
