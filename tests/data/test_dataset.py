@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from anymask.data.dataset import LabelMapFolder
+from anymask.data.dataset import LabelMapFolder, key_of
 from anymask.errors import InputError
 
 
@@ -53,6 +54,40 @@ def test_masks_of_no_image_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "images" / "a.1.jpg").unlink()
     with pytest.raises(InputError, match="got none that match"):
         LabelMapFolder(tmp_path)
+
+
+def test_a_mask_without_an_image_is_named(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    PillowImage.new("L", (8, 6)).save(tmp_path / "masks" / "c.0.png")
+    with pytest.raises(InputError, match=r"c\.0\.png: neither images/c\.0 nor.* images/c;"):
+        LabelMapFolder(tmp_path)
+
+
+def test_two_images_of_one_name_are_an_error(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    PillowImage.new("RGB", (8, 6)).save(tmp_path / "images" / "b.png")
+    with pytest.raises(InputError, match=r"got b\.jpg and b\.png"):
+        LabelMapFolder(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif", "jpeg"])
+def test_images_are_of_any_format_and_a_single_map_needs_no_number(
+    folder: Any, stripes: Any, suffix: str
+) -> None:
+    folder.photo(f"images/a.{suffix}").labels("masks/a.png", stripes(0, 1, 2))
+    data = LabelMapFolder(folder.root)
+    assert data.key(0) == "a"
+    assert len(data[0].masks()) == 2
+
+
+def test_an_empty_label_map_has_no_masks(folder: Any, stripes: Any) -> None:
+    folder.photo("images/a.jpg").labels("masks/a.png", stripes(0))
+    assert LabelMapFolder(folder.root)[0].masks() == []
+
+
+def test_keys_are_fit_for_file_names() -> None:
+    assert key_of("val/frankfurt/a b.c") == "val-frankfurt-a-b.c"
+    assert key_of("../../etc/passwd") == "etc-passwd"
 
 
 def test_a_label_map_of_another_size_is_an_error(tmp_path: Path) -> None:

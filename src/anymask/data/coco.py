@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from os.path import splitext
 from pathlib import Path
@@ -106,8 +107,7 @@ def _labels(
             [categories[entry["category_id"]]["name"] for entry in single] if categories else (),
             [outline(segmentation, size_hw) for segmentation in crowds],
         )
-        meta = _federated(image, single, categories)
-        return Labels(found.layers, found.void, found.names, meta)
+        return replace(found, meta=_federated(image, single, categories))
 
 
 def _federated(

@@ -26,9 +26,7 @@ def locate(
         InputError: A picture is in none of them.
     """
     path = path.resolve()
-    folders = (
-        [Path(images)] if images is not None else _around(path.parent) + _around(path.parents[1])
-    )
+    folders = [Path(images)] if images else [*_around(path.parent), *_around(path.parent.parent)]
     if names:  # the folder that holds one of them is likely to hold the others
         folders.sort(key=lambda folder: _file(folder, names[0]) is None)
     files: list[Path] = []
@@ -42,8 +40,8 @@ def locate(
     if lost:
         raise InputError(
             f"expected the {len(names)} images of {str(path)!r} in {str(folders[0])!r}, got none "
-            f"for {len(lost)} of them, such as {lost[0]!r}; name the folder of the images, or "
-            "complete it"
+            f"for {len(lost)} of them, such as {lost[0]!r}; complete them, in a folder inside or "
+            "beside that of the file"
         )
     return files
 
