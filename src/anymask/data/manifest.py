@@ -35,7 +35,7 @@ class DataSource:
     layout: str | None = None
     """Name for `open_dataset`; None: we have no reader."""
     opens: str = ""
-    """What to open, below the folder of the download."""
+    """What to open, below the folder of the download; several paths have commas between them."""
     note: str = ""
     """What to know before comparing numbers."""
 
@@ -58,8 +58,8 @@ MANIFEST = (
         *("Cityscapes", "street scenes: things and stuff", "validation", 293, 9973),
         "non-commercial, on registration",
         "https://www.cityscapes-dataset.com",
-        *("cityscapes-panoptic", "the folder of leftImg8bit/val and gtFine/val"),
-        "the paper calls the masks panoptic; cityscapes reads the things alone",
+        *("cityscapes-panoptic", "cityscapes"),
+        "keep val alone in both folders; the layout cityscapes reads things without stuff",
     ),
     DataSource(
         *("DOORS", "rendered boulders, one in each image", "DS1", 10000, 10000),
@@ -184,7 +184,7 @@ MANIFEST = (
         *("WoodScape", "fisheye cameras of cars: all kinds of things", "set 1", 107, 10266),
         UNKNOWN,
         "https://github.com/valeoai/WoodScape",
-        *("woodscape", "the folder of rgb_images and instance_annotations"),
+        *("woodscape", "WoodScape"),
         "what set 1 is, is unknown",
     ),
     DataSource(
@@ -206,6 +206,8 @@ def markdown() -> str:
 
 def _row(row: DataSource) -> str:
     name = row.name if row.source == UNKNOWN else f"[{row.name}]({row.source})"
-    sizes = (f"{row.images:,}", f"{row.masks:,}")
-    cells = (name, row.about, row.split, *sizes, row.licence, row.opens, row.layout, row.note)
+    opens = ", ".join(f"`{path}`" for path in row.opens.split(", ") if path)
+    layout = f"`{row.layout}`" if row.layout else ""
+    sizes = f"{row.images:,}", f"{row.masks:,}"
+    cells = (name, row.about, row.split, *sizes, row.licence, opens, layout, row.note)
     return "| " + " | ".join(cell or "-" for cell in cells) + " |"
