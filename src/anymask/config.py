@@ -6,16 +6,17 @@ import math
 import reprlib
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["GenerateConfig", "InstanceConfig", "PointGrid", "changed"]
+__all__ = ["GenerateConfig", "InstanceConfig", "PointGrid", "Sampler", "changed"]
 
 PointGrid = tuple[tuple[float, float], ...]
+Sampler = Literal["grid", "hierarchical", "boxes"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class GenerateConfig:
     """Divide the points per side by this once more in every layer."""
     point_grids: tuple[PointGrid, ...] | None = None
     """Own points instead of a grid: for each layer, x and y from 0 to 1 of the crop."""
+    sampler: Sampler = "grid"
+    """Ask a whole grid, from coarse to fine what no mask covers yet, or boxes where things seem."""
     memory: int = 1024
     """MiB of memory that the search may take beyond the model; it takes longer with less."""
     min_mask_region_area: int = 0
@@ -69,6 +72,9 @@ class GenerateConfig:
             _check_number(self, name, 0, 1)
         for name in ("mask_nms_thresh", "containment_nms_thresh"):
             _check_number(self, name, 0, 1)
+        if self.sampler not in get_args(Sampler):
+            names = ", ".join(get_args(Sampler))
+            raise InputError(f"expected a sampler out of {names}, got {self.sampler!r}; name one")
         self._check_areas()
         if self.point_grids is None:
             self._check_points_per_side()

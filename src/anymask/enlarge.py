@@ -153,6 +153,22 @@ class Enlarger:
                     box[axis::2] = pixels[0, begin + cells[0]], pixels[1, begin + cells[-1]]
         return held, holding
 
+    def rough_stability(self, part: Part) -> float:
+        """Measure the stability on the logits as they are."""
+        outer = int(np.count_nonzero(part.cells > -self.offset))
+        return int(np.count_nonzero(part.cells > self.offset)) / max(1, outer)
+
+    def contains(self, part: Part, points_xy: npt.NDArray[np.float64]) -> BoolArray:
+        """Tell which points (n, 2), pixels of the image, lie on a logit above 0: bool (n,)."""
+        inside = np.ones(len(points_xy), dtype=np.bool_)
+        places = []
+        for axis, line in ((0, self.across), (1, self.down)):
+            cell = line.cell_at(points_xy[:, axis]) - line.start[part.tiles[axis]]
+            inside &= (cell >= 0) & (cell < part.cells.shape[axis])
+            places.append(cell)
+        inside[inside] = part.cells[places[0][inside], places[1][inside]] > 0
+        return inside
+
     def measure(self, part: Part, least_stability: float = 0) -> Region | None:
         """Enlarge a mask as far as its stability, its box and its pixels need.
 

@@ -8,6 +8,8 @@ happens again in overlapping parts of the picture, which finds smaller things (K
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +19,11 @@ import torch
 
 from anymask import geometry, rle
 from anymask.config import GenerateConfig
+from anymask.embedding import Embedding
+from anymask.errors import CapabilityError, InputError
 from anymask.image import Image, ImageLike
 from anymask.masks import Masks
-from anymask.prompt import Prompt
+from anymask.sampling import ask_all, ask_coarse_to_fine, ask_objects
 from anymask.search import Promptable, Search
 
 __all__ = ["Promptable", "generate", "refine"]
@@ -28,21 +32,39 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 CropBox = tuple[int, int, int, int]
 
+_MIB = 2**20
+_NETWORK = 192 * _MIB  # what a decoder needs for the few prompts that it takes at a time
+_BYTES_PER_PIXEL = 14  # to decode a file, and to draw a mask
+_LEAST = 16 * _MIB  # for answers
 
-def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None = None) -> Masks:
+
+def generate(
+    model: Promptable,
+    image: ImageLike,
+    config: GenerateConfig | None = None,
+    scout: Callable[[], Promptable] | None = None,
+) -> Masks:
     """Find everything in a picture.
 
     Args:
         model: Anything that embeds and answers points, such as a `Segmenter`.
         image: Path, bytes, Pillow image or array.
         config: What to look for and what to drop; None: SAM's defaults.
+        scout: Gives a model that sees boundaries, for the sampler "boxes" and a model that does
+            not.
 
     Returns:
         The masks in SAM's order: best first inside a crop, small crops before large ones; none at
-        all if nothing was found. Each knows the point that found it and its crop.
+        all if nothing was found. Each knows the prompt that found it and its crop.
+
+    Raises:
+        InputError: The image cannot be read, or the memory does not suffice for its size.
+        CapabilityError: Neither model sees boundaries, but the sampler needs them.
     """
     config = config or GenerateConfig()
+    _warn_if_hopeless(config)
     picture = Image.open(image)
+    memory = _spare(config.memory, picture.size_hw)
     boxes, layers = geometry.crop_boxes(
         picture.size_hw, config.crop_n_layers, config.crop_overlap_ratio
     )
@@ -51,9 +73,15 @@ def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None 
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
         if x0 < x1 and y0 < y1:  # tiny pictures leave nothing for some crops
-            embedding = model.embed(picture.crop(box))
-            search = Search(model, embedding, box, picture.size_hw, config, config.memory * 2**19)
-            search.ask([Prompt(points_xy=xy) for xy in grids[layer] * (x1 - x0, y1 - y0)])
+            part = picture.crop(box)
+            search = Search(model, model.embed(part), box, picture.size_hw, config, memory)
+            points_xy = grids[layer] * (x1 - x0, y1 - y0)
+            if config.sampler == "grid":
+                ask_all(search, points_xy)
+            elif config.sampler == "hierarchical":
+                ask_coarse_to_fine(search, points_xy)
+            else:
+                ask_objects(search, _boundary(search.embedding, part, scout))
             found.append(search.settle())
     masks = Masks.concat(found)
     if len(found) > 1:
@@ -62,6 +90,43 @@ def generate(model: Promptable, image: ImageLike, config: GenerateConfig | None 
         threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
         masks = _clean(masks, config.min_mask_region_area, threshold)
     return replace(refine(masks, config), source=picture.source)
+
+
+def _warn_if_hopeless(config: GenerateConfig) -> None:
+    for name in ("pred_iou_thresh", "stability_score_thresh"):
+        value = getattr(config, name)
+        if value > 1 or (value == 1 and name == "pred_iou_thresh"):
+            warnings.warn(
+                f"{name} is {value:g}, but no mask is better than 1, so hardly any will pass; the "
+                f"usual value is {getattr(GenerateConfig, name)}",
+                stacklevel=3,
+            )
+
+
+def _spare(memory: int, size_hw: tuple[int, int]) -> int:
+    """Tell how many bytes are left for answers, beside the picture and what the network needs."""
+    needed = _NETWORK + _BYTES_PER_PIXEL * size_hw[0] * size_hw[1]
+    spare = memory * _MIB - needed
+    if spare < _LEAST:
+        raise InputError(
+            f"expected a memory of at least {-(-(needed + _LEAST) // _MIB)} MiB for a picture of "
+            f"{size_hw[1]} x {size_hw[0]} pixels, got {memory}; raise it, or go tile by tile"
+        )
+    return spare
+
+
+def _boundary(
+    embedding: Embedding, part: Image, scout: Callable[[], Promptable] | None
+) -> Embedding:
+    """Find an embedding of a part of the picture that knows boundaries."""
+    if "boundary" not in embedding.features and scout is not None:
+        embedding = scout().embed(part)
+    if "boundary" not in embedding.features:
+        raise CapabilityError(
+            "expected a model that sees boundaries for the sampler 'boxes', got one with "
+            f"{', '.join(embedding.features)}; use 'grid' or 'hierarchical'"
+        )
+    return embedding
 
 
 def _grids(config: GenerateConfig) -> list[FloatArray]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from anymask import rle
 from anymask.clip import Clip, Scorer, cut
-from anymask.config import GenerateConfig, InstanceConfig, changed
+from anymask.config import GenerateConfig, InstanceConfig
 from anymask.embedding import Embedding
 from anymask.image import ImageLike
 from anymask.masks import Masks
@@ -49,14 +48,12 @@ class InstanceSegmenter(Segmenter):
     settings: InstanceConfig = field(default_factory=InstanceConfig)
     scorer: Scorer | None = None
 
-    def generate(
-        self,
-        image: ImageLike,
-        config: GenerateConfig | InstanceConfig | None = None,
-        **options: Any,
-    ) -> Masks:
-        """Find everything in a picture, best first; see `InstanceConfig` for the settings."""
-        settings = changed(self.settings, config, options)
+    @property
+    def _usual(self) -> InstanceConfig:
+        return self.settings
+
+    def _find(self, image: ImageLike, settings: GenerateConfig | InstanceConfig) -> Masks:
+        assert isinstance(settings, InstanceConfig)
         embedding = self.embed(image)
         return self._draw(embedding, self._detect(embedding, settings), settings)
 

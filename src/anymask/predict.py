@@ -29,6 +29,7 @@ from anymask.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.models.weights import load_network
+from anymask.parallel import in_order
 from anymask.prompt import Numbers, Prompt, PromptBatch
 from anymask.recent import Recent
 
@@ -37,6 +38,7 @@ __all__ = ["Segmenter", "load"]
 # These bound the memory of long lists.
 _IMAGES_AT_ONCE = 8
 _PROMPTS_AT_ONCE = 64
+_PICTURES_AT_ONCE = 2
 
 _PREPARED_AT_ONCE = 4  # embeddings kept as the decoder likes them: some 14 MB each for a SAM
 
@@ -415,13 +417,30 @@ class Segmenter:
 
     # ----------------------------------------------------------------- generate
 
+    @overload
     def generate(
         self,
         image: ImageLike,
+        config: GenerateConfig | InstanceConfig | None = ...,
+        **options: Any,
+    ) -> Masks: ...
+    @overload
+    def generate(
+        self,
+        image: Sequence[ImageLike],
+        config: GenerateConfig | InstanceConfig | None = ...,
+        **options: Any,
+    ) -> list[Masks]: ...
+
+    def generate(
+        self,
+        image: ImageLike | Sequence[ImageLike],
         config: GenerateConfig | InstanceConfig | None = None,
         **options: Any,
-    ) -> Masks:
-        """Find everything in a picture, without a prompt.
+    ) -> Masks | list[Masks]:
+        """Find everything in a picture, or in each picture of a list, without a prompt.
+
+        Of a list, the model answers for one picture while the answers for another are sorted out.
 
         Args:
             image: Path, bytes, Pillow image or array.
@@ -436,10 +455,22 @@ class Segmenter:
             >>> load().generate("truck.jpg", points_per_side=16)  # doctest: +SKIP
             Masks(61 masks of 1800 x 1200, best score 0.97)
         """
-        default = self.variant.generate
-        assert isinstance(default, GenerateConfig)
-        settings = changed(default, config, options)
-        return replace(generate(self, image, settings), model=self.variant.name)
+        settings = changed(self._usual, config, options)
+        if not isinstance(image, (list, tuple)):
+            return self._find(cast(ImageLike, image), settings)
+        workers = min(_PICTURES_AT_ONCE, max(1, len(image)))
+        return list(in_order(lambda one: self._find(one, settings), image, workers))
+
+    @property
+    def _usual(self) -> GenerateConfig | InstanceConfig:
+        """The settings of `generate` unless others are given."""
+        return self.variant.generate
+
+    def _find(self, image: ImageLike, settings: GenerateConfig | InstanceConfig) -> Masks:
+        """Find everything in a picture."""
+        assert isinstance(settings, GenerateConfig)
+        masks = generate(self, image, settings, scout=lambda: load(device=self.device))
+        return replace(masks, model=self.variant.name)
 
 
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:

@@ -34,6 +34,9 @@ BoolArray = npt.NDArray[np.bool_]
 CropBox = tuple[int, int, int, int]
 
 _ROUNDING = 1e-6  # what float32 may do to a ratio
+_BYTES_PER_LOGIT = 3 * 4  # of a prompt: three answers, float32
+_ROOM_TO_WAIT = 0.25  # share of the memory that is never used for the answers to one batch
+
 
 
 class Promptable(Protocol):
@@ -83,7 +86,7 @@ class Search:
         crop: Where it lies in the picture, xyxy.
         size_hw: Size of the picture.
         config: What to drop.
-        memory: Bytes for the logits of waiting candidates. What does not fit is asked again later.
+        memory: Bytes for the answers. What does not fit is forgotten and asked again later.
     """
 
     def __init__(
@@ -100,17 +103,44 @@ class Search:
         self.config, self.memory = config, memory
         self._batches: list[tuple[Sequence[Prompt], bool]] = []
         self._candidates: list[_Candidate] = []
+        self._low_hw: tuple[int, int] | None = None
         self._enlarger: Enlarger | None = None
 
     # ---------------------------------------------------------------------- asking
 
     def ask(self, prompts: Sequence[Prompt], multimask: bool = True) -> None:
         """Ask prompts, in pixels of the crop, and remember what the model trusts."""
-        step = self.config.points_per_batch
-        for start in range(0, len(prompts), step):
-            self._batches.append((prompts[start : start + step], multimask))
+        while prompts:
+            step = self._at_once()
+            self._batches.append((prompts[:step], multimask))
             self._candidates += self._ask(len(self._batches) - 1)
             self._forget(self._candidates)
+            prompts = prompts[step:]
+
+    @property
+    def crop_hw(self) -> tuple[int, int]:
+        """Height and width of the crop."""
+        return self.embedding.size_hw
+
+    def covers(self, points_xy: npt.NDArray[np.float64]) -> BoolArray:
+        """Tell which points (n, 2) lie in an answer that seems to be stable: bool (n,)."""
+        covered = np.zeros(len(points_xy), dtype=np.bool_)
+        for one in self._candidates:
+            if one.part is not None and self._enlarger is not None:
+                part, least = one.part, self.config.stability_score_thresh
+                if self._enlarger.rough_stability(part) >= least:
+                    covered |= self._enlarger.contains(part, points_xy)
+        return covered
+
+    def _at_once(self) -> int:
+        """Tell how many prompts may be asked together: their answers take a part of the memory."""
+        fitting = int(self.memory * (1 - _ROOM_TO_WAIT)) // self._bytes_per_prompt()
+        return max(1, min(self.config.points_per_batch, fitting))
+
+    def _bytes_per_prompt(self) -> int:
+        # Until the first answers are there, they are taken to be as large as they can be.
+        h, w = self._low_hw or self.embedding.transform.frame_hw
+        return h * w * _BYTES_PER_LOGIT
 
     def _ask(self, batch: int) -> list[_Candidate]:
         prompts, multimask = self._batches[batch]
@@ -120,6 +150,7 @@ class Search:
         places = torch.arange(len(iou), device=iou.device)
         if self.config.pred_iou_thresh > 0:
             places = places[iou > self.config.pred_iou_thresh]
+        self._low_hw = logits.shape[2], logits.shape[3]
         if self._enlarger is None:
             offset = self.config.stability_score_offset
             self._enlarger = Enlarger(
@@ -141,9 +172,9 @@ class Search:
         """Drop logits until the rest fits, those of the worst first; tell if any had to go."""
         waiting = [one for one in candidates if one.part is not None]
         sizes = [one.part.cells.nbytes for one in waiting if one.part is not None]
-        if sum(sizes) <= self.memory:
+        room = self.memory - self._at_once() * self._bytes_per_prompt()
+        if sum(sizes) <= room:
             return False
-        room = self.memory
         for turn, one in enumerate(_ranked(waiting)):
             assert one.part is not None
             room -= one.part.cells.nbytes

@@ -91,6 +91,12 @@ class Axis:
         begin = min(int(self.around[0, first]) // side, len(self.start) - 1)
         return begin, max(begin, int(self.around[1, last]) // side) + 1
 
+    def cell_at(self, place: npt.NDArray[np.float64]) -> IntArray:
+        """Find the cell in the middle of those that the pixels at some places need."""
+        pixel = np.clip(place.astype(np.int64), 0, len(self._low) - 1)
+        middle: IntArray = (self._low[pixel] + self._high[pixel]) // 2
+        return middle
+
     def cells_of(self, begin: int, end: int) -> slice:
         """Find the cells that tiles need, ``end`` not included."""
         return slice(self.start[begin], self.start[end - 1] + self.width)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.options import PictureOptions
-from anymask.config import changed
+from anymask.config import Sampler, changed
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -52,6 +52,9 @@ class Search:
     """Overlap of the first layer's crops, as a share of the picture's shorter side."""
     crop_n_points_downscale_factor: _Count = None
     """Divide the points per side by this once more in every layer."""
+    sampler: Annotated[Sampler | None, arg(help_behavior_hint="")] = None
+    """grid: ask all points; hierarchical: coarse to fine, and not where a good mask lies already;
+    boxes: around what a map of boundaries encloses, without a grid."""
     memory: _Count = None
     """MiB of memory that each picture may take beyond the model; it takes longer with less."""
     min_mask_region_area: _Count = None
