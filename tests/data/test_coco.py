@@ -101,6 +101,20 @@ def test_names_of_categories_are_not_needed(folder: Any) -> None:
     assert data[1].names == ()
 
 
+def test_masks_equal_those_of_pycocotools(folder: Any) -> None:
+    from pycocotools.coco import COCO
+
+    rng = np.random.default_rng(0)
+    stars = rng.normal((30, 20), (15, 10), (20, 9, 2)).reshape(20, 1, -1).tolist()
+    listed = image(1, file_name="a.jpg") | {"height": 40, "width": 60}
+    drawn = [thing(i, 1, star) for i, star in enumerate(stars, 1)]
+    folder.photo("a.jpg", size=(40, 60))
+    file = folder.json("labels.json", document(images=[listed], annotations=drawn))
+    theirs = COCO(str(file))
+    wanted = {theirs.annToMask(entry).astype(bool).tobytes() for entry in drawn}
+    assert {mask.tobytes() for mask in coco.read(file)[0].masks()} == wanted
+
+
 LVIS = [
     {"id": 7, "name": "cat", "frequency": "f"},
     {"id": 8, "name": "bow_(weapon)", "frequency": "r"},

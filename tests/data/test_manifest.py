@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from anymask.data.manifest import MANIFEST, markdown
 from anymask.data.open import FILES, LAYOUTS
 
@@ -31,5 +33,8 @@ def test_the_sizes_are_those_of_the_paper() -> None:
 
 
 def test_the_documentation_shows_the_manifest() -> None:
-    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    assert markdown() in page, "write anymask.data.manifest.markdown() into docs/evaluation.md"
+    page = ROOT / "docs" / "evaluation.md"
+    if not page.parent.is_dir():
+        pytest.skip("this copy has no documentation")
+    text = page.read_text(encoding="utf-8")
+    assert markdown() in text, "write anymask.data.manifest.markdown() into docs/evaluation.md"
