@@ -101,6 +101,7 @@ def test_names_of_categories_are_not_needed(folder: Any) -> None:
     assert data[1].names == ()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pycocotools', of NumPy
 def test_masks_equal_those_of_pycocotools(folder: Any) -> None:
     from pycocotools.coco import COCO
 
