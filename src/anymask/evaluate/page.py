@@ -82,7 +82,9 @@ def shown(cell: Cell) -> str:
     """Write a cell for people."""
     if cell is None:
         return "-"
-    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:.3f}" if abs(cell) < 10 else f"{cell:.1f}"
+    return str(cell)
 
 
 def _table(table: Table) -> str:
