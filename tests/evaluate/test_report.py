@@ -14,7 +14,7 @@ from anymask.evaluate.report import joined, markdown, write_joint_report, write_
 
 def summary(value: float | None, *, sets: tuple[str, ...] = ("a", "b")) -> Summary:
     rows = tuple((name, 3, value) for name in sets)
-    curve = Curve("curve", "A curve", "x", "y", {name: ((1, 2), (0.5, 0.6)) for name in sets})
+    curve = Curve("curve", "A curve", "x", "y", dict.fromkeys(sets, ((1, 2), (0.5, 0.6))))
     return Summary(
         (Table("main", "The <main> one", ("set", "masks", "IoU"), rows, "A note."),), (curve,)
     )

@@ -1,0 +1,41 @@
+"""Clicks and boxes with a small network of every family, whatever it knows and lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.models.tiny import tiny
+
+from anymask.config import InstanceConfig
+from anymask.evaluate.protocols.boxes import Boxes
+from anymask.evaluate.protocols.points import Points
+from anymask.instances import InstanceSegmenter
+from anymask.models.build import build
+from anymask.models.variants import VARIANTS
+from anymask.predict import Segmenter
+
+FAMILIES = {variant.family: variant for variant in VARIANTS}
+
+
+def segmenter(family: str) -> Segmenter:
+    torch.manual_seed(0)
+    variant = tiny(FAMILIES[family])
+    network, cpu = build(variant).eval(), torch.device("cpu")
+    if isinstance(variant.generate, InstanceConfig):
+        return InstanceSegmenter(variant, network, cpu, "0" * 64, variant.generate)
+    return Segmenter(variant, network, cpu, "0" * 64)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_gets_through(squares: Any, family: str) -> None:
+    model = segmenter(family)
+    points, boxes = Points(counts=(1, 6, 9), most=9), Boxes()
+    (row,) = rows = points.measure(model, squares[0])
+    cells = points.summarise({"squares": {"a": rows}}).tables[0].rows[0]
+    assert 0 <= cells[2] <= 1
+    assert (cells[4] is None) == (family == "efficient-sam")  # which takes six points
+    assert len(row["first"]) <= 9
+    assert 0 <= boxes.measure(model, squares[0])[0]["tight"] <= 1
+    assert points.draw(model, squares[0], row).size == (64, 48)
