@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from anymask.evaluate.protocols import PROTOCOLS
+from anymask.evaluate.protocols.boxes import Boxes
+
 ONCE = ["--counts", "1", "--most", "1", "--cases", "1"]
 
 
@@ -46,6 +49,27 @@ def test_a_run_goes_on_where_it_stopped(run: Any, squares: Path, tmp_path: Path)
     assert rows[0].stat().st_mtime_ns != kept
 
 
+def test_an_interrupted_run_says_that_it_can_go_on(
+    run: Any, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, calls = Boxes.measure, iter(range(9))
+
+    def stop_at_the_second(*words: Any) -> Any:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return measure(*words)
+
+    monkeypatch.setattr(Boxes, "measure", stop_at_the_second)
+    words = ["boxes", "--data", squares, "-o", tmp_path / "out", "--cases", 0]
+    stopped = run(*words)
+    assert stopped.code == 130
+    assert "the same command goes on where it stopped" in stopped.err
+    rows = tmp_path / "out" / "rows" / "squares"
+    assert len(list(rows.iterdir())) == 1
+    assert run(*words).code == 0
+    assert next(calls) == 4  # the first, the one that was stopped, and the two that were left
+
+
 def test_models_stand_side_by_side(run: Any, squares: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["--data", squares, "--model", "bundled", "compact", "--images", 2, "-o", out]
@@ -56,6 +80,14 @@ def test_models_stand_side_by_side(run: Any, squares: Path, tmp_path: Path) -> N
     assert lines[1].startswith("| squares | anymask-compact-")
     assert (out / "anymask-compact" / "index.html").is_file()
     assert 'href="anymask-compact/index.html"' in (out / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", [*PROTOCOLS, "speed", "audit"])
+def test_every_subcommand_has_help(run: Any, name: str) -> None:
+    result = run(name, "--help")
+    assert result.code == 0
+    assert f"usage: anymask evaluate {name}" in result.out
+    assert f"• {name} " in run("--help").out
 
 
 @pytest.mark.parametrize(
