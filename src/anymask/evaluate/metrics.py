@@ -8,11 +8,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SIZES", "Size", "iou", "mean", "size_of"]
+__all__ = ["FREQUENCIES", "SIZES", "Size", "iou", "mean", "size_of"]
 
 Size = Literal["small", "medium", "large"]
 
 SIZES: tuple[Size, ...] = ("small", "medium", "large")
+
+FREQUENCIES = {"f": "frequent", "c": "common", "r": "rare"}
+"""Of a category in the training images of LVIS, by the letter that LVIS writes."""
 
 _MEDIUM, _LARGE = 32**2, 96**2
 

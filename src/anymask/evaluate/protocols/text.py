@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anymask.errors import InputError
-from anymask.evaluate.metrics import mean
+from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.truths import Truth
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from anymask.predict import Segmenter
 
 __all__ = ["Text"]
-
-_FREQUENCIES = {"f": "frequent", "c": "common", "r": "rare"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Text:
             absent = [row for row in asked if not row["objects"]]
             silent = mean(row["answers"] == 0 for row in absent)
             overall.append((name, *_cells(there), len(absent), silent))
-            for letter, word in _FREQUENCIES.items():
+            for letter, word in FREQUENCIES.items():
                 some = [row for row in there if row.get("frequency") == letter]
                 if some:
                     by_frequency.append((name, word, *_cells(some)))
