@@ -185,3 +185,17 @@ def test_intersections_are_those_of_each_pair(dense: np.ndarray, i: int) -> None
     shared = rle.intersections(rle.encode(mask), counts)
     assert shared.tolist() == [int((mask & other).sum()) for other in dense]
     assert rle.intersections(rle.encode(mask), []).tolist() == []
+
+
+@given(masks, st.data())
+def test_columns_and_windows(mask: np.ndarray, data: st.DataObject) -> None:
+    h, w = mask.shape
+    x0, x1 = sorted(data.draw(st.tuples(st.integers(0, w), st.integers(0, w))))
+    y0, y1 = sorted(data.draw(st.tuples(st.integers(0, h), st.integers(0, h))))
+    columns = rle.decode_columns(rle.encode(mask), h, x0, x1)
+    np.testing.assert_array_equal(columns, mask[:, x0:x1].T)
+    kept = np.zeros_like(mask)
+    kept[y0:y1, x0:x1] = mask[y0:y1, x0:x1]
+    if x0 < x1 and y0 < y1:
+        counts = rle.encode_window(columns[:, y0:y1], (x0, y0), (h, w))
+        np.testing.assert_array_equal(counts, rle.encode(kept))

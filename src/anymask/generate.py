@@ -161,11 +161,11 @@ def _clean(masks: Masks, min_area: int, threshold: float) -> Masks:
     untouched = np.ones(len(masks), dtype=np.float32)
     for i, (runs, box) in enumerate(zip(masks.counts, masks.boxes, strict=True)):
         x0, y0, x1, y1 = _surroundings(box, min_area, masks.size_hw)
-        window = rle.decode_columns(runs, masks.size_hw[0], x0, x1)[:, y0:y1]
+        window = rle.decode_columns(runs, masks.size_hw[0], x0, x1)[:, y0:y1].T
         window, filled = geometry.remove_small_regions(window, min_area, "holes")
         window, removed = geometry.remove_small_regions(window, min_area, "islands")
         untouched[i] = not (filled or removed)
-        counts.append(runs if untouched[i] else rle.encode_window(window, (x0, y0), masks.size_hw))
+        counts.append(runs if untouched[i] else rle.encode_window(window.T, (x0, y0), masks.size_hw))
     fresh = Masks(masks.size_hw, tuple(counts))
     cleaned = replace(masks, counts=fresh.counts, boxes=fresh.boxes, areas=fresh.areas)
     return cleaned[_nms(cleaned.boxes, untouched, threshold)]

@@ -28,6 +28,7 @@ __all__ = [
     "encode",
     "encode_many",
     "encode_window",
+    "enlarge",
     "from_changes",
     "from_string",
     "intersection",
@@ -128,8 +129,7 @@ def encode_window(
     column, row = np.divmod(np.flatnonzero(padded[1:] != padded[:-1]), h + 1)
     changes = (x + column) * height + y + row
     if h == height:  # a run that reaches the bottom may go on in the next column
-        twice = changes[1:] == changes[:-1]
-        alone = ~(np.append(twice, False) | np.append(False, twice))
+        alone = (np.diff(changes, prepend=-1) != 0) & (np.diff(changes, append=-1) != 0)
         changes = changes[alone]
     return from_changes(changes[changes < height * width], height * width)
 
@@ -415,6 +415,34 @@ def place(
     """
     x, top, bottom = _columns(counts, size_hw[0])
     return _from_columns(x + corner_xy[0], top + corner_xy[1], bottom + corner_xy[1], whole_hw)
+
+
+def enlarge(
+    counts: Counts, size_hw: tuple[int, int], factor: int, whole_hw: tuple[int, int]
+) -> Counts:
+    """Make a square of each pixel of a mask.
+
+    Args:
+        counts: The mask.
+        size_hw: Height and width of its image.
+        factor: Side of the squares.
+        whole_hw: Height and width of the larger image; what goes beyond is cut off.
+
+    Example:
+        >>> enlarge(np.uint32([1, 1]), (2, 1), 2, (3, 2)).tolist()
+        [2, 1, 2, 1]
+    """
+    h, w = whole_hw
+    x, top, bottom = _columns(counts, size_hw[0])
+    widths = np.bincount(x, minlength=size_hw[1])  # pieces in each column
+    first = np.repeat(np.cumsum(widths) - widths, factor)  # each column several times over
+    pieces = np.repeat(widths, factor)
+    inner = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    chosen = np.repeat(first, pieces) + inner
+    x = np.repeat(np.arange(len(pieces)), pieces)
+    top, bottom = top[chosen] * factor, np.minimum(bottom[chosen] * factor, h)
+    seen = (x < w) & (top < bottom)
+    return _from_columns(x[seen], top[seen], bottom[seen], whole_hw)
 
 
 def _columns(counts: Counts, h: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -38,7 +38,6 @@ _BYTES_PER_LOGIT = 3 * 4  # of a prompt: three answers, float32
 _ROOM_TO_WAIT = 0.25  # share of the memory that is never used for the answers to one batch
 
 
-
 class Promptable(Protocol):
     """What everything mode needs of a model."""
 

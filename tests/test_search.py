@@ -1,0 +1,174 @@
+"""The search gives what the plain order of work gives, with less memory and less work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import plain_everything
+
+from anymask import generate as everything
+from anymask.config import GenerateConfig
+from anymask.embedding import Embedding
+from anymask.enlarge import Enlarger
+from anymask.errors import InputError
+from anymask.evaluate.timing import memory as memory_of
+from anymask.generate import generate
+from anymask.image import Image, Transform
+from anymask.masks import Masks
+from anymask.prompt import Prompt
+from anymask.search import Search
+
+LOW = 64
+
+
+class Discs:
+    """A model that finds discs round every point, and half of a plane, in a frame of its own."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def embed(self, image: Image) -> Embedding:
+        transform = Transform.fit(image.size_hw, side=4 * LOW)
+        return Embedding({"size": torch.zeros(1, 1, 1, 1)}, transform, "discs")
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.asked += len(prompts)
+        points = np.concatenate([prompt.points_xy for prompt in prompts])
+        x0, y0 = torch.from_numpy(embedding.transform.points_to_frame(points)).T.float() / 4
+        y, x = torch.arange(LOW)[:, None].float(), torch.arange(LOW)[None].float()
+        away = torch.hypot(x - x0.round()[:, None, None], y - y0.round()[:, None, None])
+        wave = torch.sin(x / 3) * torch.cos(y / 5)
+        logits = torch.stack([5 - away + wave, 14 - away, (x - x0[:, None, None]) * (y + 1) / 9], 1)
+        score = 0.9 + 0.1 * torch.frac(torch.stack([x0 * 0.317, y0 * 0.173, x0 * y0 * 0.013], 1))
+        return logits * 3, score
+
+
+PICTURE = np.zeros((150, 210, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("offset", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("size_hw", [(150, 210), (400, 100), (30, 50)])
+def test_records_are_those_of_the_plain_order(size_hw: tuple[int, int], offset: float) -> None:
+    picture = np.zeros((*size_hw, 3), dtype=np.uint8)
+    config = GenerateConfig(
+        points_per_side=12, stability_score_thresh=0.8, stability_score_offset=offset
+    )
+    found = generate(Discs(), picture, config)
+    assert found == plain_everything.generate(Discs(), picture, config)
+    assert len(found) >= 4
+
+
+def test_duplicates_are_known_before_they_are_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    original = Enlarger.measure
+
+    def counted(self: Enlarger, *arguments: object) -> object:
+        measured.append(1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Enlarger, "measure", counted)
+    model = Discs()
+    found = generate(model, PICTURE, GenerateConfig(points_per_side=16, pred_iou_thresh=0.0))
+    assert len(found) < len(measured) < 0.8 * 3 * model.asked
+
+
+def test_what_is_forgotten_is_asked_again() -> None:
+    config = GenerateConfig(points_per_side=8, points_per_batch=16, pred_iou_thresh=0.0)
+    whole, short = (search(Discs(), memory, config) for memory in (2**30, 2**19))
+    assert short[0] == whole[0]
+    assert whole[1] == 64 < short[1]
+
+
+def search(model: Discs, memory: int, config: GenerateConfig) -> tuple[Masks, int]:
+    embedding = model.embed(Image(PICTURE))
+    found = Search(model, embedding, (0, 0, 210, 150), (150, 210), config, memory)
+    found.ask([Prompt((x, y)) for y in range(9, 150, 18) for x in range(13, 210, 26)])
+    return found.settle(), model.asked
+
+
+def test_too_little_memory_is_refused_with_what_suffices() -> None:
+    picture = np.zeros((1000, 2000, 3), dtype=np.uint8)
+    with pytest.raises(InputError, match=r"at least 235 MiB for a picture of 2000 x 1000 .* 200"):
+        generate(Discs(), picture, GenerateConfig(points_per_side=1, memory=200))
+    generate(Discs(), picture, GenerateConfig(points_per_side=1, memory=235))
+
+
+class Sheets(Discs):
+    """A model whose every answer covers half of the frame, at SAM's size."""
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        points = np.concatenate([prompt.points_xy for prompt in prompts])
+        slope = torch.linspace(-9, 9, 256)
+        turn = torch.from_numpy(points.sum(axis=1)).float()[:, None, None, None]
+        logits = torch.cos(turn) * slope[:, None] + torch.sin(turn) * slope
+        return logits.expand(-1, 3, -1, -1), 0.9 + 0.1 * torch.frac(
+            turn[:, :, 0, 0] * torch.tensor([0.3, 0.7, 0.9])
+        )
+
+
+def prepare(points_per_side: int, size_hw: tuple[int, int], memory: int) -> Callable[[], Masks]:
+    picture = np.zeros((*size_hw, 3), dtype=np.uint8)
+    config = GenerateConfig(points_per_side=points_per_side, memory=memory)
+    generate(Sheets(), picture[:64, :64], GenerateConfig(points_per_side=1))
+    return lambda: generate(Sheets(), picture, config)
+
+
+def prepare_some() -> Callable[[], Masks]:
+    return prepare(10, (600, 800), 220)
+
+
+def prepare_many() -> Callable[[], Masks]:
+    return prepare(64, (5000, 6000), 1024)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+@pytest.mark.parametrize(
+    ("prepare", "memory"),
+    [(prepare_some, 220), pytest.param(prepare_many, 1024, marks=pytest.mark.slow)],
+)
+def test_the_memory_is_kept_to(prepare: Callable[[], Any], memory: int) -> None:
+    assert memory_of(prepare).added < memory * 2**20
+
+
+def test_hopeless_thresholds_are_told() -> None:
+    config = GenerateConfig(points_per_side=2, stability_score_thresh=1.5)
+    with pytest.warns(UserWarning, match=r"stability_score_thresh is 1\.5, but no mask"):
+        assert len(generate(Discs(), PICTURE, config)) == 0
+
+
+@pytest.mark.parametrize("kind", ["holes and islands", "dust", "full", "frame", "empty"])
+@pytest.mark.parametrize("min_area", [1, 12, 300])
+def test_cleaning_a_part_is_like_cleaning_all(kind: str, min_area: int) -> None:
+    mask = spotted(kind)
+    whole, filled = plain_everything.remove_small_regions(mask, min_area, holes=True)
+    whole, removed = plain_everything.remove_small_regions(whole, min_area, holes=False)
+    found = everything.Masks.from_dense(mask, scores=np.ones(1))
+    (cleaned,) = everything._clean(found, min_area, 0.7)
+    np.testing.assert_array_equal(cleaned.dense()[0], whole)
+    assert (filled or removed) == (not np.array_equal(mask, cleaned.dense()[0]))
+
+
+def spotted(kind: str) -> np.ndarray:
+    random = np.random.default_rng(0)
+    mask = np.zeros((60, 90), dtype=np.bool_)
+    if kind == "holes and islands":
+        mask[10:40, 20:70] = True
+        mask[random.integers(0, 60, 60), random.integers(0, 90, 60)] ^= True
+    elif kind == "dust":
+        mask[random.integers(0, 60, 20), random.integers(0, 90, 20)] = True
+    elif kind == "full":
+        mask[:] = True
+        mask[:2, :3] = mask[-1, -9:] = False
+    elif kind == "frame":
+        mask[3:-3, 2:-2] = True
+        mask[20:, 40:44] = False
+    return mask
