@@ -57,9 +57,15 @@ def biases(kind: str, queries: int, dtype: torch.dtype) -> list[Tensor]:
 WAYS = {"recorded": (True, 0), "fused": (False, 20), "shares": (False, 19)}
 
 
+@pytest.fixture(params=[False, True], ids=["narrow", "wide"])
+def _processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_is_wide", lambda: request.param)
+
+
 @pytest.mark.parametrize("at_once", [1, 45, 7 * 20, 2 * 7 * 20, 1 << 20])
 @pytest.mark.parametrize("kind", ["none", "grid", "shared", "all"])
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.usefixtures("_processor")
 def test_attention_equals_the_formula(
     at_once: int, kind: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +82,7 @@ def test_attention_equals_the_formula(
 
 @pytest.mark.parametrize("dtype", [torch.float64, *HALF])
 @pytest.mark.parametrize("few", [19, 20])
+@pytest.mark.usefixtures("_processor")
 @torch.inference_mode()
 def test_attention_in_other_types(
     dtype: torch.dtype, few: int, monkeypatch: pytest.MonkeyPatch
@@ -88,6 +95,7 @@ def test_attention_in_other_types(
     assert error(got, formula(q, k, v, bias)) < ERROR[dtype]
 
 
+@pytest.mark.usefixtures("_processor")
 @torch.inference_mode()
 def test_attention_of_many_queries_takes_strided_tensors() -> None:
     qkv = values(1, 2 * kernels.MANY_TOKENS, 3, 2, 8)
@@ -106,6 +114,7 @@ def test_attention_never_holds_all_scores(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(torch, "softmax", watch)
     monkeypatch.setattr(kernels, "CPU_VALUES", 3000)
+    monkeypatch.setattr(kernels, "_is_wide", lambda: True)
     monkeypatch.setattr(kernels, "FEW_KEYS", 0)
     attend(*values(3, 2, 2, 100, 8))
     assert max(sizes) <= 3000

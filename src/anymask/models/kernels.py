@@ -1,15 +1,19 @@
 """The operations in which image encoders spend their time, each done as suits the processor.
 
-This is the one place that chooses. Every choice computes the same, up to rounding:
+This is the one place that chooses. Every choice computes the same, up to rounding.
 
-| | linear layers | attention |
-| --- | --- | --- |
-| inference on an x86 CPU | oneDNN, given many tokens | given many keys, shares of the scores |
-| inference on another CPU | PyTorch's | the same |
-| GPU, training, tracing, export | PyTorch's | PyTorch's fused one, biases in shares |
+Linear layers and convolutions of single pixels are
+
+- oneDNN's in inference on an x86 CPU, given many tokens;
+- PyTorch's everywhere else: on GPUs, in training, in graphs for export or for a compiler.
+
+Attention is
+
+- done here in inference on a CPU, given many keys, and biases or AVX-512: a few scores at a time;
+- PyTorch's fused one everywhere else, with the biases of a few queries at a time.
 
 Where a CPU has no units for a half type (bfloat16, float16), PyTorch computes in it many times
-slower than in float32; there both go through float32.
+slower than in float32; there all of it goes through float32.
 
 The reasons, measured in docs/performance.md: fresh memory costs more than computing with it, since
 the system has to find and clear its pages, while up to 32 MB the allocator has some at hand; and
@@ -107,7 +111,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tens
     Returns:
         (n, heads, queries, d).
     """
-    if not sparing(q) or k.shape[2] <= FEW_KEYS:
+    if not sparing(q) or k.shape[2] <= FEW_KEYS or not (bias or _is_wide()):
         return _in_float(_attend_fused, q, k, v, *bias)
     q = (q * q.shape[-1] ** -0.5).contiguous()
     v_turned = v.transpose(2, 3).contiguous()
@@ -179,6 +183,16 @@ def has_units(dtype: torch.dtype) -> bool:
     onednn = torch.ops.mkldnn
     half = dtype == torch.float16
     return bool((onednn._is_mkldnn_fp16_supported if half else onednn._is_mkldnn_bf16_supported)())
+
+
+@functools.cache
+def _is_wide() -> bool:
+    """Tell whether the processor has AVX-512, for which PyTorch's fused attention does too little.
+
+    Its products are MKL's; on narrower processors these are no slower than oneDNN's, and it takes
+    the softmax in fewer steps.
+    """
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 @functools.cache
