@@ -51,24 +51,28 @@ class Measure(EvaluateOptions, Generic[P]):
 
     def run(self) -> int:
         """Measure, write the report, and return the exit code."""
+        from rich.console import Console
+
         from anymask import predict
         from anymask.evaluate.report import markdown, write_joint_report, write_report
 
         if not self.data or not self.model:
             raise InputError("expected at least one --data and one --model, got none; name them")
-        sets = self._sets()
+        with Console(stderr=True, quiet=self.quiet).status("reading the data sets"):
+            sets = self._sets()
+        # All of them before the first is measured: a wrong name shall not show after hours.
+        models = [predict.load(one, self.device, offline=self.offline) for one in self.model]
         summaries: dict[str, Summary] = {}
         folders: dict[str, Path] = {}
-        for given in self.model:
-            model = predict.load(given, self.device, offline=self.offline)
+        for model in models:
             name = model.variant.name
             if name in summaries:
                 name += f"-{model.weights_digest[:8]}"
-            folders[name] = self.output / name if len(self.model) > 1 else self.output
+            folders[name] = self.output / name if len(models) > 1 else self.output
             evaluation = self._evaluation(model, sets, folders[name])
             self._measure(evaluation, name)
             summaries[name] = summary = write_report(evaluation, self.cases)
-        if len(self.model) > 1:
+        if len(models) > 1:
             summary = write_joint_report(self.output, self.protocol.name, summaries, folders)
         if not self.quiet:
             print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
