@@ -156,6 +156,50 @@ def test_the_exported_decoder_in_place_of_the_predictors(sam: Sam, image: Array)
         np.testing.assert_allclose(got[0].detach().numpy(), value, atol=1e-4)
 
 
+class LowRank(torch.nn.Module):
+    """Stands in the place of a linear layer, and offers its weights as adapters do."""
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.down = torch.nn.Linear(layer.in_features, 2, bias=False)
+        self.up = torch.nn.Linear(2, layer.out_features, bias=False)
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.layer.out_features == 3 * self.layer.in_features:  # scripts count on the windows
+            assert x.ndim == 4
+        out: torch.Tensor = self.layer(x) + self.up(self.down(x))
+        return out
+
+    @property
+    def merged(self) -> torch.Tensor:
+        return self.layer.weight + self.up.weight @ self.down.weight
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prompts", [1, 7])
+def test_low_rank_adapters_in_the_places_of_layers(sam: Sam, prompts: int) -> None:
+    """They answer as if they were added to the weights, wherever they are put."""
+    merged = copy.deepcopy(sam)
+    names = [n for n, _ in sam.named_modules() if n.endswith(("qkv", "q_proj", "v_proj"))]
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        adapter = LowRank(sam.get_submodule(name))
+        setattr(sam.get_submodule(parent), last, adapter)
+        merged.get_parameter(f"{name}.weight").copy_(adapter.merged)
+
+    def ask(model: Sam) -> torch.Tensor:
+        points = torch.full((prompts, 1, 2), 20.0), torch.ones(prompts, 1)
+        sparse, dense = model.prompt_encoder(points=points, boxes=None, masks=None)
+        embedding = model.image_encoder(torch.linspace(-2, 2, 3 * 64 * 64).view(1, 3, 64, 64))
+        code = model.prompt_encoder.get_dense_pe()
+        logits: torch.Tensor = model.mask_decoder(embedding, code, sparse, dense, True)[0]
+        return logits
+
+    torch.testing.assert_close(ask(sam), ask(merged))
+
+
 def test_fine_tuning_the_mask_decoder(sam: Sam, image: Array) -> None:
     """The image is encoded once, without gradients; the decoder learns to draw a disc."""
     sam.train()

@@ -165,8 +165,12 @@ class Attention(nn.Module):
     def few(self, tokens: Tensor) -> bool:
         """Tell whether to project the tokens (n, t, c) rather than the cells: it is less work.
 
-        What is recorded must not depend on their number.
+        What is recorded must not depend on their number. It takes the weights themselves, so the
+        layers must be plain: scripts put others, such as low-rank adapters, in their places.
         """
+        layers = self.q_proj, self.k_proj, self.v_proj, self.out_proj
+        if any(type(layer) is not nn.Linear for layer in layers):
+            return False
         return tracing() or tokens.shape[1] < self.q_proj.out_features // self.heads
 
     def compare(self, tokens: Tensor, cells: Tensor, project: nn.Linear) -> Tensor:

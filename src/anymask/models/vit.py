@@ -96,8 +96,10 @@ class Attention(nn.Module):
     def _in_windows(self, x: Tensor, window: int) -> Tensor:
         """Attend inside windows, of which the last ones are filled up."""
         # What fills them up is zero *before* the projection, so it takes part in the attention as a
-        # token made of biases.
-        qkv = split_windows(self.qkv(x), window, fill=self.qkv.bias)
+        # token made of biases. They are asked for like this because scripts put layers of their
+        # own, such as low-rank adapters, in the place of this one.
+        fill = self.qkv(x.new_zeros(1, 1, 1, x.shape[3])).flatten()
+        qkv = split_windows(self.qkv(x), window, fill)
         projected: Tensor = self.proj(join_windows(self._attend(qkv), (x.shape[1], x.shape[2])))
         return projected
 
