@@ -61,6 +61,8 @@ WRAPPED = {
     "state_dict": {"state_dict": STATE, "epoch": 3},
     "beside other things": {"epoch": 3, "model": STATE, "optimizer": {"state": {}, "lr": 0.1}},
     "averaged": {"model": None, "ema": STATE},
+    "averaged beside the last": {"model": {"a": -STATE["a"]}, "ema": STATE, "updates": 7},
+    "settings of averaging": {"model": STATE, "ema": {"decay": 0.999}},
     "parameters": {"model": {"a": nn.Parameter(STATE["a"])}},
 }
 
@@ -114,6 +116,8 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
     "nothing in it": (lambda path: torch.save({}, path), "got nothing"),
     "nothing in the wrapper": (lambda path: torch.save({"model": {}}, path), "dict under 'model'"),
     "number keys": (lambda path: torch.save({1: torch.zeros(2)}, path), "Tensor under 1"),
+    "sparse": (lambda path: torch.save({"a": torch.eye(2).to_sparse()}, path), "is sparse"),
+    "no values": (lambda path: torch.save({"a": torch.ones(1, device="meta")}, path), "no values"),
     "a word": (lambda path: torch.save({"a": torch.ones(1), "b": "c"}, path), "str under 'b'"),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.models.weights.conftest import Server, below, state_of
 
 from anymask.errors import WeightsError
@@ -98,6 +99,19 @@ def test_an_address_without_weights_leaves_nothing(server: Server, cache: Path) 
     assert below(cache) == []
 
 
+@pytest.mark.parametrize("end", [-400, -20])
+@pytest.mark.parametrize("kind", [save_file, torch.save])
+def test_half_a_file_at_an_address_leaves_nothing(
+    known: tuple[Variant, ...], server: Server, cache: Path, tmp_path: Path, kind: Any, end: int
+) -> None:
+    """The server has no more of it, so that its length is as announced."""
+    kind(state_of(known[0]), tmp_path / "whole")
+    server.files["/half.pth"] = (tmp_path / "whole").read_bytes()[:end]
+    with pytest.raises(WeightsError, match=rf"at '{server.address}/half.pth', got .* cut off"):
+        load_network(f"{server.address}/half.pth")
+    assert below(cache) == []
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -109,6 +123,12 @@ def test_an_address_without_weights_leaves_nothing(server: Server, cache: Path) 
         ("file:///etc/passwd", "begins with https://, got 'file:///etc/passwd'; use a path"),
         ("ftp://example.org/a.pth", "begins with https://"),
         ("https://", "begins with https://"),
+        ("http://[::1", r"begins with https://, got 'http://\[::1'"),
+        ("x" * 5000, "expected the name of a model"),
+        ("x" * 5000 + ".pth", "got nothing"),
+        (Path("x" * 5000), "got nothing"),
+        ("", "got ''"),
+        (" ", "got ' '"),
         (None, "got None; try 'bundled'"),
         (b"sam-vit-b", "got b'sam-vit-b'"),
     ],

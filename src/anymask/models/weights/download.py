@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from anymask import __version__
 from anymask.errors import OutputError, WeightsError
 from anymask.models import cache
-from anymask.models.weights.files import check_file
+from anymask.models.weights.files import check_file, read_state
 
 fcntl: ModuleType | None
 try:
@@ -85,8 +85,11 @@ def download(url: str, target: Path, sha256: str | None = None, name: str = "wei
 def _check(path: Path, url: str, found: str, sha256: str | None, file: BinaryIO) -> None:
     """Check what has come, and throw it away if it is not what was asked for."""
     try:
+        if not sha256:  # then only reading it tells whether it is whole
+            read_state(path, url)
+            return
         check_file(path, url)
-        if sha256 and not found.startswith(sha256):
+        if not found.startswith(sha256):
             raise WeightsError(
                 f"expected a file with SHA-256 {sha256}... from {url}, got {found[:12]}...; it was "
                 f"damaged on its way or replaced: try again, or load it by its path if you trust it"

@@ -24,17 +24,22 @@ __all__ = ["State", "check_file", "read_state"]
 
 State = dict[str, Tensor]
 
-# Where the weights lie when a file holds more; the first of these that has any is taken.
-_WRAPPERS = ("model", "ema", "state_dict", "model_state_dict")
+# Where the weights lie when a file holds more; the first of these that has any is taken. Averaged
+# ones (ema) are what training with them answers with.
+_WRAPPERS = ("ema", "model", "state_dict", "model_state_dict")
 _LARGEST_MEMBER = 4 << 30  # SAM-H has 2.6 GB
 
 
-def read_state(path: str | os.PathLike[str]) -> State:
+def read_state(path: str | os.PathLike[str], origin: str = "") -> State:
     """Read the tensors of a weight file, mapped from disk where that is possible.
 
     It may be a safetensors file, a PyTorch file (of tensors by key, of a dictionary that holds
     them beside other things, or of a whole pickled network), or a zip archive that holds one of
     these. Nothing in it is ever executed.
+
+    Args:
+        path: The file.
+        origin: Where it comes from, for messages, if that is not where it lies.
 
     Returns:
         Tensors by key, on the CPU, as the file has them.
@@ -44,7 +49,8 @@ def read_state(path: str | os.PathLike[str]) -> State:
             something that would have to be executed.
     """
     path = Path(path)
-    kind = check_file(path)
+    origin = origin or str(path)
+    kind = check_file(path, origin)
     try:
         if kind == "safetensors":
             content: object = load_file(path)
@@ -53,17 +59,17 @@ def read_state(path: str | os.PathLike[str]) -> State:
         elif kind == "pickle":
             content = _read_old(path)
         else:
-            content = _read_member(path)
+            content = _read_member(path, origin)
+        return _find_tensors(content, origin)
     except Refused as refused:
         raise WeightsError(
-            f"expected nothing but tensors in {str(path)!r}, got the Python object {refused}, "
+            f"expected nothing but tensors in {origin!r}, got the Python object {refused}, "
             f"which could run code; save only the network's state_dict()"
         ) from refused
     except WeightsError:
         raise
     except Exception as error:  # a hostile or damaged file can raise anything
-        raise _damaged(path) from error
-    return _find_tensors(content, path)
+        raise _damaged(origin) from error
 
 
 def check_file(path: Path, origin: str = "") -> Literal["safetensors", "torch", "pickle", "zip"]:
@@ -88,7 +94,7 @@ def check_file(path: Path, origin: str = "") -> Literal["safetensors", "torch", 
     if head[:1] == b"\x80":  # how PyTorch saved before version 1.6
         return "pickle"
     if zipfile.is_zipfile(path):
-        return _zip_kind(path)
+        return _zip_kind(path, origin or str(path))
     found, cure = _describe(head)
     raise WeightsError(f"expected a weight file at {origin or str(path)!r}, got {found}; {cure}")
 
@@ -112,16 +118,16 @@ def _describe(head: bytes) -> tuple[str, str]:
     )
 
 
-def _zip_kind(path: Path) -> Literal["torch", "zip"]:
+def _zip_kind(path: Path, origin: str) -> Literal["torch", "zip"]:
     """Tell a PyTorch file from an archive that holds one: both are zip archives."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception as error:
-        raise _damaged(path) from error
+        raise _damaged(origin) from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise WeightsError(
-            f"expected nothing but tensors in {str(path)!r}, got a TorchScript program; "
+            f"expected nothing but tensors in {origin!r}, got a TorchScript program; "
             f"use the network's state_dict() instead"
         )
     return "torch" if any(name.endswith("/data.pkl") for name in names) else "zip"
@@ -152,31 +158,31 @@ def _read_old(path: Path) -> object:
         raise
 
 
-def _read_member(path: Path) -> object:
+def _read_member(path: Path, origin: str) -> object:
     """Read the one PyTorch file in a zip archive, as some weights are published."""
     with zipfile.ZipFile(path) as archive:
         files = [i for i in archive.infolist() if not i.is_dir() and "__MACOSX" not in i.filename]
         if len(files) != 1:
             raise WeightsError(
-                f"expected a zip archive of one weight file at {str(path)!r}, got one of "
+                f"expected a zip archive of one weight file at {origin!r}, got one of "
                 f"{len(files)} files; unpack it and name the file that you mean"
             )
         if files[0].file_size > _LARGEST_MEMBER:
             raise WeightsError(
-                f"expected a zip archive of at most 4 GB at {str(path)!r}, got one of "
+                f"expected a zip archive of at most 4 GB at {origin!r}, got one of "
                 f"{files[0].file_size / 1e9:,.0f} GB; unpack it yourself"
             )
         return _read_torch(archive.read(files[0]))
 
 
-def _damaged(path: Path) -> WeightsError:
+def _damaged(origin: str) -> WeightsError:
     return WeightsError(
-        f"expected a whole weight file at {str(path)!r}, got one that is damaged, cut off or of "
+        f"expected a whole weight file at {origin!r}, got one that is damaged, cut off or of "
         f"another kind; get it again"
     )
 
 
-def _find_tensors(content: object, path: Path) -> State:
+def _find_tensors(content: object, origin: str) -> State:
     """Find the tensors by key in what a file holds."""
     inside = [content.get(key) for key in _WRAPPERS] if isinstance(content, Mapping) else []
     for candidate in [content, *inside]:
@@ -191,19 +197,24 @@ def _find_tensors(content: object, path: Path) -> State:
             f"{_name(strangers[0][1])} under {strangers[0][0]!r:.60}" if strangers else "nothing"
         )
     raise WeightsError(
-        f"expected tensors by key in {str(path)!r}, got {found}; "
-        f"save only the network's state_dict()"
+        f"expected tensors by key in {origin!r}, got {found}; save only the network's state_dict()"
     )
 
 
 def _strangers(content: Mapping[object, object]) -> list[tuple[object, object]]:
-    """List the entries that are no tensors, or have no name."""
+    """List the entries that are no plain tensors, or have no name."""
     return [
         (key, value)
         for key, value in content.items()
-        if not isinstance(key, str) or not isinstance(value, Tensor)
+        if not (isinstance(key, str) and isinstance(value, Tensor) and _has_values(value))
     ]
 
 
+def _has_values(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_meta
+
+
 def _name(value: object) -> str:
+    if isinstance(value, Tensor) and not _has_values(value):
+        return "a tensor that is sparse or has no values"
     return value.name if isinstance(value, StandIn) else type(value).__name__

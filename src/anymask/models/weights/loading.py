@@ -30,6 +30,7 @@ from anymask.models.weights.locate import locate
 __all__ = ["Checkpoint", "build_filled", "fill", "load_network", "read_checkpoint", "recognise"]
 
 _SHOWN_KEYS = 3
+_LONGEST_KEY = 120  # characters of one that are shown
 _LONGEST_PREFIX = 3  # module.model.net. and the like
 
 
@@ -252,5 +253,6 @@ def _misfit(key: str, value: Tensor, like: Tensor) -> list[str]:
 
 
 def _first(keys: Iterable[str]) -> str:
-    names = list(keys)
+    """Show the first few keys. They come from a file: nothing in them may steer a terminal."""
+    names = [repr(key)[1:-1][:_LONGEST_KEY] for key in keys]
     return ", ".join(names[:_SHOWN_KEYS]) + (", ..." if len(names) > _SHOWN_KEYS else "")

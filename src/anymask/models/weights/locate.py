@@ -64,7 +64,9 @@ def locate(
 def _elsewhere(source: str, offline: bool) -> Path | None:
     """Find what is no name: a path, or something on the hub."""
     path = Path(source).expanduser()
-    if path.exists():
+    if not source.strip():  # which as a path would be the current folder
+        return None
+    if _exists(path):
         return path
     hub_id = _HUB_ID.fullmatch(source)
     if hub_id and (hub_id["file"] or path.suffix not in _SUFFIXES):
@@ -76,10 +78,17 @@ def _elsewhere(source: str, offline: bool) -> Path | None:
     return None
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for the system, or in a folder that is closed
+        return False
+
+
 def _at_path(path: Path) -> Path:
-    if not path.exists():
+    if not _exists(path):
         raise WeightsError(
-            f"expected a weight file or a folder at {str(path)!r}, got nothing; check the path"
+            f"expected a weight file or a folder at {str(path)!r:.500}, got nothing; check the path"
         )
     return path
 
@@ -107,7 +116,10 @@ def _named(variant: Variant, offline: bool) -> Path:
 
 def _at_address(url: str, offline: bool) -> Path:
     """Find what is at an address, kept in the cache under a name of its own."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:  # brackets that do not match, and the like
+        parts = urllib.parse.SplitResult("", "", "", "", "")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise WeightsError(
             f"expected an address that begins with https://, got {url!r}; use a path for a file "

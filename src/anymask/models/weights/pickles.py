@@ -28,7 +28,7 @@ __all__ = ["Refused", "StandIn", "collect", "read_archive", "skim"]
 
 # Names and numbers only: the tensors lie beside it. FastSAM's are some hundred kB.
 _LARGEST_PICKLE = 64 << 20
-_DEEPEST_MODULE = 64
+_MOST_MODULES = 5000  # FastSAM-x has some hundred
 
 
 class Refused(Exception):
@@ -59,25 +59,38 @@ class StandIn:
         """Drop what a dictionary would take."""
 
 
-def collect(module: StandIn, prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
+def collect(module: StandIn) -> dict[str, Tensor]:
     """Collect the tensors of a pickled ``nn.Module``, by the keys of its ``state_dict``.
 
     Returns:
         Nothing if it is no module.
+
+    Raises:
+        ValueError: Its modules do not come to an end.
     """
-    state = module.state
-    if not isinstance(state, dict) or depth > _DEEPEST_MODULE:
-        return {}
-    passing = state.get("_non_persistent_buffers_set") or ()
-    found = {}
-    for kind in ("_parameters", "_buffers"):
-        for name, value in (state.get(kind) or {}).items():
-            if isinstance(value, Tensor) and name not in passing:
-                found[f"{prefix}{name}"] = value
-    for name, child in (state.get("_modules") or {}).items():
-        if isinstance(child, StandIn):
-            found |= collect(child, f"{prefix}{name}.", depth + 1)
-    return found
+    found: dict[str, Tensor] = {}
+    waiting = [("", module)]
+    for _ in range(_MOST_MODULES):
+        if not waiting:
+            return found
+        prefix, module = waiting.pop()
+        passing = _members(module, "_non_persistent_buffers_set")
+        for kind in ("_parameters", "_buffers"):
+            for name, value in _members(module, kind).items():
+                if isinstance(value, Tensor) and name not in passing:
+                    found[f"{prefix}{name}"] = value
+        children = _members(module, "_modules").items()
+        inside = [(f"{prefix}{name}.", x) for name, x in children if isinstance(x, StandIn)]
+        waiting += reversed(inside)
+    raise ValueError(f"more than {_MOST_MODULES} modules")
+
+
+def _members(module: StandIn, kind: str) -> dict[object, object]:
+    """Give what a module has of a kind; a hostile file may hold anything in its place."""
+    members = module.state.get(kind) if isinstance(module.state, dict) else None
+    if isinstance(members, set):
+        return dict.fromkeys(members)
+    return members if isinstance(members, dict) else {}
 
 
 def read_archive(source: Path | bytes) -> object:
@@ -181,13 +194,17 @@ _STORAGES = {
     "BoolStorage": torch.bool,
 }
 
-# Values that training leaves beside the weights: dates, paths, settings, a best score.
+# Values that training leaves beside the weights: dates, paths, settings, counts, a best score.
 _KEEPSAKES = {
     *("datetime.datetime", "datetime.date", "datetime.timedelta", "datetime.timezone"),
     *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath"),
     *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
     *("argparse.Namespace", "types.SimpleNamespace", "uuid.UUID", "decimal.Decimal"),
+    *("collections.defaultdict", "collections.deque", "collections.Counter"),
+    *(f"builtins.{kind}" for kind in ("dict", "list", "tuple", "int", "float", "complex", "slice")),
     *("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
+    *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
+    "torch.torch_version.TorchVersion",
 }
 # Other ways of making objects, and of reaching for what is not in the file.
 _NEVER = {
