@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anymask.errors import InputError
-from anymask.grid import Grid
+from anymask.grid import Box, Grid
 
 sides = st.integers(1, 700)
 
@@ -72,3 +72,16 @@ def test_what_does_not_work_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Grid.lay(size_hw, side, halo)
+
+
+@pytest.mark.parametrize(
+    ("box", "seen"),
+    [
+        ((0, 0, 100, 100), True),
+        ((60, 0, 130, 50), True),
+        ((0, 0, 101, 50), False),
+        ((40, 0, 160, 50), False),
+    ],
+)
+def test_what_a_tile_sees_as_a_whole(box: Box, seen: bool) -> None:
+    assert Grid.lay((100, 220), side=100, halo=20).sees(box) == seen

@@ -199,3 +199,11 @@ def test_columns_and_windows(mask: np.ndarray, data: st.DataObject) -> None:
     if x0 < x1 and y0 < y1:
         counts = rle.encode_window(columns[:, y0:y1], (x0, y0), (h, w))
         np.testing.assert_array_equal(counts, rle.encode(kept))
+
+
+@given(masks, st.integers(1, 4), st.data())
+def test_enlarge_repeats_pixels(mask: np.ndarray, factor: int, data: st.DataObject) -> None:
+    h, w = (factor * length - data.draw(st.integers(0, factor - 1)) for length in mask.shape)
+    large = np.repeat(np.repeat(mask, factor, axis=0), factor, axis=1)[:h, :w]
+    enlarged = rle.enlarge(rle.encode(mask), mask.shape, factor, (h, w))
+    assert (rle.decode(enlarged, (h, w)) == large).all()

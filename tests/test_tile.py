@@ -23,7 +23,10 @@ H, W = 700, 900
 
 
 class ColourModel:
-    """Finds each value of the red channel and each of the green one: wholes and parts."""
+    """Finds each bright value of the red channel and of the green one: wholes and parts.
+
+    What is darker is background, or a blurred edge in the overview.
+    """
 
     def __init__(self, **settings: Any) -> None:
         self.variant: Any = SimpleNamespace(name="colours", generate=GenerateConfig(**settings))
@@ -36,7 +39,7 @@ class ColourModel:
         found = [
             channel == value
             for channel in (image.pixels[..., 0], image.pixels[..., 1])
-            for value in np.unique(channel[channel > 0])
+            for value in np.unique(channel[channel >= 240])
         ]
         if not found:
             return Masks.empty(image.size_hw)
@@ -60,6 +63,18 @@ class ShakyModel(ColourModel):
         return [np.roll(m, tuple(s), axis=(0, 1)) for m, s in zip(found, shifts, strict=True)]
 
 
+class TimidModel(ColourModel):
+    """Finds of what the edge of a tile cuts off only a strip along that edge."""
+
+    def blur(self, found: list[np.ndarray], image: Image) -> list[np.ndarray]:
+        edge, strip = (self.rim(image.size_hw, width) for width in (1, 15))
+        return [mask & strip if (mask & edge).any() else mask for mask in found]
+
+    def rim(self, size_hw: tuple[int, int], width: int) -> np.ndarray:
+        inside = np.zeros(np.subtract(size_hw, 2 * width), dtype=np.bool_)
+        return np.pad(inside, width, constant_values=True)
+
+
 def street() -> np.ndarray:
     """Things inside one tile, on the border of two and of four, over many, and nested."""
     pixels = np.zeros((H, W, 3), dtype=np.uint8)
@@ -75,9 +90,9 @@ def street() -> np.ndarray:
         ],
         start=1,
     ):
-        pixels[top : top + height, left : left + width, 0] = 10 * number
-    pixels[(y - 570) ** 2 + (x - 650) ** 2 < 70**2, 1] = 77  # a part, over several tiles
-    pixels[(y - 410) ** 2 + (x - 400) ** 2 < 20**2, 1] = 88
+        pixels[top : top + height, left : left + width, 0] = 240 + number
+    pixels[(y - 570) ** 2 + (x - 650) ** 2 < 70**2, 1] = 250  # a part, over several tiles
+    pixels[(y - 410) ** 2 + (x - 400) ** 2 < 20**2, 1] = 251
     return pixels
 
 
@@ -103,7 +118,17 @@ def test_tiles_that_differ_a_little_are_joined(tile: int) -> None:
     whole = ColourModel().generate(Image(street()), model.variant.generate)
     large = whole[whole.areas > 1000]
     assert len(masks) == len(large) == 7
-    assert best_iou(masks, large).min() > 0.85
+    assert (
+        best_iou(masks, large).min() > 0.8
+    )  # the smallest, moved by 2 pixels down and across: 0.83
+
+
+@pytest.mark.parametrize("tile", [256, 400])
+def test_what_tiles_disagree_about_is_found_in_the_whole(tile: int) -> None:
+    masks = generate_tiled(TimidModel(), street(), tile=tile, halo=40)
+    whole = ColourModel().generate(Image(street()), GenerateConfig())
+    assert best_iou(masks, whole).min() > 0.85
+    assert best_iou(whole, masks).min() > 0.8, "a piece with straight edges was left"
 
 
 def test_the_same_again_and_with_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +179,7 @@ def test_a_picture_of_one_tile_is_one_call() -> None:
 def test_odd_pictures(size_hw: tuple[int, int]) -> None:
     pixels = np.zeros((*size_hw, 3), dtype=np.uint8)
     assert len(generate_tiled(ColourModel(), pixels, tile=64, halo=8)) == 0
-    pixels[..., 0] = 9
+    pixels[..., 0] = 255
     masks = generate_tiled(ColourModel(), pixels, tile=64, halo=8)
     assert masks.areas.tolist() == [size_hw[0] * size_hw[1]]
 

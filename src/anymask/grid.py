@@ -79,6 +79,10 @@ class Grid:
         """Count the tiles."""
         return len(self.tops) * len(self.lefts)
 
+    def cells(self) -> Iterator[Cell]:
+        """Go through all tiles, row by row."""
+        return product(range(len(self.tops)), range(len(self.lefts)))
+
     def box(self, cell: Cell) -> Box:
         """Give the pixels of a tile."""
         top, left = self.tops[cell[0]], self.lefts[cell[1]]
@@ -99,9 +103,17 @@ class Grid:
         )
         return list(product(rows, columns))
 
+    def sees(self, box: Box) -> bool:
+        """Tell whether some tile sees all of a box."""
+        x0, y0, x1, y1 = box
+        return all(
+            any(start <= low and high <= start + self.side for start in starts)
+            for starts, low, high in ((self.tops, y0, y1), (self.lefts, x0, x1))
+        )
+
     def neighbours(self) -> Iterator[tuple[Cell, Cell]]:
         """Go through all pairs of tiles that lie side by side or touch at a corner."""
-        for row, column in product(range(len(self.tops)), range(len(self.lefts))):
+        for row, column in self.cells():
             for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
                 other = row + down, column + right
                 if other[0] < len(self.tops) and 0 <= other[1] < len(self.lefts):

@@ -2,7 +2,8 @@
 
 Two masks of neighbouring tiles are parts of one thing if they agree on the strip that both tiles
 see. Of each tile at most one mask goes into a thing, the best matches first, so that a whole and
-its part, which can look alike in a narrow strip, stay apart.
+its part, which can look alike in a narrow strip, stay apart. What the edge of a tile cuts off and
+no neighbour continues is a piece with a straight edge, not a thing, and is left out.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from anymask import geometry, rle
+from anymask import rle
 from anymask.grid import Box, Cell, Grid
 from anymask.masks import Masks
 from anymask.prompt import Prompt
 from anymask.rle import Counts
 
-__all__ = ["Part", "join"]
+__all__ = ["AGREEMENT", "Part", "join", "meet"]
 
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 Mask = tuple[Cell, int]
 """A tile, and the number of one of its masks."""
 Thing = dict[Cell, int]
 """The masks that belong together: of each tile, the number of one."""
 
-_AGREEMENT = 0.5  # IoU of two masks in the strip that two tiles share, above which they are one
+AGREEMENT = 0.5  # IoU of two masks in the strip that two tiles share, above which they are one
+_OPEN = 0.25  # cut, of the side of a square as large as the thing, above which it is only a piece
+_BESIDE = 2  # pixels from the edge of a tile, where masks may fray
 _SAME = 0.7  # IoU of two masks of the picture, above which they are duplicates
 
 
@@ -41,26 +42,19 @@ class Part:
         masks: In pixels of the tile, none of them empty.
         box: Where the tile lies in the picture.
         boxes: int64 (n, 4), xyxy in pixels of the picture, right and bottom exclusive.
-        cut_off: bool (n,), whether a mask touches an edge behind which the picture goes on.
-        outside: bool (n,), whether a mask has no pixel in the core of the tile.
     """
 
     masks: Masks
     box: Box
     boxes: IntArray
-    cut_off: BoolArray
-    outside: BoolArray
 
     @classmethod
     def of(cls, masks: Masks, grid: Grid, cell: Cell) -> Part:
         """Find out how the masks of a tile lie."""
         masks = masks.filter(min_area=1)
-        box, core = grid.box(cell), _within(grid.core(cell), grid.box(cell))
+        box = grid.box(cell)
         x0, y0 = box[:2]
-        boxes = np.add(masks.boxes.astype(np.int64), (x0, y0, x0 + 1, y0 + 1))
-        cut_off = geometry.near_crop_edge(torch.tensor(masks.boxes), box, grid.size_hw)
-        in_core = [rle.area(rle.crop(counts, masks.size_hw, core)) for counts in masks.counts]
-        return cls(masks, box, boxes, cut_off.numpy(), np.array(in_core, dtype=np.int64) == 0)
+        return cls(masks, box, np.add(masks.boxes.astype(np.int64), (x0, y0, x0 + 1, y0 + 1)))
 
     def seen(self, box: Box) -> tuple[IntArray, list[Counts]]:
         """Cut what lies in a box of the picture out of all masks that reach into it.
@@ -87,14 +81,19 @@ class Part:
         return replace(prompt, points_xy=np.add(prompt.points_xy, (x0, y0)), box=box)
 
 
-def join(grid: Grid, parts: Mapping[Cell, Part]) -> Masks:
+def join(grid: Grid, parts: Mapping[Cell, Part], large: Masks) -> Masks:
     """Make the masks of a picture out of those of its tiles.
+
+    Args:
+        grid: The tiles.
+        parts: What was found in each.
+        large: What was found in the picture as a whole.
 
     Returns:
         Best first, without duplicates. A mask of several tiles has the scores, the prompt and the
         crop box of its largest part.
     """
-    things = [thing for thing in _things(grid, parts) if not _seen_better(parts, thing)]
+    things = [closed for thing in _things(grid, parts) if (closed := _closed(grid, parts, thing))]
     largest = [max(t.items(), key=lambda m: parts[m[0]].masks.areas[m[1]]) for t in things]
     masks = Masks(
         grid.size_hw,
@@ -104,10 +103,7 @@ def join(grid: Grid, parts: Mapping[Cell, Part]) -> Masks:
         prompts=tuple(parts[cell].prompt(i) for cell, i in largest),
         crop_boxes=np.array([parts[cell].box for cell, _ in largest]).reshape(-1, 4),
     )
-    # What was cut off and found no other part says nothing new inside of another mask.
-    rest = np.array([_is_rest(parts, thing) for thing in things], dtype=np.bool_)
-    known = rest & (masks.tree().parents >= 0)
-    return masks[~known & (masks.areas > 0)].nms(_SAME, "mask")
+    return Masks.concat([masks, large]).filter(min_area=1).nms(_SAME, "mask")
 
 
 def _things(grid: Grid, parts: Mapping[Cell, Part]) -> list[Thing]:
@@ -126,24 +122,48 @@ def _matches(
     parts: Mapping[Cell, Part], a: Cell, b: Cell
 ) -> Iterator[tuple[float, int, Mask, Mask]]:
     """Compare two tiles: for each match the IoU, the size (both negative) and the two masks."""
-    shared = _meet(parts[a].box, parts[b].box)
+    shared = meet(parts[a].box, parts[b].box)
     numbers_a, cuts_a = parts[a].seen(shared)
     numbers_b, cuts_b = parts[b].seen(shared)
     iou = rle.iou(cuts_a, cuts_b)
-    for i, j in np.argwhere(iou > _AGREEMENT):
+    for i, j in np.argwhere(iou > AGREEMENT):
         yield -iou[i, j], -rle.area(cuts_a[i]), (a, int(numbers_a[i])), (b, int(numbers_b[j]))
 
 
-def _is_rest(parts: Mapping[Cell, Part], thing: Thing) -> bool:
-    """Tell whether the edge of a tile cut a mask off and no neighbour knows how it goes on."""
-    (cell, i), *others = thing.items()
-    return not others and bool(parts[cell].cut_off[i])
+def _closed(grid: Grid, parts: Mapping[Cell, Part], thing: Thing) -> Thing:
+    """Leave masks out, those that are cut off most first, until the rest is a whole; or nothing."""
+    while thing:
+        cuts = {cell: _cut_length(grid, parts, thing, cell) for cell in thing}
+        size = sum(rle.area(parts[cell].cut(i, grid.core(cell))) for cell, i in thing.items())
+        if sum(cuts.values()) <= _OPEN * size**0.5:
+            break
+        worst = max(cuts, key=lambda cell: cuts[cell])
+        thing = {cell: i for cell, i in thing.items() if cell != worst}
+    return thing
 
 
-def _seen_better(parts: Mapping[Cell, Part], thing: Thing) -> bool:
-    """Tell whether another tile sees all of a rest, and better, but did not find it."""
-    cell, i = next(iter(thing.items()))
-    return _is_rest(parts, thing) and bool(parts[cell].outside[i])
+def _cut_length(grid: Grid, parts: Mapping[Cell, Part], thing: Thing, cell: Cell) -> int:
+    """Measure in pixels how far a tile cuts a thing off where no neighbour knows how it goes on."""
+    part, i = parts[cell], thing[cell]
+    return sum(
+        rle.area(part.cut(i, meet(line, grid.core(under))))
+        for line in _lines(part.box, grid.size_hw)
+        for under in grid.under(line)
+        if under not in thing
+    )
+
+
+def _lines(box: Box, size_hw: tuple[int, int]) -> Iterator[Box]:
+    """Give lines beside those edges of a tile behind which the picture goes on."""
+    x0, y0, x1, y1 = box
+    if x0 > 0:
+        yield x0 + _BESIDE, y0, x0 + _BESIDE + 1, y1
+    if y0 > 0:
+        yield x0, y0 + _BESIDE, x1, y0 + _BESIDE + 1
+    if x1 < size_hw[1]:
+        yield x1 - _BESIDE - 1, y0, x1 - _BESIDE, y1
+    if y1 < size_hw[0]:
+        yield x0, y1 - _BESIDE - 1, x1, y1 - _BESIDE
 
 
 def _assemble(grid: Grid, parts: Mapping[Cell, Part], thing: Thing) -> Counts:
@@ -153,7 +173,7 @@ def _assemble(grid: Grid, parts: Mapping[Cell, Part], thing: Thing) -> Counts:
         x0, y0, x1, y1 = parts[cell].boxes[i].tolist()
         for under in grid.under((x0, y0, x1, y1)):
             if under == cell or under not in thing:
-                box = _meet(grid.core(under), parts[cell].box)
+                box = meet(grid.core(under), parts[cell].box)
                 size_hw = box[3] - box[1], box[2] - box[0]
                 pieces.append(rle.place(parts[cell].cut(i, box), size_hw, box[:2], grid.size_hw))
     return rle.merge(pieces)
@@ -165,6 +185,6 @@ def _within(box: Box, frame: Box) -> Box:
     return box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0
 
 
-def _meet(a: Box, b: Box) -> Box:
+def meet(a: Box, b: Box) -> Box:
     """Give what two boxes share."""
     return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])

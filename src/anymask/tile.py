@@ -2,13 +2,13 @@
 
 Tiles overlap by twice the halo. What two neighbours say about the strip that both see tells which
 of their masks mean the same thing; those are joined, and where they differ, the tile decides whose
-middle is nearer. Only one band of the picture is in memory at a time, and masks are run lengths
-from the beginning to the end.
+middle is nearer. What is larger than a tile is found in the whole picture, made small. Only one
+band of the picture is in memory at a time, and masks are run lengths from the beginning to the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from anymask.grid import Cell, Grid
 from anymask.image import Image, ImageLike
 from anymask.masks import Masks
 from anymask.models.variants import Variant
+from anymask.overview import Overview
 from anymask.parallel import in_order
 from anymask.pixels import Pixels
 
@@ -89,10 +90,20 @@ def generate_tiled(
         for cell, part in in_order(search, _cut(bands, grid), workers):
             parts[cell] = part
             progress(len(parts), len(grid))
-        masks = stitch.join(grid, parts)
+        masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile))
         if isinstance(settings, GenerateConfig):
             masks = refine(masks, settings)
         return replace(masks, source=bands.source, model=model.variant.name)
+
+
+def _large(
+    model: Generator, bands: Bands, grid: Grid, parts: Mapping[Cell, stitch.Part], config: Any
+) -> Masks:
+    """Find what no tile sees as a whole."""
+    if len(grid) == 1:
+        return Masks.empty(grid.size_hw)
+    overview = Overview.of(bands, grid.side)
+    return overview.large(model.generate(Image(overview.pixels), config), grid, parts)
 
 
 def _for_one_tile(

@@ -20,7 +20,10 @@ LAYERS = [
     ],
     ["image", "bands", "tiles", "enlarge", "embedding", "prompt", "masks"],
     ["models"],
-    ["predict", "generate", "search", "sampling", "tile", "stitch", "select", "clip", "instances"],
+    [
+        *("predict", "generate", "search", "sampling", "tile", "overview", "stitch"),
+        *("select", "clip", "instances"),
+    ],
     ["formats", "draw", "data"],
     ["train", "evaluate"],
     ["compat", "cli"],
