@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask import rle
+from anymask.axis import Axis, slide
 from anymask.image import Transform
 from anymask.rle import Counts
-from anymask.tiles import Axis, slide
 
 __all__ = ["Enlarger", "Part", "Region"]
 

@@ -18,7 +18,7 @@ LAYERS = [
         *("atomic", "config", "parallel", "pixels", "recent", "rle", "polygon"),
         *("device", "label_map", "overlap", "tree", "geometry", "grid"),
     ],
-    ["image", "bands", "tiles", "enlarge", "embedding", "prompt", "masks"],
+    ["image", "bands", "axis", "enlarge", "embedding", "prompt", "masks"],
     ["models"],
     [
         *("predict", "generate", "search", "sampling", "tile", "overview", "stitch"),
