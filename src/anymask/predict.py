@@ -23,7 +23,6 @@ from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.device import find_device, find_dtype, moved
 from anymask.embedding import Embedding
 from anymask.errors import InputError
-from anymask.generate import generate
 from anymask.image import Image, ImageLike, Transform
 from anymask.masks import Masks
 from anymask.models.network import Network
@@ -468,6 +467,8 @@ class Segmenter:
 
     def _find(self, image: ImageLike, settings: GenerateConfig | InstanceConfig) -> Masks:
         """Find everything in a picture."""
+        from anymask.generate import generate  # the first click shall not wait for it
+
         assert isinstance(settings, GenerateConfig)
         masks = generate(self, image, settings, scout=lambda: load(device=self.device))
         return replace(masks, model=self.variant.name)

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch.overrides import TorchFunctionMode
 
-from anymask.models.compact import CompactNet
 from anymask.models.config import CompactConfig, EfficientSamConfig, FastSamConfig, SamConfig
-from anymask.models.efficient_sam import EfficientSam
-from anymask.models.fastsam import FastSam
-from anymask.models.sam import Promptable, Sam
 from anymask.models.variants import Variant
+
+if TYPE_CHECKING:
+    from anymask.models.compact import CompactNet
+    from anymask.models.fastsam import FastSam
+    from anymask.models.sam import Promptable
 
 __all__ = ["AnyNetwork", "build", "build_empty"]
 
-AnyNetwork: TypeAlias = Promptable | CompactNet | FastSam
+AnyNetwork: TypeAlias = "Promptable | CompactNet | FastSam"
 
-NETWORKS: Mapping[type, Callable[[Any], AnyNetwork]] = {
-    SamConfig: Sam,
-    EfficientSamConfig: EfficientSam,
-    FastSamConfig: FastSam,
-    CompactConfig: CompactNet,
+# Module and class; imported when one is built, for nobody needs all of them at once.
+_HOMES = {
+    SamConfig: ("sam", "Sam"),
+    EfficientSamConfig: ("efficient_sam", "EfficientSam"),
+    FastSamConfig: ("fastsam", "FastSam"),
+    CompactConfig: ("compact", "CompactNet"),
 }
 
 
 def build(variant: Variant) -> AnyNetwork:
     """Build a variant's network with random weights."""
-    return NETWORKS[type(variant.network)](variant.network)
+    module, name = _HOMES[type(variant.network)]
+    kind = getattr(importlib.import_module(f"anymask.models.{module}"), name)
+    network: AnyNetwork = kind(variant.network)
+    return network
 
 
 def build_empty(variant: Variant) -> AnyNetwork:

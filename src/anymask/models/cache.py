@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +35,7 @@ def cache_dir() -> Path:
 def place(variant: Variant) -> Path:
     """Tell where the weights of a variant are or would be: in the package or in the cache."""
     if variant.weights.url is None:
-        file = resources.files("anymask.models").joinpath("bundled", variant.weights.file)
-        return Path(str(file))
+        return Path(__file__).with_name("bundled") / variant.weights.file
     return cache_dir() / variant.weights.file
 
 

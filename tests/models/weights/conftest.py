@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,6 +55,22 @@ def known(monkeypatch: pytest.MonkeyPatch) -> tuple[Variant, ...]:
 def state_of(variant: Variant) -> State:
     torch.manual_seed(0)
     return {key: value.contiguous() for key, value in build(variant).state_dict().items()}
+
+
+@contextmanager
+def foreign(kind: type) -> Iterator[None]:
+    """Let a class belong to a package that is gone again afterwards."""
+    home, name = "ultralytics.nn.tasks", kind.__module__
+    parts = ["ultralytics", "ultralytics.nn", home]
+    sys.modules.update({part: types.ModuleType(part) for part in parts})
+    setattr(sys.modules[home], kind.__name__, kind)
+    kind.__module__ = home
+    try:
+        yield
+    finally:
+        kind.__module__ = name
+        for part in parts:
+            del sys.modules[part]
 
 
 def below(folder: Path) -> list[str]:

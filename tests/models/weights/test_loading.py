@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.models.tiny import tiny
-from tests.models.weights.conftest import State, state_of
+from tests.models.weights.conftest import State, foreign, state_of
 from torch import nn
 
 from anymask.errors import WeightsError
@@ -81,6 +83,18 @@ def test_every_row_is_recognised_by_its_layout(variant: Variant) -> None:
     state = {key: torch.empty(()).expand(shape) for key, shape in layout}
     assert recognise(state, "x.pth") is variant
     assert recognise(prefixed(state, "module."), "x.pth") is variant
+
+
+@pytest.mark.parametrize("variant", VARIANTS[1:], ids=lambda v: v.name)
+def test_the_published_layouts_fit_exactly(variant: Variant, shared_dir: Path) -> None:
+    """Every key and shape of the files that people have, as far as they were recorded."""
+    layouts = {
+        path.stem: json.loads(path.read_text())["keys"]
+        for path in (shared_dir / "parity" / "keys").glob("*.json")
+    }
+    layout = next(layouts[name] for name in layouts if name in variant.aliases)
+    published = {(key, torch.Size(shape)) for key, (shape, _) in layout.items()}
+    assert loading._layout(variant) == published
 
 
 def test_a_damaged_layout_is_still_recognised(known: tuple[Variant, ...]) -> None:
@@ -165,6 +179,17 @@ def test_another_networks_weights_under_a_name_are_listed(
         load_network("small")
 
 
+def test_keys_do_not_reach_the_terminal_as_they_are(
+    known: tuple[Variant, ...], tmp_path: Path
+) -> None:
+    state = state_of(known[0]) | {"\x1b[2J\n" + "k" * 5000: torch.ones(1)}
+    torch.save(state, tmp_path / "file")
+    with pytest.raises(WeightsError, match=r"1 unexpected \(\\x1b\[2J\\nkkk") as caught:
+        load_network(tmp_path / "file")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
 def test_a_failed_load_leaves_the_cache_alone(known: tuple[Variant, ...], tmp_path: Path) -> None:
     torch.save(drop(state_of(known[0]), "mask_decoder.iou_token.weight"), tmp_path / "file.pth")
     with pytest.raises(WeightsError):
@@ -182,7 +207,50 @@ def test_every_variant_is_saved_and_loaded(variant: Variant, tmp_path: Path) -> 
         small = replace(small, weights=replace(small.weights, url="https://example.invalid"))
     torch.save({"model": state}, cache.place(small))
     network, loaded, _ = load_network(small)
-    assert loaded is small
+    assert loaded == small
+    torch.testing.assert_close(dict(network.state_dict()), state, rtol=0, atol=0)
+
+
+class SegmentationModel(nn.Module):
+    """A tree of bare modules with the tensors of a network under its keys."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        for key, value in state.items():
+            module: nn.Module = self
+            *path, name = key.split(".")
+            for part in path:
+                if part not in module._modules:
+                    module.add_module(part, nn.Module())
+                module = module._modules[part]
+            if name.startswith(("running", "num_batches")):
+                module.register_buffer(name, value)
+            else:
+                module.register_parameter(name, nn.Parameter(value))
+
+
+def test_fastsam_loads_from_its_pickled_network(tmp_path: Path) -> None:
+    """The file as it is published: a training dictionary with a network of absent classes."""
+    state = state_of(find("fastsam-s"))
+    network = SegmentationModel(state).half()
+    with foreign(SegmentationModel):
+        content = {"epoch": -1, "model": network, "ema": None, "train_args": {"lr0": 0.01}}
+        torch.save(content, tmp_path / "best.pt")
+    loaded, variant, _ = load_network(tmp_path / "best.pt")
+    assert variant.name == "fastsam-s"
+    wanted = {key: value.to(state[key].dtype) for key, value in network.state_dict().items()}
+    torch.testing.assert_close(dict(loaded.state_dict()), wanted, rtol=0, atol=0)
+
+
+def test_efficient_sam_s_loads_from_its_archive() -> None:
+    folder = cache.cache_dir()
+    small = tiny(find("efficient-sam-s"))
+    state = state_of(small)
+    folder.mkdir()
+    torch.save({"model": state}, folder / "efficient_sam_vits.pt")
+    with zipfile.ZipFile(cache.place(small), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "efficient_sam_vits.pt", "efficient_sam_vits.pt")
+    network, _, _ = load_network(small)
     torch.testing.assert_close(dict(network.state_dict()), state, rtol=0, atol=0)
 
 

@@ -12,18 +12,18 @@ import os
 import pickle
 import struct
 import subprocess
-import sys
 import types
 import zipfile
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import defaultdict, deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.models.weights.conftest import foreign
 from torch import Tensor, nn
 
 from anymask.errors import WeightsError
@@ -46,22 +46,6 @@ class Net(nn.Module):
         self.stride = torch.tensor([8.0, 16.0])
 
 
-@contextmanager
-def foreign(kind: type) -> Iterator[None]:
-    """Let a class belong to a package that is gone again afterwards."""
-    home, name = "ultralytics.nn.tasks", kind.__module__
-    parts = ["ultralytics", "ultralytics.nn", home]
-    sys.modules.update({part: types.ModuleType(part) for part in parts})
-    setattr(sys.modules[home], kind.__name__, kind)
-    kind.__module__ = home
-    try:
-        yield
-    finally:
-        kind.__module__ = name
-        for part in parts:
-            del sys.modules[part]
-
-
 def check_equal(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
     assert list(got) == list(wanted)
     for key, value in wanted.items():
@@ -81,6 +65,10 @@ def test_a_network_of_unknown_classes_is_read(tmp_path: Path, half: bool, zipped
         "ema": None,
         "optimizer": None,
         "train_args": {"lr": 0.1, "path": Path("x"), "space": Namespace(a=1), "seen": {1, 2}},
+        "curve": np.arange(3.0),
+        "counts": defaultdict(list, {"train": [1]}),
+        "latest": deque([0.1, 0.2], maxlen=2),
+        "torch": torch.__version__,
         "date": datetime.datetime(2023, 6, 1).astimezone(datetime.UTC),
         "version": "8.0",
     }
@@ -350,9 +338,20 @@ def test_a_storage_stays_inside_its_file(tmp_path: Path) -> None:
         read_state(path)
 
 
-def test_modules_in_a_circle_come_to_an_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ways", [1, 2])
+def test_modules_in_a_circle_are_refused(tmp_path: Path, ways: int) -> None:
+    """Two ways round make 2^n of n modules."""
     net = nn.Linear(1, 1)
-    net._modules["self"] = net
+    net._modules |= dict.fromkeys("ab"[:ways], net)
     torch.save(net, tmp_path / "file.pt")
-    state = read_state(tmp_path / "file.pt")
-    assert state["self.self.weight"].shape == (1, 1)
+    with pytest.raises(WeightsError, match="damaged"):
+        read_state(tmp_path / "file.pt")
+
+
+@pytest.mark.parametrize("kind", ["_parameters", "_buffers", "_modules"])
+def test_a_module_without_the_parts_of_one_holds_nothing(tmp_path: Path, kind: str) -> None:
+    net = nn.Sequential()
+    vars(net)[kind] = 5
+    torch.save(net, tmp_path / "file.pt")
+    with pytest.raises(WeightsError, match=r"got torch\.nn\.\S*Sequential"):
+        read_state(tmp_path / "file.pt")

@@ -5,8 +5,10 @@ Which variant weights belong to follows from their keys and shapes, never from a
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +19,10 @@ from torch import Tensor, nn
 from anymask.errors import WeightsError
 from anymask.models import cache
 from anymask.models.build import AnyNetwork, build_empty
-from anymask.models.compact import CompactNet
-from anymask.models.config import FastSamConfig
-from anymask.models.fastsam import FastSam, fit_bins
+from anymask.models.config import CompactConfig, FastSamConfig
 from anymask.models.network import Network
 from anymask.models.variants import VARIANTS, Variant
-from anymask.models.weights import transformers_layout
 from anymask.models.weights.files import State, read_state
-from anymask.models.weights.folder import files_of, read_folder
 from anymask.models.weights.locate import locate
 
 __all__ = ["Checkpoint", "build_filled", "fill", "load_network", "read_checkpoint", "recognise"]
@@ -80,8 +78,11 @@ def load_network(
         >>> network, variant, digest = load_network("sam_vit_b_01ec64.pth")  # doctest: +SKIP
     """
     found = read_checkpoint(source, offline)
-    network = build_filled(found, dtype or torch.float32)
-    _prepare(network)
+    with _no_collection():
+        network = build_filled(found, dtype or torch.float32)
+    if isinstance(found.variant.network, CompactConfig | FastSamConfig):
+        # Nothing but convolutions, which like it better on a CPU.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device).eval(), found.variant, found.digest()
 
 
@@ -96,16 +97,23 @@ def read_checkpoint(source: str | os.PathLike[str] | Variant, offline: bool = Fa
         WeightsError: They are missing, damaged, or of no network that anymask knows.
         OutputError: A download cannot be written.
     """
+    # What only some weights need is imported for them alone: the first click shall not wait.
     path, variant = locate(source, offline)
-    files = tuple(files_of(path)) if path.is_dir() else (path,)
     if path.is_dir():
+        from anymask.models.weights.folder import files_of, read_folder
+
+        files = tuple(files_of(path))
         state, variant = read_folder(path)
     else:
-        state = read_state(path)
-    if transformers_layout.is_foreign(state):
-        state = transformers_layout.to_original(state)
+        files, state = (path,), read_state(path)
+    if any(key.startswith("vision_encoder.") for key in state):
+        from anymask.models.weights.transformers_layout import to_original
+
+        state = to_original(state)
     variant = variant or recognise(state, path)
     if isinstance(variant.network, FastSamConfig):
+        from anymask.models.fastsam import fit_bins
+
         variant = replace(variant, network=fit_bins(variant.network, state))
     return Checkpoint(variant, state, files)
 
@@ -203,10 +211,20 @@ def fill(
     network.load_state_dict(state, strict=True, assign=True)
 
 
-def _prepare(network: AnyNetwork) -> None:
-    """Bring the weights into the form that computes fastest."""
-    if isinstance(network, CompactNet | FastSam):  # convolutions like it better on a CPU
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage while a network is built.
+
+    That is thousands of new objects and no garbage, but enough of them to have Python walk through
+    all that PyTorch has made, which takes a tenth of a second.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @lru_cache

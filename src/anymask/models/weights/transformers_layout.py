@@ -19,7 +19,6 @@ from anymask.models.weights.files import State
 
 __all__ = [
     "describes_sam",
-    "is_foreign",
     "make_config",
     "make_preprocessor_config",
     "read_variant",
@@ -61,11 +60,6 @@ _NAMES = [
         for ours, theirs in enumerate(("proj_in", "layers.0", "proj_out"))
     ),
 ]
-
-
-def is_foreign(state: Mapping[str, object]) -> bool:
-    """Tell whether keys are those of transformers."""
-    return any(key.startswith("vision_encoder.") for key in state)
 
 
 def to_original(state: State) -> State:
@@ -268,10 +262,11 @@ def _read_colour(
     values = config.get(name)
     if values is None:
         return usual
-    if not isinstance(values, list) or [type(value) for value in values] != [float] * 3:
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    if not numbers or len(values) != 3 or (name == "image_std" and min(values) <= 0):
         raise WeightsError(
-            f"expected {name} as three numbers in the preprocessor config of {origin}, "
-            f"got {values!r:.60}; correct it"
+            f"expected {name} as three numbers in the preprocessor config of {origin}, above 0 if "
+            f"they are to divide by, got {values!r:.60}; correct it"
         )
     red, green, blue = (round(255 * value, 6) for value in values)
     return red, green, blue
