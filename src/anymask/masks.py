@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from anymask.tree import Tree
 if TYPE_CHECKING:
     import PIL.Image
 
+    from anymask.geo import Geo
     from anymask.image import ImageLike
     from anymask.prompt import Prompt
 
@@ -31,6 +32,7 @@ __all__ = ["Masks"]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+Known = TypeVar("Known")
 Measure = Literal["score", "stability", "area"]
 
 _DERIVE: npt.NDArray[Any] = np.empty(0)  # stands for "not given: work it out from the masks"
@@ -66,6 +68,7 @@ class Masks:
             ``Prompt(mask_logits=...)``; None if not kept.
         source: Where the image came from.
         model: Name of the model.
+        geo: Where on the earth the image lies; None if unknown.
     """
 
     size_hw: tuple[int, int]
@@ -79,6 +82,7 @@ class Masks:
     logits: FloatArray | None = None
     source: str | None = None
     model: str | None = None
+    geo: Geo | None = None
 
     def __post_init__(self) -> None:
         """Check every field, fill in what was left out, and make the arrays read-only."""
@@ -147,8 +151,8 @@ class Masks:
         """Join masks of the same image, in order.
 
         What only some of the parts know stays where it makes sense: a part without crop boxes saw
-        the whole image; logits are kept if every part has them in one size; source and model are
-        kept where all agree.
+        the whole image; logits are kept if every part has them in one size; source, model
+        and place on the earth are kept where all agree.
 
         Raises:
             InputError: There is no part at all, or image sizes differ.
@@ -178,6 +182,7 @@ class Masks:
             logits=_join_logits(parts),
             source=_agreed([part.source for part in parts]),
             model=_agreed([part.model for part in parts]),
+            geo=_agreed([part.geo for part in parts]),
         )
 
     # ------------------------------------------------------------ like a list
@@ -490,8 +495,8 @@ def _join_logits(parts: list[Masks]) -> FloatArray | None:
     return np.concatenate([logits for logits in kept if logits is not None])
 
 
-def _agreed(names: list[str | None]) -> str | None:
-    return names[0] if len(set(names)) == 1 else None
+def _agreed(said: list[Known | None]) -> Known | None:
+    return said[0] if len(set(said)) == 1 else None
 
 
 def _same_fields(a: Any, b: Any) -> bool:

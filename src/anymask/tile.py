@@ -8,6 +8,7 @@ band of the picture is in memory at a time, and masks are run lengths from the b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from anymask import stitch
 from anymask.bands import Bands, open_bands
 from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.generate import refine
+from anymask.geo import read_geo
 from anymask.grid import Cell, Grid
 from anymask.image import Image, ImageLike
 from anymask.masks import Masks
@@ -93,7 +95,8 @@ def generate_tiled(
         masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile))
         if isinstance(settings, GenerateConfig):
             masks = refine(masks, settings)
-        return replace(masks, source=bands.source, model=model.variant.name)
+        geo = read_geo(source) if isinstance(source, str | os.PathLike) else None
+        return replace(masks, source=bands.source, model=model.variant.name, geo=geo)
 
 
 def _large(

@@ -71,7 +71,7 @@ def test_tiles(fake, tmp_path, run) -> None:
     big = make_photo(tmp_path / "big.png", (300, 200))
     words = ["everything", big, "--tile", "128", "--halo", "16"]
     assert run(*words, "-o", tmp_path / "out").code == 0
-    assert fake.sizes == [(128, 128)] * 6
+    assert fake.sizes == [(128, 128)] * 6 + [(67, 100)], "the tiles, and all of it made small"
     masks = anymask.read(tmp_path / "out" / "big.json")
     assert masks.size_hw == (200, 300) and masks.crop_boxes is not None
     with PIL.Image.open(tmp_path / "out" / "big-overlay.png") as overlay:
@@ -85,7 +85,7 @@ def test_pictures_too_large_to_decode_are_done_in_tiles(fake, tmp_path, run, mon
     result = run("everything", big, "-o", tmp_path / "out")
     assert result.code == 0
     assert f"{big}: 1800 x 1200 pixels, so in tiles of 1024" in result.err
-    assert fake.sizes == [(1024, 1024)] * 6
+    assert fake.sizes == [(1024, 1024)] * 6 + [(600, 900)]
     names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.name[0] != ".")
     assert names == ["anymask-run.json", "big.json"]  # no overlay, for which it is too large
 

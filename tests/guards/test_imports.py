@@ -16,7 +16,7 @@ LAYERS = [
     ["errors", "optional"],
     [
         *("atomic", "config", "parallel", "pixels", "recent", "rle", "polygon"),
-        *("device", "label_map", "overlap", "tree", "geometry", "grid"),
+        *("device", "label_map", "overlap", "tree", "geometry", "geo", "grid"),
     ],
     ["image", "bands", "axis", "enlarge", "embedding", "prompt", "masks"],
     ["models"],

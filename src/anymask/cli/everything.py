@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,6 +106,7 @@ class Everything(PictureOptions):
         return run(job)
 
     def _work(self, model: Segmenter, path: Path, report: Report) -> tuple[Masks, Image | None]:
+        from anymask.geo import read_geo
         from anymask.image import Image
         from anymask.pixels import MAX_PIXELS, read_size
         from anymask.tile import generate_tiled
@@ -116,7 +117,8 @@ class Everything(PictureOptions):
             report.note(f"{path}: {w} x {h} pixels, so in tiles of {_TILE}; choose with --tile")
         image = None if large else Image.open(path)
         if image and self.tile is None:
-            return model.generate(image, **self.search.given()), image
+            masks = model.generate(image, **self.search.given())
+            return replace(masks, geo=read_geo(path)), image
         masks = generate_tiled(
             model,
             image or path,
@@ -125,7 +127,7 @@ class Everything(PictureOptions):
             progress=lambda done, total: report.working_on(path, f", tile {done} of {total}"),
             **self.search.given(),
         )
-        return masks, image
+        return replace(masks, geo=read_geo(path)), image
 
     def _settings(self, model: Segmenter) -> dict[str, Any]:
         search = asdict(changed(model.variant.generate, None, self.search.given()))

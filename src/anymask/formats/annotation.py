@@ -9,6 +9,7 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,18 @@ from anymask.errors import InputError
 from anymask.rle import Counts
 
 if TYPE_CHECKING:
+    from anymask.geo import Geo
     from anymask.prompt import Prompt
 
 __all__ = [
     "file_name",
+    "geo_field",
     "image_number",
     "known",
     "plain",
     "prompt_fields",
     "read_all",
+    "read_geo",
     "read_json",
     "read_number",
     "read_prompt",
@@ -37,6 +41,22 @@ __all__ = [
 ]
 
 _LONGEST_RUN = np.iinfo(np.uint32).max
+
+
+def geo_field(geo: Geo | None) -> dict[str, Any]:
+    """Describe where on the earth an image lies; nothing if that is unknown."""
+    return {} if geo is None else {"geo": asdict(geo)}
+
+
+def read_geo(image: Mapping[str, Any]) -> Geo | None:
+    """Read what `geo_field` wrote."""
+    if "geo" not in image:
+        return None
+    from anymask.geo import Geo  # here, because hardly any file has it
+
+    geo = image["geo"]
+    a, b, c, d, e, f = map(float, geo["transform"])
+    return Geo((a, b, c, d, e, f), geo.get("epsg"), geo.get("citation"))
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def read_all(path: str | os.PathLike[str]) -> list[Masks]:
 def _image(masks: Masks, number: int) -> dict[str, Any]:
     h, w = masks.size_hw
     entry = {"id": number, "width": w, "height": h, "file_name": _file_name(masks.source)}
+    entry |= fields.geo_field(masks.geo)
     return entry if masks.model is None else entry | {"model": masks.model}
 
 
@@ -163,4 +164,5 @@ def _read_image(image: dict[str, Any], annotations: list[dict[str, Any]]) -> Mas
         **fields.read_all(annotations, size_hw, score="score"),
         source=image.get("file_name") or None,
         model=image.get("model"),
+        geo=fields.read_geo(image),
     )

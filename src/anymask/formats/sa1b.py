@@ -30,6 +30,7 @@ def write(path: str | os.PathLike[str], masks: Masks) -> None:
     h, w = masks.size_hw
     name = fields.file_name(masks.source)
     image = {"image_id": fields.image_number(name), "width": w, "height": h, "file_name": name}
+    image |= fields.geo_field(masks.geo)
     with atomic_write(path) as draft, draft.open("w", encoding="utf-8") as file:
         # Mask by mask, because tens of thousands of them take several times their memory as text.
         file.write(f'{{"image": {json.dumps(image)}, "annotations": [')
@@ -53,6 +54,7 @@ def read(path: str | os.PathLike[str]) -> Masks:
             crop_boxes=_crop_boxes(annotations, size_hw),
             source=image.get("file_name") or None,
             model=document.get("model"),
+            geo=fields.read_geo(image),
         )
 
 
