@@ -57,7 +57,9 @@ def scene(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     save_file({"layer": torch.zeros(3)}, "foreign.safetensors")
     torch.save({"layer": torch.zeros(3)}, "foreign.pth")
     torch.save({"call": Call()}, "hostile.pth")
+    Path("pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\n")
     Path("file").write_text("in the way")
+    monkeypatch.setenv("ANYMASK_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -81,6 +83,7 @@ class Call:
 
 
 CLICK = ["--point", "5,5"]
+NOWHERE = "http://nowhere.invalid/weights.pth"
 
 # name, words after "anymask segment", what the sentence must say
 TABLE = [
@@ -122,6 +125,12 @@ TABLE = [
     ("weights hostile", ["good.png", *CLICK, "--model", "hostile.pth"], "could run code"),
     ("weights a picture", ["good.png", *CLICK, "--model", "good.png"], "neither"),
     ("weights a folder", ["good.png", *CLICK, "--model", "folder.jpg"], "folder.jpg"),
+    ("weights a pointer", ["good.png", *CLICK, "--model", "pointer.pth"], "run: git lfs pull"),
+    ("weights a page", ["good.png", *CLICK, "--model", "page.jpg"], "got a web page"),
+    ("weights empty", ["good.png", *CLICK, "--model", "empty.jpg"], "got an empty one"),
+    ("weights offline", ["good.png", *CLICK, "--model", "sam-vit-b", "--offline"], "switched off"),
+    ("weights out of reach", ["good.png", *CLICK, "--model", NOWHERE], "no connection"),
+    ("weights on no hub", ["good.png", *CLICK, "--model", "a/b", "--offline"], "nothing here"),
     ("unknown device", ["good.png", *CLICK, "--device", "gpu"], "expected a device"),
     ("output is a file", ["good.png", *CLICK, "-o", "file"], "cannot make the folder 'file'"),
     ("output below a file", ["good.png", *CLICK, "-o", "file/out"], "cannot make the folder"),
