@@ -145,7 +145,7 @@ def test_what_a_config_leaves_out_is_as_in_sam_b(kind: str) -> None:
 
 
 def test_colours_are_read() -> None:
-    colours = {"image_mean": [0.5, 0.25, 0.0], "image_std": [0.5, 0.5, 1.0]}
+    colours = {"image_mean": [0.5, 0.25, 0], "image_std": [0.5, 0.5, 1]}
     look = read_variant({}, colours, "x").preprocessing
     assert look.mean == (127.5, 63.75, 0.0)
     assert look.std == (127.5, 127.5, 255.0)
@@ -167,6 +167,7 @@ BAD_CONFIGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "part": ({"vision_config": [1]}, {}, "vision_config"),
     "mean": ({}, {"image_mean": [1.0]}, "image_mean as three numbers"),
     "std": ({}, {"image_std": "abc"}, "image_std as three numbers"),
+    "std of zero": ({}, {"image_std": [0.5, 0.0, 0.5]}, "above 0 if they are to divide by"),
 }
 
 
