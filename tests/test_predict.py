@@ -1,10 +1,8 @@
-"""Embedding and prediction, on a network that draws discs and on a tiny real one."""
+"""Embedding and prediction, on a network that draws discs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from tests.models.tiny import tiny
-from tests.parity import pseudo_weights
 from torch import Tensor, nn
 
 from anymask import predict
@@ -24,7 +20,6 @@ from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.image import Image
 from anymask.masks import Masks
 from anymask.models.variants import Preprocessing, Variant, find
-from anymask.models.weights import build
 from anymask.predict import Segmenter, load
 from anymask.prompt import Prompt, PromptBatch
 
@@ -441,102 +436,6 @@ def test_without_three_answers_a_click_gets_one() -> None:
     assert len(disc_model(less).predict(picture(20, 30), points=[(5, 5)])) == 1
 
 
-# -------------------------------------------------------------------- threads
-
-NETWORKS = pytest.mark.parametrize(
-    "name", ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "bundled"]
-)
-
-
-def tiny_model(name: str) -> Segmenter:
-    torch.manual_seed(0)
-    variant = tiny(find(name))
-    return Segmenter(variant, build(variant).eval(), torch.device("cpu"), "tiny")
-
-
-@NETWORKS
-def test_eight_threads_get_what_one_gets(name: str) -> None:
-    model = tiny_model(name)
-    rng = np.random.default_rng(0)
-    tasks = []
-    for seed in range(16):
-        h, w = rng.integers(20, 90, 2).tolist()
-        points = rng.uniform(0, (w, h), (rng.integers(1, 4), 2))
-        tasks.append((picture(h, w, seed), [Prompt(points), Prompt(box=(1, 1, w - 1, h - 1))]))
-
-    def work(task: tuple[np.ndarray, Sequence[Prompt]]) -> list[Masks]:
-        image, prompts = task
-        return model.predict(model.embed(image), prompts=prompts)
-
-    before = {name: value.clone() for name, value in model.network.state_dict().items()}
-    alone = [work(task) for task in tasks]
-    with ThreadPoolExecutor(8) as threads:
-        for _ in range(3):
-            assert list(threads.map(work, tasks)) == alone  # scores and logits bit by bit
-    after = model.network.state_dict()
-    assert all(torch.equal(value, after[name]) for name, value in before.items())
-
-
-def test_a_model_cannot_be_changed() -> None:
-    with pytest.raises(AttributeError):
-        disc_model().variant = VARIANT  # type: ignore[misc]
-
-
-@NETWORKS
-def test_images_are_embedded_the_same_alone_and_in_company(name: str) -> None:
-    model = tiny_model(name)
-    images = [picture(50, 70, seed) for seed in range(3)]
-    for image, embedding in zip(images, model.embed(images), strict=True):
-        torch.testing.assert_close(
-            embedding.features, model.embed(image).features, rtol=1e-4, atol=1e-5
-        )
-
-
-@NETWORKS
-def test_prompts_answer_the_same_alone_and_in_company(name: str) -> None:
-    model = tiny_model(name)
-    photo = model.embed(picture(50, 70))
-    prompts = [Prompt([(x, y)]) for x in (5, 30, 60) for y in (4, 25, 45)]
-    for prompt, masks in zip(prompts, model.predict(photo, prompts=prompts), strict=True):
-        alone = model.predict(photo, prompts=prompt)
-        assert masks.logits is not None and alone.logits is not None
-        np.testing.assert_allclose(masks.logits, alone.logits, atol=1e-5)
-        np.testing.assert_allclose(masks.scores, alone.scores, atol=1e-6)
-
-
-# ----------------------------------------------------------------- whole way
-
-
-@pytest.mark.slow
-def test_from_file_to_masks_like_the_reference(shared_dir: Path) -> None:
-    parity = shared_dir / "parity"
-    layout = pseudo_weights.load_layout(parity / "keys/sam_vit_b.json")
-    state = pseudo_weights.make_state_dict(layout)
-    variant = find("sam-vit-b")
-    network = build(variant)
-    network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-    model = Segmenter(variant, network.eval(), torch.device("cpu"), "pseudo")
-
-    photo = model.embed(parity / "images/truck_odd_223x149.png")
-    golden = np.load(parity / "cases/sam_vit_b/truck_odd_223x149.npz")
-    cases = json.loads(str(golden["meta"]))["cases"]
-    known = [name for name, about in cases.items() if about["api"] == "predict"]
-    known.remove("no_prompt_multi")  # a Prompt says something
-    said = ("point_coords", "point_labels", "box")
-    for case in known:
-        values = [golden.get(f"{case}__{name}") for name in said]
-        fed_back = golden["mask_input"] if cases[case]["mask_input_from"] else None
-        prompt = Prompt(*values, mask_logits=fed_back)
-        masks = model.predict(photo, prompts=prompt, multimask=cases[case]["multimask_output"])
-
-        order = np.argsort(-golden[f"{case}__iou"], kind="stable")
-        np.testing.assert_allclose(masks.scores, golden[f"{case}__iou"][order], atol=1e-4)
-        np.testing.assert_allclose(masks.areas, golden[f"{case}__area"][order], atol=17)
-        assert masks.logits is not None
-        logits = golden[f"{case}__low_res_sub"][order]
-        np.testing.assert_allclose(masks.logits[:, ::5, ::5], logits, rtol=1e-3, atol=2e-4)
-
-
 # ----------------------------------------------------------- generate and load
 
 
@@ -549,6 +448,14 @@ def test_generate_asks_a_grid() -> None:
     assert (masks.source, masks.model) == ("photo.png", "discs")
     assert masks.scores.min() > 0.8
     assert {p.points_xy[0, 0] for p in masks.prompts if p} == {16, 48, 80, 112}
+
+
+def test_generate_takes_lists_of_images() -> None:
+    model = disc_model()
+    images = [picture(128, 128), picture(60, 200), picture(1, 1), picture(128, 128)]
+    found = model.generate(images, points_per_side=4, pred_iou_thresh=0.8)
+    assert found == [model.generate(one, points_per_side=4, pred_iou_thresh=0.8) for one in images]
+    assert model.generate([]) == []
 
 
 def test_generate_starts_from_what_suits_the_model() -> None:
@@ -566,6 +473,11 @@ def test_generate_names_the_settings_it_knows() -> None:
         disc_model().generate(picture(8, 8), points=3)
     with pytest.raises(InputError, match="points_per_batch"):
         disc_model().generate(picture(8, 8), points_per_batch=0)
+
+
+def test_a_model_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        disc_model().variant = VARIANT  # type: ignore[misc]
 
 
 def test_load_gives_a_segmenter(monkeypatch: pytest.MonkeyPatch) -> None:

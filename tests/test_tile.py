@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,6 +167,31 @@ def test_tiles_that_are_searched_together_share_the_memory(monkeypatch: pytest.M
     model = ColourModel()
     generate_tiled(model, street(), tile=400, halo=50, memory=1000)
     assert {config.memory for config in model.configs} == {250}
+
+
+@pytest.mark.parametrize(("memory", "share"), [(500, 250), (300, 300), (1, 1)])
+def test_where_memory_is_short_fewer_tiles_are_searched_together(
+    memory: int, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    model = ColourModel()
+    generate_tiled(model, street(), tile=400, halo=50, memory=memory)
+    assert {config.memory for config in model.configs} == {share}
+
+
+def test_memory_that_does_not_suffice_for_one_tile_is_refused_with_what_does() -> None:
+    with pytest.raises(InputError, match=r"at least (\d+) MiB .* 200 x 200 .* got 100") as refusal:
+        generate_tiled(anymask.load(), street(), tile=200, halo=20, memory=100)
+    least = re.search(r"(\d+) MiB", str(refusal.value))
+    assert least
+    generate_tiled(
+        anymask.load(),
+        street()[:200, :300],
+        tile=200,
+        halo=20,
+        points_per_side=1,
+        memory=int(least[1]),
+    )
 
 
 def test_a_picture_of_one_tile_is_one_call() -> None:

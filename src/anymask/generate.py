@@ -26,7 +26,7 @@ from anymask.masks import Masks
 from anymask.sampling import ask_all, ask_coarse_to_fine, ask_objects
 from anymask.search import Promptable, Search
 
-__all__ = ["Promptable", "generate", "refine"]
+__all__ = ["Promptable", "generate", "least_memory", "refine"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -105,14 +105,22 @@ def _warn_if_hopeless(config: GenerateConfig) -> None:
 
 def _spare(memory: int, size_hw: tuple[int, int]) -> int:
     """Tell how many bytes are left for answers, beside the picture and what the network needs."""
-    needed = _NETWORK + _BYTES_PER_PIXEL * size_hw[0] * size_hw[1]
-    spare = memory * _MIB - needed
-    if spare < _LEAST:
+    least = least_memory(size_hw)
+    if memory < least:
         raise InputError(
-            f"expected a memory of at least {-(-(needed + _LEAST) // _MIB)} MiB for a picture of "
-            f"{size_hw[1]} x {size_hw[0]} pixels, got {memory}; raise it, or go tile by tile"
+            f"expected a memory of at least {least} MiB for a picture of {size_hw[1]} x "
+            f"{size_hw[0]} pixels, got {memory}; raise it, or search in smaller tiles"
         )
-    return spare
+    return memory * _MIB - _needed(size_hw)
+
+
+def least_memory(size_hw: tuple[int, int]) -> int:
+    """Tell how many MiB a search needs in a picture of this size at least."""
+    return -(-(_needed(size_hw) + _LEAST) // _MIB)
+
+
+def _needed(size_hw: tuple[int, int]) -> int:
+    return _NETWORK + _BYTES_PER_PIXEL * size_hw[0] * size_hw[1]
 
 
 def _boundary(
@@ -165,7 +173,9 @@ def _clean(masks: Masks, min_area: int, threshold: float) -> Masks:
         window, filled = geometry.remove_small_regions(window, min_area, "holes")
         window, removed = geometry.remove_small_regions(window, min_area, "islands")
         untouched[i] = not (filled or removed)
-        counts.append(runs if untouched[i] else rle.encode_window(window.T, (x0, y0), masks.size_hw))
+        counts.append(
+            runs if untouched[i] else rle.encode_window(window.T, (x0, y0), masks.size_hw)
+        )
     fresh = Masks(masks.size_hw, tuple(counts))
     cleaned = replace(masks, counts=fresh.counts, boxes=fresh.boxes, areas=fresh.areas)
     return cleaned[_nms(cleaned.boxes, untouched, threshold)]

@@ -18,7 +18,7 @@ import torch
 from anymask import stitch
 from anymask.bands import Bands, open_bands
 from anymask.config import GenerateConfig, InstanceConfig, changed
-from anymask.generate import refine
+from anymask.generate import least_memory, refine
 from anymask.geo import read_geo
 from anymask.grid import Cell, Grid
 from anymask.image import Image, ImageLike
@@ -73,13 +73,12 @@ def generate_tiled(
         the prompt and the crop box of its largest part.
 
     Raises:
-        InputError: The tile is too small, the halo does not fit, or the picture cannot be read.
+        InputError: The tile is too small, the halo does not fit, the memory does not suffice for
+            one tile, or the picture cannot be read.
     """
     default: Any = model.variant.generate
     settings = changed(default, config, options)
-    # As many tiles at a time as PyTorch has threads, each with one of them, because that is faster
-    # than all threads on one tile.
-    workers = torch.get_num_threads()
+    workers = _at_once(settings, tile)
     per_tile = _for_one_tile(settings, workers)
     with open_bands(source) as bands:
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
@@ -107,6 +106,18 @@ def _large(
         return Masks.empty(grid.size_hw)
     overview = Overview.of(bands, grid.side)
     return overview.large(model.generate(Image(overview.pixels), config), grid, parts)
+
+
+def _at_once(settings: GenerateConfig | InstanceConfig, tile: int) -> int:
+    """Tell how many tiles to search at a time, as far as the memory allows.
+
+    That is as many as PyTorch has threads, each with one of them, because it is faster than all
+    threads on one tile.
+    """
+    threads = torch.get_num_threads()
+    if not isinstance(settings, GenerateConfig):
+        return threads
+    return max(1, min(threads, settings.memory // least_memory((tile, tile))))
 
 
 def _for_one_tile(
