@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
-from anymask.models.kernels import sparing
+from anymask.models.kernels import Conv2d, sparing
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
     FINE_MAPS,
@@ -41,7 +41,7 @@ class ConvNorm(nn.Sequential):
 
     def __init__(self, inside: int, outside: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False),
+            Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False),
             nn.BatchNorm2d(outside),
         )
 
@@ -67,7 +67,7 @@ class Mixer(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.position = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.position = Conv2d(width, width, 3, padding=1, groups=width)
         self.norm1 = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -146,8 +146,8 @@ class PlainResidual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = Conv2d(width, width, 3, padding=1)
+        self.second = Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,9 +173,9 @@ class CompactDecoder(nn.Module):
         self.enter4 = Entrance(FINE_MAPS, d4)
         self.enter8 = Entrance(COARSE_MAPS, d8)
         self.enter16 = Entrance(COARSE_MAPS, d16)
-        self.down8 = nn.Conv2d(d4, d8, 3, 2, 1)
-        self.down16 = nn.Conv2d(d8, d16, 3, 2, 1)
-        self.down32 = nn.Conv2d(d16, d32, 3, 2, 1)
+        self.down8 = Conv2d(d4, d8, 3, 2, 1)
+        self.down16 = Conv2d(d8, d16, 3, 2, 1)
+        self.down32 = Conv2d(d16, d32, 3, 2, 1)
         self.norm8 = nn.GroupNorm(4, d8)
         self.norm16 = nn.GroupNorm(8, d16)
         self.norm32 = nn.GroupNorm(8, d32)
@@ -186,9 +186,9 @@ class CompactDecoder(nn.Module):
         self.up16 = Pointwise(d32, d16)
         self.up8 = Pointwise(d16, d8)
         self.up4 = Pointwise(d8, d4)
-        self.mix16 = nn.Conv2d(d16, d16, 3, padding=1)
-        self.mix8 = nn.Conv2d(d8, d8, 3, padding=1)
-        self.mix4 = nn.Conv2d(d4, d4, 3, padding=1)
+        self.mix16 = Conv2d(d16, d16, 3, padding=1)
+        self.mix8 = Conv2d(d8, d8, 3, padding=1)
+        self.mix4 = Conv2d(d4, d4, 3, padding=1)
         self.masks = Pointwise(d4, self.MASKS * 4)
         self.slot = nn.Parameter(torch.zeros(self.MASKS, config.quality_width))
         self.quality_in = nn.Linear(d8 + d32 + 3, config.quality_width)
@@ -255,14 +255,14 @@ class CompactNet(nn.Module):
         p4, p8, p16, p32 = config.pyramid_widths
         d4, d8, d16, d32 = config.decoder_widths
         k4, k8, k16 = config.key_widths
-        self.image4 = nn.Conv2d(p4 + 1, d4, 1)
-        self.image8 = nn.Conv2d(p8, d8, 1)
-        self.image16 = nn.Conv2d(p16, d16, 1)
-        self.image32 = nn.Conv2d(p32, d32, 1)
-        self.key4 = nn.Conv2d(p4, k4, 1)
-        self.key8 = nn.Conv2d(p8, k8, 1)
-        self.key16 = nn.Conv2d(p16, k16, 1)
-        self.boundary = nn.Conv2d(p4, 1, 1)
+        self.image4 = Conv2d(p4 + 1, d4, 1)
+        self.image8 = Conv2d(p8, d8, 1)
+        self.image16 = Conv2d(p16, d16, 1)
+        self.image32 = Conv2d(p32, d32, 1)
+        self.key4 = Conv2d(p4, k4, 1)
+        self.key8 = Conv2d(p8, k8, 1)
+        self.key16 = Conv2d(p16, k16, 1)
+        self.boundary = Conv2d(p4, 1, 1)
         self.prompt_maps = PromptMapMaker()
         self.decoder = CompactDecoder(config)
 

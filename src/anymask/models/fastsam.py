@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from anymask.errors import CapabilityError
 from anymask.models.config import FastSamConfig
+from anymask.models.kernels import Conv2d
 from anymask.models.layers import convolve_and_normalise
 from anymask.prompt import PromptBatch
 
@@ -143,7 +144,7 @@ class Head(nn.Module):
 
 def _tower(inside: int, width: int, outside: int) -> nn.Sequential:
     return nn.Sequential(
-        ConvNorm(inside, width, 3), ConvNorm(width, width, 3), nn.Conv2d(width, outside, 1)
+        ConvNorm(inside, width, 3), ConvNorm(width, width, 3), Conv2d(width, outside, 1)
     )
 
 

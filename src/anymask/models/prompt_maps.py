@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anymask.models.kernels import linear
 from anymask.prompt import PromptBatch
 
 __all__ = ["COARSE_MAPS", "FINE_MAPS", "Entrance", "Pointwise", "PromptMapMaker", "PromptMaps"]
@@ -51,7 +52,7 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix the channels of maps: (n, inside, h, w) to (n, outside, h, w), channels last."""
-        mixed = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        mixed = linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return mixed.permute(0, 3, 1, 2)
 
 
