@@ -128,6 +128,15 @@ def test_settings_may_change_afterwards(sam: Sam) -> None:
     assert 0 < len(generator.generate(predictor.scene.image)) < before
 
 
+@pytest.mark.parametrize("name", ["pred_iou_thresh", "stability_score_thresh"])
+def test_thresholds_below_0_keep_all(sam: Sam, name: str) -> None:
+    found = []
+    for value in (0.0, -1.0):
+        generator, predictor = scene_generator(sam, SCENE, **LOOSE | {name: value})
+        found.append(len(generator.generate(predictor.scene.image)))
+    assert found[0] == found[1] > 3
+
+
 def test_the_threshold_of_the_model_counts(sam: Sam) -> None:
     generator, predictor = scene_generator(sam, SCENE, **LOOSE, box_nms_thresh=1.0)
     areas = [record["area"] for record in generator.generate(predictor.scene.image)]

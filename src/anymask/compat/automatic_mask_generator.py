@@ -85,7 +85,10 @@ class SamAutomaticMaskGenerator:
 
     def _config(self) -> GenerateConfig:
         _, *settings, _ = (field.name for field in fields(self))
-        return GenerateConfig(**{name: getattr(self, name) for name in settings})
+        given = {name: getattr(self, name) for name in settings}
+        for name in ("pred_iou_thresh", "stability_score_thresh"):
+            given[name] = max(0, given[name])  # the original takes less than 0 for "keep all", too
+        return GenerateConfig(**given)
 
     def _record(self, one: Masks) -> dict[str, Any]:
         (points_xy,) = one.points_xy
