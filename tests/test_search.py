@@ -152,7 +152,7 @@ def test_cleaning_a_part_is_like_cleaning_all(kind: str, min_area: int) -> None:
     whole, filled = plain_everything.remove_small_regions(mask, min_area, holes=True)
     whole, removed = plain_everything.remove_small_regions(whole, min_area, holes=False)
     found = everything.Masks.from_dense(mask, scores=np.ones(1))
-    (cleaned,) = everything._clean(found, min_area, 0.7)
+    (cleaned,) = everything.clean_regions(found, min_area, 0.7)
     np.testing.assert_array_equal(cleaned.dense()[0], whole)
     assert (filled or removed) == (not np.array_equal(mask, cleaned.dense()[0]))
 

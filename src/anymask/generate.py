@@ -88,7 +88,7 @@ def generate(
         masks = _prefer_small_crops(masks, config.crop_nms_thresh)
     if config.min_mask_region_area > 0:
         threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
-        masks = _clean(masks, config.min_mask_region_area, threshold)
+        masks = clean_regions(masks, config.min_mask_region_area, threshold)
     return replace(refine(masks, config), source=picture.source)
 
 
@@ -160,7 +160,7 @@ def _prefer_small_crops(masks: Masks, threshold: float) -> Masks:
     return masks[_nms(masks.boxes, 1 / areas, threshold)]
 
 
-def _clean(masks: Masks, min_area: int, threshold: float) -> Masks:
+def clean_regions(masks: Masks, min_area: int, threshold: float) -> Masks:
     """Fill small holes and remove small islands, then drop the duplicates that this makes.
 
     Masks that needed no cleaning come first and win over those that did.

@@ -1,0 +1,310 @@
+"""Measure everything mode against the original's order of work.
+
+    python benchmarks/everything.py              # 11 minutes
+    python benchmarks/everything.py --quick      # 3
+    python benchmarks/everything.py --rows post bundled
+
+The ways take turns in one process on one thread, where processor time counts, and their results are
+compared. ``post`` sorts out made-up answers to the prompts, over a picture of 1800 x 1200: small
+objects, large ones, and noise all over, of which nothing stays. ``clean`` fills holes and removes
+islands. ``mobile`` runs a MobileSAM of random weights from picture to masks, with the made-up
+answers swapped in. ``memory`` is what that adds to a fresh process. ``bundled`` is the time that
+passes on two threads for a photo with the bundled model. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import PIL.Image
+import plain_everything
+import torch
+import tyro
+from measure import alternate, machine, memory, table
+from plain_decoder import PlainDecoder
+from plain_encoder import plain
+from torch import Tensor
+from torch.nn import functional
+
+import anymask
+from anymask.config import GenerateConfig
+from anymask.embedding import Embedding
+from anymask.generate import clean_regions, generate
+from anymask.image import Image, Transform
+from anymask.masks import Masks
+from anymask.models.build import build
+from anymask.models.network import Network
+from anymask.models.variants import find
+from anymask.predict import Segmenter
+from anymask.prompt import Prompt, PromptBatch
+
+Row = Literal["post", "clean", "mobile", "memory", "bundled"]
+PLAIN, OURS, HALF = "plain", "anymask", "anymask, bfloat16"
+SIZE_HW = (1200, 1800)
+LOW = 256
+PHOTO = Path(__file__).parents[1] / "docs" / "pictures" / "coffee.jpg"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run."""
+
+    rows: tuple[Row, ...] = ("post", "clean", "mobile", "memory", "bundled")
+    """Which parts."""
+    quick: bool = False
+    """Once each, with fewer points."""
+
+
+def main(options: Options) -> None:
+    """Measure and print."""
+    print(f"On {machine()}.")
+    for row in options.rows:
+        {"post": post, "clean": clean, "mobile": mobile, "memory": added, "bundled": bundled}[row](
+            options.quick
+        )
+
+
+# ----------------------------------------------------------------- made-up answers
+
+
+class MadeUp:
+    """A model that gives made-up answers, by the number of the prompt.
+
+    Args:
+        maps: Logits (n, 3, LOW, LOW), taken again from the front for further prompts.
+        model: Has to embed and decode all the same; None: nobody has.
+    """
+
+    def __init__(self, maps: Tensor, model: Any = None) -> None:
+        self.maps, self.model = maps, model
+        random = torch.Generator().manual_seed(1)
+        self.iou = torch.empty(len(maps), 3).uniform_(0.8, 1, generator=random)
+        self.places: dict[bytes, int] = {}
+
+    def embed(self, image: Image) -> Embedding:
+        """Encode the image, if there is somebody to do it."""
+        if self.model is not None:
+            return self.model.embed(image)
+        transform = Transform.fit(image.size_hw, side=4 * LOW)
+        return Embedding({"nothing": torch.zeros(1, 1, 1, 1)}, transform, "")
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Let the model answer, and answer something else."""
+        if self.model is not None:
+            self.model.decode(embedding, prompts, multimask)
+        keys = [prompt.points_xy.tobytes() for prompt in prompts]
+        chosen = [self.places.setdefault(key, len(self.places)) % len(self.maps) for key in keys]
+        return self.maps[chosen], self.iou[chosen]
+
+
+def objects(n: int, smallest: float, largest: float) -> Tensor:
+    """Draw logits of warped ellipses, three sizes for each of n prompts, some of them soft."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:LOW, 0:LOW].astype(np.float32)
+    waves = functional.interpolate(
+        torch.from_numpy(random.normal(size=(1, 8, 12, 12)).astype(np.float32)),
+        (LOW, LOW),
+        mode="bicubic",
+    )[0].numpy()
+    things = [(*random.uniform((10, 10), (246, 160)), *random.uniform(smallest, largest, 2))
+              for _ in range(40)]  # fmt: skip
+    maps = np.empty((n, 3, LOW, LOW), dtype=np.float32)
+    for i in range(n):
+        cx, cy, a, b = things[random.integers(40)]
+        slope = random.choice([0.5, 3, 6])
+        for slot, share in enumerate((0.7, 0.85, 1)):
+            shift = random.normal(size=2) * 0.4
+            away = np.hypot((x - cx - shift[0]) / (a * share), (y - cy - shift[1]) / (b * share))
+            maps[i, slot] = (1 - away) * slope * min(a, b) * share + waves[random.integers(8)] * 0.7
+    return torch.from_numpy(maps.clip(-20, 20))
+
+
+def noise(n: int) -> Tensor:
+    """Draw logits of blobs that cover half of everything."""
+    random = torch.Generator().manual_seed(0)
+    coarse = torch.randn(n * 3, 1, 40, 40, generator=random) * 3
+    return functional.interpolate(coarse, (LOW, LOW), mode="bicubic").view(n, 3, LOW, LOW)
+
+
+KINDS: dict[str, Callable[[int], Tensor]] = {
+    "small objects": lambda n: objects(n, 12, 22),
+    "large objects": lambda n: objects(n, 30, 52),
+    "noise all over": noise,
+}
+
+
+# -------------------------------------------------------------------------- rows
+
+
+def post(quick: bool) -> None:
+    """Compare sorting out answers; the plain way needs minutes for 1024 of them, so fewer."""
+    side = 8 if quick else 16
+    for name, draw in KINDS.items():
+        maps = draw(side * side)
+        coverage = float((maps > 0).float().mean())
+        print(f"\n## Sorting out {side * side} answers: {name}, {coverage:.1%} covered\n")
+        both({PLAIN: MadeUp(maps), OURS: MadeUp(maps)}, side, repeats=1 if quick else 2)
+
+
+def both(models: dict[str, MadeUp], side: int, repeats: int) -> None:
+    """Print how long each way takes, and whether they find the same."""
+    image = Image(np.zeros((*SIZE_HW, 3), dtype=np.uint8))
+    config = GenerateConfig(points_per_side=side)
+    found: dict[str, Masks] = {}
+
+    def run(name: str) -> None:
+        work = plain_everything.generate if name == PLAIN else generate
+        with torch.inference_mode():
+            found[name] = work(models[name], image, config)
+
+    calls = {name: functools.partial(run, name) for name in models}
+    print(table(alternate(calls, repeats, warm=0 if repeats == 1 else 1), PLAIN))
+    same = found[PLAIN] == found[OURS]
+    print(f"\n{len(found[OURS])} masks stay, {'the same' if same else 'NOT THE SAME'} in both.")
+
+
+def clean(quick: bool) -> None:
+    """Compare the clean-up of compact masks with holes and islands of up to 100 pixels."""
+    dense = spotted(20 if quick else 60)
+    masks = Masks.from_dense(dense, scores=np.ones(len(dense)))
+    results: dict[str, list[Any]] = {}
+
+    def plainly() -> None:
+        kept = []
+        for mask in masks.dense():
+            mask, _ = plain_everything.remove_small_regions(mask, 100, holes=True)
+            kept.append(plain_everything.remove_small_regions(mask, 100, holes=False)[0])
+        results[PLAIN] = list(Masks.from_dense(np.stack(kept)).counts)
+
+    def ours() -> None:
+        results[OURS] = list(clean_regions(masks, 100, 1.0).counts)
+
+    print(f"\n## Cleaning {len(masks)} masks\n")
+    print(table(alternate({PLAIN: plainly, OURS: ours}, 1 if quick else 3), PLAIN))
+    pairs = zip(results[PLAIN], results[OURS], strict=True)
+    print(f"\nThe same: {all(np.array_equal(a, b) for a, b in pairs)}.")
+
+
+def spotted(n: int) -> np.ndarray:
+    """Draw compact masks with holes in them and islands beside them: bool (n, h, w)."""
+    random = np.random.default_rng(0)
+    h, w = SIZE_HW
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+    masks = np.zeros((n, h, w), dtype=np.bool_)
+    for mask in masks:
+        cx, cy, r = random.uniform(200, 1600), random.uniform(200, 1000), random.uniform(60, 140)
+        mask |= np.hypot(x - cx, y - cy) < r
+        for away, value in [(0.5, False)] * 4 + [(1.2, True)] * 4:
+            turn = random.uniform(0, 2 * np.pi)
+            px, py = int(cx + away * r * np.cos(turn)), int(cy + away * r * np.sin(turn))
+            mask[max(0, py - 3) : py + 3, max(0, px - 3) : px + 3] = value
+    return masks
+
+
+class PlainSegmenter:
+    """A SAM whose encoder and decoder compute in the published order."""
+
+    def __init__(self, model: Segmenter) -> None:
+        self.model = replace(model, network=copy.deepcopy(model.network))
+        network: Any = self.model.network
+        network.image_encoder = plain(network.image_encoder)
+        self.decoder = PlainDecoder(network.mask_decoder)
+
+    def embed(self, image: Image) -> Embedding:
+        """Encode the image."""
+        return self.model.embed(image)
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Answer prompts with three masks each."""
+        network: Any = self.model.network
+        batch = PromptBatch.of(prompts, embedding.transform, (LOW, LOW))
+        tokens, added = network.prompt_encoder(batch)
+        code = network.prompt_encoder.image_code()
+        logits, iou = self.decoder(embedding.features["image"], code, tokens, added)
+        return logits[:, 1:], iou[:, 1:]
+
+
+def random_mobile_sam(dtype: torch.dtype = torch.float32) -> Segmenter:
+    """Build a MobileSAM of random weights."""
+    torch.manual_seed(0)
+    network = build(find("mobile-sam")).eval().to(dtype)
+    return Segmenter(find("mobile-sam"), cast(Network, network), torch.device("cpu"), "random")
+
+
+def mobile_way(way: str, side: int) -> MadeUp:
+    """Make a MobileSAM that computes in one of the ways, for so many points per side."""
+    model = random_mobile_sam(torch.bfloat16 if way == HALF else torch.float32)
+    maps = KINDS["small objects"](side * side)
+    return MadeUp(maps, PlainSegmenter(model) if way == PLAIN else model)
+
+
+def mobile(quick: bool) -> None:
+    """Compare everything from picture to masks."""
+    side = 4 if quick else 16
+    print(f"\n## MobileSAM, {side} x {side} points, from picture to masks\n")
+    both({way: mobile_way(way, side) for way in (PLAIN, OURS, HALF)}, side, repeats=1)
+
+
+def one_run(way: str, side: int) -> Callable[[], Masks]:
+    """Make ready what is measured in a process of its own."""
+    model = mobile_way(way, side)
+    image = Image(np.zeros((*SIZE_HW, 3), dtype=np.uint8))
+    work = plain_everything.generate if way == PLAIN else generate
+    return functools.partial(torch.inference_mode()(work), model, image, GenerateConfig(side))
+
+
+def added(quick: bool) -> None:
+    """Compare the memory that a run adds to a process."""
+    side = 8 if quick else 16
+    mib = {
+        way: memory(functools.partial(one_run, way, side)).added / 2**20 for way in (PLAIN, OURS)
+    }
+    print(f"\n## Memory of MobileSAM, {side} x {side} points\n")
+    print(
+        f"{mib[OURS]:.0f} MiB added against {mib[PLAIN]:.0f}, {mib[OURS] / mib[PLAIN]:.3f} of it."
+    )
+
+
+def bundled(quick: bool) -> None:
+    """Time the bundled model on two threads; what passes is what counts."""
+    torch.set_num_threads(2)
+    model = anymask.load()
+    image = Image(photo())
+    print("\n## Bundled model, photo of 1024 x 683, two threads\n")
+    print("| | points | masks | seconds |\n| --- | ---: | ---: | ---: |")
+    settings = [("grid", 32), ("hierarchical", 32), ("boxes", 32), ("grid", model_side(model))]
+    model.generate(image, points_per_side=4)
+    for sampler, side in settings:
+        taken = []
+        for _ in range(1 if quick else 3):
+            start = time.perf_counter()
+            found = model.generate(image, points_per_side=side, sampler=sampler)
+            taken.append(time.perf_counter() - start)
+        print(f"| {sampler} | {side} | {len(found)} | {sorted(taken)[len(taken) // 2]:.2f} |")
+    torch.set_num_threads(1)
+
+
+def model_side(model: Segmenter) -> int:
+    config = model.variant.generate
+    assert isinstance(config, GenerateConfig) and config.points_per_side is not None
+    return config.points_per_side
+
+
+def photo() -> np.ndarray:
+    """Take the photo of the documentation."""
+    return np.asarray(PIL.Image.open(PHOTO).convert("RGB").resize((1024, 683)))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
