@@ -70,7 +70,10 @@ def test_reads_polygons_and_run_lengths_and_crowds(folder: Any) -> None:
     assert sample.void is not None
     square = np.pad(np.ones((4, 4), bool), ((0, 2), (0, 4)))
     assert (sample.void == (rows(0, 1) & ~square)).all()
-    assert sample.meta == {"set": "instances_val", "id": "a"}
+    assert (sample.meta["set"], sample.meta["id"]) == ("instances_val", "a")
+    own = sample.meta["coco"]
+    assert own["image"]["id"] == 1 and own["ids"] == [2, 1] and list(own["categories"]) == [7, 9]
+    assert [entry["id"] for entry in own["annotations"]] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 Crowds (``iscrowd``) become void. LVIS (v0.5 and v1) annotates an image for some categories only:
 `Sample.meta` holds their names, ``negative`` for those that are not in the image, ``incomplete``
 for those of which not every object is annotated, and ``frequency`` with r, c or f (rare, common,
-frequent) for those that are annotated.
+frequent) for those that are annotated. ``coco`` holds what the file itself says: the entries of
+``image`` and its ``annotations`` (those that have a mask), all ``categories`` by their id, and the
+``ids`` of all images.
 """
 
 from __future__ import annotations
@@ -57,13 +59,14 @@ def list_images(document: Fields, path: Path, images: str | Path | None = None) 
         categories = {category["id"]: category for category in document.get("categories", ())}
         annotations = _by_image(listed, document["annotations"])
         files = locate(path, [_names(image) for image in listed], images)
+        ids = list(annotations)
         return Listing(
             path.stem,
             [
                 Entry(
                     key_of(splitext(_names(image)[0])[0]),
                     file,
-                    partial(_labels, path, image, annotations[image["id"]], categories),
+                    partial(_labels, path, image, annotations[image["id"]], categories, ids),
                 )
                 for image, file in zip(listed, files, strict=True)
             ],
@@ -94,6 +97,7 @@ def _labels(
     image: Fields,
     annotations: Sequence[Fields],
     categories: Mapping[Any, Fields],
+    ids: Sequence[Any],
     size_hw: tuple[int, int],
 ) -> Labels:
     with understanding(f"image {image['id']} of {str(path)!r}"):
@@ -107,7 +111,8 @@ def _labels(
             [categories[entry["category_id"]]["name"] for entry in single] if categories else (),
             [outline(segmentation, size_hw) for segmentation in crowds],
         )
-        return replace(found, meta=_federated(image, single, categories))
+        own = {"image": image, "annotations": drawn, "categories": categories, "ids": ids}
+        return replace(found, meta={"coco": own, **_federated(image, single, categories)})
 
 
 def _federated(

@@ -29,6 +29,7 @@ __all__ = [
     "geo_field",
     "image_number",
     "known",
+    "parse_json",
     "plain",
     "prompt_fields",
     "read_all",
@@ -65,9 +66,24 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: It is missing, cannot be read, or is no JSON object.
     """
+    document = parse_json(path)
+    if not isinstance(document, dict):
+        raise InputError(
+            f"expected a JSON object, got a {type(document).__name__} in {str(path)!r}; "
+            "give a file in SA-1B's or COCO's layout"
+        )
+    return document
+
+
+def parse_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file, whatever it holds.
+
+    Raises:
+        InputError: It is missing, or cannot be read.
+    """
     shown = repr(str(path))
     try:
-        document = json.loads(Path(path).read_bytes())
+        return json.loads(Path(path).read_bytes())
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot read {shown}: {reason}; check the name") from error
@@ -75,12 +91,6 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(
             f"expected a JSON file, got {shown}, which is none ({error}); check that it is whole"
         ) from error
-    if not isinstance(document, dict):
-        raise InputError(
-            f"expected a JSON object, got a {type(document).__name__} in {shown}; "
-            "give a file in SA-1B's or COCO's layout"
-        )
-    return document
 
 
 @contextmanager

@@ -116,7 +116,11 @@ def test_a_group_is_matched_by_itself() -> None:
 
 def test_draws_what_was_found_and_what_was_missed() -> None:
     model: Any = Finder([MEDIUM])
-    assert Proposals().draw(model, sample(SMALL, MEDIUM), {}).size == SIZE[::-1]
+    (row,) = Proposals().measure(model, sample(SMALL, MEDIUM))
+    assert row["missed"] == [0]
+    assert len(row["found"]) == 1
+    picture = np.asarray(Proposals().draw(model, sample(SMALL, MEDIUM), row))
+    assert picture[20, 40].any() and not picture[5, 5].any()  # the found one is painted
 
 
 @pytest.mark.parametrize("counts", [(), (0, 10)])

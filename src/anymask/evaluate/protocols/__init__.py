@@ -9,6 +9,7 @@ PROTOCOLS = {
     "boxes": ("Boxes", "Draw a box around each mask, tightly and with a hasty hand."),
     "edges": ("Edges", "Find everything, and compare its edges with those that people drew."),
     "proposals": ("Proposals", "Find everything, and count which true masks are among the best."),
+    "instances": ("Instances", "Draw a mask for each box that a detector found."),
     "text": ("Text", "Ask for each category of an image by its name."),
     "perseg": ("PerSeg", "Show the model an object in one image, and let it find it in others."),
 }

@@ -26,12 +26,12 @@ from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.recall import THRESHOLDS, finders
 from anymask.image import Image
+from anymask.masks import Masks
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.data.dataset import Sample
-    from anymask.masks import Masks
     from anymask.predict import Segmenter
 
 __all__ = ["Proposals"]
@@ -68,11 +68,15 @@ class Proposals:
         groups = _groups(sample, truths)
         # Each group by itself: a mask that could find one of the group is not spent on another.
         hits = {name: self._hits(overlaps[:, inside]) for name, inside in groups.items()}
+        found_by = finders(overlaps)[0]
+        found = found_by[found_by < len(masks)].tolist()
         return [
             {
                 "proposals": len(masks),
                 "masks": {name: int(inside.sum()) for name, inside in groups.items()},
                 "hits": hits,
+                "found": [rle.to_string(masks.counts[i]) for i in found],
+                "missed": np.flatnonzero(found_by == len(masks)).tolist(),
                 "score": round(max(hits["all"]) / (len(truths) * len(THRESHOLDS)), 5),
             }
         ]
@@ -110,13 +114,12 @@ class Proposals:
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
         """Show the masks that find a true one at IoU 0.5, and the outlines of those not found."""
-        truths, masks = sample.masks(), self._find(model, sample)
-        overlaps = rle.iou(masks.counts, [rle.encode(truth) for truth in truths])
-        found_by = finders(overlaps)[0]
-        missed = np.zeros(sample.image.shape[:2], np.bool_)
-        for truth, finder in zip(truths, found_by, strict=True):
-            missed |= truth & (finder == len(masks))
-        return compared(sample.image, masks[found_by[found_by < len(masks)]], missed)
+        truths, size_hw = sample.masks(), sample.image.shape[:2]
+        missed = np.zeros(size_hw, np.bool_)
+        for number in row["missed"]:
+            missed |= truths[number]
+        found = Masks(size_hw, tuple(rle.from_string(counts) for counts in row["found"]))
+        return compared(sample.image, found, missed)
 
     def _find(self, model: Segmenter, sample: Sample) -> Masks:
         """Find everything, best first, no more than count."""
