@@ -84,7 +84,7 @@ class Instances:
             {
                 "image": own["image"],
                 "truths": [_truth(entry, masks.size_hw) for entry in own["annotations"]],
-                "categories": list(own["categories"].values()),
+                "categories": _categories(own),
                 "found": self._results(detections, masks),
                 "score": mean(overlaps.max(axis=1, initial=0)),
             }
@@ -188,13 +188,21 @@ def _truth(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> dict[str, Any]
     return {**kept, "iscrowd": entry.get("iscrowd", 0)}
 
 
+def _categories(own: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Describe the categories of an image's true masks."""
+    used = dict.fromkeys(entry["category_id"] for entry in own["annotations"])
+    described = [own["categories"][number] for number in used]
+    return [{k: one[k] for k in ("id", "frequency") if k in one} for one in described]
+
+
 def _precision(images: Sequence[Row]) -> dict[str, float | None]:
     """Measure all images of a set together."""
     if not images:
         return {}
     return average_precision(
         [row["image"] for row in images],
-        images[0]["categories"],
+        # Those without any object do not count, so those of the true masks are enough.
+        list({one["id"]: one for row in images for one in row["categories"]}.values()),
         [truth for row in images for truth in row["truths"]],
         [entry for row in images for entry in row["found"]],
         federated="neg_category_ids" in images[0]["image"],
