@@ -92,7 +92,8 @@ def in_memory(name: str) -> None:
 
 
 def ratios(peer: Timing, ours: Timing) -> str:
-    return f"{peer.cpu / ours.cpu:.2f} times faster in processor time, user only {peer.user / ours.user:.2f}"
+    cpu, user = peer.cpu / ours.cpu, peer.user / ours.user
+    return f"{cpu:.2f} times faster in processor time, user only {user:.2f}"
 
 
 def peered(name: str) -> bool:

@@ -15,7 +15,6 @@ import pytest
 import torch
 from tests.parity.amg.fake_scene import FakeScene
 
-from anymask import generate as everything
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
