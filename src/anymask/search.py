@@ -152,9 +152,7 @@ class Search:
         self._low_hw = logits.shape[2], logits.shape[3]
         if self._enlarger is None:
             offset = self.config.stability_score_offset
-            self._enlarger = Enlarger(
-                self.embedding.transform, (logits.shape[2], logits.shape[3]), offset
-            )
+            self._enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
         found = []
         for score, place, one in zip(
             iou[places].tolist(),

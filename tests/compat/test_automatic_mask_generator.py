@@ -69,7 +69,6 @@ def scene_generator(
     return generator, predictor
 
 
-@pytest.mark.filterwarnings("ignore:pred_iou_thresh is 1.5")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
 )
