@@ -80,12 +80,14 @@ def test_a_reader_that_leaves_is_no_error(words: list[str]) -> None:
 
 
 ENDLESS = """
-import sys, time
+import signal, sys, time
 from types import SimpleNamespace
 from anymask import predict
 from anymask.cli import main
 from anymask.atomic import atomic_write
 from anymask.config import GenerateConfig
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let jobs in the back ignore it
 
 def generate(image):
     with atomic_write(sys.argv[2] + "/slow.json"):
