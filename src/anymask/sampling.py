@@ -34,19 +34,26 @@ def ask_all(search: Search, points_xy: FloatArray) -> None:
 
 
 def ask_coarse_to_fine(search: Search, points_xy: FloatArray) -> None:
-    """Ask a few points (n, 2) first, then those between them that no good mask covers."""
+    """Ask a few points (n, 2) first, then those between them that no good mask covers.
+
+    The last round keeps to the neighbours of points that got an answer which the model trusts:
+    where it trusts none, it would be asked most and would say least.
+    """
+    per_side = len(points_xy) ** 0.5
     waiting = points_xy
     for coarser in _COARSER:
-        chosen = _one_per_cell(waiting, search.crop_hw, max(1.0, len(points_xy) ** 0.5 / coarser))
+        chosen = _one_per_cell(waiting, search.crop_hw, per_side / coarser)
         ask_all(search, waiting[chosen])
         waiting = np.delete(waiting, chosen, axis=0)
         waiting = waiting[~search.covers(waiting)]
-    ask_all(search, waiting)
+    step = np.array(search.crop_hw[::-1]) / per_side
+    away = np.abs(waiting[:, None] - search.trusted_xy()) / step
+    ask_all(search, waiting[(away.max(axis=2) < 1.5).any(axis=1)])
 
 
 def _one_per_cell(points_xy: FloatArray, size_hw: tuple[int, int], per_side: float) -> IntArray:
     """Choose the points that lie nearest to the middles of the cells of a grid."""
-    cells = max(1, round(per_side))
+    cells = max(1, round(per_side))  # along each side
     place = points_xy / size_hw[::-1] * cells
     cell = np.clip(place.astype(np.int64), 0, cells - 1)
     distance = ((place - cell - 0.5) ** 2).sum(axis=1)

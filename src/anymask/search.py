@@ -121,6 +121,11 @@ class Search:
         """Height and width of the crop."""
         return self.embedding.size_hw
 
+    def trusted_xy(self) -> npt.NDArray[np.float64]:
+        """List the points that got an answer which the model trusts: (n, 2)."""
+        prompts = {id(one.prompt): one.prompt for one in self._candidates}
+        return np.concatenate([np.empty((0, 2)), *(one.points_xy for one in prompts.values())])
+
     def covers(self, points_xy: npt.NDArray[np.float64]) -> BoolArray:
         """Tell which points (n, 2) lie in an answer that seems to be stable: bool (n,)."""
         covered = np.zeros(len(points_xy), dtype=np.bool_)
