@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anymask.data import coco, via
+from anymask.data import coco, via, voc
 from anymask.data.dataset import Dataset, LabelMapFolder
 from anymask.data.dsb2018 import DSB2018
 from anymask.data.layout import Layout
@@ -39,7 +39,8 @@ def open_dataset(
     """Open a data set.
 
     Args:
-        path: A folder, or a JSON file with the annotations of many images.
+        path: A folder; a JSON file with the annotations of many images; or one of the lists of
+            VOC, such as ``VOC2012/ImageSets/Segmentation/train.txt``.
         layout: Name of the layout, see `LAYOUTS` and `FILES`; auto: the first that fits.
         images: Folder of the images of a JSON file; None: looked for in and beside its folder.
 
@@ -55,6 +56,8 @@ def open_dataset(
     known = ("auto", *LAYOUTS, *FILES)
     if layout not in known:
         raise InputError(f"expected a layout out of {', '.join(known)}, got {layout!r}; name one")
+    if path.is_file() and path.suffix == ".txt" and layout in ("auto", "voc"):
+        return voc.list_images(path)
     if path.is_file() and layout not in LAYOUTS:
         document = read_json(path)
         return FILES[_file_layout(document) if layout == "auto" else layout](document, path, images)

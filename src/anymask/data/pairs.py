@@ -13,7 +13,7 @@ from anymask.data.dataset import Entry, Labels, Listing, key_of
 from anymask.data.layout import Layout
 from anymask.errors import InputError
 
-__all__ = ["PAIRS", "Pairs"]
+__all__ = ["PAIRS", "VOC", "Pairs"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,15 @@ def _any(pattern: str) -> str:
     return pattern.replace("{}", "**/*")
 
 
+VOC = Pairs("JPEGImages/{}.jpg", "SegmentationObject/{}.png", codes.void_255)
+"""The folder of one year; 255, the seams between objects, is void."""
+
 _CITYSCAPES = ("leftImg8bit/{}_leftImg8bit.png", "gtFine/{}_gtFine_instanceIds.png")
 
 PAIRS = (
     Pairs(*_CITYSCAPES, codes.cityscapes_instances).layout("cityscapes"),
     Pairs(*_CITYSCAPES, codes.cityscapes_panoptic).layout("cityscapes-panoptic"),
-    Pairs("JPEGImages/{}.jpg", "SegmentationObject/{}.png", codes.void_255).layout("voc"),
+    VOC.layout("voc"),
     Pairs("images/{}.jpg", "annotations/{}.png", codes.every_number).layout("ade20k-scenes"),
     Pairs("images/{}.jpg", "groundTruth/{}.mat", read_ground_truth).layout("bsds500"),
     Pairs("img/{}.png", "Rock_all/{}.png", codes.foreground).layout("doors"),

@@ -1,0 +1,50 @@
+"""The lists of PASCAL VOC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anymask.data.open import open_dataset
+from anymask.errors import InputError
+
+
+@pytest.fixture
+def year(folder: Any, stripes: Callable[..., np.ndarray]) -> Path:
+    """The folder of one year: three images, two of them with instances, and some lists."""
+    for name in ("2007_000032", "2007_000039", "2007_000061"):
+        folder.photo(f"JPEGImages/{name}.jpg")
+    for name in ("2007_000032", "2007_000039"):
+        folder.labels(f"SegmentationObject/{name}.png", stripes(0, 1, 255, 2))
+    lists = folder.root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("2007_000032\n")
+    (lists / "val.txt").write_text("2007_000039 -1\n2007_000061  1\n\n")
+    (lists / "test.txt").write_text("2007_000061\n")
+    (lists / "broken.txt").write_bytes(b"\xff\xfe\x00")
+    return Path(folder.root)
+
+
+@pytest.mark.parametrize("layout", ["auto", "voc"])
+@pytest.mark.parametrize(("name", "key"), [("train", "2007_000032"), ("val", "2007_000039")])
+def test_a_list_names_its_images(year: Path, layout: str, name: str, key: str) -> None:
+    data = open_dataset(year / "ImageSets" / "Segmentation" / f"{name}.txt", layout)
+    assert [data.key(i) for i in range(len(data))] == [key]
+    sample = data[0]
+    assert sample.meta["set"] == f"set-{name}"
+    assert len(sample.masks()) == 2
+    assert sample.void is not None
+    assert sample.void.sum() == 8  # one row of 255
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("test", "got none among the 1 of"), ("broken", "cannot read .* as a list of images")],
+)
+def test_a_list_without_instances_is_refused(year: Path, name: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        open_dataset(year / "ImageSets" / "Segmentation" / f"{name}.txt")
