@@ -1,0 +1,225 @@
+"""What a batch is made of: photos as a model sees them, each with some of its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from anymask.data.dataset import Dataset, Sample
+from anymask.errors import InputError
+from anymask.image import Image, Transform
+from anymask.models.variants import Preprocessing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Augment", "Choosing", "Item", "Items", "shuffled"]
+
+Augment: TypeAlias = Callable[[Sample, np.random.Generator], Sample]
+"""Changes a sample by chance, its masks along with its pixels; see `anymask.data.augment`."""
+
+_MOST_LABEL = np.iinfo(np.uint16).max
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One photo in a model's frame, before padding, and some of its masks.
+
+    Whatever is left to chance about a mask starts from a seed that is part of the item, so that it
+    comes out the same in whatever batch and process the item is worked on.
+    """
+
+    key: str
+    """Names the photo, unlike any other of its data set."""
+    transform: Transform
+    """The way from the photo's pixels into the frame."""
+    layers: npt.NDArray[Any]
+    """Label maps, uint8 or uint16 (n, h, w) of ``transform.resized_hw``; 0 is unknown, see
+    `Sample.layers`."""
+    chosen: npt.NDArray[np.int64]
+    """(m, 2): for each of the masks its layer and its number there."""
+    seeds: npt.NDArray[np.int64]
+    """(m,): for each of the masks the start of its random sequence."""
+    image: npt.NDArray[Any] | None = None
+    """(h, w, 3) of ``transform.resized_hw``, 0 to 255, as `Transform.resize` returns it; None when
+    the features are there instead."""
+    void: npt.NDArray[np.bool_] | None = None
+    """(h, w): pixels that count neither for nor against an answer; None: no such pixels."""
+    features: Mapping[str, Tensor] | None = None
+    """What the encoder made of the photo, each (1, c, h', w'), worked out beforehand; None: the
+    image is encoded when its batch is."""
+
+    @property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """The masks that are asked for, bool (m, h, w) of ``transform.resized_hw``."""
+        layers, labels = self.chosen.T
+        masks: npt.NDArray[np.bool_] = self.layers[layers] == labels[:, None, None]
+        return masks
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """Which masks of a photo are asked for."""
+
+    most: int = 8
+    """At most so many at a time, drawn at random."""
+    min_area: int = 16
+    """Masks of fewer pixels, in the model's frame, are left out."""
+    max_share: float = 0.9
+    """Masks that cover more of the photo than this are left out (SAM paper, appendix A)."""
+
+    def __post_init__(self) -> None:
+        """Check that some mask can be asked for."""
+        if self.most < 1 or self.min_area < 1 or not 0 < self.max_share <= 1:
+            raise InputError(
+                f"expected most and min_area of at least 1 and max_share above 0 and at most 1, "
+                f"got {self.most}, {self.min_area} and {self.max_share}; correct them"
+            )
+
+    def of(self, layers: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Choose among the masks of label maps (n, h, w): (m, 2), layer and number of each."""
+        fitting = []
+        for number, layer in enumerate(layers):
+            areas = np.bincount(layer.ravel())
+            areas[0] = 0
+            wide = areas <= self.max_share * layer.size
+            labels = np.flatnonzero((areas >= self.min_area) & wide)
+            fitting.append(np.stack([np.full_like(labels, number), labels], axis=1))
+        every = np.concatenate(fitting)
+        return every[rng.permutation(len(every))[: self.most]]
+
+
+class Items:
+    """The items of a data set, by their positions in an endless order.
+
+    Every epoch brings each photo once, in an order of its own. What is at a position depends on
+    nothing but the position and the seed.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        preprocessing: Preprocessing,
+        choosing: Choosing | None = None,
+        *,
+        augment: Sequence[Augment] = (),
+        seed: int = 0,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            dataset: Photos with masks. Those without a mask that fits give way to the next ones.
+            preprocessing: How the model wants its images.
+            choosing: Which masks are asked for; None: the usual.
+            augment: Applied one after the other to each sample.
+            seed: Start of every random draw.
+
+        Raises:
+            InputError: The data set is empty.
+        """
+        if not len(dataset):
+            raise InputError("expected at least one photo to learn from, got an empty data set")
+        self.dataset, self.preprocessing = dataset, preprocessing
+        self.choosing = choosing or Choosing()
+        self.augment, self.seed = tuple(augment), seed
+
+    def __len__(self) -> int:
+        """Count the photos, which is the length of an epoch."""
+        return len(self.dataset)
+
+    def __getitem__(self, position: int) -> Item:
+        """Make the item at a position, from 0 on, without end.
+
+        Raises:
+            InputError: A sample is not what it should be, or none has a mask that fits.
+        """
+        rng = np.random.default_rng([self.seed, position])
+        for more in range(len(self)):
+            index = shuffled(position, len(self), self.seed, more)
+            key, sample = self.dataset.key(index), self.dataset[index]
+            check(sample, key)
+            # What cannot be used changed, such as a crop without masks, may be good as it is.
+            for augment in (self.augment, ()):
+                item = self._item(key, sample, augment, rng)
+                if item is not None:
+                    return item
+        raise InputError(
+            f"expected masks of at least {self.choosing.min_area} pixels, as the model sees them, "
+            f"and at most {self.choosing.max_share:.0%} of their photo, got none in all "
+            f"{len(self)} photos; check the labels"
+        )
+
+    def _item(
+        self, key: str, sample: Sample, augment: Sequence[Augment], rng: np.random.Generator
+    ) -> Item | None:
+        """Bring a sample into the frame and choose masks; None when none fits."""
+        for change in augment:
+            sample = change(sample, rng)
+        if not sample.layers:
+            return None
+        transform = self.preprocessing.fit((sample.image.shape[0], sample.image.shape[1]))
+        layers = np.stack([resized(layer, transform.resized_hw) for layer in sample.layers])
+        chosen = self.choosing.of(layers, rng)
+        if not len(chosen):
+            return None
+        image = transform.resize(Image(sample.image), self.preprocessing.resize)
+        void = None if sample.void is None else resized(sample.void, transform.resized_hw)
+        seeds = rng.integers(np.iinfo(np.int64).max, size=len(chosen))
+        return Item(key, transform, layers, chosen, seeds, image, void)
+
+
+def shuffled(position: int, count: int, seed: int, more: int = 0) -> int:
+    """Tell which of ``count`` things is at a position of an endless order.
+
+    Args:
+        position: From 0 on. Each ``count`` positions bring everything once.
+        count: How many things there are.
+        seed: Start of the random order.
+        more: So many places further in the same epoch, as if it were a ring.
+    """
+    epoch, place = divmod(position, count)
+    return int(_order(count, seed, epoch)[(place + more) % count])
+
+
+@lru_cache(maxsize=2)  # two, for positions go on from one epoch to the next
+def _order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, 0]).permutation(count)
+
+
+def check(sample: Sample, key: str) -> None:
+    """Check that the labels of a sample belong to its image.
+
+    Raises:
+        InputError: They are of another size, no whole numbers, or out of range.
+    """
+    size_hw = sample.image.shape[:2]
+    maps = [*sample.layers, *([] if sample.void is None else [sample.void])]
+    for labels in maps:
+        if labels.shape != size_hw:
+            raise InputError(
+                f"expected labels of shape {size_hw}, as their image, for {key!r}, got "
+                f"{labels.shape}; find the image that they belong to"
+            )
+    for layer in sample.layers:
+        if layer.dtype.kind not in "ui" or layer.min() < 0 or layer.max() > _MOST_LABEL:
+            raise InputError(
+                f"expected labels of {key!r} as whole numbers from 0 (unknown) to {_MOST_LABEL}, "
+                f"got {layer.dtype} from {layer.min()} to {layer.max()}; number its masks anew"
+            )
+
+
+def resized(labels: npt.NDArray[Any], size_hw: tuple[int, int]) -> npt.NDArray[Any]:
+    """Bring a label map or mask (h, w) to another size, each pixel taking the nearest one's."""
+    if labels.dtype != np.bool_ and labels.dtype != np.uint8:
+        labels = labels.astype(np.uint16)
+    if labels.shape == size_hw:
+        return labels
+    picture = PIL.Image.fromarray(labels)
+    nearest = picture.resize(size_hw[::-1], PIL.Image.Resampling.NEAREST)
+    return np.asarray(nearest).astype(labels.dtype)
