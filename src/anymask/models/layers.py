@@ -60,9 +60,10 @@ def convolve_and_normalise(x: Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm
     """Apply a convolution without bias and then batch normalisation to (b, c, h, w).
 
     Outside training this is one operation: the weights are normalised instead of the map. That is
-    done anew each time, which costs next to nothing and cannot be out of date.
+    done anew each time, which costs next to nothing and cannot be out of date. It takes a plain
+    convolution: one with a low-rank adapter is more than its weights.
     """
-    if norm.training:
+    if norm.training or type(convolution) is not nn.Conv2d:
         normed: Tensor = norm(convolution(x))
         return normed
     assert norm.running_mean is not None and norm.running_var is not None
