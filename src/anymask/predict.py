@@ -182,17 +182,9 @@ class Segmenter:
 
     def _encode(self, resized: npt.NDArray[Any], transform: Transform) -> Mapping[str, Tensor]:
         """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder."""
-        wanted = self.variant.preprocessing
-        pixels = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2).float()
-        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (wanted.mean, wanted.std))
-        b, _, h, w = pixels.shape
-        frames = pixels.new_zeros((b, 3, *transform.frame_hw))
-        if wanted.fill is not None:
-            frames += (wanted.fill - mean) / std
-        top, left = transform.offset_hw
-        frames[:, :, top : top + h, left : left + w] = (pixels - mean) / std
+        frames = self.variant.preprocessing.frames(resized, transform, self.device)
         with torch.inference_mode():
-            return self.network.encode(frames.to(self.dtype), (h, w))
+            return self.network.encode(frames.to(self.dtype), transform.resized_hw)
 
     def _sign(self, transform: Transform, resized: npt.NDArray[Any]) -> str:
         """Tell an embedding by the model and by what the network saw of the image."""

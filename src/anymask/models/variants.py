@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.errors import CapabilityError, WeightsError
@@ -20,6 +20,12 @@ from anymask.models.config import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy.typing as npt
+    import torch
+    from torch import Tensor
+
+    from torch import Tensor
 
     from anymask.image import Enlarging, Resizing, Transform
 
@@ -63,6 +69,31 @@ class Preprocessing:
             centre=self.centre,
             enlarge=self.enlarge,
         )
+
+    def frames(
+        self, resized: npt.NDArray[Any], transform: Transform, device: torch.device
+    ) -> Tensor:
+        """Normalise and pad images that were brought to the size of the frame.
+
+        Args:
+            resized: What `Transform.resize` made of each, (b, h, w, 3), 0 to 255.
+            transform: The way of all of them into the frame.
+            device: Where the frames go.
+
+        Returns:
+            float32 (b, 3, *transform.frame_hw), what the network takes.
+        """
+        import torch  # here, for the table is read without it
+
+        pixels = torch.from_numpy(resized).to(device).permute(0, 3, 1, 2).float()
+        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
+        b, _, h, w = pixels.shape
+        frames = pixels.new_zeros((b, 3, *transform.frame_hw))
+        if self.fill is not None:
+            frames += (self.fill - mean) / std
+        top, left = transform.offset_hw
+        frames[:, :, top : top + h, left : left + w] = (pixels - mean) / std
+        return frames
 
 
 @dataclass(frozen=True)
