@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from torch import Tensor
-
     from anymask.image import Enlarging, Resizing, Transform
 
 __all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
