@@ -1,5 +1,9 @@
 """Simulated users: clicks and boxes derived from a mask, for training and for evaluation alike.
 
+Which of the users is asked is up to the caller: evaluations click in the middle of what is wrong
+(`farthest_error`), people in the middle of what is wrong most (`next_click`), and training, as in
+SAM's paper, anywhere in it (`random_error`).
+
 Points are (x, y) in pixels with the centre of the top left pixel at (0, 0), as everywhere.
 """
 
@@ -16,6 +20,7 @@ __all__ = [
     "farthest_inside",
     "next_click",
     "noisy_box",
+    "random_error",
     "random_inside",
     "tight_box",
 ]
@@ -34,6 +39,10 @@ def random_inside(
     mask: np.ndarray, rng: np.random.Generator, power: float = 1.0
 ) -> tuple[float, float]:
     """Draw a pixel of a mask, deeper ones more often: with weight depth**power (0 = uniform)."""
+    if power == 0:  # as below, without measuring depths
+        inside = np.flatnonzero(mask)
+        index = int(inside[min(int(rng.uniform(0, len(inside))), len(inside) - 1)])
+        return float(index % mask.shape[1]), float(index // mask.shape[1])
     depth = _depth(mask)
     weights = np.where(depth > 0, depth**power, 0.0).ravel().cumsum()
     index = int(np.searchsorted(weights, rng.uniform(0, weights[-1]), side="right"))
@@ -41,12 +50,15 @@ def random_inside(
     return float(x), float(y)
 
 
-def next_click(truth: np.ndarray, answer: np.ndarray) -> tuple[tuple[float, float], int] | None:
+def next_click(
+    truth: np.ndarray, answer: np.ndarray, *, negative: bool = True
+) -> tuple[tuple[float, float], int] | None:
     """Click where a user would correct: the middle of the largest connected error.
 
     Args:
         truth: The mask wanted, bool (h, w).
         answer: The mask given, bool (h, w).
+        negative: Whether superfluous pixels may be clicked, too.
 
     Returns:
         The point and its label (1: missing here, add it; 0: too much here, remove it), or ``None``
@@ -54,7 +66,7 @@ def next_click(truth: np.ndarray, answer: np.ndarray) -> tuple[tuple[float, floa
     """
     cv2 = optional("cv2", extra="image")
     best_area, best = 0, None
-    for label, wrong in ((1, truth & ~answer), (0, answer & ~truth)):
+    for label, wrong in _errors(truth, answer, negative):
         count, parts, stats, _ = cv2.connectedComponentsWithStats(
             wrong.astype(np.uint8), connectivity=8
         )
@@ -68,6 +80,28 @@ def next_click(truth: np.ndarray, answer: np.ndarray) -> tuple[tuple[float, floa
             x, y = farthest_inside(part)
             best_area, best = area, ((x + left, y + top), label)
     return best
+
+
+def random_error(
+    truth: np.ndarray, answer: np.ndarray, rng: np.random.Generator, *, negative: bool = True
+) -> tuple[tuple[float, float], int] | None:
+    """Click on any of the wrong pixels, all alike, as SAM's training does (paper, appendix A).
+
+    Args:
+        truth: The mask wanted, bool (h, w).
+        answer: The mask given, bool (h, w).
+        rng: Source of chance.
+        negative: Whether superfluous pixels may be clicked, too.
+
+    Returns:
+        The point and its label (1: missing here, 0: too much here), or ``None`` when nothing is
+        wrong.
+    """
+    wrong = truth ^ answer if negative else truth & ~answer
+    if not wrong.any():
+        return None
+    x, y = random_inside(wrong, rng, power=0)
+    return (x, y), int(truth[int(y), int(x)])
 
 
 def farthest_error(
@@ -88,8 +122,7 @@ def farthest_error(
         The point and its label (1: missing here, 0: too much here), or ``None`` when nothing is
         wrong. A tie goes to what is missing, then to the first pixel in reading order.
     """
-    kinds = [(1, truth & ~answer)] + [(0, answer & ~truth)] * negative
-    depths = [(label, _depth(wrong)) for label, wrong in kinds]
+    depths = [(label, _depth(wrong)) for label, wrong in _errors(truth, answer, negative)]
     label, depth = max(depths, key=lambda kind: float(kind[1].max()))
     if depth.max() == 0:
         return None
@@ -126,6 +159,11 @@ def noisy_box(
     if moved[2] - moved[0] < 1 or moved[3] - moved[1] < 1:
         return box
     return moved
+
+
+def _errors(truth: np.ndarray, answer: np.ndarray, negative: bool) -> list[tuple[int, np.ndarray]]:
+    """What is missing, and what is too much if that may be said: each with its clicks' label."""
+    return [(1, truth & ~answer)] + [(0, answer & ~truth)] * negative
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
