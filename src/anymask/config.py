@@ -13,7 +13,14 @@ from anymask.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["GenerateConfig", "InstanceConfig", "PointGrid", "Sampler", "changed"]
+__all__ = [
+    "GenerateConfig",
+    "InstanceConfig",
+    "PointGrid",
+    "Sampler",
+    "changed",
+    "check_number",
+]
 
 PointGrid = tuple[tuple[float, float], ...]
 Sampler = Literal["grid", "hierarchical", "boxes"]
@@ -63,15 +70,15 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         """Check the settings, and bring the grids into the form of tuples."""
         for name in ("points_per_batch", "crop_n_points_downscale_factor", "memory"):
-            _check_number(self, name, 1, whole=True)
+            check_number(self, name, 1, whole=True)
         for name in ("crop_n_layers", "min_mask_region_area"):
-            _check_number(self, name, 0, whole=True)
+            check_number(self, name, 0, whole=True)
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset"):
-            _check_number(self, name, 0)
+            check_number(self, name, 0)
         for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
-            _check_number(self, name, 0, 1)
+            check_number(self, name, 0, 1)
         for name in ("mask_nms_thresh", "containment_nms_thresh"):
-            _check_number(self, name, 0, 1)
+            check_number(self, name, 0, 1)
         if self.sampler not in get_args(Sampler):
             names = ", ".join(get_args(Sampler))
             raise InputError(f"expected a sampler out of {names}, got {self.sampler!r}; name one")
@@ -82,10 +89,10 @@ class GenerateConfig:
             object.__setattr__(self, "point_grids", self._checked_grids(self.point_grids))
 
     def _check_areas(self) -> None:
-        _check_number(self, "min_area", 0)
+        check_number(self, "min_area", 0)
         if self.max_area is None:
             return
-        _check_number(self, "max_area", 0)
+        check_number(self, "max_area", 0)
         if self.min_area > self.max_area and (self.min_area < 1) == (self.max_area < 1):
             raise InputError(
                 f"expected max_area of at least min_area, {self.min_area}, got {self.max_area}; no "
@@ -97,7 +104,7 @@ class GenerateConfig:
             raise InputError(
                 "expected points_per_side or point_grids, got neither; give one of the two"
             )
-        _check_number(self, "points_per_side", 1, whole=True)
+        check_number(self, "points_per_side", 1, whole=True)
         deepest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
         if deepest < 1:
             raise InputError(
@@ -154,9 +161,9 @@ class InstanceConfig:
     def __post_init__(self) -> None:
         """Check the settings."""
         for name in ("confidence", "box_nms_thresh"):
-            _check_number(self, name, 0, 1)
-        _check_number(self, "most", 1, whole=True)
-        _check_number(self, "text_thresh", -1, 1)
+            check_number(self, name, 0, 1)
+        check_number(self, "most", 1, whole=True)
+        check_number(self, "text_thresh", -1, 1)
 
 
 Config = TypeVar("Config", bound=GenerateConfig | InstanceConfig)
@@ -190,15 +197,20 @@ def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
     return replace(config, **options)
 
 
-def _check_number(
-    config: GenerateConfig | InstanceConfig,
+def check_number(
+    config: Any,
     name: str,
     least: float,
     most: float = math.inf,
     *,
     whole: bool = False,
 ) -> None:
-    value: Any = getattr(config, name)
+    """Check that a field of a dataclass is a number within limits.
+
+    Raises:
+        InputError: It is not.
+    """
+    value = getattr(config, name)
     is_number = isinstance(value, Integral if whole else Real)
     if not (is_number and least <= value <= most):  # also refuses NaN
         kind = "a whole number" if whole else "a number"

@@ -1,0 +1,101 @@
+"""Checkpoints: where a run stands, all that changes, and the settings that it belongs to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anymask.atomic import atomic_write
+from anymask.errors import InputError
+
+__all__ = ["Place", "check_settings", "read_checkpoint", "write_checkpoint"]
+
+_FREE = ("loop.workers", "loop.save_minutes")
+"""Settings without influence on what is learned."""
+
+
+@dataclass
+class Place:
+    """Where a run stands."""
+
+    steps: int = 0
+    """Steps made."""
+    seconds: float = 0.0
+    """Time they took, with all that goes with them."""
+    judged: int = -1
+    """Steps made at the last validation."""
+    best: float = -math.inf
+    """Best value of the metric that decides."""
+    stale: int = 0
+    """Validations since then."""
+    window: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Sum and count of the numbers that are not recorded yet, by name."""
+
+
+def write_checkpoint(
+    path: Path, settings: Mapping[str, Any], place: Place, state: Mapping[str, Any]
+) -> None:
+    """Save a state, whole or not at all.
+
+    Raises:
+        InputError: Weights are not finite; the file stays as it is.
+        OutputError: It cannot be written; the file that was there stays.
+    """
+    for name, tensor in state["weights"].items():
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"expected finite weights after step {place.steps}, got others in {name}; lower "
+                "the rate; the last checkpoint is as it was"
+            )
+    content = {"settings": dict(settings), "place": asdict(place), "state": dict(state)}
+    with atomic_write(path) as draft:
+        try:
+            with draft.open("wb") as file:
+                torch.save(content, file)
+        except RuntimeError as error:  # torch's way to say that the disk is full
+            raise OSError(str(error.__context__ or error)) from error
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], Place, dict[str, Any]]:
+    """Read the settings, the place and the state of a checkpoint.
+
+    Raises:
+        InputError: It is damaged, or no checkpoint of the loop.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return content["settings"], Place(**content["place"]), content["state"]
+    except Exception as error:  # whatever torch meets in a damaged file
+        raise InputError(
+            f"expected a checkpoint in {str(path)!r}, got what cannot be read "
+            f"({type(error).__name__}); start anew in another folder"
+        ) from error
+
+
+def check_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to go on with other settings.
+
+    Raises:
+        InputError: They differ; it lists where.
+    """
+    before, now = dict(_flat(saved)), dict(_flat(wanted))
+    names = [name for name in now | before if before.get(name) != now.get(name)]
+    changes = [f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in names if n not in _FREE]
+    if changes:
+        raise InputError(
+            f"expected the settings of the run in {str(folder)!r}, got others in "
+            f"{'; '.join(changes)}; go back to them, allow the change, or choose another folder"
+        )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
