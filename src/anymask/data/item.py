@@ -40,8 +40,8 @@ class Item:
     transform: Transform
     """The way from the photo's pixels into the frame."""
     layers: npt.NDArray[Any]
-    """Label maps, uint8 or uint16 (n, h, w) of ``transform.resized_hw``; 0 is unknown, see
-    `Sample.layers`."""
+    """Label maps, uint8 or uint16 (n, h, w) of ``transform.resized_hw``, see `Sample.layers`; 0 is
+    unknown, as are void pixels."""
     chosen: npt.NDArray[np.int64]
     """(m, 2): for each of the masks its layer and its number there."""
     seeds: npt.NDArray[np.int64]
@@ -165,11 +165,13 @@ class Items:
             return None
         transform = self.preprocessing.fit((sample.image.shape[0], sample.image.shape[1]))
         layers = np.stack([resized(layer, transform.resized_hw) for layer in sample.layers])
+        void = None if sample.void is None else resized(sample.void, transform.resized_hw)
+        if void is not None:
+            layers[:, void] = 0
         chosen = self.choosing.of(layers, rng)
         if not len(chosen):
             return None
         image = transform.resize(Image(sample.image), self.preprocessing.resize)
-        void = None if sample.void is None else resized(sample.void, transform.resized_hw)
         seeds = rng.integers(np.iinfo(np.int64).max, size=len(chosen))
         return Item(key, transform, layers, chosen, seeds, image, void)
 
