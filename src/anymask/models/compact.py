@@ -131,6 +131,11 @@ class CompactEncoder(nn.Module):
         p4 = _merge_down(self.lateral4(c4), self.top4(p8), self.smooth4)
         return p4, p8, p16, p32
 
+    def trunk(self) -> list[nn.Module]:
+        """List what an image passes through before the way back up."""
+        deepest = nn.Sequential(self.down32, self.stage32)
+        return [self.stem, self.stage4, self.stage8, self.stage16, deepest]
+
 
 def _merge_down(skip: Tensor, above: Tensor, smooth: nn.Module) -> Tensor:
     enlarged = F.interpolate(above, size=skip.shape[-2:], mode="nearest")

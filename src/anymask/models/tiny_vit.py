@@ -44,6 +44,10 @@ class TinyVit(nn.Module):
         embedding: Tensor = self.neck(x)
         return embedding
 
+    def trunk(self) -> list[nn.Module]:
+        """List what an image passes through before the neck."""
+        return [self.patch_embed, *self.layers]
+
 
 def stages(config: TinyVitConfig) -> list[nn.Module]:
     """Make the four stages; the first two halve the map's sides at their end."""
