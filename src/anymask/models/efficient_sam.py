@@ -21,7 +21,7 @@ from anymask.models.layers import Neck
 from anymask.models.mask_decoder import MaskDecoder
 from anymask.models.prompt_encoder import PointEncoder
 from anymask.models.sam import Promptable
-from anymask.models.vit import Block, PatchEmbed
+from anymask.models.vit import Block, PatchEmbed, Transformer
 
 __all__ = ["EfficientSam"]
 
@@ -50,8 +50,8 @@ class EfficientSam(Promptable):
         rename_keys(self, published_name)
 
 
-class PlainVit(nn.Module):
-    """Square frame to embedding: patches, transformer blocks, and SAM's neck."""
+class PlainVit(Transformer):
+    """An image encoder whose table of positions is stretched to the grid."""
 
     def __init__(self, config: PlainVitConfig, out: int) -> None:
         super().__init__()
@@ -63,15 +63,7 @@ class PlainVit(nn.Module):
             Block(width, Attention(width, config.heads)) for _ in range(config.depth)
         )
         self.neck = Neck(width, out)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Encode normalised RGB (b, 3, side, side) as (b, out, grid, grid)."""
-        x = self.patch_embed(pixels)
-        x = x + self.position((x.shape[1], x.shape[2]))
-        for block in self.blocks:
-            x = block(x)
-        embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
-        return embedding
+        self.adapter = None
 
     def position(self, grid_hw: tuple[int, int]) -> Tensor:
         """Stretch the position table, without its class token, to (1, *grid_hw, width)."""

@@ -7,6 +7,8 @@ bias q . (row table[i - k] + column table[j - l]) for a query at (i, j) and a ke
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import torch
 from torch import Tensor, nn
 
@@ -14,11 +16,35 @@ from anymask.models.config import VitConfig
 from anymask.models.kernels import Conv2d, Linear, attend, sparing
 from anymask.models.layers import MLP, Neck
 
-__all__ = ["Block", "ImageEncoder", "PatchEmbed"]
+__all__ = ["Block", "ImageEncoder", "PatchEmbed", "Transformer"]
 
 
-class ImageEncoder(nn.Module):
+class Transformer(nn.Module):
     """Square frame to embedding: patches, transformer blocks, and a convolutional neck."""
+
+    patch_embed: PatchEmbed
+    blocks: nn.ModuleList
+    neck: Neck
+    adapter: nn.Module | None
+    """A `SamAdapter`, which tells each block something about the picture, or none."""
+
+    def position(self, grid_hw: tuple[int, int]) -> Tensor:
+        """Give the position code of the tokens, (1, *grid_hw, width)."""
+        raise NotImplementedError
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode normalised RGB (b, 3, side, side) as (b, out, grid, grid)."""
+        tokens = self.patch_embed(pixels)
+        x = tokens + self.position((tokens.shape[1], tokens.shape[2]))
+        told = repeat(None) if self.adapter is None else self.adapter(pixels, tokens)
+        for block, more in zip(self.blocks, told, strict=False):
+            x = block(x if more is None else x + more)
+        embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
+        return embedding
+
+
+class ImageEncoder(Transformer):
+    """SAM's own."""
 
     def __init__(self, config: VitConfig, out: int) -> None:
         super().__init__()
@@ -32,14 +58,11 @@ class ImageEncoder(nn.Module):
             Block(width, Attention(width, config.heads, grid, window)) for window in windows
         )
         self.neck = Neck(width, out)
+        self.adapter = None
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Encode normalised RGB (b, 3, side, side) as (b, out, grid, grid)."""
-        x = self.patch_embed(pixels) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
-        return embedding
+    def position(self, grid_hw: tuple[int, int]) -> Tensor:
+        """Give the table that was learned, whose size is that of the grid."""
+        return self.pos_embed
 
 
 class PatchEmbed(nn.Module):
