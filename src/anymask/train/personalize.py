@@ -1,0 +1,147 @@
+"""PerSAM-F: learn from one example which of the three nested answers is meant (Zhang et al., 2023).
+
+A click on a dog's head can mean the head or the dog. Whoever shows one mask of what is wanted has
+said which: two numbers, learned in seconds, mix the three answers into one, and the same mixture
+serves every other photo (paper, section 3.4). The model itself does not change.
+
+weights = learn_weights(model, "my-dog.jpg", mask)
+masks = weights.predict(model, "another.jpg", Prompt(points_xy=[(320, 200)]))
+
+Where to click in other photos is up to the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anymask.data.simulate import farthest_inside
+from anymask.embedding import Embedding
+from anymask.errors import InputError
+from anymask.image import LOGIT, ImageLike
+from anymask.masks import Masks
+from anymask.predict import Segmenter
+from anymask.prompt import Prompt
+from anymask.train.losses import dice_loss, focal_loss
+
+__all__ = ["MaskWeights", "learn_weights"]
+
+
+@dataclass(frozen=True)
+class MaskWeights:
+    """How much each of the three nested answers counts; together 1."""
+
+    whole: float = 1 / 3
+    """Weight of the first of them, ..."""
+    part: float = 1 / 3
+    """... the second ..."""
+    subpart: float = 1 / 3
+    """... and the third, in the network's order."""
+
+    def predict(self, model: Segmenter, photo: Embedding | ImageLike, prompt: Prompt) -> Masks:
+        """Answer a prompt with one mask, mixed of the three.
+
+        Args:
+            model: One that gives three answers.
+            photo: What it embedded; an image is embedded on the fly.
+            prompt: What to cut out.
+
+        Returns:
+            One mask; its score is the same mixture of the three predicted IoU.
+
+        Raises:
+            InputError: The prompt does not fit the image.
+            CapabilityError: The model does not give three answers, or does not know the prompt.
+        """
+        embedding = photo if isinstance(photo, Embedding) else model.embed(photo)
+        logits, iou = model.decode(embedding, [prompt], multimask=True)
+        weights = logits.new_tensor([self.whole, self.part, self.subpart])
+        mixed = torch.einsum("k,nkhw->nhw", weights, logits)
+        return Masks.from_dense(
+            (embedding.transform.masks_to_image(mixed) > 0).cpu().numpy(),
+            scores=(iou @ weights).clamp(0, 1).cpu().numpy(),
+            prompts=(prompt,),
+            logits=mixed.cpu().numpy(),
+            source=embedding.source,
+            model=model.variant.name,
+        )
+
+
+def learn_weights(
+    model: Segmenter,
+    photo: Embedding | ImageLike,
+    mask: np.ndarray,
+    prompt: Prompt | None = None,
+    *,
+    rate: float = 1e-3,
+    steps: int = 1000,
+) -> MaskWeights:
+    """Learn which mixture of the three answers is nearest to a mask.
+
+    The loss is focal + dice at the resolution of the network's answers.
+
+    Args:
+        model: One that gives three answers.
+        photo: What it embedded, or an image.
+        mask: What is wanted, bool (h, w) of the photo.
+        prompt: How it is asked for; None: a click in its middle.
+        rate: Highest learning rate; it falls along a cosine.
+        steps: How often the weights are changed.
+
+    Raises:
+        InputError: The mask is empty or of another size, or a number is too small.
+        CapabilityError: The model does not give three answers, or does not know the prompt.
+
+    Example:
+        >>> learn_weights(model, "my-dog.jpg", mask)  # doctest: +SKIP
+        MaskWeights(whole=0.87, part=0.24, subpart=-0.11)
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.dtype != np.bool_ or not mask.any():
+        raise InputError(
+            f"expected a mask of bool (h, w) that holds something, got {mask.dtype} {mask.shape} "
+            f"with {np.count_nonzero(mask)} pixels; show what is wanted"
+        )
+    if rate <= 0 or steps < 1:
+        raise InputError(f"expected a rate above 0 and at least 1 step, got {rate} and {steps}")
+    embedding = photo if isinstance(photo, Embedding) else model.embed(photo)
+    prompt = prompt or Prompt(points_xy=[farthest_inside(mask)])
+    logits, _ = model.decode(embedding, [prompt], multimask=True)
+    return _fit(*_shown(embedding, logits[0], mask), rate, steps)
+
+
+def _shown(embedding: Embedding, logits: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Cut the padding off three answers, and bring the mask to their size: (3, h, w), (h, w)."""
+    transform = embedding.transform
+    cells_hw = logits.shape[-2], logits.shape[-1]
+    shares = (transform.masks_to_frame(mask, cells_hw) / LOGIT + 1) / 2
+    rows, columns = (
+        slice(round(start * cells / frame), max(1, round((start + size) * cells / frame)))
+        for start, size, cells, frame in zip(
+            transform.offset_hw, transform.resized_hw, cells_hw, transform.frame_hw, strict=True
+        )
+    )
+    return logits[:, rows, columns], shares[rows, columns].to(logits.device)
+
+
+def _fit(logits: Tensor, truth: Tensor, rate: float, steps: int) -> MaskWeights:
+    """Fit two weights, of which the third follows."""
+    two = torch.full((2,), 1 / 3, device=logits.device, requires_grad=True)
+    optimizer = torch.optim.AdamW([two], lr=rate, eps=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        mixed = torch.einsum("k,khw->hw", _three(two), logits)
+        loss = dice_loss(mixed, truth) + focal_loss(mixed, truth)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    return MaskWeights(*_three(two.detach()).tolist())
+
+
+def _three(two: Tensor) -> Tensor:
+    """Complete the weights of the first two answers to a sum of 1."""
+    return torch.cat([two, 1 - two.sum(dim=0, keepdim=True)])
