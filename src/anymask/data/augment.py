@@ -6,6 +6,7 @@ int32 (layers, h, w), 0 = unknown.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,27 @@ import numpy as np
 from anymask.data.dataset import Sample
 from anymask.optional import optional
 
-__all__ = ["change_light", "paste_object", "paste_shapes", "warped_crop"]
+__all__ = ["change_light", "paste_object", "paste_shapes", "vary", "warped_crop"]
+
+
+def vary(sample: Sample, rng: np.random.Generator, side: int = 1024) -> Sample:
+    """Change a sample as if it were another photo of the same things, by another camera.
+
+    Args:
+        sample: The image and its layers.
+        rng: Source of chance.
+        side: Height and width of the result in pixels. Most of it shows the image, between a little
+            smaller than if all of it fitted in, and nearly twice as large.
+    """
+    fitting = side / max(sample.image.shape[:2])
+    nothing = np.zeros(sample.image.shape[:2], np.bool_)
+    whole = replace(
+        sample, layers=(*sample.layers, nothing if sample.void is None else sample.void)
+    )
+    image, maps = warped_crop(whole, side, rng, (0.9 * fitting, 1.8 * fitting))
+    layers = tuple(layer.astype(np.uint16) for layer in maps[:-1])
+    void = None if sample.void is None else maps[-1] > 0
+    return replace(sample, image=change_light(image, rng), layers=layers, void=void, names=())
 
 
 def warped_crop(

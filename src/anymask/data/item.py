@@ -19,10 +19,14 @@ from anymask.models.variants import Preprocessing
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Augment", "Choosing", "Item", "Items", "shuffled"]
+__all__ = ["Augment", "Choosing", "Item", "Items", "Recall", "shuffled"]
 
 Augment: TypeAlias = Callable[[Sample, np.random.Generator], Sample]
 """Changes a sample by chance, its masks along with its pixels; see `anymask.data.augment`."""
+
+Recall: TypeAlias = "Callable[[str, npt.NDArray[np.uint8]], Mapping[str, Tensor]]"
+"""Gives the features of a photo, told by its key and its pixels (h, w, 3), that were worked out
+beforehand; each (1, c, h', w')."""
 
 _MOST_LABEL = np.iinfo(np.uint16).max
 
@@ -109,6 +113,7 @@ class Items:
         choosing: Choosing | None = None,
         *,
         augment: Sequence[Augment] = (),
+        recall: Recall | None = None,
         seed: int = 0,
     ) -> None:
         """Prepare.
@@ -118,6 +123,8 @@ class Items:
             preprocessing: How the model wants its images.
             choosing: Which masks are asked for; None: the usual.
             augment: Applied one after the other to each sample.
+            recall: Gives the features that items carry instead of images; None: they carry images.
+                Without augmentation only.
             seed: Start of every random draw.
 
         Raises:
@@ -127,7 +134,7 @@ class Items:
             raise InputError("expected at least one photo to learn from, got an empty data set")
         self.dataset, self.preprocessing = dataset, preprocessing
         self.choosing = choosing or Choosing()
-        self.augment, self.seed = tuple(augment), seed
+        self.augment, self.recall, self.seed = tuple(augment), recall, seed
 
     def __len__(self) -> int:
         """Count the photos, which is the length of an epoch."""
@@ -171,8 +178,11 @@ class Items:
         chosen = self.choosing.of(layers, rng)
         if not len(chosen):
             return None
-        image = transform.resize(Image(sample.image), self.preprocessing.resize)
         seeds = rng.integers(np.iinfo(np.int64).max, size=len(chosen))
+        if self.recall is not None:
+            features = self.recall(key, sample.image)
+            return Item(key, transform, layers, chosen, seeds, None, void, features)
+        image = transform.resize(Image(sample.image), self.preprocessing.resize)
         return Item(key, transform, layers, chosen, seeds, image, void)
 
 

@@ -1,0 +1,228 @@
+"""Fine-tuning: a model becomes better at images like one's own.
+
+    config = FineTuneConfig(data=(Path("photos"),), learn="decoder")
+    report = finetune(config, Path("runs/mine"))
+    anymask.load("runs/mine")
+
+Where only the decoder learns, each image is encoded once and its features are kept in the run's
+folder, so that an epoch takes seconds even with a large encoder.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from torch import Tensor, nn
+
+from anymask.data.augment import vary
+from anymask.data.dataset import Dataset
+from anymask.data.item import Choosing, Items
+from anymask.data.joined import Joined
+from anymask.data.open import open_dataset
+from anymask.data.stream import Stream
+from anymask.data.views import Views
+from anymask.errors import InputError
+from anymask.evaluate.portion import Portion, Subset
+from anymask.evaluate.truths import Choice
+from anymask.predict import Segmenter, load
+from anymask.train.distributed import Group, joined, own_device
+from anymask.train.embeddings import EmbeddingStore, fill
+from anymask.train.finetune_config import FineTuneConfig
+from anymask.train.interactive import Interactive, InteractiveConfig
+from anymask.train.learned import choose_learned
+from anymask.train.loop import Outcome, fit
+from anymask.train.scene import encoder_learns
+from anymask.train.validate import SimulatedUser
+
+__all__ = ["Report", "finetune", "split"]
+
+_MOST_JUDGED = 40  # images; more make validation slow, not much surer
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a fine-tune brought."""
+
+    outcome: Outcome
+    """How the run ended."""
+    learned: int
+    """Number of images that it learned from."""
+    judged: int
+    """Number of images that it was judged by."""
+    before: Mapping[str, float]
+    """How good the model was, see `SimulatedUser`; empty if no image was held back."""
+    after: Mapping[str, float]
+    """How good the best weights are."""
+
+
+def finetune(
+    config: FineTuneConfig,
+    out: Path,
+    device: str = "auto",
+    *,
+    offline: bool = False,
+    changed: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Report:
+    """Let a model learn from images with masks; the same call goes on where one stopped.
+
+    Args:
+        config: What to learn from what, and how.
+        out: Folder of the run, which `load` takes afterwards.
+        device: Where to compute.
+        offline: Download no weights.
+        changed: Go on even if the settings are others than before.
+        overwrite: Forget an earlier run in that folder.
+        quiet: Show no progress.
+
+    Raises:
+        CapabilityError: The model cannot learn in this way.
+        InputError: The data or the settings are not what they should be, or the loss is not finite.
+        WeightsError: The model is unknown, or its weights are missing or damaged.
+        OutputError: Something cannot be written.
+
+    Example:
+        >>> finetune(FineTuneConfig(data=(Path("photos"),)), Path("mine")).after  # doctest: +SKIP
+        {'one_click': 0.52, 'five_clicks': 0.77, 'box': 0.76, 'iou': 0.68}
+    """
+    model = load(config.model, own_device(device), offline=offline)
+    network = cast(nn.Module, model.network)
+    save = choose_learned(model, config, out.resolve().name)
+    learned, judged = split(config)
+    with joined(model.device) as group:
+        items = _items(model, learned, config, out, group, quiet=quiet)
+        outcome = fit(
+            network,
+            Stream(items, config.loop.batch, workers=config.loop.workers),
+            Interactive(model.variant, _questions(config)),
+            config.loop,
+            out,
+            identity=_identity(model, config, learned, judged),
+            validation=_validation(model, judged) if len(judged) else None,
+            ship=save,
+            changed=changed,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    before, after = _judgements(out / "metrics.jsonl")
+    return Report(outcome, len(learned), len(judged), before, after)
+
+
+def split(config: FineTuneConfig) -> tuple[Dataset, Dataset]:
+    """Open the data sets: images to learn from, and others to judge by, which may be none.
+
+    Raises:
+        InputError: There is no image to learn from.
+    """
+    if not config.data:
+        raise InputError("expected at least one data set to learn from, got none; name it (--data)")
+    chance = config.loop.seed
+    data = Portion(images=config.images, draw=chance).of(_open(config.data, config.layout), None)
+    if config.val:
+        return data, _open(config.val, config.layout)
+    held = max(1, round(config.hold_back * len(data))) if config.hold_back and len(data) > 1 else 0
+    order = np.random.default_rng([chance, zlib.crc32(b"held back")]).permutation(len(data))
+    return Subset(data, sorted(order[held:].tolist())), Subset(data, sorted(order[:held].tolist()))
+
+
+def _open(paths: Sequence[Path], layout: str) -> Dataset:
+    data = Joined([open_dataset(path, layout) for path in paths])
+    if not len(data):
+        raise InputError(
+            f"expected images with masks in {' and '.join(map(str, paths))}, got none; check the "
+            "paths"
+        )
+    return data
+
+
+def _questions(config: FineTuneConfig) -> InteractiveConfig:
+    """Ask as people do, who click in the middle of things, and see the answer ranked first."""
+    return InteractiveConfig(
+        rounds=config.rounds,
+        repeats=2 if config.rounds > 4 else 0,
+        middle=0.5,
+        alpha=0.5,
+        agreement=0.3,
+        ranked=0.5,
+    )
+
+
+def _items(
+    model: Segmenter,
+    data: Dataset,
+    config: FineTuneConfig,
+    out: Path,
+    group: Group,
+    *,
+    quiet: bool,
+) -> Items:
+    """Give images where the encoder learns, and else what it makes of them and of their copies."""
+    make = partial(Items, choosing=Choosing(config.masks), seed=config.loop.seed)
+    wanted = model.variant.preprocessing
+    change = (partial(vary, side=wanted.side),) if config.views else ()
+    if encoder_learns(cast(nn.Module, model.network)):
+        return make(data, wanted, augment=change)
+    views = Views(data, config.views, change, config.loop.seed)
+    # No more than the run will look at.
+    most = config.loop.steps * config.loop.batch * config.loop.accumulate * group.processes
+    seen = Portion(images=most, draw=config.loop.seed).of(views, None)
+    store = _encoded(model, seen, out / "embeddings", group, quiet=quiet)
+    return make(seen, wanted, recall=partial(_recall, store))
+
+
+def _encoded(
+    model: Segmenter, data: Dataset, folder: Path, group: Group, *, quiet: bool
+) -> EmbeddingStore:
+    """Encode images, as far as that was not done before."""
+    with Console(stderr=True, quiet=quiet or not group.leads).status("encoding") as status:
+        for done in fill(folder, model, data, group.process, group.processes):
+            status.update(f"encoding images: {done * group.processes} of {len(data)}")
+    group.gather(None)  # wait for the others
+    return EmbeddingStore(folder, model)
+
+
+def _recall(store: EmbeddingStore, key: str, image: npt.NDArray[np.uint8]) -> Mapping[str, Tensor]:
+    return store.read(key, image).features
+
+
+def _identity(
+    model: Segmenter, config: FineTuneConfig, learned: Dataset, judged: Dataset
+) -> dict[str, Any]:
+    """Tell all that decides how a run goes: the settings, and what they led to."""
+    settings = asdict(config)
+    del settings["loop"]  # the loop adds it
+    keys = [[data.key(i) for i in range(len(data))] for data in (learned, judged)]
+    found = {
+        "variant": model.variant.name,
+        "weights": model.weights_digest,
+        "learned": len(learned),
+        "judged": len(judged),
+        "images": f"{zlib.crc32(json.dumps(keys).encode()):08x}",
+    }
+    return {**settings, "found": found}
+
+
+def _validation(model: Segmenter, judged: Dataset) -> SimulatedUser:
+    some = Portion(images=_MOST_JUDGED, draw=0).of(judged, None)
+    choice = Choice(min_area=Choosing().min_area, max_share=Choosing().max_share, per_image=16)
+    network = cast(nn.Module, model.network)
+    return SimulatedUser(model.variant, some, choice, encoder_learns=encoder_learns(network))
+
+
+def _judgements(path: Path) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Read the first validation of a run, and the best one."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    found = [line["validation"] for line in lines if "validation" in line]
+    if not found:
+        return {}, {}
+    return found[0], max(found, key=lambda facts: facts[SimulatedUser.metric])

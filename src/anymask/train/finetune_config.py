@@ -1,0 +1,70 @@
+"""The settings of a fine-tune; no torch, as flags are made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from anymask.config import check_number
+from anymask.errors import InputError
+from anymask.train.config import LoopConfig
+
+__all__ = ["USUAL_LOOP", "FineTuneConfig", "Learn"]
+
+Learn = Literal["decoder", "decoder+prompts", "lora", "adapter", "everything"]
+
+USUAL_LOOP = LoopConfig(
+    steps=400, rate=3e-4, warmup=20, average=0.98, evaluate_every=50, patience=4
+)
+"""What suits a few dozen images."""
+
+
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """What to learn from which images."""
+
+    data: tuple[Path, ...] = ()
+    """Data sets to learn from: folders, or JSON files with the annotations of many images."""
+    val: tuple[Path, ...] = ()
+    """Data sets to judge by; none: a share of the others is held back."""
+    layout: str = "auto"
+    """How the data sets are laid out, see docs/evaluation.md; auto: the first that fits."""
+    images: int | None = None
+    """Take only so many images, drawn at random; none: all."""
+    hold_back: float = 0.2
+    """Share of the images that is held back to judge by, unless --val names others."""
+    model: str = "bundled"
+    """What to start from: a model from `anymask models`; or a path, an address or a hub id."""
+    learn: Learn = "decoder"
+    """What changes: the mask decoder (each image is encoded only once); that and what prompts go
+    through; LoRA's small matrices in the encoder; SAM-Adapter, which takes no prompts; all."""
+    rank: int = 8
+    """Inner width of LoRA's matrices: how much they can learn."""
+    targets: tuple[str, ...] = ()
+    """Layers that get LoRA's matrices, by how their names end; none: what suits the model."""
+    masks: int = 8
+    """Masks of an image that are asked for at a time, drawn at random."""
+    rounds: int = 3
+    """Questions about each of them: a click or a box, then corrections. SAM's paper has 11."""
+    views: int = 4
+    """Copies of each image, mirrored, cropped and in other light, that take turns with it; 0: the
+    image alone."""
+    loop: LoopConfig = field(default_factory=lambda: replace(USUAL_LOOP))
+    """How it learns."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("rank", "masks", "rounds"):
+            check_number(self, name, 1, whole=True)
+        check_number(self, "views", 0, whole=True)
+        if self.images is not None:
+            check_number(self, "images", 1, whole=True)
+        if not 0 <= self.hold_back < 1:
+            raise InputError(
+                f"expected hold_back from 0 to below 1, got {self.hold_back}; 0.2 is usual"
+            )
+        if self.learn not in get_args(Learn):
+            raise InputError(
+                f"expected learn out of {', '.join(get_args(Learn))}, got {self.learn!r}; name one"
+            )

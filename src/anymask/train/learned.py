@@ -1,0 +1,80 @@
+"""What of a model learns, and how what it learned is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from torch import nn
+
+from anymask.errors import CapabilityError
+from anymask.models.config import CompactConfig, FastSamConfig
+from anymask.models.parts import learn_only
+from anymask.models.variants import Variant
+from anymask.models.weights.folder import write_folder
+from anymask.predict import Segmenter
+from anymask.train.finetune_config import FineTuneConfig
+
+__all__ = ["Save", "choose_learned"]
+
+Save: TypeAlias = Callable[[nn.Module, Path], None]
+"""Writes a network as `load` takes it into a new folder."""
+
+
+def choose_learned(model: Segmenter, config: FineTuneConfig, name: str) -> Save:
+    """Let some of a model learn, and nothing else.
+
+    Args:
+        model: Its network is changed in place.
+        config: What learns.
+        name: What the model shall be called when it has learned.
+
+    Returns:
+        How to keep it.
+
+    Raises:
+        CapabilityError: The model cannot learn in this way.
+        InputError: No layer has the name of a target.
+    """
+    variant, network = model.variant, cast(nn.Module, model.network)
+    if isinstance(variant.network, FastSamConfig):
+        raise CapabilityError(
+            f"expected a model that answers prompts, got {variant.name}, which finds all objects "
+            "at once and only chooses among them; train another model"
+        )
+    if config.learn == "everything":
+        network.requires_grad_(True)
+    elif config.learn == "decoder":
+        learn_only(network, _decoder(variant))
+    elif config.learn == "decoder+prompts":
+        learn_only(network, (*_decoder(variant), *_prompts(variant)))
+    return partial(_write_whole, _renamed(variant, name))
+
+
+def _decoder(variant: Variant) -> tuple[str, ...]:
+    """Name the parts that come after all that depends on the image alone."""
+    compact = isinstance(variant.network, CompactConfig)
+    return ("decoder", "prompt_maps") if compact else ("mask_decoder",)
+
+
+def _prompts(variant: Variant) -> tuple[str, ...]:
+    """Name the parts in which prompts meet the image."""
+    if isinstance(variant.network, CompactConfig):
+        # What makes the keys that clicks are compared by, and the image's share of the decoder.
+        scales = ("key4", "key8", "key16", "image4", "image8", "image16", "image32")
+        return (*scales, "boundary")
+    return ("prompt_encoder",)
+
+
+def _renamed(variant: Variant, name: str) -> Variant:
+    """Describe a model that has learned: another name, no address, the same terms of use."""
+    weights = replace(variant.weights, file="model.safetensors", url=None, sha256=None, size=None)
+    summary = f"{variant.name}, fine-tuned"
+    return replace(variant, name=name, aliases=(), summary=summary, weights=weights)
+
+
+def _write_whole(variant: Variant, network: nn.Module, folder: Path) -> None:
+    write_folder(folder, variant, network.state_dict())

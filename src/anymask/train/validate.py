@@ -1,0 +1,124 @@
+"""How good a model is while it learns, asked as `anymask evaluate` asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import cast
+
+import PIL.Image
+from torch import nn
+
+from anymask.data.dataset import Dataset
+from anymask.embedding import Embedding
+from anymask.errors import InputError
+from anymask.evaluate.protocol import Row
+from anymask.evaluate.protocols.boxes import Boxes
+from anymask.evaluate.protocols.points import Points
+from anymask.evaluate.truths import Choice
+from anymask.image import Image
+from anymask.models.network import Network
+from anymask.models.variants import Variant
+from anymask.predict import Segmenter
+
+__all__ = ["SimulatedUser"]
+
+_CLICKS = 5
+_DRAWN = 6
+_TILE = 256  # pixels along each side of a drawn case
+
+
+class SimulatedUser:
+    """Clicks once, clicks five times and draws a box, on masks that the model does not learn from.
+
+    The mean IoU of the three decides which weights are kept; see `Validation`.
+    """
+
+    metric = "iou"
+
+    def __init__(
+        self, variant: Variant, data: Dataset, choice: Choice, *, encoder_learns: bool = True
+    ) -> None:
+        """Prepare.
+
+        Args:
+            variant: What the network is.
+            data: Images that the model does not learn from.
+            choice: Which of their masks take part.
+            encoder_learns: Whether images must be encoded anew each time.
+        """
+        self.variant, self.data, self.choice = variant, data, choice
+        self.encoder_learns = encoder_learns
+        self._clicks = Points(counts=(1, _CLICKS), most=_CLICKS, choice=choice)
+        self._boxes = Boxes(choice=choice)
+        self._embeddings: dict[bytes, Embedding] = {}
+
+    def __call__(self, model: nn.Module) -> Mapping[str, float]:
+        """Measure mean IoU: ``one_click``, ``five_clicks``, ``box``, and ``iou``, their mean.
+
+        Raises:
+            InputError: No image has a mask that takes part.
+        """
+        segmenter = self._segmenter(model)
+        clicked: list[Row] = []
+        boxed: list[Row] = []
+        for i in range(len(self.data)):
+            sample = self.data[i]
+            clicked += self._clicks.measure(segmenter, sample)
+            boxed += self._boxes.measure(segmenter, sample)
+        if not clicked:
+            raise InputError(
+                f"expected masks to validate on in {len(self.data)} images, got none that cover "
+                f"{self.choice.min_area} pixels to {self.choice.max_share:.0%} of their image; "
+                "give others with --val"
+            )
+        facts = {
+            "one_click": fmean(row["first"][0] for row in clicked),
+            "five_clicks": fmean(row["first"][-1] for row in clicked),
+            "box": fmean(row["tight"] for row in boxed),
+        }
+        return {**facts, "iou": fmean(facts.values())}
+
+    def draw(self, model: nn.Module) -> PIL.Image.Image | None:
+        """Draw answers to boxes around the first mask of a few images; in white the truth."""
+        segmenter = self._segmenter(model)
+        cases: list[PIL.Image.Image] = []
+        for i in range(len(self.data)):
+            sample = self.data[i]
+            truths = self.choice.of(sample)
+            if truths:
+                cases.append(self._boxes.draw(segmenter, sample, truths[0].row()))
+            if len(cases) == _DRAWN:
+                break
+        return _side_by_side(cases) if cases else None
+
+    def _segmenter(self, model: nn.Module) -> Segmenter:
+        """Make a segmenter of a network that is learning."""
+        if self.encoder_learns:
+            self._embeddings.clear()
+        device = next(model.parameters()).device
+        return _Remembering(self.variant, cast(Network, model), device, "", self._embeddings)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Remembering(Segmenter):
+    """Encodes each image once, however often it is asked about."""
+
+    embeddings: dict[bytes, Embedding] = field(default_factory=dict)
+
+    def embed(self, image: Image) -> Embedding:  # type: ignore[override]  # one at a time will do
+        """Encode an image, or remember how it was encoded."""
+        key = hashlib.sha256(image.pixels.tobytes()).digest()
+        if key not in self.embeddings:
+            self.embeddings[key] = super().embed(image)
+        return self.embeddings[key]
+
+
+def _side_by_side(cases: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
+    sheet = PIL.Image.new("RGB", (_TILE * len(cases), _TILE))
+    for i, case in enumerate(cases):
+        case.thumbnail((_TILE, _TILE))
+        sheet.paste(case, (_TILE * i, 0))
+    return sheet
