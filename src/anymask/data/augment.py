@@ -1,11 +1,13 @@
 """Augmentation that keeps masks with their pixels: warped crops, pasted objects, other light.
 
-Everything works on plain arrays: an image uint8 (h, w, 3) and its layers of label maps stacked to
-int32 (layers, h, w), 0 = unknown.
+`cropped`, `mirrored` and `relit` make one sample of another, as `anymask.data.item.Items` asks for.
+Everything else works on plain arrays: an image uint8 (h, w, 3) and its layers of label maps stacked
+to int32 (layers, h, w), 0 = unknown.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from dataclasses import replace
 from typing import Any
 
