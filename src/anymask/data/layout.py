@@ -31,6 +31,10 @@ class Layout:
         """List the parts that a folder does not have."""
         return [part for part in self.parts if next(root.glob(part), None) is None]
 
+    def fits(self, root: Path) -> bool:
+        """Tell whether a folder looks like this layout."""
+        return not self.missing(root) and all(next(root.glob(sign), None) for sign in self.signs)
+
     def open(self, root: Path) -> Dataset:
         """Open a folder, or say which part it lacks.
 

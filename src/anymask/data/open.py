@@ -77,9 +77,9 @@ def _fitting(root: Path) -> Layout:
     """Find the layout of a folder."""
     partly = []
     for layout in LAYOUTS.values():
-        missing = layout.missing(root)
-        if not missing and all(next(root.glob(sign), None) for sign in layout.signs):
+        if layout.fits(root):
             return layout
+        missing = layout.missing(root)
         if any(part not in missing and _is_telling(part) for part in layout.parts):
             partly.append(f"{layout.name} (without {' and '.join(missing)})")
     files = sorted([*root.glob("*.json"), *root.glob("annotations/*.json")])
