@@ -1,13 +1,11 @@
 """Augmentation that keeps masks with their pixels: warped crops, pasted objects, other light.
 
-`cropped`, `mirrored` and `relit` make one sample of another, as `anymask.data.item.Items` asks for.
-Everything else works on plain arrays: an image uint8 (h, w, 3) and its layers of label maps stacked
+Those that make one sample of another are what `anymask.data.item.Items` asks for. Everything else works on plain arrays: an image uint8 (h, w, 3) and its layers of label maps stacked
 to int32 (layers, h, w), 0 = unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +14,15 @@ import numpy as np
 from anymask.data.dataset import Sample
 from anymask.optional import optional
 
-__all__ = ["change_light", "paste_object", "paste_shapes", "vary", "warped_crop"]
+__all__ = [
+    "change_light",
+    "cropped",
+    "mirrored",
+    "paste_object",
+    "paste_shapes",
+    "vary",
+    "warped_crop",
+]
 
 
 def vary(sample: Sample, rng: np.random.Generator, side: int = 1024) -> Sample:
@@ -29,14 +35,29 @@ def vary(sample: Sample, rng: np.random.Generator, side: int = 1024) -> Sample:
             smaller than if all of it fitted in, and nearly twice as large.
     """
     fitting = side / max(sample.image.shape[:2])
+    part = cropped(sample, rng, side, (0.9 * fitting, 1.8 * fitting))
+    return replace(part, image=change_light(part.image, rng))
+
+
+def cropped(
+    sample: Sample, rng: np.random.Generator, side: int, zoom: tuple[float, float] = (0.45, 1.8)
+) -> Sample:
+    """Take a square out of a sample, see `warped_crop`; what lies beyond the image is void."""
     nothing = np.zeros(sample.image.shape[:2], np.bool_)
-    whole = replace(
-        sample, layers=(*sample.layers, nothing if sample.void is None else sample.void)
-    )
-    image, maps = warped_crop(whole, side, rng, (0.9 * fitting, 1.8 * fitting))
+    known = ~(nothing if sample.void is None else sample.void)
+    whole = replace(sample, layers=(*sample.layers, known))
+    image, maps = warped_crop(whole, side, rng, zoom)
     layers = tuple(layer.astype(np.uint16) for layer in maps[:-1])
-    void = None if sample.void is None else maps[-1] > 0
-    return replace(sample, image=change_light(image, rng), layers=layers, void=void, names=())
+    return replace(sample, image=image, layers=layers, void=maps[-1] == 0, names=())
+
+
+def mirrored(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Swap left and right in every other sample."""
+    if rng.random() < 0.5:
+        return sample
+    layers = tuple(layer[:, ::-1] for layer in sample.layers)
+    void = None if sample.void is None else sample.void[:, ::-1]
+    return replace(sample, image=sample.image[:, ::-1], layers=layers, void=void)
 
 
 def warped_crop(
