@@ -4,6 +4,7 @@
     anymask everything photos/ -o out/ --format coco
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
+    anymask train --data photos/ -o runs/mine
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
@@ -22,6 +23,8 @@ from anymask.cli.evaluate import parse as parse_evaluate
 from anymask.cli.everything import Everything
 from anymask.cli.models import Models
 from anymask.cli.segment import Segment
+from anymask.cli.train import Train
+from anymask.cli.train import parse as parse_train
 from anymask.errors import AnymaskError
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ Examples:
   anymask segment photo.jpg --box 425,600,700,875 --not 575,750 -o out/
   anymask everything photos/ --format coco -o out/
   anymask evaluate points --data photos-val/ -o runs/points
+  anymask train --data photos/ -o runs/mine
   anymask --version
 
 Exit codes:
@@ -107,21 +111,21 @@ def _run(words: list[str]) -> int:
 
         print(f"anymask {__version__}")
         return 0
-    command = _parse(words)
+    debug = "--debug" in words
     try:
-        return command.run()
+        return _parse(words).run()
     except BrokenPipeError:
         raise
     except AnymaskError as error:
-        return _fail(command.debug, f"error: {error}", 2)
+        return _fail(debug, f"error: {error}", 2)
     except KeyboardInterrupt:
-        return _fail(command.debug, "interrupted; the same command goes on where it stopped", 130)
+        return _fail(debug, "interrupted; the same command goes on where it stopped", 130)
     except Exception as error:
         message = f"error: unexpected {type(error).__name__}: {error}; --debug shows where"
-        return _fail(command.debug, message, 2)
+        return _fail(debug, message, 2)
 
 
-def _parse(words: list[str]) -> Segment | Everything | Models | Convert | EvaluateOptions:
+def _parse(words: list[str]) -> Segment | Everything | Models | Convert | EvaluateOptions | Train:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
@@ -129,6 +133,8 @@ def _parse(words: list[str]) -> Segment | Everything | Models | Convert | Evalua
     name = words[0] if words else "--help"
     if name == "evaluate":
         return parse_evaluate(words[1:])
+    if name == "train":
+        return parse_train(words[1:])
     if name in _COMMANDS:
         kind, about = _COMMANDS[name]
         return tyro.cli(
@@ -144,6 +150,7 @@ def _parse(words: list[str]) -> Segment | Everything | Models | Convert | Evalua
         | Annotated[Models, subcommand("models")]
         | Annotated[Convert, subcommand("convert")]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Train, subcommand("train")]
     )
     command: Segment = tyro.cli(listing, prog="anymask", description=_ABOUT, args=words or [name])
     return command
