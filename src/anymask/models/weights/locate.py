@@ -15,6 +15,7 @@ from anymask.models.variants import Variant, find
 __all__ = ["locate"]
 
 _SUFFIXES = {".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".zip"}
+_KEPT = ("best", "last")
 _HUB_ID = re.compile(
     r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?(:(?P<file>[^:]+))?", re.ASCII
 )
@@ -26,9 +27,9 @@ def locate(
     """Find the file or folder that holds weights; download it if need be.
 
     Args:
-        source: A row of the table of variants, its name or alias, the path of a file or folder,
-            an address (``https://...``), or a hub id: ``org/name``, ``org/name@revision``,
-            ``org/name:file``.
+        source: A row of the table of variants, its name or alias, the path of a file, of a folder
+            or of a training run, an address (``https://...``), or a hub id: ``org/name``,
+            ``org/name@revision``, ``org/name:file``.
         offline: Use nothing but what is here already.
 
     Returns:
@@ -67,7 +68,7 @@ def _elsewhere(source: str, offline: bool) -> Path | None:
     if not source.strip():  # which as a path would be the current folder
         return None
     if _exists(path):
-        return path
+        return _at_path(path)
     hub_id = _HUB_ID.fullmatch(source)
     if hub_id and (hub_id["file"] or path.suffix not in _SUFFIXES):
         from anymask.models.weights import hub
@@ -90,7 +91,9 @@ def _at_path(path: Path) -> Path:
         raise WeightsError(
             f"expected a weight file or a folder at {str(path)!r:.500}, got nothing; check the path"
         )
-    return path
+    # The folder of a training run stands for the best that came out of it.
+    runs = (path / name for name in _KEPT if (path / "config.yaml").is_file())
+    return next((kept for kept in runs if kept.is_dir()), path)
 
 
 def _named(variant: Variant, offline: bool) -> Path:
