@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+from rich.console import Console
 from torch import Tensor
 
 from anymask.atomic import atomic_write, make_folder
@@ -31,8 +32,9 @@ from anymask.errors import InputError
 from anymask.image import Image, Transform
 from anymask.parallel import in_order
 from anymask.predict import Segmenter
+from anymask.train.distributed import Group
 
-__all__ = ["EmbeddingStore", "fill"]
+__all__ = ["EmbeddingStore", "fill", "fill_together"]
 
 _ABOUT, _SHARDS = "store.json", "shards"
 _FORMAT = "anymask-embeddings"  # key of a shard's header, whose value is JSON
@@ -149,6 +151,29 @@ def fill(
             done += len(waiting)
             waiting = []
             yield done
+
+
+def fill_together(
+    folder: str | os.PathLike[str], model: Segmenter, data: Dataset, group: Group, *, quiet: bool
+) -> EmbeddingStore:
+    """Fill a store with all processes of a group, show how it goes, and open it.
+
+    Args:
+        folder: The store; made when missing.
+        model: Whose encoder looks at the images.
+        data: Its keys name the images in the store.
+        group: Who shares the work.
+        quiet: Show nothing.
+
+    Raises:
+        InputError: As for `fill`.
+        OutputError: As for `fill`.
+    """
+    with Console(stderr=True, quiet=quiet or not group.leads).status("encoding") as status:
+        for done in fill(folder, model, data, group.process, group.processes):
+            status.update(f"encoding images: {done * group.processes} of {len(data)}")
+    group.gather(None)  # wait for the others
+    return EmbeddingStore(folder, model)
 
 
 def _identity(model: Segmenter) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from torch import Tensor, nn
 
 from anymask.data.augment import vary
@@ -35,7 +34,7 @@ from anymask.evaluate.portion import Portion, Subset
 from anymask.evaluate.truths import Choice
 from anymask.predict import Segmenter, load
 from anymask.train.distributed import Group, joined, own_device
-from anymask.train.embeddings import EmbeddingStore, fill
+from anymask.train.embeddings import EmbeddingStore, fill_together
 from anymask.train.finetune_config import FineTuneConfig
 from anymask.train.interactive import Interactive, InteractiveConfig
 from anymask.train.learned import choose_learned
@@ -176,19 +175,8 @@ def _items(
     # No more than the run will look at.
     most = config.loop.steps * config.loop.batch * config.loop.accumulate * group.processes
     seen = Portion(images=most, draw=config.loop.seed).of(views, None)
-    store = _encoded(model, seen, out / "embeddings", group, quiet=quiet)
+    store = fill_together(out / "embeddings", model, seen, group, quiet=quiet)
     return make(seen, wanted, recall=partial(_recall, store))
-
-
-def _encoded(
-    model: Segmenter, data: Dataset, folder: Path, group: Group, *, quiet: bool
-) -> EmbeddingStore:
-    """Encode images, as far as that was not done before."""
-    with Console(stderr=True, quiet=quiet or not group.leads).status("encoding") as status:
-        for done in fill(folder, model, data, group.process, group.processes):
-            status.update(f"encoding images: {done * group.processes} of {len(data)}")
-    group.gather(None)  # wait for the others
-    return EmbeddingStore(folder, model)
 
 
 def _recall(store: EmbeddingStore, key: str, image: npt.NDArray[np.uint8]) -> Mapping[str, Tensor]:
