@@ -57,11 +57,14 @@ class Group:
         dist.broadcast_object_list(found)
         return found[0]
 
+    @torch.no_grad()
     def share_tensors(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors with those of the first process."""
         if self.processes > 1:
             for tensor in tensors:
-                dist.broadcast(tensor.detach(), src=0)
+                sent = tensor.contiguous()  # channels may come last
+                dist.broadcast(sent, src=0)
+                tensor.copy_(sent)
 
     @torch.no_grad()
     def average(self, tensors: Iterable[Tensor]) -> None:

@@ -80,9 +80,8 @@ class Learner:
     def _study(self, batch: Any, number: int, part: int) -> _Lesson:
         """Add up the gradients of one batch."""
         place = [self.config.seed, number, part]
-        # What layers themselves leave to chance, such as dropout, differs from process to process.
         own = np.random.default_rng([*place, 1 + self.group.process])
-        torch.manual_seed(int(own.integers(2**63)))
+        _seed(int(own.integers(2**63)), self.device)
         losses: list[Tensor] = []
 
         def backward(loss: Tensor) -> None:
@@ -149,6 +148,14 @@ def images_of(batch: Any) -> list[str]:
     """List the keys of a batch's items, or its own; empty when it has none."""
     items = batch if isinstance(batch, list | tuple) else [batch]
     return [str(item.key) for item in items if hasattr(item, "key")]
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed what layers leave to chance, such as dropout, which differs from process to process."""
+    # Not torch.manual_seed: it takes notes for every kind of GPU that is not in use.
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def _statistics(model: nn.Module) -> list[Tensor]:
