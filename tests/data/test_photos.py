@@ -35,7 +35,7 @@ def test_label_maps_are_no_photos(folder: Any, stripes: Callable[..., np.ndarray
 
 def test_no_pictures(folder: Any) -> None:
     folder.json("readme.md", "")
-    with pytest.raises(InputError, match="expected pictures below .* got none"):
+    with pytest.raises(InputError, match="expected pictures below"):
         open_photos(folder.root)
     with pytest.raises(InputError, match="check the path"):
         open_photos(folder.root / "missing")

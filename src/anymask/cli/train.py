@@ -14,7 +14,7 @@ from anymask.cli.options import Flag
 from anymask.train.finetune_config import FineTuneConfig
 
 if TYPE_CHECKING:
-    from anymask.train.finetune import Report
+    from anymask.train.report import Report
 
 __all__ = ["Train", "parse"]
 
@@ -127,5 +127,7 @@ def _tell(report: Report, folder: Path) -> None:
         for name, words in _ROWS.items():
             print(f"  {words:<12} {report.before[name]:.3f}  {report.after[name]:.3f}")
     else:
-        print("no image was held back, so how good it is nobody knows; --val names some to judge by")
+        print(
+            "no image was held back, so how good it is nobody knows; --val names some to judge by"
+        )
     print(f'use it: anymask.load("{folder}"), or --model {folder}')

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -38,29 +38,14 @@ from anymask.train.embeddings import EmbeddingStore, fill_together
 from anymask.train.finetune_config import FineTuneConfig
 from anymask.train.interactive import Interactive, InteractiveConfig
 from anymask.train.learned import choose_learned
-from anymask.train.loop import Outcome, fit
+from anymask.train.loop import fit
+from anymask.train.report import Report, judgements
 from anymask.train.scene import encoder_learns
 from anymask.train.validate import SimulatedUser
 
-__all__ = ["Report", "finetune", "split"]
+__all__ = ["finetune", "split"]
 
 _MOST_JUDGED = 40  # images; more make validation slow, not much surer
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a fine-tune brought."""
-
-    outcome: Outcome
-    """How the run ended."""
-    learned: int
-    """Number of images that it learned from."""
-    judged: int
-    """Number of images that it was judged by."""
-    before: Mapping[str, float]
-    """How good the model was, see `SimulatedUser`; empty if no image was held back."""
-    after: Mapping[str, float]
-    """How good the best weights are."""
 
 
 def finetune(
@@ -113,7 +98,7 @@ def finetune(
             overwrite=overwrite,
             quiet=quiet,
         )
-    before, after = _judgements(out / "metrics.jsonl")
+    before, after = judgements(out, SimulatedUser.metric)
     return Report(outcome, len(learned), len(judged), before, after)
 
 
@@ -205,12 +190,3 @@ def _validation(model: Segmenter, judged: Dataset) -> SimulatedUser:
     choice = Choice(min_area=Choosing().min_area, max_share=Choosing().max_share, per_image=16)
     network = cast(nn.Module, model.network)
     return SimulatedUser(model.variant, some, choice, encoder_learns=encoder_learns(network))
-
-
-def _judgements(path: Path) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Read the first validation of a run, and the best one."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    found = [line["validation"] for line in lines if "validation" in line]
-    if not found:
-        return {}, {}
-    return found[0], max(found, key=lambda facts: facts[SimulatedUser.metric])
