@@ -1,7 +1,8 @@
 """Augmentation that keeps masks with their pixels: warped crops, pasted objects, other light.
 
-Those that make one sample of another are what `anymask.data.item.Items` asks for. Everything else works on plain arrays: an image uint8 (h, w, 3) and its layers of label maps stacked
-to int32 (layers, h, w), 0 = unknown.
+Those that make one sample of another are what `anymask.data.item.Items` asks for. Everything else
+works on plain arrays: an image uint8 (h, w, 3) and its layers of label maps stacked to int32
+(layers, h, w), 0 = unknown.
 """
 
 from __future__ import annotations
