@@ -1,20 +1,21 @@
-"""The training recipe, on a folder of drawn pictures and for a few seconds."""
+"""The recipe of the bundled model, on a folder of drawn pictures and at tiny size."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as PillowImage
-from recipes.train_bundled import Config, Crops, Run, export
+from recipes.train_bundled import Config, Mixture, Phases, boundary_of, export, make_network
 from tests.models.tiny import prompts, tiny
-from torch.utils.data import default_collate
 
 from anymask.models.variants import find
 from anymask.models.weights import build, fill, read_state
+from anymask.train.config import LoopConfig
 from recipes import train_bundled
 
 cv2 = pytest.importorskip("cv2", reason="training needs the extra 'image'")
@@ -40,75 +41,71 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(train_bundled, "SETS", {"drawn": 1.0})
     small = tiny(find("bundled")).network
     monkeypatch.setattr(train_bundled, "CompactConfig", lambda: small)
-    draw_set(tmp_path / "drawn")
-    sides = {"sides": (64,), "parts": (1.0,), "pixels": 4 * 64**2, "rate": 3e-3}
-    sides |= {"masks": (4,), "zooms": (1.8,)}
-    return Config(data=tmp_path, out=tmp_path / "run", minutes=0.1, **sides)
-
-
-def batch_of(config: Config, seed: int) -> dict[str, torch.Tensor]:
-    stream = iter(Crops(config, 64, seed))
-    return default_collate([next(stream) for _ in range(4)])
-
-
-def test_crops_are_consistent(config: Config) -> None:
-    batch = batch_of(config, seed=1)
-    assert batch["image"].shape == (4, 64, 64, 3)
-    assert batch["masks"].shape == (4, 4, 32, 32)
-    for masks, clicks, boxes in zip(batch["masks"], batch["clicks"], batch["boxes"], strict=True):
-        for mask, (x, y), (x0, y0, x1, y1) in zip(masks, clicks, boxes, strict=True):
-            assert mask[int(y) // 2, int(x) // 2] > 0
-            assert x0 < x1 and y0 < y1
-
-
-def test_every_weight_learns(config: Config) -> None:
-    run = Run(config)
-    run.net.train()
-    for seed in range(8):  # the first step opens the branches that start at zero
-        run._step(batch_of(config, seed), np.random.default_rng(seed), 0.0)
-    moments = {n: run.optimiser.state[p].get("exp_avg") for n, p in run.net.named_parameters()}
-    assert [n for n, moment in moments.items() if moment is None or not moment.any()] == []
-
-
-def test_the_loss_falls(config: Config) -> None:
-    run = Run(config)
-    run.net.train()
-    batch = batch_of(config, seed=0)
-    rng = np.random.default_rng(0)
-    first = [run._step(batch, rng, 0.0)["box1_loss"] for _ in range(3)]
-    for _ in range(70):
-        run._step(batch, rng, 0.0)
-    last = [run._step(batch, rng, 0.0)["box1_loss"] for _ in range(3)]
-    assert np.mean(last) < 0.85 * np.mean(first)
-
-
-def test_a_stopped_run_goes_on(config: Config) -> None:
-    config.out.mkdir()
-    run = Run(config)
-    run._step(batch_of(config, seed=0), np.random.default_rng(0), 0.5)
-    run.spent = 3.0
-    run.save()
-    again = Run(config)
-    assert (again.steps, again.spent) == (1, 3.0)
-    for one, other in zip(run.net.parameters(), again.net.parameters(), strict=True):
-        assert torch.equal(one, other)
-    assert (
-        again.optimiser.state_dict()["state"].keys() == run.optimiser.state_dict()["state"].keys()
+    for part in ("train", "val"):
+        draw_set(tmp_path / f"drawn-{part}")
+    loop = LoopConfig(rate=3e-3, warmup=5, evaluate_every=1000, workers=0, average=0.0)
+    return Config(
+        data=tmp_path,
+        out=tmp_path / "run",
+        sides=(64, 96),
+        steps=(2, 1),
+        crops=(4, 2),
+        masks=(3, 2),
+        zooms=(1.8, 1.2),
+        judged=1,
+        loop=loop,
     )
 
 
-def test_exported_weights_load_strictly(config: Config, tmp_path: Path) -> None:
-    run = Run(config)
-    path = tmp_path / "out.safetensors"
-    export(run.net, path, blend=0.0, lift=(0.0, 0.0))
+def test_crops_are_consistent(config: Config) -> None:
+    mixture = Mixture(config, 0)
+    for position in range(8):
+        item = mixture[position]
+        assert item.image is not None
+        assert item.image.shape in {(64, 64, 3), (48, 64, 3)}  # whole where a crop has no masks
+        assert item.masks.shape[1:] == item.image.shape[:2]
+        assert all(50 <= mask.sum() <= 0.9 * mask.size for mask in item.masks)
+        assert np.array_equal(item.image, mixture[position].image)
+    assert len({mixture[p].image.tobytes() for p in range(8)}) == 8  # type: ignore[union-attr]
+
+
+def test_phases_follow_each_other(config: Config) -> None:
+    batches = list(Phases(config).iterate(0))
+    assert [(len(b), b[0].image.shape[1]) for b in batches] == [(4, 64), (4, 64), (2, 96)]
+    later = list(Phases(config).iterate(1))
+    assert np.array_equal(later[0][0].image, batches[1][0].image)
+
+
+def test_boundaries_are_shares_of_layers() -> None:
+    layers = np.ones((2, 8, 8), np.uint8)
+    layers[0, :, 4:] = 2  # one of two sees an end here
+    share, known = boundary_of(layers)
+    assert share.tolist() == [[0, 0.5], [0, 0.5]]
+    assert known.all()
+
+
+def test_it_learns(config: Config) -> None:
+    config = replace(config, steps=(60, 1), loop=replace(config.loop, record_every=1))
+    train_bundled.main(config)
+    lines = (config.out / "metrics.jsonl").read_text().splitlines()
+    losses = [facts["loss"] for facts in map(json.loads, lines) if "loss" in facts]
+    assert len(losses) == 61
+    assert np.mean(losses[50:60]) < 0.9 * np.mean(losses[:5])
     network = build(tiny(find("bundled")))
-    fill(network, read_state(path), path)
-    for one, other in zip(run.net.parameters(), network.parameters(), strict=True):
+    path = config.out / "last" / find("bundled").weights.file
+    fill(network, read_state(path), path)  # strictly
+
+
+def test_exported_weights_load_strictly(config: Config, tmp_path: Path) -> None:
+    net, path = make_network(config), tmp_path / "out.safetensors"
+    export(net, path, blend=0.0, lift=(0.0, 0.0))
+    again = make_network(replace(config, start=path))
+    for one, other in zip(net.parameters(), again.parameters(), strict=True):
         assert torch.allclose(one, other, atol=2e-3)
 
 
 def test_exported_answers_are_blended_and_lifted(config: Config, tmp_path: Path) -> None:
-    net = Run(config).net.eval()
+    net = make_network(config).eval()
     blended = build(tiny(find("bundled"))).eval()
     export(net, tmp_path / "blended.safetensors", blend=0.25, lift=(0.5, 0.25))
     fill(blended, read_state(tmp_path / "blended.safetensors"), "here")
@@ -120,10 +117,3 @@ def test_exported_answers_are_blended_and_lifted(config: Config, tmp_path: Path)
     assert torch.allclose(after[:, 1:], expected, atol=2e-2)
     assert torch.allclose(after[:, 0], before[:, 0] + 0.5, atol=2e-2)
     assert not torch.allclose(before[:, 1:], expected, atol=2e-2)
-
-
-@pytest.mark.slow
-def test_a_whole_run(config: Config) -> None:
-    train_bundled.main(config)
-    assert (config.out / "anymask-compact.safetensors").exists()
-    assert json.loads((config.out / "config.json").read_text())["seed"] == "0"

@@ -29,7 +29,7 @@ from anymask.models.prompt_maps import (
 )
 from anymask.prompt import PromptBatch
 
-__all__ = ["CompactNet"]
+__all__ = ["CompactDecoder", "CompactNet"]
 
 Features = Mapping[str, Tensor]
 
