@@ -36,9 +36,9 @@ class Views:
         return len(self.whole) * (1 + self.copies)
 
     def key(self, index: int) -> str:
-        """Name a sample: as the whole data set does, copies with a number behind."""
+        """Name a sample: as the whole data set does, copies with seed and number behind."""
         image, view = divmod(index, 1 + self.copies)
-        return self.whole.key(image) + (f"~{view}" if view else "")
+        return self.whole.key(image) + (f"~{self.seed}.{view}" if view else "")
 
     def __getitem__(self, index: int) -> Sample:
         image, view = divmod(index, 1 + self.copies)

@@ -11,6 +11,7 @@ folder, so that an epoch takes seconds even with a large encoder.
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -33,6 +34,8 @@ from anymask.errors import InputError
 from anymask.evaluate.portion import Portion, Subset
 from anymask.evaluate.truths import Choice
 from anymask.predict import Segmenter, load
+from anymask.train.checkpoint import check_settings, read_checkpoint
+from anymask.train.config import plain
 from anymask.train.distributed import Group, joined, own_device
 from anymask.train.embeddings import EmbeddingStore, fill_together
 from anymask.train.finetune_config import FineTuneConfig
@@ -45,6 +48,7 @@ from anymask.train.validate import SimulatedUser
 
 __all__ = ["finetune", "split"]
 
+_EMBEDDINGS = "embeddings"
 _MOST_JUDGED = 40  # images; more make validation slow, not much surer
 
 
@@ -83,7 +87,9 @@ def finetune(
     network = cast(nn.Module, model.network)
     save = choose_learned(model, config, out.resolve().name)
     learned, judged = split(config)
+    identity = _identity(model, config, learned, judged)
     with joined(model.device) as group:
+        _make_way(out, identity, config, changed=changed, overwrite=overwrite)
         items = _items(model, learned, config, out, group, quiet=quiet)
         outcome = fit(
             network,
@@ -91,7 +97,7 @@ def finetune(
             Interactive(model.variant, _questions(config)),
             config.loop,
             out,
-            identity=_identity(model, config, learned, judged),
+            identity=identity,
             validation=_validation(model, judged) if len(judged) else None,
             ship=save,
             changed=changed,
@@ -141,6 +147,23 @@ def _questions(config: FineTuneConfig) -> InteractiveConfig:
     )
 
 
+def _make_way(
+    out: Path,
+    identity: Mapping[str, Any],
+    config: FineTuneConfig,
+    *,
+    changed: bool,
+    overwrite: bool,
+) -> None:
+    """Refuse to go on with other settings before any image is encoded, which may take long."""
+    checkpoint = out / "checkpoint.pt"
+    if overwrite:
+        shutil.rmtree(out / _EMBEDDINGS, ignore_errors=True)
+    elif checkpoint.exists() and not changed:
+        wanted = plain({**identity, "loop": asdict(config.loop)})
+        check_settings(read_checkpoint(checkpoint)[0], wanted, out)
+
+
 def _items(
     model: Segmenter,
     data: Dataset,
@@ -160,7 +183,7 @@ def _items(
     # No more than the run will look at.
     most = config.loop.steps * config.loop.batch * config.loop.accumulate * group.processes
     seen = Portion(images=most, draw=config.loop.seed).of(views, None)
-    store = fill_together(out / "embeddings", model, seen, group, quiet=quiet)
+    store = fill_together(out / _EMBEDDINGS, model, seen, group, quiet=quiet)
     return make(seen, wanted, recall=partial(_recall, store))
 
 
