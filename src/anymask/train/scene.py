@@ -13,11 +13,11 @@ from anymask.data.item import Item
 from anymask.errors import InputError
 from anymask.models.variants import Preprocessing
 
-__all__ = ["Features", "Scene", "encoder_learns"]
+__all__ = ["DECODERS", "Features", "Scene", "encoder_learns"]
 
 Features: TypeAlias = Mapping[str, Tensor]
 
-_DECODERS = ("mask_decoder.", "prompt_encoder.", "decoder.", "prompt_maps.")
+DECODERS = ("mask_decoder.", "prompt_encoder.", "decoder.", "prompt_maps.")
 """How the names of those parameters begin that no network encodes with."""
 
 
@@ -95,12 +95,13 @@ class Scene:
 def encoder_learns(model: nn.Module) -> bool:
     """Tell whether anything learns that images go through before they are asked about."""
     learned = (name for name, weights in model.named_parameters() if weights.requires_grad)
-    return not all(name.startswith(_DECODERS) for name in learned)
+    return not all(name.startswith(DECODERS) for name in learned)
 
 
 def _carried(items: Sequence[Item], device: torch.device) -> Features:
     each = [item.features or {} for item in items]
-    return {name: torch.cat([f[name] for f in each]).to(device).float() for name in each[0]}
+    # First as float32, for autocast joins nothing of a 16-bit type that is not its own.
+    return {name: torch.cat([f[name].to(device).float() for f in each]) for name in each[0]}
 
 
 def _cut(maps: Tensor) -> Tensor:
