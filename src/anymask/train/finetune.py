@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from anymask.data.augment import vary
@@ -85,7 +86,9 @@ def finetune(
     """
     model = load(config.model, own_device(device), offline=offline)
     network = cast(nn.Module, model.network)
-    save = choose_learned(model, config, out.resolve().name)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(config.loop.seed)  # what is added begins the same in every run
+        save = choose_learned(model, config, out.resolve().name)
     learned, judged = split(config)
     identity = _identity(model, config, learned, judged)
     with joined(model.device) as group:
