@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 import torch
@@ -98,16 +97,21 @@ def published_name(key: str) -> str:
 
 
 def rename_keys(network: nn.Module, rename: Callable[[str], str]) -> None:
-    """Let a network write and read its `state_dict` under other names than its modules have."""
+    """Let a network write and read its `state_dict` under other names than its modules have.
+
+    Keys that come up later, such as those of low-rank adapters, keep the modules' names.
+    """
+    names = {key: rename(key) for key in network.state_dict()}
 
     def write(_: nn.Module, state: dict[str, Any], prefix: str, __: Any) -> None:
         for key in [key for key in state if key.startswith(prefix)]:
-            state[prefix + rename(key.removeprefix(prefix))] = state.pop(key)
+            name = key.removeprefix(prefix)
+            state[prefix + names.get(name, name)] = state.pop(key)
 
-    def read(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        for key, _value in chain(module.named_parameters(), module.named_buffers()):
-            if prefix + rename(key) in state:
-                state[prefix + key] = state.pop(prefix + rename(key))
+    def read(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+        for name, published in names.items():
+            if prefix + published in state:
+                state[prefix + name] = state.pop(prefix + published)
 
     network.register_state_dict_post_hook(write)  # type: ignore[no-untyped-call]
     network.register_load_state_dict_pre_hook(read)  # type: ignore[no-untyped-call]

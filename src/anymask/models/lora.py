@@ -5,7 +5,7 @@ where it is and keeps its name and its weight; new are the keys ``lora_A.weight`
 ``lora_B.weight`` behind its own, as peft has them. B begins at zero: a network answers as before
 until it has learned something.
 
-    add_lora(network, LoraConfig(rank=8, targets=("qkv",)))  # and train it
+    add_lora(network, LoraConfig(rank=8))  # and train it
     merge(network)  # the weights are W + alpha / rank * B A now, and it is as fast as before
     unmerge(network)  # the weights are W again, to the bit
     drop_lora(network)  # these are ordinary layers again
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +44,9 @@ class LoraConfig:
     """Inner width of the products: how much a layer can learn."""
     alpha: float = 16.0
     """The products count alpha / rank times."""
-    targets: tuple[str, ...] = ("qkv",)
-    """Layers that get a product, by how their names end: ``qkv``, ``attn.proj``, ``mlp.lin1``."""
+    targets: tuple[str, ...] = ()
+    """Layers that get a product, by how their names end, such as ``qkv`` or ``mlp.lin1``; none:
+    what suits the network."""
     dropout: float = 0.0
     """Share of its input that a product does not see in training."""
     whole: tuple[str, ...] = ()
@@ -60,6 +61,10 @@ class LoraConfig:
                 f"expected a finite alpha and a dropout from 0 to below 1, got {self.alpha} and "
                 f"{self.dropout}; twice the rank and 0 are usual"
             )
+
+
+_USUAL = ("qkv", "first.0", "second.0")
+"""Attention, as most have it; and the convolutions in the encoder of the bundled model."""
 
 
 class LoraLayer(nn.Module):
@@ -82,6 +87,11 @@ class LoraLayer(nn.Module):
         if self.original is None:
             out = out + self.scale * self.lora_B(self.lora_A(self.lora_dropout(x)))
         return out
+
+    @property
+    def rank(self) -> int:
+        """Inner width of the product."""
+        return self.lora_A.weight.shape[0]
 
     def product(self) -> Tensor:
         """Multiply it out, float32 of the weight's shape."""
@@ -164,27 +174,30 @@ def drop_lora(network: nn.Module) -> None:
         layer.__class__ = cast(type[LoraLayer], kind)
 
 
+def adaptable(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
+    """Tell whether a layer can have a product: linear ones, and convolutions of all channels."""
+    return type(layer) in _KINDS and getattr(layer, "groups", 1) == 1
+
+
 def adapt(layer: nn.Module, rank: int, scale: float, dropout: float = 0.0) -> None:
     """Give one layer a product.
 
     It is still the same object, of another class: whoever holds it need not be told.
 
     Raises:
-        InputError: It has no use for one.
+        InputError: It can have none.
     """
-    kind = _KINDS.get(type(layer))
-    if kind is None or getattr(layer, "groups", 1) != 1:
+    if not adaptable(layer):
         raise InputError(
-            f"expected linear layers and convolutions between all channels for LoRA, got "
+            f"expected linear layers and convolutions of all channels for LoRA, got "
             f"{type(layer).__name__}; choose other targets"
         )
-    assert isinstance(layer, nn.Linear | nn.Conv2d)
     a, b = (thin.to(layer.weight) for thin in _thin(layer, rank))
     nn.init.zeros_(b.weight)
     low = cast(LoraLayer, layer)
     low.lora_A, low.lora_B, low.lora_dropout = a, b, nn.Dropout(dropout)
     low.scale, low.plain, low.original = scale, type(layer), None
-    low.__class__ = kind
+    low.__class__ = _KINDS[type(layer)]
 
 
 def _thin(layer: nn.Linear | nn.Conv2d, rank: int) -> tuple[Linear, Linear] | tuple[Conv2d, Conv2d]:
@@ -201,14 +214,16 @@ def _targets(network: nn.Module, config: LoraConfig) -> list[str]:
     """Find the layers that are meant, outside of the parts that learn entirely."""
     wholes = tuple(f"{part}." for part in config.whole)
     parts = {n: m for n, m in network.named_modules() if n and not f"{n}.".startswith(wholes)}
-    wanted = set()
-    for target in config.targets:
-        found = {name for name in parts if f".{name}".endswith(f".{target}")}
-        if not found:
+    found = {
+        target: [name for name in parts if f".{name}".endswith(f".{target}")]
+        for target in config.targets or _USUAL
+    }
+    for target, names in found.items():
+        if not names and (config.targets or not any(found.values())):
             ends = {name.rpartition(".")[2] for name, m in parts.items() if type(m) in _KINDS}
             raise InputError(
                 f"expected layers whose names end in {target!r}, got none; the last words of "
                 f"names are {', '.join(sorted(ends))}"
             )
-        wanted |= found
+    wanted = {name for names in found.values() for name in names}
     return [name for name in parts if name in wanted]

@@ -24,7 +24,18 @@ from anymask.models.kernels import Linear
 from anymask.models.parts import learn_only
 from anymask.models.vit import PatchEmbed, Transformer
 
-__all__ = ["SamAdapter", "SamAdapterConfig", "add_sam_adapter", "high_frequencies"]
+__all__ = [
+    "PLACE",
+    "SamAdapter",
+    "SamAdapterConfig",
+    "add_sam_adapter",
+    "find_encoder",
+    "fitting",
+    "high_frequencies",
+]
+
+PLACE = "image_encoder.adapter"
+"""Where a SAM-Adapter is in its network."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +97,34 @@ def add_sam_adapter(network: nn.Module, config: SamAdapterConfig) -> None:
         CapabilityError: The network's image encoder is no plain vision transformer.
         InputError: It has one already, or no such part.
     """
+    encoder = find_encoder(network)
+    encoder.adapter = fitting(encoder, config)
+    learn_only(network, [PLACE, *config.whole])
+
+
+def find_encoder(network: nn.Module) -> Transformer:
+    """Find the image encoder of a network that can have a SAM-Adapter and has none.
+
+    Raises:
+        CapabilityError: It is no plain vision transformer.
+        InputError: It has one.
+    """
     encoder = getattr(network, "image_encoder", None)
     if not isinstance(encoder, Transformer):
         raise CapabilityError(
-            f"expected a SAM or EfficientSAM for a SAM-Adapter, got {type(network).__name__}, "
+            f"expected a SAM or EfficientSAM for a SAM-Adapter, got a {type(network).__name__} "
             f"whose image encoder is no plain vision transformer; use LoRA instead"
         )
     if encoder.adapter is not None:
         raise InputError("expected a network without a SAM-Adapter, got one that has it; load anew")
+    return encoder
+
+
+def fitting(encoder: Transformer, config: SamAdapterConfig) -> SamAdapter:
+    """Make a SAM-Adapter of an encoder's size, on its device and of its type of numbers."""
     weight = encoder.patch_embed.proj.weight
     adapter = SamAdapter(config, weight.shape[0], weight.shape[2], len(encoder.blocks))
-    encoder.adapter = adapter.to(weight)
-    learn_only(network, ["image_encoder.adapter", *config.whole])
+    return adapter.to(weight)
 
 
 def high_frequencies(pixels: Tensor, low_share: float) -> Tensor:

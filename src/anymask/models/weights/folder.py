@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,9 @@ __all__ = [
     "files_of",
     "pick",
     "read_folder",
+    "read_json",
     "shards",
+    "write_files",
     "write_folder",
 ]
 
@@ -80,7 +82,7 @@ def shards(index: Path) -> list[str]:
     Raises:
         WeightsError: It is no index, or names something outside of its folder.
     """
-    weight_map = _read_json(index).get("weight_map")
+    weight_map = read_json(index).get("weight_map")
     names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
     if not names or any(not isinstance(n, str) or n != Path(n).name for n in names):
         raise WeightsError(
@@ -105,7 +107,7 @@ def read_folder(folder: Path) -> tuple[State, Variant | None]:
         WeightsError: Something is missing, damaged, or unknown.
     """
     files = {path.name: path for path in files_of(folder)}
-    config, preprocessor = (_read_json(files.pop(n)) if n in files else {} for n in CONFIGS)
+    config, preprocessor = (read_json(files.pop(n)) if n in files else {} for n in CONFIGS)
     origin, variant = repr(str(folder)), None
     if variant_json.describes_variant(config):
         variant = variant_json.read_variant(config, origin)
@@ -131,15 +133,32 @@ def write_folder(folder: Path, variant: Variant, state: State, layout: Layout = 
     configs = {CONFIGS[0]: variant_json.write_variant(variant)}
     if layout == "transformers":
         configs, state = _in_transformers(variant, state)
+    write_files(folder, configs, "model.safetensors", state)
+
+
+def write_files(
+    folder: Path, configs: Mapping[str, Mapping[str, Any]], weights: str, state: State
+) -> None:
+    """Write configs and one file of weights into a new folder, whole or not at all.
+
+    Args:
+        folder: It must be missing or empty.
+        configs: What JSON can hold, by file name; at least one.
+        weights: Name of the file of weights.
+        state: Tensors by key.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     try:
         with _new_folder(folder) as draft:
             for name, config in configs.items():
                 text = json.dumps(config, indent=2, ensure_ascii=False)
                 (draft / name).write_text(f"{text}\n", encoding="utf-8")
             whole = {key: value.contiguous() for key, value in state.items()}
-            save_file(whole, draft / "model.safetensors", metadata={"format": "pt"})
+            save_file(whole, draft / weights, metadata={"format": "pt"})
             # It is made for nobody else to read: give it the user's usual permissions.
-            shutil.copymode(draft / CONFIGS[0], draft / "model.safetensors")
+            shutil.copymode(draft / name, draft / weights)
     except OutputError:
         raise
     except (OSError, SafetensorError) as error:
@@ -177,7 +196,12 @@ def _in_transformers(variant: Variant, state: State) -> tuple[dict[str, dict[str
     return configs, transformers_layout.to_transformers(state)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds a JSON object.
+
+    Raises:
+        WeightsError: It does not, or cannot be read.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anymask.errors import WeightsError
 from anymask.models import cache
@@ -23,12 +23,11 @@ from anymask.models.config import CompactConfig, FastSamConfig
 from anymask.models.network import Network
 from anymask.models.variants import VARIANTS, Variant
 from anymask.models.weights.files import State, read_state
+from anymask.models.weights.filling import fill, first
 from anymask.models.weights.locate import locate
 
 __all__ = ["Checkpoint", "build_filled", "fill", "load_network", "read_checkpoint", "recognise"]
 
-_SHOWN_KEYS = 3
-_LONGEST_KEY = 120  # characters of one that are shown
 _LONGEST_PREFIX = 3  # module.model.net. and the like
 
 
@@ -168,47 +167,9 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
         names = ", ".join(variant.name for variant in VARIANTS)
         raise WeightsError(
             f"expected weights of one of {names}, got {str(origin)!r} with {len(state)} other keys "
-            f"({_first(state)}); anymask has no network for them"
+            f"({first(state)}); anymask has no network for them"
         )
     return best
-
-
-def fill(
-    network: nn.Module,
-    state: Mapping[str, Tensor],
-    origin: str | os.PathLike[str],
-    dtype: torch.dtype | None = torch.float32,
-    name: str = "this network",
-) -> None:
-    """Put weights into a network, in place and without a copy where the type is right already.
-
-    Args:
-        network: Its previous weights are dropped.
-        state: Exactly the network's keys and shapes.
-        origin: Where the weights come from, for messages.
-        dtype: Floating-point type of the network afterwards; None: as the weights have it.
-        name: What the network is called, for messages.
-
-    Raises:
-        WeightsError: Keys are missing or unexpected, or have another shape or kind of number.
-    """
-    wanted = network.state_dict()
-    both = [key for key in wanted if key in state]
-    faults = {
-        "missing": [key for key in wanted if key not in state],
-        "unexpected": [key for key in state if key not in wanted],
-        "mis-shaped": [m for key in both for m in _misfit(key, state[key], wanted[key])],
-    }
-    found = [f"{len(keys)} {fault} ({_first(keys)})" for fault, keys in faults.items() if keys]
-    if found:
-        raise WeightsError(
-            f"expected the {len(wanted)} keys of {name}, got {', '.join(found)} in "
-            f"{str(origin)!r}; "
-            f"use weights of exactly that network"
-        )
-    if dtype is not None:
-        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-    network.load_state_dict(state, strict=True, assign=True)
 
 
 @contextmanager
@@ -259,18 +220,3 @@ def _prefixes_off(state: Mapping[str, Tensor]) -> Iterator[State]:
         if len(prefixes) != 1 or not all("." in key for key in state):
             return
         state = {key.partition(".")[2]: value for key, value in state.items()}
-
-
-def _misfit(key: str, value: Tensor, like: Tensor) -> list[str]:
-    """Say how a tensor differs from what is wanted, if it does."""
-    if value.shape != like.shape:
-        return [f"{key} {list(value.shape)} for {list(like.shape)}"]
-    if value.is_floating_point() != like.is_floating_point():
-        return [f"{key} {value.dtype} for {like.dtype}"]
-    return []
-
-
-def _first(keys: Iterable[str]) -> str:
-    """Show the first few keys. They come from a file: nothing in them may steer a terminal."""
-    names = [repr(key)[1:-1][:_LONGEST_KEY] for key in keys]
-    return ", ".join(names[:_SHOWN_KEYS]) + (", ..." if len(names) > _SHOWN_KEYS else "")
