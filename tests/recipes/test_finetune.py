@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from recipes import finetune_facades, finetune_voc
 from tests.train.conftest import photos, tiny_model
 
 import anymask
+from recipes import finetune_facades, finetune_voc
 
 __all__ = ["photos", "tiny_model"]
 

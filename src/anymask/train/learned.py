@@ -12,13 +12,18 @@ from torch import nn
 
 from anymask.errors import CapabilityError
 from anymask.models.config import CompactConfig, FastSamConfig
+from anymask.models.lora import LoraConfig, add_lora
 from anymask.models.parts import learn_only
+from anymask.models.sam_adapter import SamAdapterConfig, add_sam_adapter
 from anymask.models.variants import Variant
+from anymask.models.weights.adapters import save_adapter
 from anymask.models.weights.folder import write_folder
 from anymask.predict import Segmenter
 from anymask.train.finetune_config import FineTuneConfig
 
-__all__ = ["Save", "choose_learned"]
+__all__ = ["Save", "choose_learned", "whole"]
+
+_ATTENTION = ("qkv",)
 
 Save: TypeAlias = Callable[[nn.Module, Path], None]
 """Writes a network as `load` takes it into a new folder."""
@@ -38,6 +43,7 @@ def choose_learned(model: Segmenter, config: FineTuneConfig, name: str) -> Save:
     Raises:
         CapabilityError: The model cannot learn in this way.
         InputError: No layer has the name of a target.
+        OutputError: (of what is returned) It cannot be written.
     """
     variant, network = model.variant, cast(nn.Module, model.network)
     if isinstance(variant.network, FastSamConfig):
@@ -45,13 +51,37 @@ def choose_learned(model: Segmenter, config: FineTuneConfig, name: str) -> Save:
             f"expected a model that answers prompts, got {variant.name}, which finds all objects "
             "at once and only chooses among them; train another model"
         )
+    decoder = _decoder(variant)
+    if config.learn == "lora":
+        lora = LoraConfig(
+            config.rank, 2.0 * config.rank, config.targets or _ATTENTION, whole=decoder
+        )
+        add_lora(network, lora)
+        return partial(save_adapter, config=lora, base=config.model)
+    if config.learn == "adapter":
+        adapter = SamAdapterConfig(whole=decoder)
+        add_sam_adapter(network, adapter)
+        return partial(save_adapter, config=adapter, base=config.model)
     if config.learn == "everything":
         network.requires_grad_(True)
-    elif config.learn == "decoder":
-        learn_only(network, _decoder(variant))
-    elif config.learn == "decoder+prompts":
-        learn_only(network, (*_decoder(variant), *_prompts(variant)))
-    return partial(_write_whole, _renamed(variant, name))
+    else:
+        prompts = _prompts(variant) if config.learn == "decoder+prompts" else ()
+        learn_only(network, (*decoder, *prompts))
+    return whole(variant, name, f"{variant.name}, fine-tuned")
+
+
+def whole(variant: Variant, name: str, summary: str) -> Save:
+    """Keep all weights of a network.
+
+    Args:
+        variant: What it was before it learned.
+        name: What it shall be called afterwards.
+        summary: One line for people who choose.
+    """
+    weights = replace(variant.weights, file="model.safetensors", url=None, sha256=None, size=None)
+    return partial(
+        _write_whole, replace(variant, name=name, aliases=(), summary=summary, weights=weights)
+    )
 
 
 def _decoder(variant: Variant) -> tuple[str, ...]:
@@ -67,13 +97,6 @@ def _prompts(variant: Variant) -> tuple[str, ...]:
         scales = ("key4", "key8", "key16", "image4", "image8", "image16", "image32")
         return (*scales, "boundary")
     return ("prompt_encoder",)
-
-
-def _renamed(variant: Variant, name: str) -> Variant:
-    """Describe a model that has learned: another name, no address, the same terms of use."""
-    weights = replace(variant.weights, file="model.safetensors", url=None, sha256=None, size=None)
-    summary = f"{variant.name}, fine-tuned"
-    return replace(variant, name=name, aliases=(), summary=summary, weights=weights)
 
 
 def _write_whole(variant: Variant, network: nn.Module, folder: Path) -> None:

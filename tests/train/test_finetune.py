@@ -1,0 +1,211 @@
+"""Fine-tuning end to end, on tiny networks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import anymask
+from anymask.errors import CapabilityError, InputError
+from anymask.train.config import LoopConfig, from_plain, read_yaml
+from anymask.train.finetune import finetune, split
+from anymask.train.finetune_config import FineTuneConfig
+
+Make = Callable[[str], str]
+LOOP = LoopConfig(steps=2, batch=1, warmup=0, average=0, evaluate_every=1, workers=0)
+
+
+def settings(photos: Path, **changes: object) -> FineTuneConfig:
+    usual = FineTuneConfig(data=(photos,), masks=2, rounds=2, views=1, loop=LOOP)
+    return replace(usual, **changes)
+
+
+def weights(path: str | Path) -> dict[str, torch.Tensor]:
+    return dict(anymask.load(path).network.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("model", "learn", "changes"),
+    [
+        ("bundled", "decoder", ("decoder", "prompt_maps")),
+        ("bundled", "decoder+prompts", ("decoder", "prompt_maps", "key", "image", "boundary")),
+        ("bundled", "everything", ("",)),
+        ("sam-vit-b", "decoder", ("mask_decoder",)),
+        ("sam-vit-b", "decoder+prompts", ("mask_decoder", "prompt_encoder")),
+        ("mobile-sam", "everything", ("",)),
+        ("efficient-sam-ti", "decoder", ("mask_decoder",)),
+    ],
+)
+def test_what_is_chosen_learns_and_nothing_else(
+    tmp_path: Path, photos: Path, tiny_model: Make, model: str, learn: str, changes: tuple[str, ...]
+) -> None:
+    before, out = tiny_model(model), tmp_path / "run"
+    finetune(settings(photos, model=before, learn=learn), out, quiet=True)
+    old, new = weights(before), weights(out / "last")
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    assert moved
+    assert all(name.startswith(changes) for name in moved)
+
+
+@pytest.mark.parametrize(("learn", "kept"), [("decoder", True), ("everything", False)])
+def test_images_are_encoded_once_where_the_encoder_stays(
+    tmp_path: Path, photos: Path, tiny_model: Make, learn: str, kept: bool
+) -> None:
+    config = settings(photos, model=tiny_model("sam-vit-b"), learn=learn)
+    finetune(config, tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "embeddings" / "store.json").exists() is kept
+
+
+def test_a_run_can_be_loaded_by_its_folder(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    out = tmp_path / "mine"
+    report = finetune(settings(photos, model=tiny_model("bundled")), out, quiet=True)
+    model = anymask.load(out)
+    assert model.variant.name == "mine"
+    assert model.variant.weights.licence == anymask.load("bundled").variant.weights.licence
+    assert len(model.predict(photos / "images" / "0.png", points=[(12, 14)])) == 3
+    assert report.after["iou"] == max(report.after["iou"], report.before["iou"])
+    assert report.outcome.best == report.after["iou"]
+
+
+def test_a_few_steps_make_it_better(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    loop = replace(LOOP, steps=30, batch=2, rate=1e-2, evaluate_every=30)
+    config = settings(photos, model=tiny_model("bundled"), learn="everything", views=0, loop=loop)
+    report = finetune(config, tmp_path / "run", quiet=True)
+    assert report.after["box"] > report.before["box"] + 0.1
+
+
+def test_the_settings_are_beside_the_run(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("bundled"))
+    finetune(config, tmp_path / "run", quiet=True)
+    found = read_yaml(tmp_path / "run" / "config.yaml")
+    assert found.pop("found")["learned"] == 5
+    assert from_plain(FineTuneConfig, found) == config
+
+
+def test_other_settings_are_refused(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("bundled"))
+    finetune(config, tmp_path / "run", quiet=True)
+    with pytest.raises(InputError, match=r"masks: 2, now 1"):
+        finetune(replace(config, masks=1), tmp_path / "run", quiet=True)
+    finetune(replace(config, masks=1), tmp_path / "run", quiet=True, changed=True)
+
+
+def test_copies_of_another_seed_are_other_copies(
+    tmp_path: Path, photos: Path, tiny_model: Make
+) -> None:
+    config = settings(photos, model=tiny_model("bundled"), loop=replace(LOOP, batch=5))
+    finetune(config, tmp_path / "run", quiet=True)
+    other = replace(config, val=(photos,), loop=replace(config.loop, seed=1))
+    finetune(other, tmp_path / "run", quiet=True, changed=True)
+
+
+# ------------------------------------------------------------------------ data
+
+
+def test_a_share_is_held_back(photos: Path) -> None:
+    learned, judged = split(settings(photos))
+    keys = [[data.key(i) for i in range(len(data))] for data in (learned, judged)]
+    assert [len(some) for some in keys] == [5, 1]
+    assert sorted(keys[0] + keys[1]) == ["0", "1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        ({"hold_back": 0.5}, (3, 3)),
+        ({"hold_back": 0.01}, (5, 1)),
+        ({"hold_back": 0.0}, (6, 0)),
+        ({"images": 3}, (2, 1)),
+        ({"images": 1}, (1, 0)),
+        ({"val": "photos"}, (6, 6)),
+        ({"data": "twice"}, (10, 2)),
+    ],
+)
+def test_images_are_shared_out(
+    photos: Path, changes: dict[str, object], sizes: tuple[int, int]
+) -> None:
+    given = {"photos": (photos,), "twice": (photos, photos)}
+    config = settings(photos, **{k: given.get(str(v), v) for k, v in changes.items()})
+    learned, judged = split(config)
+    assert (len(learned), len(judged)) == sizes
+    keys = {data.key(i) for data in (learned, judged) for i in range(len(data))}
+    assert len(keys) == (6 if "val" in changes else sum(sizes))
+
+
+def test_without_images_to_judge_by_the_last_weights_count(
+    tmp_path: Path, photos: Path, tiny_model: Make
+) -> None:
+    config = settings(photos, model=tiny_model("bundled"), hold_back=0.0)
+    report = finetune(config, tmp_path / "run", quiet=True)
+    assert (report.judged, report.before, report.outcome.best) == (0, {}, None)
+    assert not (tmp_path / "run" / "best").exists()
+    assert anymask.load(tmp_path / "run").variant.name == "run"
+
+
+# ------------------------------------------------------------------- bad input
+
+
+def test_data_is_needed() -> None:
+    with pytest.raises(
+        InputError, match=r"at least one data set to learn from, got none; .*--data"
+    ):
+        split(FineTuneConfig())
+
+
+def test_a_model_without_prompts_is_refused(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("fastsam-s"))
+    with pytest.raises(CapabilityError, match=r"answers prompts, got fastsam-s, .*another model"):
+        finetune(config, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"learn": "encoder"}, "expected learn out of decoder, .*, got 'encoder'"),
+        ({"hold_back": 1.0}, "hold_back from 0 to below 1, got 1.0"),
+        ({"masks": 0}, "masks"),
+        ({"images": 0}, "images"),
+    ],
+)
+def test_wrong_settings_are_refused(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        FineTuneConfig(**changes)
+
+
+@pytest.mark.parametrize("learn", ["decoder", "everything"])
+def test_images_without_masks_are_no_use(
+    tmp_path: Path, photos: Path, tiny_model: Make, learn: str
+) -> None:
+    for path in (photos / "masks").iterdir():
+        PIL.Image.fromarray(np.zeros((48, 64), np.uint8)).save(path)
+    config = settings(photos, model=tiny_model("bundled"), learn=learn, hold_back=0.0)
+    with pytest.raises(InputError, match="got none in all"):
+        finetune(config, tmp_path / "run", quiet=True)
+
+
+def test_there_must_be_masks_to_judge_by(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("bundled"))
+    empty = tmp_path / "empty"
+    shutil.copytree(photos, empty)
+    for path in (empty / "masks").iterdir():
+        PIL.Image.fromarray(np.zeros((48, 64), np.uint8)).save(path)
+    with pytest.raises(InputError, match="masks to validate on in 6 images, got none"):
+        finetune(replace(config, val=(empty,)), tmp_path / "run", quiet=True)
+
+
+def test_what_became_of_it_is_recorded(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    finetune(settings(photos, model=tiny_model("bundled")), tmp_path / "run", quiet=True)
+    lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    judged = [line["validation"] for line in lines if "validation" in line]
+    assert len(judged) == 3
+    assert judged[0].keys() == {"one_click", "five_clicks", "box", "iou"}
+    assert len(list((tmp_path / "run" / "pictures").iterdir())) == 3
