@@ -144,6 +144,24 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert locate("~/file.pth") == (tmp_path / "file.pth", None)
 
 
+@pytest.mark.parametrize(
+    ("there", "meant"),
+    [
+        (["config.yaml", "best", "last"], "best"),
+        (["config.yaml", "last"], "last"),
+        (["config.yaml"], ""),
+        (["best", "last"], ""),  # no training run
+    ],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_folder_of_a_run_stands_for_its_best_weights(
+    tmp_path: Path, there: list[str], meant: str, kind: type
+) -> None:
+    for name in there:
+        (tmp_path / name).touch() if "." in name else (tmp_path / name).mkdir()
+    assert locate(kind(tmp_path)) == (tmp_path / meant, None)
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
 def test_every_row_says_where_its_weights_are(variant: Variant) -> None:
     source = variant.weights
