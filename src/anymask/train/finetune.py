@@ -86,6 +86,7 @@ def finetune(
     """
     model = load(config.model, own_device(device), offline=offline)
     network = cast(nn.Module, model.network)
+    objective = Interactive(model.variant, _questions(config))
     with torch.random.fork_rng([]):
         torch.manual_seed(config.loop.seed)  # what is added begins the same in every run
         save = choose_learned(model, config, out.resolve().name)
@@ -97,7 +98,7 @@ def finetune(
         outcome = fit(
             network,
             Stream(items, config.loop.batch, workers=config.loop.workers),
-            Interactive(model.variant, _questions(config)),
+            objective,
             config.loop,
             out,
             identity=identity,

@@ -10,8 +10,7 @@ from typing import TypeAlias, cast
 
 from torch import nn
 
-from anymask.errors import CapabilityError
-from anymask.models.config import CompactConfig, FastSamConfig
+from anymask.models.config import CompactConfig
 from anymask.models.lora import LoraConfig, add_lora
 from anymask.models.parts import learn_only
 from anymask.models.sam_adapter import SamAdapterConfig, add_sam_adapter
@@ -46,11 +45,6 @@ def choose_learned(model: Segmenter, config: FineTuneConfig, name: str) -> Save:
         OutputError: (of what is returned) It cannot be written.
     """
     variant, network = model.variant, cast(nn.Module, model.network)
-    if isinstance(variant.network, FastSamConfig):
-        raise CapabilityError(
-            f"expected a model that answers prompts, got {variant.name}, which finds all objects "
-            "at once and only chooses among them; train another model"
-        )
     decoder = _decoder(variant)
     if config.learn == "lora":
         lora = LoraConfig(
