@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from anymask.data.augment import change_light, paste_object, paste_shapes, warped_crop
+from anymask.data.augment import (
+    change_light,
+    cropped,
+    mirrored,
+    paste_object,
+    paste_shapes,
+    warped_crop,
+)
 from anymask.data.dataset import Sample
 
 
@@ -40,6 +49,36 @@ def test_beyond_the_image_nothing_is_known() -> None:
     small = Sample(np.full((20, 60, 3), 200, np.uint8), (np.ones((20, 60), np.uint8),))
     _, layers = warped_crop(small, 64, np.random.default_rng(0))
     assert (layers == 0).any()
+
+
+def test_whole_samples_are_cropped_with_their_void() -> None:
+    sample = two_tone(60, 60)
+    void = np.zeros((60, 60), bool)
+    void[:, 30:] = True
+    changed = cropped(replace(sample, void=void, names=("disc",)), np.random.default_rng(0), 96)
+    assert changed.image.shape == (96, 96, 3)
+    assert changed.void is not None
+    wide, _ = warped_crop(replace(sample, layers=(void,)), 96, np.random.default_rng(0))
+    assert np.array_equal(changed.image, wide)
+    beyond = (changed.image == (124, 116, 104)).all(axis=2)
+    assert beyond.any()
+    assert changed.void[beyond].all()
+    assert not changed.void.all()
+    assert changed.names == ()  # a mask may have left the crop, and its name with it
+
+
+def test_every_other_sample_is_mirrored() -> None:
+    sample = replace(two_tone(), void=two_tone().layers[1] > 0)
+    rng = np.random.default_rng(0)
+    changed = [mirrored(sample, rng) for _ in range(40)]
+    turned = [not np.array_equal(one.image, sample.image) for one in changed]
+    assert 10 < sum(turned) < 30
+    for one, was in zip(changed, turned, strict=True):
+        step = -1 if was else 1
+        assert one.void is not None and sample.void is not None
+        assert np.array_equal(one.image, sample.image[:, ::step])
+        assert np.array_equal(one.layers[0], sample.layers[0][:, ::step])
+        assert np.array_equal(one.void, sample.void[:, ::step])
 
 
 def test_a_pasted_object_is_a_new_mask_of_every_layer() -> None:

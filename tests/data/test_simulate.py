@@ -9,6 +9,7 @@ from anymask.data.simulate import (
     farthest_inside,
     next_click,
     noisy_box,
+    random_error,
     random_inside,
     tight_box,
 )
@@ -40,6 +41,15 @@ def test_random_clicks_stay_inside_and_prefer_the_deep() -> None:
     assert spread[0] < 0.8 * spread[1]
 
 
+def test_even_clicks_are_those_that_ignore_depth() -> None:
+    mask = disc(30, 40, 20, 15, 9)
+    for seed in range(20):
+        quick, thorough = (
+            random_inside(mask, np.random.default_rng(seed), power) for power in (0, 1e-9)
+        )
+        assert quick == thorough
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -56,6 +66,34 @@ def test_corrects_the_largest_error(answer: np.ndarray, expected: object) -> Non
 def test_nothing_to_correct() -> None:
     truth = disc(30, 30, 15, 15, 7)
     assert next_click(truth, truth) is None
+    assert random_error(truth, truth, np.random.default_rng(0)) is None
+
+
+def test_who_may_not_say_what_is_too_much_says_what_is_missing() -> None:
+    truth, answer = disc(60, 80, 20, 30, 6), disc(60, 80, 20, 30, 5) | disc(60, 80, 55, 30, 12)
+    assert next_click(truth, answer) == ((55.0, 30.0), 0)
+    click = next_click(truth, answer, negative=False)
+    assert click is not None and click[1] == 1
+    rng = np.random.default_rng(0)
+    labels = {random_error(truth, answer, rng, negative=False)[1] for _ in range(50)}  # type: ignore[index]
+    assert labels == {1}
+    assert random_error(truth, truth | answer, rng, negative=False) is None
+
+
+def test_random_errors_are_all_alike() -> None:
+    truth, answer = disc(40, 60, 20, 20, 12), disc(40, 60, 26, 20, 12)
+    rng = np.random.default_rng(0)
+    clicks = [random_error(truth, answer, rng) for _ in range(400)]
+    for click in clicks:
+        assert click is not None
+        (x, y), label = click
+        missing, given = truth[int(y), int(x)], answer[int(y), int(x)]
+        assert missing != given
+        assert label == int(missing)
+    missing_share = (truth & ~answer).sum() / (truth ^ answer).sum()
+    labels = [click[1] for click in clicks if click is not None]
+    assert np.mean(labels) == pytest.approx(missing_share, abs=0.08)
+    assert len({click[0] for click in clicks if click is not None}) > 100
 
 
 def test_tight_box_surrounds_whole_pixels() -> None:
