@@ -25,9 +25,9 @@ from anymask.data.item import Item
 from anymask.errors import CapabilityError, InputError
 from anymask.models.variants import Variant
 from anymask.train.conversation import Conversation, Wish, wishes_of
-from anymask.train.losses import mask_iou, mask_loss
+from anymask.train.losses import mask_iou, mask_loss, nested_loss
 from anymask.train.objective import Step
-from anymask.train.scene import Features, Scene
+from anymask.train.scene import Features, Scene, of_one_frame
 
 __all__ = ["Extra", "Interactive", "InteractiveConfig", "Turn"]
 
@@ -152,7 +152,7 @@ class Interactive:
         """
         turns = self.config.turns(step.rng)
         tally: dict[str, Tensor] = {}
-        for items in _of_one_frame(batch):
+        for items in of_one_frame(batch):
             scene = Scene(model, items, self.variant.preprocessing, step.device)
             if self.extra is not None:
                 loss = self.extra(scene.leaves, items) * (len(items) / len(batch))
@@ -236,10 +236,10 @@ class Interactive:
         if weights.single:
             cost = cost + weights.single * losses[:, 0]
         if weights.nested:
-            nested = losses[:, -NESTED:]
-            ranked = nested.gather(1, quality[:, -NESTED:].argmax(1, keepdim=True))[:, 0]
-            mean = self.config.agreement * nested.mean(1)
-            cost = cost + weights.nested * (nested.amin(1) + mean + self.config.ranked * ranked)
+            agreement, ranked = self.config.agreement, self.config.ranked
+            three = losses[:, -NESTED:], quality[:, -NESTED:]
+            nested = nested_loss(*three, agreement=agreement, ranked=ranked)
+            cost = cost + weights.nested * nested
         return cost
 
 
@@ -271,14 +271,6 @@ class Weights(NamedTuple):
         if not three:
             return torch.zeros(len(quality), dtype=torch.long, device=quality.device)
         return quality[:, -NESTED:].argmax(1) + quality.shape[1] - NESTED
-
-
-def _of_one_frame(batch: Sequence[Item]) -> list[list[Item]]:
-    """Group items that can go through the network together, in the order in which they come."""
-    groups: dict[Any, list[Item]] = {}
-    for item in batch:
-        groups.setdefault((item.transform.frame_hw, item.features is None), []).append(item)
-    return list(groups.values())
 
 
 def _add(tally: dict[str, Tensor], **facts: Tensor) -> None:

@@ -4,21 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from anymask.data.item import Item
 from anymask.errors import InputError
+from anymask.image import Transform
 from anymask.models.variants import Preprocessing
 
-__all__ = ["DECODERS", "Features", "Scene", "encoder_learns"]
+__all__ = ["DECODERS", "Features", "Scene", "Shown", "encoder_learns", "of_one_frame"]
 
 Features: TypeAlias = Mapping[str, Tensor]
 
 DECODERS = ("mask_decoder.", "prompt_encoder.", "decoder.", "prompt_maps.")
 """How the names of those parameters begin that no network encodes with."""
+
+
+class Shown(Protocol):
+    """One photo in a network's frame; see `anymask.data.item.Item`, which is one."""
+
+    @property
+    def key(self) -> str:
+        """Names the photo."""
+
+    @property
+    def transform(self) -> Transform:
+        """The way from its pixels into the frame."""
+
+    @property
+    def image(self) -> npt.NDArray[Any] | None:
+        """What is to be encoded, (h, w, 3) of ``transform.resized_hw``; None with features."""
+
+    @property
+    def features(self) -> Mapping[str, Tensor] | None:
+        """What it was encoded as beforehand; None: it is encoded when it is asked about."""
+
+
+Photo = TypeVar("Photo", bound=Shown)
 
 
 class Scene:
@@ -31,7 +55,7 @@ class Scene:
     def __init__(
         self,
         model: nn.Module,
-        items: Sequence[Item],
+        items: Sequence[Shown],
         preprocessing: Preprocessing,
         device: torch.device,
     ) -> None:
@@ -52,7 +76,7 @@ class Scene:
         return size_hw
 
     def _encode(
-        self, items: Sequence[Item], preprocessing: Preprocessing, device: torch.device
+        self, items: Sequence[Shown], preprocessing: Preprocessing, device: torch.device
     ) -> Features:
         frames = []
         for item in items:
@@ -92,13 +116,21 @@ class Scene:
             torch.autograd.backward(features, gradients)
 
 
+def of_one_frame(batch: Sequence[Photo]) -> list[list[Photo]]:
+    """Group photos that can go through a network together, in the order in which they come."""
+    groups: dict[Any, list[Photo]] = {}
+    for photo in batch:
+        groups.setdefault((photo.transform.frame_hw, photo.features is None), []).append(photo)
+    return list(groups.values())
+
+
 def encoder_learns(model: nn.Module) -> bool:
     """Tell whether anything learns that images go through before they are asked about."""
     learned = (name for name, weights in model.named_parameters() if weights.requires_grad)
     return not all(name.startswith(DECODERS) for name in learned)
 
 
-def _carried(items: Sequence[Item], device: torch.device) -> Features:
+def _carried(items: Sequence[Shown], device: torch.device) -> Features:
     each = [item.features or {} for item in items]
     # First as float32, for autocast joins nothing of a 16-bit type that is not its own.
     return {name: torch.cat([f[name].to(device).float() for f in each]) for name in each[0]}
