@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["dice_loss", "focal_loss", "mask_iou", "mask_loss"]
+__all__ = ["dice_loss", "focal_loss", "mask_iou", "mask_loss", "nested_loss"]
 
 
 def focal_loss(
@@ -58,6 +58,29 @@ def mask_loss(
     """Add 20 focal to 1 dice for each mask: (..., h, w) to (...)."""
     focal = focal_loss(logits, target, weight, alpha=alpha)
     return 20 * focal + dice_loss(logits, target, weight)
+
+
+def nested_loss(
+    losses: Tensor, quality: Tensor, *, agreement: float = 0.0, ranked: float = 0.0
+) -> Tensor:
+    """Take the lowest of the losses of nested answers, so that they may mean different things.
+
+    Args:
+        losses: Of each answer, (n, k).
+        quality: How good the network thinks it is, (n, k).
+        agreement: Weight of the mean of the losses beside their lowest.
+        ranked: Weight of the loss of that answer which the network ranks first.
+
+    Returns:
+        (n,).
+    """
+    loss = losses.amin(dim=1)
+    if agreement:
+        loss = loss + agreement * losses.mean(dim=1)
+    if ranked:
+        first = quality.argmax(dim=1, keepdim=True)
+        loss = loss + ranked * losses.gather(1, first).squeeze(1)
+    return loss
 
 
 def mask_iou(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
