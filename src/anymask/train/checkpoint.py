@@ -89,7 +89,8 @@ def check_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: 
     if changes:
         raise InputError(
             f"expected the settings of the run in {str(folder)!r}, got others in "
-            f"{'; '.join(changes)}; go back to them, allow the change, or choose another folder"
+            f"{'; '.join(changes)}; go back to them, go on with the new ones (--changed), start "
+            "anew (--overwrite), or choose another folder (-o)"
         )
 
 

@@ -194,6 +194,6 @@ def _check_same(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
 def _diverged(what: str, number: int, images: list[str]) -> InputError:
     where = f" for {', '.join(images)}" if images else ""
     return InputError(
-        f"expected a finite {what} in step {number + 1}{where}; lower the rate, or look at these "
-        "images; the last checkpoint is as it was"
+        f"expected a finite {what} in step {number + 1}{where}; look at these data, or lower the "
+        "rate (the last checkpoint is as it was)"
     )

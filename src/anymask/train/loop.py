@@ -185,6 +185,7 @@ class _Run:
 
     def _measure(self, validation: Validation) -> float:
         """Measure and draw; give the number that decides."""
+        self.record.judging()
         try:
             with self.learner.averaged() as model, self.interrupt.at_once(), torch.no_grad():
                 facts = validation(model)

@@ -96,6 +96,10 @@ class Record:
         draft.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
 
+    def judging(self) -> None:
+        """Say that a validation is going on."""
+        self._progress.update(self._task, description="validating")
+
     def show(self, steps: int, progress: float, facts: Mapping[str, float]) -> None:
         """Renew the line of progress."""
         said = ", ".join(f"{name} {value:.4g}" for name, value in facts.items())
