@@ -380,3 +380,10 @@ def test_the_settings_lie_beside_the_run(tmp_path: Path) -> None:
     found = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert found["variant"] == "toy"
     assert from_plain(LoopConfig, found["loop"]) == settings(rate=1e-5)
+
+
+def test_gradients_that_somebody_left_do_not_count(tmp_path: Path) -> None:
+    model = network()
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    assert run(tmp_path, model).steps == 12

@@ -22,6 +22,8 @@ from anymask.train.precision import Precision
 
 __all__ = ["Learner"]
 
+_NAMED = 8  # images in an error message
+
 
 @dataclass(frozen=True)
 class _Lesson:
@@ -43,6 +45,7 @@ class Learner:
         self.device = next(iter(self.learned.values())).device
         group.share_tensors(changing(model).values())
         self.optimizer = make_optimizer(model, config)
+        self.optimizer.zero_grad()  # what somebody else may have left
         self.precision = Precision(config.precision, self.device)
         self.average = Average(model, config.average)
 
@@ -192,7 +195,8 @@ def _check_same(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
 
 
 def _diverged(what: str, number: int, images: list[str]) -> InputError:
-    where = f" for {', '.join(images)}" if images else ""
+    named = ", ".join(images[:_NAMED]) + (" and others" if len(images) > _NAMED else "")
+    where = f" for {named}" if images else ""
     return InputError(
         f"expected a finite {what} in step {number + 1}{where}; look at these data, or lower the "
         "rate (the last checkpoint is as it was)"

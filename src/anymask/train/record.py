@@ -19,9 +19,8 @@ from anymask.train.config import write_yaml
 
 __all__ = ["Record"]
 
-_SETTINGS, _METRICS, _CHECKPOINT, _PICTURES = (
-    *("config.yaml", "metrics.jsonl", "checkpoint.pt", "pictures"),
-)
+_SETTINGS, _METRICS, _CHECKPOINT = "config.yaml", "metrics.jsonl", "checkpoint.pt"
+_PICTURES = "pictures"
 
 
 class Record:
