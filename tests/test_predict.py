@@ -489,7 +489,7 @@ def test_load_gives_a_segmenter(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(predict, "load_network", fake)
     model = load("weights.pth", device="cpu", dtype=torch.bfloat16)
-    assert asked == [("weights.pth", torch.device("cpu"), torch.bfloat16, False)]
+    assert asked == [("weights.pth", torch.device("cpu"), torch.bfloat16, False, None)]
     assert repr(model) == "Segmenter('discs', device='cpu')"
     assert (model.variant, model.weights_digest) == (VARIANT, "digest")
     load()

@@ -49,6 +49,7 @@ def load(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype | None = None,
     *,
+    adapter: str | os.PathLike[str] | None = None,
     offline: bool = False,
 ) -> Segmenter:
     """Load a model.
@@ -57,16 +58,20 @@ def load(
         name_or_path: Name of a variant, such as ``"bundled"`` or ``"sam-vit-b"``, which is
             downloaded when it is missing; or weights whose variant is recognised: the path of a
             file or folder, an address (``https://...``), or an id of the Hugging Face hub
-            (``org/name``, ``org/name@revision``, ``org/name:file``).
+            (``org/name``, ``org/name@revision``, ``org/name:file``). The folder of an adapter means
+            the model that it was made for, with the adapter.
         device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
             there is one.
         dtype: Type of the numbers to compute with: ``"float32"`` (as does None), ``"bfloat16"`` or
             ``"float16"``. The half types save memory, and time where the device has units for them;
             the outlines of masks may differ by a few pixels.
+        adapter: Folder of what the model learned beside its weights: LoRA, which costs no time, as
+            it is added to the weights; or a SAM-Adapter, with which the model is asked nothing.
         offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
 
     Raises:
-        WeightsError: The name is unknown, or the weights are missing, damaged or foreign.
+        WeightsError: The name is unknown, or the weights are missing, damaged or foreign, or the
+            adapter was made for another model.
         OutputError: A download cannot be written.
         InputError: There is no such device, or it does not have that type of numbers.
 
@@ -76,7 +81,7 @@ def load(
     """
     place = find_device(device)
     kind = None if dtype is None else find_dtype(dtype, place)
-    network, variant, digest = load_network(name_or_path, place, kind, offline)
+    network, variant, digest = load_network(name_or_path, place, kind, offline, adapter)
     if isinstance(variant.generate, InstanceConfig):
         from anymask.instances import InstanceSegmenter
 
@@ -242,7 +247,8 @@ class Segmenter:
         """Cut out what prompts ask for.
 
         Say it directly, for one object, or give ``prompts``: one, or a list of them in any mixture
-        (answered in the same order), or for a list of embeddings one list of prompts for each.
+        (answered in the same order), or for a list of embeddings one list of prompts for each. Say
+        nothing to a model that learned to find one kind of thing by itself (SAM-Adapter).
 
         Args:
             embedding: What `embed` returned; an image is embedded on the fly. Or a list of these.
@@ -276,7 +282,11 @@ class Segmenter:
             return self._answer(embedding, _check_lists(prompts, len(embedding)), multimask)
         subject = cast(Subject, embedding)
         if prompts is None:
-            prompts = Prompt(points, labels, box, mask, mask_logits, text)
+            silent = all(value is None for value in direct.values())
+            if silent and "nothing" in self.variant.capabilities:
+                prompts = Prompt.nothing()
+            else:
+                prompts = Prompt(points, labels, box, mask, mask_logits, text)
         if isinstance(prompts, Prompt):
             return self._answer([subject], [[prompts]], multimask)[0][0]
         return self._answer([subject], [_check_list(prompts)], multimask)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -86,6 +86,18 @@ class Prompt:
             raise InputError("expected one of mask and mask_logits, got both; leave one out")
         if not len(points) and all(v is None for v in (box, mask, mask_logits, text)):
             raise InputError("expected a point, box, mask or text, got an empty prompt; add one")
+        self._keep(values)
+
+    @classmethod
+    def nothing(cls) -> Prompt:
+        """Say nothing: for models that learned to find one kind of thing and are not asked."""
+        prompt = cls.__new__(cls)
+        rest = dict.fromkeys(("box", "mask", "mask_logits", "text"))
+        prompt._keep({"points_xy": _points(None), "labels": _labels(None, 0), **rest})
+        return prompt
+
+    def _keep(self, values: Mapping[str, Any]) -> None:
+        """Set the attributes, once."""
         for name, value in values.items():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
@@ -109,7 +121,7 @@ class Prompt:
             "mask": mask,
             "text": self.text is not None,
         }
-        return [name for name, needs in needed.items() if needs]
+        return [name for name, needs in needed.items() if needs] or ["nothing"]
 
     def check_inside(self, size_hw: tuple[int, int]) -> None:
         """Check that it speaks about an image of this size.

@@ -73,6 +73,7 @@ The folder loads by its path, needs no table, and holds nothing that could run.
 Examples:
   anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
   anymask convert facebook/sam-vit-base --dtype float16 -o half/
+  anymask convert sam-vit-b --adapter runs/lora/best -o merged/
   anymask convert sam-vit-b --layout transformers -o for-transformers/"""
 
 _COMMANDS: dict[str, tuple[type[Segment | Everything | Models | Convert], str]] = {

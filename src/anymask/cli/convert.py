@@ -13,6 +13,8 @@ from anymask.cli.options import Flag
 if TYPE_CHECKING:
     import torch
 
+    from anymask.models.weights.loading import Checkpoint
+
 __all__ = ["Convert"]
 
 
@@ -24,6 +26,8 @@ class Convert:
     """A model from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
     """The new folder."""
+    adapter: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """LoRA to be merged into the weights: a folder that `anymask train` or peft wrote."""
     dtype: Annotated[
         Literal["float32", "float16", "bfloat16"] | None, arg(help_behavior_hint="")
     ] = None
@@ -42,13 +46,26 @@ class Convert:
         from anymask.models.weights.folder import write_folder
         from anymask.models.weights.loading import build_filled, read_checkpoint
 
-        found = read_checkpoint(self.source, self.offline)
+        found = read_checkpoint(self.source, self.offline, self.adapter)
+        _check_mergeable(found)
         state = build_filled(found, getattr(torch, self.dtype or "", None)).state_dict()
         _check_range(state)
         write_folder(self.output, found.variant, state, self.layout)
         size = (self.output / "model.safetensors").stat().st_size
         print(f"{found.variant.name}: {len(state)} tensors, {size / 1e6:,.1f} MB in {self.output}/")
         return 0
+
+
+def _check_mergeable(found: Checkpoint) -> None:
+    """Check that nothing is left of adapters once they are merged."""
+    from anymask.errors import CapabilityError
+
+    for adapter in found.adapters:
+        if adapter.promptless:
+            raise CapabilityError(
+                f"expected LoRA, which can be merged into weights, got a SAM-Adapter in "
+                f"{str(adapter.config.parent)!r}, which cannot; keep its folder"
+            )
 
 
 def _check_range(state: dict[str, torch.Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from anymask.config import GenerateConfig, InstanceConfig
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
 
-Capability = Literal["points", "negative_points", "box", "mask", "text", "multimask"]
+Capability = Literal["points", "negative_points", "box", "mask", "text", "multimask", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,10 @@ class Variant:
         """Points that one prompt may have, a box counting as two; None: any number."""
         return getattr(self.network, "max_points", None)
 
+    def unprompted(self) -> Variant:
+        """Describe the same model after it learned to find one kind of thing, and is not asked."""
+        return replace(self, capabilities=frozenset({"nothing"}), always_three=False)
+
     def check_capable(self, needs: Iterable[str]) -> None:
         """Check that the model knows all that is needed, such as `Prompt.needs()`.
 
@@ -166,6 +170,7 @@ _WORDS = {
     "mask": "masks as prompts",
     "text": "text",
     "multimask": "three answers to one prompt (multimask)",
+    "nothing": "pictures without a prompt",
 }
 
 

@@ -20,10 +20,11 @@ from anymask.errors import InputError, WeightsError
 from anymask.models.lora import LoraConfig, adapt, adaptable, lora_layers
 from anymask.models.parts import find_part
 from anymask.models.sam_adapter import PLACE, SamAdapterConfig, find_encoder, fitting
-from anymask.models.variants import find
+from anymask.models.variants import Variant, find
 from anymask.models.weights.files import State, read_state
 from anymask.models.weights.filling import misfits
 from anymask.models.weights.folder import read_json, write_files
+from anymask.models.weights.locate import locate
 from anymask.models.weights.peft_layout import (
     Misfit,
     describe_lora,
@@ -34,7 +35,7 @@ from anymask.models.weights.peft_layout import (
     whole_parts,
 )
 
-__all__ = ["Adapter", "AdapterConfig", "find_adapter", "load_adapter", "save_adapter"]
+__all__ = ["Adapter", "AdapterConfig", "load_adapter", "read_adapter", "save_adapter"]
 
 AdapterConfig: TypeAlias = LoraConfig | SamAdapterConfig
 
@@ -55,12 +56,12 @@ class Adapter:
     facts: Mapping[str, Any]
     """What the first of these says."""
 
-    @property
-    def base(self) -> str:
-        """Which model it was made for, in words for `locate`.
+    def locate_base(self, offline: bool = False) -> tuple[Path, Variant | None]:
+        """Find the model that it was made for, see `locate`.
 
         Raises:
-            WeightsError: It does not say.
+            WeightsError: It does not name one, or that is not to be found.
+            OutputError: A download cannot be written.
         """
         base = self.facts.get("base_model_name_or_path")
         if not isinstance(base, str) or not base:
@@ -68,7 +69,13 @@ class Adapter:
                 f"expected the name of a model under base_model_name_or_path in "
                 f"{str(self.config)!r}, got {base!r}; load that model with this as its adapter"
             )
-        return base
+        try:
+            return locate(base, offline)
+        except WeightsError as error:
+            raise WeightsError(
+                f"cannot find the model of the adapter in {str(self.config.parent)!r}: {error}, or "
+                f"load it from elsewhere with this as its adapter"
+            ) from error
 
     @property
     def promptless(self) -> bool:
@@ -76,21 +83,20 @@ class Adapter:
         return self.facts.get("peft_type") == _SAM_ADAPTER
 
 
-def find_adapter(path: str | os.PathLike[str]) -> Adapter | None:
-    """Find the adapter in a folder, or that to which a file belongs; None if there is none.
+def read_adapter(path: str | os.PathLike[str]) -> Adapter:
+    """Find the adapter in a folder, or that to which a file belongs.
 
     Raises:
-        WeightsError: Half of it is missing or damaged.
+        WeightsError: There is none, or half of it is missing or damaged.
     """
     path = Path(path)
-    folder = path.parent if path.name in (_CONFIG, *_WEIGHTS) else path
+    folder = path.parent if path.is_file() else path
     config = folder / _CONFIG
-    if not config.is_file():
-        return None
     weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
-    if weights is None:
+    if not config.is_file() or weights is None:
         raise WeightsError(
-            f"expected {_WEIGHTS[0]} beside {str(config)!r}, got nothing; copy the whole folder"
+            f"expected a folder with {_CONFIG} and {_WEIGHTS[0]} at {str(path)!r}, got "
+            f"{'something else' if path.exists() else 'nothing'}; check the path"
         )
     return Adapter(config, weights, read_json(config))
 
@@ -140,12 +146,7 @@ def load_adapter(
         InputError: The network has one of that kind already.
         CapabilityError: A SAM-Adapter for a network that can have none.
     """
-    found = source if isinstance(source, Adapter) else find_adapter(source)
-    if found is None:
-        raise WeightsError(
-            f"expected the folder of an adapter, with {_CONFIG} in it, got {str(source)!r}; check "
-            f"the path"
-        )
+    found = source if isinstance(source, Adapter) else read_adapter(source)
     try:
         return (_load_sam_adapter if found.promptless else _load_lora)(network, found)
     except Misfit as misfit:

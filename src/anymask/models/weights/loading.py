@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,8 +27,12 @@ from anymask.models.weights.files import State, read_state
 from anymask.models.weights.filling import fill, first
 from anymask.models.weights.locate import locate
 
+if TYPE_CHECKING:
+    from anymask.models.weights.adapters import Adapter
+
 __all__ = ["Checkpoint", "build_filled", "fill", "load_network", "read_checkpoint", "recognise"]
 
+_ADAPTER = "adapter_config.json"
 _LONGEST_PREFIX = 3  # module.model.net. and the like
 
 
@@ -41,6 +46,8 @@ class Checkpoint:
     """Tensors by key; all keys may have a prefix."""
     files: tuple[Path, ...]
     """Where they lie."""
+    adapters: tuple[Adapter, ...] = ()
+    """What was learned beside them, the first first."""
 
     @property
     def origin(self) -> str:
@@ -49,7 +56,8 @@ class Checkpoint:
 
     def digest(self) -> str:
         """Compute the SHA-256 of the file, or of all that belongs to a folder, in hex."""
-        return cache.digest(*self.files)
+        added = [file for adapter in self.adapters for file in (adapter.config, adapter.weights)]
+        return cache.digest(*self.files, *added)
 
 
 def load_network(
@@ -57,6 +65,7 @@ def load_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     offline: bool = False,
+    adapter: str | os.PathLike[str] | None = None,
 ) -> tuple[Network, Variant, str]:
     """Load a network with its weights, ready for inference.
 
@@ -65,6 +74,7 @@ def load_network(
         device: Where the network shall live.
         dtype: Floating-point type of its weights, float32 if not given.
         offline: Download nothing.
+        adapter: Folder of what it learned beside its weights.
 
     Returns:
         The network, the variant it is, and the SHA-256 of the weight file in hex.
@@ -76,7 +86,7 @@ def load_network(
     Example:
         >>> network, variant, digest = load_network("sam_vit_b_01ec64.pth")  # doctest: +SKIP
     """
-    found = read_checkpoint(source, offline)
+    found = read_checkpoint(source, offline, adapter)
     with _no_collection():
         network = build_filled(found, dtype or torch.float32)
     if isinstance(found.variant.network, CompactConfig | FastSamConfig):
@@ -85,19 +95,24 @@ def load_network(
     return network.to(device).eval(), found.variant, found.digest()
 
 
-def read_checkpoint(source: str | os.PathLike[str] | Variant, offline: bool = False) -> Checkpoint:
+def read_checkpoint(
+    source: str | os.PathLike[str] | Variant,
+    offline: bool = False,
+    adapter: str | os.PathLike[str] | None = None,
+) -> Checkpoint:
     """Find weights, read them, and tell what they are.
 
     Args:
-        source: What `locate` finds.
+        source: What `locate` finds, or the folder of an adapter, which says which model it is for.
         offline: Download nothing.
+        adapter: Folder of another adapter, which comes on top.
 
     Raises:
         WeightsError: They are missing, damaged, or of no network that anymask knows.
         OutputError: A download cannot be written.
     """
     # What only some weights need is imported for them alone: the first click shall not wait.
-    path, variant = locate(source, offline)
+    path, variant, adapters = _locate(source, offline, adapter)
     if path.is_dir():
         from anymask.models.weights.folder import files_of, read_folder
 
@@ -114,11 +129,35 @@ def read_checkpoint(source: str | os.PathLike[str] | Variant, offline: bool = Fa
         from anymask.models.fastsam import fit_bins
 
         variant = replace(variant, network=fit_bins(variant.network, state))
-    return Checkpoint(variant, state, files)
+    if any(some.promptless for some in adapters):
+        variant = variant.unprompted()
+    return Checkpoint(variant, state, files, adapters)
+
+
+def _locate(
+    source: str | os.PathLike[str] | Variant, offline: bool, adapter: str | os.PathLike[str] | None
+) -> tuple[Path, Variant | None, tuple[Adapter, ...]]:
+    """Find weights, the variant if the source names one, and the adapters on top of them."""
+    path, variant = locate(source, offline)
+    if adapter is None and not _is_adapter(path):
+        return path, variant, ()
+    from anymask.models.weights.adapters import read_adapter
+
+    found = () if adapter is None else (read_adapter(adapter),)
+    while _is_adapter(path):
+        latest = read_adapter(path)
+        if latest in found:
+            raise WeightsError(
+                f"expected the adapter in {str(path)!r} to be made for a model, got one made for "
+                f"itself; correct base_model_name_or_path in its {_ADAPTER}"
+            )
+        found = (latest, *found)
+        path, variant = latest.locate_base(offline)
+    return path, variant, found
 
 
 def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetwork:
-    """Build the network of a checkpoint and put the weights into it, strictly.
+    """Build the network of a checkpoint and put the weights into it, strictly, LoRA merged.
 
     Args:
         found: What `read_checkpoint` returned.
@@ -143,6 +182,13 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
         ) from error
     state = _without_prefix(found.state, _entries(network.state_dict()))
     fill(network, state, found.origin, dtype, found.variant.name)
+    for adapter in found.adapters:
+        from anymask.models.lora import drop_lora, merge
+        from anymask.models.weights.adapters import load_adapter
+
+        load_adapter(network, adapter, found.variant.name)
+        merge(network)
+        drop_lora(network)
     return network
 
 
@@ -170,6 +216,11 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
             f"({first(state)}); anymask has no network for them"
         )
     return best
+
+
+def _is_adapter(path: Path) -> bool:
+    """Tell whether a path leads to an adapter, without importing what reads it."""
+    return (path / _ADAPTER).is_file() or (path.name.startswith("adapter_") and path.is_file())
 
 
 @contextmanager
