@@ -42,6 +42,12 @@ def weights(path: str | Path) -> dict[str, torch.Tensor]:
         ("sam-vit-b", "decoder+prompts", ("mask_decoder", "prompt_encoder")),
         ("mobile-sam", "everything", ("",)),
         ("efficient-sam-ti", "decoder", ("mask_decoder",)),
+        (
+            "sam-vit-b",
+            "lora",
+            ("image_encoder.blocks.0.attn.qkv", "image_encoder.blocks.1.attn.qkv", "mask_decoder"),
+        ),
+        ("bundled", "lora", ("encoder.stage32", "decoder", "prompt_maps")),
     ],
 )
 def test_what_is_chosen_learns_and_nothing_else(
@@ -62,6 +68,17 @@ def test_images_are_encoded_once_where_the_encoder_stays(
     config = settings(photos, model=tiny_model("sam-vit-b"), learn=learn)
     finetune(config, tmp_path / "run", quiet=True)
     assert (tmp_path / "run" / "embeddings" / "store.json").exists() is kept
+
+
+def test_lora_is_kept_beside_the_model(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    base, out = tiny_model("sam-vit-b"), tmp_path / "run"
+    config = settings(photos, model=base, learn="lora", rank=2, targets=("attn.proj",))
+    finetune(config, out, quiet=True)
+    facts = json.loads((out / "last" / "adapter_config.json").read_text())
+    assert (facts["peft_type"], facts["r"], facts["lora_alpha"]) == ("LORA", 2, 4.0)
+    assert facts["base_model_name_or_path"] == base
+    assert not (out / "last" / "model.safetensors").exists()
+    assert len(anymask.load(out).predict(photos / "images" / "0.png", points=[(12, 14)])) == 3
 
 
 def test_a_run_can_be_loaded_by_its_folder(tmp_path: Path, photos: Path, tiny_model: Make) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,9 +15,9 @@ __all__ = ["USUAL_LOOP", "FineTuneConfig", "Learn"]
 Learn = Literal["decoder", "decoder+prompts", "lora", "adapter", "everything"]
 
 USUAL_LOOP = LoopConfig(
-    steps=400, rate=3e-4, warmup=20, average=0.98, evaluate_every=50, patience=4
+    steps=120, batch=2, rate=3e-4, warmup=10, average=0.95, evaluate_every=20, patience=4
 )
-"""What suits a few dozen images."""
+"""What suits a few dozen images, and takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,17 @@ class FineTuneConfig:
     """Inner width of LoRA's matrices: how much they can learn."""
     targets: tuple[str, ...] = ()
     """Layers that get LoRA's matrices, by how their names end; none: what suits the model."""
-    masks: int = 8
+    names: tuple[str, ...] = ()
+    """What SAM-Adapter is to find, by the names that the data give their masks; none: all that has
+    a mask."""
+    masks: int = 6
     """Masks of an image that are asked for at a time, drawn at random."""
     rounds: int = 3
     """Questions about each of them: a click or a box, then corrections. SAM's paper has 11."""
     views: int = 4
     """Copies of each image, mirrored, cropped and in other light, that take turns with it; 0: the
     image alone."""
-    loop: LoopConfig = field(default_factory=lambda: replace(USUAL_LOOP))
+    loop: LoopConfig = USUAL_LOOP
     """How it learns."""
 
     def __post_init__(self) -> None:
@@ -60,6 +63,11 @@ class FineTuneConfig:
         check_number(self, "views", 0, whole=True)
         if self.images is not None:
             check_number(self, "images", 1, whole=True)
+        if self.names and self.learn != "adapter":
+            raise InputError(
+                f"expected names for a SAM-Adapter alone, got them to learn {self.learn}; leave "
+                "them out"
+            )
         if not 0 <= self.hold_back < 1:
             raise InputError(
                 f"expected hold_back from 0 to below 1, got {self.hold_back}; 0.2 is usual"
