@@ -41,6 +41,15 @@ def test_a_list_names_its_images(year: Path, layout: str, name: str, key: str) -
     assert sample.void.sum() == 8  # one row of 255
 
 
+def test_names_are_those_of_the_classes(folder: Any, year: Path, stripes: Any) -> None:
+    image = folder.root / "ImageSets" / "Segmentation" / "train.txt"
+    assert open_dataset(image)[0].names == ()
+    folder.labels("SegmentationClass/2007_000032.png", stripes(0, 12, 255, 15, 15, 9))
+    assert open_dataset(image)[0].names == ("dog", "person")
+    folder.labels("SegmentationClass/2007_000032.png", stripes(0, 0, 255, 20))
+    assert open_dataset(image)[0].names == ("", "tvmonitor")
+
+
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [("test", "got none among the 1 of"), ("broken", "cannot read .* as a list of images")],

@@ -5,6 +5,7 @@ A code takes the path of a label map and the size of its image, and says what th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "cityscapes_panoptic",
     "every_number",
     "foreground",
+    "voc_objects",
     "void_255",
 ]
 
@@ -39,6 +41,33 @@ def void_255(path: Path, size_hw: Size) -> Labels:
     numbers = read_label_image(path, size_hw)
     void = numbers == 255
     return Labels((layer_of(np.where(void, 0, numbers)),), void)
+
+
+_VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)  # from 1 on
+
+
+def voc_objects(path: Path, size_hw: Size) -> Labels:
+    """Read ``SegmentationObject/<id>.png``; names come from ``SegmentationClass/``, if it is there.
+
+    A name is that of the class of most of an object's pixels.
+    """
+    found = void_255(path, size_hw)
+    classes = path.parents[1] / "SegmentationClass" / path.name
+    if not classes.is_file():
+        return found
+    (layer,), numbers = found.layers, read_label_image(classes, size_hw)
+    each = [np.bincount(numbers[layer == label]) for label in np.unique(layer) if label]
+    return replace(found, names=tuple(_voc_class(counts) for counts in each))
+
+
+def _voc_class(counts: np.ndarray) -> str:
+    """Name the class that counts most among 1 to 20, by the number of pixels of each."""
+    known = counts[1 : 1 + len(_VOC_CLASSES)]
+    return _VOC_CLASSES[int(known.argmax())] if known.any() else ""
 
 
 # Numbers below 1000 are classes: up to 6 there is nothing to segment, 24 and above come in

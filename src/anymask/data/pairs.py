@@ -61,7 +61,7 @@ def _any(pattern: str) -> str:
     return pattern.replace("{}", "**/*")
 
 
-VOC = Pairs("JPEGImages/{}.jpg", "SegmentationObject/{}.png", codes.void_255)
+VOC = Pairs("JPEGImages/{}.jpg", "SegmentationObject/{}.png", codes.voc_objects)
 """The folder of one year; 255, the seams between objects, is void."""
 
 _CITYSCAPES = ("leftImg8bit/{}_leftImg8bit.png", "gtFine/{}_gtFine_instanceIds.png")
