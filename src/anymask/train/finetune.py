@@ -43,6 +43,8 @@ from anymask.train.finetune_config import FineTuneConfig
 from anymask.train.interactive import Interactive, InteractiveConfig
 from anymask.train.learned import choose_learned
 from anymask.train.loop import fit
+from anymask.train.objective import Objective, Validation
+from anymask.train.promptless import OneKind, Promptless, Unprompted
 from anymask.train.report import Report, judgements
 from anymask.train.scene import encoder_learns
 from anymask.train.validate import SimulatedUser
@@ -86,7 +88,8 @@ def finetune(
     """
     model = load(config.model, own_device(device), offline=offline)
     network = cast(nn.Module, model.network)
-    objective = Interactive(model.variant, _questions(config))
+    asks = Interactive(model.variant, _questions(config))
+    objective: Objective = Promptless(model.variant) if config.learn == "adapter" else asks
     with torch.random.fork_rng([]):
         torch.manual_seed(config.loop.seed)  # what is added begins the same in every run
         save = choose_learned(model, config, out.resolve().name)
@@ -102,7 +105,7 @@ def finetune(
             config.loop,
             out,
             identity=identity,
-            validation=_validation(model, judged) if len(judged) else None,
+            validation=_validation(model, judged, config) if len(judged) else None,
             ship=save,
             changed=changed,
             overwrite=overwrite,
@@ -115,28 +118,30 @@ def finetune(
 def split(config: FineTuneConfig) -> tuple[Dataset, Dataset]:
     """Open the data sets: images to learn from, and others to judge by, which may be none.
 
+    For a model that will not be asked, the masks of an image become one.
+
     Raises:
         InputError: There is no image to learn from.
     """
     if not config.data:
         raise InputError("expected at least one data set to learn from, got none; name it (--data)")
     chance = config.loop.seed
-    data = Portion(images=config.images, draw=chance).of(_open(config.data, config.layout), None)
+    data = Portion(images=config.images, draw=chance).of(_open(config.data, config), None)
     if config.val:
-        return data, _open(config.val, config.layout)
+        return data, _open(config.val, config)
     held = max(1, round(config.hold_back * len(data))) if config.hold_back and len(data) > 1 else 0
     order = np.random.default_rng([chance, zlib.crc32(b"held back")]).permutation(len(data))
     return Subset(data, sorted(order[held:].tolist())), Subset(data, sorted(order[:held].tolist()))
 
 
-def _open(paths: Sequence[Path], layout: str) -> Dataset:
-    data = Joined([open_dataset(path, layout) for path in paths])
+def _open(paths: Sequence[Path], config: FineTuneConfig) -> Dataset:
+    data = Joined([open_dataset(path, config.layout) for path in paths])
     if not len(data):
         raise InputError(
             f"expected images with masks in {' and '.join(map(str, paths))}, got none; check the "
             "paths"
         )
-    return data
+    return OneKind(data, config.names) if config.learn == "adapter" else data
 
 
 def _questions(config: FineTuneConfig) -> InteractiveConfig:
@@ -212,8 +217,10 @@ def _identity(
     return {**settings, "found": found}
 
 
-def _validation(model: Segmenter, judged: Dataset) -> SimulatedUser:
+def _validation(model: Segmenter, judged: Dataset, config: FineTuneConfig) -> Validation:
     some = Portion(images=_MOST_JUDGED, draw=0).of(judged, None)
+    if config.learn == "adapter":
+        return Unprompted(model.variant, some)
     choice = Choice(min_area=Choosing().min_area, max_share=Choosing().max_share, per_image=16)
     network = cast(nn.Module, model.network)
     return SimulatedUser(model.variant, some, choice, encoder_learns=encoder_learns(network))

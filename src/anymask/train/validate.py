@@ -23,10 +23,11 @@ from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.predict import Segmenter
 
-__all__ = ["SimulatedUser"]
+__all__ = ["DRAWN", "SimulatedUser", "side_by_side"]
 
 _CLICKS = 5
-_DRAWN = 6
+DRAWN = 6
+"""Cases in a picture."""
 _TILE = 256  # pixels along each side of a drawn case
 
 
@@ -90,9 +91,9 @@ class SimulatedUser:
             truths = self.choice.of(sample)
             if truths:
                 cases.append(self._boxes.draw(segmenter, sample, truths[0].row()))
-            if len(cases) == _DRAWN:
+            if len(cases) == DRAWN:
                 break
-        return _side_by_side(cases) if cases else None
+        return side_by_side(cases) if cases else None
 
     def _segmenter(self, model: nn.Module) -> Segmenter:
         """Make a segmenter of a network that is learning."""
@@ -116,7 +117,8 @@ class _Remembering(Segmenter):
         return self.embeddings[key]
 
 
-def _side_by_side(cases: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
+def side_by_side(cases: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
+    """Put pictures into one, small."""
     sheet = PIL.Image.new("RGB", (_TILE * len(cases), _TILE))
     for i, case in enumerate(cases):
         case.thumbnail((_TILE, _TILE))
