@@ -52,6 +52,7 @@ def test_the_end_says_how_much_better_it_is(run: Run, asked: list[Any]) -> None:
         "  one click    0.410  0.520",
         "  five clicks  0.710  0.770",
         "  box          0.700  0.760",
+        "  mean         0.610  0.680",
         'use it: anymask.load("mine"), or --model mine',
     ]
     assert "nobody knows" in run("train", "--data", "photos", "--hold-back", 0).out

@@ -29,7 +29,7 @@ Examples:
   anymask train --config runs/mine/config.yaml --rate 1e-4 -o runs/slower
   torchrun --nproc-per-node 2 -m anymask train --data photos/ -o runs/mine"""
 
-_ROWS = {"one_click": "one click", "five_clicks": "five clicks", "box": "box"}
+_ROWS = {"one_click": "one click", "five_clicks": "five clicks", "box": "box", "iou": "mean"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +124,8 @@ def _tell(report: Report, folder: Path) -> None:
     )
     if report.judged:
         print(f"mean IoU on {report.judged} other images, before and now:")
-        for name, words in _ROWS.items():
-            print(f"  {words:<12} {report.before[name]:.3f}  {report.after[name]:.3f}")
+        for name in report.before:
+            print(f"  {_ROWS[name]:<12} {report.before[name]:.3f}  {report.after[name]:.3f}")
     else:
         print(
             "no image was held back, so how good it is nobody knows; --val names some to judge by"
