@@ -55,7 +55,8 @@ Coordinates are pixels of the picture, x from the left and y from the top.
 
 Examples:
   anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
-  anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/"""
+  anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
+  anymask segment photo.jpg --model runs/roofs  # after anymask train --learn adapter"""
 
 _EVERYTHING = """Find everything in each picture, without a prompt.
 

@@ -27,6 +27,11 @@ _Points = Annotated[
     UseAppendAction[tuple[str, ...]], arg(metavar="X,Y", help_behavior_hint="(repeatable)")
 ]
 
+_TOO_FEW = (
+    "expected --point, --box, --mask or --text, got none of them; say what to cut out, or find "
+    "everything with `anymask everything`"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
@@ -44,20 +49,19 @@ class PromptOptions:
     """What the thing is called, for models that know text (FastSAM)."""
 
     def read(self) -> Prompt:
-        """Turn the words into a prompt.
+        """Turn the words into a prompt; no words into one that says nothing.
 
         Raises:
             InputError: They are too few, or not in the form that they should have.
         """
-        if not (self.point or self.box or self.mask or self.text):
-            raise InputError(
-                "expected --point, --box, --mask or --text, got none of them; say what to cut out, "
-                "or find everything with `anymask everything`"
-            )
         points = [_numbers(text, "X,Y", "500,375") for text in (*self.point, *self.not_)]
         box = self.box and _numbers(self.box, "X0,Y0,X1,Y1", "425,600,700,875")
         from anymask.prompt import Prompt
 
+        if not (self.point or self.box or self.mask or self.text):
+            if self.not_:
+                raise InputError(_TOO_FEW)
+            return Prompt.nothing()
         return Prompt(
             points_xy=points or None,
             labels=[1] * len(self.point) + [0] * len(self.not_) if points else None,
@@ -86,7 +90,7 @@ class Segment(PictureOptions):
         job = Job(
             command="segment",
             options=self,
-            settings=lambda model: self._settings(prompt),
+            settings=lambda model: self._settings(model, prompt),
             work=lambda model, path, report: self._work(model, path, prompt),
             draw=self._draw,
             endings=self._endings(),
@@ -94,7 +98,9 @@ class Segment(PictureOptions):
         )
         return run(job)
 
-    def _settings(self, prompt: Prompt) -> dict[str, Any]:
+    def _settings(self, model: Segmenter, prompt: Prompt) -> dict[str, Any]:
+        if prompt.needs() == ["nothing"] and "nothing" not in model.variant.capabilities:
+            raise InputError(_TOO_FEW)
         mask = prompt.mask
         return {
             "points": prompt.points_xy[prompt.labels == 1].tolist(),
