@@ -168,7 +168,7 @@ class Conversation:
     def _truth(self) -> Tensor:
         """The masks at the size of the answers, bool (n, h', w'); of thin ones the fullest cell."""
         fullest = self.target.amax(dim=(1, 2), keepdim=True)
-        return self.target >= fullest.clamp(max=0.5)
+        return (self.target > 0.5) | (self.target == fullest)
 
     def _add(self, points_xy: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> None:
         """Append a click, in pixels of the frame, to each prompt: (n, 2) and (n,)."""
