@@ -192,10 +192,12 @@ def adapt(layer: nn.Module, rank: int, scale: float, dropout: float = 0.0) -> No
             f"expected linear layers and convolutions of all channels for LoRA, got "
             f"{type(layer).__name__}; choose other targets"
         )
-    a, b = (thin.to(layer.weight) for thin in _thin(layer, rank))
+    a, b = _thin(layer, rank)
     nn.init.zeros_(b.weight)
     low = cast(LoraLayer, layer)
     low.lora_A, low.lora_B, low.lora_dropout = a, b, nn.Dropout(dropout)
+    for part in (a, b, low.lora_dropout):
+        part.to(layer.weight).train(layer.training)
     low.scale, low.plain, low.original = scale, type(layer), None
     low.__class__ = _KINDS[type(layer)]
 
