@@ -1,0 +1,109 @@
+"""How much a student agrees with its teacher: the same prompts to both, IoU of what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import cast
+
+import numpy as np
+import PIL.Image
+from torch import nn
+
+from anymask.data.dataset import Dataset
+from anymask.embedding import Embedding
+from anymask.image import Image
+from anymask.masks import Masks
+from anymask.models.network import Network
+from anymask.models.variants import Variant
+from anymask.predict import Segmenter
+from anymask.prompt import Prompt
+from anymask.train.embeddings import EmbeddingStore
+
+__all__ = ["Agreement"]
+
+_PLACES = 4  # in each photo that are clicked on
+_DRAWN = 6
+_TILE = 256  # pixels along the longer side of a drawn photo
+
+
+class Agreement:
+    """Judges a student by photos that it does not learn from; see `Validation`.
+
+    Both models are asked for what is at random places by a click, and for what the teacher found
+    there by a box; of each answer the mask that its model ranks first counts, as users see it. This
+    is how MobileSAM's paper compares students with the original.
+    """
+
+    metric = "iou"
+
+    def __init__(
+        self, variant: Variant, teacher: Segmenter, photos: Dataset, store: EmbeddingStore
+    ) -> None:
+        """Prepare; the teacher is asked when the first student is judged.
+
+        Args:
+            variant: What the student is.
+            teacher: Whom it shall agree with.
+            photos: What they are asked about.
+            store: What the teacher saw in them.
+        """
+        self.variant, self.teacher = variant, teacher
+        self.photos, self.store = photos, store
+        self._asked: dict[int, tuple[list[Prompt], Masks]] = {}
+
+    def __call__(self, model: nn.Module) -> Mapping[str, float]:
+        """Measure mean IoU with the teacher: ``click``, ``box``, and ``iou``, their mean."""
+        found: dict[str, list[float]] = {"click": [], "box": []}
+        for i in range(len(self.photos)):
+            image = self.photos[i].image
+            prompts, wanted = self._question(i, image)
+            answered = self._answer(model, image, prompts)
+            for prompt, one, other in zip(prompts, wanted.dense(), answered.dense(), strict=True):
+                found["click" if prompt.box is None else "box"].append(_iou(one, other))
+        means = {name: fmean(values) for name, values in found.items() if values}
+        return {**means, self.metric: fmean(means.values())}
+
+    def draw(self, model: nn.Module) -> PIL.Image.Image:
+        """Draw answers to one click in a few photos: the teacher's above, the student's below."""
+        count = min(_DRAWN, len(self.photos))
+        sheet = PIL.Image.new("RGB", (_TILE * count, 2 * _TILE))
+        for i in range(count):
+            image = self.photos[i].image
+            prompts, wanted = self._question(i, image)
+            rows = wanted[0], self._answer(model, image, prompts[:1])
+            for row, masks in enumerate(rows):
+                tile = masks.draw(image).convert("RGB")
+                tile.thumbnail((_TILE, _TILE))
+                sheet.paste(tile, (_TILE * i, _TILE * row))
+        return sheet
+
+    def _question(self, index: int, image: np.ndarray) -> tuple[list[Prompt], Masks]:
+        """Ask the teacher about a photo, unless that was done before: prompts and its answers."""
+        if index not in self._asked:
+            embedding = self.store.read(self.photos.key(index), image)
+            height, width = embedding.size_hw
+            places = np.random.default_rng(index).integers(0, (width, height), (_PLACES, 2))
+            clicks = [Prompt(points_xy=[place]) for place in places]
+            masks = _first(self.teacher, embedding, clicks)
+            drawn = masks[np.flatnonzero(masks.areas > 0)]
+            boxes = [Prompt(box=np.add(box, (0, 0, 1, 1))) for box in drawn.boxes]
+            if boxes:
+                masks = Masks.concat([masks, _first(self.teacher, embedding, boxes)])
+            self._asked[index] = [*clicks, *boxes], masks
+        return self._asked[index]
+
+    def _answer(self, model: nn.Module, image: np.ndarray, prompts: Sequence[Prompt]) -> Masks:
+        device = next(model.parameters()).device
+        student = Segmenter(self.variant, cast(Network, model), device, "")
+        return _first(student, student.embed(Image(image)), prompts)
+
+
+def _first(model: Segmenter, embedding: Embedding, prompts: Sequence[Prompt]) -> Masks:
+    """Answer prompts by the mask each that is ranked first."""
+    return Masks.concat([masks[0] for masks in model.predict(embedding, prompts=list(prompts))])
+
+
+def _iou(one: np.ndarray, other: np.ndarray) -> float:
+    either = np.count_nonzero(one | other)
+    return float(np.count_nonzero(one & other) / either) if either else 1.0
