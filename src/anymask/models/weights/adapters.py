@@ -20,7 +20,7 @@ from anymask.errors import InputError, WeightsError
 from anymask.models.lora import LoraConfig, adapt, adaptable, lora_layers
 from anymask.models.parts import find_part
 from anymask.models.sam_adapter import PLACE, SamAdapterConfig, find_encoder, fitting
-from anymask.models.variants import Variant, find
+from anymask.models.variants import VARIANTS, Variant, find
 from anymask.models.weights.files import State, read_state
 from anymask.models.weights.filling import misfits
 from anymask.models.weights.folder import read_json, write_files
@@ -76,6 +76,22 @@ class Adapter:
                 f"cannot find the model of the adapter in {str(self.config.parent)!r}: {error}, or "
                 f"load it from elsewhere with this as its adapter"
             ) from error
+
+    def check_made_for(self, variant: Variant) -> None:
+        """Check that it was made for a network like a variant's, as far as it names one.
+
+        The decoders of different models can have the same shapes.
+
+        Raises:
+            WeightsError: It was made for another network.
+        """
+        base = self.facts.get("base_model_name_or_path")
+        made_for = next((row for row in VARIANTS if base in (row.name, *row.aliases)), variant)
+        if made_for.network != variant.network:
+            raise WeightsError(
+                f"expected an adapter for {variant.name}, got one for {made_for.name} in "
+                f"{str(self.config.parent)!r}; load {made_for.name} with it"
+            )
 
     @property
     def promptless(self) -> bool:
@@ -179,7 +195,7 @@ def _load_lora(network: nn.Module, found: Adapter) -> LoraConfig:
     for name, (rank, scale) in products.items():
         adapt(layers[name], rank, scale, config.dropout)
     network.load_state_dict(state, strict=False)
-    return replace(config, targets=tuple(products))
+    return replace(config, targets=tuple(lora_layers(network)))
 
 
 def _load_sam_adapter(network: nn.Module, found: Adapter) -> SamAdapterConfig:

@@ -186,6 +186,7 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
         from anymask.models.lora import drop_lora, merge
         from anymask.models.weights.adapters import load_adapter
 
+        adapter.check_made_for(found.variant)
         load_adapter(network, adapter, found.variant.name)
         merge(network)
         drop_lora(network)
