@@ -1,0 +1,125 @@
+"""What ``anymask train`` and ``anymask distill`` share: flags, files of settings, last words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from anymask.cli.options import Flag
+
+if TYPE_CHECKING:
+    from anymask.train.report import Report
+
+__all__ = ["LearningOptions", "parse_learning"]
+
+_ENDS = {"steps": "all steps made", "minutes": "time over", "patience": "no longer better"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningOptions:
+    """Where a run goes, and how it treats an earlier one."""
+
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-run")
+    """Folder of the run; made when missing. It loads like any model."""
+    config: Annotated[Path | None, arg(metavar="YAML", help_behavior_hint="")] = None
+    """Settings of a file, such as the config.yaml of another run; flags beside it win."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
+    changed: Flag = False
+    """Go on with an earlier run even if the settings are others than before."""
+    overwrite: Flag = False
+    """Forget an earlier run in that folder."""
+    quiet: Annotated[bool, arg(aliases=["-q"], help_behavior_hint="")] = False
+    """Print nothing but errors."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+    def flags(self) -> dict[str, bool]:
+        """List what a run shall do about downloads, an earlier run and progress."""
+        names = ("offline", "changed", "overwrite", "quiet")
+        return {name: getattr(self, name) for name in names}
+
+    def conclude(self, report: Report, measured: str, words: Mapping[str, str]) -> int:
+        """Say how much better the model is than before and how to use it; the exit code.
+
+        Args:
+            report: What the run brought.
+            measured: What was measured.
+            words: How its numbers are called, by their names in the report.
+        """
+        if self.quiet or os.environ.get("RANK", "0") != "0":  # torchrun's first process speaks
+            return 0
+        outcome = report.outcome
+        print(
+            f"learned from {report.learned} images in {outcome.steps} steps, "
+            f"{outcome.seconds / 60:.1f} minutes ({_ENDS[outcome.reason]})"
+        )
+        if report.judged:
+            print(f"{measured} on {report.judged} other images, before and now:")
+            for name in report.before:
+                before, after = report.before[name], report.after[name]
+                print(f"  {words[name]:<12} {before:.3f}  {after:.3f}")
+        else:
+            print("no image was held back, so nobody knows how good it is; --val names others")
+        print(f'use it: anymask.load("{self.output}"), or --model {self.output}')
+        return 0
+
+
+Command = TypeVar("Command", bound=LearningOptions)
+
+
+def parse_learning(kind: type[Command], words: Sequence[str], prog: str, about: str) -> Command:
+    """Turn words into a command whose ``settings`` are a dataclass.
+
+    Help and wrong usage end the process here.
+
+    Args:
+        kind: The command, whose fields are the flags.
+        words: What follows its name.
+        prog: Its name.
+        about: What its help begins with.
+
+    Raises:
+        InputError: The file of settings cannot be read, or holds something else.
+    """
+    import tyro
+
+    usual: Any = kind()
+    file = _file_of_settings(words)
+    if file is not None:
+        usual = type(usual)(settings=_read(type(usual.settings), file))
+    command: Command = tyro.cli(
+        kind,
+        prog=prog,
+        description=about,
+        args=words,
+        default=usual,
+        config=(FlagCreatePairsOff,),
+    )
+    return command
+
+
+def _file_of_settings(words: Sequence[str]) -> str | None:
+    """Find what follows ``--config``, before flags are made of the defaults that it holds."""
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word.partition("=")[0] == "--config":
+            return word.partition("=")[2] or following
+    return None
+
+
+def _read(kind: type[Any], file: str) -> Any:
+    """Read settings; those that the file does not name stay as usual."""
+    from anymask.train.config import from_plain, plain, read_yaml
+
+    values = read_yaml(file)
+    values.pop("found", None)  # what the settings of a run led to
+    usual = plain(kind())
+    loop = {**usual.pop("loop"), **values.pop("loop", {})}
+    return from_plain(kind, {**usual, **values, "loop": loop})
