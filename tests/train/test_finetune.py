@@ -47,7 +47,7 @@ def weights(path: str | Path) -> dict[str, torch.Tensor]:
             "lora",
             ("image_encoder.blocks.0.attn.qkv", "image_encoder.blocks.1.attn.qkv", "mask_decoder"),
         ),
-        ("bundled", "lora", ("encoder.stage32", "decoder", "prompt_maps")),
+        ("bundled", "lora", ("encoder.stage", "decoder", "prompt_maps")),
     ],
 )
 def test_what_is_chosen_learns_and_nothing_else(

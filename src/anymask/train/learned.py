@@ -22,8 +22,6 @@ from anymask.train.finetune_config import FineTuneConfig
 
 __all__ = ["Save", "choose_learned", "whole"]
 
-_ATTENTION = ("qkv",)
-
 Save: TypeAlias = Callable[[nn.Module, Path], None]
 """Writes a network as `load` takes it into a new folder."""
 
@@ -47,9 +45,7 @@ def choose_learned(model: Segmenter, config: FineTuneConfig, name: str) -> Save:
     variant, network = model.variant, cast(nn.Module, model.network)
     decoder = _decoder(variant)
     if config.learn == "lora":
-        lora = LoraConfig(
-            config.rank, 2.0 * config.rank, config.targets or _ATTENTION, whole=decoder
-        )
+        lora = LoraConfig(config.rank, 2.0 * config.rank, config.targets, whole=decoder)
         add_lora(network, lora)
         return partial(save_adapter, config=lora, base=config.model)
     if config.learn == "adapter":
