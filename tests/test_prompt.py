@@ -314,3 +314,13 @@ def test_prompts_of_several_forms_are_refused(prompts: list[Prompt]) -> None:
 def test_logits_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match=r"\(16, 16\) for this model and image, got \(8, 8\)"):
         PromptBatch.of([Prompt(mask_logits=np.zeros((8, 8)))], TRANSFORM, (16, 16))
+
+
+def test_saying_nothing_has_to_be_meant() -> None:
+    prompt = Prompt.nothing()
+    assert (prompt.key(), prompt.needs()) == ((0, False, False), ["nothing"])
+    assert (prompt.box, prompt.mask, prompt.mask_logits, prompt.text) == (None,) * 4
+    batch = PromptBatch.of([prompt, prompt], TRANSFORM, (16, 16))
+    assert batch.points_xy.shape == (2, 0, 2)
+    assert batch.labels.shape == (2, 0)
+    assert (batch.boxes, batch.mask_logits) == (None, None)

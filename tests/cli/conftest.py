@@ -23,7 +23,11 @@ class FakeModel:
     """Answers squares, and remembers what it was asked."""
 
     def __init__(self, weights_digest: str = "0" * 64) -> None:
-        self.variant = SimpleNamespace(name="fake", generate=GenerateConfig(points_per_side=3))
+        self.variant = SimpleNamespace(
+            name="fake",
+            generate=GenerateConfig(points_per_side=3),
+            capabilities=frozenset({"points", "box", "mask", "text"}),
+        )
         self.weights_digest = weights_digest
         self.seen: list[str] = []
         self.sizes: list[tuple[int, int]] = []

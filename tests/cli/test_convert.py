@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.models.adapted import answers, learn
 from tests.models.tiny import tiny
 
 from anymask.models.build import build
+from anymask.models.lora import LoraConfig, add_lora
+from anymask.models.sam_adapter import SamAdapterConfig, add_sam_adapter
 from anymask.models.variants import find
 from anymask.models.weights import load_network
+from anymask.models.weights.adapters import save_adapter
 from anymask.models.weights.folder import write_folder
 
 
@@ -86,3 +90,29 @@ def test_what_cannot_be_done(
     assert result.code == 2
     assert sentence in result.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["taken"]
+
+
+def test_lora_is_merged(run, source: Path, tmp_path: Path) -> None:
+    network, _, _ = load_network(source)
+    config = LoraConfig(rank=2)
+    add_lora(network, config)
+    learn(network)
+    save_adapter(network, tmp_path / "lora", config, str(source))
+    for words in ((source, "--adapter", tmp_path / "lora"), (tmp_path / "lora",)):
+        out = tmp_path / f"out-{len(words)}"
+        result = run("convert", *words, "-o", out)
+        assert result.code == 0, result.err
+        merged, variant, _ = load_network(out)
+        assert variant == load_network(source)[1]
+        torch.testing.assert_close(answers(merged), answers(network), rtol=1e-5, atol=1e-5)
+
+
+def test_a_sam_adapter_cannot_be_merged(run, source: Path, tmp_path: Path) -> None:
+    network, _, _ = load_network(source)
+    config = SamAdapterConfig()
+    add_sam_adapter(network, config)
+    save_adapter(network, tmp_path / "adapter", config, str(source))
+    result = run("convert", source, "--adapter", tmp_path / "adapter", "-o", tmp_path / "out")
+    assert result.code == 2
+    assert "expected LoRA, which can be merged into weights, got a SAM-Adapter" in result.err
+    assert not (tmp_path / "out").exists()

@@ -60,6 +60,18 @@ def test_prompt_options_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None
     assert np.array_equal(prompt.mask, rough > 0)
 
 
+def test_who_says_nothing(fake, photo, tmp_path, run) -> None:
+    for words in ([], ["--not", "3,4"]):
+        result = run("segment", photo, *words, "-o", tmp_path / "out")
+        assert result.code == 2
+        assert "got none of them; say what to cut out" in result.err
+    assert fake.prompts == []
+    fake.variant.capabilities = frozenset({"nothing"})  # it learned what to find
+    assert run("segment", photo, "-o", tmp_path / "out").code == 0
+    assert [prompt.needs() for prompt in fake.prompts] == [["nothing"]]
+    assert anymask.read(tmp_path / "out" / "photo.json").areas.tolist() == [16]
+
+
 def test_words_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None:
     result = run("segment", photo, "--text", "a dog", "-o", tmp_path / "out")
     assert result.code == 0
