@@ -197,7 +197,7 @@ def test_the_loss_by_hand() -> None:
     network = Flat()
     one = item(SAM, 1, void=True)
     facts = learn(
-        network, [one], rounds=1, boxes=0, alpha=0.4, agreement=0.3, ranked=0.5, single=2,
+        network, [one], rounds=2, boxes=0, alpha=0.4, agreement=0.3, ranked=0.5, single=2,
         judgement=4,
     )  # fmt: skip
     mask = torch.from_numpy(one.masks).float()
@@ -211,8 +211,9 @@ def test_the_loss_by_hand() -> None:
     iou = torch.tensor([covered, 0.0, covered, covered])
     quality = network.mask_decoder["quality"].detach()
     nested = losses[1:].min() + 0.3 * losses[1:].mean() + 0.5 * losses[2]
-    wanted = 2 * losses[0] + nested + 4 * ((quality - iou) ** 2).mean()
-    assert facts["loss"] == pytest.approx(float(wanted), rel=1e-5)
+    first = 2 * losses[0] + nested + 4 * ((quality - iou) ** 2).mean()
+    second = losses[0] + 4 * (quality[0] - iou[0]) ** 2
+    assert facts["loss"] == pytest.approx(float(first + second) / 2, rel=1e-5)
     assert facts["first"] == facts["best"] == facts["last"] == pytest.approx(covered)
 
 
@@ -279,18 +280,20 @@ def test_void_and_padding_teach_nothing() -> None:
         assert logits.grad[..., 14:].eq(0).all()
 
 
-def test_a_further_loss_shapes_the_features() -> None:
+@pytest.mark.parametrize("side", [64, 96], ids=["one frame", "two frames"])
+def test_a_further_loss_shapes_the_features(side: int) -> None:
     network = Flat()
-    seen: list[list[str]] = []
+    other = replace(SAM, preprocessing=replace(SAM.preprocessing, side=side))
+    seen: list[str] = []
 
     def extra(features: dict[str, Tensor], items: Sequence[Item]) -> Tensor:
-        seen.append([one.key for one in items])
+        seen.extend(one.key for one in items)
         assert len(features["image"]) == len(items)
         return 3 * features["image"].mean()
 
-    batch = [item(SAM, seed=seed) for seed in range(2)]
+    batch = [item(SAM), item(other, seed=1)]
     facts = learn(network, batch, extra=extra, rounds=1)
-    assert seen == [["0", "1"]]
+    assert seen == ["0", "1"]
     assert network.encoder.bias.grad is not None
     assert network.encoder.bias.grad.item() == pytest.approx(3)
     plain = learn(Flat(), batch, rounds=1)
