@@ -145,14 +145,19 @@ def _open(paths: Sequence[Path], config: FineTuneConfig) -> Dataset:
 
 
 def _questions(config: FineTuneConfig) -> InteractiveConfig:
-    """Ask as people do, who click in the middle of things, and see the answer ranked first."""
+    """Ask as people do: in the middle of things, seldom often, looking at what is ranked first."""
+    shares = np.arange(config.rounds, 0, -1)
     return InteractiveConfig(
-        rounds=config.rounds,
-        repeats=2 if config.rounds > 4 else 0,
-        middle=0.5,
-        alpha=0.5,
+        repeats=config.rounds // 5,
+        lengths=tuple((shares / shares.sum()).tolist()),
+        remember=0.8,
+        boxes=0.4,
+        middle=0.7,
         agreement=0.3,
         ranked=0.5,
+        judgement=4,
+        single=1,
+        nested=0.25,
     )
 
 

@@ -48,8 +48,9 @@ class FineTuneConfig:
     a mask."""
     masks: int = 6
     """Masks of an image that are asked for at a time, drawn at random."""
-    rounds: int = 3
-    """Questions about each of them: a click or a box, then corrections. SAM's paper has 11."""
+    rounds: int = 4
+    """Questions about each of them at most, fewer more often: a click or a box, then corrections.
+    SAM's paper has 11."""
     views: int = 4
     """Copies of each image, mirrored, cropped and in other light, that take turns with it; 0: the
     image alone."""
