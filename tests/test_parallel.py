@@ -1,15 +1,19 @@
-"""Working in threads: order, bounds, errors."""
+"""Working in threads and processes: order, bounds, errors."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from anymask.parallel import in_order
+from anymask.parallel import in_order, in_processes
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -68,3 +72,38 @@ def test_the_threads_of_pytorch_are_shared_out_and_given_back() -> None:
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_give_results_in_order_and_errors_as_they_are(processes: int) -> None:
+    assert in_processes(divmod, [(n, 3) for n in range(7)], processes) == [
+        divmod(n, 3) for n in range(7)
+    ]
+    assert in_processes(divmod, [], processes) == []
+    with pytest.raises(ZeroDivisionError):
+        in_processes(divmod, [(1, 1), (1, 0)], processes)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+def test_processes_end_with_a_caller_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from anymask.parallel import in_processes\n"
+        "if __name__ == '__main__':\n"
+        "    print(in_processes(os.getpid, [()], 2)[0], flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    source = Path(__file__).resolve().parents[1] / "src"
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    run = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == -9
+    for _ in range(100):
+        try:
+            os.kill(int(run.stdout), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the process outlived its caller by ten seconds")

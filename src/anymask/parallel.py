@@ -1,13 +1,23 @@
-"""Working on several things at once, in threads: PyTorch and NumPy let others run meanwhile."""
+"""Working on several things at once.
+
+In threads where PyTorch and NumPy do the work, which let others run meanwhile; in processes where
+Python itself does.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import cache
+from itertools import starmap
+from threading import Thread
+from typing import Any, TypeVar
 
-__all__ = ["in_order"]
+__all__ = ["in_order", "in_processes"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,3 +61,45 @@ def in_order(
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
+
+
+def in_processes(
+    work: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], processes: int
+) -> list[Result]:
+    """Do the same work on many jobs, and give the results in the order of the jobs.
+
+    The processes are started when they are first needed, and stay for the next jobs.
+
+    Args:
+        work: A function of a module, which the processes import.
+        jobs: Arguments for each call; they and the results travel between the processes.
+        processes: Number of them; 1: the caller's own.
+
+    Example:
+        >>> in_processes(pow, [(2, 3), (3, 2)], processes=1)
+        [8, 9]
+    """
+    if processes == 1:
+        return list(starmap(work, jobs))
+    waiting = [_processes(processes).submit(work, *job) for job in jobs]
+    return [one.result() for one in waiting]
+
+
+@cache
+def _processes(number: int) -> ProcessPoolExecutor:
+    # Not forked: a fork of a process with threads, such as PyTorch's, may hang.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, mp_context=context, initializer=_live_as_long_as_the_caller)
+
+
+def _live_as_long_as_the_caller() -> None:
+    """Leave Ctrl-C to the caller, and end when it ends, be it killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    caller = multiprocessing.parent_process()
+    assert caller is not None
+
+    def follow() -> None:
+        caller.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()

@@ -30,6 +30,8 @@ class Labels:
     """See `Sample.names`."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """What is peculiar to the layout, as plain JSON values."""
+    boundaries: tuple[np.ndarray, ...] = ()
+    """See `Sample.boundaries`."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Sample:
     crowd of COCO; they count neither for nor against an answer. None: no such pixels."""
     names: tuple[str, ...] = ()
     """What each of `masks` shows, such as its category; empty where the data set does not say."""
+    boundaries: tuple[np.ndarray, ...] = ()
+    """bool (h, w): the lines between the masks of each layer, where the data set has its own."""
 
     def masks(self) -> list[np.ndarray]:
         """List every mask of every layer, each bool (h, w)."""
@@ -113,7 +117,8 @@ class Listing:
         image = Image.open(entry.image)
         labels = entry.read(image.size_hw)
         meta = {"set": self.name, "id": entry.key, **labels.meta}
-        return Sample(image.pixels, labels.layers, meta, labels.void, labels.names)
+        about = (labels.void, labels.names, labels.boundaries)
+        return Sample(image.pixels, labels.layers, meta, *about)
 
 
 def key_of(name: str) -> str:

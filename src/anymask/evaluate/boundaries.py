@@ -3,38 +3,40 @@
 Each pixel found as a boundary may be matched to one pixel of an annotator's boundary within a small
 distance, and each of those to one found pixel only (Martin, Fowlkes, Malik, PAMI 2004). Recall
 counts the matched pixels of every annotator, precision the found pixels that match anybody, at
-99 thresholds (Arbelaez, Maire, Fowlkes, Malik, PAMI 2011). The benchmark charges far more for a
-pixel left alone than for any distance, so the best assignment is one with the largest number of
-pairs, and of those the one with the smallest total distance.
+99 thresholds (Arbelaez, Maire, Fowlkes, Malik, PAMI 2011).
+
+    from anymask.evaluate.boundaries import benchmark
+
+    scores = benchmark([sobel(image) for image in images], [read(path) for path in paths])
+    scores.ods, scores.ois, scores.ap, scores.r50
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.optional import optional
+from anymask.evaluate.matching import MAX_DISTANCE, Matching
+from anymask.evaluate.thinning import boundary_of, thin
+from anymask.parallel import in_processes
 
 __all__ = [
     "MAX_DISTANCE",
     "THRESHOLDS",
-    "Annotation",
     "Counts",
     "Scores",
+    "benchmark",
     "boundary_of",
     "compare",
     "score",
     "thin",
 ]
-
-MAX_DISTANCE = 0.0075
-"""How far a pair may be apart, as a share of the image's diagonal."""
 
 THRESHOLDS = np.arange(1, 100) / 100
 """Where the strength of a boundary is cut: 0.01, 0.02 ... 0.99."""
@@ -42,121 +44,8 @@ THRESHOLDS = np.arange(1, 100) / 100
 BoolMap = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-
-
-def boundary_of(labels: npt.NDArray[Any]) -> BoolMap:
-    """Find the boundaries of a label map (h, w): thin lines of pixels, bool (h, w).
-
-    A pixel is on one if its right, lower or lower right neighbour has another label.
-    """
-    edge = np.zeros(labels.shape, np.bool_)
-    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    edge[:-1] |= labels[:-1] != labels[1:]
-    edge[:-1, :-1] |= labels[:-1, :-1] != labels[1:, 1:]
-    return thin(edge)
-
-
-def thin(boundary: BoolMap) -> BoolMap:
-    """Thin lines to one pixel, bool (h, w) to bool (h, w) (Guo and Hall, 1989)."""
-    thinned: BoolMap = optional("skimage.morphology", extra="eval").thin(boundary)
-    return thinned
-
-
-class Annotation:
-    """One person's boundaries of one image, prepared to be matched many times."""
-
-    def __init__(self, boundary: BoolMap, max_distance: float = MAX_DISTANCE) -> None:
-        """Note which of its pixels can be matched from where.
-
-        Args:
-            boundary: bool (h, w), thin.
-            max_distance: As a share of the diagonal.
-        """
-        self.size_hw = boundary.shape
-        self.total = int(np.count_nonzero(boundary))
-        self._near = _near(boundary, max_distance * float(np.hypot(*boundary.shape)))
-
-    def match(self, found: BoolMap) -> BoolMap:
-        """Match found boundary pixels: as many as possible, at the smallest total distance.
-
-        Args:
-            found: bool (h, w).
-
-        Returns:
-            For each pixel of ``found`` in reading order, whether it has a partner. As many pixels
-            of the annotation have one.
-
-        Raises:
-            InputError: ``found`` has another size than the annotation.
-        """
-        if found.shape != self.size_hw:
-            raise InputError(
-                f"expected a boundary map of (h, w) = {self.size_hw} like the annotation, got "
-                f"{found.shape}; resize it first"
-            )
-        near = self._near[np.flatnonzero(found)]
-        return _assign(near.indptr, near.indices, near.data, self.total)
-
-
-def _near(boundary: BoolMap, radius: float) -> Any:
-    """Tell which boundary pixels lie within a radius of each pixel, and how far away.
-
-    Returns:
-        scipy.sparse.csr_array, one row per pixel and one column per boundary pixel; its entries are
-        distances in thousandths of a pixel, int64, also where they are 0.
-    """
-    sparse = optional("scipy.sparse", extra="eval")
-    h, w = boundary.shape
-    y, x = np.nonzero(boundary)
-    number = np.arange(len(y))
-    steps = np.arange(-int(radius), int(radius) + 1)
-    places: list[tuple[IntArray, IntArray, IntArray]] = []
-    for dy, dx in itertools.product(steps, steps):
-        distance = np.hypot(dy, dx)
-        inside = (y + dy >= 0) & (y + dy < h) & (x + dx >= 0) & (x + dx < w)
-        if distance <= radius:
-            pixel = ((y + dy) * w + x + dx)[inside]
-            places.append((pixel, number[inside], np.full_like(pixel, round(1000 * distance))))
-    pixel, partner, cost = (np.concatenate(part) for part in zip(*places, strict=True))
-    order = np.argsort(pixel, kind="stable")
-    starts = np.concatenate([[0], np.bincount(pixel, minlength=h * w).cumsum()])
-    return sparse.csr_array((cost[order], partner[order], starts), shape=(h * w, len(y)))
-
-
-def _assign(starts: IntArray, partners: IntArray, costs: IntArray, total: int) -> BoolMap:
-    """Pair n things with ``total`` others: most pairs first, then least cost.
-
-    A flow of one unit per pair, from a source through both sides to a sink.
-
-    Args:
-        starts: Where the partners of each thing begin in ``partners``, (n + 1,).
-        partners: Numbers of possible partners.
-        costs: What each of those pairs costs, whole numbers.
-        total: How many partners there are.
-
-    Returns:
-        Whether each thing has a partner, (n,).
-    """
-    flows = optional("ortools.graph.python.min_cost_flow", extra="eval")
-    n = len(starts) - 1
-    matched = np.zeros(n, np.bool_)
-    some = np.flatnonzero(np.diff(starts))
-    if not some.size:
-        return matched
-    source, sink = n + total, n + total + 1
-    wanted = np.unique(partners)
-    tails = np.concatenate(
-        [np.full(len(some), source), np.repeat(np.arange(n), np.diff(starts)), n + wanted]
-    )
-    heads = np.concatenate([some, n + partners, np.full(len(wanted), sink)])
-    prices = np.concatenate([np.zeros(len(some), np.int64), costs, np.zeros(len(wanted), np.int64)])
-    problem = flows.SimpleMinCostFlow()
-    arcs = problem.add_arcs_with_capacity_and_unit_cost(tails, heads, np.ones_like(tails), prices)
-    problem.set_node_supply(source, len(some))
-    problem.set_node_supply(sink, -len(some))
-    problem.solve_max_flow_with_min_cost()
-    matched[some] = problem.flows(arcs[: len(some)]) > 0
-    return matched
+Found: TypeAlias = npt.NDArray[Any]
+Drawn: TypeAlias = Sequence[npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -190,32 +79,106 @@ class Counts:
         return self.matched_found / np.maximum(self.found, 1)
 
 
-def compare(
-    strength: npt.NDArray[Any],
-    annotations: Sequence[Annotation],
-    thresholds: FloatArray = THRESHOLDS,
-) -> Counts:
-    """Compare a map of boundary strength with the annotations of its image.
+def benchmark(
+    found: Iterable[Found],
+    drawn: Iterable[Drawn],
+    max_distance: float = MAX_DISTANCE,
+    processes: int = 1,
+) -> Scores:
+    """Score what a detector found in a set of images.
 
     Args:
-        strength: (h, w), 0 to 1, float or bool; best thinned by non-maximum suppression.
-        annotations: One for each person.
-        thresholds: Where to cut, rising.
+        found: For each image either how strong its edges are, (h, w): float from 0 to 1, or uint8
+            up to 255, best thinned by non-maximum suppression; or bool (t, h, w), what the detector
+            found at each of t settings that are the same for all images.
+        drawn: For each image what each person drew, (h, w): boundaries if bool, otherwise a label
+            map. See `anymask.data.bsds.read_boundaries` for files of BSDS500.
+        max_distance: How far a match may be apart, as a share of the image's diagonal.
+        processes: To share the images among. More than one needs a script that can be imported,
+            with its work under ``if __name__ == "__main__":``.
+
+    Raises:
+        InputError: A map has another form, or another size than what was drawn; or there are no
+            images, or not as many of both.
+
+    Example:
+        >>> line = np.eye(100, dtype=bool)
+        >>> benchmark([line], [[line]]).ods
+        1.0
     """
-    rows: list[tuple[int, int, int, int]] = []
-    truth = sum(annotation.total for annotation in annotations)
-    before: BoolMap | None = None
-    for threshold in thresholds:
-        cut = strength >= threshold
-        if before is None or not np.array_equal(cut, before):
-            found = thin(cut)
-            by_person = [annotation.match(found) for annotation in annotations]
-            anybody = np.any(by_person, axis=0) if by_person else np.zeros(0, np.bool_)
-            matched = sum(int(one.sum()) for one in by_person)
-            row = (matched, truth, int(np.count_nonzero(anybody)), int(np.count_nonzero(found)))
-        before = cut
-        rows.append(row)
-    return Counts(*np.array(rows, np.int64).reshape(-1, 4).T)
+    images = (
+        (
+            one,
+            [drawing if drawing.dtype == np.bool_ else boundary_of(drawing) for drawing in people],
+        )
+        for one, people in _pairs(found, drawn)
+    )
+    jobs = ((*image, THRESHOLDS, max_distance) for image in images)
+    return score(in_processes(compare, jobs, processes))
+
+
+def _pairs(found: Iterable[Found], drawn: Iterable[Drawn]) -> Iterator[tuple[Found, Drawn]]:
+    for one, people in zip_longest(found, drawn):
+        if one is None or people is None:
+            raise InputError(
+                "expected one map for each image that was drawn upon, got more maps or more "
+                "images; pair them"
+            )
+        yield one, people
+
+
+def compare(
+    found: Found,
+    drawn: Sequence[BoolMap],
+    thresholds: FloatArray = THRESHOLDS,
+    max_distance: float = MAX_DISTANCE,
+) -> Counts:
+    """Compare what was found in one image with what people drew.
+
+    Args:
+        found: As `benchmark` has it.
+        drawn: Thin boundaries, bool (h, w), one for each person.
+        thresholds: Where to cut a strength, rising.
+        max_distance: As a share of the diagonal.
+    """
+    people = [Matching(one, max_distance) for one in drawn]
+    truth = sum(int(np.count_nonzero(one)) for one in drawn)
+    rows = []
+    cuts, which = _cuts(found, thresholds)
+    for cut in cuts:
+        thinned = thin(cut)
+        matched = np.array([person.update(thinned) for person in people]).reshape(-1, cut.size)
+        anybody = int(np.count_nonzero(matched.any(axis=0)))
+        rows.append((np.count_nonzero(matched), truth, anybody, np.count_nonzero(thinned)))
+    return Counts(*np.array(rows, np.int64).reshape(-1, 4)[which].T)
+
+
+def _cuts(
+    found: npt.NDArray[Any], thresholds: FloatArray
+) -> tuple[Iterable[BoolMap], IntArray | slice]:
+    """Cut a map at every threshold, the highest first; returns the cuts, and which one each has.
+
+    Thresholds that no strength lies between have one cut in common.
+    """
+    if found.dtype == np.bool_ and found.ndim == 3:
+        return found, slice(None)
+    strength = _checked(found)
+    passing = strength.size - np.searchsorted(np.sort(strength, axis=None), thresholds)
+    _, first, which = np.unique(passing, return_index=True, return_inverse=True)
+    return (strength >= thresholds[i] for i in first), which
+
+
+def _checked(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Check that a map tells strengths, and bring bytes to 0 to 1."""
+    values = found / 255 if found.dtype == np.uint8 else found
+    known = values.dtype == np.bool_ or np.issubdtype(values.dtype, np.floating)
+    if values.ndim != 2 or not known or not ((values >= 0) & (values <= 1)).all():
+        span = f" from {found.min():g} to {found.max():g}" if found.size else ""
+        raise InputError(
+            "expected edges as float (h, w) from 0 to 1, uint8 (h, w) or bool (settings, h, w), "
+            f"got {found.dtype} {found.shape}{span}; divide by the highest value there can be"
+        )
+    return values
 
 
 @dataclass(frozen=True)

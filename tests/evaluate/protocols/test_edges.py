@@ -10,8 +10,7 @@ import pytest
 from anymask.data.dataset import Sample
 from anymask.evaluate.protocols.edges import Edges
 
-pytest.importorskip("ortools")
-pytest.importorskip("skimage")
+pytest.importorskip("cv2")
 
 LABELS = np.ones((60, 80), np.uint8)
 LABELS[20:40, 30:60] = 2

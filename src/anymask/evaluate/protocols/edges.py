@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from anymask.evaluate.boundaries import (
     MAX_DISTANCE,
-    Annotation,
+    THRESHOLDS,
     Counts,
     boundary_of,
     compare,
@@ -18,6 +20,7 @@ from anymask.evaluate.boundaries import (
 )
 from anymask.evaluate.edge_maps import CLASSICAL, from_masks
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
+from anymask.parallel import in_processes
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -47,14 +50,15 @@ class Edges:
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Count at every threshold what matches, for the model and for its peers."""
-        people = [Annotation(boundary_of(layer), self.reach) for layer in sample.layers]
-        if not any(person.total for person in people):
+        people = _drawn(sample)
+        if not any(person.any() for person in people):
             return []
         maps = {"model": from_masks(model, sample.image, self.points_per_side, self.nms)}
         maps |= {peer: CLASSICAL[peer](sample.image) for peer in self.peers}
-        counts = {name: compare(strength, people) for name, strength in maps.items()}
-        row: Row = {name: _plain(one) for name, one in counts.items()}
-        return [row | {"score": score([counts["model"]]).ois}]
+        jobs = [(strength, people, THRESHOLDS, self.reach) for strength in maps.values()]
+        counts = in_processes(compare, jobs, min(torch.get_num_threads(), len(jobs)))
+        row: Row = {name: _plain(one) for name, one in zip(maps, counts, strict=True)}
+        return [row | {"score": score(counts[:1]).ois}]
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
         """Score every set at the best threshold for all and for each image."""
@@ -80,9 +84,14 @@ class Edges:
         import PIL.Image
 
         found = from_masks(model, sample.image, self.points_per_side, self.nms)
-        drawn = np.mean([boundary_of(layer) for layer in sample.layers], axis=0)
-        grey = [np.repeat(255 - 255 * x[..., None], 3, axis=2) for x in (found, drawn)]
+        people = np.mean(_drawn(sample), axis=0)
+        grey = [np.repeat(255 - 255 * x[..., None], 3, axis=2) for x in (found, people)]
         return PIL.Image.fromarray(np.hstack([sample.image, *grey]).astype(np.uint8))
+
+
+def _drawn(sample: Sample) -> list[npt.NDArray[np.bool_]]:
+    """List the boundaries that people drew, or those of the masks that they drew."""
+    return list(sample.boundaries) or [boundary_of(layer) for layer in sample.layers]
 
 
 def _plain(counts: Counts) -> dict[str, list[int]]:
