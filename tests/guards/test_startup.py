@@ -48,7 +48,8 @@ def test_help_takes_less_than_300_milliseconds() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["segment", "--help"], ["everything", "--help"], ["evaluate", "--help"]],
+    [[*words, "--help"] for words in ([], ["segment"], ["everything"], ["evaluate"], ["train"])]
+    + [["distill", "--help"], ["distill", "sami", "--help"]],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     result = subprocess.run(

@@ -5,6 +5,7 @@
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
+    anymask distill decoupled --data photos/ --student mobile-sam --fresh -o runs/mobile
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
@@ -14,21 +15,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from anymask.cli.convert import Convert
-from anymask.cli.evaluate import Evaluate
+from anymask.cli.distill import parse as parse_distill
 from anymask.cli.evaluate import parse as parse_evaluate
 from anymask.cli.everything import Everything
+from anymask.cli.listing import show_list
 from anymask.cli.models import Models
 from anymask.cli.segment import Segment
-from anymask.cli.train import Train
 from anymask.cli.train import parse as parse_train
 from anymask.errors import AnymaskError
 
 if TYPE_CHECKING:
     from anymask.cli.evaluate.options import EvaluateOptions
+    from anymask.cli.learning import LearningOptions
 
 __all__ = ["main"]
 
@@ -40,6 +42,7 @@ Examples:
   anymask everything photos/ --format coco -o out/
   anymask evaluate points --data photos-val/ -o runs/points
   anymask train --data photos/ -o runs/mine
+  anymask distill decoupled --data photos/ --student mobile-sam --fresh -o runs/mobile
   anymask --version
 
 Exit codes:
@@ -82,6 +85,12 @@ _COMMANDS: dict[str, tuple[type[Segment | Everything | Models | Convert], str]] 
     "everything": (Everything, _EVERYTHING),
     "models": (Models, "List the models, with size, licence and what they can do."),
     "convert": (Convert, _CONVERT),
+}
+
+_PARSERS: dict[str, tuple[Callable[[list[str]], EvaluateOptions | LearningOptions], str]] = {
+    "evaluate": (parse_evaluate, "Measure models: clicks, boxes, speed and more."),
+    "train": (parse_train, "Let a model learn from your own images with masks."),
+    "distill": (parse_distill, "Let a small model learn from a large one."),
 }
 
 
@@ -127,16 +136,16 @@ def _run(words: list[str]) -> int:
         return _fail(debug, message, 2)
 
 
-def _parse(words: list[str]) -> Segment | Everything | Models | Convert | EvaluateOptions | Train:
+def _parse(
+    words: list[str],
+) -> Segment | Everything | Models | Convert | EvaluateOptions | LearningOptions:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     import tyro
-    from tyro.conf import FlagCreatePairsOff, subcommand
+    from tyro.conf import FlagCreatePairsOff
 
     name = words[0] if words else "--help"
-    if name == "evaluate":
-        return parse_evaluate(words[1:])
-    if name == "train":
-        return parse_train(words[1:])
+    if name in _PARSERS:
+        return _PARSERS[name][0](words[1:])
     if name in _COMMANDS:
         kind, about = _COMMANDS[name]
         return tyro.cli(
@@ -146,16 +155,9 @@ def _parse(words: list[str]) -> Segment | Everything | Models | Convert | Evalua
             args=words[1:],
             config=(FlagCreatePairsOff,),
         )
-    listing: Any = (
-        Annotated[Segment, subcommand("segment")]
-        | Annotated[Everything, subcommand("everything")]
-        | Annotated[Models, subcommand("models")]
-        | Annotated[Convert, subcommand("convert")]
-        | Annotated[Evaluate, subcommand("evaluate")]
-        | Annotated[Train, subcommand("train")]
-    )
-    command: Segment = tyro.cli(listing, prog="anymask", description=_ABOUT, args=words or [name])
-    return command
+    summaries = {name: str(kind.__doc__) for name, (kind, _) in _COMMANDS.items()}
+    summaries |= {name: line for name, (_, line) in _PARSERS.items()}
+    show_list(summaries, words or [name], "anymask", _ABOUT)
 
 
 def _fail(debug: bool, message: str, code: int) -> int:

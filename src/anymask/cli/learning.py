@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ _ENDS = {"steps": "all steps made", "minutes": "time over", "patience": "no long
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningOptions:
+class LearningOptions(ABC):
     """Where a run goes, and how it treats an earlier one."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-run")
@@ -40,6 +41,10 @@ class LearningOptions:
     """Print nothing but errors."""
     debug: Flag = False
     """Show the traceback of an error."""
+
+    @abstractmethod
+    def run(self) -> int:
+        """Learn, say what it brought, and return the exit code."""
 
     def flags(self) -> dict[str, bool]:
         """List what a run shall do about downloads, an earlier run and progress."""

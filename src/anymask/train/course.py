@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -37,31 +39,24 @@ class Course:
     """How it wants its images."""
     objective: Objective
     """What it learns from a batch of lessons."""
-    validation: Validation
-    """How it is judged."""
+    judge: Callable[[Dataset, EmbeddingStore], Validation]
+    """Makes what it is judged by, of photos and of what the teacher saw in them."""
 
 
-def course_of(
-    config: DistillConfig,
-    teacher: Segmenter,
-    student: Segmenter,
-    judged: Dataset,
-    store: EmbeddingStore,
-) -> Course:
+def course_of(config: DistillConfig, teacher: Segmenter, student: Segmenter) -> Course:
     """Prepare the way that the class of the settings tells.
 
     Args:
         config: The settings.
         teacher: Who teaches.
         student: Who learns; its network is changed in place.
-        judged: Photos to judge by.
-        store: What the teacher saw in them.
 
     Raises:
         CapabilityError: The teacher cannot teach this student in this way.
+        InputError: A setting does not fit the student.
     """
     if isinstance(config, SamiConfig):
-        return _sami(config, teacher, student, judged, store)
+        return _sami(config, teacher, student)
     network, wanted = cast(nn.Module, student.network), student.variant.preprocessing
     if isinstance(config, CoupledConfig):
         _learn_share(network, config.learn)
@@ -70,17 +65,10 @@ def course_of(
         take_over(network, teacher)
         network.train()
         objective = Decoupled(wanted)
-    agreement = Agreement(student.variant, teacher, judged, store)
-    return Course(network, wanted, objective, agreement)
+    return Course(network, wanted, objective, partial(Agreement, student.variant, teacher))
 
 
-def _sami(
-    config: SamiConfig,
-    teacher: Segmenter,
-    student: Segmenter,
-    judged: Dataset,
-    store: EmbeddingStore,
-) -> Course:
+def _sami(config: SamiConfig, teacher: Segmenter, student: Segmenter) -> Course:
     """Put around an EfficientSAM's encoder what it is pre-trained by."""
     network, expert = student.network, teacher.network
     if not isinstance(network, EfficientSam) or not isinstance(expert, Promptable):
@@ -102,9 +90,12 @@ def _sami(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.loop.seed)
         model = Sami(encoder, width, config).to(student.device)
-    lessons = Lessons(judged, wanted, store) if len(judged) else ()
-    some = [lessons[i] for i in range(len(lessons))]
-    return Course(model, wanted, Reconstruct(wanted), Likeness(wanted, some))
+    return Course(model, wanted, Reconstruct(wanted), partial(_likeness, wanted))
+
+
+def _likeness(wanted: Preprocessing, photos: Dataset, store: EmbeddingStore) -> Likeness:
+    lessons = Lessons(photos, wanted, store)
+    return Likeness(wanted, [lessons[i] for i in range(len(lessons))])
 
 
 def _learn_share(network: nn.Module, share: str) -> None:

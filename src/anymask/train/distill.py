@@ -81,14 +81,15 @@ def distill(
         WeightsError: A model is unknown, or its weights are missing or damaged.
         OutputError: Something cannot be written.
     """
+    photos, learned, judged = _photos(config)
     place = own_device(device)
     teacher = load(config.teacher, place, offline=offline)
     student = _student(config, place, offline)
-    photos, learned, judged = _photos(config)
+    course = course_of(config, teacher, student)
     with joined(teacher.device) as group:
         folder = config.store or out / "embeddings"
         store = fill_together(folder, teacher, photos, group, quiet=quiet)
-        course = course_of(config, teacher, student, judged, store)
+        validation = course.judge(judged, store) if len(judged) else None
         lessons = Lessons(learned, course.preprocessing, store, config.loop.seed)
         save = whole(student.variant, out.resolve().name, f"taught by {teacher.variant.name}")
         outcome = fit(
@@ -98,13 +99,13 @@ def distill(
             config.loop,
             out,
             identity=_identity(config, teacher, student, learned, judged),
-            validation=course.validation if len(judged) else None,
+            validation=validation,
             ship=lambda _, folder: save(cast(nn.Module, student.network), folder),
             changed=changed,
             overwrite=overwrite,
             quiet=quiet,
         )
-    before, after = judgements(out, course.validation.metric)
+    before, after = judgements(out, validation.metric) if validation else ({}, {})
     return Report(outcome, len(learned), len(judged), before, after)
 
 

@@ -6,17 +6,17 @@ What a subcommand needs is imported once its name is known, so that the others' 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Union
+from typing import TYPE_CHECKING, Any
 
-from tyro.conf import FlagCreatePairsOff, subcommand
+from tyro.conf import FlagCreatePairsOff
 
+from anymask.cli.listing import show_list
 from anymask.evaluate.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from anymask.cli.evaluate.options import EvaluateOptions
 
-__all__ = ["Evaluate", "parse"]
+__all__ = ["parse"]
 
 _ABOUT = """Measure models on data sets whose masks are known.
 
@@ -38,13 +38,6 @@ _OTHERS = {  # they need no data sets
 _SUMMARIES = {name: about for name, (_, about) in (PROTOCOLS | _OTHERS).items()}
 
 
-@dataclass(frozen=True)
-class Evaluate:
-    """Measure models: clicks, boxes, speed and more."""
-
-    # A line in the list of commands; `parse` gives the command itself.
-
-
 def parse(words: list[str]) -> EvaluateOptions:
     """Turn the words after ``anymask evaluate`` into a command.
 
@@ -54,7 +47,7 @@ def parse(words: list[str]) -> EvaluateOptions:
 
     name = words[0] if words else "--help"
     if name not in _SUMMARIES:
-        return _list(words or [name])
+        show_list(_SUMMARIES, words or [name], "anymask evaluate", _ABOUT)
     command: EvaluateOptions = tyro.cli(
         _command(name),
         prog=f"anymask evaluate {name}",
@@ -63,19 +56,6 @@ def parse(words: list[str]) -> EvaluateOptions:
         config=(FlagCreatePairsOff,),
     )
     return command
-
-
-def _list(words: list[str]) -> NoReturn:
-    """Show the list of subcommands, or say that this is none of them."""
-    import tyro
-
-    listed = [
-        Annotated[Evaluate, subcommand(name, description=about)]
-        for name, about in _SUMMARIES.items()
-    ]
-    listing: Any = Union[tuple(listed)]  # noqa: UP007 - as many as there are
-    tyro.cli(listing, prog="anymask evaluate", description=_ABOUT, args=words)
-    raise AssertionError("tyro ends the process")
 
 
 def _command(name: str) -> Any:

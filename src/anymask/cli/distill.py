@@ -1,0 +1,91 @@
+"""``anymask distill``: a small model learns from a large one, in one of three ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import OmitArgPrefixes, arg
+
+from anymask.cli.learning import LearningOptions, parse_learning
+from anymask.cli.listing import show_list
+from anymask.train.distill_config import CoupledConfig, DecoupledConfig, SamiConfig
+
+__all__ = ["parse"]
+
+_ABOUT = """Let a small model learn from a large one, from photos without labels.
+
+What the teacher sees in the photos is worked out once and kept. Some photos are held back to judge
+by; the best weights are kept, the run's folder loads like any model, and the same command goes on
+where it stopped.
+
+Examples:
+  anymask distill decoupled --data photos/ --student mobile-sam --fresh -o runs/mobile
+  anymask distill coupled --data photos/ --student runs/mobile --learn decoder -o runs/tuned
+  anymask distill sami --data photos/ --fresh -o runs/sami
+  anymask distill coupled --help"""
+
+_ROWS = {"click": "one click", "box": "box", "iou": "mean", "likeness": "cosine"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way(LearningOptions):
+    """What the ways have in common."""
+
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-distill")
+    """Folder of the run; made when missing. It loads like any model."""
+    settings: Any
+
+    def run(self) -> int:
+        """Learn, say what it brought, and return the exit code."""
+        from anymask.train.distill import distill
+
+        report = distill(self.settings, self.output, self.device, **self.flags())
+        measured = "likeness to" if isinstance(self.settings, SamiConfig) else "mean IoU with"
+        return self.conclude(report, f"{measured} the teacher", _ROWS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decoupled(_Way):
+    settings: OmitArgPrefixes[DecoupledConfig] = field(default_factory=DecoupledConfig)
+    """Who learns what from whom."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Coupled(_Way):
+    settings: OmitArgPrefixes[CoupledConfig] = field(default_factory=CoupledConfig)
+    """Who learns what from whom."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sami(_Way):
+    settings: OmitArgPrefixes[SamiConfig] = field(default_factory=SamiConfig)
+    """Who learns what from whom."""
+
+
+_WAYS: dict[str, tuple[type[_Way], str]] = {
+    "decoupled": (
+        _Decoupled,
+        "The student's encoder learns what its teacher's sees, and takes over its decoder.",
+    ),
+    "coupled": (
+        _Coupled,
+        "The student learns what its teacher answers, with prompts in the loop.",
+    ),
+    "sami": (
+        _Sami,
+        "An EfficientSAM's encoder learns what its teacher sees from a quarter of each photo.",
+    ),
+}
+
+
+def parse(words: Sequence[str]) -> LearningOptions:
+    """Turn the words after ``anymask distill`` into a command; see `parse_learning`."""
+    name = words[0] if words else "--help"
+    if name not in _WAYS:
+        summaries = {name: about for name, (_, about) in _WAYS.items()}
+        show_list(summaries, words or [name], "anymask distill", _ABOUT)
+    kind, about = _WAYS[name]
+    return parse_learning(kind, words[1:], f"anymask distill {name}", about)
