@@ -180,7 +180,10 @@ def test_the_files(tmp_path: Path) -> None:
 
 # ---- back onto a network --------------------------------------------------------------------
 
-BOTH = [LoraConfig(targets=("qkv", "lin2"), whole=("mask_decoder",)), SamAdapterConfig(reduction=8)]
+BOTH = [
+    LoraConfig(targets=("qkv", "lin2"), whole=("mask_decoder",)),
+    SamAdapterConfig(reduction=8, low_share=0),
+]
 every_adapter = pytest.mark.parametrize("config", BOTH, ids=["lora", "sam-adapter"])
 
 
@@ -361,6 +364,7 @@ def says(**words: Any) -> Callable[[State, dict[str, Any]], None]:
         (says(lora_dropout=2), "got .*2; twice the rank"),
         (says(alpha_pattern={"(": 1}), "alpha_pattern"),
         (says(alpha_pattern={"qkv": "x"}), "alpha_pattern"),
+        (says(alpha_pattern={"qkv": "nan"}), "alpha_pattern"),
         (says(alpha_pattern=[1]), "alpha_pattern"),
     ],
 )
@@ -441,3 +445,19 @@ def test_a_half_type(tmp_path: Path) -> None:
     pixels = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.bfloat16)
     with torch.inference_mode():
         assert network.encode(pixels, (SIDE, SIDE))["image"].isfinite().all()
+
+
+def test_parts_that_are_none(tmp_path: Path) -> None:
+    network = taught("sam-vit-b", tmp_path / "a", BOTH[0])
+    path = tmp_path / "a" / CONFIG
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {"modules_to_save": [{}, 1, "", "nowhere"]}))
+    other = lively("sam-vit-b")
+    assert load_adapter(other, tmp_path / "a").whole == ()
+    close(other, answers(network))  # its tensors are in the file all the same
+
+
+def test_files_of_weights_may_be_called_adapter(tmp_path: Path) -> None:
+    torch.save(load_network("bundled")[0].state_dict(), tmp_path / "adapter_of_mine.pth")
+    found = read_checkpoint(tmp_path / "adapter_of_mine.pth")
+    assert (found.variant, found.adapters) == (find("bundled"), ())

@@ -202,7 +202,7 @@ def _load_sam_adapter(network: nn.Module, found: Adapter) -> SamAdapterConfig:
     """Give the image encoder the SAM-Adapter of a file, and the parts their weights."""
     facts, encoder = found.facts, find_encoder(network)
     reduction, low_share = facts.get("reduction"), facts.get("low_share")
-    if type(reduction) is not int or not isinstance(low_share, float):
+    if type(reduction) is not int or not isinstance(low_share, int | float):
         raise Misfit(f"reduction {reduction!r:.20} and low_share {low_share!r:.20}")
     config = SamAdapterConfig(reduction, low_share, whole_parts(network, facts))
     adapter = fitting(encoder, config)

@@ -221,7 +221,8 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
 
 def _is_adapter(path: Path) -> bool:
     """Tell whether a path leads to an adapter, without importing what reads it."""
-    return (path / _ADAPTER).is_file() or (path.name.startswith("adapter_") and path.is_file())
+    folder = path.parent if path.name.startswith("adapter_") and path.is_file() else path
+    return (folder / _ADAPTER).is_file()
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def read_lora(network: nn.Module, facts: Mapping[str, Any]) -> LoraConfig:
 def whole_parts(network: nn.Module, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the parts of a network that lie in the file as a whole."""
     said = facts.get("modules_to_save")
-    known = {name for name, _ in network.named_modules()}
+    known = [name for name, _ in network.named_modules() if name]
     return tuple(name for name in said if name in known) if isinstance(said, list) else ()
 
 
@@ -92,6 +92,8 @@ def scale_of(facts: Mapping[str, Any], rank: int, names: Iterable[str]) -> float
                 break
     except (AttributeError, TypeError, ValueError, re.error) as error:
         raise Misfit(f"alpha_pattern {patterns!r:.60}") from error
+    if not math.isfinite(alpha):
+        raise Misfit(f"alpha_pattern {patterns!r:.60}")
     return alpha / (math.sqrt(rank) if facts.get("use_rslora") else rank)
 
 
