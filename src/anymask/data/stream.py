@@ -42,7 +42,8 @@ class Stream:
         """
         if batch < 1 or workers < 0:
             raise InputError(
-                f"expected a batch of at least 1 and 0 or more workers, got {batch} and {workers}"
+                f"expected a batch of at least 1 and 0 or more workers, got {batch} and {workers}; "
+                "correct them"
             )
         self.items, self.batch, self.workers = items, batch, workers
 

@@ -31,6 +31,9 @@ from anymask.train.scene import Features, Scene, of_one_frame
 
 __all__ = ["Extra", "Interactive", "InteractiveConfig", "Turn"]
 
+NESTED = 3
+"""Answers beside the single one, which is in slot 0."""
+
 Extra: TypeAlias = Callable[[Features, Sequence[Item]], Tensor]
 """A further loss: of the features of some photos, each (b, c, h', w'), and their items; the mean
 over the photos."""
@@ -109,6 +112,32 @@ class InteractiveConfig:
             between = rng.choice(np.arange(1, count - 1), repeats - 1, replace=False)
             silent |= {int(place) for place in between}
         return [Turn(i not in silent, rng.random() < self.remember) for i in range(count)]
+
+
+class Weights(NamedTuple):
+    """How much the two kinds of answers learn from a prompt."""
+
+    single: float
+    nested: float
+
+    @property
+    def slots(self) -> slice:
+        """The slots to answer in, those of weight 0 left out."""
+        return slice(0 if self.single else 1, 1 + NESTED if self.nested else 1)
+
+    def first(self, quality: Tensor, three: bool) -> Tensor:
+        """Find the answer that the network ranks first.
+
+        Args:
+            quality: (n, k) of ``slots``.
+            three: Whether it is asked for the nested answers.
+
+        Returns:
+            Its place in ``slots``, int64 (n,).
+        """
+        if not three:
+            return torch.zeros(len(quality), dtype=torch.long, device=quality.device)
+        return quality[:, -NESTED:].argmax(1) + quality.shape[1] - NESTED
 
 
 class Interactive:
@@ -241,36 +270,6 @@ class Interactive:
             nested = nested_loss(*three, agreement=agreement, ranked=ranked)
             cost = cost + weights.nested * nested
         return cost
-
-
-NESTED = 3
-"""Answers beside the single one, which is in slot 0."""
-
-
-class Weights(NamedTuple):
-    """How much the two kinds of answers learn from a prompt."""
-
-    single: float
-    nested: float
-
-    @property
-    def slots(self) -> slice:
-        """The slots to answer in, those of weight 0 left out."""
-        return slice(0 if self.single else 1, 1 + NESTED if self.nested else 1)
-
-    def first(self, quality: Tensor, three: bool) -> Tensor:
-        """Find the answer that the network ranks first.
-
-        Args:
-            quality: (n, k) of ``slots``.
-            three: Whether it is asked for the nested answers.
-
-        Returns:
-            Its place in ``slots``, int64 (n,).
-        """
-        if not three:
-            return torch.zeros(len(quality), dtype=torch.long, device=quality.device)
-        return quality[:, -NESTED:].argmax(1) + quality.shape[1] - NESTED
 
 
 def _add(tally: dict[str, Tensor], **facts: Tensor) -> None:
