@@ -113,7 +113,7 @@ def parse_learning(kind: type[Command], words: Sequence[str], prog: str, about: 
 
 def _file_of_settings(words: Sequence[str]) -> str | None:
     """Find what follows ``--config``, before flags are made of the defaults that it holds."""
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], None], strict=False):
         if word.partition("=")[0] == "--config":
             return word.partition("=")[2] or following
     return None
