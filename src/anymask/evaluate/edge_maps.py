@@ -5,16 +5,16 @@ All are float32 (h, w), 0 to 1, thinned to lines by non-maximum suppression.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from anymask import geometry
-from anymask.image import Image
+from anymask.enlarge import Enlarger
+from anymask.image import Image, Taps, Transform
 from anymask.optional import optional
 from anymask.prompt import Prompt
 
@@ -52,27 +52,47 @@ def from_masks(
     h, w = photo.size_hw
     grid = geometry.point_grid(points_per_side) * np.array([w, h])
     logits, scores = _ask(model, photo, [Prompt(points_xy=xy) for xy in grid])
-    boxes = torch.cat(
-        [
-            geometry.mask_boxes(photo.transform.masks_to_image(some) > 0)
-            for some in torch.split(logits, _PROMPTS_AT_ONCE)
-        ]
-    )
+    low_hw = logits[0].shape
+    boxes = _boxes(logits, photo.transform)
+    down, across = map(_matrix, photo.transform.taps(low_hw), low_hw)
     strongest = np.zeros((h, w), np.float32)
-    for i in geometry.nms(boxes.float(), scores, nms_threshold).tolist():
-        enlarged = photo.transform.masks_to_image(logits[i]).cpu().numpy()
-        np.maximum(strongest, _ring_gradient(enlarged), out=strongest)
+    for i in geometry.nms(
+        torch.from_numpy(boxes), torch.from_numpy(scores), nms_threshold
+    ).tolist():
+        x, y = (
+            slice(max(0, low - 2), high + 3) for low, high in boxes[i].astype(int).reshape(2, 2).T
+        )
+        enlarged = down[y] @ logits[i] @ across[x].T
+        np.maximum(strongest[y, x], _ring_gradient(enlarged), out=strongest[y, x])
     return suppress(_normalised(strongest))
 
 
-def _ask(model: Segmenter, photo: Embedding, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
-    """Ask all prompts; returns the logits (n, h', w') of all answers and their scores (n,)."""
-    logits, scores = [], []
+def _ask(
+    model: Segmenter, photo: Embedding, prompts: list[Prompt]
+) -> tuple[list[FloatMap], FloatMap]:
+    """Ask all prompts; returns the logits (h', w') of all answers and their scores (n,)."""
+    logits: list[FloatMap] = []
+    scores = []
     for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
         found, iou = model.decode(photo, prompts[start : start + _PROMPTS_AT_ONCE], multimask=True)
-        logits.append(found.flatten(0, 1))
-        scores.append(iou.flatten())
-    return torch.cat(logits), torch.cat(scores)
+        logits += [one for three in found.float().cpu().numpy() for one in three]
+        scores.append(iou.float().cpu().numpy().reshape(-1))
+    return logits, np.concatenate(scores)
+
+
+def _boxes(logits: Sequence[FloatMap], transform: Transform) -> FloatMap:
+    """Find the boxes of masks (h', w') in the image: (n, 4), xyxy, inclusive pixels."""
+    enlarger = Enlarger(transform, logits[0].shape, offset=0)
+    regions = (enlarger.measure(enlarger.cut(one)) for one in logits)
+    return np.array([region.box() for region in regions if region is not None], np.float32)
+
+
+def _matrix(taps: Taps, length: int) -> FloatMap:
+    """Write an enlargement along one axis as a matrix (after, before)."""
+    matrix = np.zeros((len(taps.first), length), np.float32)
+    places = taps.first[:, None] + np.arange(taps.weights.shape[1])
+    np.put_along_axis(matrix, places, taps.weights, axis=1)
+    return matrix
 
 
 def _ring_gradient(logits: FloatMap) -> FloatMap:
