@@ -96,7 +96,7 @@ class SamiConfig(DistillConfig):
     """... and their attention heads."""
     loop: LoopConfig = field(
         default_factory=lambda: replace(
-            LoopConfig(steps=125_000, batch=256, rate=2.4e-3, decay=0.05, warmup=12_500),
+            LoopConfig(steps=125_000, batch=256, rate=1.5e-4, decay=0.05, warmup=12_500),
             betas=(0.9, 0.95),
         )
     )
