@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from anymask.evaluate.protocols import PROTOCOLS
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 HEAVY = {"torch", "numpy", "PIL", "cv2", "safetensors", "huggingface_hub"}
 
@@ -49,6 +51,7 @@ def test_help_takes_less_than_300_milliseconds() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [[*words, "--help"] for words in ([], ["segment"], ["everything"], ["evaluate"], ["train"])]
+    + [["evaluate", name, "--help"] for name in PROTOCOLS]
     + [["distill", "--help"], ["distill", "sami", "--help"]],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-__all__ = ["FREQUENCIES", "SIZES", "Size", "iou", "mean", "size_of"]
+__all__ = ["FREQUENCIES", "SIZES", "SIZE_NOTE", "Size", "iou", "mean", "size_of"]
 
 Size = Literal["small", "medium", "large"]
 
 SIZES: tuple[Size, ...] = ("small", "medium", "large")
+
+SIZE_NOTE = "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others."
+"""What readers of a table by size must know."""
 
 FREQUENCIES = {"f": "frequent", "c": "common", "r": "rare"}
 """Of a category in the training images of LVIS, by the letter that LVIS writes."""
@@ -22,8 +27,8 @@ _MEDIUM, _LARGE = 32**2, 96**2
 
 def iou(answer: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
     """Measure the overlap of two masks, bool (h, w): intersection over union; two empty ones: 1."""
-    union = np.count_nonzero(answer | truth)
-    return np.count_nonzero(answer & truth) / union if union else 1.0
+    union = int((answer | truth).sum())
+    return int((answer & truth).sum()) / union if union else 1.0
 
 
 def size_of(area: float) -> Size:
@@ -34,4 +39,4 @@ def size_of(area: float) -> Size:
 def mean(values: Iterable[float]) -> float | None:
     """Average, or say that there is nothing to average."""
     listed = list(values)
-    return float(np.mean(listed)) if listed else None
+    return fmean(listed) if listed else None

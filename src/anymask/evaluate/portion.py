@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from anymask.data.dataset import Dataset, Sample
 from anymask.errors import InputError
 from anymask.evaluate.truths import DRAWN, Choice
+
+if TYPE_CHECKING:
+    from anymask.data.dataset import Dataset, Sample
 
 __all__ = ["Portion", "Subset"]
 
@@ -59,10 +60,14 @@ class Portion:
             return data
         if self.draw is None:
             return Subset(data, range(self.images))
+        import numpy as np
+
         rng = np.random.default_rng(self.draw)
         return Subset(data, sorted(rng.choice(len(data), self.images, replace=False).tolist()))
 
     def _masks(self, data: Dataset, choice: Choice) -> Dataset:
+        import numpy as np
+
         places = [(i, t.number) for i in range(len(data)) for t in choice.of(data[i])]
         if len(places) > (self.masks or 0):
             rng = np.random.default_rng(self.draw or 0)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from anymask.data.dataset import Sample
 from anymask.errors import InputError
 from anymask.evaluate.metrics import Size, iou, size_of
 from anymask.evaluate.protocol import Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from anymask.data.dataset import Sample
 
 __all__ = ["DRAWN", "Choice", "Truth", "chance"]
 
@@ -33,7 +36,7 @@ class Truth:
     @property
     def area(self) -> int:
         """Number of its pixels."""
-        return int(np.count_nonzero(self.mask))
+        return int(self.mask.sum())
 
     @property
     def size(self) -> Size:
@@ -93,5 +96,7 @@ class Choice:
 
 def chance(seed: int, sample: Sample) -> np.random.Generator:
     """Make a source of chance of a sample's own, the same in whatever order samples come."""
+    import numpy as np
+
     key = f"{sample.meta.get('set', '')}/{sample.meta.get('id', '')}"
     return np.random.default_rng([seed, zlib.crc32(key.encode())])

@@ -63,7 +63,7 @@ def _command(name: str) -> Any:
     if name in _OTHERS:
         return getattr(importlib.import_module(f"anymask.cli.evaluate.{name}"), _OTHERS[name][0])
     from anymask.cli.evaluate.measure import Measure
+    from anymask.evaluate.protocols import options
 
-    module = importlib.import_module(f"anymask.evaluate.protocols.{name}")
-    protocol: Any = getattr(module, PROTOCOLS[name][0])
-    return Measure[protocol]
+    chosen: Any = getattr(options, f"{PROTOCOLS[name][0]}Options")
+    return Measure[chosen]

@@ -13,27 +13,29 @@ from anymask.cli.evaluate.options import EvaluateOptions, Models
 from anymask.cli.options import Flag
 from anymask.errors import InputError
 from anymask.evaluate.portion import Portion
-from anymask.evaluate.protocol import EvaluationProtocol
+from anymask.evaluate.protocols import protocol_of
 
 if TYPE_CHECKING:
     from anymask.data.dataset import Dataset
-    from anymask.evaluate.protocol import Summary
+    from anymask.evaluate.protocol import EvaluationProtocol, Summary
     from anymask.evaluate.run import Evaluation
     from anymask.predict import Segmenter
 
 __all__ = ["Measure"]
 
-P = TypeVar("P", bound=EvaluationProtocol)
+Q = TypeVar("Q")  # a class of `protocols.options`
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure(EvaluateOptions, Generic[P]):
+class Measure(EvaluateOptions, Generic[Q]):
     """Measure models on data sets whose masks are known."""
 
     data: Annotated[tuple[Path, ...], arg(aliases=["-d"], metavar="PATH...")]
     """Data sets: folders, or JSON files with the annotations of many images."""
     layout: Annotated[str, arg(metavar="NAME")] = "auto"
     """How the data sets are laid out, see docs/evaluation.md; auto: the first that fits."""
+    image_folder: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Where the images of JSON files are; without it, looked for in and beside their folder."""
     model: Models = ("bundled",)
     """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
@@ -46,8 +48,8 @@ class Measure(EvaluateOptions, Generic[P]):
     """Measure every image again, also where results exist."""
     portion: OmitArgPrefixes[Portion] = field(default_factory=Portion)
     """How much of each data set is measured."""
-    protocol: OmitArgPrefixes[P]
-    """What to ask."""
+    question: OmitArgPrefixes[Q]
+    """What to ask, and how."""
 
     def run(self) -> int:
         """Measure, write the report, and return the exit code."""
@@ -58,6 +60,7 @@ class Measure(EvaluateOptions, Generic[P]):
 
         if not self.data or not self.model:
             raise InputError("expected at least one --data and one --model, got none; name them")
+        protocol = protocol_of(self.question)
         with Console(stderr=True, quiet=self.quiet).status("reading the data sets"):
             sets = self._sets()
         # All of them before the first is measured: a wrong name shall not show after hours.
@@ -69,11 +72,11 @@ class Measure(EvaluateOptions, Generic[P]):
             if name in summaries:
                 name += f"-{model.weights_digest[:8]}"
             folders[name] = self.output / name if len(models) > 1 else self.output
-            evaluation = self._evaluation(model, sets, folders[name])
+            evaluation = self._evaluation(protocol, model, sets, folders[name])
             self._measure(evaluation, name)
             summaries[name] = summary = write_report(evaluation, self.cases)
         if len(models) > 1:
-            summary = write_joint_report(self.output, self.protocol.name, summaries, folders)
+            summary = write_joint_report(self.output, protocol.name, summaries, folders)
         if not self.quiet:
             print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
         return 0
@@ -82,7 +85,7 @@ class Measure(EvaluateOptions, Generic[P]):
         """Open the data sets, by the names under which they are reported."""
         from anymask.data.open import open_dataset
 
-        choice = getattr(self.protocol, "choice", None)
+        choice = getattr(self.question, "choice", None)
         sets: dict[str, Dataset] = {}
         for path in self.data:
             name = path.resolve().stem if path.is_file() else path.resolve().name
@@ -92,15 +95,20 @@ class Measure(EvaluateOptions, Generic[P]):
                 raise InputError(
                     f"expected data sets with different names, got {name!r} twice; rename a folder"
                 )
-            sets[name] = self.portion.of(open_dataset(path, self.layout), choice)
+            data = open_dataset(path, self.layout, self.image_folder)
+            sets[name] = self.portion.of(data, choice)
         return sets
 
     def _evaluation(
-        self, model: Segmenter, sets: Mapping[str, Dataset], folder: Path
+        self,
+        protocol: EvaluationProtocol,
+        model: Segmenter,
+        sets: Mapping[str, Dataset],
+        folder: Path,
     ) -> Evaluation:
         from anymask.evaluate.run import Evaluation
 
-        evaluation = Evaluation(self.protocol, model, sets, folder, asdict(self.portion))
+        evaluation = Evaluation(protocol, model, sets, folder, asdict(self.portion))
         if self.overwrite:
             evaluation.forget()
         evaluation.begin()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from anymask.data.simulate import noisy_box, tight_box
-from anymask.errors import InputError
-from anymask.evaluate.metrics import SIZES, mean
+from anymask.evaluate.metrics import SIZE_NOTE, SIZES, mean
 from anymask.evaluate.peers import grabcut
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
-from anymask.evaluate.truths import Choice, Truth, chance
+from anymask.evaluate.protocols.options import BoxesOptions
+from anymask.evaluate.truths import Truth, chance
 from anymask.image import Image
 from anymask.prompt import Prompt
 
@@ -31,27 +31,8 @@ _KINDS = ("tight", "jittered")
 
 
 @dataclass(frozen=True)
-class Boxes:
+class Boxes(BoxesOptions):
     """Draw a box around each mask: once along its pixels, once with jittered sides."""
-
-    spread: float = 0.1
-    """Standard deviation of the jitter, as a share of the box's side."""
-    most: float = 20.0
-    """Largest move of a side, in pixels."""
-    peers: tuple[Literal["grabcut"], ...] = ()
-    """Classical tools that get the same tight boxes."""
-    choice: Choice = field(default_factory=Choice)
-    """Which masks take part."""
-
-    name = "boxes"
-
-    def __post_init__(self) -> None:
-        """Check the jitter."""
-        if not (0 <= self.spread < np.inf and 0 <= self.most < np.inf):
-            raise InputError(
-                f"expected spread and most of at least 0, got {self.spread} and {self.most}; 0.1 "
-                "and 20 are SAM's"
-            )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Ask for all masks of an image at once; the answer ranked first counts."""
@@ -90,7 +71,7 @@ class Boxes:
                     "Mean IoU from a box, by size of the mask",
                     ("set", "size", "masks", *columns),
                     tuple(by_size),
-                    "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others.",
+                    SIZE_NOTE,
                 ),
             )
         )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from anymask.evaluate.boundaries import (
-    MAX_DISTANCE,
     THRESHOLDS,
     Counts,
     boundary_of,
@@ -20,6 +19,7 @@ from anymask.evaluate.boundaries import (
 )
 from anymask.evaluate.edge_maps import CLASSICAL, from_masks
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
+from anymask.evaluate.protocols.options import EdgesOptions
 from anymask.parallel import in_processes
 
 if TYPE_CHECKING:
@@ -34,19 +34,8 @@ _PUBLISHED = {"canny": 0.600, "sobel": 0.539}
 
 
 @dataclass(frozen=True)
-class Edges:
+class Edges(EdgesOptions):
     """Find everything, take its edges, and compare them with every annotator's."""
-
-    points_per_side: int = 16
-    """Points along each side of the grid that asks the model."""
-    nms: float = 0.7
-    """Of two masks whose boxes have a higher IoU than this, the better one counts."""
-    reach: float = MAX_DISTANCE
-    """How far an edge may be from where a person drew it, as a share of the diagonal."""
-    peers: tuple[Literal["canny", "sobel"], ...] = ("canny", "sobel")
-    """Classical detectors to measure on the same images."""
-
-    name = "edges"
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Count at every threshold what matches, for the model and for its peers."""

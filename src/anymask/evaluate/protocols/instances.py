@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +18,10 @@ from anymask.data.detections import Detection, read_detections
 from anymask.data.documents import outline
 from anymask.errors import InputError
 from anymask.evaluate.average_precision import NAMES, average_precision
-from anymask.evaluate.metrics import mean
+from anymask.evaluate.metrics import SIZE_NOTE, mean
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
+from anymask.evaluate.protocols.options import InstancesOptions
 from anymask.image import Image
 from anymask.masks import Masks
 from anymask.prompt import Prompt
@@ -38,27 +38,8 @@ _AT_ONCE = 64  # boxes
 
 
 @dataclass(frozen=True)
-class Instances:
+class Instances(InstancesOptions):
     """Draw a mask for each box that a detector found."""
-
-    boxes: Path
-    """The detector's boxes: JSON in COCO's format of results."""
-    rounds: int = 1
-    """How often an answer is fed back together with its box; 1 is the paper's."""
-    limit: int | None = None
-    """At most so many boxes of each image, the best ones; None: all."""
-    score: Literal["detector", "product"] = "detector"
-    """What masks are ranked by: the detector's score, or its product with the predicted IoU."""
-
-    name = "instances"
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if self.rounds < 0 or (self.limit is not None and self.limit < 1):
-            raise InputError(
-                f"expected rounds of at least 0 and a limit of at least 1, got {self.rounds} and "
-                f"{self.limit}; 1 round and no limit are usual"
-            )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Draw the masks of one image; they are judged when those of all images are there.
@@ -103,7 +84,7 @@ class Instances:
             boxes = sum(len(row["found"]) for row in images[name])
             cells.append((name, len(images[name]), boxes, *map(values.get, columns)))
         header = ("set", "images", "boxes", *columns)
-        note = "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others."
+        note = SIZE_NOTE
         return Summary(
             (Table("instances", "Average precision of masks", header, tuple(cells), note),)
         )

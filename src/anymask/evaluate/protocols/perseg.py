@@ -19,6 +19,7 @@ from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
+from anymask.evaluate.protocols.options import PerSegOptions
 from anymask.image import Image, ImageLike
 
 if TYPE_CHECKING:
@@ -51,10 +52,8 @@ class Personal(Protocol):
 
 
 @dataclass(frozen=True)
-class PerSeg:
+class PerSeg(PerSegOptions):
     """Show the model an object in one image, and let it find the object in others."""
-
-    name = "perseg"
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Find the object in one image; the answer ranked first counts.

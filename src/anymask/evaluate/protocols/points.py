@@ -9,16 +9,16 @@ counts ("ranked first"), and so does the best of them ("oracle").
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from anymask.data.simulate import farthest_inside, random_inside
-from anymask.errors import InputError
-from anymask.evaluate.metrics import SIZES, mean
+from anymask.evaluate.metrics import SIZE_NOTE, SIZES, mean
 from anymask.evaluate.peers import felzenszwalb
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
-from anymask.evaluate.truths import Choice, Truth, chance
+from anymask.evaluate.protocols.options import PointsOptions
+from anymask.evaluate.truths import Truth, chance
 from anymask.evaluate.user import User
 from anymask.image import Image
 
@@ -35,31 +35,8 @@ _LEVELS = (0.85, 0.90)  # of the number of clicks, as the literature has it
 
 
 @dataclass(frozen=True)
-class Points:
+class Points(PointsOptions):
     """Click on each mask, then correct the answer click by click."""
-
-    counts: tuple[int, ...] = (1, 2, 3, 5, 9)
-    """Numbers of clicks that the table shows."""
-    most: int = 20
-    """Clicks at most, for the number of clicks to 85 and 90 % IoU."""
-    start: Literal["deepest", "random"] = "deepest"
-    """The first click: the point farthest from the mask's border, or any point of the mask."""
-    answers: Literal["first", "always"] = "first"
-    """Ask for three answers at the first click only, or at every click."""
-    peers: tuple[Literal["felzenszwalb"], ...] = ()
-    """Classical tools that get the same first click."""
-    choice: Choice = field(default_factory=Choice)
-    """Which masks take part."""
-
-    name = "points"
-
-    def __post_init__(self) -> None:
-        """Check that there is something to count."""
-        if not self.counts or min(*self.counts, self.most) < 1:
-            raise InputError(
-                f"expected numbers of clicks of at least 1, got counts {self.counts} and most "
-                f"{self.most}; 1 2 3 5 9 and 20 are usual"
-            )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Click on all masks of an image at once, round after round."""
@@ -153,7 +130,7 @@ class Points:
             "Mean IoU (ranked first) by size of the mask",
             ("set", "size", "masks", *(str(n) for n in self.counts)),
             tuple(rows),
-            "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others.",
+            SIZE_NOTE,
         )
 
     def _efforts(self, sets: Mapping[str, list[Row]]) -> Table:

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from anymask import rle
 from anymask.config import GenerateConfig, InstanceConfig
-from anymask.errors import InputError
-from anymask.evaluate.metrics import FREQUENCIES, SIZES, mean, size_of
+from anymask.evaluate.metrics import FREQUENCIES, SIZE_NOTE, SIZES, mean, size_of
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
+from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders
 from anymask.image import Image
 from anymask.masks import Masks
@@ -38,25 +38,8 @@ __all__ = ["Proposals"]
 
 
 @dataclass(frozen=True)
-class Proposals:
+class Proposals(ProposalsOptions):
     """Find everything, and count which of the true masks are among the best of it."""
-
-    counts: tuple[int, ...] = (10, 100, 1000)
-    """Numbers of masks of an image that count, best first."""
-    points_per_side: int = 64
-    """Points along each side of the grid that asks the model; 64 is the paper's."""
-    nms: float = 0.9
-    """Of two masks whose boxes have a higher IoU than this, the better one counts; 0.9 is the
-    paper's."""
-
-    name = "proposals"
-
-    def __post_init__(self) -> None:
-        """Check the limits."""
-        if not self.counts or min(self.counts) < 1:
-            raise InputError(
-                f"expected numbers of masks of at least 1, got {self.counts}; 10 100 1000 are usual"
-            )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Count what is found of each group of true masks, at all thresholds together."""
@@ -103,7 +86,7 @@ class Proposals:
                 "Average recall of proposals, by size of the mask",
                 ("set", "size", *columns),
                 tuple(by_size),
-                "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others.",
+                SIZE_NOTE,
             ),
         ]
         if by_frequency:

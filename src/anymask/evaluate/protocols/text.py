@@ -18,6 +18,7 @@ from anymask.errors import InputError
 from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
+from anymask.evaluate.protocols.options import TextOptions
 from anymask.evaluate.truths import Truth
 from anymask.image import Image
 from anymask.prompt import Prompt
@@ -33,22 +34,8 @@ __all__ = ["Text"]
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(TextOptions):
     """Ask for each category of an image by its name."""
-
-    template: str = "{}"
-    """What is said, with {} for the name; "a photo of a {}" suits some models better."""
-    present_only: bool = False
-    """Do not ask for the categories that are known to be absent."""
-
-    name = "text"
-
-    def __post_init__(self) -> None:
-        """Check that the name is said."""
-        if "{}" not in self.template:
-            raise InputError(
-                f"expected a template with {{}} for the name, got {self.template!r}; add it"
-            )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Ask for all names of an image at once.

@@ -1,0 +1,174 @@
+"""What can be said to each protocol: a dataclass whose fields are its flags.
+
+They stand apart from what the protocols do, so that the command line can show its help without
+loading PyTorch and NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from anymask.errors import InputError
+from anymask.evaluate.truths import Choice
+
+__all__ = [
+    "BoxesOptions",
+    "EdgesOptions",
+    "InstancesOptions",
+    "PerSegOptions",
+    "PointsOptions",
+    "ProposalsOptions",
+    "TextOptions",
+]
+
+
+@dataclass(frozen=True)
+class PointsOptions:
+    """Click on each mask, then correct the answer click by click."""
+
+    counts: tuple[int, ...] = (1, 2, 3, 5, 9)
+    """Numbers of clicks that the table shows."""
+    most: int = 20
+    """Clicks at most, for the number of clicks to 85 and 90 % IoU."""
+    start: Literal["deepest", "random"] = "deepest"
+    """The first click: the point farthest from the mask's border, or any point of the mask."""
+    answers: Literal["first", "always"] = "first"
+    """Ask for three answers at the first click only, or at every click."""
+    peers: tuple[Literal["felzenszwalb"], ...] = ()
+    """Classical tools that get the same first click."""
+    choice: Choice = field(default_factory=Choice)
+    """Which masks take part."""
+
+    name = "points"
+
+    def __post_init__(self) -> None:
+        """Check that there is something to count."""
+        if not self.counts or min(*self.counts, self.most) < 1:
+            raise InputError(
+                f"expected numbers of clicks of at least 1, got counts {self.counts} and most "
+                f"{self.most}; 1 2 3 5 9 and 20 are usual"
+            )
+
+
+@dataclass(frozen=True)
+class BoxesOptions:
+    """Draw a box around each mask: once along its pixels, once with jittered sides."""
+
+    spread: float = 0.1
+    """Standard deviation of the jitter, as a share of the box's side."""
+    most: float = 20.0
+    """Largest move of a side, in pixels."""
+    peers: tuple[Literal["grabcut"], ...] = ()
+    """Classical tools that get the same tight boxes."""
+    choice: Choice = field(default_factory=Choice)
+    """Which masks take part."""
+
+    name = "boxes"
+
+    def __post_init__(self) -> None:
+        """Check the jitter."""
+        if not (0 <= self.spread < math.inf and 0 <= self.most < math.inf):
+            raise InputError(
+                f"expected spread and most of at least 0, got {self.spread} and {self.most}; 0.1 "
+                "and 20 are SAM's"
+            )
+
+
+@dataclass(frozen=True)
+class EdgesOptions:
+    """Find everything, take its edges, and compare them with every annotator's."""
+
+    points_per_side: int = 16
+    """Points along each side of the grid that asks the model."""
+    nms: float = 0.7
+    """Of two masks whose boxes have a higher IoU than this, the better one counts."""
+    reach: float = 0.0075
+    """How far an edge may be from where a person drew it, as a share of the diagonal."""
+    peers: tuple[Literal["canny", "sobel"], ...] = ("canny", "sobel")
+    """Classical detectors to measure on the same images."""
+
+    name = "edges"
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.points_per_side < 1 or not (0 < self.nms <= 1 and 0 < self.reach < 1):
+            raise InputError(
+                "expected points_per_side of at least 1, nms above 0 and at most 1, and reach "
+                f"between 0 and 1, got {self.points_per_side}, {self.nms} and {self.reach}; "
+                "16, 0.7 and 0.0075 are usual"
+            )
+
+
+@dataclass(frozen=True)
+class ProposalsOptions:
+    """Find everything, and count which of the true masks are among the best of it."""
+
+    counts: tuple[int, ...] = (10, 100, 1000)
+    """Numbers of masks of an image that count, best first."""
+    points_per_side: int = 64
+    """Points along each side of the grid that asks the model; 64 is the paper's."""
+    nms: float = 0.9
+    """Of two masks whose boxes have a higher IoU than this, the better one counts; 0.9 is the
+    paper's."""
+
+    name = "proposals"
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        if not self.counts or min(self.counts) < 1:
+            raise InputError(
+                f"expected numbers of masks of at least 1, got {self.counts}; 10 100 1000 are usual"
+            )
+
+
+@dataclass(frozen=True)
+class InstancesOptions:
+    """Draw a mask for each box that a detector found."""
+
+    boxes: Path
+    """The detector's boxes: JSON in COCO's format of results."""
+    rounds: int = 1
+    """How often an answer is fed back together with its box; 1 is the paper's."""
+    limit: int | None = None
+    """At most so many boxes of each image, the best ones; None: all."""
+    score: Literal["detector", "product"] = "detector"
+    """What masks are ranked by: the detector's score, or its product with the predicted IoU."""
+
+    name = "instances"
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.rounds < 0 or (self.limit is not None and self.limit < 1):
+            raise InputError(
+                f"expected rounds of at least 0 and a limit of at least 1, got {self.rounds} and "
+                f"{self.limit}; 1 round and no limit are usual"
+            )
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """Ask for each category of an image by its name."""
+
+    template: str = "{}"
+    """What is said, with {} for the name; "a photo of a {}" suits some models better."""
+    present_only: bool = False
+    """Do not ask for the categories that are known to be absent."""
+
+    name = "text"
+
+    def __post_init__(self) -> None:
+        """Check that the name is said."""
+        if "{}" not in self.template:
+            raise InputError(
+                f"expected a template with {{}} for the name, got {self.template!r}; add it"
+            )
+
+
+@dataclass(frozen=True)
+class PerSegOptions:
+    """Show the model an object in one image, and let it find the object in others."""
+
+    name = "perseg"
