@@ -11,6 +11,7 @@ import pytest
 
 from anymask.errors import InputError
 from anymask.evaluate.protocols.boxes import Boxes
+from anymask.evaluate.protocols.instances import Instances
 from anymask.evaluate.protocols.points import Points
 from anymask.evaluate.report import cases_of, write_report
 from anymask.evaluate.run import Evaluation
@@ -44,6 +45,21 @@ def test_other_options_do_not_mix_into_the_same_folder(
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
         other.begin()
+
+
+def test_a_file_of_the_options_is_known_by_its_content(
+    tmp_path: Path, squares: Any, knowing: Any
+) -> None:
+    boxes = tmp_path / "boxes.json"
+    evaluation = Evaluation(Instances(boxes), knowing(), {"squares": squares}, tmp_path / "run")
+    with pytest.raises(InputError, match=r"boxes\.json.*No such file"):
+        evaluation.begin()
+    boxes.write_text("[]")
+    evaluation.begin()
+    evaluation.begin()
+    boxes.write_text("[ ]")
+    with pytest.raises(InputError, match=r"differs in files: .*boxes.*; choose another"):
+        evaluation.begin()
 
 
 def test_the_report_holds_tables_plots_and_cases(

@@ -68,13 +68,19 @@ class Evaluation:
             _write_json(path, about)
 
     def describe(self) -> dict[str, Any]:
-        """Tell all that decides the numbers, as plain JSON values."""
+        """Tell all that decides the numbers, as plain JSON values.
+
+        Raises:
+            InputError: A file that the options name cannot be read.
+        """
+        options = asdict(self.protocol)  # type: ignore[call-overload]
         # Once through JSON, so that it compares equal to what is read back from a file.
         described: dict[str, Any] = json.loads(
             json.dumps(
                 {
                     "protocol": self.protocol.name,
-                    "options": asdict(self.protocol),  # type: ignore[call-overload]
+                    "options": options,
+                    "files": {k: _digest(v) for k, v in options.items() if isinstance(v, Path)},
                     "model": self.model.variant.name,
                     "weights": self.model.weights_digest,
                     "device": str(self.model.device),
@@ -120,6 +126,17 @@ class Evaluation:
 
     def _path(self, name: str, key: str) -> Path:
         return self.output / _ROWS / name / f"{key}.json"
+
+
+def _digest(path: Path) -> str:
+    """Tell the content of a file by which options go, so that a change of it is noticed."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise InputError(
+            f"expected a file that can be read, got {str(path)!r}: {error.strerror}; check the path"
+        ) from error
 
 
 def _fingerprint(data: Dataset) -> dict[str, Any]:
