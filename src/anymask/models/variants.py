@@ -260,7 +260,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="24d3f85cb5ce4c5f525b8fdb92a91ea30f6cb29d7879dc54d334a69d654e16a4",
+            sha256="e2e910772074214db6f8efffbacc454abba27943e9902fbdbe1823a05d7bc1ad",
             size=8_463_858,
         ),
         aliases=("bundled", "compact"),
