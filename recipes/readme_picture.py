@@ -2,7 +2,8 @@
 
     python recipes/readme_picture.py
 
-From left to right: two clicks, one of them beside the object; a box; its cut-out; everything.
+From left to right: two clicks, one of them beside the object; a box and six clicks that correct its
+mask; the cut-out; everything.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ import PIL.Image
 import anymask
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-CLICKS, LABELS, BOX = [(365, 270), (350, 150)], [1, 0], (170, 15, 412, 310)
+SPOON = {"points": [(365, 270), (350, 150)], "labels": [1, 0]}
+CUP = {
+    "box": (170, 15, 412, 310),
+    "points": [(300, 215), (182, 100), (225, 270), (365, 270), (300, 290), (195, 8)],
+    "labels": [1, 1, 1, 0, 0, 0],
+}
 GAP = 8
 
 
@@ -31,12 +37,12 @@ def main() -> None:
     photo = anymask.Image.open(PICTURES / "coffee.jpg")
     model = anymask.load()
     embedding = model.embed(photo)
-    click = model.predict(embedding, points=CLICKS, labels=LABELS).best()
-    box = model.predict(embedding, box=BOX).best()
+    spoon = model.predict(embedding, **SPOON).best()
+    cup = model.predict(embedding, **CUP).best()
     paper = squares(photo.to_pil().size)
-    cut = box.cutout(photo)
+    cut = cup.cutout(photo)
     paper.paste(cut, mask=cut)
-    panels = [click.draw(photo), box.draw(photo), paper, model.generate(photo).draw(photo)]
+    panels = [spoon.draw(photo), cup.draw(photo), paper, model.generate(photo).draw(photo)]
     w, h = panels[0].size
     strip = PIL.Image.new("RGB", (len(panels) * (w + GAP) - GAP, h), "white")
     for i, panel in enumerate(panels):
