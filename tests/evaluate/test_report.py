@@ -42,6 +42,15 @@ def test_the_page_says_what_it_shows_and_nothing_is_markup_by_chance(tmp_path: P
     assert "A note." in page
 
 
+def test_the_page_tells_how_it_was_measured(tmp_path: Path) -> None:
+    about = {"protocol": "p", "options": {"counts": [1, 2], "seed": None, "of": {"a": 1}}, "no": {}}
+    write_summary(tmp_path, "t", about, summary(0.5))
+    page = (tmp_path / "index.html").read_text()
+    assert "<dt>protocol</dt><dd>p</dd>" in page
+    assert "<span>counts: 1 2</span><span>seed: none</span><span>of: (a: 1)</span>" in page
+    assert "<dt>no</dt>" not in page
+
+
 def test_models_stand_side_by_side_in_every_set(tmp_path: Path) -> None:
     both = {"one": summary(0.1), "other": summary(0.2)}
     (table,) = joined(both).tables

@@ -81,8 +81,10 @@ def test_the_report_holds_tables_plots_and_cases(
     page = (tmp_path / "index.html").read_text()
     assert summary.tables[0].title in page
     assert sorted(p.name for p in (tmp_path / "cases").iterdir()) == [
-        "best-1.jpg", "best-2.jpg", "worst-1.jpg", "worst-2.jpg",
+        "best-1.jpg", "worst-1.jpg", "worst-2.jpg",
     ]  # fmt: skip
+    assert (tmp_path / "iou-by-clicks.svg").read_text() in page
+    assert evaluation.protocol.legend in page
     assert all(f"cases/{kind}-1.jpg" in page for kind in ("best", "worst"))
     worst, best = cases_of(evaluation, 1)
     assert worst[0].row["score"] <= best[0].row["score"]

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anymask.evaluate.protocol import Cell, Summary, Table
+from anymask.evaluate.plot import svg
+from anymask.evaluate.protocol import Cell, Curve, Summary, Table
 
 __all__ = ["Figure", "page", "shown"]
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
+:root { color-scheme: light dark; --line: #8883; --soft: #80868e; --tint: #8881; --mark: #3778bf; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 0 1.5rem; }
+header { border-bottom: 3px solid var(--mark); margin: 2.5rem 0 2rem; padding-bottom: .5rem; }
+h1 { font-size: 2rem; line-height: 1.2; margin: 0; } nav { margin-top: .5rem; }
+h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.5rem 0 .75rem; }
+a { color: var(--mark); } .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; vertical-align: bottom; } tr:hover td { background: #8881; }
-th:first-child, td:first-child, th.text, td.text { text-align: left; }
-.wide { overflow-x: auto; } .note, figcaption, footer { color: var(--soft); font-size: .875rem; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } .plots img { width: 35rem; }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } img { max-width: 100%; border-radius: 4px; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
+th, td { padding: .35rem .9rem; text-align: right; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; font-size: .875rem; color: var(--soft); vertical-align: bottom; }
+tr:hover td { background: var(--tint); }
+th.text, td.text { text-align: left; } td.text { white-space: nowrap; }
+th:first-child, td:first-child { padding-left: .3rem; }
+.note, figcaption { color: var(--soft); font-size: .875rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
+.plots { gap: 2rem; } .plots figure { max-width: 40rem; }
+.plots figcaption { margin-bottom: .5rem; }
+.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); }
+.cases img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--tint); }
+.cases { gap: 1.25rem; } .cases img { border-radius: 6px; } .cases figcaption { display: flex; }
+.cases b { margin-left: auto; color: CanvasText; } figure { margin: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; }
+dl { font-size: .875rem; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+dd span { margin-right: 1rem; }
+section:last-of-type { margin-bottom: 4rem; }
 """
 
 
@@ -36,14 +48,16 @@ class Figure:
     """Path of the picture from the page."""
     caption: str
     """What it shows."""
+    number: str
+    """How good that is."""
 
 
 def page(
     title: str,
-    about: object,
+    about: Mapping[str, Any],
     summary: Summary,
-    plots: Sequence[str] = (),
     figures: Mapping[str, Sequence[Figure]] | None = None,
+    legend: str = "",
     links: Mapping[str, str] | None = None,
 ) -> str:
     """Lay out a report.
@@ -51,25 +65,28 @@ def page(
     Args:
         title: What was measured.
         about: How, as JSON values.
-        summary: The tables.
-        plots: Files of plots.
+        summary: The tables, and the curves.
         figures: Pictures of cases by their heading.
+        legend: What they show.
         links: Addresses of other pages by their text.
     """
-    parts = [f"<h1>{html.escape(title)}</h1>"]
-    if links:
-        anchors = (f'<a href="{html.escape(to)}">{html.escape(t)}</a>' for t, to in links.items())
-        parts.append(f"<p>{' · '.join(anchors)}</p>")
-    parts += [_table(table) for table in summary.tables]
-    if plots:
-        drawn = "".join(f'<img src="{html.escape(name)}" alt="">' for name in plots)
-        parts.append(f'<h2>Plots</h2><div class="plots">{drawn}</div>')
+    anchors = [
+        f'<a href="{html.escape(to)}">{html.escape(t)}</a>' for t, to in (links or {}).items()
+    ]
+    parts = [
+        f"<header><h1>{html.escape(title)}</h1>"
+        + (f"<nav>{' · '.join(anchors)}</nav>" if anchors else "")
+        + "</header>"
+    ]
+    parts += [_section(table.title, _table(table)) for table in summary.tables]
+    if summary.curves:
+        drawn = "".join(map(_plot, summary.curves))
+        parts.append(_section("Plots", f'<div class="plots">{drawn}</div>'))
     for heading, some in (figures or {}).items():
-        body = "".join(map(_figure, some))
-        if body:
-            parts.append(f'<h2>{html.escape(heading)}</h2><div class="cases">{body}</div>')
-    made = html.escape(json.dumps(about, indent=1))
-    parts.append(f"<h2>How this was measured</h2><pre>{made}</pre>")
+        if some:
+            cases = f'<div class="cases">{"".join(map(_figure, some))}</div>'
+            parts.append(_section(heading, _note(legend) + cases))
+    parts.append(_section("How this was measured", _facts(about)))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title>"
@@ -87,6 +104,14 @@ def shown(cell: Cell) -> str:
     return str(cell)
 
 
+def _section(heading: str, body: str) -> str:
+    return f"<section><h2>{html.escape(heading)}</h2>{body}</section>"
+
+
+def _note(words: str) -> str:
+    return f'<p class="note">{html.escape(words)}</p>' if words else ""
+
+
 def _table(table: Table) -> str:
     texts = [any(isinstance(row[i], str) for row in table.rows) for i in range(len(table.header))]
     head = "".join(_cell("th", name, text) for name, text in zip(table.header, texts, strict=True))
@@ -94,11 +119,7 @@ def _table(table: Table) -> str:
         "<tr>" + "".join(_cell("td", c, text) for c, text in zip(row, texts, strict=True)) + "</tr>"
         for row in table.rows
     )
-    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
-    return (
-        f"<h2>{html.escape(table.title)}</h2>"
-        f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>{note}'
-    )
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>{_note(table.note)}'
 
 
 def _cell(tag: str, cell: Any, text: bool) -> str:
@@ -106,6 +127,37 @@ def _cell(tag: str, cell: Any, text: bool) -> str:
     return f"<{tag}{kind}>{html.escape(shown(cell))}</{tag}>"
 
 
+def _plot(curve: Curve) -> str:
+    return f"<figure><figcaption>{html.escape(curve.title)}</figcaption>{svg(curve)}</figure>"
+
+
 def _figure(figure: Figure) -> str:
-    picture = f'<img src="{html.escape(figure.file)}" alt="" loading="lazy">'
-    return f"<figure>{picture}<figcaption>{html.escape(figure.caption)}</figcaption></figure>"
+    words = f"{html.escape(figure.caption)}<b>{html.escape(figure.number)}</b>"
+    file = html.escape(figure.file)
+    picture = f'<a href="{file}"><img src="{file}" alt="" loading="lazy"></a>'
+    return f"<figure>{picture}<figcaption>{words}</figcaption></figure>"
+
+
+def _facts(about: Mapping[str, Any]) -> str:
+    """List how it was measured, one line for each group of facts."""
+    lines = (
+        f"<dt>{html.escape(name)}</dt><dd>{_fact(value)}</dd>"
+        for name, value in about.items()
+        if value not in ({}, [], "")
+    )
+    return f"<dl>{''.join(lines)}</dl>"
+
+
+def _fact(value: Any) -> str:
+    """Write a value that JSON can hold; groups within groups stand in brackets."""
+    if isinstance(value, Mapping):
+        return "".join(f"<span>{html.escape(f'{k}: {_words(v)}')}</span>" for k, v in value.items())
+    return html.escape(_words(value))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{k}: {_words(v)}' for k, v in value.items())})"
+    if isinstance(value, list | tuple):
+        return " ".join(map(_words, value)) or "none"
+    return "none" if value is None else str(value)

@@ -78,6 +78,11 @@ class EvaluationProtocol(Protocol):
         """What the command line calls it."""
         ...
 
+    @property
+    def legend(self) -> str:
+        """What the pictures of `draw` show, and what the score of a row is."""
+        ...
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Ask about one image; an image with nothing to measure gives no rows."""
         ...

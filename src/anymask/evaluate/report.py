@@ -1,6 +1,6 @@
 """The report of an evaluation: tables, plots, and a page with the best and the worst cases.
 
-results.json  results.md  <table>.csv  <plot>.png  index.html  cases/<n>.jpg
+results.json  results.md  <table>.csv  <plot>.svg  index.html  cases/<n>.jpg
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.atomic import atomic_write, make_folder
-from anymask.errors import MissingExtraError
 from anymask.evaluate.page import Figure, page, shown
+from anymask.evaluate.plot import svg
 from anymask.evaluate.protocol import Curve, Row, Summary, Table
 from anymask.evaluate.run import Evaluation
-from anymask.optional import optional
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -59,13 +58,13 @@ def write_report(evaluation: Evaluation, cases: int = 12) -> Summary:
         OutputError: The folder cannot be written to.
     """
     summary, about = evaluation.summary(), evaluation.describe()
-    figures: dict[str, list[Figure]] = {}
-    if cases:
-        worst, best = cases_of(evaluation, cases)
-        figures["Worst cases"] = list(_draw(evaluation, worst, "worst"))
-        figures["Best cases"] = list(_draw(evaluation, best, "best"))
+    worst, best = cases_of(evaluation, cases)
+    figures = {
+        "Worst cases": list(_draw(evaluation, worst, "worst")),
+        "Best cases": list(_draw(evaluation, best, "best")),
+    }
     title = f"{about['protocol']}: {about['model']}"
-    write_summary(evaluation.output, title, about, summary, figures)
+    write_summary(evaluation.output, title, about, summary, figures, evaluation.protocol.legend)
     return summary
 
 
@@ -121,6 +120,7 @@ def write_summary(
     about: Mapping[str, Any],
     summary: Summary,
     figures: Mapping[str, Sequence[Figure]] | None = None,
+    legend: str = "",
     links: Mapping[str, str] | None = None,
 ) -> None:
     """Write tables, plots and the page.
@@ -131,6 +131,7 @@ def write_summary(
         about: How it was measured, as plain JSON values.
         summary: What was measured.
         figures: Pictures of cases by their heading.
+        legend: What they show.
         links: Addresses of other pages by their text.
 
     Raises:
@@ -142,8 +143,9 @@ def write_summary(
     _write(folder / "results.md", markdown(summary))
     for table in summary.tables:
         _write(folder / f"{table.name}.csv", _csv(table))
-    plots = [name for curve in summary.curves if (name := _plot(curve, folder))]
-    _write(folder / "index.html", page(title, about, summary, plots, figures, links))
+    for curve in summary.curves:
+        _write(folder / f"{curve.name}.svg", svg(curve))
+    _write(folder / "index.html", page(title, about, summary, figures, legend, links))
 
 
 def markdown(summary: Summary) -> str:
@@ -162,7 +164,7 @@ def markdown(summary: Summary) -> str:
 
 
 def cases_of(evaluation: Evaluation, count: int) -> tuple[list[Case], list[Case]]:
-    """Choose the worst and the best cases, at most one of each image, worst and best first."""
+    """Choose the worst and the best cases, of each at most one of an image; no case is both."""
     scored = [
         Case(name, key, row)
         for name, rows in evaluation.rows().items()
@@ -171,7 +173,8 @@ def cases_of(evaluation: Evaluation, count: int) -> tuple[list[Case], list[Case]
         if row.get("score") is not None
     ]
     scored.sort(key=lambda case: (case.row["score"], case.set, case.key))
-    return _one_per_image(scored, count), _one_per_image(scored[::-1], count)
+    worst = _one_per_image(scored, count)
+    return worst, _one_per_image([case for case in scored[::-1] if case not in worst], count)
 
 
 def _one_per_image(cases: Sequence[Case], count: int) -> list[Case]:
@@ -182,8 +185,8 @@ def _one_per_image(cases: Sequence[Case], count: int) -> list[Case]:
 
 
 def _draw(evaluation: Evaluation, cases: Sequence[Case], stem: str) -> Iterator[Figure]:
-    make_folder(evaluation.output / "cases")
     for n, case in enumerate(cases, 1):
+        make_folder(evaluation.output / "cases")
         data = evaluation.sets[case.set]
         index = next(i for i in range(len(data)) if data.key(i) == case.key)
         picture: PIL.Image.Image = evaluation.protocol.draw(evaluation.model, data[index], case.row)
@@ -191,7 +194,7 @@ def _draw(evaluation: Evaluation, cases: Sequence[Case], stem: str) -> Iterator[
         name = f"cases/{stem}-{n}.jpg"
         with atomic_write(evaluation.output / name) as draft:
             picture.convert("RGB").save(draft, format="JPEG", quality=88)
-        yield Figure(name, f"{case.set}/{case.key}: {case.row['score']:.3f}")
+        yield Figure(name, f"{case.set}/{case.key}", f"{case.row['score']:.3f}")
 
 
 def _csv(table: Table) -> str:
@@ -200,25 +203,6 @@ def _csv(table: Table) -> str:
     writer.writerow(table.header)
     writer.writerows(table.rows)
     return text.getvalue()
-
-
-def _plot(curve: Curve, folder: Path) -> str | None:
-    """Draw a plot, where the package for it is installed; returns the name of its file."""
-    try:
-        figures = optional("matplotlib.figure", extra="eval")
-    except MissingExtraError:
-        return None
-    figure = figures.Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel=curve.x_label, ylabel=curve.y_label, title=curve.title)
-    for name, (x, y) in curve.lines.items():
-        axes.plot(x, y, marker="o" if len(x) < 30 else "", markersize=3.5, label=name)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    if curve.lines:
-        axes.legend(frameon=False)
-    with atomic_write(folder / f"{curve.name}.png") as draft:
-        figure.savefig(draft, format="png", dpi=150)
-    return f"{curve.name}.png"
 
 
 def _write(path: Path, text: str) -> None:

@@ -30,7 +30,7 @@ __all__ = ["Evaluation"]
 _ABOUT, _ROWS = "run.json", "rows"
 _PACKAGES = (
     *("anymask", "torch", "numpy", "pillow", "opencv-python-headless"),
-    *("scikit-image", "scipy", "ortools", "faster-coco-eval"),
+    *("scikit-image", "scipy", "faster-coco-eval"),
 )
 
 

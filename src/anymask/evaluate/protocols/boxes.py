@@ -34,6 +34,11 @@ _KINDS = ("tight", "jittered")
 class Boxes(BoxesOptions):
     """Draw a box around each mask: once along its pixels, once with jittered sides."""
 
+    legend = (
+        "In colour the answer to the tight box; the white line is what was wanted. The "
+        "number is the IoU."
+    )
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Ask for all masks of an image at once; the answer ranked first counts."""
         truths = self.choice.of(sample)

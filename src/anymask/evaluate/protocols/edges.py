@@ -37,6 +37,11 @@ _PUBLISHED = {"canny": 0.600, "sobel": 0.539}
 class Edges(EdgesOptions):
     """Find everything, take its edges, and compare them with every annotator's."""
 
+    legend = (
+        "The image, the edges found, and those that people drew. The number is the image's "
+        "own best F."
+    )
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Count at every threshold what matches, for the model and for its peers."""
         people = _drawn(sample)

@@ -41,6 +41,8 @@ _AT_ONCE = 64  # boxes
 class Instances(InstancesOptions):
     """Draw a mask for each box that a detector found."""
 
+    legend = "In colour the best masks, as many as there are objects; white lines are the objects."
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Draw the masks of one image; they are judged when those of all images are there.
 

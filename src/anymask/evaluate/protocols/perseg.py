@@ -55,6 +55,8 @@ class Personal(Protocol):
 class PerSeg(PerSegOptions):
     """Show the model an object in one image, and let it find the object in others."""
 
+    legend = "In colour the answer; the white line is the object. The number is the IoU."
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Find the object in one image; the answer ranked first counts.
 

@@ -38,6 +38,11 @@ _LEVELS = (0.85, 0.90)  # of the number of clicks, as the literature has it
 class Points(PointsOptions):
     """Click on each mask, then correct the answer click by click."""
 
+    legend = (
+        "In colour the answer to the first click, the dot; the white line is what was "
+        "wanted. The number is the IoU."
+    )
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Click on all masks of an image at once, round after round."""
         truths = self.choice.of(sample)

@@ -41,6 +41,8 @@ __all__ = ["Proposals"]
 class Proposals(ProposalsOptions):
     """Find everything, and count which of the true masks are among the best of it."""
 
+    legend = "In colour what was found, at an IoU of 0.5 or more; white lines are what was missed."
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Count what is found of each group of true masks, at all thresholds together."""
         truths = sample.masks()

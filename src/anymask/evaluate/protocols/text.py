@@ -37,6 +37,8 @@ __all__ = ["Text"]
 class Text(TextOptions):
     """Ask for each category of an image by its name."""
 
+    legend = "In colour the answers to the name; the white line is what has this name."
+
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Ask for all names of an image at once.
 
