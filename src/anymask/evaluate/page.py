@@ -128,7 +128,9 @@ def _cell(tag: str, cell: Any, text: bool) -> str:
 
 
 def _plot(curve: Curve) -> str:
-    return f"<figure><figcaption>{html.escape(curve.title)}</figcaption>{svg(curve)}</figure>"
+    drawn = svg(curve)
+    title = html.escape(curve.title)
+    return f"<figure><figcaption>{title}</figcaption>{drawn}</figure>" if drawn else ""
 
 
 def _figure(figure: Figure) -> str:

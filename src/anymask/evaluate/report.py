@@ -144,7 +144,8 @@ def write_summary(
     for table in summary.tables:
         _write(folder / f"{table.name}.csv", _csv(table))
     for curve in summary.curves:
-        _write(folder / f"{curve.name}.svg", svg(curve))
+        if drawn := svg(curve):
+            _write(folder / f"{curve.name}.svg", drawn)
     _write(folder / "index.html", page(title, about, summary, figures, legend, links))
 
 
