@@ -52,14 +52,14 @@ def test_names_the_missing_folder(tmp_path: Path, missing: str) -> None:
 def test_masks_of_no_image_are_an_error(tmp_path: Path) -> None:
     make_folder(tmp_path)
     (tmp_path / "images" / "a.1.jpg").unlink()
-    with pytest.raises(InputError, match="got none that match"):
+    with pytest.raises(InputError, match="got none for"):
         LabelMapFolder(tmp_path)
 
 
 def test_a_mask_without_an_image_is_named(tmp_path: Path) -> None:
     make_folder(tmp_path)
     PillowImage.new("L", (8, 6)).save(tmp_path / "masks" / "c.0.png")
-    with pytest.raises(InputError, match=r"c\.0\.png: neither images/c\.0 nor.* images/c;"):
+    with pytest.raises(InputError, match=r"c\.0\.png', which would be called images/c\.\*;"):
         LabelMapFolder(tmp_path)
 
 

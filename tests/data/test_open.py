@@ -241,6 +241,7 @@ def test_every_layout_has_a_test() -> None:
         ("", {"layout": "coco"}, "expected a JSON file"),
         ("a.json", {"layout": "voc"}, "expected a folder"),
         ("a.json", {}, "cannot read .* as VIA"),
+        ("", {"images": "photos"}, "expected a JSON file with a folder of images, got the folder"),
         ("a.json", {"layout": "coco"}, "expected a field 'images'"),
     ],
 )

@@ -189,9 +189,8 @@ def _image_of(mask: Path, images: Mapping[str, Path]) -> str:
     if mask.stem in images:
         return mask.stem
     raise InputError(
-        f"expected an image for every mask, got none that match {mask}: neither "
-        f"images/{mask.stem} nor, without the number of the layer, images/{stem or mask.stem}; add "
-        "the image or remove the mask"
+        f"expected an image for every mask, got none for {str(mask)!r}, which would be called "
+        f"images/{stem if layer.isdecimal() and stem else mask.stem}.*; add it or remove the mask"
     )
 
 

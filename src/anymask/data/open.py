@@ -62,6 +62,11 @@ def open_dataset(
         document = read_json(path)
         return FILES[_file_layout(document) if layout == "auto" else layout](document, path, images)
     if path.is_dir() and layout not in FILES:
+        if images is not None:
+            raise InputError(
+                f"expected a JSON file with a folder of images, got the folder {str(path)!r}; "
+                "leave the folder of images out, or name the JSON file"
+            )
         return (_fitting(path) if layout == "auto" else LAYOUTS[layout]).open(path)
     wanted = {"auto": "a folder or a JSON file"} | dict.fromkeys(LAYOUTS, "a folder")
     raise InputError(
@@ -70,7 +75,7 @@ def open_dataset(
 
 
 def _file_layout(document: dict[str, Any]) -> str:
-    return "coco" if "annotations" in document else "via"
+    return "coco" if document.keys() & {"annotations", "images"} else "via"
 
 
 def _fitting(root: Path) -> Layout:
@@ -85,13 +90,17 @@ def _fitting(root: Path) -> Layout:
     files = sorted([*root.glob("*.json"), *root.glob("annotations/*.json")])
     if files:
         raise InputError(
-            f"expected a data set in one of the layouts {', '.join(LAYOUTS)}, got {str(root)!r} "
-            f"with annotation files; name one of them instead, such as {str(files[0])!r}"
+            f"expected a folder that is a data set, got {str(root)!r}, which holds annotation "
+            f"files; name one of them instead, such as {str(files[0])!r}"
         )
-    found = f"a part of {' or '.join(partly)}" if partly else "no part of any"
+    if partly:
+        raise InputError(
+            f"expected a whole data set in {str(root)!r}, got a part of {' or '.join(partly)}; "
+            "complete the folder, or name the one above or below"
+        )
     raise InputError(
         f"expected a data set in one of the layouts {', '.join(LAYOUTS)}, got {str(root)!r} with "
-        f"{found}; complete the folder, or name the one above or below"
+        "no part of any; complete the folder, or name the one above or below"
     )
 
 

@@ -38,10 +38,10 @@ def locate(
         else:
             files.append(file)
     if lost:
+        where = "that folder" if images else "a folder inside or beside that of the file"
         raise InputError(
             f"expected the {len(names)} images of {str(path)!r} in {str(folders[0])!r}, got none "
-            f"for {len(lost)} of them, such as {lost[0]!r}; complete them, in a folder inside or "
-            "beside that of the file"
+            f"for {len(lost)} of them, such as {lost[0]!r}; put them in {where}, or name another"
         )
     return files
 

@@ -70,6 +70,15 @@ def test_an_interrupted_run_says_that_it_can_go_on(
     assert next(calls) == 4  # the first, the one that was stopped, and the two that were left
 
 
+def test_a_set_with_nothing_to_measure_is_named(run: Any, squares: Path, tmp_path: Path) -> None:
+    words = ["boxes", "--data", squares, "-o", tmp_path / "out", "--cases", 0]
+    empty = run(*words, "--min-area", 99_999)
+    assert empty.code == 0
+    assert "nothing to measure in 'squares'" in empty.err
+    assert "| squares | 0 | - | - |" in empty.out
+    assert "nothing to measure" not in run(*words, "--overwrite").err
+
+
 def test_models_stand_side_by_side(run: Any, squares: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["--data", squares, "--model", "bundled", "compact", "--images", 2, "-o", out]
@@ -98,6 +107,7 @@ def test_every_subcommand_has_help(run: Any, name: str) -> None:
         (["points", "--data", "{squares}", "{squares}", "{squares}"], "different names"),
         (["points", "--data", "{squares}", "--model", "no-such"], "no-such"),
         (["points", "--data", "{squares}", "--peers", "canny"], "felzenszwalb"),
+        (["points", "--data", "{squares}", "--image-folder", "x"], "leave the folder of images"),
         (["points"], "--data"),
         (["pints"], "pints"),
     ],

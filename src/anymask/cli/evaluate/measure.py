@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -115,7 +116,7 @@ class Measure(EvaluateOptions, Generic[Q]):
         return evaluation
 
     def _measure(self, evaluation: Evaluation, name: str) -> None:
-        """Measure what is not finished."""
+        """Measure what is not finished, and say where there is nothing to measure."""
         from anymask.cli.report import progress_bar
 
         waiting = len(evaluation.todo())
@@ -123,3 +124,7 @@ class Measure(EvaluateOptions, Generic[Q]):
             task = progress.add_task(name, total=waiting)
             for data, _ in evaluation.steps():
                 progress.update(task, advance=1, description=f"{name}, {data}")
+        for data, rows in evaluation.rows().items():
+            if not any(rows.values()) and not self.quiet:
+                words = f"nothing to measure in {data!r}: its images have no masks that take part"
+                print(f"anymask: {words}", file=sys.stderr)
