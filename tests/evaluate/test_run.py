@@ -65,6 +65,7 @@ def test_a_file_of_the_options_is_known_by_its_content(
 def test_the_report_holds_tables_plots_and_cases(
     tmp_path: Path, squares: Any, knowing: Any
 ) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the extra 'eval'")
     evaluation = Evaluation(
         Points(counts=(1, 2)), knowing(needed=2), {"squares": squares}, tmp_path
     )
