@@ -58,6 +58,7 @@ ASKED = InteractiveConfig(
     remember=0.8,
     boxes=0.4,
     middle=0.7,
+    tight=0.5,
     alpha=0.5,
     agreement=0.15,
     ranked=0.3,

@@ -79,6 +79,19 @@ def test_the_first_click_is_on_the_mask(middle: float, offset: int) -> None:
         assert wish.target[y // 4, x // 4] > 0
 
 
+def test_boxes_fit_exactly_as_often_as_wanted() -> None:
+    exact = 0
+    for seed in range(100):
+        conversation = Conversation(
+            wishes_of(item(SAM, 1, seed=4 * seed), 0, (16, 16), 1, 1), SAM, CPU, tight=0.7
+        )
+        conversation.speak()
+        boxes = conversation.prompts(remember=True).boxes
+        assert boxes is not None
+        exact += boxes[0].tolist() == [3, 6, 19, 28]
+    assert exact == pytest.approx(70, abs=14)
+
+
 def test_boxes_are_noisy_and_in_the_frame() -> None:
     boxes = []
     for seed in range(60):

@@ -332,7 +332,7 @@ def test_a_network_without_prompts_is_refused() -> None:
     "wrong",
     [
         {"rounds": 0}, {"repeats": -1}, {"prompts": 0}, {"boxes": 1.5}, {"middle": -0.1},
-        {"remember": 2.0}, {"lengths": (0.5, 0.4)}, {"lengths": (1.5, -0.5)},
+        {"tight": 1.1}, {"remember": 2.0}, {"lengths": (0.5, 0.4)}, {"lengths": (1.5, -0.5)},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:

@@ -84,7 +84,12 @@ class Conversation:
     """What has been said about some masks, all of which were first asked for in the same way."""
 
     def __init__(
-        self, wishes: Sequence[Wish], variant: Variant, device: torch.device, middle: float
+        self,
+        wishes: Sequence[Wish],
+        variant: Variant,
+        device: torch.device,
+        middle: float = 0.0,
+        tight: float = 0.0,
     ) -> None:
         """Begin, without saying anything yet.
 
@@ -93,8 +98,10 @@ class Conversation:
             variant: Who is asked; it decides which prompts are understood, and how many.
             device: Where it computes.
             middle: Chance of a click in the middle of what is wrong instead of anywhere in it.
+            tight: Chance of a box that fits exactly instead of a noisy one.
         """
-        self.wishes, self.variant, self.device, self.middle = wishes, variant, device, middle
+        self.wishes, self.variant, self.device = wishes, variant, device
+        self.middle, self.tight = middle, tight
         self.target = torch.stack([wish.target for wish in wishes]).to(device)
         self.weight = torch.stack([wish.weight for wish in wishes]).to(device)
         self.share = torch.tensor([wish.share for wish in wishes], device=device)
@@ -137,7 +144,7 @@ class Conversation:
     def _begin(self) -> None:
         """Draw a click or a noisy box around each mask."""
         if self.wishes[0].by_box:
-            self._boxes = np.stack([_box(wish) for wish in self.wishes])
+            self._boxes = np.stack([_box(wish, self.tight) for wish in self.wishes])
             return
         clicks = [_inside(wish.mask, wish.rng, self.middle) for wish in self.wishes]
         offsets = [wish.transform.offset_hw[::-1] for wish in self.wishes]
@@ -182,8 +189,10 @@ def _inside(mask: Bools, rng: np.random.Generator, middle: float) -> tuple[float
     return farthest_inside(mask) if rng.random() < middle else random_inside(mask, rng, power=0)
 
 
-def _box(wish: Wish) -> npt.NDArray[np.float32]:
-    """Draw a noisy box around a mask, in pixels of the frame."""
+def _box(wish: Wish, tight: float) -> npt.NDArray[np.float32]:
+    """Draw a noisy box around a mask, or one that fits exactly, in pixels of the frame."""
     top, left = wish.transform.offset_hw
-    box = noisy_box(tight_box(wish.mask), wish.transform.resized_hw, wish.rng)
+    box = tight_box(wish.mask)
+    if wish.rng.random() >= tight:
+        box = noisy_box(box, wish.transform.resized_hw, wish.rng)
     return box + np.array([left, top, left, top], np.float32)

@@ -64,6 +64,8 @@ class InteractiveConfig:
     """Chance of a noisy box as the first prompt instead of a click."""
     middle: float = 0.0
     """Chance of a click in the middle of what is wrong, where people click, instead of anywhere."""
+    tight: float = 0.0
+    """Chance of a box that fits exactly instead of a noisy one."""
     alpha: float = 0.25
     """Weight of the object against the rest in the focal loss; more makes larger masks."""
     agreement: float = 0.0
@@ -87,7 +89,7 @@ class InteractiveConfig:
                 f"expected rounds and prompts of at least 1 and repeats of at least 0, got "
                 f"{self.rounds}, {self.prompts} and {self.repeats}; correct them"
             )
-        chances = (self.remember, self.boxes, self.middle, *self.lengths)
+        chances = (self.remember, self.boxes, self.middle, self.tight, *self.lengths)
         if not all(0 <= chance <= 1 for chance in chances):
             raise InputError(f"expected chances from 0 to 1, got {chances}; correct them")
         if self.lengths and not np.isclose(sum(self.lengths), 1):
@@ -188,7 +190,8 @@ class Interactive:
                 step.backward(loss)
                 _add(tally, loss=loss, extra=loss)
             for wishes in self._groups(items, scene.mask_hw, 1 / len(batch)):
-                talk = Conversation(wishes, self.variant, step.device, self.config.middle)
+                chances = self.config.middle, self.config.tight
+                talk = Conversation(wishes, self.variant, step.device, *chances)
                 with scene.about([wish.owner for wish in wishes]) as features:
                     self._converse(scene.model, features, talk, turns, step, tally)
             scene.teach_encoder()
