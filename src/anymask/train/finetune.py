@@ -153,6 +153,7 @@ def _questions(config: FineTuneConfig) -> InteractiveConfig:
         remember=0.8,
         boxes=0.4,
         middle=0.7,
+        alpha=0.5,
         agreement=0.3,
         ranked=0.5,
         judgement=4,
