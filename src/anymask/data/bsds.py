@@ -25,7 +25,9 @@ def read_ground_truth(path: Path, size_hw: tuple[int, int]) -> Labels:
         InputError: The file is damaged, or not in this layout, or of another image.
         MissingExtraError: SciPy is not installed.
     """
-    maps, boundaries = _read(path, "Segmentation"), _read(path, "Boundaries")
+    annotators = _annotators(path)
+    maps = _parts(path, annotators, "Segmentation")
+    boundaries = _parts(path, annotators, "Boundaries") if "Boundaries" in annotators[0] else []
     for drawn in (*maps, *boundaries):
         check_size(drawn.shape, size_hw, path)
     layers = tuple(layer_of(labels.astype(np.int32)) for labels in maps)
@@ -42,16 +44,30 @@ def read_boundaries(path: str | Path) -> list[np.ndarray]:
         InputError: The file is damaged, or not in this layout.
         MissingExtraError: SciPy is not installed.
     """
-    return [drawn != 0 for drawn in _read(Path(path), "Boundaries")]
+    path = Path(path)
+    return [drawn != 0 for drawn in _parts(path, _annotators(path), "Boundaries")]
 
 
-def _read(path: Path, part: str) -> list[np.ndarray]:
-    """Read ``"Segmentation"`` or ``"Boundaries"`` of every annotator."""
+def _annotators(path: Path) -> list[dict[str, np.ndarray]]:
+    """Read all that a file says, by annotator and part."""
     scipy = optional("scipy.io", extra="eval")
     try:
-        annotators = scipy.loadmat(path)["groundTruth"].ravel()
-        return [np.asarray(annotator[part][0, 0]) for annotator in annotators]
+        cells = scipy.loadmat(path)["groundTruth"].ravel()
+        found = [{part: cell[part][0, 0] for part in cell.dtype.names} for cell in cells]
     except Exception as error:  # broken files make SciPy raise nearly anything
         raise InputError(
             f"cannot read {str(path)!r} as ground truth of BSDS500: {error}; check that it is whole"
         ) from error
+    if not found:
+        raise InputError(f"expected annotators in {str(path)!r}, got none; check that it is whole")
+    return found
+
+
+def _parts(path: Path, annotators: list[dict[str, np.ndarray]], part: str) -> list[np.ndarray]:
+    """Take one part of every annotator."""
+    if any(part not in annotator for annotator in annotators):
+        raise InputError(
+            f"expected {part!r} of every annotator in {str(path)!r}, got "
+            f"{sorted(annotators[0])}; get the file as published"
+        )
+    return [annotator[part] for annotator in annotators]
