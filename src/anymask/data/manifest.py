@@ -1,7 +1,9 @@
 """The 23 data sets on which the paper measures clicks (SAM paper, table 7), and how to open them.
 
 Names, splits and sizes are the paper's. Licences, addresses and layouts are what we could find out;
-"unknown" is what we could not. The paper took sets of more than 15,000 masks in part: images drawn
+"unknown" is what we could not. The licences of Hypersim, PIDRay and ZeroWaste-f were read on their
+authors' pages, those of DOORS, NDD20 and TimberSeg in a catalogue that quotes them; ask the source
+of each set before using it. The paper took sets of more than 15,000 masks in part: images drawn
 at random until there were about 10,000 masks. Which images those were was never published.
 """
 
@@ -63,7 +65,7 @@ MANIFEST = (
     ),
     DataSource(
         *("DOORS", "rendered boulders, one in each image", "DS1", 10000, 10000),
-        UNKNOWN,
+        "CC BY 4.0",
         "https://doi.org/10.5281/zenodo.7107409",
         *("doors", "Regression/Te1_..., Regression/Te2_..."),
         "these two have 5,000 images each; which images the paper took is unknown",
@@ -116,7 +118,7 @@ MANIFEST = (
     ),
     DataSource(
         *("NDD20", "dolphins above and under water", "all", 4402, 6100),
-        UNKNOWN,
+        "CC BY-NC-SA 4.0",
         "https://arxiv.org/abs/2005.13359",
         *("via", "ABOVE_LABELS.json, BELOW_LABELS.json"),
     ),
@@ -162,7 +164,7 @@ MANIFEST = (
     ),
     DataSource(
         *("TimberSeg", "piles of timber: logs", "all", 220, 2487),
-        UNKNOWN,
+        "CC BY 4.0",
         "https://data.mendeley.com/datasets/y5npsm3gkj",
         *("coco", "prescaled/coco_annotation_rotated.json"),
         "prescaled or original images: unknown",
@@ -182,7 +184,7 @@ MANIFEST = (
     ),
     DataSource(
         *("WoodScape", "fisheye cameras of cars: all kinds of things", "set 1", 107, 10266),
-        UNKNOWN,
+        "its repository says MIT; of the images: unknown",
         "https://github.com/valeoai/WoodScape",
         *("woodscape", "WoodScape"),
         "what set 1 is, is unknown",
