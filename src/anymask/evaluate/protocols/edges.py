@@ -66,11 +66,12 @@ class Edges(EdgesOptions):
                 if counts:
                     found = score(counts)
                     cells = (found.ods, found.ois, found.ap, found.r50)
-                    lines[detector] = (found.recall.tolist(), found.precision.tolist())
+                    some = found.precision > 0  # where nothing is found, there is no precision
+                    lines[detector] = (found.recall[some].tolist(), found.precision[some].tolist())
                 rows.append((name, detector, len(counts), *cells, _PUBLISHED.get(detector)))
             curves.append(Curve(f"edges-{name}", f"Edges, {name}", "recall", "precision", lines))
         header = ("set", "detector", "images", "ODS", "OIS", "AP", "R50", "published ODS")
-        note = "Published: on BSDS500's test images, as quoted by the SAM paper (table 3)."
+        note = "Published: on the test images of BSDS500, as the SAM paper quotes them (table 3)."
         return Summary((Table("edges", "Edges", header, tuple(rows), note),), tuple(curves))
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
