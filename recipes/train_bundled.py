@@ -285,7 +285,6 @@ def make_validation(config: Config) -> SimulatedUser:
 
 def main(config: Config) -> None:
     """Train, or go on training."""
-    torch.set_flush_denormal(True)  # of the whole process: not where tests would inherit it
     loop = replace(config.loop, steps=sum(config.steps), batch=max(config.crops))
     identity = {k: v for k, v in asdict(config).items() if k not in ("loop", "out", "data")}
     fit(
@@ -301,4 +300,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_flush_denormal(True)  # of the whole process: not where tests would inherit it
     main(tyro.cli(Config))
