@@ -40,6 +40,12 @@ def test_a_shift_within_reach_costs_nothing_and_one_beyond_it_everything() -> No
         assert benchmark([np.roll(line, shift, axis=1)], [[line]], 0.03).ods == expected
 
 
+def test_without_people_nothing_matches() -> None:
+    counts = compare(picture(0), [], HALF)
+    assert (counts.recall()[0], counts.precision()[0]) == (0.0, 0.0)
+    assert counts.found[0] == np.count_nonzero(picture(0))
+
+
 def test_an_empty_map_finds_nothing_and_nothing_to_find_is_no_error() -> None:
     drawn, empty = picture(2), np.zeros((60, 80))
     nothing = compare(empty, [drawn])
@@ -116,6 +122,14 @@ def test_images_can_be_shared_among_processes() -> None:
     maps = [picture(seed) * 0.5 for seed in range(4)]
     people = [[picture(seed), picture(seed + 1)] for seed in range(4)]
     assert benchmark(maps, people, processes=2).ods == benchmark(maps, people).ods
+    alone, shared = (compare(maps[0], people[0], processes=n) for n in (1, 2))
+    assert all(np.array_equal(vars(alone)[name], vars(shared)[name]) for name in vars(alone))
+
+
+def test_images_of_different_numbers_of_settings_are_refused() -> None:
+    stacks = [np.stack([picture(0)] * n) for n in (2, 3)]
+    with pytest.raises(InputError, match="as many thresholds or settings for every image"):
+        benchmark(stacks, [[picture(0)]] * 2)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +139,7 @@ def test_images_can_be_shared_among_processes() -> None:
         ([np.full((8, 8), np.nan)], [[np.eye(8) > 0]], "from 0 to 1"),
         ([np.ones((8, 8, 3))], [[np.eye(8) > 0]], r"got float64 \(8, 8, 3\)"),
         ([np.ones((8, 8), int)], [[np.eye(8) > 0]], "got int64"),
+        ([np.ones((0, 8, 8), bool)], [[np.eye(8) > 0]], r"got bool \(0, 8, 8\)"),
         ([np.ones((8, 9))], [[np.eye(8) > 0]], r"\(8, 8\) like the one drawn, got \(8, 9\)"),
         ([np.ones((8, 8))] * 2, [[np.eye(8) > 0]], "one map for each image"),
         ([np.ones((8, 8))], [], "one map for each image"),

@@ -44,6 +44,7 @@ THRESHOLDS = np.arange(1, 100) / 100
 BoolMap = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Bits: TypeAlias = npt.NDArray[np.uint8]  # eight pixels to a byte
 Found: TypeAlias = npt.NDArray[Any]
 Drawn: TypeAlias = Sequence[npt.NDArray[Any]]
 
@@ -132,6 +133,7 @@ def compare(
     drawn: Sequence[BoolMap],
     thresholds: FloatArray = THRESHOLDS,
     max_distance: float = MAX_DISTANCE,
+    processes: int = 1,
 ) -> Counts:
     """Compare what was found in one image with what people drew.
 
@@ -140,17 +142,35 @@ def compare(
         drawn: Thin boundaries, bool (h, w), one for each person.
         thresholds: Where to cut a strength, rising.
         max_distance: As a share of the diagonal.
+        processes: To share the people among; see `benchmark`.
     """
-    people = [Matching(one, max_distance) for one in drawn]
-    truth = sum(int(np.count_nonzero(one)) for one in drawn)
-    rows = []
     cuts, which = _cuts(found, thresholds)
-    for cut in cuts:
-        thinned = thin(cut)
-        matched = np.array([person.update(thinned) for person in people]).reshape(-1, cut.size)
-        anybody = int(np.count_nonzero(matched.any(axis=0)))
-        rows.append((np.count_nonzero(matched), truth, anybody, np.count_nonzero(thinned)))
-    return Counts(*np.array(rows, np.int64).reshape(-1, 4)[which].T)
+    thinned = np.array([np.packbits(thin(cut)) for cut in cuts])
+    size_hw = found.shape[-2:]
+    jobs = [(thinned, size_hw, one, max_distance) for one in drawn]
+    by_person = in_processes(_match, jobs, processes)
+    matched = np.array(by_person, np.uint8).reshape(-1, *thinned.shape)
+    counts = Counts(
+        matched_truth=_pixels(matched).sum(axis=0),
+        truth=np.full(len(thinned), sum(int(np.count_nonzero(one)) for one in drawn)),
+        matched_found=_pixels(np.bitwise_or.reduce(matched, axis=0)),
+        found=_pixels(thinned),
+    )
+    return _at(counts, which)
+
+
+def _match(cuts: Bits, size_hw: tuple[int, int], drawn: BoolMap, max_distance: float) -> Bits:
+    """Match thin maps (t, bits), the one after the other, with what one person drew: (t, bits)."""
+    matching = Matching(drawn, max_distance)
+    pixels = size_hw[0] * size_hw[1]
+    maps = (np.unpackbits(cut, count=pixels).reshape(size_hw).astype(np.bool_) for cut in cuts)
+    return np.array([np.packbits(matching.update(one)) for one in maps])
+
+
+def _pixels(maps: Bits) -> IntArray:
+    """Count the pixels of maps (..., bits)."""
+    counted: IntArray = np.bitwise_count(maps).sum(axis=-1, dtype=np.int64)
+    return counted
 
 
 def _cuts(
@@ -160,7 +180,7 @@ def _cuts(
 
     Thresholds that no strength lies between have one cut in common.
     """
-    if found.dtype == np.bool_ and found.ndim == 3:
+    if found.dtype == np.bool_ and found.ndim == 3 and len(found):
         return found, slice(None)
     strength = _checked(found)
     passing = strength.size - np.searchsorted(np.sort(strength, axis=None), thresholds)
@@ -203,13 +223,19 @@ def score(images: Iterable[Counts]) -> Scores:
     """Score a set of images.
 
     Raises:
-        InputError: There are no images.
+        InputError: There are no images, or they were measured at different thresholds.
     """
     listed = list(images)
     if not listed:
         raise InputError("expected the counts of at least one image, got none; measure some first")
+    lengths = sorted({len(counts.found) for counts in listed})
+    if len(lengths) > 1:
+        raise InputError(
+            f"expected as many thresholds or settings for every image, got from {lengths[0]} to "
+            f"{lengths[-1]}; measure all images with the same"
+        )
     total = sum(listed[1:], listed[0])
-    best = [_at(counts, int(_f(counts.recall(), counts.precision()).argmax())) for counts in listed]
+    best = [_at(counts, _highest(_f(counts.recall(), counts.precision()))) for counts in listed]
     own = sum(best[1:], best[0])
     recall, precision = total.recall(), total.precision()
     return Scores(
@@ -222,16 +248,24 @@ def score(images: Iterable[Counts]) -> Scores:
     )
 
 
-def _at(counts: Counts, i: int) -> Counts:
-    one = slice(i, i + 1)
+def _at(counts: Counts, which: IntArray | slice) -> Counts:
+    """Take the counts of some thresholds."""
     return Counts(
-        counts.matched_truth[one], counts.truth[one], counts.matched_found[one], counts.found[one]
+        counts.matched_truth[which],
+        counts.truth[which],
+        counts.matched_found[which],
+        counts.found[which],
     )
 
 
 def _f(recall: FloatArray, precision: FloatArray) -> FloatArray:
     f: FloatArray = 2 * recall * precision / np.maximum(recall + precision, 1e-12)
     return f
+
+
+def _highest(values: FloatArray) -> slice:
+    first = int(values.argmax())
+    return slice(first, first + 1)
 
 
 def _best_f(recall: FloatArray, precision: FloatArray) -> float:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 
 from anymask.evaluate.boundaries import (
-    THRESHOLDS,
     Counts,
     boundary_of,
     compare,
@@ -20,7 +19,6 @@ from anymask.evaluate.boundaries import (
 from anymask.evaluate.edge_maps import CLASSICAL, from_masks
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import EdgesOptions
-from anymask.parallel import in_processes
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -49,10 +47,13 @@ class Edges(EdgesOptions):
             return []
         maps = {"model": from_masks(model, sample.image, self.points_per_side, self.nms)}
         maps |= {peer: CLASSICAL[peer](sample.image) for peer in self.peers}
-        jobs = [(strength, people, THRESHOLDS, self.reach) for strength in maps.values()]
-        counts = in_processes(compare, jobs, min(torch.get_num_threads(), len(jobs)))
-        row: Row = {name: _plain(one) for name, one in zip(maps, counts, strict=True)}
-        return [row | {"score": score(counts[:1]).ois}]
+        processes = min(torch.get_num_threads(), len(people))
+        counts = {
+            name: compare(strength, people, max_distance=self.reach, processes=processes)
+            for name, strength in maps.items()
+        }
+        row: Row = {name: _plain(one) for name, one in counts.items()}
+        return [row | {"score": score([counts["model"]]).ois}]
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
         """Score every set at the best threshold for all and for each image."""

@@ -87,7 +87,7 @@ class EdgesOptions:
     """Of two masks whose boxes have a higher IoU than this, the better one counts."""
     reach: float = 0.0075
     """How far an edge may be from where a person drew it, as a share of the diagonal."""
-    peers: tuple[Literal["canny", "sobel"], ...] = ("canny", "sobel")
+    peers: tuple[Literal["canny", "sobel"], ...] = ()
     """Classical detectors to measure on the same images."""
 
     name = "edges"
