@@ -8,7 +8,6 @@ import pytest
 from anymask.errors import InputError
 from anymask.evaluate.boundaries import (
     THRESHOLDS,
-    Counts,
     benchmark,
     boundary_of,
     compare,
@@ -78,17 +77,6 @@ def test_scales_are_chosen_for_the_set_or_for_each_image() -> None:
     assert found.ois > found.ods
     assert found.ois == pytest.approx(1.0)
     assert len(found.recall) == len(THRESHOLDS) == 99
-
-
-def test_a_known_curve_has_a_known_area() -> None:
-    counts = Counts(
-        np.array([100, 50]), np.array([100, 100]), np.array([50, 50]), np.array([100, 50])
-    )
-    found = score([counts])  # recall 1 at precision 0.5, recall 0.5 at precision 1
-    assert found.r50 == 1.0
-    assert found.ap == pytest.approx(
-        sum(np.interp(r, [0.5, 1], [1, 0.5]) for r in np.arange(50, 101) / 100) / 100
-    )
 
 
 def test_two_people_who_agree_share_their_pixels() -> None:
