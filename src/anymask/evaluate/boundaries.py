@@ -137,15 +137,15 @@ def _pixels(maps: Bits) -> IntArray:
     return counted
 
 
-def _cuts(
-    found: npt.NDArray[Any], thresholds: FloatArray
-) -> tuple[Iterable[BoolMap], IntArray | slice]:
-    """Cut a map at every threshold, the highest first; returns the cuts, and which one each has.
+def _cuts(found: npt.NDArray[Any], thresholds: FloatArray) -> tuple[Iterable[BoolMap], IntArray]:
+    """Cut a map at every threshold; returns the cuts, and which one each threshold has.
 
-    Thresholds that no strength lies between have one cut in common.
+    The cuts come in the order in which they grow, as is best for `Matching`. Thresholds that no
+    strength lies between have one cut in common.
     """
     if found.dtype == np.bool_ and found.ndim == 3 and len(found):
-        return found, slice(None)
+        order = np.argsort(np.count_nonzero(found, axis=(1, 2)), kind="stable")
+        return found[order], np.argsort(order)
     strength = _checked(found)
     passing = strength.size - np.searchsorted(np.sort(strength, axis=None), thresholds)
     _, first, which = np.unique(passing, return_index=True, return_inverse=True)

@@ -32,6 +32,7 @@ Pixel: TypeAlias = int  # its place in the map with a margin, in reading order
 _UNITS = 1000  # of distance, to a pixel; whole numbers, so that sums are exact
 _ALONE = 100  # largest distances that a pixel without a partner costs
 _NOBODY = -1
+_FEW = 0.2  # the share of found pixels that may go before it is quicker to begin anew
 
 
 @dataclass
@@ -72,12 +73,17 @@ class Matching:
         disc = distance <= radius
         self._steps = (steps[:, None] * framed.shape[1] + steps)[disc]
         self._distances = np.rint(_UNITS * distance[disc]).astype(np.int64)
-        self._is_drawn, self._is_found = framed.reshape(-1), np.zeros(framed.size, np.bool_)
+        self._is_drawn = framed.reshape(-1)
+        # What two pixels alone cost is all on one side, which changes no comparison.
+        self._alone = 2 * round(_ALONE * _UNITS * max(radius, 1))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Leave every drawn pixel alone."""
+        self._is_found = np.zeros_like(self._is_drawn)
         self._near: dict[Pixel, list[tuple[Pixel, int]]] = {}
-        alone = round(_ALONE * _UNITS * max(radius, 1))
-        # Two pixels alone cost twice that. All of it is on one side, which changes no comparison.
         self._found = _Side(self._near.__getitem__, highest=0)
-        self._drawn = _Side(self._near_drawn, highest=2 * alone)
+        self._drawn = _Side(self._near_drawn, highest=self._alone)
         for pixel in np.flatnonzero(self._is_drawn).tolist():
             self._drawn.leave_alone(pixel)
 
@@ -99,10 +105,16 @@ class Matching:
                 f"{found.shape}; resize it first"
             )
         framed = np.pad(found, self._margin)
-        before, self._is_found = self._is_found, framed.reshape(-1)
-        for pixel in np.flatnonzero(before & ~self._is_found).tolist():
-            self._remove(pixel)
-        self._add(np.flatnonzero(self._is_found & ~before))
+        now = framed.reshape(-1)
+        gone = np.flatnonzero(self._is_found & ~now)
+        if len(gone) > _FEW * np.count_nonzero(self._is_found):
+            self._begin()
+        else:
+            for pixel in gone.tolist():
+                self._remove(pixel)
+        new = np.flatnonzero(now & ~self._is_found)
+        self._is_found = now
+        self._add(new)
         partners = np.fromiter(self._drawn.partner.values(), np.int64)
         matched = np.zeros_like(framed)
         matched.reshape(-1)[partners[partners != _NOBODY]] = True
