@@ -247,5 +247,5 @@ def test_what_became_of_it_is_recorded(tmp_path: Path, photos: Path, tiny_model:
     finetune(settings(photos, model=tiny_model("bundled")), tmp_path / "run", quiet=True)
     judged = [line["validation"] for line in metrics(tmp_path / "run") if "validation" in line]
     assert len(judged) == 3
-    assert judged[0].keys() == {"one_click", "five_clicks", "box", "iou"}
+    assert judged[0].keys() == {"one_click", "best_of_three", "five_clicks", "box", "iou"}
     assert len(list((tmp_path / "run" / "pictures").iterdir())) == 3

@@ -25,7 +25,13 @@ Examples:
   anymask train --config runs/mine/config.yaml --rate 1e-4 -o runs/slower
   torchrun --nproc-per-node 2 -m anymask train --data photos/ -o runs/mine"""
 
-_ROWS = {"one_click": "one click", "five_clicks": "five clicks", "box": "box", "iou": "mean"}
+_ROWS = {
+    "one_click": "one click",
+    "best_of_three": "best of 3",
+    "five_clicks": "five clicks",
+    "box": "box",
+    "iou": "mean",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
