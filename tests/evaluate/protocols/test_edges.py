@@ -33,6 +33,19 @@ def test_model_and_peers_are_scored_on_the_same_images(monkeypatch: pytest.Monke
     assert set(summary.curves[0].lines) == {"model", "sobel"}
 
 
+def test_cases_are_drawn_without_asking_the_model_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = np.zeros((60, 80), np.float32)
+    edge[30] = 0.5
+    monkeypatch.setattr("anymask.evaluate.protocols.edges.from_masks", lambda *_: edge)
+    (row,) = Edges().measure(None, SAMPLE)  # type: ignore[arg-type]
+    picture = np.asarray(Edges().draw(None, SAMPLE, row))  # type: ignore[arg-type]
+    assert picture.shape == (60, 240, 3)
+    assert np.array_equal(picture[:, :80], SAMPLE.image)
+    assert set(picture[30, 80:160].flat) == {127}
+    assert picture[0, 80:160].min() == 255
+    assert picture[:, 160:].min() == 0
+
+
 def test_images_without_a_boundary_do_not_count() -> None:
     flat = Sample(SAMPLE.image, (np.ones((60, 80), np.uint8),))
     assert Edges().measure(None, flat) == []  # type: ignore[arg-type]
