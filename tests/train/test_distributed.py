@@ -69,6 +69,12 @@ def learn(out: str, **options: Any) -> None:
         Path(out), model, batches=batches, objective=objective, decay=0.1, average=0.9,
         validation=Judge(), **options,
     )  # fmt: skip
+    print(f"threads of the group: {sum('gloo' in name for name in thread_names())}")
+
+
+def thread_names() -> list[str]:
+    """Name the threads of this process; on Linux only."""
+    return [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
 
 
 def losses(out: Path) -> list[float]:
@@ -80,6 +86,7 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     process = torchrun(tmp_path / "two", batch=4)
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
+    assert said.count("threads of the group: 0") == 2  # or they may abort the interpreter's exit
     learn(str(tmp_path / "one"), batch=8)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
     two, one = (

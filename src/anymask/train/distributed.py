@@ -7,6 +7,7 @@ objective may go through parts of it many times, each followed by its own backwa
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -120,6 +121,9 @@ def joined(device: torch.device) -> Iterator[Group]:
     if dist.is_initialized():
         yield Group(dist.get_rank(), dist.get_world_size())
     elif dist.is_torchelastic_launched():
+        # The first optimizer imports this. If a group is alive by then, its threads outlive it, and
+        # one that meets the interpreter on its way out aborts the process.
+        importlib.import_module("torch._dynamo")
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group(timeout=_PATIENCE)
