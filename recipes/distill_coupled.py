@@ -21,8 +21,8 @@ from pathlib import Path
 import tyro
 
 from anymask.train.config import LoopConfig
-from anymask.train.distill import distill
-from anymask.train.distill_config import CoupledConfig
+from anymask.train.distillation.config import CoupledConfig
+from anymask.train.distillation.distill import distill
 from anymask.train.report import Report
 
 LOOP = LoopConfig(steps=55_000, batch=8, rate=2e-4, warmup=1000, workers=8, evaluate_every=5000)

@@ -22,8 +22,8 @@ from pathlib import Path
 import tyro
 
 from anymask.train.config import LoopConfig
-from anymask.train.distill import distill
-from anymask.train.distill_config import CoupledConfig, DecoupledConfig
+from anymask.train.distillation.config import CoupledConfig, DecoupledConfig
+from anymask.train.distillation.distill import distill
 from anymask.train.report import Report
 
 LOOP = LoopConfig(

@@ -18,8 +18,8 @@ from pathlib import Path
 import tyro
 
 from anymask.train.config import LoopConfig
-from anymask.train.finetune import finetune
-from anymask.train.finetune_config import FineTuneConfig, Learn
+from anymask.train.finetuning.config import FineTuneConfig, Learn
+from anymask.train.finetuning.finetune import finetune
 from anymask.train.report import Report
 
 LOOP = LoopConfig(steps=5000, batch=8, rate=1e-4, evaluate_every=500)

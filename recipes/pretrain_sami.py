@@ -23,8 +23,8 @@ from pathlib import Path
 import tyro
 
 from anymask.train.config import LoopConfig
-from anymask.train.distill import distill
-from anymask.train.distill_config import CoupledConfig, SamiConfig
+from anymask.train.distillation.config import CoupledConfig, SamiConfig
+from anymask.train.distillation.distill import distill
 from anymask.train.report import Report
 
 PRETRAINING = LoopConfig(

@@ -42,11 +42,11 @@ from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
 from anymask.train.config import LoopConfig
-from anymask.train.interactive import Interactive, InteractiveConfig
 from anymask.train.loop import fit
 from anymask.train.objective import Step
-from anymask.train.scene import Features
-from anymask.train.validate import SimulatedUser
+from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
+from anymask.train.segmentation.scene import Features
+from anymask.train.segmentation.validate import SimulatedUser
 
 SETS = {"bsds500": 0.33, "voc-animals": 0.40, "ccp": 0.16, "coco128": 0.11}
 """Data sets, each with folders NAME-train and NAME-val, and how much is drawn from each."""

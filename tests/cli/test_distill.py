@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from anymask.cli.distill import parse
-from anymask.train import distill as home
-from anymask.train.distill_config import CoupledConfig, DecoupledConfig, SamiConfig
+from anymask.train.distillation import distill as home
+from anymask.train.distillation.config import CoupledConfig, DecoupledConfig, SamiConfig
 from anymask.train.loop import Outcome
 from anymask.train.report import Report
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from anymask.cli.train import parse
-from anymask.train import finetune as home
-from anymask.train.finetune_config import USUAL_LOOP, FineTuneConfig
+from anymask.train.finetuning import finetune as home
+from anymask.train.finetuning.config import USUAL_LOOP, FineTuneConfig
 from anymask.train.loop import Outcome
 from anymask.train.report import Report
 

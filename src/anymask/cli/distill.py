@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.learning import LearningOptions, parse_learning
 from anymask.cli.listing import show_list
-from anymask.train.distill_config import CoupledConfig, DecoupledConfig, SamiConfig
+from anymask.train.distillation.config import CoupledConfig, DecoupledConfig, SamiConfig
 
 __all__ = ["parse"]
 
@@ -40,7 +40,7 @@ class _Way(LearningOptions):
 
     def run(self) -> int:
         """Learn, say what it brought, and return the exit code."""
-        from anymask.train.distill import distill
+        from anymask.train.distillation.distill import distill
 
         report = distill(self.settings, self.output, self.device, **self.flags())
         measured = "likeness to" if isinstance(self.settings, SamiConfig) else "mean IoU with"

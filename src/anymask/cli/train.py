@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.learning import LearningOptions, parse_learning
-from anymask.train.finetune_config import FineTuneConfig
+from anymask.train.finetuning.config import FineTuneConfig
 
 __all__ = ["Train", "parse"]
 
@@ -45,7 +45,7 @@ class Train(LearningOptions):
 
     def run(self) -> int:
         """Learn, say what it brought, and return the exit code."""
-        from anymask.train.finetune import finetune
+        from anymask.train.finetuning.finetune import finetune
 
         report = finetune(self.settings, self.output, self.device, **self.flags())
         return self.conclude(report, "mean IoU", _ROWS)

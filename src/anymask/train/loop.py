@@ -9,7 +9,7 @@ was interrupted ends with the same weights as one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from anymask.train.checkpoint import Place, check_settings, read_checkpoint, write_checkpoint
 from anymask.train.config import LoopConfig, plain
-from anymask.train.distributed import Group, joined
-from anymask.train.interrupt import Interrupt
-from anymask.train.learner import Learner
-from anymask.train.objective import Batches, Objective, Validation
-from anymask.train.record import Record
+from anymask.train.objective import Batches, Objective, Ship, Validation
+from anymask.train.run.checkpoint import Place, check_settings, read_checkpoint, write_checkpoint
+from anymask.train.run.distributed import Group, joined
+from anymask.train.run.interrupt import Interrupt
+from anymask.train.run.learner import Learner
+from anymask.train.run.record import Record
 
 __all__ = ["Outcome", "fit"]
 
@@ -54,7 +54,7 @@ def fit(
     *,
     identity: Mapping[str, Any],
     validation: Validation | None = None,
-    ship: Callable[[nn.Module, Path], None] | None = None,
+    ship: Ship | None = None,
     changed: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -107,7 +107,7 @@ class _Run:
         interrupt: Interrupt,
         settings: Mapping[str, Any],
         validation: Validation | None,
-        ship: Callable[[nn.Module, Path], None] | None,
+        ship: Ship | None,
     ) -> None:
         self.learner, self.record, self.interrupt = learner, record, interrupt
         self.settings, self.validation, self.ship = settings, validation, ship

@@ -1,17 +1,21 @@
-"""What a training run is made of: data in their order, what is learned, and how it is judged."""
+"""What a run is given: data in their order, what to learn, how to judge it and how to keep it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Batches", "Objective", "Step", "Validation"]
+__all__ = ["Batches", "Objective", "Ship", "Step", "Validation"]
+
+Ship: TypeAlias = Callable[[nn.Module, Path], None]
+"""Writes a model, as its users load it, into a new folder."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from anymask.image import LOGIT, ImageLike
 from anymask.masks import Masks
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt
-from anymask.train.losses import dice_loss, focal_loss
+from anymask.train.segmentation.losses import dice_loss, focal_loss
 
 __all__ = ["MaskWeights", "learn_weights"]
 

@@ -1,0 +1,1 @@
+"""Distillation: the three ways in which a small model learns from a large one."""

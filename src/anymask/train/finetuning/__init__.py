@@ -1,0 +1,1 @@
+"""Fine-tuning: which parts of a model learn, and from which images."""

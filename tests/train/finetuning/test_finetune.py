@@ -1,0 +1,251 @@
+"""Fine-tuning end to end, on tiny networks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import nn
+
+import anymask
+from anymask.data.open import open_dataset
+from anymask.errors import CapabilityError, InputError
+from anymask.evaluate.portion import Subset
+from anymask.evaluate.truths import Choice
+from anymask.train.config import LoopConfig, from_plain, read_yaml
+from anymask.train.finetuning.config import FineTuneConfig
+from anymask.train.finetuning.finetune import finetune, split
+from anymask.train.segmentation.validate import SimulatedUser
+
+Make = Callable[[str], str]
+LOOP = LoopConfig(steps=2, batch=1, warmup=0, average=0, evaluate_every=1, workers=0)
+
+
+def settings(photos: Path, **changes: object) -> FineTuneConfig:
+    usual = FineTuneConfig(data=(photos,), masks=2, rounds=2, views=1, loop=LOOP)
+    return replace(usual, **changes)
+
+
+def weights(path: str | Path) -> dict[str, torch.Tensor]:
+    return dict(anymask.load(path).network.state_dict())
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("model", "learn", "changes"),
+    [
+        ("bundled", "decoder", ("decoder", "prompt_maps")),
+        ("bundled", "decoder+prompts", ("decoder", "prompt_maps", "key", "image", "boundary")),
+        ("bundled", "everything", ("",)),
+        ("sam-vit-b", "decoder", ("mask_decoder",)),
+        ("sam-vit-b", "decoder+prompts", ("mask_decoder", "prompt_encoder")),
+        ("mobile-sam", "everything", ("",)),
+        ("efficient-sam-ti", "decoder", ("mask_decoder",)),
+        (
+            "sam-vit-b",
+            "lora",
+            ("image_encoder.blocks.0.attn.qkv", "image_encoder.blocks.1.attn.qkv", "mask_decoder"),
+        ),
+        ("bundled", "lora", ("encoder.stage", "decoder", "prompt_maps")),
+    ],
+)
+def test_what_is_chosen_learns_and_nothing_else(
+    tmp_path: Path, photos: Path, tiny_model: Make, model: str, learn: str, changes: tuple[str, ...]
+) -> None:
+    before, out = tiny_model(model), tmp_path / "run"
+    finetune(settings(photos, model=before, learn=learn), out, quiet=True)
+    old, new = weights(before), weights(out / "last")
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    assert moved
+    assert all(name.startswith(changes) for name in moved)
+
+
+@pytest.mark.parametrize(("learn", "kept"), [("decoder", True), ("everything", False)])
+def test_images_are_encoded_once_where_the_encoder_stays(
+    tmp_path: Path, photos: Path, tiny_model: Make, learn: str, kept: bool
+) -> None:
+    config = settings(photos, model=tiny_model("sam-vit-b"), learn=learn)
+    finetune(config, tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "embeddings" / "store.json").exists() is kept
+
+
+def test_lora_is_kept_beside_the_model(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    base, out = tiny_model("sam-vit-b"), tmp_path / "run"
+    config = settings(photos, model=base, learn="lora", rank=2, targets=("attn.proj",))
+    finetune(config, out, quiet=True)
+    facts = json.loads((out / "last" / "adapter_config.json").read_text())
+    assert (facts["peft_type"], facts["r"], facts["lora_alpha"]) == ("LORA", 2, 4.0)
+    assert facts["base_model_name_or_path"] == base
+    assert not (out / "last" / "model.safetensors").exists()
+    assert len(anymask.load(out).predict(photos / "images" / "0.png", points=[(12, 14)])) == 3
+
+
+def test_a_run_can_be_loaded_by_its_folder(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    out = tmp_path / "mine"
+    report = finetune(settings(photos, model=tiny_model("bundled")), out, quiet=True)
+    model = anymask.load(out)
+    assert model.variant.name == "mine"
+    assert model.variant.weights.licence == anymask.load("bundled").variant.weights.licence
+    assert len(model.predict(photos / "images" / "0.png", points=[(12, 14)])) == 3
+    assert report.after["iou"] == max(report.after["iou"], report.before["iou"])
+    assert report.outcome.best == report.after["iou"]
+
+
+def test_the_loss_falls(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    loop = replace(LOOP, steps=20, batch=2, rate=5e-3, evaluate_every=20, record_every=5)
+    config = settings(photos, model=tiny_model("bundled"), learn="everything", views=0, loop=loop)
+    finetune(config, tmp_path / "run", quiet=True)
+    losses = [line["loss"] for line in metrics(tmp_path / "run") if "loss" in line]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.slow
+def test_twenty_images_make_the_bundled_model_better(tmp_path: Path, shared_dir: Path) -> None:
+    data, unseen = (shared_dir / "data" / f"facades-{part}" for part in ("train", "val"))
+    finetune(FineTuneConfig(data=(data,), images=20), tmp_path / "run", quiet=True)
+    some = Subset(open_dataset(unseen), range(0, 40, 4))
+    choice = Choice(min_area=100, max_share=0.9, per_image=10)
+    facts = []
+    for model in map(anymask.load, ("bundled", tmp_path / "run")):
+        user = SimulatedUser(model.variant, some, choice)
+        facts.append(user(cast(nn.Module, model.network)))
+    assert all(facts[1][name] > facts[0][name] for name in facts[0])
+
+
+def test_the_settings_are_beside_the_run(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("bundled"))
+    finetune(config, tmp_path / "run", quiet=True)
+    found = read_yaml(tmp_path / "run" / "config.yaml")
+    assert found.pop("found")["learned"] == 5
+    assert from_plain(FineTuneConfig, found) == config
+
+
+def test_other_settings_are_refused(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("bundled"))
+    finetune(config, tmp_path / "run", quiet=True)
+    with pytest.raises(InputError, match=r"masks: 2, now 1"):
+        finetune(replace(config, masks=1), tmp_path / "run", quiet=True)
+    finetune(replace(config, masks=1), tmp_path / "run", quiet=True, changed=True)
+
+
+def test_copies_of_another_seed_are_other_copies(
+    tmp_path: Path, photos: Path, tiny_model: Make
+) -> None:
+    config = settings(photos, model=tiny_model("bundled"), loop=replace(LOOP, batch=5))
+    finetune(config, tmp_path / "run", quiet=True)
+    other = replace(config, val=(photos,), loop=replace(config.loop, seed=1))
+    finetune(other, tmp_path / "run", quiet=True, changed=True)
+
+
+# ------------------------------------------------------------------------ data
+
+
+def test_a_share_is_held_back(photos: Path) -> None:
+    learned, judged = split(settings(photos))
+    keys = [[data.key(i) for i in range(len(data))] for data in (learned, judged)]
+    assert [len(some) for some in keys] == [5, 1]
+    assert sorted(keys[0] + keys[1]) == ["0", "1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        ({"hold_back": 0.5}, (3, 3)),
+        ({"hold_back": 0.01}, (5, 1)),
+        ({"hold_back": 0.0}, (6, 0)),
+        ({"images": 3}, (2, 1)),
+        ({"images": 1}, (1, 0)),
+        ({"val": "photos"}, (6, 6)),
+        ({"data": "twice"}, (10, 2)),
+    ],
+)
+def test_images_are_shared_out(
+    photos: Path, changes: dict[str, object], sizes: tuple[int, int]
+) -> None:
+    given = {"photos": (photos,), "twice": (photos, photos)}
+    config = settings(photos, **{k: given.get(str(v), v) for k, v in changes.items()})
+    learned, judged = split(config)
+    assert (len(learned), len(judged)) == sizes
+    keys = {data.key(i) for data in (learned, judged) for i in range(len(data))}
+    assert len(keys) == (6 if "val" in changes else sum(sizes))
+
+
+def test_without_images_to_judge_by_the_last_weights_count(
+    tmp_path: Path, photos: Path, tiny_model: Make
+) -> None:
+    config = settings(photos, model=tiny_model("bundled"), hold_back=0.0)
+    report = finetune(config, tmp_path / "run", quiet=True)
+    assert (report.judged, report.before, report.outcome.best) == (0, {}, None)
+    assert not (tmp_path / "run" / "best").exists()
+    assert anymask.load(tmp_path / "run").variant.name == "run"
+
+
+# ------------------------------------------------------------------- bad input
+
+
+def test_data_is_needed() -> None:
+    with pytest.raises(
+        InputError, match=r"at least one data set to learn from, got none; .*--data"
+    ):
+        split(FineTuneConfig())
+
+
+def test_a_model_without_prompts_is_refused(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("fastsam-s"))
+    with pytest.raises(CapabilityError, match=r"answers prompts, got fastsam-s, .*another model"):
+        finetune(config, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"learn": "encoder"}, "expected learn out of decoder, .*, got 'encoder'"),
+        ({"hold_back": 1.0}, "hold_back from 0 to below 1, got 1.0"),
+        ({"masks": 0}, "masks"),
+        ({"images": 0}, "images"),
+    ],
+)
+def test_wrong_settings_are_refused(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        FineTuneConfig(**changes)
+
+
+@pytest.mark.parametrize("learn", ["decoder", "everything"])
+def test_images_without_masks_are_no_use(
+    tmp_path: Path, photos: Path, tiny_model: Make, learn: str
+) -> None:
+    for path in (photos / "masks").iterdir():
+        PIL.Image.fromarray(np.zeros((48, 64), np.uint8)).save(path)
+    config = settings(photos, model=tiny_model("bundled"), learn=learn, hold_back=0.0)
+    with pytest.raises(InputError, match="got none in all"):
+        finetune(config, tmp_path / "run", quiet=True)
+
+
+def test_there_must_be_masks_to_judge_by(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    config = settings(photos, model=tiny_model("bundled"))
+    empty = tmp_path / "empty"
+    shutil.copytree(photos, empty)
+    for path in (empty / "masks").iterdir():
+        PIL.Image.fromarray(np.zeros((48, 64), np.uint8)).save(path)
+    with pytest.raises(InputError, match="masks to validate on in 6 images, got none"):
+        finetune(replace(config, val=(empty,)), tmp_path / "run", quiet=True)
+
+
+def test_what_became_of_it_is_recorded(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
+    finetune(settings(photos, model=tiny_model("bundled")), tmp_path / "run", quiet=True)
+    judged = [line["validation"] for line in metrics(tmp_path / "run") if "validation" in line]
+    assert len(judged) == 3
+    assert judged[0].keys() == {"one_click", "best_of_three", "five_clicks", "box", "iou"}
+    assert len(list((tmp_path / "run" / "pictures").iterdir())) == 3
