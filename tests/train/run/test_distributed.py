@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from anymask.train.objective import Step
 from anymask.train.run.distributed import Group, own_device
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def torchrun(out: Path, **options: Any) -> subprocess.Popen[str]:
     """Run the toy in two processes."""
-    code = f"from tests.train.test_distributed import learn; learn({str(out)!r}, **{options!r})"
+    code = f"from tests.train.run.test_distributed import learn; learn({str(out)!r}, **{options!r})"
     script = out.with_suffix(".py")
     script.write_text(code)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
