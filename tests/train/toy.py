@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,10 @@ from torch import Tensor, nn
 from anymask.train.config import LoopConfig
 from anymask.train.loop import Outcome, fit
 from anymask.train.objective import Step
+
+SERVER = multiprocessing.get_context("forkserver")
+"""Starts processes at once, for it has imported what takes long, once for all of them."""
+SERVER.set_forkserver_preload(["torch._dynamo"])
 
 TRUTH = torch.tensor([[1.0], [-2.0], [0.5]])
 
@@ -40,10 +45,10 @@ class Points:
         number = start
         while True:
             first = (number * processes + process) * self.batch
-            yield [self.item(i) for i in range(first, first + self.batch)]
+            yield [self[i] for i in range(first, first + self.batch)]
             number += 1
 
-    def item(self, i: int) -> Point:
+    def __getitem__(self, i: int) -> Point:
         x = torch.from_numpy(np.random.default_rng([7, i]).normal(size=3).astype(np.float32))
         return Point(x, x @ TRUTH + (torch.nan if i == self.bad else 0), f"point-{i}")
 
