@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.train.toy import Judge, Points, network, run, settings, squares
+from tests.train.toy import SERVER, Judge, Points, network, run, settings, squares
 from torch import nn
 
+from anymask.data.stream import Stream
 from anymask.errors import InputError, OutputError
 from anymask.train.objective import Step
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -155,21 +155,35 @@ def test_a_second_request_is_obeyed_at_once(tmp_path: Path) -> None:
     assert checkpoint(tmp_path)["place"]["steps"] == 0
 
 
-def test_sigterm_from_outside(tmp_path: Path) -> None:
-    script = (
-        "import sys, time; from pathlib import Path; from tests.train.toy import *\n"
-        "def slow(*a):\n    print('.', flush=True); time.sleep(0.05); return squares(*a)\n"
-        "run(Path(sys.argv[1]), objective=slow, steps=2000, record_every=1)"
-    )
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
+def work(out: Path, told: Connection) -> None:
+    """Run in a group of processes of its own, slowly, and tell of each step."""
+
+    def slow(model: nn.Module, batch: Any, step: Step) -> Mapping[str, float]:
+        told.send(step.number)
+        time.sleep(0.05)
+        return squares(model, batch, step)
+
+    os.setpgrp()
+    multiprocessing.set_start_method("fork", force=True)  # or workers would be in another group
+    torch.set_num_threads(1)
+    try:
+        run(out, objective=slow, batches=Stream(Points(), 4, workers=1), steps=2000)
+    except KeyboardInterrupt:
+        os._exit(130)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_to_all_processes_of_a_run(tmp_path: Path, number: int, code: int) -> None:
+    heard, told = SERVER.Pipe(duplex=False)
+    process = SERVER.Process(target=work, args=(tmp_path, told))
+    process.start()
     for _ in range(3):
-        process.stdout.readline()
-    process.terminate()
-    assert process.wait(60) == 143
-    process.stdout.close()
+        heard.recv()
+    os.killpg(process.pid, number)
+    process.join(60)
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.exitcode == code
     assert checkpoint(tmp_path)["place"]["steps"] == len(losses(tmp_path)) >= 3
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Generator, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -47,13 +48,19 @@ class Stream:
             )
         self.items, self.batch, self.workers = items, batch, workers
 
-    def iterate(self, start: int, process: int = 0, processes: int = 1) -> Iterator[list[Any]]:
-        """Go through the batches of one process without end, from number ``start`` on."""
+    def iterate(
+        self, start: int, process: int = 0, processes: int = 1
+    ) -> Generator[list[Any], None, None]:
+        """Go through the batches of one process without end, from number ``start`` on.
+
+        Its `close` ends the workers.
+        """
         loader: DataLoader[Any] = DataLoader(
             _Tried(self.items),  # type: ignore[arg-type]  # it needs no more than items by position
             batch_sampler=_Positions(self.batch, start, process, processes),
             collate_fn=list,
             num_workers=self.workers,
+            worker_init_fn=_leave_signals,
             generator=torch.Generator(),  # its own, lest it draw from the one of the model
         )
         for batch in loader:
@@ -61,6 +68,15 @@ class Stream:
                 if isinstance(item, AnymaskError):
                     raise item
             yield batch
+
+
+def _leave_signals(_: int) -> None:
+    """Leave it to the main process when to end, as Ctrl-C and SLURM tell all processes of a job.
+
+    A second SIGTERM is obeyed, lest what the main process leaves behind lives on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
 
 
 class _Tried:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -132,15 +133,17 @@ class _Run:
     def go(self, batches: Batches) -> Outcome:
         """Learn until an end is reached."""
         place, config, group = self.place, self.config, self.group
-        stream = batches.iterate(place.steps * config.accumulate, group.process, group.processes)
-        while True:
-            reason = self._ended()
-            if place.judged != place.steps and (reason or place.steps % config.evaluate_every == 0):
-                self._judge()
+        start = place.steps * config.accumulate
+        with closing(batches.iterate(start, group.process, group.processes)) as stream:
+            while True:
                 reason = self._ended()
-            if reason:
-                break
-            self._step(stream)
+                due = place.steps % config.evaluate_every == 0
+                if place.judged != place.steps and (reason or due):
+                    self._judge()
+                    reason = self._ended()
+                if reason:
+                    break
+                self._step(stream)
         self._ship("last")
         self._save()
         best = None if self.validation is None else place.best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -48,7 +48,9 @@ class Objective(Protocol):
 class Batches(Protocol):
     """Data whose order is a function of the position, so that a resumed run sees the same."""
 
-    def iterate(self, start: int, process: int = 0, processes: int = 1) -> Iterator[Any]:
+    def iterate(
+        self, start: int, process: int = 0, processes: int = 1
+    ) -> Generator[Any, None, None]:
         """Go through batches without end, from number ``start`` on.
 
         Several processes get different parts of the data: batch i of process p of n holds what
