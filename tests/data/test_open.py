@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ def test_every_layout_of_folders(
     assert sample.image.shape == (6, 8, 3)
     assert all(layer.shape == (6, 8) for layer in sample.layers)
     json.dumps(sample.meta)
+    elsewhere = pickle.loads(pickle.dumps(data))  # as processes that prepare batches may get it
+    assert np.array_equal(elsewhere[0].layers, sample.layers)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -224,7 +227,8 @@ def test_every_layout_of_files(
     folder: Any, layout: str, content: Any, masks: int, told: bool
 ) -> None:
     file = folder.photo("ABOVE/a.jpg").json("ABOVE_LABELS.json", content)
-    sample = open_dataset(file, layout if told else "auto")[0]
+    data = open_dataset(file, layout if told else "auto")
+    sample = pickle.loads(pickle.dumps(data))[0]
     assert [int(mask.sum()) for mask in sample.masks()] == [16] * masks
 
 

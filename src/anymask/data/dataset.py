@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,7 +166,7 @@ class LabelMapFolder(Listing):
                 f"expected masks/<id>.<layer>.png for the images in {self.root}, got none that "
                 "match; name each mask file after its image"
             )
-        entries = [Entry(i, images[i], _reader(layers[i])) for i in sorted(layers)]
+        entries = [Entry(i, images[i], partial(_labels, layers[i])) for i in sorted(layers)]
         super().__init__(self.root.name, entries)
 
 
@@ -194,5 +195,5 @@ def _image_of(mask: Path, images: Mapping[str, Path]) -> str:
     )
 
 
-def _reader(paths: Sequence[Path]) -> Callable[[tuple[int, int]], Labels]:
-    return lambda size_hw: Labels(tuple(layer_of(read_label_image(p, size_hw)) for p in paths))
+def _labels(paths: Sequence[Path], size_hw: tuple[int, int]) -> Labels:
+    return Labels(tuple(layer_of(read_label_image(path, size_hw)) for path in paths))
