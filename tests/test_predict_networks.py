@@ -6,14 +6,17 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from tests.models.tiny import tiny
 from tests.parity import pseudo_weights
+from torch import nn
 
 from anymask.masks import Masks
+from anymask.models.lora import LoraConfig, add_lora, lora_layers
 from anymask.models.variants import find
 from anymask.models.weights import build
 from anymask.predict import Segmenter
@@ -32,6 +35,22 @@ def tiny_model(name: str) -> Segmenter:
     torch.manual_seed(0)
     variant = tiny(find(name))
     return Segmenter(variant, build(variant).eval(), torch.device("cpu"), "tiny")
+
+
+def test_what_was_learned_since_the_last_question_counts() -> None:
+    model = tiny_model("sam-vit-b")
+    photo = model.embed(picture(40, 60))
+    before = model.predict(photo, points=[(9, 9)])
+    network = cast(nn.Module, model.network)
+    add_lora(network, LoraConfig(targets=("q_proj", "v_proj")))
+    assert model.predict(photo, points=[(9, 9)]) == before
+    with torch.no_grad():
+        for layer in lora_layers(network).values():
+            layer.lora_B.weight.normal_()
+    fresh = Segmenter(model.variant, model.network, model.device, "tiny")
+    after = model.predict(photo, points=[(9, 9)])
+    assert after == fresh.predict(photo, points=[(9, 9)])
+    assert after != before
 
 
 @NETWORKS
