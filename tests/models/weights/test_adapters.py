@@ -321,6 +321,11 @@ def lose_b(state: State, facts: dict[str, Any]) -> None:
     del state[next(key for key in state if "lora_B" in key)]
 
 
+def lose_layer(state: State, facts: dict[str, Any]) -> None:
+    for key in [key for key in state if "blocks.1.attn.qkv.lora" in key]:
+        del state[key]
+
+
 def lose_of_part(state: State, facts: dict[str, Any]) -> None:
     del state["base_model.model.mask_decoder.iou_token.weight"]
 
@@ -350,6 +355,10 @@ def says(**words: Any) -> Callable[[State, dict[str, Any]], None]:
     ("spoil", "complaint"),
     [
         (lose_b, r"1 missing \(.*lora_B\.weight\)"),
+        (
+            lose_layer,
+            r"no product for 'image_encoder\.blocks\.1\.attn\.qkv', which its config lists",
+        ),
         (lose_of_part, r"1 missing \(mask_decoder\.iou_token\.weight\)"),
         (empty_product, "2 unexpected"),
         (whole_numbers, "mis-shaped .* torch.int32 for torch.float32"),
@@ -360,6 +369,9 @@ def says(**words: Any) -> Callable[[State, dict[str, Any]], None]:
         (says(init_lora_weights="pissa"), "other weights than the model's .'pissa'"),
         (says(init_lora_weights=[]), "other weights than the model's"),
         (says(r="8"), "r, lora_alpha, lora_dropout of '8'"),
+        (says(r=5), r"product of rank \d at image_encoder\..*qkv, where its config says 5"),
+        (says(rank_pattern={"qkv": 5}), "where its config says 5"),
+        (says(rank_pattern={"(": 5}), "rank_pattern"),
         (says(lora_alpha=None), "of 8, None"),
         (says(lora_dropout=2), "got .*2; twice the rank"),
         (says(alpha_pattern={"(": 1}), "alpha_pattern"),

@@ -27,6 +27,7 @@ from anymask.models.weights.folder import read_json, write_files
 from anymask.models.weights.locate import locate
 from anymask.models.weights.peft_layout import (
     Misfit,
+    check_complete,
     describe_lora,
     key_of,
     own_names,
@@ -192,6 +193,8 @@ def _load_lora(network: nn.Module, found: Adapter) -> LoraConfig:
             products[name] = rank, scale_of(found.facts, rank, names)
     if fault := misfits(wanted, state):
         raise Misfit(fault)
+    halves = [name for both in called.items() for name in both if name.endswith(_A)]
+    check_complete(found.facts, [name.removesuffix(_A) for name in halves])
     for name, (rank, scale) in products.items():
         adapt(layers[name], rank, scale, config.dropout)
     network.load_state_dict(state, strict=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,7 +13,16 @@ from anymask.models.lora import LoraConfig, lora_layers
 from anymask.models.weights.files import State
 from anymask.models.weights.transformers_layout import to_original
 
-__all__ = ["Misfit", "describe_lora", "key_of", "own_names", "read_lora", "scale_of", "whole_parts"]
+__all__ = [
+    "Misfit",
+    "check_complete",
+    "describe_lora",
+    "key_of",
+    "own_names",
+    "read_lora",
+    "scale_of",
+    "whole_parts",
+]
 
 _PREFIX = "base_model.model."
 
@@ -77,24 +86,49 @@ def whole_parts(network: nn.Module, facts: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(name for name in said if name in known) if isinstance(said, list) else ()
 
 
-def scale_of(facts: Mapping[str, Any], rank: int, names: Iterable[str]) -> float:
+def scale_of(facts: Mapping[str, Any], rank: int, names: Sequence[str]) -> float:
     """Tell how many times a product counts, for a layer that goes by some names.
 
     Raises:
-        Misfit: The config does not say it in numbers.
+        Misfit: The config says another rank, or does not say it in numbers.
     """
-    patterns = facts.get("alpha_pattern") or {}
-    alpha = float(facts.get("lora_alpha", 8))
+    said = _number_for("rank_pattern", facts, facts.get("r", 8), names)
+    if said != rank:
+        raise Misfit(f"a product of rank {rank} at {names[0]}, where its config says {said:g},")
+    alpha = _number_for("alpha_pattern", facts, facts.get("lora_alpha", 8), names)
+    return alpha / (math.sqrt(rank) if facts.get("use_rslora") else rank)
+
+
+def check_complete(facts: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Check that there are products for what a config targets, as far as it lists endings of names.
+
+    Args:
+        facts: What the config says.
+        names: All names of the layers that have a product.
+
+    Raises:
+        Misfit: A target has none.
+    """
+    said = facts.get("target_modules")
+    there = [f".{name}" for name in names]
+    for target in said if isinstance(said, list) else ():
+        if not any(name.endswith(f".{target}") for name in there):
+            raise Misfit(f"no product for {target!r:.80}, which its config lists,")
+
+
+def _number_for(word: str, facts: Mapping[str, Any], usual: float, names: Iterable[str]) -> float:
+    """Look up a number that a config gives for some layers by patterns of their names."""
+    patterns, number = facts.get(word) or {}, float(usual)
     try:
         for pattern, value in patterns.items():
             if any(re.match(rf"(.*\.)?({pattern})$", name) for name in names):
-                alpha = float(value)
+                number = float(value)
                 break
     except (AttributeError, TypeError, ValueError, re.error) as error:
-        raise Misfit(f"alpha_pattern {patterns!r:.60}") from error
-    if not math.isfinite(alpha):
-        raise Misfit(f"alpha_pattern {patterns!r:.60}")
-    return alpha / (math.sqrt(rank) if facts.get("use_rslora") else rank)
+        raise Misfit(f"{word} {patterns!r:.60}") from error
+    if not math.isfinite(number):
+        raise Misfit(f"{word} {patterns!r:.60}")
+    return number
 
 
 def own_names(state: State, facts: Mapping[str, Any]) -> dict[str, str]:
