@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +19,22 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from anymask.train.config import LoopConfig, plain
+from anymask.train.config import LoopConfig
 from anymask.train.objective import Batches, Objective, Ship, Validation
-from anymask.train.run.checkpoint import Place, check_settings, read_checkpoint, write_checkpoint
+from anymask.train.run.checkpoint import (
+    CHECKPOINT,
+    Place,
+    check_settings,
+    read_checkpoint,
+    settings_of,
+    write_checkpoint,
+)
 from anymask.train.run.distributed import Group, joined
 from anymask.train.run.interrupt import Interrupt
 from anymask.train.run.learner import Learner
 from anymask.train.run.record import Record
 
-__all__ = ["Outcome", "fit"]
+__all__ = ["Outcome", "check_unchanged", "fit"]
 
 Reason = Literal["steps", "minutes", "patience"]
 
@@ -89,13 +96,28 @@ def fit(
     """
     device = next(model.parameters()).device
     gpus = [device] if device.type == "cuda" else []
-    settings = plain({**identity, "loop": asdict(config)})
+    settings = settings_of(identity, config)
     with torch.random.fork_rng(gpus), joined(device) as group, Interrupt() as interrupt:
         learner = Learner(model, objective, config, group)
         with Record(out, quiet=quiet or not group.leads) as record:
             run = _Run(learner, record, interrupt, settings, validation, ship)
             run.begin(changed=changed, overwrite=overwrite)
             return run.go(batches)
+
+
+def check_unchanged(out: Path, identity: Mapping[str, Any], config: LoopConfig) -> None:
+    """Refuse settings that `fit` would refuse, for those who have much to do before it begins.
+
+    Args:
+        out: Folder of the run, which may be new.
+        identity: As for `fit`.
+        config: As for `fit`.
+
+    Raises:
+        InputError: The folder holds a run with other settings, or a damaged one.
+    """
+    if (out / CHECKPOINT).exists():
+        check_settings(read_checkpoint(out / CHECKPOINT)[0], settings_of(identity, config), out)
 
 
 class _Run:

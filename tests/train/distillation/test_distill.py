@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,12 @@ def test_a_run_goes_on_to_the_same_end(tmp_path: Path, pair: dict, tiny_model: M
             distill(config, tmp_path / name, changed=upto == 4, quiet=True)
     whole, parts = weights(tmp_path / "whole" / "last"), weights(tmp_path / "parts" / "last")
     assert all(torch.allclose(whole[name], parts[name], atol=1e-6) for name in whole)
+
+    shutil.rmtree(tmp_path / "parts" / "embeddings")
+    with pytest.raises(InputError, match=r"loop\.rate: .*, now 1\.0; .*--changed"):
+        other = replace(config, loop=replace(config.loop, rate=1.0))
+        distill(other, tmp_path / "parts", quiet=True)
+    assert not (tmp_path / "parts" / "embeddings").exists()  # the teacher was not asked in vain
 
 
 def test_who_cannot_teach_whom(tmp_path: Path, pair: dict, tiny_model: Make) -> None:

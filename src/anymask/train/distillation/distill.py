@@ -39,7 +39,7 @@ from anymask.train.distillation.config import DistillConfig
 from anymask.train.distillation.lesson import Lessons
 from anymask.train.distillation.ways import way_of
 from anymask.train.embeddings import fill_together
-from anymask.train.loop import fit
+from anymask.train.loop import check_unchanged, fit
 from anymask.train.report import Report, judgements
 from anymask.train.run.distributed import joined, own_device
 from anymask.train.ship import whole
@@ -87,6 +87,9 @@ def distill(
     student = _student(config, place, offline)
     way = way_of(config, teacher, student)
     with joined(teacher.device) as group:
+        identity = _identity(config, teacher, student, learned, judged)
+        if not (changed or overwrite):
+            check_unchanged(out, identity, config.loop)  # to encode the photos may take long
         folder = config.store or out / "embeddings"
         store = fill_together(folder, teacher, photos, group, quiet=quiet)
         validation = way.judge(judged, store) if len(judged) else None
@@ -98,7 +101,7 @@ def distill(
             way.objective,
             config.loop,
             out,
-            identity=_identity(config, teacher, student, learned, judged),
+            identity=identity,
             validation=validation,
             ship=lambda _, folder: save(cast(nn.Module, student.network), folder),
             changed=changed,

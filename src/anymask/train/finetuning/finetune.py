@@ -35,14 +35,12 @@ from anymask.errors import InputError
 from anymask.evaluate.portion import Portion, Subset
 from anymask.evaluate.truths import Choice
 from anymask.predict import Segmenter, load
-from anymask.train.config import plain
 from anymask.train.embeddings import EmbeddingStore, fill_together
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.trainable import choose_trainable
-from anymask.train.loop import fit
+from anymask.train.loop import check_unchanged, fit
 from anymask.train.objective import Objective, Validation
 from anymask.train.report import Report, judgements
-from anymask.train.run.checkpoint import check_settings, read_checkpoint
 from anymask.train.run.distributed import Group, joined, own_device
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 from anymask.train.segmentation.promptless import OneKind, Promptless, Unprompted
@@ -96,7 +94,10 @@ def finetune(
     learned, judged = split(config)
     identity = _identity(model, config, learned, judged)
     with joined(model.device) as group:
-        _make_way(out, identity, config, changed=changed, overwrite=overwrite)
+        if overwrite:
+            shutil.rmtree(out / _EMBEDDINGS, ignore_errors=True)
+        elif not changed:
+            check_unchanged(out, identity, config.loop)  # to encode the images may take long
         items = _items(model, learned, config, out, group, quiet=quiet)
         outcome = fit(
             network,
@@ -160,23 +161,6 @@ def _questions(config: FineTuneConfig) -> InteractiveConfig:
         single=1,
         nested=0.25,
     )
-
-
-def _make_way(
-    out: Path,
-    identity: Mapping[str, Any],
-    config: FineTuneConfig,
-    *,
-    changed: bool,
-    overwrite: bool,
-) -> None:
-    """Refuse to go on with other settings before any image is encoded, which may take long."""
-    checkpoint = out / "checkpoint.pt"
-    if overwrite:
-        shutil.rmtree(out / _EMBEDDINGS, ignore_errors=True)
-    elif checkpoint.exists() and not changed:
-        wanted = plain({**identity, "loop": asdict(config.loop)})
-        check_settings(read_checkpoint(checkpoint)[0], wanted, out)
 
 
 def _items(

@@ -12,8 +12,19 @@ import torch
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
+from anymask.train.config import LoopConfig, plain
 
-__all__ = ["Place", "check_settings", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "CHECKPOINT",
+    "Place",
+    "check_settings",
+    "read_checkpoint",
+    "settings_of",
+    "write_checkpoint",
+]
+
+CHECKPOINT = "checkpoint.pt"
+"""Its name in the folder of a run."""
 
 _FREE = ("loop.workers", "loop.save_minutes")
 """Settings without influence on what is learned."""
@@ -35,6 +46,12 @@ class Place:
     """Validations since then."""
     window: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Sum and count of the numbers that are not recorded yet, by name."""
+
+
+def settings_of(identity: Mapping[str, Any], config: LoopConfig) -> dict[str, Any]:
+    """Put together all that a run is: what it learns from what, and how, as plain values."""
+    settings: dict[str, Any] = plain({**identity, "loop": asdict(config)})
+    return settings
 
 
 def write_checkpoint(

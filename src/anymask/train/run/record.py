@@ -15,11 +15,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from anymask.atomic import DRAFT, atomic_write, make_folder
 from anymask.errors import OutputError
 from anymask.train.config import write_yaml
-from anymask.train.run.checkpoint import Place
+from anymask.train.run.checkpoint import CHECKPOINT, Place
 
 __all__ = ["Record"]
 
-_SETTINGS, _METRICS, _CHECKPOINT = "config.yaml", "metrics.jsonl", "checkpoint.pt"
+_SETTINGS, _METRICS = "config.yaml", "metrics.jsonl"
 _PICTURES = "pictures"
 
 
@@ -27,7 +27,7 @@ class Record:
     """Writes what a run leaves behind; a context manager that shows a line of progress."""
 
     def __init__(self, out: Path, *, quiet: bool) -> None:
-        self.out, self.checkpoint = out, out / _CHECKPOINT
+        self.out, self.checkpoint = out, out / CHECKPOINT
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("step {task.fields[steps]}"),
@@ -52,7 +52,7 @@ class Record:
 
     def forget(self) -> None:
         """Delete what an earlier run left, and nothing else."""
-        for name in (_SETTINGS, _METRICS, _CHECKPOINT):
+        for name in (_SETTINGS, _METRICS, CHECKPOINT):
             (self.out / name).unlink(missing_ok=True)
         for name in (_PICTURES, "best", "last"):
             shutil.rmtree(self.out / name, ignore_errors=True)
