@@ -15,9 +15,9 @@ __all__ = ["USUAL_LOOP", "FineTuneConfig", "Learn"]
 Learn = Literal["decoder", "decoder+prompts", "lora", "adapter", "everything"]
 
 USUAL_LOOP = LoopConfig(
-    steps=120, batch=4, rate=3e-4, warmup=10, average=0.98, evaluate_every=40, patience=4
+    steps=240, batch=4, rate=8e-4, warmup=10, average=0.98, evaluate_every=80, patience=4
 )
-"""What suits a few dozen images, and takes minutes."""
+"""What suits a few dozen images, and takes minutes; the rate is that of SAM's own training."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FineTuneConfig:
     names: tuple[str, ...] = ()
     """What SAM-Adapter is to find, by the names that the data give their masks; none: all that has
     a mask."""
-    masks: int = 3
+    masks: int = 4
     """Masks of an image that are asked for at a time, drawn at random."""
     rounds: int = 4
     """Questions about each of them at most, fewer more often: a click or a box, then corrections.

@@ -147,7 +147,7 @@ def _open(paths: Sequence[Path], config: FineTuneConfig) -> Dataset:
 
 def _questions(config: FineTuneConfig) -> InteractiveConfig:
     """Ask as people do: in the middle of things, seldom often, looking at what is ranked first."""
-    shares = np.arange(config.rounds, 0, -1)
+    shares = 1 / np.arange(1, config.rounds + 1)
     return InteractiveConfig(
         repeats=config.rounds // 5,
         lengths=tuple((shares / shares.sum()).tolist()),
@@ -155,8 +155,8 @@ def _questions(config: FineTuneConfig) -> InteractiveConfig:
         boxes=0.4,
         middle=0.7,
         alpha=0.5,
-        agreement=0.3,
-        ranked=0.5,
+        agreement=0.1,
+        ranked=0.3,
         judgement=4,
         single=1,
         nested=0.25,
