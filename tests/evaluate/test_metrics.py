@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anymask.evaluate.metrics import iou, mean, size_of
+from anymask.evaluate.metrics import iou, mean, rank_correlation, size_of
 
 
 def test_iou_counts_pixels() -> None:
@@ -28,3 +28,20 @@ def test_sizes_are_those_of_coco(area: int, size: str) -> None:
 def test_the_mean_of_nothing_is_nothing() -> None:
     assert mean([]) is None
     assert mean([1.0, 0.5]) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("pairs", "correlation"),
+    [
+        ([(0.1, 3), (0.2, 40), (0.9, 41)], 1),
+        ([(0.1, 3), (0.2, 2), (0.9, 1)], -1),
+        ([(1, 1), (2, 3), (3, 2)], 1 - 6 * 2 / (3 * 8)),  # 1 - 6 d^2 / (n (n^2 - 1))
+        ([(1, 1), (1, 2), (2, 3)], 1.5 / np.sqrt(1.5 * 2)),  # ranks 1.5, 1.5, 3
+        ([(0.5, 1), (0.5, 2)], None),
+        ([(0.5, 1)], None),
+        ([], None),
+    ],
+)
+def test_ranks_are_compared(pairs: list[tuple[float, float]], correlation: float | None) -> None:
+    pytest.importorskip("scipy")
+    assert rank_correlation(pairs) == pytest.approx(correlation)

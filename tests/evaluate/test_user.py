@@ -33,6 +33,7 @@ def test_clicks_say_what_is_missing_and_what_is_too_much(knowing: Any) -> None:
     assert not TRUTH[int(user.points[2][1]), int(user.points[2][0])]
     assert user.row()["first"] == [0.5, round(100 / 220, 5)]
     assert user.row()["mask"] == 3
+    assert user.row()["judged"] == [[0.5, 0.5]]  # of the first click alone
 
 
 def test_a_model_without_negative_points_is_told_only_what_is_missing(knowing: Any) -> None:
@@ -53,5 +54,11 @@ def test_a_model_gets_no_more_clicks_than_it_takes(knowing: Any) -> None:
 def test_no_answer_is_an_answer_of_nothing(knowing: Any) -> None:
     user = User(Truth(0, TRUTH), (10, 8), knowing())
     user.see(Masks.empty((20, 30)))
-    assert (user.first, user.oracle) == ([0.0], [0.0])
+    assert (user.first, user.oracle, user.judged) == ([0.0], [0.0], [])
     assert user.click()
+
+
+def test_answers_without_a_predicted_iou_are_not_judged(knowing: Any) -> None:
+    user = User(Truth(0, TRUTH), (10, 8), knowing())
+    user.see(Masks.from_dense(TRUTH))
+    assert user.row()["judged"] == []

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["FREQUENCIES", "SIZES", "SIZE_NOTE", "Size", "iou", "mean", "size_of"]
+from anymask.optional import optional
+
+__all__ = [
+    "FREQUENCIES",
+    "SIZES",
+    "SIZE_NOTE",
+    "Size",
+    "iou",
+    "mean",
+    "rank_correlation",
+    "size_of",
+]
 
 Size = Literal["small", "medium", "large"]
 
@@ -34,6 +44,22 @@ def iou(answer: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
 def size_of(area: float) -> Size:
     """Sort a mask by its area in pixels, as COCO does: small < 32², medium < 96² <= large."""
     return "small" if area < _MEDIUM else "medium" if area < _LARGE else "large"
+
+
+def rank_correlation(pairs: Iterable[Sequence[float]]) -> float | None:
+    """Measure how alike two numbers rank things (Spearman): 1 the same order, -1 the opposite.
+
+    Args:
+        pairs: Of each thing its two numbers; equal ones share the mean of their ranks.
+
+    Returns:
+        None where there is nothing to rank: less than two things, or one number for all.
+    """
+    numbers = np.array(list(pairs), float).reshape(-1, 2)
+    if any(len(np.unique(column)) < 2 for column in numbers.T):
+        return None
+    stats = optional("scipy.stats", extra="eval")
+    return float(stats.spearmanr(*numbers.T).statistic)
 
 
 def mean(values: Iterable[float]) -> float | None:

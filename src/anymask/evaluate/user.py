@@ -36,6 +36,8 @@ class User:
         """IoU of the answer ranked first, after each click."""
         self.oracle: list[float] = []
         """IoU of the best answer, after each click."""
+        self.judged: list[tuple[float, float]] = []
+        """IoU as the model predicts it and as it is, of each answer to the first click."""
         self.answer: Masks | None = None
         self._shown = np.zeros_like(truth.mask)
         self._known = model.variant.capabilities
@@ -71,6 +73,8 @@ class User:
         """Judge the answers; the one ranked first is what the next click corrects."""
         masks = answer.dense()
         overlaps = [self.truth.overlap(mask) for mask in masks]
+        if self.answer is None:
+            self.judged = list(zip(answer.scores.tolist(), overlaps, strict=True))
         self.answer = answer
         self._shown = masks[0] if len(masks) else np.zeros_like(self.truth.mask)
         self.first.append(overlaps[0] if overlaps else 0.0)
@@ -82,6 +86,7 @@ class User:
             **self.truth.row(),
             "first": [round(x, 5) for x in self.first],
             "oracle": [round(x, 5) for x in self.oracle],
+            "judged": [[round(x, 5) for x in pair] for pair in self.judged if pair[0] == pair[0]],
             "most_clicks": self._most,
             "score": round(self.first[0], 5),
         }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from anymask.data.simulate import farthest_inside, random_inside
-from anymask.evaluate.metrics import SIZE_NOTE, SIZES, mean
+from anymask.evaluate.metrics import SIZE_NOTE, SIZES, mean, rank_correlation
 from anymask.evaluate.peers import felzenszwalb
 from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
@@ -67,7 +67,12 @@ class Points(PointsOptions):
             name: [row for some in rows.values() for row in some] for name, rows in sets.items()
         }
         return Summary(
-            tables=(self._by_set(listed), self._by_size(listed), self._efforts(listed)),
+            tables=(
+                self._by_set(listed),
+                self._by_size(listed),
+                self._efforts(listed),
+                _judgement(listed),
+            ),
             curves=(self._curve(listed),),
         )
 
@@ -163,6 +168,20 @@ class Points(PointsOptions):
             if known:
                 lines[name] = (range(1, len(known) + 1), known)
         return Curve("iou-by-clicks", "Mean IoU by clicks", "clicks", "mean IoU", lines)
+
+
+def _judgement(sets: Mapping[str, list[Row]]) -> Table:
+    """Tell how well the model knows which of its answers are good."""
+    rows = []
+    for name, masks in sets.items():
+        pairs = [pair for mask in masks for pair in mask["judged"]]
+        rows.append((name, len(pairs), rank_correlation(pairs)))
+    note = (
+        "Spearman's rank correlation of the IoU that the model predicts with the real one, over "
+        'all answers to one click; "-": it predicts none.'
+    )
+    header = ("set", "answers", "rank correlation")
+    return Table("judgement", "How well the model judges itself", header, tuple(rows), note)
 
 
 def _average(masks: Sequence[Row], kind: str, clicks: int) -> float | None:
