@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((args, kwargs))
         outcome = Outcome("patience", 150, 192.0, 0.68)
         judged = 4 if args[0].hold_back else 0
-        return Report(outcome, 16, judged, BEFORE, AFTER)
+        return Report(outcome, args[0].images or 16, judged, BEFORE, AFTER)
 
     monkeypatch.setattr(home, "finetune", finetune)
     return calls
@@ -56,6 +56,7 @@ def test_the_end_says_how_much_better_it_is(run: Run, asked: list[Any]) -> None:
         "  mean         0.610  0.680",
         'use it: anymask.load("mine"), or --model mine',
     ]
+    assert "learned from 1 image in" in run("train", "--data", "photos", "--images", 1).out
     assert "nobody knows" in run("train", "--data", "photos", "--hold-back", 0).out
     assert run("train", "--data", "photos", "-q").out == ""
 

@@ -63,11 +63,11 @@ class LearningOptions(ABC):
             return 0
         outcome = report.outcome
         print(
-            f"learned from {report.learned} images in {outcome.steps} steps, "
+            f"learned from {_count(report.learned, 'image')} in {_count(outcome.steps, 'step')}, "
             f"{outcome.seconds / 60:.1f} minutes ({_ENDS[outcome.reason]})"
         )
         if report.judged:
-            print(f"{measured} on {report.judged} other images, before and now:")
+            print(f"{measured} on {_count(report.judged, 'other image')}, before and now:")
             for name in report.before:
                 before, after = report.before[name], report.after[name]
                 print(f"  {words[name]:<12} {before:.3f}  {after:.3f}")
@@ -75,6 +75,10 @@ class LearningOptions(ABC):
             print("no image was held back, so nobody knows how good it is; --val names others")
         print(f'use it: anymask.load("{self.output}"), or --model {self.output}')
         return 0
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 Command = TypeVar("Command", bound=LearningOptions)
