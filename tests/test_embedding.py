@@ -26,6 +26,10 @@ def test_it_knows_the_size_of_its_image() -> None:
     assert embedding().size_hw == (30, 40)
 
 
+def test_it_shows_what_it_is() -> None:
+    assert repr(embedding()) == "Embedding(40 x 30 truck.jpg: s4 3 x 16 x 16, s16 5 x 4 x 4)"
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_it_comes_back_from_a_file(tmp_path: Path, dtype: Any) -> None:
     ours, path = embedding(), tmp_path / "a.safetensors"
