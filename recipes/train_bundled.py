@@ -44,6 +44,7 @@ from anymask.models.weights import fill, read_state
 from anymask.train.config import LoopConfig
 from anymask.train.loop import fit
 from anymask.train.objective import Step
+from anymask.train.segmentation.boundaries import boundary_loss, framed_layers
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 from anymask.train.segmentation.scene import Features
 from anymask.train.segmentation.validate import SimulatedUser
@@ -198,11 +199,8 @@ class Lesson(Interactive):
 def shape_features(features: Features, items: Sequence[Item]) -> Tensor:
     """Judge the boundary map, and keys that agree within a region and differ across regions."""
     rng = np.random.default_rng(np.concatenate([item.seeds for item in items]))
-    maps = [_framed(item) for item in items]
-    boundaries = features["boundary"][:, 0]
-    total = torch.stack(
-        [_boundary_loss(b, m) for b, m in zip(boundaries, maps, strict=True)]
-    ).mean()
+    total = boundary_loss(features["boundary"], items)
+    maps = [framed_layers(item) for item in items]
     regions = [layers[rng.integers(len(layers)), 2::4, 2::4] for layers in maps]
     region = torch.from_numpy(np.stack(regions).astype(np.int64)).to(total.device)
     b, h, w = region.shape
@@ -219,30 +217,6 @@ def shape_features(features: Features, items: Sequence[Item]) -> Tensor:
         for some in (same * known, (1 - same) * known):
             total = total + 0.15 * (miss * some).sum() / some.sum().clamp(min=1)
     return total
-
-
-def _framed(item: Item) -> np.ndarray:
-    """Fill label maps up to the size of the frame with "unknown"."""
-    (h, w), (frame_h, frame_w) = item.layers.shape[1:], item.transform.frame_hw
-    return np.pad(item.layers, ((0, 0), (0, frame_h - h), (0, frame_w - w)))
-
-
-def _boundary_loss(logits: Tensor, layers: np.ndarray) -> Tensor:
-    """Compare a boundary map with how many annotators end a mask in each cell of 4x4 pixels."""
-    target, known = (torch.from_numpy(maps).to(logits) for maps in boundary_of(layers))
-    weight = known * (1 + 2 * target)
-    return F.binary_cross_entropy_with_logits(logits, target, weight)
-
-
-def boundary_of(layers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tell how many layers end a mask in each 4x4 cell, and where any knows: float32 (h/4, w/4)."""
-    edge = np.zeros(layers.shape, bool)
-    edge[:, :, 1:] |= layers[:, :, 1:] != layers[:, :, :-1]
-    edge[:, 1:, :] |= layers[:, 1:, :] != layers[:, :-1, :]
-    n, h, w = layers.shape
-    cells = edge.reshape(n, h // 4, 4, w // 4, 4).any(axis=(2, 4)).mean(axis=0)
-    known = (layers > 0).any(axis=0).reshape(h // 4, 4, w // 4, 4).any(axis=(1, 3))
-    return cells.astype(np.float32), (known | (cells > 0)).astype(np.float32)
 
 
 def export(net: nn.Module, path: Path, blend: float, lift: tuple[float, float]) -> None:

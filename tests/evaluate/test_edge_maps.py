@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from anymask.evaluate.edge_maps import CLASSICAL, from_masks, suppress
+from anymask.evaluate.edge_maps import CLASSICAL, boundary_map, from_masks, suppress
 from anymask.image import Image, Transform
 
 pytest.importorskip("cv2")
@@ -39,6 +39,29 @@ def test_edges_of_masks_run_along_their_border() -> None:
     assert found.max() == 1
     assert distance_to_rim(found > 0.5).max() < 2
     assert np.count_nonzero(found > 0.1) < 2.2 * 2 * np.pi * 25  # a line, no band
+
+
+def test_a_models_own_map_comes_to_the_size_of_the_image() -> None:
+    class Outlines(Discs):
+        def embed(self, image: Image) -> Any:
+            transform = Transform.fit(image.size_hw, side=50, pad=20)  # half the size, filled up
+            y, x = np.mgrid[:10, :15] * 4 + 1.5
+            rim = 4 - np.abs(np.hypot(2 * y + 0.5 - 40, 2 * x + 0.5 - 50) - 25)
+            logits = torch.from_numpy(rim.astype(np.float32))[None, None]
+            return SimpleNamespace(transform=transform, features={"boundary": logits})
+
+    found = boundary_map(Outlines(), np.zeros((80, 100, 3), np.uint8))
+    assert found is not None and found.shape == (80, 100) and found.max() < 1
+    assert np.median(distance_to_rim(found > 0.5)) < 1.5
+    assert np.count_nonzero(found > 0.5) < 2.5 * 2 * np.pi * 25  # a line, no band
+
+
+def test_a_model_without_such_a_map_has_none() -> None:
+    class Plain(Discs):
+        def embed(self, image: Image) -> Any:
+            return SimpleNamespace(features={"image": torch.zeros(1, 1, 2, 2)})
+
+    assert boundary_map(Plain(), np.zeros((8, 8, 3), np.uint8)) is None
 
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))

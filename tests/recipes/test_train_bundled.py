@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PillowImage
-from recipes.train_bundled import Config, Mixture, Phases, boundary_of, export, make_network
+from recipes.train_bundled import Config, Mixture, Phases, export, make_network
 from tests.models.tiny import prompts, tiny
 
 from anymask.models.variants import find
@@ -74,14 +74,6 @@ def test_phases_follow_each_other(config: Config) -> None:
     assert [(len(b), b[0].image.shape[1]) for b in batches] == [(4, 64), (4, 64), (2, 96)]
     later = list(Phases(config).iterate(1))
     assert np.array_equal(later[0][0].image, batches[1][0].image)
-
-
-def test_boundaries_are_shares_of_layers() -> None:
-    layers = np.ones((2, 8, 8), np.uint8)
-    layers[0, :, 4:] = 2  # one of two sees an end here
-    share, known = boundary_of(layers)
-    assert share.tolist() == [[0, 0.5], [0, 0.5]]
-    assert known.all()
 
 
 def test_it_learns(config: Config) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anymask.embedding import Embedding
     from anymask.predict import Segmenter
 
-__all__ = ["CLASSICAL", "canny", "from_masks", "sobel", "suppress"]
+__all__ = ["CLASSICAL", "boundary_map", "canny", "from_masks", "sobel", "suppress"]
 
 FloatMap = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -67,6 +67,21 @@ def from_masks(
     return suppress(_normalised(strongest))
 
 
+def boundary_map(model: Segmenter, image: Pixels) -> FloatMap | None:
+    """Take the edges from the model's own map of where masks end; None if it makes none.
+
+    Args:
+        model: The bundled model makes one along with its embeddings.
+        image: uint8 (h, w, 3), RGB.
+    """
+    photo = model.embed(Image.open(image))
+    if "boundary" not in photo.features:
+        return None
+    logits = photo.features["boundary"][0, 0].float().cpu().numpy()
+    down, across = map(_matrix, photo.transform.taps(logits.shape), logits.shape)
+    return suppress(_probability(down @ logits @ across.T))
+
+
 def _ask(
     model: Segmenter, photo: Embedding, prompts: list[Prompt]
 ) -> tuple[list[FloatMap], FloatMap]:
@@ -100,16 +115,18 @@ def _ring_gradient(logits: FloatMap) -> FloatMap:
     cv2 = optional("cv2", extra="image")
     inside = (logits > 0).astype(np.uint8)
     ring = cv2.dilate(inside, np.ones((3, 3), np.uint8)) != inside
-    probability = 1 / (1 + np.exp(-logits))
-    gradient: FloatMap = np.where(ring, _gradient(probability), np.float32(0))
+    gradient: FloatMap = np.where(ring, _gradient(_probability(logits)), np.float32(0))
     return gradient
 
 
+def _probability(logits: FloatMap) -> FloatMap:
+    probability: FloatMap = np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return probability
+
+
 def sobel(image: Pixels) -> FloatMap:
-    """Take the gradient of the brightness by Sobel's filter."""
-    cv2 = optional("cv2", extra="image")
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return suppress(_normalised(_gradient(grey)))
+    """Take the gradient by Sobel's filter, of the colour channel in which it is strongest."""
+    return suppress(_normalised(_gradient(image).max(axis=2)))
 
 
 def canny(image: Pixels, sigma: float = 2.0) -> FloatMap:
@@ -159,8 +176,8 @@ def suppress(strength: FloatMap) -> FloatMap:
     return thinned
 
 
-def _gradient(values: npt.NDArray[np.floating[Any]]) -> FloatMap:
-    """Measure the length of Sobel's gradient, (h, w)."""
+def _gradient(values: npt.NDArray[Any]) -> FloatMap:
+    """Measure the length of Sobel's gradient, of each channel by itself if there are several."""
     cv2 = optional("cv2", extra="image")
     plain = values.astype(np.float32)
     length: FloatMap = np.hypot(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal
 
 from anymask.optional import optional
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "FREQUENCIES",
@@ -55,11 +56,11 @@ def rank_correlation(pairs: Iterable[Sequence[float]]) -> float | None:
     Returns:
         None where there is nothing to rank: less than two things, or one number for all.
     """
-    numbers = np.array(list(pairs), float).reshape(-1, 2)
-    if any(len(np.unique(column)) < 2 for column in numbers.T):
+    columns = list(zip(*pairs, strict=True))
+    if any(len(set(column)) < 2 for column in columns) or not columns:
         return None
     stats = optional("scipy.stats", extra="eval")
-    return float(stats.spearmanr(*numbers.T).statistic)
+    return float(stats.spearmanr(*columns).statistic)
 
 
 def mean(values: Iterable[float]) -> float | None:

@@ -250,6 +250,30 @@ def _interleave(quarters: Tensor) -> Tensor:
     return torch.stack(rows.unbind(dim=2), dim=3).flatten(4).flatten(2, 3)
 
 
+class Refinement(nn.Module):
+    """What neighbouring cells say about where masks end, to be added to what each says by itself.
+
+    It starts at zero. The decoder does not read it, so that it can learn by itself, from images of
+    which every boundary was drawn.
+    """
+
+    def __init__(self, fine: int, coarse: int, width: int) -> None:
+        super().__init__()
+        self.enter = Conv2d(fine + coarse, width, 1)
+        self.first = Conv2d(width, width, 3, padding=1)
+        self.second = Conv2d(width, width, 3, padding=1)
+        self.leave = Conv2d(width, 1, 1)
+        for weights in self.leave.parameters():
+            nn.init.zeros_(weights)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Read two maps of the pyramid, the second at half the size: (b, 1, h, w)."""
+        enlarged = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        x = _bend(self.enter(torch.cat([fine, enlarged], dim=1)))
+        refined: Tensor = self.leave(_bend(self.second(_bend(self.first(x)))))
+        return refined
+
+
 class CompactNet(nn.Module):
     """Encoder and decoder of the bundled model; see the module text."""
 
@@ -268,6 +292,7 @@ class CompactNet(nn.Module):
         self.key8 = Conv2d(p8, k8, 1)
         self.key16 = Conv2d(p16, k16, 1)
         self.boundary = Conv2d(p4, 1, 1)
+        self.refinement = Refinement(p4, p8, config.boundary_width)
         self.prompt_maps = PromptMapMaker()
         self.decoder = CompactDecoder(config)
 
@@ -299,7 +324,7 @@ class CompactNet(nn.Module):
             "image16": self.image16(p16),
             "image32": self.image32(p32),
             "colour": F.avg_pool2d(pixels, 4),
-            "boundary": boundary,
+            "boundary": boundary + self.refinement(p4, p8),
         }
         return _channels_last(features)
 

@@ -146,6 +146,8 @@ class CompactConfig:
     """Channels of the top-down pyramid."""
     key_widths: tuple[int, int, int] = (24, 48, 64)
     """Channels of the pixel keys at strides 4, 8, 16, which prompts are compared with."""
+    boundary_width: int = 32
+    """Channels of what refines the boundary map."""
     decoder_widths: tuple[int, int, int, int] = (16, 32, 64, 96)
     """Channels of the decoder."""
     quality_width: int = 64

@@ -260,7 +260,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="e2e910772074214db6f8efffbacc454abba27943e9902fbdbe1823a05d7bc1ad",
+            sha256="223214908d513c15f8fb473340e43004c8eb993c18d817c0362c9cc09db05fd6",
             size=8_463_858,
         ),
         aliases=("bundled", "compact"),

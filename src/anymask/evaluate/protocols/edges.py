@@ -19,7 +19,7 @@ from anymask.evaluate.boundaries import (
     compare,
     score,
 )
-from anymask.evaluate.edge_maps import CLASSICAL, from_masks
+from anymask.evaluate.edge_maps import CLASSICAL, boundary_map, from_masks
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import EdgesOptions
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Edges"]
 
+_MODEL, _OWN = "model", "model, own boundary map"
 _PUBLISHED = {"canny": 0.600, "sobel": 0.539}
 
 
@@ -46,7 +47,9 @@ class Edges(EdgesOptions):
         people = _drawn(sample)
         if not any(person.any() for person in people):
             return []
-        maps = {"model": from_masks(model, sample.image, self.points_per_side, self.nms)}
+        maps = {_MODEL: from_masks(model, sample.image, self.points_per_side, self.nms)}
+        own = boundary_map(model, sample.image)
+        maps |= {} if own is None else {_OWN: own}
         maps |= {peer: CLASSICAL[peer](sample.image) for peer in self.peers}
         processes = min(torch.get_num_threads(), len(people))
         counts = {
@@ -54,7 +57,7 @@ class Edges(EdgesOptions):
             for name, strength in maps.items()
         }
         row: Row = {name: _plain(one) for name, one in counts.items()}
-        seen = {"score": score([counts["model"]]).ois, "edges": _to_text(maps["model"])}
+        seen = {"score": score([counts[_MODEL]]).ois, "edges": _to_text(maps[_MODEL])}
         return [row | seen]
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
@@ -63,8 +66,10 @@ class Edges(EdgesOptions):
         curves = []
         for name, images in sets.items():
             lines = {}
-            for detector in ("model", *self.peers):
-                counts = [_counts(row[detector]) for some in images.values() for row in some]
+            measured = [row for some in images.values() for row in some]
+            own = [_OWN] if any(_OWN in row for row in measured) else []
+            for detector in (_MODEL, *own, *self.peers):
+                counts = [_counts(row[detector]) for row in measured]
                 cells: tuple[Cell, ...] = (None,) * 4
                 if counts:
                     found = score(counts)

@@ -1,0 +1,48 @@
+"""The recipe of the boundary map, on drawn pictures and at tiny size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from tests.models.tiny import tiny
+from tests.recipes.test_train_bundled import draw_set
+
+from anymask.models.variants import find
+from anymask.models.weights import build, read_state
+from anymask.train.config import LoopConfig
+from recipes import train_boundary
+
+pytest.importorskip("cv2", reason="training needs the extra 'image'")
+
+
+def test_only_the_refinement_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tiny(find("bundled"))
+    monkeypatch.setattr(train_boundary, "CompactConfig", lambda: small.network)
+    monkeypatch.setattr(train_boundary, "find", lambda _: small)
+    for part in ("train", "val"):
+        draw_set(tmp_path / f"drawn-{part}")
+    start = {k: v.contiguous() for k, v in build(small).state_dict().items()}
+    older = {k: v for k, v in start.items() if not k.startswith("refinement.")}
+    save_file(older, tmp_path / "start.safetensors")  # of before there was a refinement
+    loop = LoopConfig(
+        steps=150, batch=4, rate=3e-2, workers=0, average=0.5, evaluate_every=150, record_every=1
+    )
+    config = train_boundary.Config(
+        data=tmp_path,
+        start=tmp_path / "start.safetensors",
+        out=tmp_path / "run",
+        name="drawn",
+        judged=1,
+        loop=loop,
+    )
+    train_boundary.main(config)
+    lines = map(json.loads, (config.out / "metrics.jsonl").read_text().splitlines())
+    losses = [facts["loss"] for facts in lines if "loss" in facts]
+    assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:20])
+    shipped = read_state(config.out / "last" / find("bundled").weights.file)
+    changed = {k for k, v in shipped.items() if k not in older or (v != older[k].to(v.dtype)).any()}
+    assert changed == {k for k in start if k.startswith("refinement.")}
