@@ -16,7 +16,7 @@ import PIL.Image
 import anymask
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-SPOON = {"points": [(365, 270), (350, 150)], "labels": [1, 0]}
+SPOON = {"points": [(365, 270), (372, 190)], "labels": [1, 0]}
 CUP = {
     "box": (170, 15, 412, 310),
     "points": [(300, 215), (182, 100), (225, 270), (365, 270), (300, 290), (195, 8)],
