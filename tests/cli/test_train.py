@@ -84,9 +84,21 @@ def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path, form: str) -> Non
     assert (config.loop.rate, config.loop.steps) == (1e-5, USUAL_LOOP.steps)
 
 
+def test_a_file_may_name_settings_of_the_loop_as_flags_do(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("steps: 7\nrate: 1e-5\nloop: {rate: 1e-4}\n")
+    config = parse(["--config", str(file)]).settings
+    assert (config.loop.steps, config.loop.rate) == (7, 1e-4)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("lern: lora", "expected settings out of .*, got lern"), ("- 1", "got list")],
+    [
+        ("lern: lora", "expected settings out of .*, got lern"),
+        ("- 1", "got list"),
+        ("loop: 3", "loop.*got 3"),
+        ("loop: {rat: 3}", "got loop.rat"),
+    ],
 )
 def test_a_wrong_file_of_settings_is_one_sentence(
     run: Run, tmp_path: Path, text: str, complaint: str

@@ -130,5 +130,11 @@ def _read(kind: type[Any], file: str) -> Any:
     values = read_yaml(file)
     values.pop("found", None)  # what the settings of a run led to
     usual = plain(kind())
-    loop = {**usual.pop("loop"), **values.pop("loop", {})}
+    loop = usual.pop("loop")
+    # Flags do not say which settings are the loop's, so a file need not, either.
+    loop |= {name: values.pop(name) for name in [*values] if name in loop}
+    own = values.pop("loop", {})
+    loop = (
+        {**loop, **own} if isinstance(own, dict) else own
+    )  # what else it is will be complained of
     return from_plain(kind, {**usual, **values, "loop": loop})
