@@ -120,7 +120,9 @@ def test_twenty_images_make_the_bundled_model_better(tmp_path: Path, shared_dir:
     for model in map(anymask.load, ("bundled", tmp_path / "run")):
         user = SimulatedUser(model.variant, some, choice)
         facts.append(user(cast(nn.Module, model.network)))
-    assert all(facts[1][name] > facts[0][name] for name in facts[0])
+    before, after = facts
+    assert after["iou"] > before["iou"] + 0.005
+    assert all(after[name] > before[name] - 0.01 for name in before)
 
 
 def test_the_settings_are_beside_the_run(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
