@@ -15,7 +15,7 @@ __all__ = ["USUAL_LOOP", "FineTuneConfig", "Learn"]
 Learn = Literal["decoder", "decoder+prompts", "lora", "adapter", "everything"]
 
 USUAL_LOOP = LoopConfig(
-    steps=160, batch=4, rate=8e-4, warmup=10, average=0.98, evaluate_every=80, patience=4
+    steps=240, batch=4, rate=8e-4, warmup=10, average=0.98, evaluate_every=80, patience=4
 )
 """What suits a few dozen images, and takes minutes; the rate is that of SAM's own training."""
 
