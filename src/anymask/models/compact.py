@@ -292,9 +292,9 @@ class CompactNet(nn.Module):
         self.key8 = Conv2d(p8, k8, 1)
         self.key16 = Conv2d(p16, k16, 1)
         self.boundary = Conv2d(p4, 1, 1)
-        self.refinement = Refinement(p4, p8, config.boundary_width)
         self.prompt_maps = PromptMapMaker()
         self.decoder = CompactDecoder(config)
+        self.refinement = Refinement(p4, p8, config.boundary_width)
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Size of the low-resolution logits: half the frame."""

@@ -85,7 +85,7 @@ def test_cells_beyond_the_clicks_that_a_model_takes_are_empty(squares: Any, know
     found = rows(points, model, squares)
     assert all(len(prompt.points_xy) <= 3 for asked, _ in model.asked for prompt in asked)
     assert all(three for _, three in model.asked)  # as its authors use it
-    main, by_size, efforts = points.summarise({"squares": found}).tables
+    main, by_size, efforts, _ = points.summarise({"squares": found}).tables
     first = main.rows[0][2:5]
     assert None not in first[:2]
     assert first[2] is None
