@@ -19,10 +19,8 @@ import numpy as np
 import PIL.Image
 import torch
 import tyro
-from safetensors.torch import save_file
 from torch import nn
 
-from anymask.atomic import atomic_write
 from anymask.data.augment import mirrored
 from anymask.data.dataset import Dataset, LabelMapFolder
 from anymask.data.item import Choosing, Item, Items
@@ -30,6 +28,7 @@ from anymask.data.stream import Stream
 from anymask.evaluate.boundaries import benchmark
 from anymask.evaluate.edge_maps import boundary_map
 from anymask.evaluate.portion import Portion
+from anymask.image import Image
 from anymask.models.compact import CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
@@ -40,6 +39,7 @@ from anymask.train.loop import fit
 from anymask.train.objective import Step
 from anymask.train.segmentation.boundaries import boundary_loss
 from anymask.train.segmentation.scene import Scene, of_one_frame
+from anymask.train.ship import write_half
 
 LOOP = LoopConfig(
     steps=1000, batch=2, rate=2e-3, decay=0.01, warmup=50, average=0.98, evaluate_every=500
@@ -101,7 +101,7 @@ class EdgeJudge:
 def _edges(network: nn.Module, image: np.ndarray) -> np.ndarray:
     assert isinstance(network, CompactNet)
     device = next(network.parameters()).device
-    edges = boundary_map(Segmenter(find("bundled"), network, device, ""), image)
+    edges = boundary_map(Segmenter(find("bundled"), network, device, "").embed(Image.open(image)))
     assert edges is not None
     return edges
 
@@ -120,9 +120,7 @@ def ship(net: nn.Module, folder: Path) -> None:
     """Write the weights as they ship, fp16, into a new folder."""
     folder.mkdir()
     weights = {key: value.detach().cpu() for key, value in net.state_dict().items()}
-    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    with atomic_write(folder / find("bundled").weights.file) as draft:
-        save_file({k: v.contiguous() for k, v in half.items()}, draft)
+    write_half(weights, folder / find("bundled").weights.file)
 
 
 def make_batches(config: Config) -> Stream:

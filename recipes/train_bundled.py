@@ -26,10 +26,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from anymask.atomic import atomic_write
 from anymask.data.augment import change_light, cropped, paste_object, paste_shapes
 from anymask.data.dataset import Dataset, LabelMapFolder, Sample
 from anymask.data.item import Choosing, Item, Items
@@ -48,6 +46,7 @@ from anymask.train.segmentation.boundaries import boundary_loss, framed_layers
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 from anymask.train.segmentation.scene import Features
 from anymask.train.segmentation.validate import SimulatedUser
+from anymask.train.ship import write_half
 
 SETS = {"bsds500": 0.33, "voc-animals": 0.40, "ccp": 0.16, "coco128": 0.11}
 """Data sets, each with folders NAME-train and NAME-val, and how much is drawn from each."""
@@ -229,9 +228,7 @@ def export(net: nn.Module, path: Path, blend: float, lift: tuple[float, float]) 
         weights[key] = each.flatten(0, 1)
     per_slot = torch.tensor([lift[0]] + [lift[1]] * (slots - 1))
     weights["decoder.masks.bias"] = weights["decoder.masks.bias"] + per_slot.repeat_interleave(4)
-    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    with atomic_write(path) as draft:
-        save_file({k: v.contiguous() for k, v in half.items()}, draft)
+    write_half(weights, path)
 
 
 def ship(config: Config, net: nn.Module, folder: Path) -> None:

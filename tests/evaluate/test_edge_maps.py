@@ -35,7 +35,7 @@ def distance_to_rim(edges: np.ndarray) -> np.ndarray:
 
 def test_edges_of_masks_run_along_their_border() -> None:
     picture = np.zeros((80, 100, 3), np.uint8)
-    found = from_masks(Discs(), picture, points_per_side=4)
+    found = from_masks(Discs(), Discs().embed(Image.open(picture)), points_per_side=4)
     assert found.max() == 1
     assert distance_to_rim(found > 0.5).max() < 2
     assert np.count_nonzero(found > 0.1) < 2.2 * 2 * np.pi * 25  # a line, no band
@@ -50,7 +50,7 @@ def test_a_models_own_map_comes_to_the_size_of_the_image() -> None:
             logits = torch.from_numpy(rim.astype(np.float32))[None, None]
             return SimpleNamespace(transform=transform, features={"boundary": logits})
 
-    found = boundary_map(Outlines(), np.zeros((80, 100, 3), np.uint8))
+    found = boundary_map(Outlines().embed(Image.open(np.zeros((80, 100, 3), np.uint8))))
     assert found is not None and found.shape == (80, 100) and found.max() < 1
     assert np.median(distance_to_rim(found > 0.5)) < 1.5
     assert np.count_nonzero(found > 0.5) < 2.5 * 2 * np.pi * 25  # a line, no band
@@ -61,7 +61,7 @@ def test_a_model_without_such_a_map_has_none() -> None:
         def embed(self, image: Image) -> Any:
             return SimpleNamespace(features={"image": torch.zeros(1, 1, 2, 2)})
 
-    assert boundary_map(Plain(), np.zeros((8, 8, 3), np.uint8)) is None
+    assert boundary_map(Plain().embed(Image.open(np.zeros((8, 8, 3), np.uint8)))) is None
 
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))

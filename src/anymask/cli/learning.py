@@ -134,7 +134,6 @@ def _read(kind: type[Any], file: str) -> Any:
     # Flags do not say which settings are the loop's, so a file need not, either.
     loop |= {name: values.pop(name) for name in [*values] if name in loop}
     own = values.pop("loop", {})
-    loop = (
-        {**loop, **own} if isinstance(own, dict) else own
-    )  # what else it is will be complained of
-    return from_plain(kind, {**usual, **values, "loop": loop})
+    if isinstance(own, dict):  # of anything else `from_plain` complains
+        own = {**loop, **own}
+    return from_plain(kind, {**usual, **values, "loop": own})

@@ -14,7 +14,7 @@ import torch
 
 from anymask import geometry
 from anymask.enlarge import Enlarger
-from anymask.image import Image, Taps, Transform
+from anymask.image import Taps, Transform
 from anymask.optional import optional
 from anymask.prompt import Prompt
 
@@ -34,7 +34,7 @@ _CANNY_LEVELS = 30  # thresholds tried
 
 
 def from_masks(
-    model: Segmenter, image: Pixels, points_per_side: int = 16, nms_threshold: float = 0.7
+    model: Segmenter, photo: Embedding, points_per_side: int = 16, nms_threshold: float = 0.7
 ) -> FloatMap:
     """Take the edges of everything that a model finds (SAM paper, section 7.2 and appendix).
 
@@ -44,11 +44,10 @@ def from_masks(
 
     Args:
         model: Knows points, and three answers.
-        image: uint8 (h, w, 3), RGB.
+        photo: What the model's `embed` returned.
         points_per_side: Of the grid.
         nms_threshold: Of the IoU of boxes.
     """
-    photo = model.embed(Image.open(image))
     h, w = photo.size_hw
     grid = geometry.point_grid(points_per_side) * np.array([w, h])
     logits, scores = _ask(model, photo, [Prompt(points_xy=xy) for xy in grid])
@@ -67,14 +66,12 @@ def from_masks(
     return suppress(_normalised(strongest))
 
 
-def boundary_map(model: Segmenter, image: Pixels) -> FloatMap | None:
-    """Take the edges from the model's own map of where masks end; None if it makes none.
+def boundary_map(photo: Embedding) -> FloatMap | None:
+    """Take the edges from a model's own map of where masks end; None if it makes none.
 
     Args:
-        model: The bundled model makes one along with its embeddings.
-        image: uint8 (h, w, 3), RGB.
+        photo: What the model's encoder made of an image; of the bundled model it holds such a map.
     """
-    photo = model.embed(Image.open(image))
     if "boundary" not in photo.features:
         return None
     logits = photo.features["boundary"][0, 0].float().cpu().numpy()

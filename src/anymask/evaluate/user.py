@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ class User:
         self.oracle: list[float] = []
         """IoU of the best answer, after each click."""
         self.judged: list[tuple[float, float]] = []
-        """IoU as the model predicts it and as it is, of each answer to the first click."""
+        """IoU as predicted and as it is, of each answer to the first click, if it is predicted."""
         self.answer: Masks | None = None
         self._shown = np.zeros_like(truth.mask)
         self._known = model.variant.capabilities
@@ -74,7 +75,8 @@ class User:
         masks = answer.dense()
         overlaps = [self.truth.overlap(mask) for mask in masks]
         if self.answer is None:
-            self.judged = list(zip(answer.scores.tolist(), overlaps, strict=True))
+            pairs = zip(answer.scores.tolist(), overlaps, strict=True)
+            self.judged = [pair for pair in pairs if not math.isnan(pair[0])]
         self.answer = answer
         self._shown = masks[0] if len(masks) else np.zeros_like(self.truth.mask)
         self.first.append(overlaps[0] if overlaps else 0.0)
@@ -86,7 +88,7 @@ class User:
             **self.truth.row(),
             "first": [round(x, 5) for x in self.first],
             "oracle": [round(x, 5) for x in self.oracle],
-            "judged": [[round(x, 5) for x in pair] for pair in self.judged if pair[0] == pair[0]],
+            "judged": [[round(x, 5) for x in pair] for pair in self.judged],
             "most_clicks": self._most,
             "score": round(self.first[0], 5),
         }

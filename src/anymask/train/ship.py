@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from anymask.atomic import atomic_write
 from anymask.models.variants import Variant
 from anymask.models.weights.folder import write_folder
 from anymask.train.objective import Ship
 
-__all__ = ["whole"]
+__all__ = ["whole", "write_half"]
 
 
 def whole(variant: Variant, name: str, summary: str) -> Ship:
@@ -27,6 +30,13 @@ def whole(variant: Variant, name: str, summary: str) -> Ship:
     return partial(
         _write_whole, replace(variant, name=name, aliases=(), summary=summary, weights=weights)
     )
+
+
+def write_half(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights to one file of safetensors, as fp16 what is floating point."""
+    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    with atomic_write(path) as draft:
+        save_file({k: v.contiguous() for k, v in half.items()}, draft)
 
 
 def _write_whole(variant: Variant, network: nn.Module, folder: Path) -> None:

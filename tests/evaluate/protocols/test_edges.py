@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from anymask.evaluate.protocols.edges import Edges
 pytest.importorskip("cv2")
 
 EDGES = "anymask.evaluate.protocols.edges"
+MODEL: Any = SimpleNamespace(embed=lambda image: image)
 LABELS = np.ones((60, 80), np.uint8)
 LABELS[20:40, 30:60] = 2
 SAMPLE = Sample(np.where(LABELS[..., None] == 2, 220, 30).astype(np.uint8).repeat(3, 2), (LABELS,))
@@ -25,7 +27,7 @@ def test_model_and_peers_are_scored_on_the_same_images(monkeypatch: pytest.Monke
     monkeypatch.setattr(f"{EDGES}.from_masks", drawn)
     monkeypatch.setattr(f"{EDGES}.boundary_map", lambda *_: np.zeros((60, 80), np.float32))
     protocol = Edges(peers=("sobel",), reach=0.03)
-    (row,) = protocol.measure(None, SAMPLE)  # type: ignore[arg-type]
+    (row,) = protocol.measure(MODEL, SAMPLE)
     assert row["score"] == 1.0
     summary = protocol.summarise({"one": {"a": [row]}, "none": {}})
     model, own, sobel, nothing, _ = summary.tables[0].rows
@@ -41,7 +43,7 @@ def test_cases_are_drawn_without_asking_the_model_again(monkeypatch: pytest.Monk
     edge[30] = 0.5
     monkeypatch.setattr(f"{EDGES}.from_masks", lambda *_: edge)
     monkeypatch.setattr(f"{EDGES}.boundary_map", lambda *_: None)
-    (row,) = Edges().measure(None, SAMPLE)  # type: ignore[arg-type]
+    (row,) = Edges().measure(MODEL, SAMPLE)
     picture = np.asarray(Edges().draw(None, SAMPLE, row))  # type: ignore[arg-type]
     assert picture.shape == (60, 240, 3)
     assert np.array_equal(picture[:, :80], SAMPLE.image)

@@ -22,6 +22,7 @@ from anymask.evaluate.boundaries import (
 from anymask.evaluate.edge_maps import CLASSICAL, boundary_map, from_masks
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import EdgesOptions
+from anymask.image import Image
 
 if TYPE_CHECKING:
     from anymask.data.dataset import Sample
@@ -47,8 +48,9 @@ class Edges(EdgesOptions):
         people = _drawn(sample)
         if not any(person.any() for person in people):
             return []
-        maps = {_MODEL: from_masks(model, sample.image, self.points_per_side, self.nms)}
-        own = boundary_map(model, sample.image)
+        photo = model.embed(Image.open(sample.image))
+        maps = {_MODEL: from_masks(model, photo, self.points_per_side, self.nms)}
+        own = boundary_map(photo)
         maps |= {} if own is None else {_OWN: own}
         maps |= {peer: CLASSICAL[peer](sample.image) for peer in self.peers}
         processes = min(torch.get_num_threads(), len(people))

@@ -12,6 +12,7 @@ from torch import nn
 
 from anymask.data.dataset import Dataset
 from anymask.embedding import Embedding
+from anymask.evaluate.metrics import iou
 from anymask.image import Image
 from anymask.masks import Masks
 from anymask.models.network import Network
@@ -60,7 +61,7 @@ class Agreement:
             prompts, wanted = self._question(i, image)
             answered = self._answer(model, image, prompts)
             for prompt, one, other in zip(prompts, wanted.dense(), answered.dense(), strict=True):
-                found["click" if prompt.box is None else "box"].append(_iou(one, other))
+                found["click" if prompt.box is None else "box"].append(iou(one, other))
         means = {name: fmean(values) for name, values in found.items() if values}
         return {**means, self.metric: fmean(means.values())}
 
@@ -102,8 +103,3 @@ class Agreement:
 def _first(model: Segmenter, embedding: Embedding, prompts: Sequence[Prompt]) -> Masks:
     """Answer prompts by the mask each that is ranked first."""
     return Masks.concat([masks[0] for masks in model.predict(embedding, prompts=list(prompts))])
-
-
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    either = np.count_nonzero(one | other)
-    return float(np.count_nonzero(one & other) / either) if either else 1.0
