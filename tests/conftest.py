@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 
 TESTS = Path(__file__).resolve().parent
 
@@ -28,3 +30,12 @@ def shared_dir() -> Path:
 def parity_dir() -> Path:
     """The small reference numbers that the repository holds."""
     return TESTS / "parity"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute in one thread for the tests of a file: tiny work is not worth the waking of more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
@@ -37,13 +36,7 @@ PROMPTABLE = [variant for variant in KINDS if not isinstance(variant.network, Fa
 every_promptable = pytest.mark.parametrize("variant", PROMPTABLE, ids=lambda v: v.name)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Tiny work is not worth the waking of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network_of(variant: Variant):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,12 +28,7 @@ NAMES = ("sam-vit-b", "mobile-sam", "efficient-sam-ti", "bundled")
 every_network = pytest.mark.parametrize("variant", [find(n) for n in NAMES], ids=NAMES)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Flat(nn.Module):
