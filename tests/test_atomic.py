@@ -21,9 +21,13 @@ def test_it_writes_and_leaves_nothing_else(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.json"]
 
 
-def test_it_gives_the_usual_permissions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_it_gives_the_usual_permissions(replaced: bool, tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     with atomic_write(tmp_path / "a") as draft:
+        if replaced:  # as safetensors does
+            draft.unlink()
+            draft.touch(mode=0o600)
         draft.write_text("new")
     plain, ours = ((tmp_path / name).stat().st_mode for name in ("plain", "a"))
     assert stat.S_IMODE(ours) == stat.S_IMODE(plain)

@@ -50,7 +50,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         # Made here, with the user's usual permissions, so that a wrong place fails before any work.
         draft.touch(exist_ok=False)
+        usual = draft.stat().st_mode
         yield draft
+        draft.chmod(usual)  # safetensors puts a file in its place that nobody else may read
         with draft.open("rb+") as file:
             os.fsync(file.fileno())  # or a loss of power could leave the new name on an empty file
         os.replace(draft, target)

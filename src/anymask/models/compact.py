@@ -196,7 +196,7 @@ class CompactDecoder(nn.Module):
         self.mix4 = Conv2d(d4, d4, 3, padding=1)
         self.masks = Pointwise(d4, self.MASKS * 4)
         self.slot = nn.Parameter(torch.zeros(self.MASKS, config.quality_width))
-        self.quality_in = nn.Linear(d8 + d32 + 3, config.quality_width)
+        self.quality_in = nn.Linear(3 * d8 + d32 + 4, config.quality_width)
         self.quality_out = nn.Linear(config.quality_width, 1)
 
     def forward(self, maps: PromptMaps, features: Features, slots: slice) -> tuple[Tensor, Tensor]:
@@ -230,18 +230,34 @@ class CompactDecoder(nn.Module):
         return _bend(mix(_bend(skip + enlarged)))
 
     def _quality(self, quarters: Tensor, y8: Tensor, gist: Tensor, slots: slice) -> Tensor:
-        """Judge each mask by what lies under it, its size and how decided it is."""
+        """Judge each mask by what lies under it and around it, its size and how decided it is."""
         coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
-        soft = torch.sigmoid(coarse).flatten(2)  # (n, k, cells at stride 8)
+        soft = torch.sigmoid(coarse)  # (n, k, h, w) at stride 8
+        rim = F.max_pool2d(soft, 3, 1, 1) - soft
+        under, around = _mean_under(soft, y8), _mean_under(rim, y8)
+        # Where much that differs lies under a mask, it is rarely one thing.
+        spread = (_mean_under(soft, y8**2) - under**2).clamp(min=0).add(1e-4).sqrt()
+        soft = soft.flatten(2)
         mass = soft.sum(-1, keepdim=True) + 1e-3
-        under = torch.matmul(soft, y8.flatten(2).transpose(1, 2)) / mass
         doubt = (soft * (1 - soft)).sum(-1, keepdim=True) / mass
         peak = soft.amax(-1, keepdim=True)
         size = torch.log(mass / soft.shape[-1]) / 8
+        steady = _cells_above(coarse, 1) / _cells_above(coarse, -1)
         gist = gist[:, None, :].expand(-1, soft.shape[1], -1)
-        facts = torch.cat([under, gist, size, doubt, peak], dim=-1)
+        facts = torch.cat([under, gist, size, doubt, peak, around, spread, steady], dim=-1)
         hidden = _bend(self.quality_in(facts) + self.slot[slots])
         return torch.sigmoid(self.quality_out(hidden)).squeeze(-1)
+
+
+def _mean_under(soft: Tensor, maps: Tensor) -> Tensor:
+    """Average maps (n, c, h, w) under soft masks (n, k, h, w): (n, k, c)."""
+    soft = soft.flatten(2)
+    return torch.matmul(soft, maps.flatten(2).transpose(1, 2)) / (soft.sum(-1, keepdim=True) + 1e-3)
+
+
+def _cells_above(logits: Tensor, level: float) -> Tensor:
+    """Count cells above a level, and one more: (n, k, 1)."""
+    return (logits > level).flatten(2).sum(-1, keepdim=True, dtype=logits.dtype) + 1
 
 
 def _interleave(quarters: Tensor) -> Tensor:

@@ -255,13 +255,13 @@ VARIANTS: tuple[Variant, ...] = (
         summary="our own small model, in the package; trained on research photos, see its card",
         network=CompactConfig(),
         preprocessing=Preprocessing(side=512, pad=32),
-        parameters=4_235_650,
+        parameters=4_239_810,
         capabilities=_ALL,
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="223214908d513c15f8fb473340e43004c8eb993c18d817c0362c9cc09db05fd6",
-            size=8_509_900,
+            sha256="eece114cdd7134f080c8722b1bb765201d789c08dcb4bde4e5493313ec8c3d4b",
+            size=8_518_220,
         ),
         aliases=("bundled", "compact"),
         # Its scores and its logits are more modest than SAM's.

@@ -22,7 +22,7 @@ from anymask.models.parts import find_part
 from anymask.models.sam_adapter import PLACE, SamAdapterConfig, find_encoder, fitting
 from anymask.models.variants import VARIANTS, Variant, find
 from anymask.models.weights.files import State, read_state
-from anymask.models.weights.filling import misfits
+from anymask.models.weights.filling import first, misfits
 from anymask.models.weights.folder import read_json, write_files
 from anymask.models.weights.locate import locate
 from anymask.models.weights.peft_layout import (
@@ -222,6 +222,11 @@ def _load_sam_adapter(network: nn.Module, found: Adapter) -> SamAdapterConfig:
 def _read(found: Adapter) -> tuple[State, dict[str, str]]:
     """Read the tensors of an adapter by name; and what the file calls them."""
     state = read_state(found.weights)
+    if spoilt := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
+        raise WeightsError(
+            f"expected finite numbers in {str(found.weights)!r}, got others in {first(spoilt)}; "
+            "the training went wrong: take weights that were saved earlier"
+        )
     called = own_names(state, found.facts)
     return {ours: state[theirs] for ours, theirs in called.items()}, called
 

@@ -197,6 +197,10 @@ class Interactive:
             scene.teach_encoder()
         return {name: float(value) for name, value in tally.items()}
 
+    def misjudged(self, quality: Tensor, iou: Tensor) -> Tensor:
+        """Compare the predicted IoU of answers with the real one, (n, k) each: (n,)."""
+        return ((quality - iou) ** 2).mean(1)
+
     def _groups(
         self, items: Sequence[Item], mask_hw: tuple[int, int], share: float
     ) -> Iterator[list[Wish]]:
@@ -250,7 +254,7 @@ class Interactive:
         losses = mask_loss(logits, target, weight, alpha=self.config.alpha)
         first = weights.first(quality, three=alone or self.variant.always_three)
         cost = self._cost(losses, quality, weights)
-        cost = cost + self.config.judgement * ((quality - iou) ** 2).mean(1)
+        cost = cost + self.config.judgement * self.misjudged(quality, iou)
         rows = torch.arange(len(logits), device=logits.device)
         talk.hear(logits[rows, first])
         loss = (cost * talk.share).sum() / self.config.expected

@@ -1,0 +1,74 @@
+"""The bundled model's own parts; what all networks promise is tested in `test_network`."""
+
+from __future__ import annotations
+
+import torch
+from tests.models.tiny import tiny
+
+from anymask.models.compact import CompactDecoder, Refinement, _mean_under
+from anymask.models.config import CompactConfig
+from anymask.models.variants import find
+
+
+def decoder() -> CompactDecoder:
+    network = tiny(find("bundled")).network
+    assert isinstance(network, CompactConfig)
+    torch.manual_seed(0)
+    return CompactDecoder(network).eval()
+
+
+def test_maps_are_averaged_under_each_mask() -> None:
+    maps = torch.arange(24.0).view(1, 2, 3, 4)
+    left = torch.zeros(1, 1, 3, 4)
+    left[..., :2] = 1
+    half = torch.full_like(left, 0.5)
+    means = _mean_under(torch.cat([left, half], dim=1), maps)
+    assert means.shape == (1, 2, 2)
+    assert torch.allclose(means[0, 0], maps[0, :, :, :2].mean((1, 2)), rtol=1e-3)
+    assert torch.allclose(means[0, 1], maps[0].mean((1, 2)), rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_the_judgement_knows_what_lies_under_around_and_how_mixed_it_is() -> None:
+    """Only the facts' places in the first layer tell them apart, so each is looked at there."""
+    one = decoder()
+    width = one.mix8.out_channels
+    gist = torch.zeros(1, one.whole.in_features)
+    quarters = torch.full((1, 1, 2, 2, 16, 16), -8.0)
+    quarters[..., 4:12, 4:12] = 8.0  # a square of 4 x 4 cells at stride 8
+    inside = torch.zeros(1, width, 8, 8)
+    inside[..., 2:6, 2:6] = 1
+    mixed = torch.zeros(1, width, 8, 8)
+    mixed[..., 2:6, 2:4] = 2  # the same mean
+    facts: list[torch.Tensor] = []
+    one.quality_in.register_forward_pre_hook(lambda _, given: facts.append(given[0][0, 0]))
+    for maps in (inside, mixed, 1 - inside):
+        one._quality(quarters, maps, gist, slice(1))
+    under = [fact[:width] for fact in facts]
+    around = [fact[-2 * width - 1 : -width - 1] for fact in facts]
+    spread = [fact[-width - 1 : -1] for fact in facts]
+    for seen, expected in zip(under, (1, 1, 0), strict=True):
+        assert torch.allclose(seen, torch.full((width,), float(expected)), atol=0.02)
+    for seen, expected in zip(around, (0, 0, 1), strict=True):
+        assert torch.allclose(seen, torch.full((width,), float(expected)), atol=0.02)
+    for seen, expected in zip(spread, (0, 1, 0), strict=True):
+        assert torch.allclose(seen, torch.full((width,), float(expected)), atol=0.06)
+    assert all(fact[-1] == 1 for fact in facts)  # no cell is in doubt
+
+
+def test_the_judgement_teaches_where_all_is_alike() -> None:
+    """Masks of a plain image have no spread at all, and a square root has no slope there."""
+    one = decoder()
+    maps = torch.zeros(1, one.mix8.out_channels, 8, 8, requires_grad=True)
+    quarters = torch.zeros(1, 2, 2, 2, 16, 16)
+    one._quality(
+        quarters, maps, torch.zeros(1, one.whole.in_features), slice(0, 2)
+    ).sum().backward()
+    assert maps.grad is not None
+    assert maps.grad.isfinite().all()
+
+
+def test_the_refinement_begins_by_saying_nothing() -> None:
+    refined = Refinement(8, 12, 16)(torch.randn(2, 8, 8, 8), torch.randn(2, 12, 4, 4))
+    assert refined.shape == (2, 1, 8, 8)
+    assert not refined.any()

@@ -1,0 +1,77 @@
+"""The recipe of the predicted IoU, on drawn pictures and at tiny size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from recipes.train_judgement import Config, Head, ask, learn, make_network
+from safetensors.torch import save_file
+from tests.models.tiny import tiny
+from tests.recipes.test_train_bundled import draw_set
+
+from anymask.models.variants import find
+from anymask.models.weights import build, read_state
+from recipes import train_judgement
+
+pytest.importorskip("cv2", reason="training needs the extra 'image'")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Config:
+    small = tiny(find("bundled"))
+    monkeypatch.setattr(train_judgement, "CompactConfig", lambda: small.network)
+    monkeypatch.setattr(train_judgement, "find", lambda _: small)
+    monkeypatch.setattr(train_judgement, "PHOTOS", {"drawn": 6})
+    draw_set(tmp_path / "drawn-train")
+    torch.manual_seed(1)
+    start = {k: v.contiguous() for k, v in build(small).state_dict().items()}
+    save_file(start, tmp_path / "start.safetensors")
+    return Config(
+        data=tmp_path,
+        start=tmp_path / "start.safetensors",
+        out=tmp_path / "new" / "judged.safetensors",
+        held_back=0.2,
+        batch=16,
+    )
+
+
+def test_only_the_judgement_learns(config: Config) -> None:
+    train_judgement.main(config)
+    before, after = read_state(config.start), read_state(config.out)
+    changed = {name for name in before if (before[name].to(after[name].dtype) != after[name]).any()}
+    assert changed == {
+        "decoder.slot",
+        *(f"decoder.quality_{p}.{kind}" for p in ("in", "out") for kind in ("weight", "bias")),
+    }
+
+
+def test_all_kinds_of_answers_are_kept(config: Config) -> None:
+    answers = ask(config, make_network(config.start))
+    assert set(answers.slots.tolist()) == {0, 1, 2, 3}
+    assert set(answers.photo.tolist()) == set(range(6))
+    assert len(answers.facts) == len(answers.iou) == len(answers.slots)
+    assert 0 <= answers.iou.min() < answers.iou.max() <= 1
+
+
+def test_the_head_is_the_decoder_s_and_goes_back_into_it(config: Config) -> None:
+    network = make_network(config.start)
+    decoder = network.decoder
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    decoder.quality_out.register_forward_hook(
+        lambda _, given, made: seen.append((given[0], torch.sigmoid(made).flatten()))
+    )
+    answers = ask(config, network)
+    theirs = torch.cat([quality for _, quality in seen])
+    head = Head(decoder, answers.facts, 0.2).eval()
+    torch.testing.assert_close(head(answers), theirs, rtol=0, atol=1e-5)
+
+    before = (theirs - answers.iou).square().mean()
+    learn(head, answers, config)
+    head.give_back(decoder)
+    seen.clear()
+    again = ask(config, network)
+    now = torch.cat([quality for _, quality in seen])
+    torch.testing.assert_close(now, head(again), rtol=0, atol=1e-4)
+    assert (now - again.iou).square().mean() < 0.8 * before
