@@ -80,6 +80,7 @@ class EdgeJudge:
     """Compares the edges of photos with what people drew; see `anymask.train.objective`."""
 
     metric = "ods"
+    chance = 0.0
 
     def __init__(self, data: Dataset) -> None:
         self.samples = [data[i] for i in range(len(data))]

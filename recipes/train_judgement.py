@@ -1,6 +1,6 @@
 """Train what the bundled model thinks of its own masks: the IoU that it predicts.
 
-    python recipes/train_judgement.py --data ../shared/data --out runs/judgement.safetensors \
+    python recipes/train_judgement.py --data ../shared/data --out runs/judgement \
         --start runs/bundled/best/anymask-compact.safetensors
 
 The head that predicts it has 13,000 weights and sees only a few facts about each mask. In
@@ -12,8 +12,9 @@ many times. No mask changes. Ten minutes on one CPU core, nearly all of it for t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor, nn
 
+from anymask.atomic import make_folder
 from anymask.data.augment import mirrored
 from anymask.data.dataset import LabelMapFolder
 from anymask.data.item import Choosing, Item, Items
@@ -29,13 +31,14 @@ from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
+from anymask.train.config import write_yaml
 from anymask.train.objective import Step
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 from anymask.train.ship import write_half
 
 PHOTOS = {"bsds500": 450, "voc-animals": 550, "ccp": 250, "coco128": 100}
-"""Data sets, each a folder NAME-train, and how many photos are taken; the same ones again, with
-other masks, where there are not so many."""
+"""Data sets, each a folder NAME-train, and how often one of its photos is taken: again, with other
+masks, where there are not so many."""
 
 ASKED = InteractiveConfig(
     repeats=0,
@@ -58,12 +61,12 @@ class Config:
     """Folder that holds the data sets."""
     start: Path
     """Weights to start from: a file of the bundled model."""
-    out: Path = Path("runs/judgement.safetensors")
-    """Where the weights go."""
+    out: Path = Path("runs/judgement")
+    """Folder for the weights, the settings and what they brought."""
     masks: int = 8
     """Masks asked for on each photo."""
     held_back: float = 0.1
-    """Share of the photos that only tell how much better it has become."""
+    """Share of the photos that only tell how much better it has become, if any."""
     rounds: int = 30
     """How often the head goes over all answers."""
     batch: int = 256
@@ -76,8 +79,7 @@ class Config:
     """Start of every random sequence."""
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """What is known about n answers of the model."""
 
     facts: Tensor
@@ -91,8 +93,7 @@ class Answers:
 
     def of(self, chosen: Tensor) -> Answers:
         """Take some."""
-        values = (self.facts, self.slots, self.iou, self.photo)
-        return Answers(*(value[chosen] for value in values))
+        return Answers(*(values[chosen] for values in self))
 
 
 class Witness(Interactive):
@@ -101,26 +102,28 @@ class Witness(Interactive):
     def __init__(self, network: CompactNet) -> None:
         super().__init__(find("bundled"), ASKED)
         self.network = network
-        self._facts: list[Tensor] = []  # of one forward pass, which may go by parts
+        self._seen: list[Tensor] = []  # in one question, which may be answered in parts
         self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
-        network.decoder.quality_in.register_forward_pre_hook(
-            lambda _, given: self._facts.append(given[0])
-        )
 
-    def misjudged(self, quality: Tensor, iou: Tensor) -> Tensor:
+    def judgement_loss(self, quality: Tensor, iou: Tensor) -> Tensor:
         """Note the answers to a question."""
-        facts = torch.cat(self._facts)
-        self._facts.clear()
-        first = 1 if quality.shape[1] == CompactDecoder.MASKS - 1 else 0
-        slots = torch.arange(first, first + quality.shape[1]).expand_as(quality)
-        self._noted.append((facts.flatten(0, 1), slots.flatten(), iou.flatten()))
-        return super().misjudged(quality, iou)
+        slots = torch.arange(CompactDecoder.MASKS).expand_as(quality)  # `ASKED` wants all of them
+        self._noted.append((torch.cat(self._seen).flatten(0, 1), slots.flatten(), iou.flatten()))
+        self._seen.clear()
+        return super().judgement_loss(quality, iou)
 
     @torch.no_grad()
     def about(self, item: Item, number: int) -> Answers:
-        """Ask for the masks of a photo."""
+        """Ask for the masks of a photo, which gets a number."""
         rng = np.random.default_rng(item.seeds)
-        self(self.network, [item], Step(number, rng, torch.device("cpu"), lambda loss: None))
+        step = Step(0, rng, torch.device("cpu"), lambda loss: None)
+        hook = self.network.decoder.quality_in.register_forward_pre_hook(
+            lambda _, given: self._seen.append(given[0])
+        )
+        try:
+            self(self.network, [item], step)
+        finally:
+            hook.remove()
         facts, slots, iou = map(torch.cat, zip(*self._noted, strict=True))
         self._noted.clear()
         return Answers(facts, slots, iou, torch.full_like(slots, number))
@@ -129,31 +132,37 @@ class Witness(Interactive):
 def ask(config: Config, network: CompactNet) -> Answers:
     """Let simulated users ask for masks of all data sets."""
     witness = Witness(network)
+    numbers: dict[tuple[str, str], int] = {}
     found: list[Answers] = []
-    for item in _items(config):
-        found.append(witness.about(item, len(found)))
+    for name, item in _items(config):
+        number = numbers.setdefault((name, item.key), len(numbers))
+        found.append(witness.about(item, number))
         if len(found) % 50 == 0:
             print(f"{len(found)} of {sum(PHOTOS.values())} photos", flush=True)
-    facts, slots, iou, photo = (
-        torch.cat([getattr(some, name) for some in found])
-        for name in ("facts", "slots", "iou", "photo")
-    )
-    return Answers(facts, slots, iou, photo)
+    return Answers(*map(torch.cat, zip(*found, strict=True)))
 
 
-def _items(config: Config) -> Iterator[Item]:
+def _items(config: Config) -> Iterator[tuple[str, Item]]:
     wanted, choosing = find("bundled").preprocessing, Choosing(config.masks, min_area=50)
     for name, count in PHOTOS.items():
         folder = LabelMapFolder(config.data / f"{name}-train")
         items = Items(folder, wanted, choosing, augment=(mirrored,), seed=config.seed)
-        yield from map(items.__getitem__, range(count))
+        for position in range(count):
+            yield name, items[position]
+
+
+def split(answers: Answers, share: float) -> tuple[Answers, Answers]:
+    """Put the answers about some photos aside."""
+    photos = torch.randperm(int(answers.photo.max()) + 1)
+    held = torch.isin(answers.photo, photos[: round(share * len(photos))])
+    return answers.of(~held), answers.of(held)
 
 
 class Head(nn.Module):
     """The head by itself, on facts that are brought to a mean of 0 and a spread of 1 first.
 
-    It begins as the decoder's own, and goes back into it: what is done to the facts is undone in
-    the first layer.
+    It begins as the decoder's own, and goes back into it: mean and spread go into the first layer.
+    Facts far from all others are drawn nearer while it learns, and only then.
     """
 
     def __init__(self, decoder: CompactDecoder, facts: Tensor, dropout: float) -> None:
@@ -171,7 +180,9 @@ class Head(nn.Module):
 
     def forward(self, answers: Answers) -> Tensor:
         """Predict the IoU of answers: (n,)."""
-        facts = ((answers.facts - self.mean) / self.spread).clamp(-8, 8)  # nothing tips the scales
+        facts = (answers.facts - self.mean) / self.spread
+        if self.training:
+            facts = facts.clamp(-8, 8)
         hidden = F.leaky_relu(self.enter(facts) + self.slot[answers.slots], 0.1)
         predicted: Tensor = torch.sigmoid(self.leave(self.dropout(hidden))).squeeze(-1)
         return predicted
@@ -205,13 +216,12 @@ def learn(head: Head, answers: Answers, config: Config) -> None:
 
 
 @torch.inference_mode()
-def judged(head: Head, answers: Answers) -> str:
-    """Say how well it predicts."""
+def judged(head: Head, answers: Answers) -> dict[str, float | None]:
+    """Measure how well it predicts: rank correlation, and the root of the mean squared error."""
     head.eval()
     guess = head(answers)
     rank = rank_correlation(torch.stack([guess, answers.iou], dim=1).tolist())
-    error = (guess - answers.iou).square().mean().sqrt()
-    return f"rank correlation {rank:.3f}, error {error:.3f}"
+    return {"rank": rank, "error": float((guess - answers.iou).square().mean().sqrt())}
 
 
 def make_network(start: Path) -> CompactNet:
@@ -224,18 +234,18 @@ def make_network(start: Path) -> CompactNet:
 def main(config: Config) -> None:
     """Ask, learn, and write the weights as they ship."""
     torch.manual_seed(config.seed)
+    make_folder(config.out)
     network = make_network(config.start)
-    answers = ask(config, network)
-    photos = torch.randperm(int(answers.photo.max()) + 1)
-    held = torch.isin(answers.photo, photos[: round(config.held_back * len(photos))])
-    learned, other = answers.of(~held), answers.of(held)
+    learned, other = split(ask(config, network), config.held_back)
     head = Head(network.decoder, learned.facts, config.dropout)
-    print(f"{len(learned.iou)} answers; of {len(other.iou)} others: {judged(head, other)}")
+    scores: dict[str, Any] = {"learned": len(learned.iou), "held back": len(other.iou)}
+    scores["before"] = judged(head, other) if len(other.iou) else None
     learn(head, learned, config)
-    print(f"now: {judged(head, other)}")
+    scores["after"] = judged(head, other) if len(other.iou) else None
     head.give_back(network.decoder)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_half(network.state_dict(), config.out)
+    print(scores)
+    write_yaml(config.out / "config.yaml", {**asdict(config), "found": scores})
+    write_half(network.state_dict(), config.out / find("bundled").weights.file)
 
 
 if __name__ == "__main__":

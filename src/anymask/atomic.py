@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         draft.touch(exist_ok=False)
         usual = draft.stat().st_mode
         yield draft
-        draft.chmod(usual)  # safetensors puts a file in its place that nobody else may read
+        if draft.stat().st_mode != usual:  # safetensors' own file, which nobody else may read
+            draft.chmod(stat.S_IMODE(usual))
         with draft.open("rb+") as file:
             os.fsync(file.fileno())  # or a loss of power could leave the new name on an empty file
         os.replace(draft, target)

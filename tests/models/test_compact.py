@@ -54,6 +54,16 @@ def test_the_judgement_knows_what_lies_under_around_and_how_mixed_it_is() -> Non
     for seen, expected in zip(spread, (0, 1, 0), strict=True):
         assert torch.allclose(seen, torch.full((width,), float(expected)), atol=0.06)
     assert all(fact[-1] == 1 for fact in facts)  # no cell is in doubt
+    quarters[..., 2:4, 4:12] = 0.0  # four cells are now
+    one._quality(quarters, inside, gist, slice(1))
+    assert facts[-1][-1] == torch.tensor(17 / 21)
+
+
+@torch.inference_mode()
+def test_averages_of_large_masks_stay_within_half_precision() -> None:
+    maps, mask = torch.full((1, 2, 64, 64), 40.0), torch.ones(1, 1, 64, 64)
+    half = _mean_under(mask.half(), maps.half() ** 2)
+    assert torch.allclose(half.float(), torch.full((1, 1, 2), 1600.0), rtol=1e-2)
 
 
 def test_the_judgement_teaches_where_all_is_alike() -> None:

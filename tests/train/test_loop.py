@@ -23,6 +23,7 @@ from torch import nn
 from anymask.data.stream import Stream
 from anymask.errors import InputError, OutputError
 from anymask.train.objective import Step
+from anymask.train.report import judgements
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -317,6 +318,25 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     assert (outcome.reason, outcome.steps, outcome.best) == ("patience", 6, -1.0)
     best = torch.load(tmp_path / "best" / "weights.pt")
     assert all(torch.equal(best[name], start[name]) for name in start)
+
+
+def test_what_may_be_chance_keeps_the_later_weights(tmp_path: Path) -> None:
+    judged: list[Mapping[str, torch.Tensor]] = []
+
+    class Watching(Falling):
+        def __call__(self, model: nn.Module) -> Mapping[str, float]:
+            judged.append({name: value.clone() for name, value in model.state_dict().items()})
+            return super().__call__(model)
+
+    judge = Watching(chance=1.5)  # the first two validations differ by 1
+    outcome = run(tmp_path, steps=6, evaluate_every=2, validation=judge)
+    assert outcome.best == -1.0
+    kept = [line["kept"] for line in lines(tmp_path) if "validation" in line]
+    assert kept == [True, True, False, False]
+    best = torch.load(tmp_path / "best" / "weights.pt")
+    assert all(torch.equal(best[name], value) for name, value in judged[1].items())
+    before, after = judgements(tmp_path)
+    assert (before, after) == ({"closeness": -1.0}, {"closeness": -2.0})
 
 
 def test_the_averaged_weights_ship_and_the_others_stay(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ class Judge:
     """A validation that remembers what it saw, and interrupts if asked to."""
 
     metric: str = "closeness"
+    chance: float = 0.0
     seen: list[float] = field(default_factory=list)
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:

@@ -252,7 +252,8 @@ class CompactDecoder(nn.Module):
 def _mean_under(soft: Tensor, maps: Tensor) -> Tensor:
     """Average maps (n, c, h, w) under soft masks (n, k, h, w): (n, k, c)."""
     soft = soft.flatten(2)
-    return torch.matmul(soft, maps.flatten(2).transpose(1, 2)) / (soft.sum(-1, keepdim=True) + 1e-3)
+    shares = soft / (soft.sum(-1, keepdim=True) + 1e-3)  # first, or fp16 could not hold the sums
+    return torch.matmul(shares, maps.flatten(2).transpose(1, 2))
 
 
 def _cells_above(logits: Tensor, level: float) -> Tensor:

@@ -83,7 +83,8 @@ def fit(
             weights, the data and what learns: plain JSON values, compared when it is resumed.
         validation: Measures the model now and then. The averaged weights are judged.
         ship: Writes the model as users load it into a new folder. It is called with the averaged
-            weights in place; ``best/`` is from the best validation, ``last/`` from the end.
+            weights in place; ``best/`` is from the last validation that was as good as the best
+            one, but for what may be chance, ``last/`` from the end.
         changed: Go on even if the settings are others than before.
         overwrite: Forget an earlier run in that folder.
         quiet: Show no progress.
@@ -198,18 +199,22 @@ class _Run:
             self._add(means)
 
     def _judge(self) -> None:
-        """Measure the averaged weights, and keep them if they are the best so far."""
-        place = self.place
-        if self.validation is not None:
-            value = self.group.share(self._measure(self.validation) if self.group.leads else 0.0)
+        """Measure the averaged weights, and keep them unless earlier ones were really better."""
+        place, validation = self.place, self.validation
+        if validation is not None:
+            facts = self.group.share(self._measure(validation) if self.group.leads else {})
+            value = facts[validation.metric]
+            kept = value > place.best - validation.chance
             place.stale += 1
             if value > place.best:
                 place.best, place.stale = value, 0
+            if kept:
                 self._ship("best")
+            self._add({"validation": facts, "kept": kept})
         place.judged = place.steps
 
-    def _measure(self, validation: Validation) -> float:
-        """Measure and draw; give the number that decides."""
+    def _measure(self, validation: Validation) -> dict[str, float]:
+        """Measure and draw."""
         self.record.judging()
         try:
             with self.learner.averaged() as model, self.interrupt.at_once(), torch.no_grad():
@@ -218,10 +223,9 @@ class _Run:
         except (KeyboardInterrupt, SystemExit):
             self._save()
             raise
-        self._add({"validation": dict(facts)})
         if picture is not None:
             self.record.picture(picture, self.place.steps)
-        return facts[validation.metric]
+        return dict(facts)
 
     def _ship(self, name: str) -> None:
         if self.ship is not None and self.group.leads:

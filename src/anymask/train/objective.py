@@ -64,6 +64,9 @@ class Validation(Protocol):
 
     metric: str
     """Which of the numbers decides; more is better."""
+    chance: float
+    """How much less of it later weights may have and still be kept: what they were judged by is
+    too little to tell such a difference from chance."""
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Measure a model."""

@@ -25,13 +25,11 @@ class Report:
     before: Mapping[str, float]
     """How good the model was by each measure; empty if no image was held back."""
     after: Mapping[str, float]
-    """How good the best weights are."""
+    """How good the weights are that were kept."""
 
 
-def judgements(folder: Path, metric: str) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Read the first validation of a run, and the best one by a metric; empty if there is none."""
+def judgements(folder: Path) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Read a run's first validation, and that of the weights that were kept; empty if none was."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    found = [line["validation"] for line in lines if "validation" in line]
-    if not found:
-        return {}, {}
-    return found[0], max(found, key=lambda facts: facts[metric])
+    kept = [line["validation"] for line in lines if line.get("kept")]
+    return (kept[0], kept[-1]) if kept else ({}, {})

@@ -306,13 +306,14 @@ def test_prompts_come_to_mean_their_masks(name: str) -> None:
     objective = Interactive(small, InteractiveConfig(rounds=2, alpha=0.75))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     facts = []
-    for number in range(40):
+    for number in range(60):
         facts.append(objective(network, batch, step(number)))
         optimizer.step()
         optimizer.zero_grad()
-    assert facts[-1]["loss"] < 0.5 * facts[0]["loss"]
+    loss, last = (np.mean([some[name] for some in facts[-10:]]) for name in ("loss", "last"))
+    assert loss < 0.5 * facts[0]["loss"]
     # Who does not listen cannot be right about more than one of the two squares.
-    assert facts[-1]["last"] > 0.55 > facts[0]["last"]
+    assert last > 0.55 > facts[0]["last"]
 
 
 # --------------------------------------------------------------------------------------- bad input

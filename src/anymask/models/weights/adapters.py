@@ -159,7 +159,8 @@ def load_adapter(
         What was added to the network.
 
     Raises:
-        WeightsError: There is no adapter, it is damaged, or of a kind or size that does not fit.
+        WeightsError: There is no adapter, it is damaged, holds numbers that are not finite, or is
+            of a kind or size that does not fit.
         InputError: The network has one of that kind already.
         CapabilityError: A SAM-Adapter for a network that can have none.
     """
@@ -225,7 +226,7 @@ def _read(found: Adapter) -> tuple[State, dict[str, str]]:
     if spoilt := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
         raise WeightsError(
             f"expected finite numbers in {str(found.weights)!r}, got others in {first(spoilt)}; "
-            "the training went wrong: take weights that were saved earlier"
+            "its training or a conversion went wrong: take weights that were saved earlier"
         )
     called = own_names(state, found.facts)
     return {ours: state[theirs] for ours, theirs in called.items()}, called

@@ -37,6 +37,7 @@ class Agreement:
     """
 
     metric = "iou"
+    chance = 0.0
 
     def __init__(
         self, variant: Variant, teacher: Segmenter, photos: Dataset, store: EmbeddingStore

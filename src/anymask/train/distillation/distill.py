@@ -108,7 +108,7 @@ def distill(
             overwrite=overwrite,
             quiet=quiet,
         )
-    before, after = judgements(out, validation.metric) if validation else ({}, {})
+    before, after = judgements(out)
     return Report(outcome, len(learned), len(judged), before, after)
 
 

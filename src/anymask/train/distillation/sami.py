@@ -161,6 +161,7 @@ class Likeness:
     """Judges by photos that are not learned from, of which the same tokens are always hidden."""
 
     metric = "likeness"
+    chance = 0.0
 
     def __init__(self, preprocessing: Preprocessing, lessons: Sequence[Lesson]) -> None:
         """Prepare.

@@ -112,7 +112,7 @@ def finetune(
             overwrite=overwrite,
             quiet=quiet,
         )
-    before, after = judgements(out, SimulatedUser.metric)
+    before, after = judgements(out)
     return Report(outcome, len(learned), len(judged), before, after)
 
 

@@ -197,8 +197,8 @@ class Interactive:
             scene.teach_encoder()
         return {name: float(value) for name, value in tally.items()}
 
-    def misjudged(self, quality: Tensor, iou: Tensor) -> Tensor:
-        """Compare the predicted IoU of answers with the real one, (n, k) each: (n,)."""
+    def judgement_loss(self, quality: Tensor, iou: Tensor) -> Tensor:
+        """Average the squared error of the predicted IoU over answers: (n, k) each to (n,)."""
         return ((quality - iou) ** 2).mean(1)
 
     def _groups(
@@ -254,7 +254,7 @@ class Interactive:
         losses = mask_loss(logits, target, weight, alpha=self.config.alpha)
         first = weights.first(quality, three=alone or self.variant.always_three)
         cost = self._cost(losses, quality, weights)
-        cost = cost + self.config.judgement * self.misjudged(quality, iou)
+        cost = cost + self.config.judgement * self.judgement_loss(quality, iou)
         rows = torch.arange(len(logits), device=logits.device)
         talk.hear(logits[rows, first])
         loss = (cost * talk.share).sum() / self.config.expected

@@ -123,6 +123,7 @@ class Unprompted:
     """How well the thing is found in images that the model does not learn from; `Validation`."""
 
     metric = "iou"
+    chance = 0.0
 
     def __init__(self, variant: Variant, data: Dataset) -> None:
         """Prepare.

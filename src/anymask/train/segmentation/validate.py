@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -28,13 +29,17 @@ __all__ = ["DRAWN", "SimulatedUser", "side_by_side"]
 _CLICKS = 5
 DRAWN = 6
 """Cases in a picture."""
+_SPREAD = 0.035
+"""How much images differ in what a fine-tune brings them: the standard deviation over the facades
+of `docs/training.md`, eight masks each, of the mean IoU that decides."""
 _TILE = 256  # pixels along each side of a drawn case
 
 
 class SimulatedUser:
     """Clicks once, clicks five times and draws a box, on masks that the model does not learn from.
 
-    The mean of all IoUs decides which weights are kept; see `Validation`.
+    The mean of all IoUs decides which weights are kept; what a few images say may be chance, see
+    `Validation`.
     """
 
     metric = "iou"
@@ -52,6 +57,7 @@ class SimulatedUser:
         """
         self.variant, self.data, self.choice = variant, data, choice
         self.encoder_learns = encoder_learns
+        self.chance = _SPREAD / math.sqrt(max(1, len(data)))
         self._clicks = Points(counts=(1, _CLICKS), most=_CLICKS, choice=choice)
         self._boxes = Boxes(choice=choice)
         self._embeddings: dict[bytes, Embedding] = {}
