@@ -339,6 +339,29 @@ def test_what_may_be_chance_keeps_the_later_weights(tmp_path: Path) -> None:
     assert (before, after) == ({"closeness": -1.0}, {"closeness": -2.0})
 
 
+def _stopping_at(number: int) -> Any:
+    def objective(model: nn.Module, batch: Any, step: Step) -> Mapping[str, float]:
+        if step.number == number:
+            raise InputError("stop")
+        return squares(model, batch, step)
+
+    return objective
+
+
+def test_an_anchored_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    run(tmp_path / "whole", anchor=0.5)
+    with pytest.raises(InputError, match="stop"):
+        run(tmp_path / "parts", objective=_stopping_at(7), anchor=0.5, save_minutes=0.0)
+    other = network()
+    with torch.no_grad():
+        other[0].weight.add_(1)  # the start comes from the checkpoint
+    run(tmp_path / "parts", other, anchor=0.5, save_minutes=0.0)
+    wanted, found = (torch.load(tmp_path / n / "last" / "weights.pt") for n in ("whole", "parts"))
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    learned = checkpoint(tmp_path / "whole")["state"]["weights"]
+    assert not torch.equal(learned["0.weight"], wanted["0.weight"])
+
+
 def test_the_averaged_weights_ship_and_the_others_stay(tmp_path: Path) -> None:
     model = network(norm=True)
     run(tmp_path, model, average=0.99)

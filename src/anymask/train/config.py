@@ -67,6 +67,9 @@ class LoopConfig:
     average: float = 0.998
     """What the moving average of the weights keeps in each step; it is what is judged and shipped.
     0: the weights themselves."""
+    anchor: float | None = None
+    """Share of the weights before the first step in those that are judged and shipped, which keeps
+    what few images would make a model forget; none: what suits the data, or 0."""
     seed: int = 0
     """Start of every random sequence."""
     workers: int = 1
@@ -93,6 +96,8 @@ class LoopConfig:
             check_number(self, name, 0, 1)
         if self.minutes is not None:
             check_number(self, "minutes", 0)
+        if self.anchor is not None:
+            check_number(self, "anchor", 0, 1)
         if self.patience is not None:
             check_number(self, "patience", 1, whole=True)
         if not all(0 <= beta < 1 for beta in self.betas):

@@ -54,3 +54,18 @@ def test_what_is_frozen_does_not_change() -> None:
         f"1.{name}"
         for name in ("bias", "num_batches_tracked", "running_mean", "running_var", "weight")
     ]
+
+
+def test_the_start_keeps_its_share() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    start = model[0].weight.detach().clone()
+    average = Average(model, 0.0, anchor=0.25)
+    model(torch.randn(4, 2))
+    model[0].weight.data.add_(1.0)
+    average.follow(1)
+    for _ in range(2):  # nothing adds up
+        with average.worn():
+            assert torch.allclose(model[0].weight, start + 0.75)
+            assert model[1].num_batches_tracked == 1
+        assert torch.allclose(model[0].weight, start + 1.0)
+    assert torch.allclose(average.tensors["0.weight"], start + 1.0)

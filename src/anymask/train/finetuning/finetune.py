@@ -14,7 +14,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +35,7 @@ from anymask.errors import InputError
 from anymask.evaluate.portion import Portion, Subset
 from anymask.evaluate.truths import Choice
 from anymask.predict import Segmenter, load
+from anymask.train.config import LoopConfig
 from anymask.train.embeddings import EmbeddingStore, fill_together
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.trainable import choose_trainable
@@ -51,6 +52,7 @@ __all__ = ["finetune", "split"]
 
 _EMBEDDINGS = "embeddings"
 _MOST_JUDGED = 40  # images; more make validation slow, not much surer
+_FEW = 100  # images, with which a model forgets more than it should
 
 
 def finetune(
@@ -92,6 +94,7 @@ def finetune(
         torch.manual_seed(config.loop.seed)  # what is added begins the same in every run
         save = choose_trainable(model, config, out.resolve().name)
     learned, judged = split(config)
+    config = replace(config, loop=_anchored(config, len(learned)))
     identity = _identity(model, config, learned, judged)
     with joined(model.device) as group:
         if overwrite:
@@ -114,6 +117,17 @@ def finetune(
         )
     before, after = judgements(out)
     return Report(outcome, len(learned), len(judged), before, after)
+
+
+def _anchored(config: FineTuneConfig, images: int) -> LoopConfig:
+    """Stay halfway between what was and what few images teach (Wortsman et al., 2022).
+
+    What a SAM-Adapter adds has no sense before it has learned, so that goes all the way.
+    """
+    if config.loop.anchor is not None:
+        return config.loop
+    few = images <= _FEW and config.learn != "adapter"
+    return replace(config.loop, anchor=0.5 if few else 0.0)
 
 
 def split(config: FineTuneConfig) -> tuple[Dataset, Dataset]:
@@ -155,7 +169,7 @@ def _questions(config: FineTuneConfig) -> InteractiveConfig:
         boxes=0.4,
         middle=0.7,
         alpha=0.5,
-        agreement=0.1,
+        agreement=0.05,
         ranked=0.3,
         judgement=4,
         single=1,

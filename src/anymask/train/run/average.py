@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -18,19 +18,22 @@ def changing(model: nn.Module) -> dict[str, Tensor]:
 
 
 class Average:
-    """The exponential moving average of all that changes."""
+    """The exponential moving average of all that changes, if wanted on half the way there."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, anchor: float = 0.0) -> None:
         """Start from the model as it is.
 
         Args:
             model: Whose weights to follow.
             decay: What is kept of the average in each step; less in the first ones, so that the
                 start is soon forgotten.
+            anchor: Share of the start in what is worn.
         """
-        self.decay = decay
+        self.decay, self.anchor = decay, anchor
         self._newest = changing(model)
         self.tensors = {name: t.detach().clone() for name, t in self._newest.items()}
+        self.start = {name: t.clone() for name, t in self.tensors.items()} if anchor else {}
+        """The weights at the start, if they have a share."""
 
     @torch.no_grad()
     def follow(self, steps: int) -> None:
@@ -45,14 +48,22 @@ class Average:
 
     @contextmanager
     def worn(self) -> Iterator[None]:
-        """Let the model have the averaged weights for a while."""
-        self._swap()
+        """Let the model have the averaged weights, with their share of the start, for a while."""
+        worn = self._anchored() if self.start else self.tensors
+        self._swap(worn)
         try:
             yield
         finally:
-            self._swap()
+            self._swap(worn)
 
-    def _swap(self) -> None:
-        for name, average in self.tensors.items():
+    @torch.no_grad()
+    def _anchored(self) -> dict[str, Tensor]:
+        return {
+            name: torch.lerp(t, self.start[name], self.anchor) if t.is_floating_point() else t
+            for name, t in self.tensors.items()
+        }
+
+    def _swap(self, worn: Mapping[str, Tensor]) -> None:
+        for name, average in worn.items():
             newest = self._newest[name]
             newest.data, average.data = average.data, newest.data

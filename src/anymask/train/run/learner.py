@@ -47,7 +47,7 @@ class Learner:
         self.optimizer = make_optimizer(model, config)
         self.optimizer.zero_grad()  # what somebody else may have left
         self.precision = Precision(config.precision, self.device)
-        self.average = Average(model, config.average)
+        self.average = Average(model, config.average, config.anchor or 0.0)
 
     def step(self, batches: Iterator[Any], number: int, progress: float) -> dict[str, float]:
         """Learn from the next batches.
@@ -114,6 +114,7 @@ class Learner:
         return {
             "weights": {name: t.detach() for name, t in changing(self.model).items()},
             "average": self.average.tensors,
+            "start": self.average.start,
             "moments": {name: dict(state) for name, state in moments.items()},
             "scale": self.precision.state(),
         }
@@ -125,7 +126,14 @@ class Learner:
         Raises:
             InputError: It is that of another network, or other parts of it learned.
         """
-        for kind, own in (("weights", changing(self.model)), ("average", self.average.tensors)):
+        all_own = {
+            "weights": changing(self.model),
+            "average": self.average.tensors,
+            "start": self.average.start,
+        }
+        for kind, own in all_own.items():
+            if kind == "start" and not (own and state[kind]):
+                continue  # its share was asked for only now, or no longer
             _check_same(own, state[kind])
             for name, tensor in own.items():
                 tensor.copy_(state[kind][name])
