@@ -216,8 +216,13 @@ def learn(head: Head, answers: Answers, config: Config) -> None:
 
 
 @torch.inference_mode()
-def judged(head: Head, answers: Answers) -> dict[str, float | None]:
-    """Measure how well it predicts: rank correlation, and the root of the mean squared error."""
+def judged(head: Head, answers: Answers) -> dict[str, float | None] | None:
+    """Measure how well it predicts: rank correlation, and the root of the mean squared error.
+
+    None if there is no answer to judge by.
+    """
+    if not len(answers.iou):
+        return None
     head.eval()
     guess = head(answers)
     rank = rank_correlation(torch.stack([guess, answers.iou], dim=1).tolist())
@@ -239,9 +244,9 @@ def main(config: Config) -> None:
     learned, other = split(ask(config, network), config.held_back)
     head = Head(network.decoder, learned.facts, config.dropout)
     scores: dict[str, Any] = {"learned": len(learned.iou), "held back": len(other.iou)}
-    scores["before"] = judged(head, other) if len(other.iou) else None
+    scores["before"] = judged(head, other)
     learn(head, learned, config)
-    scores["after"] = judged(head, other) if len(other.iou) else None
+    scores["after"] = judged(head, other)
     head.give_back(network.decoder)
     print(scores)
     write_yaml(config.out / "config.yaml", {**asdict(config), "found": scores})

@@ -18,7 +18,7 @@ def changing(model: nn.Module) -> dict[str, Tensor]:
 
 
 class Average:
-    """The exponential moving average of all that changes, if wanted on half the way there."""
+    """The exponential moving average of all that changes, if wanted drawn back to the start."""
 
     def __init__(self, model: nn.Module, decay: float, anchor: float = 0.0) -> None:
         """Start from the model as it is.

@@ -112,11 +112,17 @@ class Learner:
         """Give all that a resumed run needs, as nested dictionaries of tensors and numbers."""
         moments = {n: self.optimizer.state[p] for n, p in self.learned.items()}
         return {
+            **self._tensors(),
+            "moments": {name: dict(state) for name, state in moments.items()},
+            "scale": self.precision.state(),
+        }
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Name what a state has for each thing that changes: its tensors themselves, no copies."""
+        return {
             "weights": {name: t.detach() for name, t in changing(self.model).items()},
             "average": self.average.tensors,
             "start": self.average.start,
-            "moments": {name: dict(state) for name, state in moments.items()},
-            "scale": self.precision.state(),
         }
 
     @torch.no_grad()
@@ -126,12 +132,7 @@ class Learner:
         Raises:
             InputError: It is that of another network, or other parts of it learned.
         """
-        all_own = {
-            "weights": changing(self.model),
-            "average": self.average.tensors,
-            "start": self.average.start,
-        }
-        for kind, own in all_own.items():
+        for kind, own in self._tensors().items():
             if kind == "start" and not (own and state[kind]):
                 continue  # its share was asked for only now, or no longer
             _check_same(own, state[kind])
