@@ -38,7 +38,7 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.generate import clean_regions, generate
 from anymask.image import Image, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.build import build
 from anymask.models.network import Network
 from anymask.models.variants import find

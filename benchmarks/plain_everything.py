@@ -16,9 +16,9 @@ from torch.nn import functional
 from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.image import Image, ImageLike, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
+from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
-from anymask.rle import Counts
 from anymask.search import Promptable
 
 __all__ = ["generate", "remove_small_regions"]

@@ -20,10 +20,9 @@ import tyro
 from tyro.conf import Positional
 
 import anymask
-from anymask import rle
 from anymask.generate import generate
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt
 

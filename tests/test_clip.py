@@ -8,7 +8,7 @@ import torch
 
 from anymask.clip import Clip, cut
 from anymask.errors import MissingExtraError, WeightsError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from anymask import draw
 from anymask.errors import InputError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 SIZE_HW = (60, 80)

@@ -20,7 +20,7 @@ from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.generate import generate
 from anymask.image import Image, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 RUNS = Path(__file__).parent / "parity" / "amg"

@@ -12,7 +12,7 @@ from tests.test_tile import ColourModel
 
 from anymask import formats
 from anymask.geo import Geo, read_geo
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.tile import generate_tiled
 
 tifffile = pytest.importorskip("tifffile")

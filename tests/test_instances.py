@@ -13,7 +13,7 @@ from anymask.config import GenerateConfig, InstanceConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.instances import InstanceSegmenter
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.build import build
 from anymask.models.variants import find
 from anymask.predict import load

@@ -7,7 +7,7 @@ import pytest
 
 from anymask.bands import open_bands
 from anymask.grid import Grid
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.overview import Overview
 from anymask.prompt import Prompt
 from anymask.stitch import Part

@@ -18,7 +18,7 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.variants import Preprocessing, Variant, find
 from anymask.predict import Segmenter, load
 from anymask.prompt import Prompt, PromptBatch

@@ -15,7 +15,7 @@ from tests.models.tiny import tiny
 from tests.parity import pseudo_weights
 from torch import nn
 
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.lora import LoraConfig, add_lora, lora_layers
 from anymask.models.variants import find
 from anymask.models.weights import build

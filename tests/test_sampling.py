@@ -10,13 +10,12 @@ import torch
 from tests.parity.amg.fake_scene import FakeScene
 from tests.test_generate import SceneModel
 
-from anymask import rle
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.generate import generate
 from anymask.image import Image, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 
 SCENE = {"height": 120, "width": 160, "seed": 7}

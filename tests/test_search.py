@@ -19,7 +19,7 @@ from anymask.errors import InputError
 from anymask.evaluate.timing import memory as memory_of
 from anymask.generate import generate
 from anymask.image import Image, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 from anymask.search import Search
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.parity.golden import Golden
 
-from anymask import rle
 from anymask.errors import InputError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 from anymask.select import merge, select
 

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 import anymask
-from anymask import rle
 from anymask.config import GenerateConfig
 from anymask.errors import InputError
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 from anymask.tile import generate_tiled
 

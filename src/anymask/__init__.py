@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from anymask.formats import read
     from anymask.image import Image, Transform
-    from anymask.masks import Masks
+    from anymask.masks.masks import Masks
     from anymask.models.variants import VARIANTS, Variant
     from anymask.predict import Segmenter, load
     from anymask.prompt import Prompt
@@ -67,7 +67,7 @@ _HOMES = {
     "Image": "image",
     "InputError": "errors",
     "InstanceConfig": "config",
-    "Masks": "masks",
+    "Masks": "masks.masks",
     "MissingExtraError": "errors",
     "OutputError": "errors",
     "Prompt": "prompt",

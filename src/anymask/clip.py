@@ -11,9 +11,8 @@ import numpy.typing as npt
 import PIL.Image
 import torch
 
-from anymask import rle
 from anymask.errors import WeightsError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.models.cache import offline
 from anymask.optional import optional
 

@@ -18,10 +18,9 @@ import PIL.ImageChops
 import PIL.ImageDraw
 import PIL.ImageFilter
 
-from anymask import rle
 from anymask.errors import InputError
 from anymask.image import Image, ImageLike
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.pixels import Colour
 from anymask.prompt import Prompt
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
 from anymask.axis import Axis, slide
 from anymask.image import Transform
-from anymask.rle import Counts
+from anymask.masks.masks import rle
+from anymask.masks.rle import Counts
 
 __all__ = ["Enlarger", "Part", "Region"]
 

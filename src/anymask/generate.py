@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from anymask import geometry, rle
+from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.image import Image, ImageLike
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.sampling import ask_all, ask_coarse_to_fine, ask_objects
 from anymask.search import Promptable, Search
 

@@ -14,12 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anymask import rle
 from anymask.clip import Clip, Scorer, cut
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.embedding import Embedding
 from anymask.image import ImageLike
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import PIL.Image
 
-from anymask import rle
 from anymask.bands import Bands
 from anymask.grid import Cell, Grid
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
+from anymask.masks.rle import Counts
 from anymask.pixels import Pixels
 from anymask.prompt import Prompt
-from anymask.rle import Counts
 from anymask.stitch import AGREEMENT, Part
 
 __all__ = ["Overview"]

@@ -23,7 +23,7 @@ from anymask.device import find_device, find_dtype, moved
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.image import Image, ImageLike, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.models.weights import load_network

@@ -23,9 +23,9 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.enlarge import Enlarger, Part
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
+from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
-from anymask.rle import Counts
 
 __all__ = ["Promptable", "Search"]
 

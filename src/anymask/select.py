@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
 from anymask.errors import InputError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.prompt import Numbers, Prompt
 
 __all__ = ["merge", "select"]

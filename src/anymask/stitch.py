@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
 from anymask.grid import Box, Cell, Grid
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
+from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
-from anymask.rle import Counts
 
 __all__ = ["AGREEMENT", "Part", "join", "meet"]
 

@@ -22,7 +22,7 @@ from anymask.generate import least_memory, refine
 from anymask.geo import read_geo
 from anymask.grid import Cell, Grid
 from anymask.image import Image, ImageLike
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
 from anymask.overview import Overview
 from anymask.parallel import in_order

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask import rle
 from anymask.data import coco
 from anymask.errors import InputError
+from anymask.masks.masks import rle
 
 SIZE = (6, 8)
 SQUARE = [[0, 0, 4, 0, 4, 4, 0, 4]]

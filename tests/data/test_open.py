@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask import rle
 from anymask.data.open import FILES, LAYOUTS, open_dataset
 from anymask.errors import InputError
+from anymask.masks.masks import rle
 
 Fill = Callable[[Any, Callable[..., np.ndarray]], object]
 SQUARE = [0, 0, 4, 0, 4, 4, 0, 4]

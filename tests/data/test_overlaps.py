@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from anymask import rle
 from anymask.data.dataset import Sample
 from anymask.data.overlaps import layered
+from anymask.masks.masks import rle
 
 SIZE = (3, 4)
 Bools = npt.NDArray[np.bool_]

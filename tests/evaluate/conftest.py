@@ -11,7 +11,7 @@ import pytest
 
 from anymask.data.dataset import Sample
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 

@@ -10,7 +10,7 @@ import pytest
 from anymask import formats
 from anymask.errors import InputError
 from anymask.evaluate.audit import compare, compare_folders, read_folder, summarise
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 
 def columns(*spans: tuple[int, int]) -> Masks:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask import rle
 from anymask.evaluate.average_precision import average_precision
+from anymask.masks.masks import rle
 
 pytest.importorskip("faster_coco_eval")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anymask.evaluate.picture import compared
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -8,7 +8,7 @@ import numpy as np
 
 from anymask.evaluate.truths import Truth
 from anymask.evaluate.user import User
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 TRUTH = np.zeros((20, 30), bool)
 TRUTH[4:14, 6:16] = True

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 SIZE_HW = (40, 60)

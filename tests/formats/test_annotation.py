@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask import rle
 from anymask.errors import InputError
 from anymask.formats import annotation as fields
+from anymask.masks.masks import rle
 
 SQUARE = {"size": [3, 4], "counts": [4, 2, 6]}
 

@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from anymask.errors import InputError, OutputError
 from anymask.formats import coco
 from anymask.formats.annotation import prompt_fields
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 
 @pytest.fixture

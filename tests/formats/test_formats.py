@@ -8,7 +8,7 @@ import pytest
 
 from anymask import formats
 from anymask.errors import InputError, OutputError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)

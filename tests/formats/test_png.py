@@ -8,7 +8,7 @@ import pytest
 
 from anymask.errors import InputError
 from anymask.formats import png
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 
 def columns(n: int) -> Masks:

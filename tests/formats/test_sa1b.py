@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask import rle
 from anymask.errors import InputError
 from anymask.formats import sa1b
 from anymask.formats.annotation import prompt_fields
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 
 

@@ -151,7 +151,7 @@ def test_every_door_is_used() -> None:
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        ({"rle.py": "from anymask.masks import Masks"}, "upwards"),
+        ({"rle.py": "from anymask.masks.masks import Masks"}, "upwards"),
         ({"rle.py": "def f():\n    from anymask import masks"}, "upwards"),
         ({"rle.py": "from .masks import Masks"}, "upwards"),
         ({"models/sam.py": "from ..predict import load"}, "upwards"),

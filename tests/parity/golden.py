@@ -19,7 +19,7 @@ from tests.parity import pseudo_weights
 from torch import Tensor, nn
 
 from anymask.image import Image, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.build import build
 from anymask.models.variants import Variant
 from anymask.models.vit import split_windows

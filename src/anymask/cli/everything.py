@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from anymask.cli.report import Report
     from anymask.image import Image
-    from anymask.masks import Masks
+    from anymask.masks.masks import Masks
     from anymask.predict import Segmenter
 
 __all__ = ["Everything"]

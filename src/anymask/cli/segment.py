@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.image import Image
-    from anymask.masks import Masks
+    from anymask.masks.masks import Masks
     from anymask.predict import Segmenter
     from anymask.prompt import Prompt
 

@@ -19,7 +19,7 @@ from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.generate import generate
 from anymask.image import Image, ImageLike, Transform
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 __all__ = ["SamAutomaticMaskGenerator"]

@@ -12,7 +12,7 @@ from anymask.data.label_image import check_size
 from anymask.data.overlaps import layered
 from anymask.formats import sa1b as sa1b_format
 from anymask.formats.annotation import read_json, read_segmentation, understanding
-from anymask.rle import Counts
+from anymask.masks.rle import Counts
 
 __all__ = ["outline", "sa1b", "woodscape"]
 

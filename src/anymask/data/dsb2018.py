@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from anymask import rle
 from anymask.data.dataset import Entry, Labels, Listing
 from anymask.data.label_image import read_label_image
 from anymask.data.layout import Layout
 from anymask.data.overlaps import layered
 from anymask.errors import InputError
+from anymask.masks.masks import rle
 
 __all__ = ["DSB2018"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anymask import rle
 from anymask.data.dataset import Labels
-from anymask.rle import Counts
+from anymask.masks.masks import rle
+from anymask.masks.rle import Counts
 
 __all__ = ["layered"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from anymask import polygon
 from anymask.data.dataset import Entry, Labels, Listing
 from anymask.data.layout import Layout
 from anymask.data.overlaps import layered
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
+from anymask.masks.masks import polygon
 
 __all__ = ["VISOR"]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from anymask import formats, rle
+from anymask import formats
 from anymask.errors import InputError
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Curve, Summary, Table
 from anymask.formats import annotation, coco
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.optional import optional
 
 __all__ = ["Comparison", "compare", "compare_folders", "read_folder", "summarise"]

@@ -11,7 +11,7 @@ import PIL.ImageChops
 import PIL.ImageFilter
 
 from anymask.draw import overlay
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 __all__ = ["compared"]
 

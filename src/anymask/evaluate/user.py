@@ -10,7 +10,7 @@ import numpy as np
 from anymask.data.simulate import farthest_error
 from anymask.evaluate.protocol import Row
 from anymask.evaluate.truths import Truth
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from anymask.errors import InputError
 from anymask.formats import annotation, coco, png, sa1b
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 __all__ = ["FORMATS", "Format", "read", "write"]
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from anymask import polygon, rle
 from anymask.errors import InputError
-from anymask.rle import Counts
+from anymask.masks.masks import polygon, rle
+from anymask.masks.rle import Counts
 
 if TYPE_CHECKING:
     from anymask.geo import Geo

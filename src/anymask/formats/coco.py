@@ -16,11 +16,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from anymask import rle
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
 from anymask.formats import annotation as fields
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 
 __all__ = ["read", "read_all", "write", "writer"]
 

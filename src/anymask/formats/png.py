@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from anymask import rle
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 
 __all__ = ["read", "write"]
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
 from anymask.atomic import atomic_write
 from anymask.formats import annotation as fields
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 
 __all__ = ["read", "write"]
 

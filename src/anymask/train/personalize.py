@@ -22,7 +22,7 @@ from anymask.data.simulate import farthest_inside
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.image import LOGIT, ImageLike
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt
 from anymask.train.segmentation.losses import dice_loss, focal_loss

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from anymask import formats
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 
 def test_the_report_compares_two_folders(run: Any, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from anymask import rle
 from anymask.compat.utils import amg
+from anymask.masks.masks import rle
 
 MASK = torch.zeros(2, 5, 7, dtype=torch.bool)
 MASK[0, 1:4, 2:6] = True

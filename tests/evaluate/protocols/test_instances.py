@@ -14,7 +14,7 @@ import pytest
 from anymask.data.dataset import Sample
 from anymask.errors import InputError
 from anymask.evaluate.protocols.instances import Instances
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 pytest.importorskip("faster_coco_eval")

@@ -16,7 +16,7 @@ from anymask.data.perseg import PerSeg as PerSegFolder
 from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.protocols.perseg import PerSeg
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 
 SIZE = (4, 6)
 

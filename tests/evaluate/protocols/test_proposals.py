@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask import rle
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.data.dataset import Sample
 from anymask.errors import InputError
 from anymask.evaluate.protocols.proposals import Proposals
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 
 SIZE = (120, 200)
 

@@ -12,7 +12,7 @@ from tests.test_instances import ELSEWHERE, PICTURE, model_of
 from anymask.data.dataset import Sample
 from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.protocols.text import Text
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.variants import find
 from anymask.prompt import Prompt
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from anymask import geometry
 from anymask.compat.utils.transforms import Size, as_size
 from anymask.geometry import point_grid as build_point_grid
-from anymask.rle import Counts, area, decode, encode_many, to_string
+from anymask.masks.rle import Counts, area, decode, encode_many, to_string
 
 __all__ = [
     "area_from_rle",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anymask import rle
 from anymask.data.detections import Detection, read_detections
 from anymask.data.documents import outline
 from anymask.errors import InputError
@@ -23,7 +22,7 @@ from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import InstancesOptions
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 
 if TYPE_CHECKING:

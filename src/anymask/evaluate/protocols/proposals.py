@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.evaluate.metrics import FREQUENCIES, SIZE_NOTE, SIZES, mean, size_of
 from anymask.evaluate.picture import compared
@@ -26,7 +25,7 @@ from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks, rle
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.data.dataset import Sample
-    from anymask.masks import Masks
+    from anymask.masks.masks import Masks
     from anymask.predict import Segmenter
 
 __all__ = ["Text"]

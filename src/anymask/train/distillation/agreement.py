@@ -14,7 +14,7 @@ from anymask.data.dataset import Dataset
 from anymask.embedding import Embedding
 from anymask.evaluate.metrics import iou
 from anymask.image import Image
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.predict import Segmenter

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as reference
 
-from anymask import rle
 from anymask.errors import InputError
+from anymask.masks.masks import rle
 
 PARITY = Path(__file__).resolve().parent / "parity" / "rle"
 GOLDEN = json.loads((PARITY / "rle.json").read_text())

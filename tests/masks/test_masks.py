@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from anymask.errors import InputError
-from anymask.masks import Masks
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 SQUARES = [((0, 0), 5), ((1, 1), 2), ((3, 4), 3)]  # (top, left), side: in a picture of 8 x 6

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
 from anymask.errors import InputError
+from anymask.masks.masks import rle
+from anymask.masks.rle import Counts
 from anymask.optional import optional
-from anymask.rle import Counts
 
 __all__ = ["fill", "trace"]
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from anymask import label_map, polygon, rle
 from anymask.errors import InputError
-from anymask.overlap import Overlap, Shapes
-from anymask.rle import Counts
-from anymask.tree import Tree
+from anymask.masks.masks import label_map, polygon, rle
+from anymask.masks.overlap import Overlap, Shapes
+from anymask.masks.rle import Counts
+from anymask.masks.tree import Tree
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from anymask.masks.rle import Counts
 from anymask.optional import optional
-from anymask.rle import Counts
 
 __all__ = ["fill_gaps", "paint"]
 

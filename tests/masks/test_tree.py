@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from anymask.errors import InputError
-from anymask.tree import Tree
+from anymask.masks.tree import Tree
 
 CAR = Tree(np.array([2, -1, 1, 2, -1]))  # 0 and 3 are parts of 2, which is part of 1
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from pycocotools import mask as reference
 
-from anymask import polygon, rle
 from anymask.errors import InputError
+from anymask.masks.masks import polygon, rle
 
 GOLDEN = json.loads((Path(__file__).resolve().parent / "parity" / "rle" / "rle.json").read_text())
 

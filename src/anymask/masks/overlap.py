@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from anymask import rle
-from anymask.rle import Counts
+from anymask.masks.masks import rle
+from anymask.masks.rle import Counts
 
 __all__ = ["Overlap", "Shapes"]
 
