@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anymask.clip import Clip, Scorer, cut
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.embedding import Embedding
 from anymask.image import ImageLike
@@ -23,6 +22,7 @@ from anymask.models.detection import Detections, candidates, detect, draw, image
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt
 from anymask.select import merge, select
+from anymask.text.clip import Clip, Scorer, cut
 
 __all__ = ["InstanceSegmenter"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from anymask.clip import Clip, cut
 from anymask.errors import MissingExtraError, WeightsError
 from anymask.masks.masks import Masks
+from anymask.text.clip import Clip, cut
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -1,0 +1,1 @@
+"""Words: how alike a text and masks are."""
