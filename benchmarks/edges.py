@@ -22,9 +22,9 @@ from scipy.spatial import cKDTree
 from tyro.conf import Positional
 
 from anymask.data.open import open_dataset
-from anymask.evaluate.boundaries import THRESHOLDS, boundary_of, thin
-from anymask.evaluate.edge_maps import sobel
-from anymask.evaluate.matching import MAX_DISTANCE, Matching
+from anymask.evaluate.edges.boundaries import THRESHOLDS, boundary_of, thin
+from anymask.evaluate.edges.edge_maps import sobel
+from anymask.evaluate.edges.matching import MAX_DISTANCE, Matching
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from anymask import enlarge, geometry
 from anymask.enlarge import Enlarger
 from anymask.image import Transform
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 SIZES = [(120, 180), (181, 90), (40, 17), (1, 90), (70, 1), (1, 1), (333, 251), (64, 64)]
 KINDS = ["padded", "centred", "multiple of 32", "squashed", "bicubic"]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from anymask.axis import Axis, slide
 from anymask.image import Transform
-from anymask.masks.masks import rle
+from anymask.masks import rle
 from anymask.masks.rle import Counts
 
 __all__ = ["Enlarger", "Part", "Region"]

@@ -11,7 +11,7 @@ import pytest
 
 from anymask.data import coco
 from anymask.errors import InputError
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 SIZE = (6, 8)
 SQUARE = [[0, 0, 4, 0, 4, 4, 0, 4]]

@@ -13,7 +13,7 @@ import pytest
 
 from anymask.data.open import FILES, LAYOUTS, open_dataset
 from anymask.errors import InputError
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 Fill = Callable[[Any, Callable[..., np.ndarray]], object]
 SQUARE = [0, 0, 4, 0, 4, 4, 0, 4]

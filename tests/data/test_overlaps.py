@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from anymask.data.dataset import Sample
 from anymask.data.overlaps import layered
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 SIZE = (3, 4)
 Bools = npt.NDArray[np.bool_]

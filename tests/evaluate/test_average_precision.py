@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from anymask.evaluate.average_precision import average_precision
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 pytest.importorskip("faster_coco_eval")
 

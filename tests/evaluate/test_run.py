@@ -13,7 +13,7 @@ from anymask.errors import InputError
 from anymask.evaluate.protocols.boxes import Boxes
 from anymask.evaluate.protocols.instances import Instances
 from anymask.evaluate.protocols.points import Points
-from anymask.evaluate.report import cases_of, write_report
+from anymask.evaluate.report.report import cases_of, write_report
 from anymask.evaluate.run import Evaluation
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from anymask.errors import InputError
 from anymask.formats import annotation as fields
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 SQUARE = {"size": [3, 4], "counts": [4, 2, 6]}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from pycocotools import mask as reference
 
 from anymask.errors import InputError
-from anymask.masks.masks import polygon, rle
+from anymask.masks import polygon, rle
 
 GOLDEN = json.loads((Path(__file__).resolve().parent / "parity" / "rle" / "rle.json").read_text())
 

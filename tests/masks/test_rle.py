@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as reference
 
 from anymask.errors import InputError
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 PARITY = Path(__file__).resolve().parent / "parity" / "rle"
 GOLDEN = json.loads((PARITY / "rle.json").read_text())

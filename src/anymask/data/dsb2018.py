@@ -10,7 +10,7 @@ from anymask.data.label_image import read_label_image
 from anymask.data.layout import Layout
 from anymask.data.overlaps import layered
 from anymask.errors import InputError
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 __all__ = ["DSB2018"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from anymask.data.dataset import Labels
-from anymask.masks.masks import rle
+from anymask.masks import rle
 from anymask.masks.rle import Counts
 
 __all__ = ["layered"]

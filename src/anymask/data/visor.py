@@ -14,7 +14,7 @@ from anymask.data.layout import Layout
 from anymask.data.overlaps import layered
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
-from anymask.masks.masks import polygon
+from anymask.masks import polygon
 
 __all__ = ["VISOR"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.masks.masks import polygon, rle
+from anymask.masks import polygon, rle
 from anymask.masks.rle import Counts
 
 if TYPE_CHECKING:

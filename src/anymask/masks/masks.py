@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.masks.masks import label_map, polygon, rle
+from anymask.masks import label_map, polygon, rle
 from anymask.masks.overlap import Overlap, Shapes
 from anymask.masks.rle import Counts
 from anymask.masks.tree import Tree

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from anymask.masks.masks import rle
+from anymask.masks import rle
 from anymask.masks.rle import Counts
 
 __all__ = ["Overlap", "Shapes"]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.masks.masks import rle
+from anymask.masks import rle
 from anymask.masks.rle import Counts
 from anymask.optional import optional
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from anymask.compat.utils import amg
-from anymask.masks.masks import rle
+from anymask.masks import rle
 
 MASK = torch.zeros(2, 5, 7, dtype=torch.bool)
 MASK[0, 1:4, 2:6] = True

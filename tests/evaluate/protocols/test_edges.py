@@ -21,7 +21,7 @@ SAMPLE = Sample(np.where(LABELS[..., None] == 2, 220, 30).astype(np.uint8).repea
 
 
 def test_model_and_peers_are_scored_on_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    from anymask.evaluate.boundaries import boundary_of
+    from anymask.evaluate.edges.boundaries import boundary_of
 
     drawn: Any = lambda *_: boundary_of(LABELS).astype(np.float32)  # noqa: E731
     monkeypatch.setattr(f"{EDGES}.from_masks", drawn)

@@ -25,7 +25,7 @@ class Audit(EvaluateOptions):
     def run(self) -> int:
         """Compare, write the report, and return the exit code."""
         from anymask.evaluate.audit import compare_folders, summarise
-        from anymask.evaluate.report import markdown, write_summary
+        from anymask.evaluate.report.report import markdown, write_summary
 
         summary = summarise(compare_folders(self.automatic, self.corrected))
         about = {"automatic": str(self.automatic), "corrected": str(self.corrected)}

@@ -57,7 +57,7 @@ class Measure(EvaluateOptions, Generic[Q]):
         from rich.console import Console
 
         from anymask import predict
-        from anymask.evaluate.report import markdown, write_joint_report, write_report
+        from anymask.evaluate.report.report import markdown, write_joint_report, write_report
 
         if not self.data or not self.model:
             raise InputError("expected at least one --data and one --model, got none; name them")

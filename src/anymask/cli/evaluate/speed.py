@@ -52,7 +52,7 @@ class Speed(EvaluateOptions):
 
         from rich.console import Console
 
-        from anymask.evaluate.report import markdown, write_summary
+        from anymask.evaluate.report.report import markdown, write_summary
         from anymask.evaluate.speed import measure, setups
 
         ways = setups(self.model, self.dtypes, self.threads, self.device, self.offline)

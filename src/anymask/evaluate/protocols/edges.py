@@ -13,13 +13,13 @@ import numpy.typing as npt
 import PIL.Image
 import torch
 
-from anymask.evaluate.boundaries import (
+from anymask.evaluate.edges.boundaries import (
     Counts,
     boundary_of,
     compare,
     score,
 )
-from anymask.evaluate.edge_maps import CLASSICAL, boundary_map, from_masks
+from anymask.evaluate.edges.edge_maps import CLASSICAL, boundary_map, from_masks
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import EdgesOptions
 from anymask.image import Image

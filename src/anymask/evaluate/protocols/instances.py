@@ -18,9 +18,9 @@ from anymask.data.documents import outline
 from anymask.errors import InputError
 from anymask.evaluate.average_precision import NAMES, average_precision
 from anymask.evaluate.metrics import SIZE_NOTE, mean
-from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import InstancesOptions
+from anymask.evaluate.report.report.picture import compared
 from anymask.image import Image
 from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt

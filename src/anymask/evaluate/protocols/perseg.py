@@ -17,9 +17,9 @@ import numpy.typing as npt
 from anymask.data.perseg import PersonalSample
 from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.metrics import mean
-from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PerSegOptions
+from anymask.evaluate.report.report.picture import compared
 from anymask.image import Image, ImageLike
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.evaluate.metrics import FREQUENCIES, SIZE_NOTE, SIZES, mean, size_of
-from anymask.evaluate.picture import compared
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders
+from anymask.evaluate.report.report.picture import compared
 from anymask.image import Image
 from anymask.masks.masks import Masks, rle
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anymask.errors import InputError
-from anymask.evaluate.boundaries import (
+from anymask.evaluate.edges.boundaries import (
     THRESHOLDS,
     benchmark,
     boundary_of,

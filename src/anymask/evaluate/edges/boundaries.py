@@ -5,7 +5,7 @@ distance, and each of those to one found pixel only (Martin, Fowlkes, Malik, PAM
 counts the matched pixels of every annotator, precision the found pixels that match anybody, at
 99 thresholds (Arbelaez, Maire, Fowlkes, Malik, PAMI 2011).
 
-    from anymask.evaluate.boundaries import benchmark
+    from anymask.evaluate.edges.boundaries import benchmark
 
     scores = benchmark([sobel(image) for image in images], [read(path) for path in paths])
     scores.ods, scores.ois, scores.ap, scores.r50
@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.evaluate.boundary_scores import Counts, Scores, score
-from anymask.evaluate.matching import MAX_DISTANCE, Matching
-from anymask.evaluate.thinning import boundary_of, thin
+from anymask.evaluate.edges.boundary_scores import Counts, Scores, score
+from anymask.evaluate.edges.matching import MAX_DISTANCE, Matching
+from anymask.evaluate.edges.thinning import boundary_of, thin
 from anymask.parallel import in_processes
 
 __all__ = [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from anymask.evaluate.thinning import boundary_of, thin
+from anymask.evaluate.edges.thinning import boundary_of, thin
 
 MAPS = arrays(np.bool_, st.tuples(st.integers(1, 30), st.integers(1, 30)))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anymask.errors import InputError
-from anymask.evaluate.matching import Matching
+from anymask.evaluate.edges.matching import Matching
 
 SIZE_HW = (9, 12)
 DIAGONAL = 15

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.atomic import atomic_write, make_folder
-from anymask.evaluate.page import Figure, page, shown
-from anymask.evaluate.plot import svg
 from anymask.evaluate.protocol import Curve, Row, Summary, Table
+from anymask.evaluate.report.page import Figure, page, shown
+from anymask.evaluate.report.plot import svg
 from anymask.evaluate.run import Evaluation
 
 if TYPE_CHECKING:

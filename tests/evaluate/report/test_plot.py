@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from anymask.evaluate import plot
-from anymask.evaluate.plot import svg
 from anymask.evaluate.protocol import Curve
+from anymask.evaluate.report import plot
+from anymask.evaluate.report.plot import svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -9,7 +9,7 @@ import pytest
 
 from anymask.errors import OutputError
 from anymask.evaluate.protocol import Curve, Summary, Table
-from anymask.evaluate.report import joined, markdown, write_joint_report, write_summary
+from anymask.evaluate.report.report import joined, markdown, write_joint_report, write_summary
 
 
 def summary(value: float | None, *, sets: tuple[str, ...] = ("a", "b")) -> Summary:

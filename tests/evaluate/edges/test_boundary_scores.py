@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anymask.errors import InputError
-from anymask.evaluate.boundary_scores import Counts, score
+from anymask.evaluate.edges.boundary_scores import Counts, score
 
 
 def counts(*rows: list[int]) -> Counts:

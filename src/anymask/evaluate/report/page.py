@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anymask.evaluate.plot import svg
 from anymask.evaluate.protocol import Cell, Curve, Summary, Table
+from anymask.evaluate.report.plot import svg
 
 __all__ = ["Figure", "page", "shown"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from anymask.evaluate.edge_maps import CLASSICAL, boundary_map, from_masks, suppress
+from anymask.evaluate.edges.edge_maps import CLASSICAL, boundary_map, from_masks, suppress
 from anymask.image import Image, Transform
 
 pytest.importorskip("cv2")
