@@ -24,10 +24,10 @@ from torch import nn
 from anymask.data.augment import mirrored
 from anymask.data.dataset import Dataset, LabelMapFolder
 from anymask.data.item import Choosing, Item, Items
+from anymask.data.portion import Portion
 from anymask.data.stream import Stream
 from anymask.evaluate.edges.boundaries import benchmark
 from anymask.evaluate.edges.edge_maps import boundary_map
-from anymask.evaluate.portion import Portion
 from anymask.image import Image
 from anymask.models.compact import CompactNet
 from anymask.models.config import CompactConfig

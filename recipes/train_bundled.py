@@ -32,9 +32,9 @@ from anymask.data.augment import change_light, cropped, paste_object, paste_shap
 from anymask.data.dataset import Dataset, LabelMapFolder, Sample
 from anymask.data.item import Choosing, Item, Items
 from anymask.data.joined import Joined
+from anymask.data.portion import Portion
 from anymask.data.stream import Stream
-from anymask.evaluate.portion import Portion
-from anymask.evaluate.truths import Choice
+from anymask.data.truths import Choice
 from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find

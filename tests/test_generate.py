@@ -23,7 +23,7 @@ from anymask.image import Image, Transform
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
-RUNS = Path(__file__).parent / "parity" / "amg"
+RUNS = Path(__file__).resolve().parents[1] / "parity" / "amg"
 CASES = sorted(path.stem for path in RUNS.glob("*.json") if path.stem != "helpers")
 SLOW = {
     "crop_layers_1",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anymask.evaluate.metrics import iou, mean, rank_correlation, size_of
+from anymask.data.truths import iou, size_of
+from anymask.evaluate.metrics import mean, rank_correlation
 
 
 def test_iou_counts_pixels() -> None:

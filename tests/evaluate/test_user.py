@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from anymask.evaluate.truths import Truth
+from anymask.data.truths import Truth
 from anymask.evaluate.user import User
 from anymask.masks.masks import Masks
 

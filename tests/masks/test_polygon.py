@@ -13,7 +13,7 @@ from pycocotools import mask as reference
 from anymask.errors import InputError
 from anymask.masks import polygon, rle
 
-GOLDEN = json.loads((Path(__file__).resolve().parent / "parity" / "rle" / "rle.json").read_text())
+GOLDEN = json.loads((Path(__file__).resolve().parents[1] / "parity" / "rle" / "rle.json").read_text())
 
 
 @pytest.mark.parametrize("case", GOLDEN["polygons"])

@@ -14,7 +14,7 @@ from pycocotools import mask as reference
 from anymask.errors import InputError
 from anymask.masks import rle
 
-PARITY = Path(__file__).resolve().parent / "parity" / "rle"
+PARITY = Path(__file__).resolve().parents[1] / "parity" / "rle"
 GOLDEN = json.loads((PARITY / "rle.json").read_text())
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from anymask.data.label_image import layer_of, read_label_image
+from anymask.data.readers.label_image import layer_of, read_label_image
 from anymask.errors import InputError
 from anymask.image import Image
 

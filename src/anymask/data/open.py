@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anymask.data import coco, via, voc
 from anymask.data.dataset import Dataset, LabelMapFolder
-from anymask.data.dsb2018 import DSB2018
-from anymask.data.layout import Layout
-from anymask.data.pairs import PAIRS
-from anymask.data.perseg import PERSEG
-from anymask.data.visor import VISOR
+from anymask.data.readers import coco, via, voc
+from anymask.data.readers.dsb2018 import DSB2018
+from anymask.data.readers.layout import Layout
+from anymask.data.readers.pairs import PAIRS
+from anymask.data.readers.perseg import PERSEG
+from anymask.data.readers.visor import VISOR
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json
 

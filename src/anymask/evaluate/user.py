@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anymask.data.simulate import farthest_error
+from anymask.data.truths import Truth
 from anymask.evaluate.protocol import Row
-from anymask.evaluate.truths import Truth
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 

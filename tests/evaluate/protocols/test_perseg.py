@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from anymask.data.dataset import Sample
-from anymask.data.perseg import PerSeg as PerSegFolder
+from anymask.data.readers.perseg import PerSeg as PerSegFolder
 from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.protocols.perseg import PerSeg
 from anymask.image import Image

@@ -17,9 +17,9 @@ from torch import nn
 
 import anymask
 from anymask.data.open import open_dataset
+from anymask.data.portion import Subset
+from anymask.data.truths import Choice
 from anymask.errors import CapabilityError, InputError
-from anymask.evaluate.portion import Subset
-from anymask.evaluate.truths import Choice
 from anymask.train.config import LoopConfig, from_plain, read_yaml
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.finetune import _anchored, finetune, split

@@ -13,11 +13,11 @@ from torch import nn
 
 import anymask
 from anymask.data.open import open_dataset
+from anymask.data.portion import Subset
+from anymask.data.truths import Choice
 from anymask.errors import InputError
-from anymask.evaluate.portion import Subset
 from anymask.evaluate.protocols.boxes import Boxes
 from anymask.evaluate.protocols.points import Points
-from anymask.evaluate.truths import Choice
 from anymask.train.segmentation.validate import SimulatedUser
 
 Make = Callable[[str], str]

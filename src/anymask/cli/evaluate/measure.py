@@ -12,8 +12,8 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.evaluate.options import EvaluateOptions, Models
 from anymask.cli.options import Flag
+from anymask.data.portion import Portion
 from anymask.errors import InputError
-from anymask.evaluate.portion import Portion
 from anymask.evaluate.protocols import protocol_of
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def benchmark(
             up to 255, best thinned by non-maximum suppression; or bool (t, h, w), what the detector
             found at each of t settings that are the same for all images.
         drawn: For each image what each person drew, (h, w): boundaries if bool, otherwise a label
-            map. See `anymask.data.bsds.read_boundaries` for files of BSDS500.
+            map. See `anymask.data.readers.bsds.read_boundaries` for files of BSDS500.
         max_distance: How far a match may be apart, as a share of the image's diagonal.
         processes: To share the images among. More than one needs a script that can be imported,
             with its work under ``if __name__ == "__main__":``.

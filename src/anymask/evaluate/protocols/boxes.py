@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.data.simulate import noisy_box, tight_box
-from anymask.evaluate.metrics import SIZE_NOTE, SIZES, mean
+from anymask.data.truths import SIZE_NOTE, SIZES, Truth, chance
+from anymask.evaluate.metrics import mean
 from anymask.evaluate.peers import grabcut
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import BoxesOptions
 from anymask.evaluate.report.report.picture import compared
-from anymask.evaluate.truths import Truth, chance
 from anymask.image import Image
 from anymask.prompt import Prompt
 

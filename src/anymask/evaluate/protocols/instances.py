@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anymask.data.detections import Detection, read_detections
-from anymask.data.documents import outline
+from anymask.data.readers.detections import Detection, read_detections
+from anymask.data.readers.documents import outline
+from anymask.data.truths import SIZE_NOTE
 from anymask.errors import InputError
 from anymask.evaluate.average_precision import NAMES, average_precision
-from anymask.evaluate.metrics import SIZE_NOTE, mean
+from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import InstancesOptions
 from anymask.evaluate.report.report.picture import compared

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from anymask.data.truths import Choice
 from anymask.errors import InputError
-from anymask.evaluate.truths import Choice
 
 __all__ = [
     "BoxesOptions",

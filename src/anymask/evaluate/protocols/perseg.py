@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from anymask.data.perseg import PersonalSample
+from anymask.data.readers.perseg import PersonalSample
 from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Row, Rows, Summary, Table

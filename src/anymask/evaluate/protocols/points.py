@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from anymask.data.simulate import farthest_inside, random_inside
-from anymask.evaluate.metrics import SIZE_NOTE, SIZES, mean, rank_correlation
+from anymask.data.truths import SIZE_NOTE, SIZES, Truth, chance
+from anymask.evaluate.metrics import mean, rank_correlation
 from anymask.evaluate.peers import felzenszwalb
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PointsOptions
 from anymask.evaluate.report.report.picture import compared
-from anymask.evaluate.truths import Truth, chance
 from anymask.evaluate.user import User
 from anymask.image import Image
 

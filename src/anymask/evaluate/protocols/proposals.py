@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.config import GenerateConfig, InstanceConfig
-from anymask.evaluate.metrics import FREQUENCIES, SIZE_NOTE, SIZES, mean, size_of
+from anymask.data.truths import SIZE_NOTE, SIZES, size_of
+from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anymask.data.truths import Truth
 from anymask.errors import InputError
 from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import TextOptions
 from anymask.evaluate.report.report.picture import compared
-from anymask.evaluate.truths import Truth
 from anymask.image import Image
 from anymask.prompt import Prompt
 

@@ -11,8 +11,8 @@ import PIL.Image
 from torch import nn
 
 from anymask.data.dataset import Dataset
+from anymask.data.truths import iou
 from anymask.embedding import Embedding
-from anymask.evaluate.metrics import iou
 from anymask.image import Image
 from anymask.masks.masks import Masks
 from anymask.models.network import Network

@@ -25,10 +25,10 @@ from torch import nn
 from anymask.data.dataset import Dataset
 from anymask.data.joined import Joined
 from anymask.data.photos import open_photos
+from anymask.data.portion import Portion, Subset
 from anymask.data.stream import Stream
 from anymask.device import find_device
 from anymask.errors import InputError
-from anymask.evaluate.portion import Portion, Subset
 from anymask.models.build import build
 from anymask.models.efficient_sam import PlainVit
 from anymask.models.network import Network

@@ -29,11 +29,11 @@ from anymask.data.dataset import Dataset
 from anymask.data.item import Choosing, Items
 from anymask.data.joined import Joined
 from anymask.data.open import open_dataset
+from anymask.data.portion import Portion, Subset
 from anymask.data.stream import Stream
+from anymask.data.truths import Choice
 from anymask.data.views import Views
 from anymask.errors import InputError
-from anymask.evaluate.portion import Portion, Subset
-from anymask.evaluate.truths import Choice
 from anymask.predict import Segmenter, load
 from anymask.train.config import LoopConfig
 from anymask.train.embeddings import EmbeddingStore, fill_together

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from anymask.data.dataset import Dataset, Sample
 from anymask.data.item import Item
+from anymask.data.truths import Truth
 from anymask.errors import InputError
-from anymask.evaluate.truths import Truth
 from anymask.image import Image
 from anymask.models.network import Network
 from anymask.models.variants import Variant

@@ -13,12 +13,12 @@ import PIL.Image
 from torch import nn
 
 from anymask.data.dataset import Dataset
+from anymask.data.truths import Choice
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.evaluate.protocol import Row
 from anymask.evaluate.protocols.boxes import Boxes
 from anymask.evaluate.protocols.points import Points
-from anymask.evaluate.truths import Choice
 from anymask.image import Image
 from anymask.models.network import Network
 from anymask.models.variants import Variant

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from anymask.data.dataset import Sample
+from anymask.data.portion import Portion
+from anymask.data.truths import Choice
 from anymask.errors import InputError
-from anymask.evaluate.portion import Portion
-from anymask.evaluate.truths import Choice
 
 
 class Stripes:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from anymask.data.dataset import Sample
+from anymask.data.truths import Choice
 from anymask.errors import InputError
-from anymask.evaluate.truths import Choice
 
 LABELS = np.zeros((10, 10), np.uint8)
 LABELS[0, :2], LABELS[1, :5], LABELS[2:] = 1, 2, 3  # 2, 5 and 80 pixels

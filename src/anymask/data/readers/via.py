@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from anymask.data.dataset import Entry, Labels, Listing, key_of
-from anymask.data.documents import outline
-from anymask.data.overlaps import layered
-from anymask.data.pictures import locate
+from anymask.data.readers.documents import outline
+from anymask.data.readers.overlaps import layered
+from anymask.data.readers.pictures import locate
 from anymask.formats.annotation import understanding
 
 __all__ = ["list_images"]

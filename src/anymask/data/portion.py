@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from anymask.data.truths import DRAWN, Choice
 from anymask.errors import InputError
-from anymask.evaluate.truths import DRAWN, Choice
 
 if TYPE_CHECKING:
     from anymask.data.dataset import Dataset, Sample

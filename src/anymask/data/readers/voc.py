@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from anymask.data.dataset import Listing
-from anymask.data.pairs import VOC
+from anymask.data.readers.pairs import VOC
 from anymask.errors import InputError
 
 __all__ = ["list_images"]

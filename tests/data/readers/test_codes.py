@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from anymask.data import codes
 from anymask.data.dataset import Labels
-from anymask.data.label_image import layer_of, read_label_image
+from anymask.data.readers import codes
+from anymask.data.readers.label_image import layer_of, read_label_image
 from anymask.errors import InputError
 
 SIZE = (1, 6)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask.data.bsds import read_boundaries, read_ground_truth
+from anymask.data.readers.bsds import read_boundaries, read_ground_truth
 from anymask.errors import InputError
 
 LABELS = np.ones((6, 8), np.uint16)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from anymask.data.dataset import Labels
-from anymask.data.label_image import check_size
-from anymask.data.overlaps import layered
+from anymask.data.readers.label_image import check_size
+from anymask.data.readers.overlaps import layered
 from anymask.formats import sa1b as sa1b_format
 from anymask.formats.annotation import read_json, read_segmentation, understanding
 from anymask.masks.rle import Counts

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from anymask.data import codes, documents
-from anymask.data.bsds import read_ground_truth
 from anymask.data.dataset import Entry, Labels, Listing, key_of
-from anymask.data.layout import Layout
+from anymask.data.readers import codes, documents
+from anymask.data.readers.bsds import read_ground_truth
+from anymask.data.readers.layout import Layout
 from anymask.errors import InputError
 
 __all__ = ["PAIRS", "VOC", "Pairs"]

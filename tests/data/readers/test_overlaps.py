@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from anymask.data.dataset import Sample
-from anymask.data.overlaps import layered
+from anymask.data.readers.overlaps import layered
 from anymask.masks import rle
 
 SIZE = (3, 4)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from anymask.errors import InputError
-from anymask.evaluate.metrics import Size, iou, size_of
-from anymask.evaluate.protocol import Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,10 +14,30 @@ if TYPE_CHECKING:
 
     from anymask.data.dataset import Sample
 
-__all__ = ["DRAWN", "Choice", "Truth", "chance"]
+__all__ = ["DRAWN", "SIZES", "SIZE_NOTE", "Choice", "Size", "Truth", "chance", "iou", "size_of"]
+
+Size = Literal["small", "medium", "large"]
+
+SIZES: tuple[Size, ...] = ("small", "medium", "large")
+
+SIZE_NOTE = "Small: fewer than 32² pixels. Medium: fewer than 96². Large: the others."
+"""What readers of a table by size must know."""
+
+_MEDIUM, _LARGE = 32**2, 96**2
 
 DRAWN = "drawn"
 """Where `Sample.meta` keeps the numbers of the masks that were drawn beforehand, if any were."""
+
+
+def iou(answer: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    """Measure the overlap of two masks, bool (h, w): intersection over union; two empty ones: 1."""
+    union = int((answer | truth).sum())
+    return int((answer & truth).sum()) / union if union else 1.0
+
+
+def size_of(area: float) -> Size:
+    """Sort a mask by its area in pixels, as COCO does: small < 32², medium < 96² <= large."""
+    return "small" if area < _MEDIUM else "medium" if area < _LARGE else "large"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +69,7 @@ class Truth:
         """Measure the IoU of an answer (h, w)."""
         return iou(self.counted(answer), self.counted(self.mask))
 
-    def row(self) -> Row:
+    def row(self) -> dict[str, Any]:
         """Say which mask it is, for a row of results."""
         return {"mask": self.number, "area": self.area, "size": self.size}
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anymask.data import coco
+from anymask.data.readers import coco
 from anymask.errors import InputError
 from anymask.masks import rle
 

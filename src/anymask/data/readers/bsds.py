@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from anymask.data.dataset import Labels
-from anymask.data.label_image import check_size, layer_of
+from anymask.data.readers.label_image import check_size, layer_of
 from anymask.errors import InputError
 from anymask.optional import optional
 

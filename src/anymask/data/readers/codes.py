@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from anymask.data.dataset import Labels
-from anymask.data.label_image import layer_of, read_label_image
+from anymask.data.readers.label_image import layer_of, read_label_image
 
 __all__ = [
     "ade20k",

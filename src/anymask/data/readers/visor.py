@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from anymask.data.dataset import Entry, Labels, Listing
-from anymask.data.layout import Layout
-from anymask.data.overlaps import layered
+from anymask.data.readers.layout import Layout
+from anymask.data.readers.overlaps import layered
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
 from anymask.masks import polygon

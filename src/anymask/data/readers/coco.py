@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from anymask.data.dataset import Entry, Labels, Listing, key_of
-from anymask.data.documents import outline
-from anymask.data.label_image import check_size
-from anymask.data.overlaps import layered
-from anymask.data.pictures import locate
+from anymask.data.readers.documents import outline
+from anymask.data.readers.label_image import check_size
+from anymask.data.readers.overlaps import layered
+from anymask.data.readers.pictures import locate
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
 

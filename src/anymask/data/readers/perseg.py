@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from anymask.data import codes
 from anymask.data.dataset import Labels, Sample, key_of
-from anymask.data.layout import Layout
+from anymask.data.readers import codes
+from anymask.data.readers.layout import Layout
 from anymask.errors import InputError
 from anymask.image import Image
 

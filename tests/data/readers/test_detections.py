@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from anymask.data.detections import read_detections
+from anymask.data.readers.detections import read_detections
 from anymask.errors import InputError
 
 ONE = {"image_id": 4, "category_id": 2, "bbox": [1, 2, 3, 4.5], "score": 0.5}

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from anymask.data.dataset import Entry, Labels, Listing
-from anymask.data.label_image import read_label_image
-from anymask.data.layout import Layout
-from anymask.data.overlaps import layered
+from anymask.data.readers.label_image import read_label_image
+from anymask.data.readers.layout import Layout
+from anymask.data.readers.overlaps import layered
 from anymask.errors import InputError
 from anymask.masks import rle
 
