@@ -36,7 +36,7 @@ from torch.nn import functional
 import anymask
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
-from anymask.generate import clean_regions, generate
+from anymask.everything.generate import clean_regions, generate
 from anymask.image import Image, Transform
 from anymask.masks.masks import Masks
 from anymask.models.build import build

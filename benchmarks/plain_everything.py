@@ -15,17 +15,17 @@ from torch.nn import functional
 
 from anymask import geometry
 from anymask.config import GenerateConfig
+from anymask.everything.search import Promptable
 from anymask.image import Image, ImageLike, Transform
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
-from anymask.search import Promptable
 
 __all__ = ["generate", "remove_small_regions"]
 
 
 def generate(model: Promptable, image: ImageLike, config: GenerateConfig) -> Masks:
-    """Find everything with a grid on the whole picture: records as `anymask.generate` has them."""
+    """Find everything with a grid on the whole picture: records as everything mode has them."""
     picture = Image.open(image)
     embedding = model.embed(picture)
     h, w = picture.size_hw

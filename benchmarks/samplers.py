@@ -20,7 +20,7 @@ import tyro
 from tyro.conf import Positional
 
 import anymask
-from anymask.generate import generate
+from anymask.everything.generate import generate
 from anymask.image import Image
 from anymask.masks.masks import Masks, rle
 from anymask.predict import Segmenter

@@ -26,7 +26,7 @@ import tyro
 from measure import machine
 
 import anymask
-from anymask.tile import generate_tiled
+from anymask.everything.tiled import generate_tiled
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "coffee.jpg"
 BLOCK = 512

@@ -11,9 +11,9 @@ import pytest
 from tests.test_tile import ColourModel
 
 from anymask import formats
+from anymask.everything.tiled import generate_tiled
 from anymask.geo import Geo, read_geo
 from anymask.masks.masks import Masks
-from anymask.tile import generate_tiled
 
 tifffile = pytest.importorskip("tifffile")
 

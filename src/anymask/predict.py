@@ -463,7 +463,7 @@ class Segmenter:
 
     def _find(self, image: ImageLike, settings: GenerateConfig | InstanceConfig) -> Masks:
         """Find everything in a picture."""
-        from anymask.generate import generate  # the first click shall not wait for it
+        from anymask.everything.generate import generate  # the first click shall not wait for it
 
         assert isinstance(settings, GenerateConfig)
         masks = generate(self, image, settings, scout=lambda: load(device=self.device))

@@ -13,7 +13,8 @@ from pycocotools import mask as reference
 from anymask.errors import InputError
 from anymask.masks import polygon, rle
 
-GOLDEN = json.loads((Path(__file__).resolve().parents[1] / "parity" / "rle" / "rle.json").read_text())
+PARITY = Path(__file__).resolve().parents[1] / "parity"
+GOLDEN = json.loads((PARITY / "rle" / "rle.json").read_text())
 
 
 @pytest.mark.parametrize("case", GOLDEN["polygons"])

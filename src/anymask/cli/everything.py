@@ -106,10 +106,10 @@ class Everything(PictureOptions):
         return run(job)
 
     def _work(self, model: Segmenter, path: Path, report: Report) -> tuple[Masks, Image | None]:
+        from anymask.everything.tiled import generate_tiled
         from anymask.geo import read_geo
         from anymask.image import Image
         from anymask.pixels import MAX_PIXELS, read_size
-        from anymask.tile import generate_tiled
 
         h, w = read_size(path)
         large = h * w > MAX_PIXELS

@@ -17,7 +17,7 @@ from anymask.compat.utils.amg import box_xyxy_to_xywh
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
-from anymask.generate import generate
+from anymask.everything.generate import generate
 from anymask.image import Image, ImageLike, Transform
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt

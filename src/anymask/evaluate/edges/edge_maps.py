@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from anymask import geometry
-from anymask.enlarge import Enlarger
+from anymask.everything.enlarge import Enlarger
 from anymask.image import Taps, Transform
 from anymask.optional import optional
 from anymask.prompt import Prompt

@@ -21,10 +21,10 @@ from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
+from anymask.everything.sampling import ask_all, ask_coarse_to_fine, ask_objects
+from anymask.everything.search import Promptable, Search
 from anymask.image import Image, ImageLike
 from anymask.masks.masks import Masks, rle
-from anymask.sampling import ask_all, ask_coarse_to_fine, ask_objects
-from anymask.search import Promptable, Search
 
 __all__ = ["Promptable", "generate", "least_memory", "refine"]
 

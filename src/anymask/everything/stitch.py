@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from anymask.grid import Box, Cell, Grid
+from anymask.everything.grid import Box, Cell, Grid
 from anymask.masks.masks import Masks, rle
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt

@@ -21,7 +21,7 @@ from torch import Tensor
 from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
-from anymask.enlarge import Enlarger, Part
+from anymask.everything.enlarge import Enlarger, Part
 from anymask.image import Image
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anymask.errors import InputError
-from anymask.grid import Box, Grid
+from anymask.everything.grid import Box, Grid
 
 sides = st.integers(1, 700)
 

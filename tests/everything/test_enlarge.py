@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from anymask import enlarge, geometry
-from anymask.enlarge import Enlarger
+from anymask import geometry
+from anymask.everything import enlarge
+from anymask.everything.enlarge import Enlarger
 from anymask.image import Transform
 from anymask.masks import rle
 

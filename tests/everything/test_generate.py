@@ -18,7 +18,7 @@ from tests.parity.amg.fake_scene import FakeScene
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
-from anymask.generate import generate
+from anymask.everything.generate import generate
 from anymask.image import Image, Transform
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt

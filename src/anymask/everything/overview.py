@@ -14,12 +14,12 @@ import numpy as np
 import PIL.Image
 
 from anymask.bands import Bands
-from anymask.grid import Cell, Grid
+from anymask.everything.grid import Cell, Grid
+from anymask.everything.stitch import AGREEMENT, Part
 from anymask.masks.masks import Masks, rle
 from anymask.masks.rle import Counts
 from anymask.pixels import Pixels
 from anymask.prompt import Prompt
-from anymask.stitch import AGREEMENT, Part
 
 __all__ = ["Overview"]
 

@@ -13,7 +13,7 @@ from tests.test_generate import SceneModel
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
-from anymask.generate import generate
+from anymask.everything.generate import generate
 from anymask.image import Image, Transform
 from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from anymask.axis import Axis, slide
+from anymask.everything.axis import Axis, slide
 from anymask.image import Transform
 from anymask.masks import rle
 from anymask.masks.rle import Counts

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from anymask.embedding import Embedding
+from anymask.everything.search import Search
 from anymask.prompt import Prompt
-from anymask.search import Search
 
 __all__ = ["ask_all", "ask_coarse_to_fine", "ask_objects"]
 

@@ -11,17 +11,16 @@ import pytest
 import torch
 from benchmarks import plain_everything
 
-from anymask import generate as everything
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
-from anymask.enlarge import Enlarger
 from anymask.errors import InputError
 from anymask.evaluate.timing import memory as memory_of
-from anymask.generate import generate
+from anymask.everything.enlarge import Enlarger
+from anymask.everything.generate import clean_regions, generate
+from anymask.everything.search import Search
 from anymask.image import Image, Transform
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
-from anymask.search import Search
 
 LOW = 64
 
@@ -151,8 +150,8 @@ def test_cleaning_a_part_is_like_cleaning_all(kind: str, min_area: int) -> None:
     mask = spotted(kind)
     whole, filled = plain_everything.remove_small_regions(mask, min_area, holes=True)
     whole, removed = plain_everything.remove_small_regions(whole, min_area, holes=False)
-    found = everything.Masks.from_dense(mask, scores=np.ones(1))
-    (cleaned,) = everything.clean_regions(found, min_area, 0.7)
+    found = Masks.from_dense(mask, scores=np.ones(1))
+    (cleaned,) = clean_regions(found, min_area, 0.7)
     np.testing.assert_array_equal(cleaned.dense()[0], whole)
     assert (filled or removed) == (not np.array_equal(mask, cleaned.dense()[0]))
 

@@ -14,10 +14,10 @@ import pytest
 import anymask
 from anymask.config import GenerateConfig
 from anymask.errors import InputError
+from anymask.everything.tiled import generate_tiled
 from anymask.image import Image
 from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
-from anymask.tile import generate_tiled
 
 H, W = 700, 900
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from anymask.bands import open_bands
-from anymask.grid import Grid
+from anymask.everything.grid import Grid
+from anymask.everything.overview import Overview
+from anymask.everything.stitch import Part
 from anymask.masks.masks import Masks
-from anymask.overview import Overview
 from anymask.prompt import Prompt
-from anymask.stitch import Part
 
 GRID = Grid.lay((150, 230), side=100, halo=20)
 
@@ -28,7 +28,7 @@ def found(mask: np.ndarray, **known: object) -> Masks:
 def test_squares_are_averaged_whatever_is_read_at_a_time(
     rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anymask.overview._VALUES_AT_ONCE", rows_at_once * 3 * 230)
+    monkeypatch.setattr("anymask.everything.overview._VALUES_AT_ONCE", rows_at_once * 3 * 230)
     pixels = np.random.default_rng(0).integers(0, 256, (150, 230, 3), dtype=np.uint8)
     overview = overview_of(pixels)
     assert overview.factor == 3

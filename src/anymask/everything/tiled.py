@@ -15,16 +15,16 @@ from typing import Any, Protocol
 
 import torch
 
-from anymask import stitch
 from anymask.bands import Bands, open_bands
 from anymask.config import GenerateConfig, InstanceConfig, changed
-from anymask.generate import least_memory, refine
+from anymask.everything import stitch
+from anymask.everything.generate import least_memory, refine
+from anymask.everything.grid import Cell, Grid
+from anymask.everything.overview import Overview
 from anymask.geo import read_geo
-from anymask.grid import Cell, Grid
 from anymask.image import Image, ImageLike
 from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
-from anymask.overview import Overview
 from anymask.parallel import in_order
 from anymask.pixels import Pixels
 
