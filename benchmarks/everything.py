@@ -37,7 +37,8 @@ import anymask
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.everything.generate import clean_regions, generate
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.models.build import build
 from anymask.models.network import Network

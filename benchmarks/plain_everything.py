@@ -16,7 +16,8 @@ from torch.nn import functional
 from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.everything.search import Promptable
-from anymask.image import Image, ImageLike, Transform
+from anymask.image.image import Image, ImageLike
+from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt

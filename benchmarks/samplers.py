@@ -21,7 +21,7 @@ from tyro.conf import Positional
 
 import anymask
 from anymask.everything.generate import generate
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks, rle
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt

@@ -28,7 +28,7 @@ from anymask.data.portion import Portion
 from anymask.data.stream import Stream
 from anymask.evaluate.edges.boundaries import benchmark
 from anymask.evaluate.edges.edge_maps import boundary_map
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.models.compact import CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find

@@ -11,7 +11,7 @@ import torch
 
 from anymask.embedding import Embedding
 from anymask.errors import InputError, OutputError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 
 TRANSFORM = Transform.fit((30, 40), side=64)
 

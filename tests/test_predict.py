@@ -17,7 +17,7 @@ from anymask import predict
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.models.variants import Preprocessing, Variant, find
 from anymask.predict import Segmenter, load

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anymask.errors import InputError
-from anymask.image import LOGIT, Transform
+from anymask.image.transform import LOGIT, Transform
 from anymask.prompt import Prompt, PromptBatch
 
 MASK = np.zeros((30, 40), bool)

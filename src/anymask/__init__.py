@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from anymask.formats import read
-    from anymask.image import Image, Transform
+    from anymask.image.image import Image
+    from anymask.image.transform import Transform
     from anymask.masks.masks import Masks
     from anymask.models.variants import VARIANTS, Variant
     from anymask.predict import Segmenter, load
@@ -64,7 +65,7 @@ _HOMES = {
     "CapabilityError": "errors",
     "Embedding": "embedding",
     "GenerateConfig": "config",
-    "Image": "image",
+    "Image": "image.image",
     "InputError": "errors",
     "InstanceConfig": "config",
     "Masks": "masks.masks",
@@ -72,7 +73,7 @@ _HOMES = {
     "OutputError": "errors",
     "Prompt": "prompt",
     "Segmenter": "predict",
-    "Transform": "image",
+    "Transform": "image.transform",
     "Variant": "models.variants",
     "WeightsError": "errors",
     "load": "predict",

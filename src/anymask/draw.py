@@ -19,9 +19,9 @@ import PIL.ImageDraw
 import PIL.ImageFilter
 
 from anymask.errors import InputError
-from anymask.image import Image, ImageLike
+from anymask.image.image import Image, ImageLike
+from anymask.image.pixels import Colour
 from anymask.masks.masks import Masks, rle
-from anymask.pixels import Colour
 from anymask.prompt import Prompt
 
 __all__ = ["cutout", "overlay"]

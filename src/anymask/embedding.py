@@ -15,7 +15,7 @@ from torch import Tensor
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 
 __all__ = ["Embedding", "StoredDtype"]
 

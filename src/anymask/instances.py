@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.embedding import Embedding
-from anymask.image import ImageLike
+from anymask.image.image import ImageLike
 from anymask.masks.masks import Masks, rle
 from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
 from anymask.predict import Segmenter

@@ -22,7 +22,8 @@ from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.device import find_device, find_dtype, moved
 from anymask.embedding import Embedding
 from anymask.errors import InputError
-from anymask.image import Image, ImageLike, Transform
+from anymask.image.image import Image, ImageLike
+from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anymask.errors import InputError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 
 __all__ = ["Numbers", "Prompt", "PromptBatch"]
 

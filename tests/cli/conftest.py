@@ -14,7 +14,7 @@ import pytest
 
 from anymask.cli import main
 from anymask.config import GenerateConfig
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 

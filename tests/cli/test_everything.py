@@ -80,7 +80,7 @@ def test_tiles(fake, tmp_path, run) -> None:
 
 
 def test_pictures_too_large_to_decode_are_done_in_tiles(fake, tmp_path, run, monkeypatch) -> None:
-    monkeypatch.setattr("anymask.pixels.MAX_PIXELS", 2_000_000)
+    monkeypatch.setattr("anymask.image.pixels.MAX_PIXELS", 2_000_000)
     big = make_photo(tmp_path / "big.png", (1800, 1200))
     result = run("everything", big, "-o", tmp_path / "out")
     assert result.code == 0

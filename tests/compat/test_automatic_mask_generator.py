@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anymask.compat import ResizeLongestSide, Sam, SamAutomaticMaskGenerator, SamPredictor
 from anymask.errors import InputError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 
 RUNS = Path(__file__).parents[1] / "parity/amg"
 CASES = sorted(path.stem for path in RUNS.glob("*.json") if path.stem != "helpers")

@@ -16,7 +16,7 @@ from torch import Tensor
 from anymask.compat import NoImageError, Sam, SamPredictor, sam_model_registry
 from anymask.compat.build_sam import assemble
 from anymask.errors import AnymaskError, InputError
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.models.config import VitConfig
 from anymask.models.variants import find
 

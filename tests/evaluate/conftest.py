@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anymask.data.dataset import Sample
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 

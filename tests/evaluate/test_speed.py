@@ -7,7 +7,7 @@ import pytest
 
 from anymask.errors import InputError
 from anymask.evaluate.speed import measure, setups
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.models.variants import find
 
 PICTURE = Image.open(np.zeros((32, 48, 3), np.uint8))

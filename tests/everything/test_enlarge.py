@@ -12,7 +12,7 @@ from torch.nn import functional
 from anymask import geometry
 from anymask.everything import enlarge
 from anymask.everything.enlarge import Enlarger
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.masks import rle
 
 SIZES = [(120, 180), (181, 90), (40, 17), (1, 90), (70, 1), (1, 1), (333, 251), (64, 64)]

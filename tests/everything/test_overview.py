@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anymask.bands import open_bands
 from anymask.everything.grid import Grid
 from anymask.everything.overview import Overview
 from anymask.everything.stitch import Part
+from anymask.image.bands import open_bands
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 

@@ -14,7 +14,8 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.everything.generate import generate
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 

@@ -15,7 +15,7 @@ import anymask
 from anymask.config import GenerateConfig
 from anymask.errors import InputError
 from anymask.everything.tiled import generate_tiled
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 

@@ -27,7 +27,7 @@ from tests.parity.golden import (
 from torch import Tensor
 
 from anymask.embedding import Embedding
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.models.variants import find
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt

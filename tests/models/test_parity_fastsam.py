@@ -18,7 +18,8 @@ from tests.parity.golden import Golden, close, watched, weights
 from torch import Tensor
 
 from anymask.config import InstanceConfig
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.instances import InstanceSegmenter
 from anymask.models.build import build
 from anymask.models.detection import Detections, candidates, detect, draw, image_boxes

@@ -31,7 +31,8 @@ from tests.parity.golden import (
 from torch import Tensor
 
 from anymask.embedding import Embedding
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.models.config import SamConfig
 from anymask.models.mask_decoder import pixel_order
 from anymask.models.sam import Sam

@@ -18,7 +18,8 @@ import torch
 from tests.parity import pseudo_weights
 from torch import Tensor, nn
 
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.models.build import build
 from anymask.models.variants import Variant

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.cli.report import Report
-    from anymask.image import Image
+    from anymask.image.image import Image
     from anymask.masks.masks import Masks
     from anymask.predict import Segmenter
 
@@ -107,9 +107,9 @@ class Everything(PictureOptions):
 
     def _work(self, model: Segmenter, path: Path, report: Report) -> tuple[Masks, Image | None]:
         from anymask.everything.tiled import generate_tiled
-        from anymask.geo import read_geo
-        from anymask.image import Image
-        from anymask.pixels import MAX_PIXELS, read_size
+        from anymask.image.geo import read_geo
+        from anymask.image.image import Image
+        from anymask.image.pixels import MAX_PIXELS, read_size
 
         h, w = read_size(path)
         large = h * w > MAX_PIXELS

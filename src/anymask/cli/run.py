@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.cli.report import Outcome, Report
-    from anymask.image import Image
+    from anymask.image.image import Image
     from anymask.masks.masks import Masks
     from anymask.predict import Segmenter
 

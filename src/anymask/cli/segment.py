@@ -16,7 +16,7 @@ from anymask.errors import InputError
 if TYPE_CHECKING:
     import PIL.Image
 
-    from anymask.image import Image
+    from anymask.image.image import Image
     from anymask.masks.masks import Masks
     from anymask.predict import Segmenter
     from anymask.prompt import Prompt
@@ -115,7 +115,7 @@ class Segment(PictureOptions):
         }
 
     def _work(self, model: Segmenter, path: Path, prompt: Prompt) -> tuple[Masks, Image]:
-        from anymask.image import Image
+        from anymask.image.image import Image
 
         image = Image.open(path)
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
@@ -162,7 +162,7 @@ def _numbers(text: str, form: str, example: str) -> list[float]:
 
 def _read_mask(path: Path) -> Any:
     """Read a rough mask: bool (h, w), true where the picture is light and not transparent."""
-    from anymask.image import Image
+    from anymask.image.image import Image
 
     mask = Image.open(path, background=(0, 0, 0)).pixels.max(axis=2) >= 128
     if not mask.any():

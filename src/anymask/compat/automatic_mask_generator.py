@@ -18,7 +18,8 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.everything.generate import generate
-from anymask.image import Image, ImageLike, Transform
+from anymask.image.image import Image, ImageLike
+from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 

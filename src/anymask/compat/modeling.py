@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from anymask.compat.utils.transforms import Size, as_size
 from anymask.errors import InputError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.models import mask_decoder, prompt_encoder
 from anymask.models.config import SamConfig
 from anymask.prompt import PromptBatch

@@ -14,7 +14,7 @@ import numpy as np
 
 from anymask.data.readers.label_image import layer_of, read_label_image
 from anymask.errors import InputError
-from anymask.image import Image
+from anymask.image.image import Image
 
 __all__ = ["Dataset", "Entry", "LabelMapFolder", "Labels", "Listing", "Sample", "key_of"]
 

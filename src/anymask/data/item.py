@@ -13,7 +13,8 @@ import PIL.Image
 
 from anymask.data.dataset import Dataset, Sample
 from anymask.errors import InputError
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.models.variants import Preprocessing
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from anymask import predict
 from anymask.errors import InputError
 from anymask.evaluate.protocol import Cell, Summary, Table
 from anymask.evaluate.timing import Memory, Timing, machine, memory, samples
-from anymask.image import Image
+from anymask.image.image import Image
 
 if TYPE_CHECKING:
     from anymask.predict import Segmenter

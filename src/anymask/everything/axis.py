@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from anymask.image import Taps
+from anymask.image.transform import Taps
 
 __all__ = ["Axis", "slide"]
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.everything.axis import Axis, slide
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.masks import rle
 from anymask.masks.rle import Counts
 

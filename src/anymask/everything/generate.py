@@ -23,7 +23,7 @@ from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.everything.sampling import ask_all, ask_coarse_to_fine, ask_objects
 from anymask.everything.search import Promptable, Search
-from anymask.image import Image, ImageLike
+from anymask.image.image import Image, ImageLike
 from anymask.masks.masks import Masks, rle
 
 __all__ = ["Promptable", "generate", "least_memory", "refine"]

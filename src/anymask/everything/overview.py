@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import PIL.Image
 
-from anymask.bands import Bands
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.stitch import AGREEMENT, Part
+from anymask.image.bands import Bands
+from anymask.image.pixels import Pixels
 from anymask.masks.masks import Masks, rle
 from anymask.masks.rle import Counts
-from anymask.pixels import Pixels
 from anymask.prompt import Prompt
 
 __all__ = ["Overview"]

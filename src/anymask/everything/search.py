@@ -22,7 +22,7 @@ from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.everything.enlarge import Enlarger, Part
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt

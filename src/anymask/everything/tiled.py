@@ -15,18 +15,18 @@ from typing import Any, Protocol
 
 import torch
 
-from anymask.bands import Bands, open_bands
 from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.everything import stitch
 from anymask.everything.generate import least_memory, refine
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.overview import Overview
-from anymask.geo import read_geo
-from anymask.image import Image, ImageLike
+from anymask.image.bands import Bands, open_bands
+from anymask.image.geo import read_geo
+from anymask.image.image import Image, ImageLike
+from anymask.image.pixels import Pixels
 from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
 from anymask.parallel import in_order
-from anymask.pixels import Pixels
 
 __all__ = ["Generator", "generate_tiled"]
 

@@ -21,7 +21,7 @@ from anymask.masks import polygon, rle
 from anymask.masks.rle import Counts
 
 if TYPE_CHECKING:
-    from anymask.geo import Geo
+    from anymask.image.geo import Geo
     from anymask.prompt import Prompt
 
 __all__ = [
@@ -53,7 +53,7 @@ def read_geo(image: Mapping[str, Any]) -> Geo | None:
     """Read what `geo_field` wrote."""
     if "geo" not in image:
         return None
-    from anymask.geo import Geo  # here, because hardly any file has it
+    from anymask.image.geo import Geo  # here, because hardly any file has it
 
     geo = image["geo"]
     a, b, c, d, e, f = map(float, geo["transform"])

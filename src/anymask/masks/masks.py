@@ -23,8 +23,8 @@ from anymask.masks.tree import Tree
 if TYPE_CHECKING:
     import PIL.Image
 
-    from anymask.geo import Geo
-    from anymask.image import ImageLike
+    from anymask.image.geo import Geo
+    from anymask.image.image import ImageLike
     from anymask.prompt import Prompt
 
 __all__ = ["Masks"]

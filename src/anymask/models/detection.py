@@ -15,7 +15,7 @@ from torch import Tensor
 
 from anymask import geometry
 from anymask.config import InstanceConfig
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.models.fastsam import STRIDES
 
 __all__ = ["Detections", "Patch", "candidates", "detect", "draw", "image_boxes"]

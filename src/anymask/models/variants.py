@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from anymask.image import Enlarging, Resizing, Transform
+    from anymask.image.transform import Enlarging, Resizing, Transform
 
 __all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
 
@@ -57,7 +57,7 @@ class Preprocessing:
 
     def fit(self, size_hw: tuple[int, int]) -> Transform:
         """Fit an image of (height, width) into the network's frame."""
-        from anymask.image import Transform  # here, for the table is read without torch
+        from anymask.image.transform import Transform  # here: the table is read without torch
 
         return Transform.fit(
             size_hw,

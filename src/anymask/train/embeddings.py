@@ -29,7 +29,8 @@ from anymask.atomic import atomic_write, make_folder
 from anymask.data.dataset import Dataset
 from anymask.embedding import Embedding
 from anymask.errors import InputError
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.parallel import in_order
 from anymask.predict import Segmenter
 from anymask.train.run.distributed import Group

@@ -21,7 +21,8 @@ from torch import Tensor
 from anymask.data.simulate import farthest_inside
 from anymask.embedding import Embedding
 from anymask.errors import InputError
-from anymask.image import LOGIT, ImageLike
+from anymask.image.image import ImageLike
+from anymask.image.transform import LOGIT
 from anymask.masks.masks import Masks
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt

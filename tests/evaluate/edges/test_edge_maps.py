@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from anymask.evaluate.edges.edge_maps import CLASSICAL, boundary_map, from_masks, suppress
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 
 pytest.importorskip("cv2")
 

@@ -15,7 +15,7 @@ from anymask.data.dataset import Sample
 from anymask.data.readers.perseg import PerSeg as PerSegFolder
 from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.protocols.perseg import PerSeg
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 
 SIZE = (4, 6)

@@ -12,7 +12,7 @@ from tests.models.tiny import tiny
 
 from anymask.data.dataset import LabelMapFolder
 from anymask.errors import InputError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.models.variants import find
 from anymask.predict import load
 from anymask.train.distillation.lesson import Lessons, carry, frames, inside, places

@@ -10,7 +10,7 @@ from tests.models.tiny import tiny
 from torch import nn
 
 from anymask.data.item import Item
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.models.build import build
 from anymask.models.variants import Variant
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from anymask.data.item import Item
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.train.segmentation.boundaries import boundary_loss, framed_layers, targets
 
 LAYERS = np.ones((2, 8, 8), np.uint8)

@@ -10,7 +10,7 @@ import torch
 from tests.models.tiny import tiny
 from tests.train.segmentation.shapes import item
 
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.models.variants import Variant, find
 from anymask.train.segmentation.conversation import Conversation, Wish, wishes_of
 

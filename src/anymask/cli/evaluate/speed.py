@@ -12,7 +12,7 @@ from anymask.cli.evaluate.options import EvaluateOptions, Models
 from anymask.cli.options import Flag
 
 if TYPE_CHECKING:
-    from anymask.image import Image
+    from anymask.image.image import Image
 
 __all__ = ["Speed"]
 
@@ -74,7 +74,7 @@ class Speed(EvaluateOptions):
         return 0
 
     def _picture(self) -> Image:
-        from anymask.image import Image
+        from anymask.image.image import Image
 
         if self.image is not None:
             return Image.open(self.image)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch.nn.functional as F
 from torch import Tensor
 
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 
 __all__ = ["ResizeLongestSide", "Size", "as_size"]
 

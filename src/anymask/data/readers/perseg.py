@@ -17,7 +17,7 @@ from anymask.data.dataset import Labels, Sample, key_of
 from anymask.data.readers import codes
 from anymask.data.readers.layout import Layout
 from anymask.errors import InputError
-from anymask.image import Image
+from anymask.image.image import Image
 
 __all__ = ["PERSEG", "PerSeg", "PersonalSample"]
 

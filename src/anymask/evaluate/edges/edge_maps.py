@@ -14,7 +14,7 @@ import torch
 
 from anymask import geometry
 from anymask.everything.enlarge import Enlarger
-from anymask.image import Taps, Transform
+from anymask.image.transform import Taps, Transform
 from anymask.optional import optional
 from anymask.prompt import Prompt
 

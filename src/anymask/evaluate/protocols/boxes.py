@@ -16,7 +16,7 @@ from anymask.evaluate.peers import grabcut
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import BoxesOptions
 from anymask.evaluate.report.report.picture import compared
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.prompt import Prompt
 
 if TYPE_CHECKING:

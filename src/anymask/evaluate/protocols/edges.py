@@ -22,7 +22,7 @@ from anymask.evaluate.edges.boundaries import (
 from anymask.evaluate.edges.edge_maps import CLASSICAL, boundary_map, from_masks
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import EdgesOptions
-from anymask.image import Image
+from anymask.image.image import Image
 
 if TYPE_CHECKING:
     from anymask.data.dataset import Sample

@@ -22,7 +22,7 @@ from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import InstancesOptions
 from anymask.evaluate.report.report.picture import compared
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks, rle
 from anymask.prompt import Prompt
 

@@ -20,7 +20,7 @@ from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PerSegOptions
 from anymask.evaluate.report.report.picture import compared
-from anymask.image import Image, ImageLike
+from anymask.image.image import Image, ImageLike
 
 if TYPE_CHECKING:
     import PIL.Image

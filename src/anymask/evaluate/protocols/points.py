@@ -20,7 +20,7 @@ from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PointsOptions
 from anymask.evaluate.report.report.picture import compared
 from anymask.evaluate.user import User
-from anymask.image import Image
+from anymask.image.image import Image
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -25,7 +25,7 @@ from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders
 from anymask.evaluate.report.report.picture import compared
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks, rle
 
 if TYPE_CHECKING:

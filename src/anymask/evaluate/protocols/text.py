@@ -20,7 +20,7 @@ from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import TextOptions
 from anymask.evaluate.report.report.picture import compared
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.prompt import Prompt
 
 if TYPE_CHECKING:

@@ -100,9 +100,9 @@ def _decode_one_of(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _decode_fields(kind: Any, values: dict[str, Any], where: str) -> Any:
-    from anymask import image  # two types of the table are defined there
+    from anymask.image import transform  # two types of the table are defined there
 
-    types_of = get_type_hints(kind, localns=vars(image))
+    types_of = get_type_hints(kind, localns=vars(transform))
     given = {name: value for name, value in values.items() if name != "class"}
     strangers = given.keys() - {field.name for field in fields(kind)}
     if strangers:

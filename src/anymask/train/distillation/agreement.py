@@ -13,7 +13,7 @@ from torch import nn
 from anymask.data.dataset import Dataset
 from anymask.data.truths import iou
 from anymask.embedding import Embedding
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant

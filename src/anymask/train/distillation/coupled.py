@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from anymask.config import InstanceConfig
 from anymask.data.simulate import noisy_box, random_error, random_inside, tight_box
 from anymask.errors import CapabilityError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.models.variants import Variant
 from anymask.predict import Segmenter
 from anymask.prompt import Prompt, PromptBatch

@@ -16,7 +16,8 @@ from anymask.data.dataset import Dataset
 from anymask.data.item import shuffled
 from anymask.embedding import Embedding
 from anymask.errors import InputError
-from anymask.image import Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.models.variants import Preprocessing
 from anymask.train.embeddings import EmbeddingStore
 

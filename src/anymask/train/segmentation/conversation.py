@@ -20,7 +20,7 @@ from anymask.data.simulate import (
     random_inside,
     tight_box,
 )
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.models.variants import Variant
 from anymask.prompt import PromptBatch
 

@@ -23,7 +23,7 @@ from anymask.data.dataset import Dataset, Sample
 from anymask.data.item import Item
 from anymask.data.truths import Truth
 from anymask.errors import InputError
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.predict import Segmenter

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.errors import InputError
-from anymask.image import Transform
+from anymask.image.transform import Transform
 from anymask.models.variants import Preprocessing
 
 __all__ = ["DECODERS", "Features", "Scene", "Shown", "encoder_learns", "of_one_frame"]

@@ -19,7 +19,7 @@ from anymask.errors import InputError
 from anymask.evaluate.protocol import Row
 from anymask.evaluate.protocols.boxes import Boxes
 from anymask.evaluate.protocols.points import Points
-from anymask.image import Image
+from anymask.image.image import Image
 from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.predict import Segmenter

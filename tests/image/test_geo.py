@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.test_tile import ColourModel
+from tests.everything.test_tiled import ColourModel
 
 from anymask import formats
 from anymask.everything.tiled import generate_tiled
-from anymask.geo import Geo, read_geo
+from anymask.image.geo import Geo, read_geo
 from anymask.masks.masks import Masks
 
 tifffile = pytest.importorskip("tifffile")

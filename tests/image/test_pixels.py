@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import ImageCms
 
 from anymask.errors import InputError
-from anymask.image import Image
+from anymask.image.image import Image
 
 # Rows and columns can be told apart in it, and it survives JPEG.
 ARROW = np.zeros((24, 16, 3), np.uint8)

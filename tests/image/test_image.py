@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from anymask.errors import InputError
-from anymask.image import Image
+from anymask.image.image import Image
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from anymask import bands
-from anymask.bands import open_bands
 from anymask.errors import InputError, MissingExtraError
-from anymask.image import Image
+from anymask.image import bands
+from anymask.image.bands import open_bands
+from anymask.image.image import Image
 
 RNG = np.random.default_rng(0)
 H, W = 70, 90

@@ -15,7 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from anymask.errors import InputError
-from anymask.image import LOGIT, Image, Transform
+from anymask.image.image import Image
+from anymask.image.transform import LOGIT, Transform
 
 IMAGENET_MEAN = np.float32([0.485, 0.456, 0.406])
 IMAGENET_STD = np.float32([0.229, 0.224, 0.225])

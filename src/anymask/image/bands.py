@@ -17,9 +17,17 @@ import numpy.typing as npt
 import PIL.Image
 
 from anymask.errors import InputError
-from anymask.image import Image, ImageLike
+from anymask.image.image import Image, ImageLike
+from anymask.image.pixels import (
+    Bounds,
+    Pixels,
+    decode,
+    open_file,
+    read_array,
+    read_pil,
+    value_range,
+)
 from anymask.optional import optional
-from anymask.pixels import Bounds, Pixels, decode, open_file, read_array, read_pil, value_range
 
 __all__ = ["MAX_DECODED", "Bands", "open_bands"]
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from anymask.image.pixels import open_file
 from anymask.optional import optional
-from anymask.pixels import open_file
 
 __all__ = ["Geo", "read_geo"]
 

@@ -1,0 +1,25 @@
+"""Images and the reading of their pixels, and the way into a model's frame.
+
+`image` is the value; `pixels` decodes files and arrays, `bands` reads a few rows at a time, `geo`
+knows where on the earth an image lies; `transform` alone knows a model's frame, and alone needs
+torch, so it is imported only when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from anymask.image.image import Image, ImageLike
+
+if TYPE_CHECKING:
+    from anymask.image.transform import Transform
+
+__all__ = ["Image", "ImageLike", "Transform"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Transform":
+        from anymask.image.transform import Transform
+
+        return Transform
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
