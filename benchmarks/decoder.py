@@ -25,9 +25,9 @@ from plain_decoder import PlainDecoder
 from torch import Tensor, nn
 
 from anymask.models.config import SamConfig, VitConfig
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.sam import Sam
 from anymask.models.weights.transformers_layout import to_transformers
-from anymask.prompt import PromptBatch
 
 PLAIN = "plain"
 SIDE = 1024

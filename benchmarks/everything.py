@@ -42,9 +42,10 @@ from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.models.build import build
 from anymask.models.network import Network
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import find
-from anymask.predict import Segmenter
-from anymask.prompt import Prompt, PromptBatch
+from anymask.predict.segmenter import Segmenter
+from anymask.prompt import Prompt
 
 Row = Literal["post", "clean", "mobile", "memory", "bundled"]
 PLAIN, OURS, HALF = "plain", "anymask", "anymask, bfloat16"

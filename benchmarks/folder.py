@@ -17,7 +17,7 @@ import tyro
 from measure import alternate, machine, table
 from tyro.conf import Positional
 
-import anymask.predict
+import anymask.predict.segmenter
 from anymask.cli import main as anymask_command
 
 
@@ -41,7 +41,7 @@ def main(options: Options) -> None:
     """Run both ways in turn and compare."""
     photos = [str(path) for path in sorted(options.photos.rglob("*.jpg"))[: options.most]]
     model = anymask.load()
-    anymask.predict.load = lambda *args, **kwargs: model  # loading is not what is measured
+    anymask.predict.loading.load = lambda *args, **kwargs: model  # loading is not what is measured
     with tempfile.TemporaryDirectory() as out:
 
         def run(workers: int) -> None:

@@ -22,8 +22,9 @@ from tyro.conf import Positional
 import anymask
 from anymask.everything.generate import generate
 from anymask.image.image import Image
-from anymask.masks.masks import Masks, rle
-from anymask.predict import Segmenter
+from anymask.masks import rle
+from anymask.masks.masks import Masks
+from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
 PAGE = Path(__file__).parents[1] / "docs" / "everything.md"

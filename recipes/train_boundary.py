@@ -33,7 +33,7 @@ from anymask.models.compact import CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.train.config import LoopConfig
 from anymask.train.loop import fit
 from anymask.train.objective import Step

@@ -16,10 +16,11 @@ from torch.utils._pytree import tree_leaves
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.device import find_device, find_dtype, moved
 from anymask.errors import InputError
-from anymask.instances import InstanceSegmenter
 from anymask.models.build import build
 from anymask.models.variants import find
-from anymask.predict import Segmenter, load
+from anymask.predict.instances import InstanceSegmenter
+from anymask.predict.loading import load
+from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
 HALF = ["bfloat16", "float16"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from anymask.errors import InputError
 from anymask.image.transform import LOGIT, Transform
-from anymask.prompt import Prompt, PromptBatch
+from anymask.models.prompt_batch import PromptBatch
+from anymask.prompt import Prompt
 
 MASK = np.zeros((30, 40), bool)
 MASK[5:15, 10:30] = True

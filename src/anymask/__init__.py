@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from anymask.image.transform import Transform
     from anymask.masks.masks import Masks
     from anymask.models.variants import VARIANTS, Variant
-    from anymask.predict import Segmenter, load
+    from anymask.predict.loading import load
+    from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
 __all__ = [
@@ -72,11 +73,11 @@ _HOMES = {
     "MissingExtraError": "errors",
     "OutputError": "errors",
     "Prompt": "prompt",
-    "Segmenter": "predict",
+    "Segmenter": "predict.segmenter",
     "Transform": "image.transform",
     "Variant": "models.variants",
     "WeightsError": "errors",
-    "load": "predict",
+    "load": "predict.loading",
     "read": "formats",
 }
 

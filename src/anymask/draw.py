@@ -21,7 +21,8 @@ import PIL.ImageFilter
 from anymask.errors import InputError
 from anymask.image.image import Image, ImageLike
 from anymask.image.pixels import Colour
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 __all__ = ["cutout", "overlay"]

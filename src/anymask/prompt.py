@@ -1,23 +1,23 @@
-"""Prompts: what a person says about one object, and how a network hears it."""
+"""Prompts: what a person says about one object."""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from anymask.errors import InputError
-from anymask.image.transform import Transform
 
-__all__ = ["Numbers", "Prompt", "PromptBatch"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Numbers: TypeAlias = npt.ArrayLike | Tensor
+__all__ = ["Numbers", "Prompt"]
+
+Numbers: TypeAlias = "npt.ArrayLike | Tensor"
 """Numbers in nested lists or tuples, a numpy array or a tensor."""
 
 
@@ -155,111 +155,12 @@ class Prompt:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class PromptBatch:
-    """Prompts of one form about one image, as tensors in the model's frame.
-
-    Attributes:
-        points_xy: float32, (n, p, 2), x before y, pixels of the frame, whole at their centres.
-        labels: int64, (n, p), 1 on the object, 0 beside it.
-        boxes: float32, (n, 4), xyxy, pixels of the frame, or None.
-        mask_logits: float32, (n, 1, h', w'), covering the frame, or None.
-        frame_hw: Size of the frame.
-    """
-
-    points_xy: Tensor
-    labels: Tensor
-    boxes: Tensor | None
-    mask_logits: Tensor | None
-    frame_hw: tuple[int, int]
-
-    def __len__(self) -> int:
-        """Count the prompts."""
-        return len(self.points_xy)
-
-    def split(self, size: int) -> list[PromptBatch]:
-        """Cut into batches of some prompts, the last of what remains."""
-
-        def cut(values: Tensor | None, start: int) -> Tensor | None:
-            return None if values is None else values[start : start + size]
-
-        return [
-            PromptBatch(
-                self.points_xy[start : start + size],
-                self.labels[start : start + size],
-                cut(self.boxes, start),
-                cut(self.mask_logits, start),
-                self.frame_hw,
-            )
-            for start in range(0, len(self), size)
-        ]
-
-    @classmethod
-    def of(
-        cls,
-        prompts: Sequence[Prompt],
-        transform: Transform,
-        mask_hw: tuple[int, int],
-        device: torch.device | str = "cpu",
-    ) -> PromptBatch:
-        """Carry prompts into a model's frame.
-
-        Args:
-            prompts: At least one, all of one form, see `Prompt.key`.
-            transform: Of the image they are about.
-            mask_hw: Size of the model's low resolution masks.
-            device: Where the tensors go.
-
-        Raises:
-            InputError: A prompt does not fit the image or the model, or their forms differ.
-        """
-        if len({prompt.key() for prompt in prompts}) != 1:
-            raise InputError("expected prompts of one form, got several or none; group them first")
-        for prompt in prompts:
-            prompt.check_inside(transform.original_hw)
-        # float64 until the coordinates are in the frame, as the reference computes them; in numpy,
-        # because not every device can.
-        points = np.stack([prompt.points_xy for prompt in prompts])
-        boxes = [prompt.box for prompt in prompts if prompt.box is not None]
-        masks = [_frame_logits(prompt, transform, mask_hw) for prompt in prompts if prompt.key()[2]]
-        return cls(
-            points_xy=_tensor(transform.points_to_frame(points), device),
-            labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])).to(device),
-            boxes=_tensor(_clipped(boxes, transform), device) if boxes else None,
-            mask_logits=torch.stack(masks).to(device) if masks else None,
-            frame_hw=transform.frame_hw,
-        )
-
-
-def _tensor(values: npt.NDArray[Any], device: torch.device | str) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
-
-
-def _clipped(boxes: list[npt.NDArray[np.float64]], transform: Transform) -> npt.NDArray[np.float64]:
-    height, width = transform.original_hw
-    inside = np.clip(np.stack(boxes), 0, (width, height, width, height))
-    return transform.boxes_to_frame(inside)
-
-
-def _frame_logits(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Tensor:
-    """Bring the mask of a prompt that has one, of either kind, to float32 (1, h', w')."""
-    if prompt.mask is not None:
-        return transform.masks_to_frame(prompt.mask, mask_hw)[None]
-    assert prompt.mask_logits is not None
-    if prompt.mask_logits.shape != tuple(mask_hw):
-        raise InputError(
-            f"expected mask_logits of (h, w) = {tuple(mask_hw)} for this model and image, got "
-            f"{prompt.mask_logits.shape}; pass one of Masks.logits of the same model and image"
-        )
-    return torch.from_numpy(prompt.mask_logits.copy())[None]
-
-
 def _array(values: Numbers, what: str) -> npt.NDArray[Any]:
     """Convert to an array of numbers, or say that it is none."""
     try:
-        if isinstance(values, Tensor):
+        if hasattr(values, "detach"):  # a tensor, wherever it lies; numpy has no bfloat16
             values = values.detach().cpu()
-            values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+            values = (values.float() if values.is_floating_point() else values).numpy()
         array = np.array(values)  # a copy: a prompt does not change when its list does
     except (ValueError, TypeError) as error:
         raise _no_numbers(values, what) from error

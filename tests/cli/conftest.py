@@ -59,7 +59,7 @@ class FakeModel:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     model = FakeModel()
-    monkeypatch.setattr("anymask.predict.load", lambda *args, **kwargs: model)
+    monkeypatch.setattr("anymask.predict.loading.load", lambda *args, **kwargs: model)
     return model
 
 

@@ -56,7 +56,7 @@ def test_an_unexpected_error_is_one_line(run, photo, monkeypatch) -> None:
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("anymask.predict.load", explode)
+    monkeypatch.setattr("anymask.predict.loading.load", explode)
     result = run("everything", photo)
     assert result.code == 2
     assert (
@@ -82,7 +82,7 @@ def test_a_reader_that_leaves_is_no_error(words: list[str]) -> None:
 ENDLESS = """
 import signal, sys, time
 from types import SimpleNamespace
-from anymask import predict
+from anymask.predict import loading
 from anymask.cli import main
 from anymask.atomic import atomic_write
 from anymask.config import GenerateConfig
@@ -96,7 +96,7 @@ def generate(image):
 
 variant = SimpleNamespace(name="fake", generate=GenerateConfig())
 model = SimpleNamespace(variant=variant, weights_digest="0", generate=generate)
-predict.load = lambda *args, **kwargs: model
+loading.load = lambda *args, **kwargs: model
 sys.exit(main(["everything", sys.argv[1], "-o", sys.argv[2]]))
 """
 

@@ -283,5 +283,5 @@ def test_no_half_written_files_stay(fake, photos, tmp_path, run, monkeypatch) ->
     left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert not any(name.startswith(".anymask-") or name == "10.json" for name in left)
     monkeypatch.undo()
-    monkeypatch.setattr("anymask.predict.load", lambda *args, **kwargs: fake)
+    monkeypatch.setattr("anymask.predict.loading.load", lambda *args, **kwargs: fake)
     assert run("everything", photos, "-o", tmp_path / "out").code == 0

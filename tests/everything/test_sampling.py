@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from tests.everything.test_generate import SceneModel
 from tests.parity.amg.fake_scene import FakeScene
-from tests.test_generate import SceneModel
 
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
@@ -16,7 +16,8 @@ from anymask.errors import CapabilityError, InputError
 from anymask.everything.generate import generate
 from anymask.image.image import Image
 from anymask.image.transform import Transform
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 SCENE = {"height": 120, "width": 160, "seed": 7}

@@ -16,7 +16,8 @@ from anymask.config import GenerateConfig
 from anymask.errors import InputError
 from anymask.everything.tiled import generate_tiled
 from anymask.image.image import Image
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 H, W = 700, 900

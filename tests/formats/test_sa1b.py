@@ -11,7 +11,8 @@ import pytest
 from anymask.errors import InputError
 from anymask.formats import sa1b
 from anymask.formats.annotation import prompt_fields
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 

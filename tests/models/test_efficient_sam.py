@@ -12,7 +12,7 @@ from anymask.errors import CapabilityError
 from anymask.models.build import build
 from anymask.models.efficient_sam import EfficientSam, PlainVit, published_name
 from anymask.models.variants import find
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 
 TINY = tiny(find("efficient-sam-ti"))
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)

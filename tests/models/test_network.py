@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from anymask.models.config import FastSamConfig
 from anymask.models.fastsam import FastSam
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.sam import Promptable
 from anymask.models.variants import VARIANTS, Variant
 from anymask.models.weights import build, fill, read_state
-from anymask.prompt import PromptBatch
 
 FRAME = (SIDE, SIDE)
 FORMS = {

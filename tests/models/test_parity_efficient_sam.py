@@ -29,7 +29,7 @@ from torch import Tensor
 from anymask.embedding import Embedding
 from anymask.image.image import Image
 from anymask.models.variants import find
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
 SIZES = ["efficient_sam_vitt", "efficient_sam_vits"]

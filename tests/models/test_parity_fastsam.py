@@ -20,11 +20,11 @@ from torch import Tensor
 from anymask.config import InstanceConfig
 from anymask.image.image import Image
 from anymask.image.transform import Transform
-from anymask.instances import InstanceSegmenter
 from anymask.models.build import build
 from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
 from anymask.models.fastsam import FastSam
 from anymask.models.variants import find
+from anymask.predict.instances import InstanceSegmenter
 
 SHARED_CASES = [("s", "dog_240x360"), ("s", "truck_480x320"), ("x", "truck_480x320")]
 # The layers that have weights; the others resize or join.

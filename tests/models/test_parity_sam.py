@@ -35,10 +35,11 @@ from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.models.config import SamConfig
 from anymask.models.mask_decoder import pixel_order
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.sam import Sam
 from anymask.models.variants import find
-from anymask.predict import Segmenter
-from anymask.prompt import Prompt, PromptBatch
+from anymask.predict.segmenter import Segmenter
+from anymask.prompt import Prompt
 
 VIT_B = find("sam-vit-b").network
 DECODER_CASES = [

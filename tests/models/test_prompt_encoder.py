@@ -14,8 +14,8 @@ from anymask.models.config import (
     SamConfig,
     VitConfig,
 )
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder, with_corners
-from anymask.prompt import PromptBatch
 
 WIDTH = 8
 

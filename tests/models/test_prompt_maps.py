@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, Entrance, PromptMapMaker
-from anymask.prompt import PromptBatch
 
 FRAME = (64, 96)
 BOX = torch.tensor([[16.0, 16.0, 48.0, 48.0]])

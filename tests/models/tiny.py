@@ -16,8 +16,8 @@ from anymask.models.config import (
     TinyVitConfig,
     VitConfig,
 )
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
-from anymask.prompt import PromptBatch
 
 SIDE = 64
 

@@ -22,10 +22,10 @@ from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.models.build import build
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
 from anymask.models.vit import split_windows
-from anymask.predict import Segmenter
-from anymask.prompt import PromptBatch
+from anymask.predict.segmenter import Segmenter
 
 
 class Golden:

@@ -15,7 +15,7 @@ from anymask.data.dataset import Sample
 from anymask.errors import InputError
 from anymask.models.variants import find
 from anymask.models.weights import build
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.train import embeddings
 from anymask.train.embeddings import EmbeddingStore, fill
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from anymask.errors import CapabilityError, InputError
 from anymask.models.variants import find
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 from anymask.train.personalize import MaskWeights, learn_weights
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anymask.cli.report import Report
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Everything"]
 

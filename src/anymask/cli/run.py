@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from anymask.cli.report import Outcome, Report
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Job", "run"]
 
@@ -66,10 +66,10 @@ def run(job: Job) -> int:
     if options.workers < 1:
         raise InputError(f"expected at least 1 worker, got {options.workers}; 2 is usual")
     items = find_images(options.images, options.output)
-    from anymask import predict
     from anymask.cli.report import Outcome, Report
+    from anymask.predict import loading
 
-    model = predict.load(options.model, options.device, options.dtype, offline=options.offline)
+    model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
     results = Results.open(options.output, _settings(job, model))
     if not options.overwrite:
         results.check_free(items, [_names(job, item) for item in items])

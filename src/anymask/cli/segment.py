@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
 __all__ = ["Segment"]

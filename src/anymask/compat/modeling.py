@@ -18,7 +18,7 @@ from anymask.errors import InputError
 from anymask.image.transform import Transform
 from anymask.models import mask_decoder, prompt_encoder
 from anymask.models.config import SamConfig
-from anymask.prompt import PromptBatch
+from anymask.models.prompt_batch import PromptBatch
 
 __all__ = ["MaskDecoder", "PromptEncoder", "Sam"]
 

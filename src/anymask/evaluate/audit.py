@@ -17,7 +17,8 @@ from anymask.errors import InputError
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Curve, Summary, Table
 from anymask.formats import annotation, coco
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.optional import optional
 
 __all__ = ["Comparison", "compare", "compare_folders", "read_folder", "summarise"]

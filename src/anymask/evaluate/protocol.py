@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.data.dataset import Sample
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Cell", "Curve", "EvaluationProtocol", "Row", "Rows", "Summary", "Table"]
 

@@ -23,7 +23,7 @@ from anymask.errors import InputError
 from anymask.evaluate.protocol import EvaluationProtocol, Row, Rows, Summary
 
 if TYPE_CHECKING:
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Evaluation"]
 

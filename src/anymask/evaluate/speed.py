@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from anymask import predict
 from anymask.errors import InputError
 from anymask.evaluate.protocol import Cell, Summary, Table
 from anymask.evaluate.timing import Memory, Timing, machine, memory, samples
 from anymask.image.image import Image
+from anymask.predict import loading
 
 if TYPE_CHECKING:
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["TASKS", "Setup", "Speed", "Task", "measure", "setups"]
 
@@ -45,7 +45,7 @@ class Setup:
 
     def load(self) -> Segmenter:
         """Load the model."""
-        return predict.load(self.model, self.device, self.dtype, offline=self.offline)
+        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 if TYPE_CHECKING:
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["User"]
 

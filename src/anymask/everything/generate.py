@@ -24,7 +24,8 @@ from anymask.errors import CapabilityError, InputError
 from anymask.everything.sampling import ask_all, ask_coarse_to_fine, ask_objects
 from anymask.everything.search import Promptable, Search
 from anymask.image.image import Image, ImageLike
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 
 __all__ = ["Promptable", "generate", "least_memory", "refine"]
 

@@ -17,7 +17,8 @@ from anymask.everything.grid import Cell, Grid
 from anymask.everything.stitch import AGREEMENT, Part
 from anymask.image.bands import Bands
 from anymask.image.pixels import Pixels
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.everything.grid import Box, Cell, Grid
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
 

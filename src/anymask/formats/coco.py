@@ -19,7 +19,8 @@ from typing import Any
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
 from anymask.formats import annotation as fields
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 
 __all__ = ["read", "read_all", "write", "writer"]
 

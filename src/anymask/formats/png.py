@@ -15,7 +15,8 @@ import PIL.Image
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 
 __all__ = ["read", "write"]
 

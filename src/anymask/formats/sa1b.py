@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from anymask.atomic import atomic_write
 from anymask.formats import annotation as fields
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 
 __all__ = ["read", "write"]
 

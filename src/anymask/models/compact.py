@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
 from anymask.models.kernels import Conv2d, sparing
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
     FINE_MAPS,
@@ -27,7 +28,6 @@ from anymask.models.prompt_maps import (
     PromptMapMaker,
     PromptMaps,
 )
-from anymask.prompt import PromptBatch
 
 __all__ = ["CompactDecoder", "CompactNet"]
 

@@ -20,7 +20,7 @@ from anymask.errors import CapabilityError
 from anymask.models.config import FastSamConfig
 from anymask.models.kernels import Conv2d
 from anymask.models.layers import convolve_and_normalise
-from anymask.prompt import PromptBatch
+from anymask.models.prompt_batch import PromptBatch
 
 __all__ = ["STRIDES", "FastSam", "fit_bins"]
 

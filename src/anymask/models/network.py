@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from anymask.prompt import PromptBatch
+    from anymask.models.prompt_batch import PromptBatch
 
 __all__ = ["Network"]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from anymask.models.config import EfficientSamConfig, SamConfig
 from anymask.models.layers import LayerNorm2d
-from anymask.prompt import PromptBatch
+from anymask.models.prompt_batch import PromptBatch
 
 __all__ = ["PointEncoder", "PromptEncoder"]
 

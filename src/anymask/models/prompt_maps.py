@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.kernels import linear
-from anymask.prompt import PromptBatch
+from anymask.models.prompt_batch import PromptBatch
 
 __all__ = ["COARSE_MAPS", "FINE_MAPS", "Entrance", "Pointwise", "PromptMapMaker", "PromptMaps"]
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from anymask.models.config import SamConfig, TinyVitConfig
 from anymask.models.kernels import has_units, sparing
 from anymask.models.mask_decoder import SLOTS, MaskDecoder
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.tiny_vit import TinyVit
 from anymask.models.two_way import FirstLook
 from anymask.models.vit import ImageEncoder
-from anymask.prompt import PromptBatch
 
 __all__ = ["Promptable", "Sam"]
 

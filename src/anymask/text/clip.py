@@ -12,7 +12,8 @@ import PIL.Image
 import torch
 
 from anymask.errors import WeightsError
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.models.cache import offline
 from anymask.optional import optional
 

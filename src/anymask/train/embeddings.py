@@ -32,7 +32,7 @@ from anymask.errors import InputError
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.parallel import in_order
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.train.run.distributed import Group
 
 __all__ = ["EmbeddingStore", "fill", "fill_together"]

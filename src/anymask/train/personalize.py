@@ -24,7 +24,7 @@ from anymask.errors import InputError
 from anymask.image.image import ImageLike
 from anymask.image.transform import LOGIT
 from anymask.masks.masks import Masks
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 from anymask.train.segmentation.losses import dice_loss, focal_loss
 

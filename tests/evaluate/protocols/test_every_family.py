@@ -11,10 +11,10 @@ from tests.models.tiny import tiny
 from anymask.config import InstanceConfig
 from anymask.evaluate.protocols.boxes import Boxes
 from anymask.evaluate.protocols.points import Points
-from anymask.instances import InstanceSegmenter
 from anymask.models.build import build
 from anymask.models.variants import VARIANTS
-from anymask.predict import Segmenter
+from anymask.predict.instances import InstanceSegmenter
+from anymask.predict.segmenter import Segmenter
 
 FAMILIES = {variant.family: variant for variant in VARIANTS}
 

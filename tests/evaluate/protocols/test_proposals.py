@@ -15,7 +15,8 @@ from anymask.config import GenerateConfig, InstanceConfig
 from anymask.data.dataset import Sample
 from anymask.errors import InputError
 from anymask.evaluate.protocols.proposals import Proposals
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 
 SIZE = (120, 200)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.test_instances import ELSEWHERE, PICTURE, model_of
+from tests.predict.test_instances import ELSEWHERE, PICTURE, model_of
 
 from anymask.data.dataset import Sample
 from anymask.errors import CapabilityError, InputError

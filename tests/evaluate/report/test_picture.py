@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from anymask.evaluate.report.report.picture import compared
 
+from anymask.evaluate.report.picture import compared
 from anymask.masks.masks import Masks
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from anymask.data.dataset import LabelMapFolder
-from anymask.predict import Segmenter, load
+from anymask.predict.loading import load
+from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.agreement import Agreement
 from anymask.train.embeddings import EmbeddingStore, fill
 

@@ -13,9 +13,10 @@ import torch
 
 from anymask.data.dataset import LabelMapFolder
 from anymask.errors import CapabilityError
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import find
-from anymask.predict import Segmenter, load
-from anymask.prompt import PromptBatch
+from anymask.predict.loading import load
+from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.coupled import Coupled
 from anymask.train.distillation.lesson import Lesson, Lessons
 from anymask.train.embeddings import EmbeddingStore, fill

@@ -14,7 +14,7 @@ from anymask.data.dataset import LabelMapFolder
 from anymask.errors import InputError
 from anymask.image.transform import Transform
 from anymask.models.variants import find
-from anymask.predict import load
+from anymask.predict.loading import load
 from anymask.train.distillation.lesson import Lessons, carry, frames, inside, places
 from anymask.train.embeddings import EmbeddingStore, fill
 

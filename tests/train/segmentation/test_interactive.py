@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from anymask.data.item import Item
 from anymask.errors import CapabilityError, InputError
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant, find
-from anymask.prompt import PromptBatch
 from anymask.train.objective import Step
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig, Turn
 from anymask.train.segmentation.losses import mask_loss

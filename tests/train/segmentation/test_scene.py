@@ -11,8 +11,8 @@ from tests.train.segmentation.shapes import embedded, item, network_of
 from torch import nn
 
 from anymask.errors import InputError
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant, find
-from anymask.prompt import PromptBatch
 from anymask.train.segmentation.scene import DECODERS, Scene, encoder_learns, of_one_frame
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anymask.data.dataset import Dataset
     from anymask.evaluate.protocol import EvaluationProtocol, Summary
     from anymask.evaluate.run import Evaluation
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Measure"]
 
@@ -56,8 +56,8 @@ class Measure(EvaluateOptions, Generic[Q]):
         """Measure, write the report, and return the exit code."""
         from rich.console import Console
 
-        from anymask import predict
         from anymask.evaluate.report.report import markdown, write_joint_report, write_report
+        from anymask.predict import loading
 
         if not self.data or not self.model:
             raise InputError("expected at least one --data and one --model, got none; name them")
@@ -65,7 +65,7 @@ class Measure(EvaluateOptions, Generic[Q]):
         with Console(stderr=True, quiet=self.quiet).status("reading the data sets"):
             sets = self._sets()
         # All of them before the first is measured: a wrong name shall not show after hours.
-        models = [predict.load(one, self.device, offline=self.offline) for one in self.model]
+        models = [loading.load(one, self.device, offline=self.offline) for one in self.model]
         summaries: dict[str, Summary] = {}
         folders: dict[str, Path] = {}
         for model in models:

@@ -20,7 +20,7 @@ from anymask.prompt import Prompt
 
 if TYPE_CHECKING:
     from anymask.embedding import Embedding
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["CLASSICAL", "boundary_map", "canny", "from_masks", "sobel", "suppress"]
 

@@ -15,7 +15,7 @@ from anymask.evaluate.metrics import mean
 from anymask.evaluate.peers import grabcut
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import BoxesOptions
-from anymask.evaluate.report.report.picture import compared
+from anymask.evaluate.report.picture import compared
 from anymask.image.image import Image
 from anymask.prompt import Prompt
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.data.dataset import Sample
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Boxes"]
 

@@ -26,7 +26,7 @@ from anymask.image.image import Image
 
 if TYPE_CHECKING:
     from anymask.data.dataset import Sample
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Edges"]
 

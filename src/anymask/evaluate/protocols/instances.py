@@ -21,16 +21,17 @@ from anymask.evaluate.average_precision import NAMES, average_precision
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import InstancesOptions
-from anymask.evaluate.report.report.picture import compared
+from anymask.evaluate.report.picture import compared
 from anymask.image.image import Image
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.data.dataset import Sample
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Instances"]
 

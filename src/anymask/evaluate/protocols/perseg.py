@@ -19,7 +19,7 @@ from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PerSegOptions
-from anymask.evaluate.report.report.picture import compared
+from anymask.evaluate.report.picture import compared
 from anymask.image.image import Image, ImageLike
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from anymask.data.dataset import Sample
     from anymask.masks.masks import Masks
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["PerSeg", "Personal"]
 

@@ -18,7 +18,7 @@ from anymask.evaluate.metrics import mean, rank_correlation
 from anymask.evaluate.peers import felzenszwalb
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PointsOptions
-from anymask.evaluate.report.report.picture import compared
+from anymask.evaluate.report.picture import compared
 from anymask.evaluate.user import User
 from anymask.image.image import Image
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from anymask.data.dataset import Sample
     from anymask.embedding import Embedding
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Points"]
 

@@ -24,15 +24,16 @@ from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders
-from anymask.evaluate.report.report.picture import compared
+from anymask.evaluate.report.picture import compared
 from anymask.image.image import Image
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.data.dataset import Sample
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Proposals"]
 

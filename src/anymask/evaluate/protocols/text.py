@@ -19,7 +19,7 @@ from anymask.errors import InputError
 from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import TextOptions
-from anymask.evaluate.report.report.picture import compared
+from anymask.evaluate.report.picture import compared
 from anymask.image.image import Image
 from anymask.prompt import Prompt
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from anymask.data.dataset import Sample
     from anymask.masks.masks import Masks
-    from anymask.predict import Segmenter
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Text"]
 

@@ -17,7 +17,7 @@ from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.models.network import Network
 from anymask.models.variants import Variant
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 from anymask.train.embeddings import EmbeddingStore
 

@@ -22,9 +22,10 @@ from anymask.config import InstanceConfig
 from anymask.data.simulate import noisy_box, random_error, random_inside, tight_box
 from anymask.errors import CapabilityError
 from anymask.image.transform import Transform
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
-from anymask.predict import Segmenter
-from anymask.prompt import Prompt, PromptBatch
+from anymask.predict.segmenter import Segmenter
+from anymask.prompt import Prompt
 from anymask.train.distillation.lesson import Lesson, carry, inside, places
 from anymask.train.objective import Step
 from anymask.train.segmentation.losses import mask_iou, mask_loss

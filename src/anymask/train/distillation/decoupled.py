@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from anymask.errors import CapabilityError
 from anymask.models.sam import Promptable
 from anymask.models.variants import Preprocessing
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.lesson import Lesson, carry, frames, inside
 from anymask.train.objective import Step
 

@@ -34,7 +34,8 @@ from anymask.models.efficient_sam import PlainVit
 from anymask.models.network import Network
 from anymask.models.variants import find
 from anymask.models.weights.loading import read_checkpoint
-from anymask.predict import Segmenter, load
+from anymask.predict.loading import load
+from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.config import DistillConfig
 from anymask.train.distillation.lesson import Lessons
 from anymask.train.distillation.ways import way_of

@@ -15,7 +15,7 @@ from anymask.errors import CapabilityError, InputError
 from anymask.models.efficient_sam import EfficientSam, PlainVit
 from anymask.models.sam import Promptable
 from anymask.models.variants import Preprocessing
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.agreement import Agreement
 from anymask.train.distillation.config import CoupledConfig, DistillConfig, SamiConfig
 from anymask.train.distillation.coupled import Coupled

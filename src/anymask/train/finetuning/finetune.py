@@ -34,7 +34,8 @@ from anymask.data.stream import Stream
 from anymask.data.truths import Choice
 from anymask.data.views import Views
 from anymask.errors import InputError
-from anymask.predict import Segmenter, load
+from anymask.predict.loading import load
+from anymask.predict.segmenter import Segmenter
 from anymask.train.config import LoopConfig
 from anymask.train.embeddings import EmbeddingStore, fill_together
 from anymask.train.finetuning.config import FineTuneConfig

@@ -13,7 +13,7 @@ from anymask.models.parts import learn_only
 from anymask.models.sam_adapter import SamAdapterConfig, add_sam_adapter
 from anymask.models.variants import Variant
 from anymask.models.weights.adapters import save_adapter
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.objective import Ship
 from anymask.train.ship import whole

@@ -21,8 +21,8 @@ from anymask.data.simulate import (
     tight_box,
 )
 from anymask.image.transform import Transform
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
-from anymask.prompt import PromptBatch
 
 __all__ = ["Conversation", "Wish", "wishes_of"]
 

@@ -25,9 +25,9 @@ from anymask.data.truths import Truth
 from anymask.errors import InputError
 from anymask.image.image import Image
 from anymask.models.network import Network
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
-from anymask.predict import Segmenter
-from anymask.prompt import PromptBatch
+from anymask.predict.segmenter import Segmenter
 from anymask.train.objective import Step
 from anymask.train.segmentation.conversation import wishes_of
 from anymask.train.segmentation.losses import mask_iou

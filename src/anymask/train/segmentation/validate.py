@@ -22,7 +22,7 @@ from anymask.evaluate.protocols.points import Points
 from anymask.image.image import Image
 from anymask.models.network import Network
 from anymask.models.variants import Variant
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 
 __all__ = ["DRAWN", "SimulatedUser", "side_by_side"]
 

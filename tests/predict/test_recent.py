@@ -8,7 +8,7 @@ import pickle
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
-from anymask.recent import Recent
+from anymask.predict.recent import Recent
 
 
 class Subject:

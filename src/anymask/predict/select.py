@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.prompt import Numbers, Prompt
 
 __all__ = ["merge", "select"]

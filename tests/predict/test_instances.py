@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
-from anymask.instances import InstanceSegmenter
 from anymask.masks.masks import Masks
 from anymask.models.build import build
 from anymask.models.variants import find
-from anymask.predict import load
+from anymask.predict.instances import InstanceSegmenter
+from anymask.predict.loading import load
 from anymask.prompt import Prompt
 
 # Boxes in a picture of 128 x 64, which is also the frame, with a score for each.

@@ -1,17 +1,11 @@
-"""From images to embeddings, and from embeddings and prompts to masks.
-
-model = load()
-photo = model.embed("truck.jpg")
-masks = model.predict(photo, points=[(500, 375)])
-"""
+"""A model that is ready for use: from images to embeddings, from these and prompts to masks."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +20,16 @@ from anymask.image.image import Image, ImageLike
 from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.models.network import Network
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
-from anymask.models.weights import load_network
 from anymask.parallel import in_order
-from anymask.prompt import Numbers, Prompt, PromptBatch
-from anymask.recent import Recent
+from anymask.predict.recent import Recent
+from anymask.prompt import Numbers, Prompt
 
-__all__ = ["Segmenter", "load"]
+if TYPE_CHECKING:
+    from anymask.everything.search import Promptable
+
+__all__ = ["Segmenter"]
 
 # These bound the memory of long lists.
 _IMAGES_AT_ONCE = 8
@@ -42,51 +39,6 @@ _PICTURES_AT_ONCE = 2
 _PREPARED_AT_ONCE = 4  # embeddings kept as the decoder likes them: some 14 MB each for a SAM
 
 Subject: TypeAlias = Embedding | ImageLike
-
-
-def load(
-    name_or_path: str | os.PathLike[str] = "bundled",
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype | None = None,
-    *,
-    adapter: str | os.PathLike[str] | None = None,
-    offline: bool = False,
-) -> Segmenter:
-    """Load a model.
-
-    Args:
-        name_or_path: Name of a variant, such as ``"bundled"`` or ``"sam-vit-b"``, which is
-            downloaded when it is missing; or weights whose variant is recognised: the path of a
-            file or folder, an address (``https://...``), or an id of the Hugging Face hub
-            (``org/name``, ``org/name@revision``, ``org/name:file``). The folder of an adapter means
-            the model that it was made for, with the adapter.
-        device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
-            there is one.
-        dtype: Type of the numbers to compute with: ``"float32"`` (as does None), ``"bfloat16"`` or
-            ``"float16"``. The half types save memory, and time where the device has units for them;
-            the outlines of masks may differ by a few pixels.
-        adapter: Folder of what the model learned beside its weights: LoRA, which costs no time, as
-            it is added to the weights; or a SAM-Adapter, with which the model is asked nothing.
-        offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
-
-    Raises:
-        WeightsError: The name is unknown, or the weights are missing, damaged or foreign, or the
-            adapter was made for another model.
-        OutputError: A download cannot be written.
-        InputError: There is no such device, or it does not have that type of numbers.
-
-    Example:
-        >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
-        Masks(3 masks of 1800 x 1200, best score 0.96)
-    """
-    place = find_device(device)
-    kind = None if dtype is None else find_dtype(dtype, place)
-    network, variant, digest = load_network(name_or_path, place, kind, offline, adapter)
-    if isinstance(variant.generate, InstanceConfig):
-        from anymask.instances import InstanceSegmenter
-
-        return InstanceSegmenter(variant, network, place, digest, variant.generate)
-    return Segmenter(variant, network, place, digest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +53,15 @@ class Segmenter:
         network: Its network, in inference mode.
         device: Where it computes.
         weights_digest: SHA-256 of its weights, in hex.
+        scout: Loads a model that sees boundaries, for everything mode of a model that does not
+            (sampler "boxes"); None: there is none.
     """
 
     variant: Variant
     network: Network
     device: torch.device
     weights_digest: str
+    scout: Callable[[], Promptable] | None = field(default=None, kw_only=True, repr=False)
     _prepared: Recent[Embedding, Mapping[str, Tensor]] = field(
         default_factory=lambda: Recent(_PREPARED_AT_ONCE), init=False, repr=False
     )
@@ -467,7 +422,7 @@ class Segmenter:
         from anymask.everything.generate import generate  # the first click shall not wait for it
 
         assert isinstance(settings, GenerateConfig)
-        masks = generate(self, image, settings, scout=lambda: load(device=self.device))
+        masks = generate(self, image, settings, self.scout)
         return replace(masks, model=self.variant.name)
 
 

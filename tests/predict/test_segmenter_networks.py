@@ -19,7 +19,7 @@ from anymask.masks.masks import Masks
 from anymask.models.lora import LoraConfig, add_lora, lora_layers
 from anymask.models.variants import find
 from anymask.models.weights import build
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
 NETWORKS = pytest.mark.parametrize(

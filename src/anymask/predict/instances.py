@@ -17,11 +17,12 @@ from torch import Tensor
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.embedding import Embedding
 from anymask.image.image import ImageLike
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
 from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
-from anymask.predict import Segmenter
+from anymask.predict.segmenter import Segmenter
+from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
-from anymask.select import merge, select
 from anymask.text.clip import Clip, Scorer, cut
 
 __all__ = ["InstanceSegmenter"]

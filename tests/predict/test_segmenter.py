@@ -13,15 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anymask import predict
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.image.image import Image
 from anymask.masks.masks import Masks
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Preprocessing, Variant, find
-from anymask.predict import Segmenter, load
-from anymask.prompt import Prompt, PromptBatch
+from anymask.predict import loading
+from anymask.predict.loading import load
+from anymask.predict.segmenter import Segmenter
+from anymask.prompt import Prompt
 
 RADII = (8.0, 32.0, 16.0)  # frame pixels; the answers of a prompt are not in order of quality
 QUALITY = (0.5, 0.9, 0.7)
@@ -487,7 +489,7 @@ def test_load_gives_a_segmenter(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(arguments)
         return DiscNet(), VARIANT, "digest"
 
-    monkeypatch.setattr(predict, "load_network", fake)
+    monkeypatch.setattr(loading, "load_network", fake)
     model = load("weights.pth", device="cpu", dtype=torch.bfloat16)
     assert asked == [("weights.pth", torch.device("cpu"), torch.bfloat16, False, None)]
     assert repr(model) == "Segmenter('discs', device='cpu')"

@@ -10,9 +10,10 @@ from hypothesis.extra.numpy import arrays
 from tests.parity.golden import Golden
 
 from anymask.errors import InputError
-from anymask.masks.masks import Masks, rle
+from anymask.masks import rle
+from anymask.masks.masks import Masks
+from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
-from anymask.select import merge, select
 
 # ---- the recorded selections of the original ----------------------------------------------------
 
