@@ -144,7 +144,7 @@ def test_every_door_is_used() -> None:
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        ({"rle.py": "from anymask.masks.masks import Masks"}, "upwards"),
+        ({"geometry.py": "from anymask.masks.masks import Masks"}, "upwards"),
         ({"geometry.py": "def f():\n    from anymask import masks"}, "upwards"),
         ({"geometry.py": "from .masks import Masks"}, "upwards"),
         ({"models/sam.py": "from ..predict import load"}, "upwards"),
