@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 # Lowest first. A package stands for all of its modules.
 LAYERS = [
-    ["errors", "optional"],
+    ["errors", "optional", "plugins"],
     ["atomic", "parallel", "plain", "config", "device", "geometry", "folder"],
     ["image", "masks", "embedding", "prompt"],
     ["models"],
