@@ -38,12 +38,12 @@ def test_listing_imports_nothing(installed: Path) -> None:
 @pytest.mark.parametrize("module", ["raise OSError('no disk')", "OTHER = 1", "import no_such_one"])
 def test_a_broken_package_is_named(installed: Path, module: str) -> None:
     install(installed, "broken-labels", module, "broken = broken_labels:FORMAT")
-    with pytest.raises(InputError, match="'broken-labels'.*uninstall"):
+    with pytest.raises(InputError, match=r"'broken-labels'.*uninstall"):
         load_plugin("formats", "broken")
 
 
 def test_two_packages_with_one_name_are_named(installed: Path) -> None:
     install(installed, "one-labels", "FORMAT = 1", "both = one_labels:FORMAT")
     install(installed, "two-labels", "FORMAT = 2", "both = two_labels:FORMAT")
-    with pytest.raises(InputError, match="one-labels.*two-labels|two-labels.*one-labels"):
+    with pytest.raises(InputError, match=r"one-labels.*two-labels|two-labels.*one-labels"):
         load_plugin("formats", "both")
