@@ -8,15 +8,14 @@ import PIL.Image
 from tests.cli.conftest import make_photo
 
 import anymask
-from anymask.cli.everything import Search
+from anymask.cli.search import ONLY_IN_PYTHON, Search
 from anymask.config import GenerateConfig, InstanceConfig
 
 
 def test_every_setting_of_the_search_is_an_option() -> None:
     options = {field.name for field in fields(Search)}
     settings = {field.name for kind in (GenerateConfig, InstanceConfig) for field in fields(kind)}
-    only_in_the_library = {"point_grids", "retina", "merge_points", "text_thresh", "text_model"}
-    assert options == settings - only_in_the_library
+    assert options == settings - ONLY_IN_PYTHON
 
 
 def test_a_setting_that_the_model_does_not_know_is_one_sentence(fake, photo, tmp_path, run) -> None:

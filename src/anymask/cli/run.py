@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from anymask import __version__
 from anymask.atomic import atomic_write
 from anymask.cli.inputs import Item, find_images
-from anymask.cli.options import PictureOptions
+from anymask.cli.options import ImageOptions
 from anymask.cli.results import Record, Results
 from anymask.errors import CapabilityError, InputError, MissingExtraError, OutputError, WeightsError
 from anymask.parallel import in_order
@@ -43,7 +43,7 @@ class Job:
     """What a command does with each picture."""
 
     command: str
-    options: PictureOptions
+    options: ImageOptions
     settings: Callable[[Segmenter], dict[str, Any]]
     """What of the options decides how the results look, as plain JSON values."""
     work: Callable[[Segmenter, Path, Report], tuple[Masks, Image | None]]

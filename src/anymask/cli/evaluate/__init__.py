@@ -6,11 +6,11 @@ What a subcommand needs is imported once its name is known, so that the others' 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tyro.conf import FlagCreatePairsOff
-
-from anymask.cli.listing import show_list
+from anymask.cli.parser import choose
+from anymask.cli.parser import parse as parse_words
 from anymask.evaluate.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -38,22 +38,14 @@ _OTHERS = {  # they need no data sets
 _SUMMARIES = {name: about for name, (_, about) in (PROTOCOLS | _OTHERS).items()}
 
 
-def parse(words: list[str]) -> EvaluateOptions:
+def parse(words: Sequence[str]) -> EvaluateOptions:
     """Turn the words after ``anymask evaluate`` into a command.
 
     Help and wrong usage end the process here.
     """
-    import tyro
-
-    name = words[0] if words else "--help"
-    if name not in _SUMMARIES:
-        show_list(_SUMMARIES, words or [name], "anymask evaluate", _ABOUT)
-    command: EvaluateOptions = tyro.cli(
-        _command(name),
-        prog=f"anymask evaluate {name}",
-        description=_SUMMARIES[name],
-        args=words[1:],
-        config=(FlagCreatePairsOff,),
+    name = choose(words, "anymask evaluate", _ABOUT, _SUMMARIES)
+    command: EvaluateOptions = parse_words(
+        _command(name), words[1:], f"anymask evaluate {name}", _SUMMARIES[name]
     )
     return command
 

@@ -1,0 +1,193 @@
+"""From words to a command: its flags are the fields of a dataclass, which tyro reads."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import os
+import shutil
+import sys
+import textwrap
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any, Protocol, TypeVar, Union
+
+from anymask.errors import InputError
+
+__all__ = ["Command", "choose", "parse", "sentences"]
+
+_WIDTHS = (30, 100)  # of a page of help, however narrow or wide the terminal is
+
+
+class Command(Protocol):
+    """What words become."""
+
+    @property
+    def debug(self) -> bool:
+        """Whether errors show where they happened."""
+        ...
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+Options = TypeVar("Options")
+
+
+def parse(
+    kind: type[Options], words: Sequence[str], prog: str, about: str, default: Any = None
+) -> Options:
+    """Turn words into a dataclass; help and wrong usage end the process here, as is the custom.
+
+    Args:
+        kind: The dataclass; the sentence under each field is the help of its flag.
+        words: What follows the name of the command.
+        prog: That name.
+        about: What its help begins with.
+        default: An instance to take values from that no word gives; None: the class's own.
+    """
+    import tyro
+
+    _give_sentences(kind)
+    with _terminal_width() as width:
+        found: Options = tyro.cli(
+            kind,
+            prog=prog,
+            description=_filled(about, width),
+            args=words,
+            default=tyro.MISSING_NONPROP if default is None else default,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    return found
+
+
+def choose(words: Sequence[str], prog: str, about: str, summaries: Mapping[str, str]) -> str:
+    """Give the name of the subcommand that the words begin with; help ends the process here.
+
+    Args:
+        words: What follows the name of the command.
+        prog: That name.
+        about: What its help begins with.
+        summaries: One line about each subcommand, by its name.
+
+    Raises:
+        InputError: There is no such subcommand.
+    """
+    name = words[0] if words else "--help"
+    if name in summaries:
+        return name
+    if name not in ("-h", "--help"):
+        close = difflib.get_close_matches(name.lower(), summaries, 1)
+        hint = (
+            f"did you mean `{prog} {close[0]}`?" if close else f"name one of {', '.join(summaries)}"
+        )
+        raise InputError(f"expected a command of `{prog}`, got {name!r}; {hint}")
+    listed = [Annotated[_Listed, _subcommand(name, line)] for name, line in summaries.items()]
+    parse(Union[tuple(listed)], ["--help"], prog, about)  # type: ignore[arg-type]  # noqa: UP007
+    raise AssertionError("help ends the process")
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A line in a list: to make flags of the command itself would take too long for that."""
+
+
+def _subcommand(name: str, line: str) -> Any:
+    from tyro.conf import subcommand
+
+    return subcommand(name, description=line)
+
+
+# --------------------------------------------------------------------------- pages
+
+
+@contextmanager
+def _terminal_width() -> Iterator[int]:
+    """Let pages be as wide as the terminal is, within reason."""
+    before = os.environ.get("COLUMNS")
+    width = min(max(shutil.get_terminal_size().columns, _WIDTHS[0]), _WIDTHS[1])
+    os.environ["COLUMNS"] = str(width)  # where tyro looks first
+    try:
+        yield width
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def _filled(about: str, width: int) -> str:
+    """Break the paragraphs of a text where the terminal ends; indented lines stay as they are."""
+    lines: list[str] = []
+    for line in about.split("\n"):
+        goes_on = lines and lines[-1] and line and not line[0].isspace()
+        if goes_on and not lines[-1][0].isspace():
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return "\n".join(
+        line if line[:1].isspace() else textwrap.fill(line, width, break_on_hyphens=False)
+        for line in lines
+    )
+
+
+# ----------------------------------------------------------------------- sentences
+
+
+def sentences(kind: type[Any]) -> dict[str, str]:
+    """List what stands under the fields of a dataclass, each in one line, by their names.
+
+    tyro reads it as well, but keeps the line breaks of the source, which lie wrong in a terminal.
+
+    Example:
+        >>> from anymask.config import InstanceConfig
+        >>> sentences(InstanceConfig)["confidence"]
+        'Keep instances whose score is above this.'
+    """
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if is_dataclass(base):
+            found |= _sentences_of(base.__module__).get(base.__name__, {})
+    return found
+
+
+@cache
+def _sentences_of(module: str) -> dict[str, dict[str, str]]:
+    """Read the sentences of all classes of a module, by the names of class and field."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:  # of a program that was shipped without its source
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = {
+                declared.target.id: " ".join(below.value.value.split())
+                for declared, below in pairwise(node.body)
+                if isinstance(declared, ast.AnnAssign)
+                and isinstance(declared.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+                and isinstance(below.value.value, str)
+            }
+    return found
+
+
+def _give_sentences(kind: Any) -> None:
+    """Put the sentences of a dataclass, and of those in its fields, where tyro looks first."""
+    for part in typing.get_args(kind):
+        _give_sentences(part)
+    kind = typing.get_origin(kind) or kind
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return
+    known = sentences(kind)
+    for field in fields(kind):
+        if field.name in known:
+            field.metadata = {**field.metadata, "help": known[field.name]}  # type: ignore[assignment]
+    for hint in typing.get_type_hints(kind, include_extras=True).values():
+        _give_sentences(hint)
