@@ -10,6 +10,9 @@ them. The weights of SAM-B are random, written to a temporary folder in the publ
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import statistics
 import subprocess
 import sys

@@ -11,6 +11,10 @@ many times. No mask changes. Ten minutes on one CPU core, nearly all of it for t
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -15,6 +14,7 @@ import pytest
 import torch
 from tests.parity.amg.fake_scene import FakeScene
 
+from anymask.cli.parser import sentences
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
@@ -191,11 +191,9 @@ def test_tiny_images(size_hw: tuple[int, int]) -> None:
 
 
 def test_every_setting_has_a_sentence() -> None:
-    source = Path(sys.modules[GenerateConfig.__module__].__file__ or "").read_text()
+    said = sentences(GenerateConfig)
     for field in fields(GenerateConfig):
-        definition = source.index(f"    {field.name}: ")
-        sentence = source[definition:].split("\n")[1]
-        assert sentence.strip().startswith('"""') and sentence.endswith('."""'), field.name
+        assert said[field.name].endswith("."), field.name
 
 
 @pytest.mark.parametrize(

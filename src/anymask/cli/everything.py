@@ -69,7 +69,7 @@ class Everything(ImageOptions):
             work=self._work,
             draw=self._draw,
             endings=[] if self.no_overlay else ["-overlay.png"],
-            describe=lambda masks: {},
+            describe=_describe,
         )
         return run(job)
 
@@ -116,3 +116,7 @@ class Everything(ImageOptions):
     def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
         if not self.no_overlay:
             yield "-overlay.png", masks.draw(image)
+
+
+def _describe(masks: Masks) -> dict[str, Any]:
+    return {"dropped": dict(masks.dropped)}

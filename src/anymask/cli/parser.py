@@ -5,17 +5,19 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import io
 import os
+import re
 import shutil
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
-from typing import Annotated, Any, Protocol, TypeVar, Union
+from typing import Annotated, Any, Protocol, TextIO, TypeVar, Union, cast
 
 from anymask.errors import InputError
 
@@ -54,17 +56,40 @@ def parse(
     """
     import tyro
 
-    _give_sentences(kind)
-    with _terminal_width() as width:
+    def read(words: Sequence[str]) -> Options:
         found: Options = tyro.cli(
             kind,
             prog=prog,
-            description=_filled(about, width),
+            description=about,
             args=words,
             default=tyro.MISSING_NONPROP if default is None else default,
             config=(tyro.conf.FlagCreatePairsOff,),
         )
-    return found
+        return found
+
+    _give_sentences(kind)
+    complaint = io.StringIO()
+    with _page():
+        try:
+            with redirect_stderr(complaint):
+                return read(words)
+        except SystemExit as end:
+            if end.code:
+                _check_flags(words, prog, partial(read, ["--help"]))
+                print(complaint.getvalue(), end="", file=sys.stderr)
+            raise
+
+
+def _check_flags(words: Sequence[str], prog: str, show_help: Callable[[], object]) -> None:
+    """Say which flag may be meant by one that the page of help does not know."""
+    with redirect_stdout(io.StringIO()) as page, suppress(SystemExit):
+        show_help()
+    known = set(re.findall(r"--[a-z0-9-]+", page.getvalue()))
+    for word in words:
+        flag = word.partition("=")[0].replace("_", "-")
+        close = difflib.get_close_matches(flag, known, 1, 0.7)
+        if flag.startswith("--") and flag not in known and close:
+            raise InputError(f"expected a flag of `{prog}`, got {flag}; did you mean {close[0]}?")
 
 
 def choose(words: Sequence[str], prog: str, about: str, summaries: Mapping[str, str]) -> str:
@@ -108,32 +133,42 @@ def _subcommand(name: str, line: str) -> Any:
 
 
 @contextmanager
-def _terminal_width() -> Iterator[int]:
+def _page() -> Iterator[None]:
     """Let pages be as wide as the terminal is, within reason."""
-    before = os.environ.get("COLUMNS")
+    before = os.environ.get("COLUMNS"), sys.stdout
     width = min(max(shutil.get_terminal_size().columns, _WIDTHS[0]), _WIDTHS[1])
     os.environ["COLUMNS"] = str(width)  # where tyro looks first
+    sys.stdout = cast(TextIO, _Filled(sys.stdout, width))
     try:
-        yield width
+        yield
     finally:
+        sys.stdout = before[1]
         os.environ.pop("COLUMNS")
-        if before is not None:
-            os.environ["COLUMNS"] = before
+        if before[0] is not None:
+            os.environ["COLUMNS"] = before[0]
 
 
-def _filled(about: str, width: int) -> str:
-    """Break the paragraphs of a text where the terminal ends; indented lines stay as they are."""
-    lines: list[str] = []
-    for line in about.split("\n"):
-        goes_on = lines and lines[-1] and line and not line[0].isspace()
-        if goes_on and not lines[-1][0].isspace():
-            lines[-1] += f" {line}"
-        else:
-            lines.append(line)
-    return "\n".join(
-        line if line[:1].isspace() else textwrap.fill(line, width, break_on_hyphens=False)
-        for line in lines
-    )
+@dataclass(frozen=True)
+class _Filled:
+    """A stream that breaks paragraphs where the terminal ends, for tyro does so in boxes only."""
+
+    stream: TextIO
+    width: int
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the stream in all else."""
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, but lines that are indented, such as examples, as they are."""
+        lines = [
+            line if len(line) <= self.width or line[:1].isspace() else self._fill(line)
+            for line in text.split("\n")
+        ]
+        return self.stream.write("\n".join(lines))
+
+    def _fill(self, line: str) -> str:
+        return textwrap.fill(line, self.width, break_on_hyphens=False, break_long_words=False)
 
 
 # ----------------------------------------------------------------------- sentences

@@ -82,6 +82,7 @@ class _Outlet:
     def run(self) -> int:
         """Answer for one image; the exit code is 1 if there is nothing to cut out."""
         self._check()
+        from anymask.cli.report import explain_nothing
         from anymask.image.image import Image
         from anymask.predict import loading
 
@@ -93,6 +94,8 @@ class _Outlet:
         if not self.masks and not masks.areas.any():
             say("error: found nothing to cut out")
             return 1
+        if not len(masks):
+            say(explain_nothing(masks.dropped))
         sys.stdout.flush()
         sys.stdout.buffer.write(self._result(masks, image))
         sys.stdout.buffer.flush()
@@ -115,13 +118,15 @@ class _Outlet:
             )
 
     def _result(self, masks: Masks, image: Image) -> bytes:
+        from anymask.image.encode import write_png
+
         with tempfile.TemporaryDirectory() as folder:
             if self.masks:
                 path = Path(folder) / f"masks{_SUFFIXES[self.command.format]}"
                 masks.save(path, format=self.command.format)
             else:
                 path = Path(folder) / "cutout.png"
-                masks.cutout(image).save(path)
+                write_png(masks.cutout(image), path)
             return path.read_bytes()
 
 

@@ -141,12 +141,14 @@ def _sentence(error: Exception) -> str:
 def _do(
     job: Job, model: Segmenter, item: Item, results: Results, report: Report
 ) -> tuple[list[Path], dict[str, Any]]:
+    from anymask.image.encode import write_png
+
     masks, image = job.work(model, item.path, report)
     files = []
     for ending, picture in job.draw(masks, image) if image else ():
         files.append(results.path(item.key + ending))
         with atomic_write(files[-1]) as draft:
-            picture.save(draft)
+            write_png(picture, draft)
     if job.options.format == "coco":
         files.append(results.part(item.key))
         masks.save(files[-1], format="sa1b")

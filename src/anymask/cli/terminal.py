@@ -53,8 +53,10 @@ def prepare_terminal() -> Iterator[None]:
             warnings.showwarning = _show_warning
             yield
     finally:
-        for stream, usual in zip((sys.stdout, sys.stderr), errors, strict=True):
+        for stream, usual, old in zip((sys.stdout, sys.stderr), errors, before, strict=True):
             _set_errors(stream, usual)
+            if stream is not old:
+                stream.close()
         sys.stdout, sys.stderr = before
 
 

@@ -7,6 +7,7 @@ about each: how good the model believes it to be, where it lies, and which promp
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -69,6 +70,9 @@ class Masks:
         source: Where the image came from.
         model: Name of the model.
         geo: Where on the earth the image lies; None if unknown.
+        dropped: How many answers of the model everything mode did not keep, by the setting that
+            they did not meet, such as ``{"pred_iou_thresh": 3012, "box_nms_thresh": 44}``; no part
+            of what is compared or written to files.
     """
 
     size_hw: tuple[int, int]
@@ -83,6 +87,7 @@ class Masks:
     source: str | None = None
     model: str | None = None
     geo: Geo | None = None
+    dropped: Counter[str] = field(default_factory=Counter, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check every field, fill in what was left out, and make the arrays read-only."""
@@ -500,7 +505,7 @@ def _agreed(said: list[Known | None]) -> Known | None:
 
 
 def _same_fields(a: Any, b: Any) -> bool:
-    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.compare)
 
 
 def _same(a: Any, b: Any) -> bool:
