@@ -48,7 +48,7 @@ class LearningOptions(ABC):
         """Learn, say what it brought, and return the exit code."""
 
     def flags(self) -> dict[str, bool]:
-        """List what a run shall do about downloads, an earlier run and progress."""
+        """List what a run should do about downloads, an earlier run and progress."""
         names = ("offline", "changed", "overwrite", "quiet")
         return {name: getattr(self, name) for name in names}
 

@@ -11,15 +11,30 @@ import re
 import shutil
 import sys
 import textwrap
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
-from typing import Annotated, Any, Protocol, TextIO, TypeVar, Union, cast
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    TextIO,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from anymask.errors import InputError
+
+if TYPE_CHECKING:
+    from tyro.constructors import ConstructorRegistry
 
 __all__ = ["Command", "choose", "parse", "sentences"]
 
@@ -64,10 +79,10 @@ def parse(
             args=words,
             default=tyro.MISSING_NONPROP if default is None else default,
             config=(tyro.conf.FlagCreatePairsOff,),
+            registry=_registry(),
         )
         return found
 
-    _give_sentences(kind)
     complaint = io.StringIO()
     with _page():
         try:
@@ -213,16 +228,65 @@ def _sentences_of(module: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _give_sentences(kind: Any) -> None:
-    """Put the sentences of a dataclass, and of those in its fields, where tyro looks first."""
-    for part in typing.get_args(kind):
-        _give_sentences(part)
-    kind = typing.get_origin(kind) or kind
-    if not (isinstance(kind, type) and is_dataclass(kind)):
-        return
-    known = sentences(kind)
-    for field in fields(kind):
-        if field.name in known:
-            field.metadata = {**field.metadata, "help": known[field.name]}  # type: ignore[assignment]
-    for hint in typing.get_type_hints(kind, include_extras=True).values():
-        _give_sentences(hint)
+def _registry() -> ConstructorRegistry:
+    """Tell tyro how the flags of our dataclasses read."""
+    from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
+
+    registry = ConstructorRegistry()
+    asking = False
+
+    @registry.struct_rule
+    def flags(info: StructTypeInfo) -> StructConstructorSpec | None:
+        nonlocal asking
+        if asking or not is_dataclass(info.type):
+            return None  # and tyro's own rule is next
+        asking = True
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            asking = False
+        assert isinstance(spec, StructConstructorSpec)
+        said = sentences(info.type)
+        fields = [
+            replace(
+                field, type=_with_looks(field.type), helptext=said.get(field.name, field.helptext)
+            )
+            for field in spec.fields
+        ]
+        return replace(spec, fields=tuple(fields))
+
+    return registry
+
+
+def _with_looks(kind: Any) -> Any:
+    """Annotate the type of a flag with what its value and its default are called.
+
+    What the dataclass says itself comes later and wins.
+    """
+    from tyro.conf import arg
+
+    bare, *own = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    if get_origin(bare) not in (None, UnionType, Union, Literal, tuple) or is_dataclass(bare):
+        return kind
+    looks = arg(metavar=_metavar(bare), help_behavior_hint=_hint)
+    return Annotated.__class_getitem__((bare, looks, *own))  # type: ignore[attr-defined]
+
+
+def _hint(default: str) -> str:
+    return "" if default in ("", "None", "False") else f"(default: {default})"
+
+
+def _metavar(kind: Any) -> str | None:
+    """Name a value that may be missing or come several times; None: as tyro names it."""
+    parts = [part for part in get_args(kind) if part is not NoneType]
+    if get_origin(kind) in (UnionType, Union) and len(parts) == 1:
+        return _metavar(parts[0]) or _name(parts[0])
+    if get_origin(kind) is tuple and parts[1:] == [...]:
+        return f"{_metavar(parts[0]) or _name(parts[0])}..."
+    return None
+
+
+def _name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "{" + ",".join(map(str, get_args(kind))) + "}"
+    return str(getattr(kind, "__name__", kind)).upper()

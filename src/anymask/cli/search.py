@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, field, make_dataclass
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from tyro.conf import arg
 
@@ -32,8 +31,7 @@ def _make_search(kinds: tuple[type[Any], ...], usual: Usual) -> type[Any]:
     for kind in kinds:
         said, hints = sentences(kind), get_type_hints(kind)
         for name in [name for name in hints if name not in ONLY_IN_PYTHON | rows.keys()]:
-            looks = arg(metavar=_metavar(hints[name]), help_behavior_hint=_hint(name, usual))
-            flag: Any = Annotated[hints[name] | None, looks]
+            flag: Any = Annotated[hints[name] | None, arg(help_behavior_hint=_hint(name, usual))]
             rows[name] = (name, flag, field(default=None, metadata={"help": said[name]}))
     about = "What to look for and what to drop; what is not given is what suits the model."
     return make_dataclass(
@@ -44,14 +42,6 @@ def _make_search(kinds: tuple[type[Any], ...], usual: Usual) -> type[Any]:
 def _given(search: Any) -> dict[str, Any]:
     """List the settings that the user chose."""
     return {name: value for name, value in asdict(search).items() if value is not None}
-
-
-def _metavar(kind: Any) -> str:
-    if get_origin(kind) is UnionType:
-        kind = get_args(kind)[0]
-    if get_origin(kind) is Literal:
-        return "{" + ",".join(get_args(kind)) + "}"
-    return str(kind.__name__).upper()
 
 
 def _hint(name: str, usual: Usual) -> str:

@@ -38,7 +38,7 @@ class Measure(EvaluateOptions, Generic[Q]):
     image_folder: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Where the images of JSON files are; without it, looked for in and beside their folder."""
     model: Models = ("bundled",)
-    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     offline: Flag = False
@@ -64,7 +64,7 @@ class Measure(EvaluateOptions, Generic[Q]):
         protocol = protocol_of(self.question)
         with Console(stderr=True, quiet=self.quiet).status("reading the data sets"):
             sets = self._sets()
-        # All of them before the first is measured: a wrong name shall not show after hours.
+        # All of them before the first is measured: a wrong name should not show after hours.
         models = [loading.load(one, self.device, offline=self.offline) for one in self.model]
         summaries: dict[str, Summary] = {}
         folders: dict[str, Path] = {}

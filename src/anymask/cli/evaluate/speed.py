@@ -22,9 +22,9 @@ class Speed(EvaluateOptions):
     """Time embed, predict and everything mode; tell memory and size."""
 
     image: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="")] = None
-    """A picture; without it, random noise of 640 x 480."""
+    """An image; without it, random noise of 640 x 480."""
     model: Models = ("bundled",)
-    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
     """Numbers to compute with."""
     threads: tuple[int, ...] = (1,)
@@ -60,7 +60,7 @@ class Speed(EvaluateOptions):
         with console.status("starting") as status:
             speed = measure(
                 ways,
-                self._picture(),
+                self._image(),
                 self.tasks,
                 self.repeats,
                 self.repeats_everything,
@@ -73,7 +73,7 @@ class Speed(EvaluateOptions):
             print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
         return 0
 
-    def _picture(self) -> Image:
+    def _image(self) -> Image:
         from anymask.image.image import Image
 
         if self.image is not None:
