@@ -31,7 +31,7 @@ from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
-from anymask.train.config import write_yaml
+from anymask.plain import write_yaml
 from anymask.train.objective import Step
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 from anymask.train.ship import write_half

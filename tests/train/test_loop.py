@@ -431,7 +431,8 @@ def test_accumulating_is_as_good_as_larger_batches(tmp_path: Path) -> None:
 def test_the_settings_lie_beside_the_run(tmp_path: Path) -> None:
     import yaml
 
-    from anymask.train.config import LoopConfig, from_plain
+    from anymask.plain import from_plain
+    from anymask.train.config import LoopConfig
 
     run(tmp_path, rate=1e-5)
     found = yaml.safe_load((tmp_path / "config.yaml").read_text())

@@ -125,11 +125,11 @@ def _file_of_settings(words: Sequence[str]) -> str | None:
 
 def _read(kind: type[Any], file: str) -> Any:
     """Read settings; those that the file does not name stay as usual."""
-    from anymask.train.config import from_plain, plain, read_yaml
+    from anymask.plain import from_plain, read_yaml, to_plain
 
     values = read_yaml(file)
     values.pop("found", None)  # what the settings of a run led to
-    usual = plain(kind())
+    usual = to_plain(kind())
     loop = usual.pop("loop")
     # Flags do not say which settings are the loop's, so a file need not, either.
     loop |= {name: values.pop(name) for name in [*values] if name in loop}

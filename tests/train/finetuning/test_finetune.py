@@ -20,7 +20,8 @@ from anymask.data.open import open_dataset
 from anymask.data.portion import Subset
 from anymask.data.truths import Choice
 from anymask.errors import CapabilityError, InputError
-from anymask.train.config import LoopConfig, from_plain, read_yaml
+from anymask.plain import from_plain, read_yaml
+from anymask.train.config import LoopConfig
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.finetune import _anchored, finetune, split
 from anymask.train.segmentation.validate import SimulatedUser

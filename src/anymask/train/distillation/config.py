@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from anymask.config import check_number
 from anymask.errors import InputError
+from anymask.plain import check_choice, check_number
 from anymask.train.config import LoopConfig
 
 __all__ = ["CoupledConfig", "DecoupledConfig", "DistillConfig", "SamiConfig", "Taught"]
@@ -72,10 +72,7 @@ class CoupledConfig(DistillConfig):
         super().__post_init__()
         for name in ("masks", "rounds"):
             check_number(self, name, 1, whole=True)
-        if self.learn not in get_args(Taught):
-            raise InputError(
-                f"expected learn out of {', '.join(get_args(Taught))}, got {self.learn!r}; name one"
-            )
+        check_choice(self, "learn", get_args(Taught))
 
 
 @dataclass(frozen=True, kw_only=True)

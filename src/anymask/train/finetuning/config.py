@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from anymask.config import check_number
 from anymask.errors import InputError
+from anymask.plain import check_choice, check_number
 from anymask.train.config import LoopConfig
 
 __all__ = ["USUAL_LOOP", "FineTuneConfig", "Learn"]
@@ -73,7 +73,4 @@ class FineTuneConfig:
             raise InputError(
                 f"expected hold_back from 0 to below 1, got {self.hold_back}; 0.2 is usual"
             )
-        if self.learn not in get_args(Learn):
-            raise InputError(
-                f"expected learn out of {', '.join(get_args(Learn))}, got {self.learn!r}; name one"
-            )
+        check_choice(self, "learn", get_args(Learn))

@@ -12,7 +12,8 @@ import torch
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
-from anymask.train.config import LoopConfig, plain
+from anymask.plain import to_plain
+from anymask.train.config import LoopConfig
 
 __all__ = [
     "CHECKPOINT",
@@ -50,7 +51,7 @@ class Place:
 
 def settings_of(identity: Mapping[str, Any], config: LoopConfig) -> dict[str, Any]:
     """Put together all that a run is: what it learns from what, and how, as plain values."""
-    settings: dict[str, Any] = plain({**identity, "loop": asdict(config)})
+    settings: dict[str, Any] = to_plain({**identity, "loop": config})
     return settings
 
 

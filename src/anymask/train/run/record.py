@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from anymask.atomic import DRAFT, atomic_write, make_folder
 from anymask.errors import OutputError
-from anymask.train.config import write_yaml
+from anymask.plain import write_yaml
 from anymask.train.run.checkpoint import CHECKPOINT, Place
 
 __all__ = ["Record"]
