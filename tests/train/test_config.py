@@ -18,7 +18,7 @@ from anymask.train.config import LoopConfig
         LoopConfig,
         steps=st.integers(1, 10**9),
         minutes=st.none() | st.floats(0, 1e6),
-        rate=st.floats(0, 1e3),
+        lr=st.floats(0, 1e3),
         betas=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)),
         schedule=st.sampled_from(["cosine", "linear", "constant"]),
         patience=st.none() | st.integers(1, 100),
@@ -31,11 +31,14 @@ def test_any_loop_survives_being_plain(config: LoopConfig) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[(name, 0) for name in ("steps", "batch", "accumulate", "evaluate_every", "patience")],
-        *[(name, -1) for name in ("seed", "workers", "warmup", "rate", "decay", "minutes")],
-        *[(name, 1.5) for name in ("average", "layer_decay", "floor", "steps")],
-        ("rate", float("nan")),
-        ("rate", float("inf")),
+        *[
+            (name, 0)
+            for name in ("steps", "batch_size", "accumulate", "evaluate_every", "patience")
+        ],
+        *[(name, -1) for name in ("seed", "workers", "warmup", "lr", "weight_decay", "minutes")],
+        *[(name, 1.5) for name in ("ema_decay", "layer_decay", "min_lr_ratio", "steps")],
+        ("lr", float("nan")),
+        ("lr", float("inf")),
         ("betas", (0.9, 1.0)),
         ("schedule", "step"),
         ("precision", "int8"),

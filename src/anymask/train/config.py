@@ -23,33 +23,33 @@ class LoopConfig:
     minutes: float | None = None
     """End after so many minutes at the latest, those before an interruption included. The schedule
     follows the clock then, so that two runs are not quite the same."""
-    batch: int = 4
+    batch_size: int = 4
     """Images in a batch, in each process."""
     accumulate: int = 1
     """Batches whose gradients are added up before the optimiser makes a step."""
-    rate: float = 1e-4
+    lr: float = 1e-4
     """Highest learning rate."""
-    decay: float = 0.01
+    weight_decay: float = 0.01
     """Weight decay; norms and biases have none."""
     betas: tuple[float, float] = (0.9, 0.999)
     """How long AdamW remembers the gradients and their squares."""
     warmup: int = 100
-    """Steps in which the rate rises from 0."""
+    """Steps in which the learning rate rises from 0."""
     schedule: Schedule = "cosine"
-    """How the rate falls afterwards."""
-    floor: float = 0.01
-    """Share of the rate that is left in the end."""
+    """How the learning rate falls afterwards."""
+    min_lr_ratio: float = 0.01
+    """Share of the highest learning rate that is left in the end."""
     layer_decay: float = 1.0
-    """Rate of each stage of the encoder as a share of that of the stage behind it; 1: all alike."""
-    clip: float = 1.0
-    """Longest gradient, over all that learns; longer ones are scaled down; 0: any length."""
+    """Learning rate of each stage of the encoder as a share of the next one's; 1: all alike."""
+    grad_clip: float = 1.0
+    """Largest norm of the gradient of all that learns; larger ones are scaled down; 0: any norm."""
     precision: PrecisionName = "auto"
-    """Numbers to compute with; auto: 16 bits on NVIDIA's GPUs, else 32. Weights have 32 bits."""
-    average: float = 0.998
-    """What the moving average of the weights keeps in each step; it is what is judged and shipped.
-    0: the weights themselves."""
+    """Dtype to compute with; auto: 16 bits on NVIDIA's GPUs, else 32. Weights have 32 bits."""
+    ema_decay: float = 0.998
+    """What the exponential moving average of the weights, which is validated and saved, keeps in a
+    step; 0: the weights themselves."""
     anchor: float | None = None
-    """Share of the weights before the first step in those that are judged and shipped, which keeps
+    """Share of the weights before the first step in those that are validated and saved, which keeps
     what few images would make a model forget; none: what suits the data, or 0."""
     seed: int = 0
     """Start of every random sequence."""
@@ -67,13 +67,13 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        for name in ("steps", "batch", "accumulate", "evaluate_every", "record_every"):
+        for name in ("steps", "batch_size", "accumulate", "evaluate_every", "record_every"):
             check_number(self, name, 1, whole=True)
         for name in ("warmup", "seed", "workers"):
             check_number(self, name, 0, whole=True)
-        for name in ("rate", "decay", "clip", "save_minutes"):
+        for name in ("lr", "weight_decay", "grad_clip", "save_minutes"):
             check_number(self, name, 0)
-        for name in ("floor", "layer_decay", "average"):
+        for name in ("min_lr_ratio", "layer_decay", "ema_decay"):
             check_number(self, name, 0, 1)
         if self.minutes is not None:
             check_number(self, "minutes", 0)
