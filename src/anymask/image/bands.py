@@ -18,7 +18,7 @@ from anymask.errors import InputError
 from anymask.image.colour import Pixels
 from anymask.image.files import identify, is_tiff, open_file
 from anymask.image.image import Image, ImageLike
-from anymask.image.pixels import decode, is_deep, read_deep, read_pil, read_tiff
+from anymask.image.pixels import check_end, decode, is_deep, read_deep, read_pil, read_tiff
 from anymask.image.scaling import Bounds, value_range
 from anymask.image.tiff import Tiff, open_tiff
 
@@ -143,10 +143,13 @@ def _open_tiff(file: IO[bytes], path: str) -> Iterator[Bands]:
 
 def _open_whole_tiff(file: IO[bytes], path: str, remedy: str) -> Bands:
     try:
-        with identify(file, repr(path)) as image:
-            plain = not is_deep(image)
-    except InputError:
+        image = identify(file, repr(path))
+    except InputError:  # it may only be of a kind that Pillow does not know
         plain = False
+    else:
+        with image:
+            check_end(image, file, repr(path))
+            plain = not is_deep(image)
     if plain:
         return _Picture(file, path, remedy)
     decoded, _ = read_tiff(file, repr(path), _WHITE, MAX_DECODED, remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import struct
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ __all__ = [
     "is_tiff",
     "open_file",
     "open_source",
+    "unlogged",
 ]
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -111,6 +113,22 @@ def _for_text() -> InputError:
     return InputError("expected a file opened for bytes, got one for text; use mode 'rb'")
 
 
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep Pillow and tifffile from printing what our own errors say.
+
+    Where a program has set up logging, it still gets what they log.
+    """
+    handler, loggers = logging.NullHandler(), [logging.getLogger(n) for n in ("PIL", "tifffile")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
 def is_tiff(file: IO[bytes]) -> bool:
     """Return whether a file begins as TIFF files do; it is left at its first byte."""
     file.seek(0)
@@ -157,7 +175,8 @@ def _try_reader(
         likely = accepts(head) if accepts else True
         if not likely or isinstance(likely, str):  # a sentence: its library is missing
             return None
-        found: PIL.ImageFile.ImageFile = reader(file, "")
+        with unlogged():
+            found: PIL.ImageFile.ImageFile = reader(file, "")
     except (SyntaxError, IndexError, TypeError, struct.error):
         return None  # not this kind after all
     except Exception as error:

@@ -36,11 +36,12 @@ from anymask.image.files import (
 )
 from anymask.image.geo import Geo, geo_from_tags
 from anymask.image.scaling import Bounds, find_bounds, from_values
-from anymask.image.tiff import UnknownKind, open_tiff, warn_of_left_out
+from anymask.image.tiff import UnknownKind, check_whole, open_tiff, warn_of_left_out
 
 __all__ = [
     "MAX_PIXELS",
     "ImageFile",
+    "check_end",
     "decode",
     "is_deep",
     "pil_geo",
@@ -66,6 +67,8 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_TAGS_OFFSETS = 273, 324  # of strips and of tiles
+_TAGS_SIZES = 279, 325
 _TAG_SUBFILE = 254
 _TAG_BITS = 258
 _TAG_PHOTOMETRIC = 262
@@ -127,6 +130,7 @@ def read_tiff(
         return _by_tifffile(file, name, background, max_pixels, remedy)
     with image:
         tags = dict(_tags(image))
+        check_end(image, file, name)
         if is_deep(image):
             try:
                 return _by_tifffile(file, name, background, max_pixels, remedy)
@@ -158,6 +162,17 @@ def _by_tifffile(
         tiff.warn()
         decoded = tiff.read(0, tiff.size_hw[0], background).turned(tiff.orientation)
         return decoded, geo_from_tags(tiff.tags, tiff.size_hw)
+
+
+def check_end(image: PIL.ImageFile.ImageFile, file: IO[bytes], name: str) -> None:
+    """Check that a TIFF file is not cut off, before libtiff prints errors about it.
+
+    Raises:
+        InputError: It is.
+    """
+    tags = _tags(image)
+    offsets, sizes = (tags.get(a, tags.get(b, ())) for a, b in (_TAGS_OFFSETS, _TAGS_SIZES))
+    check_whole(offsets, sizes, file.seek(0, os.SEEK_END), name)
 
 
 def pil_geo(image: PIL.Image.Image) -> Geo | None:
@@ -208,10 +223,11 @@ def read_deep(
         return None
     _check_content(image, max_pixels, name, remedy)
     try:
+        image.load()
         with identify(file, name) as other:
             other.tile = swapped
-            lower = np.asarray(other)
-        values = lower | np.left_shift(np.asarray(image), 8, dtype=np.uint16)
+            other.load()
+            values = np.asarray(other) | np.left_shift(np.asarray(image), 8, dtype=np.uint16)
     except Exception as error:  # see read_pil
         raise damaged(name, error) from error
     hidden = image.info.get("transparency")
@@ -236,7 +252,9 @@ def _with_bytes_swapped(tile: Any) -> Any | None:
     if mode not in ("RGB", "RGBA", "RGBX") or bits not in swapped:
         return None
     order = f"{mode};{swapped[bits]}"
-    return codec, place, offset, (order, *rest) if isinstance(arguments, tuple) else order
+    arguments = (order, *rest) if isinstance(arguments, tuple) else order
+    named = hasattr(tile, "_replace")  # since Pillow 11.1
+    return tile._replace(args=arguments) if named else (codec, place, offset, arguments)
 
 
 def decode(file: IO[bytes], name: str, max_pixels: int, remedy: str) -> PIL.Image.Image:

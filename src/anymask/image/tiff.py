@@ -8,7 +8,7 @@ so. An alpha channel is none of these bands.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from anymask.errors import InputError
 from anymask.image.colour import Colour, Decoded
-from anymask.image.files import damaged
+from anymask.image.files import damaged, unlogged
 from anymask.image.scaling import Bounds, check_dtype, from_values, value_range
 from anymask.optional import optional
 
-__all__ = ["Tiff", "UnknownKind", "open_tiff", "warn_of_left_out"]
+__all__ = ["Tiff", "UnknownKind", "check_whole", "open_tiff", "warn_of_left_out"]
 
 _VALUES_AT_ONCE = 2**24  # looked through at a time for the smallest and the largest
 
@@ -47,8 +47,9 @@ def open_tiff(file: IO[bytes], name: str) -> Iterator[Tiff]:
     tifffile = optional("tifffile", extra="image")
     file.seek(0)
     try:
-        opened = tifffile.TiffFile(file)
-        page = Tiff(opened.pages[0], name)
+        with unlogged():
+            opened = tifffile.TiffFile(file)
+            page = Tiff(opened.pages[0], name)
     except Exception as error:  # broken files make it raise nearly anything
         raise damaged(name, error) from error
     with opened:
@@ -108,11 +109,7 @@ class Tiff:
             InputError: They are complex numbers or text, or data are missing at the end.
             UnknownKind: There is no decoder.
         """
-        ends = [o + n for o, n in zip(*self._segments(), strict=False)]
-        size = self._page.parent.filehandle.size
-        if max(ends, default=0) > size:
-            lacks = EOFError(f"{max(ends) - size} bytes are missing")
-            raise damaged(self._name, lacks) from lacks
+        check_whole(*self._segments(), self._page.parent.filehandle.size, self._name)
         obstacle = self.obstacle()
         if obstacle is not None:
             raise UnknownKind(
@@ -253,6 +250,18 @@ class Tiff:
             values, place = self._last[index]
             if values is not None:  # else nothing is stored, which means zeros
                 yield values, place
+
+
+def check_whole(offsets: Sequence[int], sizes: Sequence[int], file_size: int, name: str) -> None:
+    """Check that the strips or tiles of a TIFF file end before it does.
+
+    Raises:
+        InputError: The file is cut off.
+    """
+    ends = [offset + size for offset, size in zip(offsets, sizes, strict=False)]
+    if max(ends, default=0) > file_size:
+        lacks = EOFError(f"{max(ends) - file_size} bytes are missing")
+        raise damaged(name, lacks) from lacks
 
 
 def warn_of_left_out(samples: int, extra: tuple[int, ...], photometric: int, name: str) -> None:
