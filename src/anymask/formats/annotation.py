@@ -257,6 +257,6 @@ def read_prompt(annotation: Mapping[str, Any]) -> Prompt | None:
     points, box = annotation.get("point_coords"), annotation.get("prompt_box")
     if not points and box is None:
         return None
-    from anymask.prompt import Prompt  # here, because it loads torch
+    from anymask.prompt import Prompt  # here, because hardly any file has it
 
     return Prompt(points or None, annotation.get("point_labels"), box)

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from anymask.errors import InputError
+from anymask.errors import InputError, MissingExtraError
 from anymask.image.colour import Colour, Decoded
 from anymask.image.files import damaged, unlogged
 from anymask.image.scaling import Bounds, check_dtype, from_values, value_range
@@ -44,7 +44,10 @@ def open_tiff(file: IO[bytes], name: str) -> Iterator[Tiff]:
         InputError: It is damaged.
         MissingExtraError: tifffile is not installed.
     """
-    tifffile = optional("tifffile", extra="image")
+    try:
+        tifffile = optional("tifffile", extra="image")
+    except MissingExtraError as error:
+        raise MissingExtraError(f"cannot read {name}: {error}") from error
     file.seek(0)
     try:
         with unlogged():

@@ -95,7 +95,10 @@ class InstanceSegmenter(Segmenter):
 
     def _select(self, embedding: Embedding, masks: Masks, prompt: Prompt) -> Masks:
         settings = self.settings
-        if settings.merge_points and prompt.needs() in (["points"], ["points", "negative_points"]):
+        if settings.merge_points and prompt.required_capabilities in (
+            ["points"],
+            ["points", "negative_points"],
+        ):
             return merge(masks, prompt.points_xy, prompt.labels)
         likeness = None
         if prompt.text is not None:

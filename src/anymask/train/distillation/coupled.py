@@ -212,7 +212,7 @@ class _Talk:
 
     def _first(self, quality: Tensor) -> Tensor:
         """Find the answer that a user of the teacher gets first, (n, 4) to (n,)."""
-        alone = self._prompts[0].key() == (1, False, False)
+        alone = self._prompts[0].form == (1, False, False)
         if alone or self.teacher.variant.always_three:
             return quality[:, 1:].argmax(1) + 1
         return torch.zeros(len(quality), dtype=torch.long, device=quality.device)
