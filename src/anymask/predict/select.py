@@ -31,8 +31,8 @@ def select(
     A mask is out of the question if it holds none of the points on the object, does not touch the
     box, or is too unlike the text. Of the others, those come first that are right about the most
     points (they hold the points on the object, and no background point), then those that fit the
-    box best by their intersection over union with it, then those most like the text; among equals the
-    smallest, and of one size the one with the best score.
+    box best by their intersection over union with it, then those most like the text; among equals
+    the smallest, and of one size the one with the best score.
 
     Args:
         masks: All that there are.
