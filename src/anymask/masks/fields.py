@@ -160,8 +160,8 @@ def _locked(self: object, *_: object, **__: object) -> NoReturn:
 class ReadOnlyDict(dict[str, Any]):
     """A dict that stays as it is; JSON, pickle and comparing take it for a dict."""
 
-    __setitem__ = __delitem__ = __ior__ = _locked  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _locked  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _locked
+    clear = pop = popitem = setdefault = update = _locked
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy through a plain dict."""
@@ -171,8 +171,8 @@ class ReadOnlyDict(dict[str, Any]):
 class ReadOnlyList(list[Any]):
     """A list that stays as it is; JSON, pickle and comparing take it for a list."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _locked  # type: ignore[assignment]
-    append = clear = extend = insert = pop = remove = reverse = sort = _locked  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _locked
+    append = clear = extend = insert = pop = remove = reverse = sort = _locked
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy through a plain list."""
