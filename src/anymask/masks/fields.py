@@ -110,9 +110,7 @@ def check_prompts(prompts: Sequence[Prompt | None], n: int) -> tuple[Prompt | No
     return tuple(prompts) or (None,) * n
 
 
-def check_labels(
-    labels: Iterable[str | None], n: int, of: str = "mask"
-) -> tuple[str | None, ...]:
+def check_labels(labels: Iterable[str | None], n: int, of: str = "mask") -> tuple[str | None, ...]:
     """Check the names of n masks; none at all stands for None for each."""
     given = _one_each("labels", labels, n, "a name or None", of)
     for i, label in enumerate(given):
@@ -146,9 +144,7 @@ def check_metas(metas: Iterable[Meta], n: int) -> tuple[ReadOnlyDict, ...]:
     )
 
 
-def _one_each(
-    name: str, values: Iterable[Any], n: int, kind: str, of: str = "mask"
-) -> list[Any]:
+def _one_each(name: str, values: Iterable[Any], n: int, kind: str, of: str = "mask") -> list[Any]:
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InputError(
             f"expected {name} as a list with {kind} for each of the {n} {of}s, got {values!r}; "
