@@ -65,10 +65,8 @@ class Detections:
 
     def __post_init__(self) -> None:
         """Check every field and make the arrays read-only."""
-        boxes: Any = self.boxes
-        if np.size(boxes) == 0:
-            boxes = np.zeros((0, 4), np.float32)
-        n = len(boxes) if np.ndim(boxes) else 0
+        n = len(self.boxes) if hasattr(self.boxes, "__len__") else 0
+        boxes = self.boxes if n else np.zeros((0, 4), np.float32)
         scores = np.full(n, np.nan) if self.scores is _UNKNOWN else self.scores
         checked = {
             "size_hw": check_size(self.size_hw),
