@@ -20,6 +20,7 @@ import sys
 from typing import IO, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import PIL.Image
 import PIL.ImageFile
 
@@ -230,12 +231,10 @@ def read_deep(
             values = np.asarray(other) | np.left_shift(np.asarray(image), 8, dtype=np.uint16)
     except Exception as error:  # see read_pil
         raise damaged(name, error) from error
-    hidden = image.info.get("transparency")
-    if isinstance(hidden, tuple) and image.mode == "RGB":
-        alpha = np.where((values == hidden).all(axis=2, keepdims=True), 0, values.max())
-        values = np.dstack([values, alpha.astype(np.uint16)])
-    profile = image.info.get("icc_profile")
+    profile, hidden = (image.info.get(key) for key in ("icc_profile", "transparency"))
     decoded = from_values(values, background, find_bounds(values), profile=profile)
+    if isinstance(hidden, tuple) and image.mode == "RGB":
+        decoded = _hidden(decoded, (values == hidden).all(axis=2), background)
     return decoded.turned(_orientation(image))
 
 
@@ -344,9 +343,14 @@ def _wide_grey(image: PIL.Image.Image, background: Colour, bounds: Bounds | None
     inverted = _tags(image).get(_TAG_PHOTOMETRIC) == 0  # white is zero; Pillow inverts only 8 bits
     decoded = from_values(values, background, bounds, inverted=inverted)
     hidden = image.info.get("transparency")
-    if not isinstance(hidden, int):
-        return decoded
-    alpha = np.where(values[..., 0] == hidden, 0, 255).astype(np.uint8)
+    if isinstance(hidden, int):
+        decoded = _hidden(decoded, values[..., 0] == hidden, background)
+    return decoded
+
+
+def _hidden(decoded: Decoded, where: npt.NDArray[np.bool_], background: Colour) -> Decoded:
+    """Make pixels of an opaque image transparent."""
+    alpha = np.where(where, np.uint8(0), np.uint8(255))
     straight = PIL.Image.fromarray(decoded.pixels)
     return lay_on(background, straight, PIL.Image.fromarray(alpha))
 
