@@ -19,8 +19,8 @@ import PIL.ImageDraw
 import PIL.ImageFilter
 
 from anymask.errors import InputError
+from anymask.image.colour import Colour
 from anymask.image.image import Image, ImageLike
-from anymask.image.pixels import Colour
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt

@@ -11,12 +11,12 @@ from anymask.errors import InputError, OutputError
 from anymask.masks.masks import Masks
 
 
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", formats.names())
 def test_every_format_is_recognised(name: str, masks: Masks, tmp_path: Path) -> None:
     path = tmp_path / "masks.anything"
     masks.save(path, format=name)
     assert formats.read(path) == formats.read(path, format=name)
-    assert formats.FORMATS[name].suffix.startswith(".")
+    assert formats.find(name).suffix.startswith(".")
 
 
 @pytest.mark.parametrize(("file", "name"), [("a.json", "sa1b"), ("a.PNG", "png")])
@@ -24,7 +24,7 @@ def test_the_suffix_decides_what_is_written(
     file: str, name: str, masks: Masks, tmp_path: Path
 ) -> None:
     masks.save(tmp_path / file)
-    assert formats.FORMATS[name].read(tmp_path / file).size_hw == masks.size_hw
+    assert formats.find(name).read(tmp_path / file).size_hw == masks.size_hw
 
 
 def test_a_byte_order_mark_does_not_hide_a_format(masks: Masks, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_byte_order_mark_does_not_hide_a_format(masks: Masks, tmp_path: Path) 
     assert formats.read(tmp_path / "b.json").areas.tolist() == masks.areas.tolist()
 
 
-@pytest.mark.parametrize("format", [None, *formats.FORMATS])
+@pytest.mark.parametrize("format", [None, *formats.names()])
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"\xff\xfe\x00", b"{}", b'"x"', b"\x89PNG\r\n\x1a\n", b"[" * 9999]
 )
@@ -44,7 +44,7 @@ def test_foreign_files(content: bytes, format: str | None, tmp_path: Path) -> No
         formats.read(path, format=format)
 
 
-@pytest.mark.parametrize("format", [None, *formats.FORMATS])
+@pytest.mark.parametrize("format", [None, *formats.names()])
 def test_missing_files_and_folders(format: str | None, tmp_path: Path) -> None:
     for path in (tmp_path / "missing.json", tmp_path):
         with pytest.raises(InputError, match=str(path)):
@@ -61,7 +61,7 @@ def test_unknown_formats(masks: Masks, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", formats.names())
 def test_a_full_disk_leaves_the_old_file(name: str, masks: Masks, tmp_path: Path) -> None:
     path = tmp_path / "masks"
     path.write_text("old")
