@@ -26,9 +26,9 @@ import tyro
 from measure import alternate, machine, table
 
 import anymask
-import anymask.image.encode
+import anymask.image.png
 from anymask.cli import main as anymask_command
-from anymask.image.encode import write_png
+from anymask.image.png import encode_png, write_png
 
 PHOTO = Path(__file__).parents[1] / "docs" / "pictures" / "coffee.jpg"
 CLICK = (0.61, 0.68)  # on the cup, as shares of width and height
@@ -83,9 +83,7 @@ def ways(picture: PIL.Image.Image) -> dict[str, Callable[[], int]]:
         return run
 
     def ours() -> int:
-        file = io.BytesIO()
-        write_png(picture, file)
-        return file.tell()
+        return len(encode_png(picture))
 
     def opencv() -> int:
         return len(cv2.imencode(".png", np.asarray(picture)[..., ::-1])[1])
@@ -113,7 +111,7 @@ def whole(photo: PIL.Image.Image, point: tuple[float, float], repeats: int) -> N
         words = ["segment", str(source), "--point", f"{point[0]},{point[1]}", "--quiet"]
 
         def run(encode: Callable[..., None]) -> None:
-            anymask.image.encode.write_png = encode
+            anymask.image.png.write_png = encode
             assert anymask_command([*words, "-o", str(Path(folder) / "out"), "--overwrite"]) == 0
 
         plainly: Callable[..., None] = lambda picture, file: picture.save(file, "PNG")  # noqa: E731

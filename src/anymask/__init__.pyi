@@ -6,6 +6,7 @@ loaded from when it is first used. ``tests/guards/test_public_names.py`` holds t
 
 from .config import GenerateConfig as GenerateConfig
 from .config import InstanceConfig as InstanceConfig
+from .detections import Detections as Detections
 from .embedding import Embedding as Embedding
 from .errors import AnymaskError as AnymaskError
 from .errors import CapabilityError as CapabilityError

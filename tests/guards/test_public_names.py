@@ -21,6 +21,7 @@ PUBLIC = [
     "VARIANTS",
     "AnymaskError",
     "CapabilityError",
+    "Detections",
     "Embedding",
     "GenerateConfig",
     "Image",

@@ -6,8 +6,8 @@ the form of ``--format``, and nothing else.
 
 from __future__ import annotations
 
+import io
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,6 @@ __all__ = ["piped"]
 
 _PIPE = "-"
 _INCOMING = ".anymask/stdin"  # in the folder of the results: a run that resumes compares it
-_SUFFIXES = {"sa1b": ".json", "coco": ".json", "png": ".png"}
 
 
 def piped(command: Any, words: Sequence[str]) -> Command:
@@ -118,16 +117,13 @@ class _Outlet:
             )
 
     def _result(self, masks: Masks, image: Image) -> bytes:
-        from anymask.image.encode import write_png
+        from anymask.image.png import encode_png
 
-        with tempfile.TemporaryDirectory() as folder:
-            if self.masks:
-                path = Path(folder) / f"masks{_SUFFIXES[self.command.format]}"
-                masks.save(path, format=self.command.format)
-            else:
-                path = Path(folder) / "cutout.png"
-                write_png(masks.cutout(image), path)
-            return path.read_bytes()
+        if not self.masks:
+            return encode_png(masks.cutout(image))
+        file = io.BytesIO()
+        masks.save(file, format=self.command.format)
+        return file.getvalue()
 
 
 def _read_input() -> bytes:

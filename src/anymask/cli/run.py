@@ -141,7 +141,7 @@ def _sentence(error: Exception) -> str:
 def _do(
     job: Job, model: Segmenter, item: Item, results: Results, report: Report
 ) -> tuple[list[Path], dict[str, Any]]:
-    from anymask.image.encode import write_png
+    from anymask.image.png import write_png
 
     masks, image = job.work(model, item.path, report)
     files = []

@@ -172,7 +172,7 @@ class Segment(ImageOptions):
 
 
 def _check_said(model: Segmenter, prompt: Prompt) -> None:
-    if prompt.needs() == ["nothing"] and "nothing" not in model.variant.capabilities:
+    if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
         raise InputError(_TOO_FEW)
 
 

@@ -1,64 +1,116 @@
-"""Writing images to files, fast: overlays and cut-outs of photos with many millions of pixels.
+"""Images to the content of files: PNG, JPEG, WebP and TIFF, with nothing about camera or place.
 
-PNG's usual search for repetitions finds nothing in a photo but takes most of the time of a click.
-To look only for runs of one value gives files of the same size in a third of it, and OpenCV's
-encoder, where it is installed, needs half of that again (``benchmarks/overlays.py``).
+Only a TIFF file says where on the earth the image lies, for only there does it have a standard.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import io
 import os
-from typing import IO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
 import PIL.Image
+import PIL.TiffImagePlugin
 
-from anymask.errors import OutputError
+from anymask.errors import InputError
+from anymask.image.geo import geo_to_tags
+from anymask.image.png import encode_png
 
-__all__ = ["write_png"]
+if TYPE_CHECKING:
+    from anymask.image.geo import Geo
 
-_LARGE = 1_000_000  # pixels, from which OpenCV saves more time than its import takes
-_RUNS = 3  # zlib's Z_RLE
+__all__ = ["FORMATS", "encode", "format_of"]
+
+FORMATS = {
+    "png": "PNG",
+    "jpg": "JPEG",
+    "jpeg": "JPEG",
+    "webp": "WEBP",
+    "tif": "TIFF",
+    "tiff": "TIFF",
+}
+"""What Pillow calls a format, by the suffix of its files."""
+
+_QUALITY = {"JPEG": 92, "WEBP": 90}  # of the formats that lose something
+_LARGEST = 2**32 - 2**24  # bytes that a TIFF file can hold, unless it is a BigTIFF
+_SHORT, _DOUBLE, _ASCII = 3, 12, 2
 
 
-def write_png(picture: PIL.Image.Image, file: str | os.PathLike[str] | IO[bytes]) -> None:
-    """Write a Pillow image as PNG, losslessly.
-
-    Args:
-        picture: What to write.
-        file: A path, or a file that was opened for writing bytes.
+def format_of(target: str | os.PathLike[str] | IO[bytes], format: str | None) -> str:
+    """Find the format to write, as a key of `FORMATS`: the one named, or by the file's suffix.
 
     Raises:
-        OutputError: It cannot be written.
-
-    Example:
-        >>> import io
-        >>> file = io.BytesIO()
-        >>> write_png(PIL.Image.new("RGB", (64, 48)), file)
-        >>> PIL.Image.open(file).size
-        (64, 48)
+        InputError: There is none, or it cannot be written.
     """
+    known = ", ".join(FORMATS)
+    if format is not None:
+        name = format.lower().removeprefix(".") if isinstance(format, str) else ""
+        if name not in FORMATS:
+            raise InputError(f"expected a format out of {known}, got {format!r}; name one")
+        return name
+    path = target if isinstance(target, str | os.PathLike) else getattr(target, "name", None)
+    if not isinstance(path, str | os.PathLike):
+        raise InputError("expected a format for a file without a name, got none; try format='png'")
+    name = Path(os.fsdecode(path)).suffix.lower().removeprefix(".")
+    if name not in FORMATS:
+        raise InputError(
+            f"expected a file name that ends in one of {known}, got {os.fsdecode(path)!r}; "
+            f"change it, or name a format"
+        )
+    return name
+
+
+def encode(image: PIL.Image.Image, format: str, quality: int | None, geo: Geo | None) -> bytes:
+    """Write an image of mode RGB or RGBA to the content of a file.
+
+    Args:
+        image: Without alpha for JPEG.
+        format: A key of `FORMATS`.
+        quality: 1 to 100, of JPEG and WebP; None: a good one.
+        geo: Where on the earth it lies; TIFF keeps it.
+
+    Raises:
+        InputError: The quality is none, or the image is too large for the format.
+    """
+    kind = FORMATS[format]
+    options: dict[str, Any] = {}
+    if kind in _QUALITY:
+        options["quality"] = _checked(quality, _QUALITY[kind])
+    elif quality is not None:
+        raise InputError(
+            f"expected no quality for {kind}, which loses nothing, got {quality}; leave it out"
+        )
+    if kind == "TIFF":
+        large = image.width * image.height * len(image.getbands()) > _LARGEST
+        options |= {"compression": "tiff_adobe_deflate", "tiffinfo": _tiff_tags(geo)}
+        options |= {"big_tiff": large}
+    if kind == "PNG":
+        return encode_png(image)
+    buffer = io.BytesIO()
     try:
-        large = picture.width * picture.height >= _LARGE and picture.mode in ("RGB", "RGBA")
-        if large and importlib.util.find_spec("cv2"):
-            content = _encode(picture)
-            if hasattr(file, "write"):
-                file.write(content)
-            else:
-                with open(file, "wb") as opened:
-                    opened.write(content)
-        else:
-            picture.save(file, "PNG", compress_type=_RUNS)
-    except OSError as error:
-        raise OutputError(f"expected to write an image, got {error.strerror or error}") from None
+        image.save(buffer, kind, **options)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"cannot write {image.width} x {image.height} pixels as {kind} ({reason}); "
+            f"save as PNG or TIFF"
+        ) from error
+    return buffer.getvalue()
 
 
-def _encode(picture: PIL.Image.Image) -> bytes:
-    import cv2
+def _checked(quality: int | None, usual: int) -> int:
+    if quality is None:
+        return usual
+    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
+        raise InputError(f"expected a quality from 1 to 100, got {quality!r}; try {usual}")
+    return quality
 
-    order = cv2.COLOR_RGBA2BGRA if picture.mode == "RGBA" else cv2.COLOR_RGB2BGR
-    flags = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    done, content = cv2.imencode(".png", cv2.cvtColor(np.asarray(picture), order), flags)
-    assert done
-    return content.tobytes()
+
+def _tiff_tags(geo: Geo | None) -> PIL.TiffImagePlugin.ImageFileDirectory_v2:
+    tags = PIL.TiffImagePlugin.ImageFileDirectory_v2()
+    for number, value in ({} if geo is None else geo_to_tags(geo)).items():
+        whole = isinstance(value, tuple) and all(isinstance(one, int) for one in value)
+        tags.tagtype[number] = _ASCII if isinstance(value, str) else _SHORT if whole else _DOUBLE
+        tags[number] = value
+    return tags

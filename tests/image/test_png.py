@@ -8,8 +8,8 @@ import PIL.Image
 import pytest
 
 from anymask.errors import OutputError
-from anymask.image import encode
-from anymask.image.encode import write_png
+from anymask.image import png
+from anymask.image.png import encode_png, write_png
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
@@ -20,7 +20,7 @@ def test_there_and_back(tmp_path: Path, mode: str, large: bool, opencv: bool, mo
         pytest.importorskip("cv2")
     else:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr(encode, "_LARGE", 100 if large else 10_000)
+    monkeypatch.setattr(png, "_LARGE", 100 if large else 10_000)
     random = np.random.default_rng(0)
     shape = (20, 30, len(mode)) if mode.startswith("RGB") else (20, 30)
     dtype = np.uint16 if mode == "I;16" else np.uint8
@@ -29,16 +29,15 @@ def test_there_and_back(tmp_path: Path, mode: str, large: bool, opencv: bool, mo
     if mode == "P":
         picture = picture.convert("P")
     write_png(picture, tmp_path / "file")
-    file = io.BytesIO()
-    write_png(picture, file)
-    assert file.getvalue() == (tmp_path / "file").read_bytes()
-    with PIL.Image.open(file) as back:
+    content = encode_png(picture)
+    assert content == (tmp_path / "file").read_bytes()
+    with PIL.Image.open(io.BytesIO(content)) as back:
         assert back.format == "PNG"
         assert np.array_equal(np.asarray(back), np.asarray(picture))
 
 
 @pytest.mark.parametrize("large", [1, 10_000])
 def test_where_nothing_can_be_written(tmp_path: Path, large: int, monkeypatch) -> None:
-    monkeypatch.setattr(encode, "_LARGE", large)
+    monkeypatch.setattr(png, "_LARGE", large)
     with pytest.raises(OutputError, match="expected to write an image, got"):
         write_png(PIL.Image.new("RGB", (9, 9)), tmp_path / "missing" / "a.png")
