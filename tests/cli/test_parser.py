@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 import pytest
 
 from anymask.cli import COMMANDS
-from anymask.cli.parser import parse, sentences
+from anymask.cli.flags import sentences
+from anymask.cli.parser import parse
 from anymask.cli.search import ONLY_IN_PYTHON, Search
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.models.variants import find
