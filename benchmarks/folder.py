@@ -1,6 +1,6 @@
 """Measure `anymask everything` on a folder: one picture at a time against two.
 
-    python benchmarks/folder.py ../shared/data/coco128-val --most 12
+    python benchmarks/folder.py ../shared/data/coco128-val --max-images 12
 
 Both ways have the same threads for PyTorch. Wall time is what counts here, on a machine with
 nothing else to do.
@@ -27,7 +27,7 @@ class Options:
 
     photos: Positional[Path]
     """A folder of JPEG files."""
-    most: int = 12
+    max_images: int = 12
     """Take so many of them."""
     points_per_side: int = 16
     """Points along each side of the grid."""
@@ -39,7 +39,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Run both ways in turn and compare."""
-    photos = [str(path) for path in sorted(options.photos.rglob("*.jpg"))[: options.most]]
+    photos = [str(path) for path in sorted(options.photos.rglob("*.jpg"))[: options.max_images]]
     model = anymask.load()
     anymask.predict.loading.load = lambda *args, **kwargs: model  # loading is not what is measured
     with tempfile.TemporaryDirectory() as out:

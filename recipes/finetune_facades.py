@@ -43,7 +43,7 @@ def commands(config: Config) -> list[list[str]]:
     train += ["-o", run, *(["--steps", str(steps)] if steps else [])]
     asked = ["--data", val, "--model", config.model, run, "--masks", str(config.masks)]
     asked += ["--min-area", "100", "--max-share", "0.9"]
-    clicks = ["evaluate", "points", *asked, "--counts", "1", "5", "--most", "5"]
+    clicks = ["evaluate", "points", *asked, "--counts", "1", "5", "--max-clicks", "5"]
     return [
         train,
         [*clicks, "-o", f"{run}/points"],

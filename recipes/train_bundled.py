@@ -30,11 +30,11 @@ from torch import Tensor, nn
 
 from anymask.data.augment import change_light, cropped, paste_object, paste_shapes
 from anymask.data.dataset import Dataset, LabelMapFolder, Sample
-from anymask.data.item import Choosing, Item, Items
+from anymask.data.item import Item, Items
 from anymask.data.joined import Joined
-from anymask.data.portion import Portion
+from anymask.data.mask_filter import TRAINING_FILTER, MaskFilter
 from anymask.data.stream import Stream
-from anymask.data.truths import Choice
+from anymask.data.subset import SubsetSpec
 from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
@@ -151,13 +151,13 @@ class Mixture:
     def __init__(self, config: Config, phase: int) -> None:
         side = config.sides[phase]
         wanted = replace(find("bundled").preprocessing, side=side, pad="square")
-        choosing = Choosing(config.masks[phase], min_area=50)
+        mask_filter = replace(TRAINING_FILTER, per_image=config.masks[phase], min_area=50)
         self.seed = config.loop.seed + 1000 * phase
         zoom = (0.45, config.zooms[phase])
         folders = [LabelMapFolder(config.data / f"{name}-train") for name in SETS]
         disguise = Disguise(Joined(folders), side, zoom)
         self.sets = [
-            Items(folder, wanted, choosing, augment=(disguise,), seed=self.seed)
+            Items(folder, wanted, mask_filter, augment=(disguise,), seed=self.seed)
             for folder in folders
         ]
         self.shares = np.array(list(SETS.values())) / sum(SETS.values())
@@ -248,10 +248,10 @@ def make_network(config: Config) -> CompactNet:
 
 def make_validation(config: Config) -> SimulatedUser:
     """Judge by a part of each validation set, in the way of the table in the model card."""
-    choice = Choice(min_area=100, max_share=0.9, per_image=4)
-    part = Portion(images=config.judged, draw=0)
-    sets = [part.of(LabelMapFolder(config.data / f"{name}-val"), None) for name in SETS]
-    return SimulatedUser(find("bundled"), Joined(sets), choice)
+    mask_filter = MaskFilter(min_area=100, max_share=0.9, per_image=4)
+    part = SubsetSpec(images=config.judged, draw=0)
+    sets = [part.take(LabelMapFolder(config.data / f"{name}-val")) for name in SETS]
+    return SimulatedUser(find("bundled"), Joined(sets), mask_filter)
 
 
 def main(config: Config) -> None:

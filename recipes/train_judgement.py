@@ -12,7 +12,7 @@ many times. No mask changes. Ten minutes on one CPU core, nearly all of it for t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from anymask.atomic import make_folder
 from anymask.data.augment import mirrored
 from anymask.data.dataset import LabelMapFolder
-from anymask.data.item import Choosing, Item, Items
+from anymask.data.item import Item, Items
+from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.evaluate.metrics import rank_correlation
 from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
@@ -143,10 +144,11 @@ def ask(config: Config, network: CompactNet) -> Answers:
 
 
 def _items(config: Config) -> Iterator[tuple[str, Item]]:
-    wanted, choosing = find("bundled").preprocessing, Choosing(config.masks, min_area=50)
+    wanted = find("bundled").preprocessing
+    mask_filter = replace(TRAINING_FILTER, per_image=config.masks, min_area=50)
     for name, count in PHOTOS.items():
         folder = LabelMapFolder(config.data / f"{name}-train")
-        items = Items(folder, wanted, choosing, augment=(mirrored,), seed=config.seed)
+        items = Items(folder, wanted, mask_filter, augment=(mirrored,), seed=config.seed)
         for position in range(count):
             yield name, items[position]
 

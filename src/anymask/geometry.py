@@ -59,7 +59,7 @@ def nms(
     scores: Tensor,
     threshold: float,
     groups: Tensor | None = None,
-    most: int | None = None,
+    max_kept: int | None = None,
 ) -> Tensor:
     """Drop boxes that overlap a better one: non-maximum suppression.
 
@@ -69,7 +69,7 @@ def nms(
         threshold: A box goes when its intersection over union with a better one that stays is
             greater than this; equal is not greater.
         groups: int (n,); boxes of different groups leave each other alone.
-        most: Only so many of the best are wanted; None: all.
+        max_kept: Only so many of the best are wanted; None: all.
 
     Returns:
         int64 (k,), numbers of the boxes that stay, best first, on the device of the boxes.
@@ -97,9 +97,9 @@ def nms(
         for row, clashing in zip(rows, clash.numpy(), strict=True):
             if stays[row]:
                 stays[row + 1 :] &= ~clashing[row + 1 :]
-        if most is not None and stays[: start + _ROWS].sum() >= most:
+        if max_kept is not None and stays[: start + _ROWS].sum() >= max_kept:
             break
-    return order[torch.from_numpy(np.flatnonzero(stays)[:most])].to(boxes.device)
+    return order[torch.from_numpy(np.flatnonzero(stays)[:max_kept])].to(boxes.device)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ class Evaluation:
     """Data sets by the name under which they are reported."""
     output: Path
     """Folder of the results; made when missing."""
-    portion: Mapping[str, Any] = field(default_factory=dict)
-    """How much of the data sets takes part, as plain JSON values."""
+    subset: Mapping[str, Any] = field(default_factory=dict)
+    """Which part of the data sets is measured, as plain JSON values."""
 
     def forget(self) -> None:
         """Delete what has been measured, and nothing else of the folder."""
@@ -85,7 +85,7 @@ class Evaluation:
                     "weights": self.model.weights_digest,
                     "device": str(self.model.device),
                     "data": {name: _fingerprint(data) for name, data in self.sets.items()},
-                    "portion": self.portion,
+                    "subset": self.subset,
                     "versions": _versions(),
                 },
                 default=str,

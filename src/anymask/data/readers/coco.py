@@ -20,9 +20,9 @@ from typing import Any
 
 from anymask.data.dataset import Entry, Labels, Listing, key_of
 from anymask.data.readers.documents import outline
+from anymask.data.readers.image_files import find_images
 from anymask.data.readers.label_image import check_size
 from anymask.data.readers.overlaps import layered
-from anymask.data.readers.pictures import locate
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
 
@@ -58,7 +58,7 @@ def list_images(document: Fields, path: Path, images: str | Path | None = None) 
         listed = document["images"]
         categories = {category["id"]: category for category in document.get("categories", ())}
         annotations = _by_image(listed, document["annotations"])
-        files = locate(path, [_names(image) for image in listed], images)
+        files = find_images(path, [_names(image) for image in listed], images)
         ids = list(annotations)
         return Listing(
             path.stem,

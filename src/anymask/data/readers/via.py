@@ -12,8 +12,8 @@ import numpy as np
 
 from anymask.data.dataset import Entry, Labels, Listing, key_of
 from anymask.data.readers.documents import outline
+from anymask.data.readers.image_files import find_images
 from anymask.data.readers.overlaps import layered
-from anymask.data.readers.pictures import locate
 from anymask.formats.annotation import understanding
 
 __all__ = ["list_images"]
@@ -35,7 +35,7 @@ def list_images(document: Fields, path: Path, images: str | Path | None = None) 
     with understanding(f"{str(path)!r} as VIA"):
         names = [about["filename"] for about in document.values()]
         regions = [about["regions"] for about in document.values()]
-        files = locate(path, [[name] for name in names], images)
+        files = find_images(path, [[name] for name in names], images)
         entries = [
             Entry(key_of(splitext(name)[0]), file, partial(_labels, path, some))
             for name, file, some in zip(names, files, regions, strict=True)

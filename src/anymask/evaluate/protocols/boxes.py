@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from anymask.data.mask_filter import sample_rng
 from anymask.data.simulate import noisy_box, tight_box
-from anymask.data.truths import SIZE_NOTE, SIZES, Truth, chance
+from anymask.data.truths import SIZE_NOTE, SIZES, Truth
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.peers import grabcut
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import BoxesOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.prompt import Prompt
 
@@ -41,7 +42,7 @@ class Boxes(BoxesOptions):
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Ask for all masks of an image at once; the answer ranked first counts."""
-        truths = self.choice.of(sample)
+        truths = self.mask_filter.select(sample)
         if not truths:
             return []
         boxes = self._boxes(sample, truths)
@@ -85,14 +86,14 @@ class Boxes(BoxesOptions):
         """Show the answer to the tight box over the image, the box, and the truth's outline."""
         truth = sample.masks()[row["mask"]]
         answer = model.predict(Image.open(sample.image), box=tight_box(truth))
-        return compared(sample.image, answer[:1], truth)
+        return draw_comparison(sample.image, answer[:1], truth)
 
     def _boxes(
         self, sample: Sample, truths: Sequence[Truth]
     ) -> dict[str, list[npt.NDArray[np.float32]]]:
         """Draw the boxes of each kind: (4,) xyxy each."""
-        rng = chance(self.choice.seed + 1, sample)
+        rng = sample_rng(self.mask_filter.seed + 1, sample)
         tight = [tight_box(truth.mask) for truth in truths]
         size_hw = (sample.image.shape[0], sample.image.shape[1])
-        jittered = [noisy_box(box, size_hw, rng, self.spread, self.most) for box in tight]
+        jittered = [noisy_box(box, size_hw, rng, self.spread, self.max_shift) for box in tight]
         return {"tight": tight, "jittered": jittered}

@@ -21,7 +21,7 @@ from anymask.evaluate.average_precision import NAMES, average_precision
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import InstancesOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -98,7 +98,9 @@ class Instances(InstancesOptions):
         best = sorted(row["found"], key=lambda entry: -entry["score"])[: len(truths)]
         strings = [entry["segmentation"]["counts"] for entry in best]
         masks = Masks((h, w), tuple(rle.from_string(string) for string in strings))
-        return compared(sample.image, masks, np.any([np.zeros((h, w), bool), *truths], axis=0))
+        return draw_comparison(
+            sample.image, masks, np.any([np.zeros((h, w), bool), *truths], axis=0)
+        )
 
     @cached_property
     def _detections(self) -> dict[Any, list[Detection]]:

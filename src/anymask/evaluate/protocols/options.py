@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from anymask.data.truths import Choice
+from anymask.data.mask_filter import MaskFilter
 from anymask.errors import InputError
 
 __all__ = [
@@ -31,7 +31,7 @@ class PointsOptions:
 
     counts: tuple[int, ...] = (1, 2, 3, 5, 9)
     """Numbers of clicks that the table shows."""
-    most: int = 20
+    max_clicks: int = 20
     """Clicks at most, for the number of clicks to 85 and 90 % IoU."""
     start: Literal["deepest", "random"] = "deepest"
     """The first click: the point farthest from the mask's border, or any point of the mask."""
@@ -39,17 +39,17 @@ class PointsOptions:
     """Ask for three answers at the first click only, or at every click."""
     peers: tuple[Literal["felzenszwalb"], ...] = ()
     """Classical tools that get the same first click."""
-    choice: Choice = field(default_factory=Choice)
+    mask_filter: MaskFilter = field(default_factory=MaskFilter)
     """Which masks take part."""
 
     name = "points"
 
     def __post_init__(self) -> None:
         """Check that there is something to count."""
-        if not self.counts or min(*self.counts, self.most) < 1:
+        if not self.counts or min(*self.counts, self.max_clicks) < 1:
             raise InputError(
-                f"expected numbers of clicks of at least 1, got counts {self.counts} and most "
-                f"{self.most}; 1 2 3 5 9 and 20 are usual"
+                f"expected numbers of clicks of at least 1, got counts {self.counts} and "
+                f"max_clicks {self.max_clicks}; 1 2 3 5 9 and 20 are usual"
             )
 
 
@@ -59,21 +59,21 @@ class BoxesOptions:
 
     spread: float = 0.1
     """Standard deviation of the jitter, as a share of the box's side."""
-    most: float = 20.0
+    max_shift: float = 20.0
     """Largest move of a side, in pixels."""
     peers: tuple[Literal["grabcut"], ...] = ()
     """Classical tools that get the same tight boxes."""
-    choice: Choice = field(default_factory=Choice)
+    mask_filter: MaskFilter = field(default_factory=MaskFilter)
     """Which masks take part."""
 
     name = "boxes"
 
     def __post_init__(self) -> None:
         """Check the jitter."""
-        if not (0 <= self.spread < math.inf and 0 <= self.most < math.inf):
+        if not (0 <= self.spread < math.inf and 0 <= self.max_shift < math.inf):
             raise InputError(
-                f"expected spread and most of at least 0, got {self.spread} and {self.most}; 0.1 "
-                "and 20 are SAM's"
+                f"expected spread and max_shift of at least 0, got {self.spread} and "
+                f"{self.max_shift}; 0.1 and 20 are SAM's"
             )
 
 

@@ -19,7 +19,7 @@ from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PerSegOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image, ImageLike
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class PerSeg(PerSegOptions):
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
         """Show the answer, and the outline of the object."""
-        return compared(sample.image, self._find(model, sample)[:1], sample.masks()[0])
+        return draw_comparison(sample.image, self._find(model, sample)[:1], sample.masks()[0])
 
     def _find(self, model: Segmenter, sample: Sample) -> Masks:
         if not isinstance(model, Personal):

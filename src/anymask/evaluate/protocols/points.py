@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from anymask.data.mask_filter import sample_rng
 from anymask.data.simulate import farthest_inside, random_inside
-from anymask.data.truths import SIZE_NOTE, SIZES, Truth, chance
+from anymask.data.truths import SIZE_NOTE, SIZES, Truth
 from anymask.evaluate.metrics import mean, rank_correlation
 from anymask.evaluate.peers import felzenszwalb
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PointsOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.evaluate.user import User
 from anymask.image.image import Image
 
@@ -45,7 +46,7 @@ class Points(PointsOptions):
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Click on all masks of an image at once, round after round."""
-        truths = self.choice.of(sample)
+        truths = self.mask_filter.select(sample)
         if not truths:
             return []
         users = self._users(model, sample, truths)
@@ -78,16 +79,16 @@ class Points(PointsOptions):
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
         """Show the answer to the first click over the image, the click, and the truth's outline."""
-        truths = self.choice.of(sample)
+        truths = self.mask_filter.select(sample)
         users = self._users(model, sample, truths)
         user = next(user for user in users if user.truth.number == row["mask"])
         photo = model.embed(Image.open(sample.image))
         next(self._rounds(model, photo, [user]))
         assert user.answer is not None
-        return compared(sample.image, user.answer[:1], user.truth.mask)
+        return draw_comparison(sample.image, user.answer[:1], user.truth.mask)
 
     def _users(self, model: Segmenter, sample: Sample, truths: Sequence[Truth]) -> list[User]:
-        rng = chance(self.choice.seed + 1, sample)
+        rng = sample_rng(self.mask_filter.seed + 1, sample)
         if self.start == "random":
             return [User(t, random_inside(t.mask, rng, power=0), model) for t in truths]
         return [User(t, farthest_inside(t.mask), model) for t in truths]
@@ -95,7 +96,7 @@ class Points(PointsOptions):
     def _rounds(self, model: Segmenter, photo: Embedding, users: Sequence[User]) -> Iterator[None]:
         """Let all users click, as long as one of them has a reason to."""
         variant, last = model.variant, max(self.counts)
-        for turn in range(1, max(self.most, last) + 1):
+        for turn in range(1, max(self.max_clicks, last) + 1):
             active = [u for u in users if turn <= last or u.content < max(_LEVELS)]
             active = [u for u in active if u.click()]
             if not active:
@@ -149,14 +150,17 @@ class Points(PointsOptions):
         for name, masks in sets.items():
             cells: list[float | None] = []
             for level in _LEVELS:
-                needed = [_clicks_to(m["first"], level, self.most) for m in masks]
-                if not all(_listens(m, self.most) for m in masks):
+                needed = [_clicks_to(m["first"], level, self.max_clicks) for m in masks]
+                if not all(_listens(m, self.max_clicks) for m in masks):
                     cells += [None, None]
                     continue
-                cells += [mean(n or self.most for n in needed), mean(n is None for n in needed)]
+                cells += [
+                    mean(n or self.max_clicks for n in needed),
+                    mean(n is None for n in needed),
+                ]
             rows.append((name, len(masks), *cells))
         columns = (text for x in _LEVELS for text in (f"NoC@{x:.0%}", f"failed@{x:.0%}"))
-        note = f"Masks that do not reach the level count with {self.most} clicks."
+        note = f"Masks that do not reach the level count with {self.max_clicks} clicks."
         header = ("set", "masks", *columns)
         return Table("clicks-needed", "Number of clicks needed", header, tuple(rows), note)
 

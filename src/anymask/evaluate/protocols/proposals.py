@@ -24,7 +24,7 @@ from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -105,11 +105,11 @@ class Proposals(ProposalsOptions):
         for number in row["missed"]:
             missed |= truths[number]
         found = Masks(size_hw, tuple(rle.from_string(counts) for counts in row["found"]))
-        return compared(sample.image, found, missed)
+        return draw_comparison(sample.image, found, missed)
 
     def _find(self, model: Segmenter, sample: Sample) -> Masks:
         """Find everything, best first, no more than count."""
-        most = max(self.counts)
+        max_kept = max(self.counts)
         settings: GenerateConfig | InstanceConfig = GenerateConfig(
             points_per_side=self.points_per_side,
             pred_iou_thresh=0,
@@ -117,9 +117,9 @@ class Proposals(ProposalsOptions):
             box_nms_thresh=self.nms,
         )
         if isinstance(model.variant.generate, InstanceConfig):
-            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, most=most)
+            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, max_instances=max_kept)
         masks = model.generate(Image.open(sample.image), settings)
-        return masks[np.argsort(-_rank(masks), kind="stable")[:most]]
+        return masks[np.argsort(-_rank(masks), kind="stable")[:max_kept]]
 
     def _hits(self, overlaps: npt.NDArray[np.float64]) -> list[int]:
         """Count what the best k find at all thresholds, for each k, of overlaps (n, m)."""

@@ -19,7 +19,7 @@ from anymask.errors import InputError
 from anymask.evaluate.metrics import FREQUENCIES, mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import TextOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.prompt import Prompt
 
@@ -97,7 +97,7 @@ class Text(TextOptions):
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
         """Show the answers to a name, and the outline of its objects."""
         answer = self._ask(model, sample, [row["name"]])[0]
-        return compared(sample.image, answer, _all(_by_name(sample)[row["name"]]).mask)
+        return draw_comparison(sample.image, answer, _all(_by_name(sample)[row["name"]]).mask)
 
     def _ask(self, model: Segmenter, sample: Sample, names: Sequence[str]) -> list[Masks]:
         said = [self.template.replace("{}", name.replace("_", " ")) for name in names]

@@ -23,10 +23,10 @@ import torch
 from torch import nn
 
 from anymask.data.dataset import Dataset
+from anymask.data.images import open_images
 from anymask.data.joined import Joined
-from anymask.data.photos import open_photos
-from anymask.data.portion import Portion, Subset
 from anymask.data.stream import Stream
+from anymask.data.subset import Subset, SubsetSpec
 from anymask.device import find_device
 from anymask.errors import InputError
 from anymask.models.build import build
@@ -133,9 +133,9 @@ def _photos(config: DistillConfig) -> tuple[Dataset, Dataset, Dataset]:
     """Open all photos: some to learn from, and others to judge by, which may be none."""
     if not config.data:
         raise InputError("expected photos to learn from, got none; name a folder of them (--data)")
-    given = Joined([open_photos(path) for path in config.data])
-    others = Portion(images=_MOST_JUDGED, draw=0).of(
-        Joined([open_photos(path) for path in config.val]), None
+    given = Joined([open_images(path) for path in config.data])
+    others = SubsetSpec(images=_MOST_JUDGED, draw=0).take(
+        Joined([open_images(path) for path in config.val])
     )
     photos = Joined([given, others])
     order = np.arange(len(photos))

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from anymask.data.augment import vary
 from anymask.data.dataset import Dataset
-from anymask.data.item import Choosing, Items
+from anymask.data.item import Items
 from anymask.data.joined import Joined
+from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.data.open import open_dataset
-from anymask.data.portion import Portion, Subset
 from anymask.data.stream import Stream
-from anymask.data.truths import Choice
+from anymask.data.subset import Subset, SubsetSpec
 from anymask.data.views import Views
 from anymask.errors import InputError
 from anymask.predict.loading import load
@@ -142,7 +142,7 @@ def split(config: FineTuneConfig) -> tuple[Dataset, Dataset]:
     if not config.data:
         raise InputError("expected at least one data set to learn from, got none; name it (--data)")
     chance = config.loop.seed
-    data = Portion(images=config.images, draw=chance).of(_open(config.data, config), None)
+    data = SubsetSpec(images=config.images, draw=chance).take(_open(config.data, config))
     if config.val:
         return data, _open(config.val, config)
     held = max(1, round(config.hold_back * len(data))) if config.hold_back and len(data) > 1 else 0
@@ -188,7 +188,9 @@ def _items(
     quiet: bool,
 ) -> Items:
     """Give images where the encoder learns, and else what it makes of them and of their copies."""
-    make = partial(Items, choosing=Choosing(config.masks), seed=config.loop.seed)
+    make = partial(
+        Items, mask_filter=replace(TRAINING_FILTER, per_image=config.masks), seed=config.loop.seed
+    )
     wanted = model.variant.preprocessing
     change = (partial(vary, side=wanted.side),) if config.views else ()
     if encoder_learns(cast(nn.Module, model.network)):
@@ -196,9 +198,9 @@ def _items(
     views = Views(data, config.views, change, config.loop.seed)
     # No more than the run will look at.
     most = config.loop.steps * config.loop.batch * config.loop.accumulate * group.processes
-    seen = Portion(images=most, draw=config.loop.seed).of(views, None)
+    seen = SubsetSpec(images=most, draw=config.loop.seed).take(views)
     store = fill_together(out / _EMBEDDINGS, model, seen, group, quiet=quiet)
-    return make(seen, wanted, recall=partial(_recall, store))
+    return make(seen, wanted, lookup=partial(_recall, store))
 
 
 def _recall(store: EmbeddingStore, key: str, image: npt.NDArray[np.uint8]) -> Mapping[str, Tensor]:
@@ -223,9 +225,9 @@ def _identity(
 
 
 def _validation(model: Segmenter, judged: Dataset, config: FineTuneConfig) -> Validation:
-    some = Portion(images=_MOST_JUDGED, draw=0).of(judged, None)
+    some = SubsetSpec(images=_MOST_JUDGED, draw=0).take(judged)
     if config.learn == "adapter":
         return Unprompted(model.variant, some)
-    choice = Choice(min_area=Choosing().min_area, max_share=Choosing().max_share, per_image=16)
+    mask_filter = replace(TRAINING_FILTER, per_image=16)
     network = cast(nn.Module, model.network)
-    return SimulatedUser(model.variant, some, choice, encoder_learns=encoder_learns(network))
+    return SimulatedUser(model.variant, some, mask_filter, encoder_learns=encoder_learns(network))

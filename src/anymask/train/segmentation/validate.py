@@ -13,7 +13,7 @@ import PIL.Image
 from torch import nn
 
 from anymask.data.dataset import Dataset
-from anymask.data.truths import Choice
+from anymask.data.mask_filter import MaskFilter
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.evaluate.protocol import Row
@@ -45,21 +45,26 @@ class SimulatedUser:
     metric = "iou"
 
     def __init__(
-        self, variant: Variant, data: Dataset, choice: Choice, *, encoder_learns: bool = True
+        self,
+        variant: Variant,
+        data: Dataset,
+        mask_filter: MaskFilter,
+        *,
+        encoder_learns: bool = True,
     ) -> None:
         """Prepare.
 
         Args:
             variant: What the network is.
             data: Images that the model does not learn from.
-            choice: Which of their masks take part.
+            mask_filter: Which of their masks take part.
             encoder_learns: Whether images must be encoded anew each time.
         """
-        self.variant, self.data, self.choice = variant, data, choice
+        self.variant, self.data, self.mask_filter = variant, data, mask_filter
         self.encoder_learns = encoder_learns
         self.chance = _SPREAD / math.sqrt(max(1, len(data)))
-        self._clicks = Points(counts=(1, _CLICKS), most=_CLICKS, choice=choice)
-        self._boxes = Boxes(choice=choice)
+        self._clicks = Points(counts=(1, _CLICKS), max_clicks=_CLICKS, mask_filter=mask_filter)
+        self._boxes = Boxes(mask_filter=mask_filter)
         self._embeddings: dict[bytes, Embedding] = {}
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
@@ -80,8 +85,8 @@ class SimulatedUser:
         if not clicked:
             raise InputError(
                 f"expected masks to validate on in {len(self.data)} images, got none that cover "
-                f"{self.choice.min_area} pixels to {self.choice.max_share:.0%} of their image; "
-                "give others with --val"
+                f"{self.mask_filter.min_area} pixels to {self.mask_filter.max_share:.0%} of their "
+                "image; give others with --val"
             )
         facts = {
             "one_click": fmean(row["first"][0] for row in clicked),
@@ -97,7 +102,7 @@ class SimulatedUser:
         cases: list[PIL.Image.Image] = []
         for i in range(len(self.data)):
             sample = self.data[i]
-            truths = self.choice.of(sample)
+            truths = self.mask_filter.select(sample)
             if truths:
                 cases.append(self._boxes.draw(segmenter, sample, truths[0].row()))
             if len(cases) == DRAWN:

@@ -11,10 +11,10 @@ from anymask.data.dataset import Dataset, Entry, Labels, Listing, key_of
 from anymask.data.open import LAYOUTS, open_dataset
 from anymask.errors import InputError
 
-__all__ = ["open_photos"]
+__all__ = ["open_images"]
 
 
-def open_photos(path: str | Path) -> Dataset:
+def open_images(path: str | Path) -> Dataset:
     """Open the pictures of a data set of any layout, or else every picture below a folder.
 
     Args:
@@ -24,7 +24,7 @@ def open_photos(path: str | Path) -> Dataset:
         InputError: There is no such path, no picture in it, or a data set is damaged.
 
     Example:
-        >>> len(open_photos("holiday"))  # doctest: +SKIP
+        >>> len(open_images("holiday"))  # doctest: +SKIP
         412
     """
     root = Path(path)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from anymask.errors import InputError
 
-__all__ = ["locate"]
+__all__ = ["find_images"]
 
 
-def locate(
+def find_images(
     path: Path, names: Sequence[Sequence[str]], images: str | Path | None = None
 ) -> list[Path]:
     """Find the file of every picture.

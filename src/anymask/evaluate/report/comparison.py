@@ -13,10 +13,10 @@ import PIL.ImageFilter
 from anymask.draw import overlay
 from anymask.masks.masks import Masks
 
-__all__ = ["compared"]
+__all__ = ["draw_comparison"]
 
 
-def compared(
+def draw_comparison(
     image: npt.NDArray[np.uint8], answer: Masks, truth: npt.NDArray[np.bool_]
 ) -> PIL.Image.Image:
     """Lay an answer over its image in colour, and the outline of the truth in white.
