@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anymask.data.readers.annotations import outline
 from anymask.data.readers.detections import Detection, read_detections
-from anymask.data.readers.documents import outline
 from anymask.data.truths import SIZE_NOTE
 from anymask.errors import InputError
 from anymask.evaluate.average_precision import NAMES, average_precision
