@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from anymask.errors import OutputError
 from anymask.evaluate.protocol import Curve, Summary, Table
+from anymask.evaluate.report.page import Figure
 from anymask.evaluate.report.report import joined, markdown, write_joint_report, write_summary
 
 
@@ -49,6 +51,61 @@ def test_the_page_tells_how_it_was_measured(tmp_path: Path) -> None:
     assert "<dt>protocol</dt><dd>p</dd>" in page
     assert "<span>counts: 1 2</span><span>seed: none</span><span>of: (a: 1)</span>" in page
     assert "<dt>no</dt>" not in page
+
+
+def cells(page: str) -> list[str]:
+    return re.findall(r"<td[^>]*>.*?</td>", page)
+
+
+def test_shares_are_drawn_as_bars_and_nothing_else_is(tmp_path: Path) -> None:
+    rows = (("a", 3, 0.25, 12.5), ("b", 1, None, 0.5))
+    table = Table("main", "t", ("set", "masks", "IoU", "clicks"), rows)
+    write_summary(tmp_path, "t", {}, Summary((table,)))
+    assert cells((tmp_path / "index.html").read_text()) == [
+        '<td class="text">a</td>',
+        "<td>3</td>",
+        '<td class="share" style="--share: 0.2500">0.250</td>',
+        "<td>12.5</td>",
+        '<td class="text">b</td>',
+        "<td>1</td>",
+        '<td class="none">-</td>',
+        "<td>0.500</td>",
+    ]
+
+
+def test_a_set_that_comes_again_steps_back(tmp_path: Path) -> None:
+    rows = (("a", "small", 1), ("a", "large", 2), ("b", "small", 3))
+    write_summary(tmp_path, "t", {}, Summary((Table("main", "t", ("set", "size", "n"), rows),)))
+    page = (tmp_path / "index.html").read_text()
+    assert [cell for cell in cells(page) if ">a<" in cell or ">b<" in cell] == [
+        '<td class="text">a</td>',
+        '<td class="again">a</td>',
+        '<td class="text">b</td>',
+    ]
+
+
+def test_the_page_shows_cases_and_leads_to_the_files(tmp_path: Path) -> None:
+    worst = Figure("cases/a&b.jpg", 'set/"a"', "0.100")
+    figures = {"Worst cases": [worst], "Best cases": []}
+    write_summary(tmp_path, "t", {}, summary(0.5), figures, legend="Prediction > truth.")
+    page = (tmp_path / "index.html").read_text()
+    assert 'src="cases/a&amp;b.jpg" alt="set/&#34;a&#34;, 0.100"' in page
+    assert page.count("Prediction &gt; truth.") == 1
+    assert "Best cases" not in page  # there are none
+    addresses = re.findall(r"<footer>(.*)</footer>", page)[0]
+    named = re.findall(r'href="([^"]+)"', addresses)
+    assert named == ["results.json", "results.md", "main.csv"]
+    assert all((tmp_path / name).is_file() for name in named)
+
+
+def test_plots_have_the_colour_of_the_text_around(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the extra 'eval'")
+    write_summary(tmp_path, "t", {}, summary(0.5))
+    page = (tmp_path / "index.html").read_text()
+    drawn = page[page.index("<svg") : page.index("</svg>")]
+    assert "currentColor" in drawn
+    assert "#000000" not in drawn
+    assert "#ffffff" not in drawn
 
 
 def test_models_stand_side_by_side_in_every_set(tmp_path: Path) -> None:

@@ -36,12 +36,12 @@ class Boxes(BoxesOptions):
     """Draw a box around each mask: once along its pixels, once with jittered sides."""
 
     legend = (
-        "In colour the answer to the tight box; the white line is what was wanted. The "
+        "In colour the prediction for the tight box; the white line is the ground truth. The "
         "number is the IoU."
     )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
-        """Ask for all masks of an image at once; the answer ranked first counts."""
+        """Prompt for all masks of an image at once; the one ranked first counts."""
         truths = self.mask_filter.select(sample)
         if not truths:
             return []
@@ -83,7 +83,7 @@ class Boxes(BoxesOptions):
         )
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the answer to the tight box over the image, the box, and the truth's outline."""
+        """Draw the prediction for the tight box, the box, and the outline of the ground truth."""
         truth = sample.masks()[row["mask"]]
         answer = model.predict(Image.open(sample.image), box=tight_box(truth))
         return draw_comparison(sample.image, answer[:1], truth)

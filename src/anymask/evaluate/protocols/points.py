@@ -40,8 +40,8 @@ class Points(PointsOptions):
     """Click on each mask, then correct the answer click by click."""
 
     legend = (
-        "In colour the answer to the first click, the dot; the white line is what was "
-        "wanted. The number is the IoU."
+        "In colour the prediction for the first click, the dot; the white line is the ground "
+        "truth. The number is the IoU."
     )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
@@ -72,13 +72,13 @@ class Points(PointsOptions):
                 self._by_set(listed),
                 self._by_size(listed),
                 self._efforts(listed),
-                _judgement(listed),
+                _predicted_iou(listed),
             ),
             curves=(self._curve(listed),),
         )
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the answer to the first click over the image, the click, and the truth's outline."""
+        """Draw the prediction for the first click, the click, and the ground truth's outline."""
         truths = self.mask_filter.select(sample)
         users = self._users(model, sample, truths)
         user = next(user for user in users if user.truth.number == row["mask"])
@@ -114,17 +114,17 @@ class Points(PointsOptions):
 
     def _by_set(self, sets: Mapping[str, list[Row]]) -> Table:
         header = ("set", "masks", *(f"{n} ranked first" for n in self.counts))
-        asked = [n for n in self.counts if n == 1 or self.answers == "always"]  # for three answers
-        header += tuple(f"{n} oracle" for n in asked)
+        several = [n for n in self.counts if n == 1 or self.answers == "always"]
+        header += tuple(f"{n} oracle" for n in several)
         header += ("Felzenszwalb, 1 click, best of 3 scales",) * bool(self.peers)
         rows: list[tuple[Cell, ...]] = []
         for name, masks in sets.items():
             cells = [_average(masks, "first", n) for n in self.counts]
-            cells += [_average(masks, "oracle", n) for n in asked]
+            cells += [_average(masks, "oracle", n) for n in several]
             cells += [mean(m[peer] for m in masks) for peer in self.peers]
             rows.append((name, len(masks), *cells))
         note = (
-            'Ranked first: the answer the model believes in. Oracle: its best one. "-": more '
+            'Ranked first: the mask of the highest predicted IoU. Oracle: the best one. "-": more '
             "clicks than the model takes."
         )
         return Table("points", "Mean IoU after N clicks", header, tuple(rows), note)
@@ -174,18 +174,20 @@ class Points(PointsOptions):
         return Curve("iou-by-clicks", "Mean IoU by clicks", "clicks", "mean IoU", lines)
 
 
-def _judgement(sets: Mapping[str, list[Row]]) -> Table:
-    """Tell how well the model knows which of its answers are good."""
+def _predicted_iou(sets: Mapping[str, list[Row]]) -> Table:
+    """Measure how well the predicted IoU ranks the masks."""
     rows = []
     for name, masks in sets.items():
         pairs = [pair for mask in masks for pair in mask["judged"]]
         rows.append((name, len(pairs), rank_correlation(pairs)))
     note = (
-        "Spearman's rank correlation of the IoU that the model predicts with the real one, over "
-        'all answers to one click; "-": it predicts none.'
+        "Spearman's rank correlation of the predicted IoU with the IoU, over all masks predicted "
+        'from one click; "-": the model predicts none.'
     )
-    header = ("set", "answers", "rank correlation")
-    return Table("judgement", "How well the model judges itself", header, tuple(rows), note)
+    header = ("set", "masks", "rank correlation")
+    return Table(
+        "predicted-iou", "How well the predicted IoU ranks the masks", header, tuple(rows), note
+    )
 
 
 def _average(masks: Sequence[Row], kind: str, clicks: int) -> float | None:
@@ -199,7 +201,7 @@ def _average(masks: Sequence[Row], kind: str, clicks: int) -> float | None:
 
 
 def _listens(mask: Row, clicks: int) -> bool:
-    """Tell whether the model takes so many clicks."""
+    """Return whether the model takes so many clicks."""
     most: int | None = mask["most_clicks"]
     return most is None or clicks <= most
 

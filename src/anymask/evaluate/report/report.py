@@ -32,7 +32,7 @@ __all__ = [
     "write_summary",
 ]
 
-_LARGEST = 640  # sides of the pictures of cases, in pixels
+_LARGEST = 640  # sides of the images of cases, in pixels
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def write_joint_report(
 
     Args:
         folder: Where to.
-        protocol: What was asked of all of them.
+        protocol: Name of the protocol that measured all of them.
         summaries: By the name of the model.
         folders: Those of their own reports, below ``folder``.
 
@@ -130,7 +130,7 @@ def write_summary(
         title: Heading of the page.
         about: How it was measured, as plain JSON values.
         summary: What was measured.
-        figures: Pictures of cases by their heading.
+        figures: Images of cases by their heading.
         legend: What they show.
         links: Addresses of other pages by their text.
 
@@ -146,7 +146,8 @@ def write_summary(
     for curve in summary.curves:
         if drawn := svg(curve):
             _write(folder / f"{curve.name}.svg", drawn)
-    _write(folder / "index.html", page(title, about, summary, figures, legend, links))
+    files = ["results.json", "results.md", *(f"{table.name}.csv" for table in summary.tables)]
+    _write(folder / "index.html", page(title, about, summary, figures, legend, links, files))
 
 
 def markdown(summary: Summary) -> str:
@@ -190,11 +191,11 @@ def _draw(evaluation: Evaluation, cases: Sequence[Case], stem: str) -> Iterator[
         make_folder(evaluation.output / "cases")
         data = evaluation.sets[case.set]
         index = next(i for i in range(len(data)) if data.key(i) == case.key)
-        picture: PIL.Image.Image = evaluation.protocol.draw(evaluation.model, data[index], case.row)
-        picture.thumbnail((_LARGEST, _LARGEST))
+        drawing: PIL.Image.Image = evaluation.protocol.draw(evaluation.model, data[index], case.row)
+        drawing.thumbnail((_LARGEST, _LARGEST))
         name = f"cases/{stem}-{n}.jpg"
         with atomic_write(evaluation.output / name) as draft:
-            picture.convert("RGB").save(draft, format="JPEG", quality=88)
+            drawing.convert("RGB").save(draft, format="JPEG", quality=88)
         yield Figure(name, f"{case.set}/{case.key}", f"{case.row['score']:.3f}")
 
 
