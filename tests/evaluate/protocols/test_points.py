@@ -21,12 +21,12 @@ def test_a_model_that_needs_three_clicks_is_seen_to(squares: Any, knowing: Any) 
     assert row["oracle"] == pytest.approx([1.0, 0.9, 1.0])  # three answers at the first click only
     assert (row["mask"], row["area"], row["size"]) == (0, 100, "small")
 
-    main, by_size, efforts, judgement = points.summarise({"squares": {"square-0": [row]}}).tables
+    main, by_size, efforts, ranked = points.summarise({"squares": {"square-0": [row]}}).tables
     assert main.rows[0][:5] == ("squares", 1, pytest.approx(0.8), pytest.approx(0.9), 1.0)
     assert by_size.rows[0][2] == 1
     assert by_size.rows[1][3] is None
     assert efforts.rows[0][2:] == (2.0, 0.0, 2.0, 0.0)  # 0.9 reaches both levels
-    assert judgement.rows[0][:2] == ("squares", 3)
+    assert ranked.rows[0][:2] == ("squares", 3)
 
 
 def test_three_answers_can_be_asked_for_every_time(squares: Any, knowing: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from anymask.errors import MissingExtraError
 from anymask.evaluate.protocol import Curve
@@ -32,7 +33,11 @@ def svg(curve: Curve) -> str | None:
     import matplotlib
 
     # Words stay words; names inside are the same in every run, and others in other plots of a page.
-    style = {"svg.fonttype": "none", "svg.hashsalt": curve.name, "font.family": "sans-serif"}
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": curve.name,
+        "font.family": "sans-serif",
+    }
     with matplotlib.rc_context(style | dict.fromkeys(_INKED, _INK)):
         figure = figures.Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot(xlabel=curve.x_label, ylabel=curve.y_label)
