@@ -105,5 +105,5 @@ def _fitting(root: Path) -> Layout:
 
 
 def _is_telling(part: str) -> bool:
-    """Return whether a pattern names a folder, so that a match says something of the layout."""
+    """Return whether a pattern names a folder, so that a match is a sign of the layout."""
     return any("*" not in folder for folder in part.split("/")[:-1])

@@ -68,7 +68,7 @@ class Evaluation:
             _write_json(path, about)
 
     def describe(self) -> dict[str, Any]:
-        """Tell all that decides the numbers, as plain JSON values.
+        """Return all that decides the numbers, as plain JSON values.
 
         Raises:
             InputError: A file that the options name cannot be read.
@@ -129,7 +129,7 @@ class Evaluation:
 
 
 def _digest(path: Path) -> str:
-    """Tell the content of a file by which options go, so that a change of it is noticed."""
+    """Hash a file that the options name, so that a change of it is noticed."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

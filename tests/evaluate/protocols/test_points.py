@@ -30,7 +30,7 @@ def test_a_model_that_needs_three_clicks_is_seen_to(squares: Any, knowing: Any) 
 
 
 def test_three_answers_can_be_asked_for_every_time(squares: Any, knowing: Any) -> None:
-    (row,) = Points(counts=(2,), answers="always").measure(knowing(needed=2), squares[0])
+    (row,) = Points(counts=(2,), multimask="always").measure(knowing(needed=2), squares[0])
     assert row["oracle"] == [1.0, 1.0]
 
 

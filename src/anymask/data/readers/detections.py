@@ -26,7 +26,7 @@ class Detection:
     box: tuple[float, float, float, float]
     """xyxy, running round the pixels; without area where the detector saw nothing."""
     score: float
-    """How sure the detector is."""
+    """Confidence of the detector."""
 
 
 def read_detections(path: Path) -> dict[Any, list[Detection]]:

@@ -36,7 +36,7 @@ class Layout:
         return not self.missing(root) and all(next(root.glob(sign), None) for sign in self.signs)
 
     def open(self, root: Path) -> Dataset:
-        """Open a folder, or say which part it lacks.
+        """Open a folder.
 
         Raises:
             InputError: A part is missing, or the reader finds more that is wrong.

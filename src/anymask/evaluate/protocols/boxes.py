@@ -14,7 +14,7 @@ from anymask.data.simulate import noisy_box, tight_box
 from anymask.data.truths import SIZE_NOTE, SIZES, Truth
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.peers import grabcut
-from anymask.evaluate.protocol import Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import BoxesOptions
 from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
@@ -46,12 +46,12 @@ class Boxes(BoxesOptions):
         if not truths:
             return []
         boxes = self._boxes(sample, truths)
-        photo = model.embed(Image.open(sample.image))
+        embedding = model.embed(Image.open(sample.image))
         rows = [truth.row() for truth in truths]
         for kind in _KINDS:
-            answers = model.predict(photo, prompts=[Prompt(box=box) for box in boxes[kind]])
-            for row, truth, answer in zip(rows, truths, answers, strict=True):
-                row[kind] = round(truth.overlap(answer.dense()[0]), 5) if len(answer) else 0.0
+            predictions = model.predict(embedding, prompts=[Prompt(box=box) for box in boxes[kind]])
+            for row, truth, found in zip(rows, truths, predictions, strict=True):
+                row[kind] = round(truth.overlap(found.dense()[0]), 5) if len(found) else 0.0
         for row, truth, box in zip(rows, truths, boxes["tight"], strict=True):
             if "grabcut" in self.peers:
                 row["grabcut"] = round(truth.overlap(grabcut(sample.image, box)), 5)
@@ -63,7 +63,7 @@ class Boxes(BoxesOptions):
         kinds = (*_KINDS, *self.peers)
         overall, by_size = [], []
         for name, rows in sets.items():
-            masks = [row for some in rows.values() for row in some]
+            masks = flat(rows)
             overall.append((name, len(masks), *(mean(m[kind] for m in masks) for kind in kinds)))
             for size in SIZES:
                 some = [m for m in masks if m["size"] == size]
@@ -85,8 +85,8 @@ class Boxes(BoxesOptions):
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
         """Draw the prediction for the tight box, the box, and the outline of the ground truth."""
         truth = sample.masks()[row["mask"]]
-        answer = model.predict(Image.open(sample.image), box=tight_box(truth))
-        return draw_comparison(sample.image, answer[:1], truth)
+        prediction = model.predict(Image.open(sample.image), box=tight_box(truth))
+        return draw_comparison(sample.image, prediction[:1], truth)
 
     def _boxes(
         self, sample: Sample, truths: Sequence[Truth]

@@ -1,4 +1,4 @@
-"""What can be said to each protocol: a dataclass whose fields are its flags.
+"""The options of each protocol: a dataclass whose fields are its flags.
 
 They stand apart from what the protocols do, so that the command line can show its help without
 loading PyTorch and NumPy.
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PointsOptions:
-    """Click on each mask, then correct the answer click by click."""
+    """Click on each mask, then correct the prediction click by click."""
 
     counts: tuple[int, ...] = (1, 2, 3, 5, 9)
     """Numbers of clicks that the table shows."""
@@ -35,8 +35,8 @@ class PointsOptions:
     """Clicks at most, for the number of clicks to 85 and 90 % IoU."""
     start: Literal["deepest", "random"] = "deepest"
     """The first click: the point farthest from the mask's border, or any point of the mask."""
-    answers: Literal["first", "always"] = "first"
-    """Ask for three answers at the first click only, or at every click."""
+    multimask: Literal["first", "always"] = "first"
+    """Predict three masks from the first click only, or from every click."""
     peers: tuple[Literal["felzenszwalb"], ...] = ()
     """Classical tools that get the same first click."""
     mask_filter: MaskFilter = field(default_factory=MaskFilter)
@@ -82,7 +82,7 @@ class EdgesOptions:
     """Find everything, take its edges, and compare them with every annotator's."""
 
     points_per_side: int = 16
-    """Points along each side of the grid that asks the model."""
+    """Points along each side of the grid of prompts."""
     nms: float = 0.7
     """Of two masks whose boxes have a higher IoU than this, the better one counts."""
     reach: float = 0.0075
@@ -109,7 +109,7 @@ class ProposalsOptions:
     counts: tuple[int, ...] = (10, 100, 1000)
     """Numbers of masks of an image that count, best first."""
     points_per_side: int = 64
-    """Points along each side of the grid that asks the model; 64 is the paper's."""
+    """Points along each side of the grid of prompts; 64 is the paper's."""
     nms: float = 0.9
     """Of two masks whose boxes have a higher IoU than this, the better one counts; 0.9 is the
     paper's."""
@@ -131,7 +131,7 @@ class InstancesOptions:
     boxes: Path
     """The detector's boxes: JSON in COCO's format of results."""
     rounds: int = 1
-    """How often an answer is fed back together with its box; 1 is the paper's."""
+    """How often a prediction is fed back together with its box; 1 is the paper's."""
     limit: int | None = None
     """At most so many boxes of each image, the best ones; None: all."""
     score: Literal["detector", "product"] = "detector"
@@ -150,17 +150,17 @@ class InstancesOptions:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """Ask for each category of an image by its name."""
+    """Prompt with the name of each category of an image."""
 
     template: str = "{}"
-    """What is said, with {} for the name; "a photo of a {}" suits some models better."""
+    """The prompt, with {} for the name; "a photo of a {}" suits some models better."""
     present_only: bool = False
-    """Do not ask for the categories that are known to be absent."""
+    """Leave out the categories that are known to be absent."""
 
     name = "text"
 
     def __post_init__(self) -> None:
-        """Check that the name is said."""
+        """Check that the name is in the prompt."""
         if "{}" not in self.template:
             raise InputError(
                 f"expected a template with {{}} for the name, got {self.template!r}; add it"

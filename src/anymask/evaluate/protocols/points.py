@@ -1,9 +1,9 @@
 """Clicks: how good a mask is after N of them (SAM paper, section 7.1).
 
 The first click is the point of the true mask farthest from its border, each next one the point
-of the error region farthest from its border; the model's own previous answer is fed back with it.
-A single click can mean several things, so it gets three answers: the one the model ranks first
-counts ("ranked first"), and so does the best of them ("oracle").
+of the error region farthest from its border; the model's own previous prediction is fed back
+with it. A single click can mean several things, so it gets three masks: the one the model ranks
+first counts ("ranked first"), and so does the best of them ("oracle").
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from anymask.data.simulate import farthest_inside, random_inside
 from anymask.data.truths import SIZE_NOTE, SIZES, Truth
 from anymask.evaluate.metrics import mean, rank_correlation
 from anymask.evaluate.peers import felzenszwalb
-from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import PointsOptions
 from anymask.evaluate.report.comparison import draw_comparison
 from anymask.evaluate.user import User
@@ -37,7 +37,7 @@ _LEVELS = (0.85, 0.90)  # of the number of clicks, as the literature has it
 
 @dataclass(frozen=True)
 class Points(PointsOptions):
-    """Click on each mask, then correct the answer click by click."""
+    """Click on each mask, then correct the prediction click by click."""
 
     legend = (
         "In colour the prediction for the first click, the dot; the white line is the ground "
@@ -51,8 +51,8 @@ class Points(PointsOptions):
             return []
         users = self._users(model, sample, truths)
         starts = [user.points[0] for user in users]
-        photo = model.embed(Image.open(sample.image))
-        for _ in self._rounds(model, photo, users):
+        embedding = model.embed(Image.open(sample.image))
+        for _ in self._rounds(model, embedding, users):
             pass
         rows = [user.row() for user in users]
         if "felzenszwalb" in self.peers:
@@ -64,9 +64,7 @@ class Points(PointsOptions):
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
         """Average the IoU of all masks of a set at each number of clicks."""
-        listed = {
-            name: [row for some in rows.values() for row in some] for name, rows in sets.items()
-        }
+        listed = {name: flat(rows) for name, rows in sets.items()}
         return Summary(
             tables=(
                 self._by_set(listed),
@@ -82,8 +80,8 @@ class Points(PointsOptions):
         truths = self.mask_filter.select(sample)
         users = self._users(model, sample, truths)
         user = next(user for user in users if user.truth.number == row["mask"])
-        photo = model.embed(Image.open(sample.image))
-        next(self._rounds(model, photo, [user]))
+        embedding = model.embed(Image.open(sample.image))
+        next(self._rounds(model, embedding, [user]))
         assert user.answer is not None
         return draw_comparison(sample.image, user.answer[:1], user.truth.mask)
 
@@ -93,7 +91,9 @@ class Points(PointsOptions):
             return [User(t, random_inside(t.mask, rng, power=0), model) for t in truths]
         return [User(t, farthest_inside(t.mask), model) for t in truths]
 
-    def _rounds(self, model: Segmenter, photo: Embedding, users: Sequence[User]) -> Iterator[None]:
+    def _rounds(
+        self, model: Segmenter, embedding: Embedding, users: Sequence[User]
+    ) -> Iterator[None]:
         """Let all users click, as long as one of them has a reason to."""
         variant, last = model.variant, max(self.counts)
         for turn in range(1, max(self.max_clicks, last) + 1):
@@ -101,11 +101,11 @@ class Points(PointsOptions):
             active = [u for u in active if u.click()]
             if not active:
                 return
-            three = turn == 1 or self.answers == "always" or variant.always_three
+            three = turn == 1 or self.multimask == "always" or variant.always_three
             three = three and "multimask" in variant.capabilities
             prompts = [user.prompt() for user in active]
             for user, answer in zip(
-                active, model.predict(photo, prompts=prompts, multimask=three), strict=True
+                active, model.predict(embedding, prompts=prompts, multimask=three), strict=True
             ):
                 user.see(answer)
             yield
@@ -114,7 +114,7 @@ class Points(PointsOptions):
 
     def _by_set(self, sets: Mapping[str, list[Row]]) -> Table:
         header = ("set", "masks", *(f"{n} ranked first" for n in self.counts))
-        several = [n for n in self.counts if n == 1 or self.answers == "always"]
+        several = [n for n in self.counts if n == 1 or self.multimask == "always"]
         header += tuple(f"{n} oracle" for n in several)
         header += ("Felzenszwalb, 1 click, best of 3 scales",) * bool(self.peers)
         rows: list[tuple[Cell, ...]] = []
@@ -193,7 +193,7 @@ def _predicted_iou(sets: Mapping[str, list[Row]]) -> Table:
 def _average(masks: Sequence[Row], kind: str, clicks: int) -> float | None:
     """Average the IoU after so many clicks, if the model takes so many.
 
-    Who had no reason to go on, or no way to say what is wrong, keeps the last answer.
+    Who had no reason to go on, or no way to say what is wrong, keeps the last prediction.
     """
     if not all(_listens(m, clicks) for m in masks):
         return None

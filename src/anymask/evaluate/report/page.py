@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -12,7 +12,7 @@ from anymask.evaluate.protocol import Cell, Summary, Table
 from anymask.evaluate.report.plot import svg
 from anymask.optional import optional
 
-__all__ = ["Figure", "page", "shown"]
+__all__ = ["Figure", "Page", "render", "shown"]
 
 
 @dataclass(frozen=True)
@@ -27,40 +27,43 @@ class Figure:
     """How good that is."""
 
 
-def page(
-    title: str,
-    about: Mapping[str, Any],
-    summary: Summary,
-    figures: Mapping[str, Sequence[Figure]] | None = None,
-    legend: str = "",
-    links: Mapping[str, str] | None = None,
-    files: Sequence[str] = (),
-) -> str:
-    """Lay out a report.
+@dataclass(frozen=True)
+class Page:
+    """What a report shows."""
+
+    title: str
+    """What was measured."""
+    about: Mapping[str, Any]
+    """How, as plain JSON values."""
+    summary: Summary
+    """The tables, and the curves."""
+    figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
+    """Drawings of cases by their heading."""
+    legend: str = ""
+    """What they show."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of other pages by their text."""
+
+
+def render(page: Page, files: Sequence[str] = ()) -> str:
+    """Lay out a report as HTML.
 
     Args:
-        title: What was measured.
-        about: How, as JSON values.
-        summary: The tables, and the curves.
-        figures: Images of cases by their heading.
-        legend: What they show.
-        links: Addresses of other pages by their text.
+        page: What it shows.
         files: Paths of the same results in other formats, from the page.
 
     Raises:
         MissingExtraError: Jinja is not installed, which PyTorch brings.
     """
-    drawn = ((curve.title, svg(curve)) for curve in summary.curves)
+    drawn = ((curve.title, svg(curve)) for curve in page.summary.curves)
+    known = {name: value for name, value in page.about.items() if value not in ({}, [], "")}
     html: str = _template().render(
-        title=title,
+        page=page,
         style=_text("page.css"),
-        chips=_chips(about),
-        links=links or {},
-        tables=[_grid(table) for table in summary.tables],
+        chips=_chips(page.about),
+        tables=[_grid(table) for table in page.summary.tables],
         plots=[{"title": name, "svg": plot} for name, plot in drawn if plot],
-        figures=figures or {},
-        legend=legend,
-        facts=[_fact(k, value) for k, value in about.items() if value not in ({}, [], "")],
+        facts=[_fact(name, value) for name, value in known.items()],
         files=files,
     )
     return html

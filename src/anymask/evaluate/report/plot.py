@@ -13,7 +13,7 @@ __all__ = ["svg"]
 
 _FEW = 30  # points of a line that are marked
 _COLOURS = ("#2f86cb", "#e08a00", "#1d9e77", "#d1495b", "#9a6fd0", "#8a8f98")
-"""Told apart by eyes that see fewer colours, too, on white and on black."""
+"""Distinct for colour-blind eyes, too, on white and on black."""
 _INK = "#010203"  # stands for the colour of the text around the plot
 _INKED = (
     *("text.color", "axes.labelcolor", "axes.edgecolor", "grid.color"),
