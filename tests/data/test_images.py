@@ -36,7 +36,7 @@ def test_label_maps_are_no_photos(folder: Any, stripes: Callable[..., np.ndarray
 
 def test_no_pictures(folder: Any) -> None:
     folder.json("readme.md", "")
-    with pytest.raises(InputError, match="expected pictures below"):
+    with pytest.raises(InputError, match="expected images below"):
         open_images(folder.root)
     with pytest.raises(InputError, match="check the path"):
         open_images(folder.root / "missing")

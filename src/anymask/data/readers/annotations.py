@@ -9,12 +9,9 @@ from typing import Any
 
 from anymask.errors import InputError
 from anymask.formats.annotation import read_segmentation
-from anymask.masks import rle
 from anymask.masks.rle import Counts
 
-__all__ = ["is_crowd", "outline", "plain_id", "split_segmentation"]
-
-_NO, _YES = ("", "0", "0.0", "false", "none"), ("1", "1.0", "true")
+__all__ = ["outline", "plain_id", "split_segmentation"]
 
 
 def plain_id(value: Any) -> Any:
@@ -31,22 +28,6 @@ def plain_id(value: Any) -> Any:
     return value
 
 
-def is_crowd(value: object) -> bool:
-    """Return whether ``iscrowd`` says that single objects were not told apart.
-
-    Raises:
-        InputError: It is neither a yes nor a no in any of the usual forms.
-
-    Example:
-        >>> is_crowd(1), is_crowd("0"), is_crowd(None), is_crowd(True)
-        (True, False, False, True)
-    """
-    said = "" if value is None else str(value).strip().lower()
-    if said in _NO or said in _YES:
-        return said in _YES
-    raise InputError(f"expected iscrowd as 0 or 1, got {value!r}; correct it")
-
-
 def outline(segmentation: Any, size_hw: tuple[int, int]) -> Counts:
     """Read a ``segmentation``, in any of the forms of `split_segmentation`, to run lengths.
 
@@ -61,10 +42,7 @@ def outline(segmentation: Any, size_hw: tuple[int, int]) -> Counts:
         InputError: It cannot be read, or is of an image of another size.
     """
     polygons, runs = split_segmentation(segmentation)
-    pieces = [read_segmentation(each, size_hw) for each in runs]
-    if polygons or not pieces:
-        pieces.append(read_segmentation(polygons, size_hw))
-    return pieces[0] if len(pieces) == 1 else rle.merge(pieces)
+    return read_segmentation([*polygons, *runs], size_hw)
 
 
 def split_segmentation(segmentation: Any) -> tuple[list[list[float]], list[Mapping[str, Any]]]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import PureWindowsPath
 from typing import Any
 
-from anymask.data.readers.annotations import is_crowd, plain_id, split_segmentation
+from anymask.data.readers.annotations import plain_id, split_segmentation
 from anymask.data.readers.notes import Notes
 from anymask.errors import InputError
+from anymask.formats.annotation import read_iscrowd
 
 __all__ = ["OUTSIDE", "UNREADABLE", "check_all", "image_label", "image_names", "image_size"]
 
@@ -169,7 +170,7 @@ def _usual(entry: Fields, number: Any) -> Fields:
     usual = {
         "image_id": number,
         "category_id": plain_id(entry.get("category_id")),
-        "iscrowd": int(is_crowd(entry.get("iscrowd"))),
+        "iscrowd": int(read_iscrowd(entry)),
     }
     as_is = all(entry.get(k, k) == v and type(entry[k]) is type(v) for k, v in usual.items())
     return entry if as_is else {**entry, **usual}
