@@ -136,3 +136,8 @@ def test_a_model_without_text_is_refused() -> None:
 def test_a_data_set_without_names_is_refused() -> None:
     with pytest.raises(InputError, match=r"names its masks, .* got 'pets' with 0 names of 3 masks"):
         measure({}, sample(names=()))
+
+
+def test_what_has_no_name_is_not_prompted_for() -> None:
+    found = measure({"cat": [rows(1)]}, sample(names=("cat", "cat", "")))
+    assert [row["name"] for row in found] == ["cat"]

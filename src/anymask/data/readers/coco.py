@@ -35,7 +35,6 @@ from anymask.data.readers.image_files import find_images
 from anymask.data.readers.label_image import check_size
 from anymask.data.readers.notes import Notes
 from anymask.data.readers.overlaps import layered
-from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
 from anymask.masks import rle
 from anymask.masks.rle import Counts
@@ -143,7 +142,7 @@ def _draw(
         name = f"annotation {entry.get('id')}"
         try:
             counts = outline(entry["segmentation"], size_hw)
-        except InputError as error:
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
             notes.once(UNREADABLE, f"{name} ({error})")
             continue
         if not rle.area(counts):

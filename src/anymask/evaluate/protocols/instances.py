@@ -177,7 +177,7 @@ def _truth(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> dict[str, Any]
 def _categories(own: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Describe the categories of an image's true masks."""
     used = dict.fromkeys(entry["category_id"] for entry in own["annotations"])
-    described = [own["categories"][number] for number in used]
+    described = [own["categories"].get(number, {"id": number}) for number in used]
     return [{k: one[k] for k in ("id", "frequency") if k in one} for one in described]
 
 

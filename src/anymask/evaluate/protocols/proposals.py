@@ -150,6 +150,6 @@ def _groups(
     groups = {"all": np.ones(len(truths), np.bool_)}
     groups |= {size: sizes == size for size in SIZES}
     if frequency := sample.meta.get("frequency"):
-        letters = np.array([frequency[name] for name in sample.names])
+        letters = np.array([frequency.get(name, "") for name in sample.names])
         groups |= {word: letters == letter for letter, word in FREQUENCIES.items()}
     return {name: inside for name, inside in groups.items() if inside.any()}

@@ -117,7 +117,8 @@ def _by_name(sample: Sample) -> dict[str, list[Truth]]:
         )
     objects: dict[str, list[Truth]] = {}
     for i, (name, mask) in enumerate(zip(sample.names, masks, strict=True)):
-        objects.setdefault(name, []).append(Truth(i, mask, sample.void))
+        if name:  # else its category is not known, and there is nothing to say
+            objects.setdefault(name, []).append(Truth(i, mask, sample.void))
     return objects
 
 
