@@ -16,7 +16,7 @@ import numpy as np
 
 from anymask.errors import InputError
 from anymask.image.colour import Pixels
-from anymask.image.files import identify, is_tiff, open_file
+from anymask.image.files import identify, is_tiff, open_file, shown
 from anymask.image.image import Image, ImageLike
 from anymask.image.pixels import check_end, decode, is_deep, read_deep, read_pil, read_tiff
 from anymask.image.scaling import Bounds, value_range
@@ -94,7 +94,7 @@ class _Picture:
     """A file that Pillow decodes as a whole; bands of it are converted when they are read."""
 
     def __init__(self, file: IO[bytes], path: str, remedy: str) -> None:
-        self._picture = decode(file, repr(path), MAX_DECODED, remedy)
+        self._picture = decode(file, shown(path), MAX_DECODED, remedy)
         self.size_hw = self._picture.height, self._picture.width
         self.source = path
         self._bounds = self._find_bounds()
@@ -104,7 +104,7 @@ class _Picture:
         # Without the orientation, which is upright already.
         kept = ("icc_profile", "transparency")
         band.info = {name: band.info[name] for name in kept if name in band.info}
-        return read_pil(band, _WHITE, MAX_DECODED, repr(self.source), self._bounds).pixels
+        return read_pil(band, _WHITE, MAX_DECODED, shown(self.source), self._bounds).pixels
 
     def _find_bounds(self) -> Bounds | None:
         mode = self._picture.mode
@@ -130,7 +130,7 @@ class _Tiff:
 @contextmanager
 def _open_tiff(file: IO[bytes], path: str) -> Iterator[Bands]:
     """Open a TIFF file where its rows are, or as a whole if that cannot be done."""
-    with open_tiff(file, repr(path)) as tiff:
+    with open_tiff(file, shown(path)) as tiff:
         obstacle = "it is stored turned round" if tiff.orientation != 1 else tiff.obstacle()
         if obstacle is None and not tiff.subfile & 1:
             tiff.check()
@@ -143,21 +143,21 @@ def _open_tiff(file: IO[bytes], path: str) -> Iterator[Bands]:
 
 def _open_whole_tiff(file: IO[bytes], path: str, remedy: str) -> Bands:
     try:
-        image = identify(file, repr(path))
+        image = identify(file, shown(path))
     except InputError:  # it may only be of a kind that Pillow does not know
         plain = False
     else:
         with image:
-            check_end(image, file, repr(path))
+            check_end(image, file, shown(path))
             plain = not is_deep(image)
     if plain:
         return _Picture(file, path, remedy)
-    decoded, _ = read_tiff(file, repr(path), _WHITE, MAX_DECODED, remedy)
+    decoded, _ = read_tiff(file, shown(path), _WHITE, MAX_DECODED, remedy)
     return _Whole(decoded.pixels, path)
 
 
 def _open_other(file: IO[bytes], path: str) -> Bands:
-    name, remedy = repr(path), "save it as a TIFF file with tiles"
+    name, remedy = shown(path), "save it as a TIFF file with tiles"
     with identify(file, name) as image:
         decoded = read_deep(image, file, name, _WHITE, MAX_DECODED, remedy)
     return _Picture(file, path, remedy) if decoded is None else _Whole(decoded.pixels, path)

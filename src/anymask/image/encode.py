@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import PIL.Image
-import PIL.TiffImagePlugin
 
 from anymask.errors import InputError
 from anymask.image.geo import geo_to_tags
 
 if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
     from anymask.image.geo import Geo
 
 __all__ = ["FORMATS", "encode", "format_of"]
@@ -104,8 +105,10 @@ def _checked(quality: int | None, usual: int) -> int:
     return quality
 
 
-def _tiff_tags(geo: Geo | None) -> PIL.TiffImagePlugin.ImageFileDirectory_v2:
-    tags = PIL.TiffImagePlugin.ImageFileDirectory_v2()
+def _tiff_tags(geo: Geo | None) -> ImageFileDirectory_v2:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2  # here, because hardly any image needs it
+
+    tags = ImageFileDirectory_v2()
     for number, value in ({} if geo is None else geo_to_tags(geo)).items():
         whole = isinstance(value, tuple) and all(isinstance(one, int) for one in value)
         tags.tagtype[number] = _ASCII if isinstance(value, str) else _SHORT if whole else _DOUBLE

@@ -27,6 +27,7 @@ __all__ = [
     "is_tiff",
     "open_file",
     "open_source",
+    "shown",
     "unlogged",
 ]
 
@@ -39,7 +40,7 @@ SHRINK = "shrink it first, or raise max_pixels if you trust it"
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-_TAG_SUBFILE = 254
+_LONGEST_NAME = 500
 
 
 @contextmanager
@@ -49,7 +50,9 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Raises:
         InputError: It is missing, cannot be read, or is a folder.
     """
-    name = repr(os.fsdecode(path))
+    name = shown(path)
+    if name[1:].startswith("data:"):
+        raise InputError(f"expected an image file, got {name}; decode it and pass the bytes")
     if "://" in name:
         raise InputError(f"expected an image file, got the address {name}; download it first")
     if os.path.isdir(path):
@@ -67,7 +70,14 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     except (InputError, MissingExtraError):
         raise
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot open the image file {name}: {error}; check the path") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot open the image file {name}: {reason}; check the path") from error
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Quote a path for an error, shortened where it is no path at all but a whole image in text."""
+    name = os.fsdecode(path)
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:60]}...{name[-20:]}")
 
 
 @contextmanager
@@ -84,7 +94,7 @@ def open_source(
     """
     if isinstance(source, str | os.PathLike):
         with open_file(source) as file:
-            yield file, repr(os.fsdecode(source))
+            yield file, shown(source)
     elif isinstance(source, bytes | bytearray | memoryview):
         yield io.BytesIO(bytes(source)), "the data given"
     else:

@@ -22,7 +22,7 @@ from anymask.image.scaling import read_array
 __all__ = ["Image", "ImageLike"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
     """One image, ready to look at: upright, RGB, 8 bits.
 
@@ -71,6 +71,12 @@ class Image:
                 array = np.array(array, order="C")
                 array.flags.writeable = False
                 object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        """Tell the size and the source: ``Image(640 x 480 truck.jpg)``."""
+        h, w = self.size_hw
+        transparent = "" if self.alpha is None else ", with alpha"
+        return f"Image({w} x {h}{f' {self.source}' if self.source else ''}{transparent})"
 
     @classmethod
     def open(

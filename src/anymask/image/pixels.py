@@ -70,6 +70,8 @@ _TURNS = {
 }
 _TAGS_OFFSETS = 273, 324  # of strips and of tiles
 _TAGS_SIZES = 279, 325
+_TAG_COMPRESSION = 259
+_RARE = (34925, 50000, 50001)  # LZMA, Zstandard and WebP, which not every libtiff has
 _TAG_SUBFILE = 254
 _TAG_BITS = 258
 _TAG_PHOTOMETRIC = 262
@@ -147,6 +149,10 @@ def read_tiff(
             try:  # what is not damaged, but unknown to Pillow
                 return _by_tifffile(file, name, background, max_pixels, remedy)
             except MissingExtraError:
+                raise error from None
+            except UnknownKind:
+                if tags.get(_TAG_COMPRESSION) in _RARE:
+                    raise
                 raise error from None
         if not is_deep(image):  # else it was said already
             samples, colours = int(tags.get(_TAG_SAMPLES, 1)), tags.get(_TAG_PHOTOMETRIC, 1)
