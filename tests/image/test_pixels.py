@@ -486,7 +486,7 @@ def test_missing_files_folders_and_addresses(tmp_path: Path) -> None:
         read("a\0b")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000"])
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(data=st.data())
 def test_damage_anywhere_raises_nothing_else(kind: str, data: st.DataObject) -> None:

@@ -96,8 +96,8 @@ class Transform:
             enlarge: How masks come back.
 
         Example:
-            >>> Transform.fit((480, 640), side=1024)
-            Transform(original_hw=(480, 640), resized_hw=(768, 1024), frame_hw=(1024, 1024))
+            >>> Transform.fit((480, 640), side=1024).resized_hw
+            (768, 1024)
         """
         _check_size(original_hw)
         if squash:
