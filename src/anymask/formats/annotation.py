@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,7 @@ from anymask.masks.rle import Counts
 
 if TYPE_CHECKING:
     from anymask.image.geo import Geo
+    from anymask.masks.masks import Masks
     from anymask.prompt import Prompt
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "read_number",
     "read_prompt",
     "read_segmentation",
+    "taken",
     "track_field",
     "understanding",
 ]
@@ -165,6 +167,11 @@ def track_field(number: int | None) -> dict[str, Any]:
 def _track(entry: Mapping[str, Any]) -> int | None:
     number = entry.get("track_id")
     return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def taken(masks: Masks, i: int, names: Set[str]) -> Set[str]:
+    """Say which of a format's names mask i uses: a track's name takes its place if it has no id."""
+    return names if masks.ids[i] is not None else names - {"track_id"}
 
 
 def meta_fields(meta: Meta, taken: Collection[str]) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def _annotation(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:
         entry |= fields.prompt_fields(masks.prompts[i])
     entry |= fields.track_field(masks.ids[i])
     entry = {name: value for name, value in entry.items() if value is not None}
-    return entry | fields.meta_fields(meta, _ANNOTATION)
+    return entry | fields.meta_fields(meta, fields.taken(masks, i, _ANNOTATION))
 
 
 def _place(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:
@@ -245,13 +245,13 @@ def _read_images(content: Content, document: Entry, images: Sequence[Entry]) -> 
     of_image = _by_image(content, document)
     # Locked once, so that all masks share one record of each.
     rest = {k: v for k, v in document.items() if k not in ("images", "annotations")}
-    recorded = [
-        record for record in rest.pop("categories", None) or () if not record.get("unlabelled")
-    ]
-    rest |= {"categories": recorded} if recorded else {}
+    listed = rest.pop("categories", None) or []
+    named = [record for record in listed if not record.get("unlabelled")]
+    rest |= {"categories": named} if named else {}
     rest = {k: v for k, v in rest.items() if (k, v) != ("info", _INFO)}
     about = check_meta(rest, "what the file says")
-    categories = {record["id"]: record for record in about.get("categories", ())}
+    categories = dict.fromkeys(record["id"] for record in listed)
+    categories |= {record["id"]: record for record in about.get("categories", ())}
     bare: list[Any] = []
     found = [_read_image(image, of_image[image["id"]], categories, about, bare) for image in images]
     if bare:
@@ -304,7 +304,8 @@ def _read_image(
             category = _category(entry, categories)
             labels.append(None if category is None else category.get("name"))
             meta = _read_meta(entry, category)
-            if not rle.area(counts) and not isinstance(entry["segmentation"], Mapping):
+            run_lengths = entry["segmentation"] and isinstance(entry["segmentation"], Mapping)
+            if not rle.area(counts) and not run_lengths:
                 meta |= {key: entry[key] for key in ("bbox", "area") if entry.get(key) is not None}
                 bare.append(number)
             metas.append(meta)
@@ -332,7 +333,7 @@ def _category(entry: Entry, categories: Entry) -> Entry | None:
     number = entry.get("category_id")
     if number is None:
         return None
-    found: Entry = categories.get(number, {"id": number})
+    found: Entry | None = categories.get(number, {"id": number})
     return found
 
 

@@ -141,7 +141,7 @@ def _annotation(masks: Masks, i: int, number: int) -> dict[str, Any]:
         "crop_box": _xywh(crop),
         **({} if masks.labels[i] is None else {"label": masks.labels[i]}),
         **fields.track_field(masks.ids[i]),
-        **fields.meta_fields(meta, _ANNOTATION),
+        **fields.meta_fields(meta, fields.taken(masks, i, _ANNOTATION)),
     }
 
 
