@@ -139,7 +139,7 @@ def test_of_many_bands_the_first_three_are_shown(tmp_path: Path, name: str) -> N
     path = write(tmp_path / "a.tif", values, **options)
     with pytest.warns(UserWarning, match=said):
         np.testing.assert_array_equal(Image.open(path).pixels, RGB8)
-    with pytest.warns(UserWarning, match=r"a\.tif.*" + said):
+    with pytest.warns(UserWarning, match=said):
         np.testing.assert_array_equal(in_bands(path), RGB8)
 
 

@@ -156,7 +156,7 @@ def read_tiff(
                 raise error from None
         if not is_deep(image):  # else it was said already
             samples, colours = int(tags.get(_TAG_SAMPLES, 1)), tags.get(_TAG_PHOTOMETRIC, 1)
-            warn_of_left_out(samples, tuple(tags.get(_TAG_EXTRA_SAMPLES, ())), colours, name)
+            warn_of_left_out(samples, tuple(tags.get(_TAG_EXTRA_SAMPLES, ())), colours)
         return decoded, geo_from_tags(tags, (image.height, image.width))
 
 

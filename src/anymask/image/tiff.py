@@ -198,7 +198,7 @@ class Tiff:
 
     def warn(self) -> None:
         """Warn if it has bands that are not shown."""
-        warn_of_left_out(self._samples, self._page.extrasamples, self._page.photometric, self._name)
+        warn_of_left_out(self._samples, self._page.extrasamples, self._page.photometric)
 
     def _is_plain(self) -> bool:
         """Return whether its values lie in the file row by row, ready for use."""
@@ -267,21 +267,21 @@ def check_whole(offsets: Sequence[int], sizes: Sequence[int], file_size: int, na
         raise damaged(name, lacks) from lacks
 
 
-def warn_of_left_out(samples: int, extra: tuple[int, ...], photometric: int, name: str) -> None:
+def warn_of_left_out(samples: int, extra: tuple[int, ...], photometric: int) -> None:
     """Warn that bands of a TIFF file are not shown, if there are such.
 
     Args:
         samples: Number of its samples per pixel.
         extra: What it says of those beyond its colours.
         photometric: What it says its colours are.
-        name: What to call it.
     """
     bands = samples - sum(kind in (_PREMULTIPLIED, _ALPHA) for kind in extra)
     shown = 3 if photometric in (_RGB, _YCBCR) or bands >= 3 else 1
     if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and bands > shown:
         seen = ("the first is", "grey") if shown == 1 else ("the first three are", "colours")
         warnings.warn(
-            f"{name} has {bands} bands, of which {seen[0]} shown as {seen[1]}; "
+            # Without the file's name, so that a folder of such images says it once.
+            f"an image has {bands} bands, of which {seen[0]} shown as {seen[1]}; "
             f"pass an array of the bands that you want if these are others",
             stacklevel=2,
         )
