@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from anymask.atomic import Target, write_whole
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.image.transform import Transform
 
@@ -107,7 +107,9 @@ class Embedding:
             "source": self.source,
             **asdict(self.transform),
         }
-        write_whole(path, safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)}))
+        content = safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)})
+        with output(path) as file:
+            file.write(content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | bytes | IO[bytes]) -> Embedding:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import PIL.Image
 
+from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.image.geo import geo_to_tags
 
@@ -37,7 +38,7 @@ _LARGEST = 2**32 - 2**24  # bytes that a TIFF file can hold, unless it is a BigT
 _SHORT, _DOUBLE, _ASCII = 3, 12, 2
 
 
-def format_of(target: str | os.PathLike[str] | IO[bytes], format: str | None) -> str:
+def format_of(target: Target, format: str | None) -> str:
     """Find the format to write, as a key of `FORMATS`: the one named, or by the file's suffix.
 
     Raises:

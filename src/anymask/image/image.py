@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from anymask.atomic import write_whole
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.image.colour import Alpha, Colour, Pixels
 from anymask.image.encode import FORMATS, encode, format_of
@@ -173,7 +173,7 @@ class Image:
 
     def save(
         self,
-        path: str | os.PathLike[str] | IO[bytes],
+        path: Target,
         format: str | None = None,
         *,
         quality: int | None = None,
@@ -200,7 +200,9 @@ class Image:
         """
         name = format_of(path, format)
         picture = self.to_pil(alpha=FORMATS[name] != "JPEG")
-        write_whole(path, encode(picture, name, quality, self.geo))
+        content = encode(picture, name, quality, self.geo)
+        with output(path) as file:
+            file.write(content)
 
 
 ImageLike: TypeAlias = (
