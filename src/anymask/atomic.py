@@ -36,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     block: an ``OSError`` raised in it is taken for a failure to write.
 
     Args:
-        path: Where the file shall be. Its folder must exist; a symbolic link stays a link.
+        path: Where the file is to be. Its folder must exist; a symbolic link stays a link.
 
     Raises:
         OutputError: The place cannot be written to, or the disk is full.

@@ -57,7 +57,7 @@ class Embedding:
         object.__setattr__(self, "features", dict(self.features))
 
     def __repr__(self) -> str:
-        """Tell the image and the maps: ``Embedding(640 x 480 truck.jpg: image 256 x 64 x 64)``."""
+        """Give the image and the maps: ``Embedding(640 x 480 truck.jpg: image 256 x 64 x 64)``."""
         h, w = self.size_hw
         sizes = {name: tensor.shape[1:] for name, tensor in self.features.items()}
         maps = ", ".join(f"{name} {' x '.join(map(str, size))}" for name, size in sizes.items())

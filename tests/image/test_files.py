@@ -128,7 +128,7 @@ def test_open_files_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30_000), (30_000, 1)])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
-def test_thin_and_tiny_pictures(size: tuple[int, int], kind: str) -> None:
+def test_thin_and_tiny_images(size: tuple[int, int], kind: str) -> None:
     image = PIL.Image.new("RGB", size, (255, 255, 255))
     assert read(saved(image, kind)).shape == (size[1], size[0], 3)
 

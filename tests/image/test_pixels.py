@@ -64,7 +64,7 @@ def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "PIL", "PIL I;16", "PIL LA"])
-def test_pictures_stand_upright(kind: str, orientation: int) -> None:
+def test_images_stand_upright(kind: str, orientation: int) -> None:
     image, expected = arrow(), ARROW
     if kind.startswith("PIL "):
         image = image.convert("L").convert(kind[4:])

@@ -73,7 +73,7 @@ class Image:
                 object.__setattr__(self, name, array)
 
     def __repr__(self) -> str:
-        """Tell the size and the source: ``Image(640 x 480 truck.jpg)``."""
+        """Give the size and the source: ``Image(640 x 480 truck.jpg)``."""
         h, w = self.size_hw
         transparent = "" if self.alpha is None else ", with alpha"
         return f"Image({w} x {h}{f' {self.source}' if self.source else ''}{transparent})"
@@ -199,8 +199,8 @@ class Image:
             [255, 0, 0, 0]
         """
         name = format_of(path, format)
-        picture = self.to_pil(alpha=FORMATS[name] != "JPEG")
-        content = encode(picture, name, quality, self.geo)
+        shown = self.to_pil(alpha=FORMATS[name] != "JPEG")
+        content = encode(shown, name, quality, self.geo)
         with output(path) as file:
             file.write(content)
 

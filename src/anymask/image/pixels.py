@@ -5,7 +5,7 @@ The rules are those of a photographer looking at the image in a viewer:
 * The camera's orientation tag is applied, an embedded colour profile is converted to sRGB, and of
   an animation or a stack of pages the first one is taken.
 * Transparent pixels show the background, white unless told otherwise; the colours below and the
-  alpha channel are kept beside.
+  alpha channel are kept, too.
 * More than 8 bits, floating point and values below zero: see `anymask.image.scaling`. (Of PNG files
   with 16 bits of grey and of alpha, Pillow gives us the upper 8 bits only.)
 * TIFF files that Pillow does not know, or of which it shows the upper bits only, are read by
