@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeAlias
 
 import safetensors.torch
 import torch
@@ -20,6 +20,7 @@ from anymask.image.transform import Transform
 __all__ = ["Embedding", "StoredDtype"]
 
 StoredDtype = Literal["float32", "float16", "int8"]
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 _FORMAT = "anymask-embedding"  # key of the file's header, whose value is JSON
 _VERSION = 1
@@ -112,7 +113,7 @@ class Embedding:
             file.write(content)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | bytes | IO[bytes]) -> Embedding:
+    def load(cls, path: Source) -> Embedding:
         """Read what `save` wrote, as float32 on the CPU.
 
         Args:
@@ -135,10 +136,10 @@ class Embedding:
             ) from error
 
 
-def _content(source: str | os.PathLike[str] | bytes | IO[bytes]) -> tuple[bytes, str]:
+def _content(source: Source) -> tuple[bytes, str]:
     """Read all of a file, and say what to call it in errors."""
-    if isinstance(source, bytes):
-        return source, "the data given"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), "the data given"
     if isinstance(source, str | os.PathLike):
         name = repr(os.fsdecode(source))
         if not Path(source).is_file():

@@ -268,3 +268,18 @@ def test_what_pillow_reads_needs_nothing_else(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(Image.open(path).pixels, RGB8)
+
+
+@pytest.mark.parametrize("side", [60_000, 3_000_000])
+def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, side: int) -> None:
+    content = bytearray(write(tmp_path / "a.tif", RGB8, **RGB, **CODED).read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        places = [tiff.pages[0].tags[code].valueoffset for code in (256, 257, 278)]
+        sizes = [tiff.pages[0].tags[code].dtype for code in (256, 257, 278)]
+    for place, size in zip(places, sizes, strict=True):
+        width = 2 if size == 3 else 4
+        content[place : place + width] = min(side, 2 ** (8 * width) - 1).to_bytes(width, "little")
+    (tmp_path / "b.tif").write_bytes(content)
+    for read in (Image.open, in_bands):
+        with pytest.raises(InputError, match="million pixels"):
+            read(tmp_path / "b.tif")

@@ -20,6 +20,7 @@ from anymask.optional import optional
 __all__ = [
     "SHRINK",
     "TIFF",
+    "MissingReaderError",
     "check_content",
     "closed",
     "damaged",
@@ -41,6 +42,10 @@ _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _LONGEST_NAME = 500
+
+
+class MissingReaderError(InputError, MissingExtraError):
+    """A package that reads images of a kind is missing: of one image, so others may be read."""
 
 
 @contextmanager
@@ -67,7 +72,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise InputError(
             f"expected an image file, but {name} does not exist; check the path"
         ) from None
-    except (InputError, MissingExtraError):
+    except InputError:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -206,9 +211,9 @@ def _open_by_package(head: bytes, file: IO[bytes], name: str) -> PIL.ImageFile.I
         else:  # under the GPL, so it is no extra of ours
             reader = importlib.import_module("pillow_jxl").JpegXLImagePlugin.JXLImageFile
     except MissingExtraError as error:
-        raise MissingExtraError(f"cannot read {name}, a HEIC image: {error}") from error
+        raise MissingReaderError(f"cannot read {name}, a HEIC image: {error}") from error
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
+        raise MissingReaderError(
             f"cannot read {name}, a JPEG XL image: this needs the package 'pillow_jxl', which is "
             f"not installed; convert it to PNG, or run: pip install pillow-jxl-plugin"
         ) from error
