@@ -7,6 +7,7 @@ tested elsewhere.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from anymask.errors import InputError, MissingExtraError
+from anymask.image import bands as bands_module
+from anymask.image import tiff as tiff_module
 from anymask.image.bands import open_bands
 from anymask.image.image import Image
 from anymask.image.pixels import read_size
@@ -209,6 +212,35 @@ def test_files_that_are_cut_off(
             read(tmp_path / "a.tif")
         assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")  # nothing that a library prints
+
+
+def test_nothing_is_printed_beside_our_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    values, options, _ = BANDS["nine"]
+    path = write(tmp_path / "a.tif", values, **options)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program without logging
+    with pytest.warns(UserWarning, match="9 bands"):
+        Image.open(path)
+    assert capfd.readouterr() == ("", "")
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", logged.append)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    with pytest.warns(UserWarning, match="9 bands"):
+        Image.open(path)
+    assert {record.name for record in logged} == {"PIL.TiffImagePlugin"}
+
+
+def test_large_strips_are_no_way_round_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.tif", RGB8, **RGB, **CODED)
+    monkeypatch.setattr(tiff_module, "_LARGEST_SEGMENT", H * W * 3 - 1)
+    np.testing.assert_array_equal(in_bands(path), RGB8)  # as a whole
+    monkeypatch.setattr(bands_module, "MAX_DECODED", H * W - 1)
+    with pytest.raises(InputError, match="because its strips or tiles are too large"):
+        in_bands(path)
 
 
 def test_only_the_first_page_counts(tmp_path: Path) -> None:
