@@ -155,7 +155,7 @@ def _straight(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Give the colours (h, w, 3) of a part and its opacity (h, w), as far as a mask covers it."""
     window = np.s_[place[1] : place[3], place[0] : place[2]]
-    alpha, straight = getattr(image, "alpha", None), getattr(image, "straight", None)
+    alpha, straight = image.alpha, image.straight
     if alpha is None or straight is None:
         colours, opacity = image.pixels[window].copy(), cover
     else:
