@@ -47,7 +47,7 @@ def assert_same(out: Path, other: Path) -> None:
         ours, theirs = (torch.load(o / folder / "weights.pt") for o in (out, other))
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     ours, theirs = (checkpoint(o)["state"] for o in (out, other))
-    for kind in ("weights", "ema_decay"):
+    for kind in ("weights", "ema"):
         assert all(torch.equal(ours[kind][name], theirs[kind][name]) for name in theirs[kind])
     for name, moments in theirs["moments"].items():
         assert all(torch.equal(ours["moments"][name][key], moments[key]) for key in moments)
@@ -320,7 +320,7 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     assert all(torch.equal(best[name], start[name]) for name in start)
 
 
-def test_what_may_be_chance_keeps_the_later_weights(tmp_path: Path) -> None:
+def test_what_may_be_noise_keeps_the_later_weights(tmp_path: Path) -> None:
     judged: list[Mapping[str, torch.Tensor]] = []
 
     class Watching(Falling):
@@ -328,7 +328,7 @@ def test_what_may_be_chance_keeps_the_later_weights(tmp_path: Path) -> None:
             judged.append({name: value.clone() for name, value in model.state_dict().items()})
             return super().__call__(model)
 
-    judge = Watching(chance=1.5)  # the first two validations differ by 1
+    judge = Watching(noise_tolerance=1.5)  # the first two validations differ by 1
     outcome = run(tmp_path, steps=6, evaluate_every=2, validation=judge)
     assert outcome.best == -1.0
     kept = [line["kept"] for line in lines(tmp_path) if "validation" in line]
@@ -368,7 +368,7 @@ def test_the_averaged_weights_ship_and_the_others_stay(tmp_path: Path) -> None:
     state, last = checkpoint(tmp_path)["state"], torch.load(tmp_path / "last" / "weights.pt")
     for name, value in model.state_dict().items():
         assert torch.equal(state["weights"][name], value)
-        assert torch.equal(state["ema_decay"][name], last[name])
+        assert torch.equal(state["ema"][name], last[name])
     assert not torch.equal(last["0.weight"], model[0].weight)
 
 

@@ -24,7 +24,7 @@ from anymask.train.segmentation.promptless import OneKind
 __all__ = ["VALIDATED", "split_images"]
 
 VALIDATED = Choice(min_area=Choosing().min_area, max_share=Choosing().max_share, per_image=16)
-"""Masks that prompts ask for in a validation."""
+"""Which masks are prompted for in a validation."""
 
 
 def split_images(config: FineTuneConfig, preprocessing: Preprocessing) -> Split:
