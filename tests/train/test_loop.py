@@ -375,7 +375,7 @@ def test_the_averaged_weights_ship_and_the_others_stay(tmp_path: Path) -> None:
 def test_the_clock_ends_it(tmp_path: Path) -> None:
     outcome = run(tmp_path, steps=10**6, minutes=0.003, validation=Judge(), evaluate_every=10**6)
     assert outcome.reason == "minutes"
-    assert outcome.seconds == pytest.approx(0.18, abs=0.15)
+    assert outcome.seconds >= 60 * 0.003
     rates = [line["lr"] for line in lines(tmp_path) if "lr" in line]
     assert rates[-1] < 0.3 * max(rates)  # the schedule followed
 
@@ -425,7 +425,9 @@ def test_accumulating_is_as_good_as_larger_batches(tmp_path: Path) -> None:
 
     run(tmp_path / "large", batches=Points(8), objective=plain)
     run(tmp_path / "small", batches=Points(2), objective=plain, accumulate=4)
-    assert losses(tmp_path / "small") == pytest.approx(losses(tmp_path / "large"), abs=1e-6)
+    assert losses(tmp_path / "small") == pytest.approx(
+        losses(tmp_path / "large"), rel=1e-4, abs=1e-6
+    )
 
 
 def test_the_settings_lie_beside_the_run(tmp_path: Path) -> None:
