@@ -217,7 +217,7 @@ class _Rollout:
 
     def _top(self, predicted_iou: Tensor) -> Tensor:
         """Find the mask that a user of the teacher gets first, (n, 4) to (n,)."""
-        alone = self._prompts[0].key() == (1, False, False)
+        alone = self._prompts[0].form == (1, False, False)
         if alone or self.teacher.variant.always_three:
             return predicted_iou[:, 1:].argmax(1) + 1
         return torch.zeros(len(predicted_iou), dtype=torch.long, device=predicted_iou.device)
