@@ -25,7 +25,7 @@ from anymask.train.segmentation.promptless import OneKind
 __all__ = ["VALIDATED", "split_images"]
 
 VALIDATED = replace(TRAINING_FILTER, per_image=16)
-"""Masks that prompts ask for in a validation."""
+"""Which masks are prompted for in a validation."""
 
 
 def split_images(config: FineTuneConfig, preprocessing: Preprocessing) -> Split:

@@ -28,7 +28,7 @@ __all__ = ["DRAWN", "PromptValidation", "side_by_side"]
 
 _CLICKS = 5
 DRAWN = 6
-"""Cases in a picture."""
+"""Cases in a preview."""
 _SPREAD = 0.035
 """How much images differ in what a fine-tune brings them: the standard deviation over the facades
 of `docs/training.md`, eight masks each, of the mean IoU that decides."""
@@ -70,7 +70,7 @@ class PromptValidation:
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Measure mean IoU: ``one_click``, ``best_of_three``, ``five_clicks``, ``box``, their mean.
 
-        One click gets three answers: the one ranked first counts, and so does the best of them.
+        One click gets three masks: the one ranked first counts, and so does the best of them.
 
         Raises:
             InputError: No image has a mask that takes part.
@@ -88,16 +88,16 @@ class PromptValidation:
                 f"{self.mask_filter.min_area} pixels to {self.mask_filter.max_share:.0%} of their "
                 "image; give others with --val"
             )
-        facts = {
+        metrics = {
             "one_click": fmean(row["first"][0] for row in clicked),
             "best_of_three": fmean(row["oracle"][0] for row in clicked),
             "five_clicks": fmean(row["first"][-1] for row in clicked),
             "box": fmean(row["tight"] for row in boxed),
         }
-        return {**facts, "iou": fmean(facts.values())}
+        return {**metrics, "iou": fmean(metrics.values())}
 
     def draw(self, model: nn.Module) -> PIL.Image.Image | None:
-        """Draw answers to boxes around the first mask of a few images; in white the truth."""
+        """Draw predictions for boxes around the first mask of a few images; in white the truth."""
         segmenter = self._segmenter(model)
         cases: list[PIL.Image.Image] = []
         for i in range(len(self.data)):
@@ -119,7 +119,7 @@ class PromptValidation:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Remembering(Segmenter):
-    """Encodes each image once, however often it is asked about."""
+    """Encodes each image once, however often it is prompted."""
 
     embeddings: dict[bytes, Embedding] = field(default_factory=dict)
 
@@ -132,7 +132,7 @@ class _Remembering(Segmenter):
 
 
 def side_by_side(cases: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
-    """Put pictures into one, small."""
+    """Put images beside one another, small."""
     sheet = PIL.Image.new("RGB", (_TILE * len(cases), _TILE))
     for i, case in enumerate(cases):
         case.thumbnail((_TILE, _TILE))
