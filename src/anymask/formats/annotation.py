@@ -32,6 +32,7 @@ __all__ = [
     "image_number",
     "known",
     "meta_fields",
+    "names_taken",
     "parse_json",
     "plain",
     "prompt_fields",
@@ -43,7 +44,6 @@ __all__ = [
     "read_number",
     "read_prompt",
     "read_segmentation",
-    "taken",
     "track_field",
     "understanding",
 ]
@@ -167,7 +167,7 @@ def _track(entry: Mapping[str, Any]) -> int | None:
     return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def taken(masks: Masks, i: int, names: Set[str]) -> Set[str]:
+def names_taken(masks: Masks, i: int, names: Set[str]) -> Set[str]:
     """Say which of a format's names mask i uses: a track's name takes its place if it has no id."""
     return names if masks.ids[i] is not None else names - {"track_id"}
 
@@ -248,7 +248,7 @@ def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
     masks = [_run_lengths(part, size_hw) for part in parts if isinstance(part, Mapping)]
     outlines = [_corners(part) for part in parts if not isinstance(part, Mapping)]
     drawn = polygon.fill([corners for corners in outlines if len(corners) >= 3], size_hw)
-    return rle.merge([drawn, *masks])
+    return rle.merge([drawn, *masks]) if masks else drawn
 
 
 def _is_outline(segmentation: list[Any]) -> bool:

@@ -74,6 +74,14 @@ def write(target: Target, masks: Masks | Iterable[Masks], *, polygons: bool = Fa
 
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> import io
+        >>> import numpy as np
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.from_dense(np.ones((1, 2, 3), bool), labels=["sky"]), polygons=True)
+        >>> json.loads(file.getvalue())["annotations"][0]["segmentation"]
+        [[0, 0, 3, 0, 3, 2, 0, 2]]
     """
     with writer(target, polygons=polygons) as add:
         for entry in [masks] if isinstance(masks, Masks) else masks:
@@ -165,7 +173,7 @@ def _annotation(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:
         entry |= fields.prompt_fields(masks.prompts[i])
     entry |= fields.track_field(masks.ids[i])
     entry = {name: value for name, value in entry.items() if value is not None}
-    return entry | fields.meta_fields(meta, fields.taken(masks, i, _ANNOTATION))
+    return entry | fields.meta_fields(meta, fields.names_taken(masks, i, _ANNOTATION))
 
 
 def _place(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:

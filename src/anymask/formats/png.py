@@ -45,6 +45,12 @@ def write(target: Target, masks: Masks) -> None:
     Raises:
         InputError: There are more masks than 16 bits can count.
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.from_dense(np.ones((2, 3), bool), labels=["sky"]))
+        >>> read(file.getvalue())
+        Masks(1 mask of 3 x 2: sky)
     """
     if len(masks) > np.iinfo(np.uint16).max:
         raise InputError(

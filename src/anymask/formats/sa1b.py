@@ -53,6 +53,13 @@ def write(target: Target, masks: Masks) -> None:
 
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.from_dense(np.ones((2, 3), bool), labels=["sky"]))
+        >>> read(file.getvalue()).labels
+        ('sky',)
     """
     numbers = _numbers(masks)
     rest = dict(masks.image_meta.get("document", {})) if _has_document(masks) else {}
@@ -141,7 +148,7 @@ def _annotation(masks: Masks, i: int, number: int) -> dict[str, Any]:
         "crop_box": _xywh(crop),
         **({} if masks.labels[i] is None else {"label": masks.labels[i]}),
         **fields.track_field(masks.ids[i]),
-        **fields.meta_fields(meta, fields.taken(masks, i, _ANNOTATION)),
+        **fields.meta_fields(meta, fields.names_taken(masks, i, _ANNOTATION)),
     }
 
 
