@@ -147,12 +147,13 @@ def _by_suffix(target: Target) -> str:
             "expected the name of a format for a file without a name, got none; give one out of "
             f"{', '.join(names())}"
         )
-    suffixes = {name: find(name).suffix.lower() for name in names()}
-    for name, suffix in suffixes.items():
-        if path.name.lower().endswith(suffix):
+    suffixes = []
+    for name in names():
+        suffixes.append(find(name).suffix)
+        if path.name.lower().endswith(suffixes[-1].lower()):
             return name
     raise InputError(
-        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes.values()))}, got "
+        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes))}, got "
         f"{path.name!r}; change it, or name a format: {', '.join(names())}"
     )
 

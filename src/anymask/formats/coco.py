@@ -258,8 +258,8 @@ def _read_images(content: Content, document: Entry, images: Sequence[Entry]) -> 
     rest |= {"categories": named} if named else {}
     rest = {k: v for k, v in rest.items() if (k, v) != ("info", _INFO)}
     about = check_meta(rest, "what the file says")
-    categories = dict.fromkeys(record["id"] for record in listed)
-    categories |= {record["id"]: record for record in about.get("categories", ())}
+    categories = {str(record["id"]): None for record in listed}
+    categories |= {str(record["id"]): record for record in about.get("categories", ())}
     bare: list[Any] = []
     found = [_read_image(image, of_image[image["id"]], categories, about, bare) for image in images]
     if bare:
@@ -279,12 +279,14 @@ def _by_image(content: Content, document: Entry) -> dict[Any, list[Entry]]:
             f"expected {len(images)} images with ids of their own, got {len(of_image)} different "
             "ids; number the images anew"
         )
+    known = {str(number): number for number in of_image}  # "7" and 7 are one image
     lost = []
     for entry in document["annotations"]:
-        if entry["image_id"] in of_image:
-            of_image[entry["image_id"]].append(entry)
+        number = str(entry["image_id"])
+        if number in known:
+            of_image[known[number]].append(entry)
         else:
-            lost.append(entry["image_id"])
+            lost.append(number)
     if lost:
         warnings.warn(
             f"{len(lost)} annotations of {content.name} are of images that it does not list (ids "
@@ -341,7 +343,7 @@ def _category(entry: Entry, categories: Entry) -> Entry | None:
     number = entry.get("category_id")
     if number is None:
         return None
-    found: Entry | None = categories.get(number, {"id": number})
+    found: Entry | None = categories.get(str(number), {"id": number})
     return found
 
 

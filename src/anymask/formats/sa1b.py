@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
+from anymask.formats.categories import Numbers
 from anymask.formats.files import Source, Target
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -61,7 +62,7 @@ def write(target: Target, masks: Masks) -> None:
         >>> read(file.getvalue()).labels
         ('sky',)
     """
-    numbers = _numbers(masks)
+    numbers = Numbers()
     rest = dict(masks.image_meta.get("document", {})) if _has_document(masks) else {}
     rest = {key: value for key, value in rest.items() if key not in _DOCUMENT}
     rest |= {} if masks.model is None else {"model": masks.model}
@@ -69,7 +70,9 @@ def write(target: Target, masks: Masks) -> None:
         # Mask by mask, because tens of thousands of them take several times their memory as text.
         file.write(f'{{"image": {json.dumps(_image(masks))}, "annotations": ['.encode())
         for i in range(len(masks)):
-            entry = json.dumps(_annotation(masks, i, numbers[i]), allow_nan=False)
+            entry = json.dumps(
+                _annotation(masks, i, numbers.take(masks.meta[i].get("id"))), allow_nan=False
+            )
             file.write(f"{', ' * (i > 0)}{entry}".encode())
         file.write(f"]{', ' * bool(rest)}{json.dumps(rest)[1:]}".encode())
 
@@ -124,16 +127,7 @@ def _image_meta(image: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
     return meta | ({"document": rest} if rest else {})
 
 
-def _numbers(masks: Masks) -> list[Any]:
-    """Number the annotations as the file did that they are from, else in order."""
-    numbers = [meta.get("id") for meta in masks.meta]
-    known = all(isinstance(number, int | str) for number in numbers)
-    return (
-        numbers if known and len(set(numbers)) == len(numbers) else list(range(1, len(masks) + 1))
-    )
-
-
-def _annotation(masks: Masks, i: int, number: int) -> dict[str, Any]:
+def _annotation(masks: Masks, i: int, number: Any) -> dict[str, Any]:
     h, w = masks.size_hw
     crop = (0, 0, w, h) if masks.crop_boxes is None else masks.crop_boxes[i]
     meta = {key: value for key, value in masks.meta[i].items() if key != "id"}
