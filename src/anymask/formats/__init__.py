@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anymask.atomic import atomic_write
+from anymask.atomic import Target, atomic_write
 from anymask.errors import InputError
 from anymask.formats import files
-from anymask.formats.files import Content, Source, Target
+from anymask.formats.files import Content, Source
 from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:

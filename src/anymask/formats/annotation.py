@@ -64,7 +64,9 @@ def read_geo(image: Mapping[str, Any]) -> Geo | None:
 
     geo = image["geo"]
     a, b, c, d, e, f = map(float, geo["transform"])
-    return Geo((a, b, c, d, e, f), geo.get("epsg"), geo.get("citation"))
+    return Geo(
+        (a, b, c, d, e, f), geo.get("epsg"), geo.get("citation"), bool(geo.get("geographic"))
+    )
 
 
 def read_json(source: Source) -> dict[str, Any]:

@@ -28,11 +28,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
 from anymask.formats.categories import Categories, Numbers
-from anymask.formats.files import Content, Source, Target
+from anymask.formats.files import Content, Source
 from anymask.masks import polygon, rle
 from anymask.masks.fields import check_meta
 from anymask.masks.masks import Masks

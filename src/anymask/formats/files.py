@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias
 
-from anymask.atomic import atomic_write
-from anymask.errors import InputError, OutputError
+from anymask.atomic import Target, atomic_write, write_whole
+from anymask.errors import InputError
 
-__all__ = ["Content", "Source", "Target", "load", "output", "path_of"]
+__all__ = ["Content", "Source", "load", "output", "path_of"]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Content"
 """A path, what is in a file, or a file opened for reading bytes, which is read from where it is."""
-
-Target: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
-"""A path, or a file opened for writing bytes."""
-
-_IN_MEMORY = 1 << 26  # bytes of a file to come that are kept in memory, not on disk
 
 
 def path_of(place: Source | Target) -> Path | None:
@@ -53,26 +47,9 @@ def output(target: Target) -> Iterator[IO[bytes]]:
         with atomic_write(target) as path, path.open("wb") as file:
             yield file
         return
-    if not callable(getattr(target, "write", None)):
-        raise InputError(
-            f"expected a path or a file opened for writing bytes, got {type(target).__name__}; "
-            "give one of them"
-        )
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
-        yield cast("IO[bytes]", spool)
-        spool.seek(0)
-        try:
-            shutil.copyfileobj(spool, target)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to {target!r}: {error.strerror or error}; make room or write to a "
-                "path"
-            ) from error
-        except TypeError as error:
-            raise InputError(
-                f"expected a file opened for writing bytes, got {target!r}, which takes text; open "
-                'it with "wb"'
-            ) from error
+    content = io.BytesIO()
+    yield content
+    write_whole(target, content.getvalue())
 
 
 @dataclass(frozen=True)

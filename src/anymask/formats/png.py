@@ -22,10 +22,11 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.PngImagePlugin
 
+from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.files import Content, Source, Target
+from anymask.formats.files import Content, Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anymask.atomic import Target
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
 from anymask.formats.categories import Numbers
-from anymask.formats.files import Source, Target
+from anymask.formats.files import Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 

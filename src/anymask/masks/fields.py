@@ -74,13 +74,22 @@ def check_logits(logits: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
 
 
 def check_array(
-    name: str, value: npt.ArrayLike, dtype: type[np.generic], shape: tuple[int, ...]
+    name: str,
+    value: npt.ArrayLike,
+    dtype: type[np.generic],
+    shape: tuple[int, ...],
+    of: str = "mask",
 ) -> npt.NDArray[Any]:
-    """Make it read-only with this dtype, or say what is wrong with the shape."""
-    array = np.asarray(value, dtype=dtype)
+    """Make it read-only with this dtype, or say what is wrong with the shape or the values."""
+    try:
+        array = np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"expected {name} as plain numbers in equal rows, got others ({error}); correct them"
+        ) from error
     if array.shape != shape:
         raise InputError(
-            f"expected {name} of shape {shape}, got {array.shape}; give one entry per mask"
+            f"expected {name} of shape {shape}, got {array.shape}; give one entry per {of}"
         )
     if array.flags.writeable:
         array = array.copy()  # it is the caller's, who may go on writing to it
@@ -101,19 +110,19 @@ def check_prompts(prompts: Sequence[Prompt | None], n: int) -> tuple[Prompt | No
     return tuple(prompts) or (None,) * n
 
 
-def check_labels(labels: Iterable[str | None], n: int) -> tuple[str | None, ...]:
+def check_labels(labels: Iterable[str | None], n: int, of: str = "mask") -> tuple[str | None, ...]:
     """Check the names of n masks; none at all stands for None for each.
 
     Example:
         >>> check_labels(["dog", None], 2), check_labels((), 2)
         (('dog', None), (None, None))
     """
-    given = _one_each("labels", labels, n, "a name or None")
+    given = _one_each("labels", labels, n, "a name or None", of)
     for i, label in enumerate(given):
         if label is not None and not isinstance(label, str):
             raise InputError(
-                f"expected labels that are names or None, got {label!r} for mask {i}; numbers that "
-                "identify masks are ids"
+                f"expected labels that are names or None, got {label!r} for {of} {i}; numbers that "
+                f"identify {of}s are ids"
             )
     return tuple(None if label is None else str(label) for label in given)
 
@@ -140,17 +149,17 @@ def check_metas(metas: Iterable[Meta], n: int) -> tuple[ReadOnlyDict, ...]:
     )
 
 
-def _one_each(name: str, values: Iterable[Any], n: int, kind: str) -> list[Any]:
+def _one_each(name: str, values: Iterable[Any], n: int, kind: str, of: str = "mask") -> list[Any]:
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InputError(
-            f"expected {name} as a list with {kind} for each of the {n} masks, got {values!r}; "
+            f"expected {name} as a list with {kind} for each of the {n} {of}s, got {values!r}; "
             "put it into a list"
         )
     given = list(values)
     if len(given) not in (0, n):
         raise InputError(
-            f"expected {name} with {kind} for each of the {n} masks, got {len(given)}; give one "
-            "entry per mask"
+            f"expected {name} with {kind} for each of the {n} {of}s, got {len(given)}; give one "
+            f"entry per {of}"
         )
     return given or ([] if name == "meta" else [None] * n)
 
@@ -245,11 +254,13 @@ def agreed_meta(metas: Sequence[Meta]) -> ReadOnlyDict:
 # ------------------------------------------------------------ indexing and comparing
 
 
-def chosen(index: int | slice | Sequence[int] | npt.NDArray[Any], n: int) -> npt.NDArray[np.int64]:
-    """Turn anything that indexes a list of n into mask numbers, int64 (k,)."""
+def chosen(
+    index: int | slice | Sequence[int] | npt.NDArray[Any], n: int, of: str = "mask"
+) -> npt.NDArray[np.int64]:
+    """Turn anything that indexes a list of n into their numbers, int64 (k,)."""
     if isinstance(index, (int, np.integer)):
         if not -n <= index < n:
-            raise IndexError(f"mask {index} does not exist; there are {n}")
+            raise IndexError(f"{of} {index} does not exist; there are {n}")
         return np.array([index], dtype=np.int64)
     if isinstance(index, slice):
         return np.arange(n)[index]
@@ -263,7 +274,7 @@ def chosen(index: int | slice | Sequence[int] | npt.NDArray[Any], n: int) -> npt
     ):
         raise InputError(
             f"expected a number, a slice, a list of numbers or a bool array of shape ({n},), got "
-            f"{array.dtype} of shape {array.shape}; compare a measure, as in masks.areas > 99"
+            f"{array.dtype} of shape {array.shape}; compare a measure, as in {of}s.areas > 99"
         )
     numbers: npt.NDArray[np.int64] = np.arange(n)[array]
     return numbers
