@@ -411,7 +411,9 @@ def test_what_collides_with_a_field_is_set_aside(masks: Masks, tmp_path: Path) -
 def test_nan_in_a_foreign_field_is_nothing(tmp_path: Path) -> None:
     (entry, *_) = FOREIGN["annotations"]
     document = {**FOREIGN, "annotations": [{**entry, "caption": np.nan, "score": np.nan}]}
+    document |= {"info": {"version": [np.inf]}}
     (tmp_path / "masks.json").write_text(json.dumps(document))
     masks = coco.read(tmp_path / "masks.json")
     assert masks.meta[0]["caption"] is None
     assert np.isnan(masks.scores[0])
+    assert masks.image_meta["document"] == {"info": {"version": [None]}}

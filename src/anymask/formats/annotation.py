@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "file_name",
+    "finite",
     "geo_field",
     "image_number",
     "known",
@@ -197,7 +198,16 @@ def read_meta(entry: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any
     meta = {key: value for key, value in entry.items() if key not in taken and key != _SET_ASIDE}
     if "track_id" in entry and _track(entry) is None:
         meta["track_id"] = entry["track_id"]  # a name, perhaps, which is no number but not nothing
-    return meta | dict(aside)
+    return {key: finite(value) for key, value in (meta | dict(aside)).items()}
+
+
+def finite(value: Any) -> Any:
+    """Put None, as JSON has it, for NaN and infinities, which some programs write into JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
+    return {k: finite(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def read_iscrowd(entry: Mapping[str, Any]) -> bool:

@@ -258,7 +258,7 @@ def _read_images(content: Content, document: Entry, images: Sequence[Entry]) -> 
     named = [record for record in listed if not record.get("unlabelled")]
     rest |= {"categories": named} if named else {}
     rest = {k: v for k, v in rest.items() if (k, v) != ("info", _INFO)}
-    about = check_meta(rest, "what the file says")
+    about = check_meta(fields.finite(rest), "what the file says")
     categories = {str(record["id"]): None for record in listed}
     categories |= {str(record["id"]): record for record in about.get("categories", ())}
     bare: list[Any] = []
@@ -317,7 +317,9 @@ def _read_image(
             meta = _read_meta(entry, category)
             run_lengths = entry["segmentation"] and isinstance(entry["segmentation"], Mapping)
             if not rle.area(counts) and not run_lengths:
-                meta |= {key: entry[key] for key in ("bbox", "area") if entry.get(key) is not None}
+                meta |= {
+                    k: fields.finite(entry[k]) for k in ("bbox", "area") if entry.get(k) is not None
+                }
                 bare.append(number)
             metas.append(meta)
     image_meta = {"id": image["id"], **fields.read_meta(image, _IMAGE)}

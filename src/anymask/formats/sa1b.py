@@ -124,7 +124,7 @@ def _image_meta(image: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
     number = image.get("image_id")
     if number is not None and number != fields.image_number(image.get("file_name") or ""):
         meta["id"] = number
-    rest = {key: value for key, value in document.items() if key not in _DOCUMENT}
+    rest = {k: fields.finite(v) for k, v in document.items() if k not in _DOCUMENT}
     return meta | ({"document": rest} if rest else {})
 
 
