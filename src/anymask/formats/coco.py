@@ -32,7 +32,7 @@ from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.categories import Categories, Numbers
+from anymask.formats.categories import Categories, Numbers, is_number
 from anymask.formats.files import Content, Source
 from anymask.masks import polygon, rle
 from anymask.masks.fields import check_meta
@@ -121,7 +121,7 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
 
         def add(masks: Masks) -> None:
             nonlocal separator
-            about = masks.image_meta.get("document", {})
+            about = _document(masks)
             for key, value in about.items():
                 document.setdefault(key, value)
             categories.add(about.get("categories", ()))
@@ -130,15 +130,28 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
                 entry = {
                     "id": ids.take(masks.meta[i].get("id")),
                     "image_id": images[-1]["id"],
-                    "category_id": categories.of(masks.labels[i], masks.meta[i].get("category")),
+                    "category_id": categories.of(masks.labels[i], _record(masks.meta[i])),
                     **_annotation(masks, i, polygons),
                 }
                 file.write((separator + json.dumps(entry, allow_nan=False)).encode())
                 separator = ",\n"
 
         yield add
-        rest = {"images": images} | document | {"categories": categories.records()}
-        file.write(f"\n], {json.dumps({'info': _INFO} | rest)[1:]}".encode())
+        rest = {"info": _INFO, **document, "images": images, "categories": categories.records()}
+        file.write(f"\n], {json.dumps(rest, allow_nan=False)[1:]}".encode())
+
+
+def _document(masks: Masks) -> Entry:
+    """Give what a file said beside images and annotations."""
+    about = masks.image_meta.get("document")
+    known = about if isinstance(about, Mapping) else {}
+    return {key: value for key, value in known.items() if key not in ("images", "annotations")}
+
+
+def _record(meta: Entry) -> Entry | None:
+    """Give the record of a category that a file had."""
+    record = meta.get("category")
+    return record if isinstance(record, Mapping) and "id" in record else None
 
 
 def _image(masks: Masks) -> dict[str, Any]:
@@ -146,8 +159,17 @@ def _image(masks: Masks) -> dict[str, Any]:
     entry = {"width": w, "height": h, "file_name": _file_name(masks.source)}
     entry |= fields.geo_field(masks.geo)
     entry |= {} if masks.model is None else {"model": masks.model}
-    meta = {key: v for key, v in masks.image_meta.items() if key not in ("id", "document")}
+    meta = dict(masks.image_meta)
+    _drop_number(meta)
+    if isinstance(meta.get("document"), Mapping):
+        del meta["document"]
     return entry | fields.meta_fields(meta, _IMAGE)
+
+
+def _drop_number(meta: dict[str, Any]) -> None:
+    """Drop an id that the file has in a place of its own."""
+    if is_number(meta.get("id")):
+        del meta["id"]
 
 
 def _file_name(source: str | None) -> str:
@@ -158,7 +180,9 @@ def _file_name(source: str | None) -> str:
 
 def _annotation(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:
     meta = dict(masks.meta[i])
-    meta.pop("id", None), meta.pop("category", None)
+    _drop_number(meta)
+    if _record(meta) is not None:
+        del meta["category"]
     crowd = fields.read_iscrowd(meta)
     meta.pop("iscrowd", None)
     entry = _place(masks, i, polygons and not crowd)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from anymask.atomic import Target
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.categories import Numbers
+from anymask.formats.categories import Numbers, is_number
 from anymask.formats.files import Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -107,10 +107,10 @@ def read(source: Source) -> Masks:
 def _image(masks: Masks) -> dict[str, Any]:
     h, w = masks.size_hw
     name = fields.file_name(masks.source)
-    meta = {key: value for key, value in masks.image_meta.items() if key != "id"}
+    meta = dict(masks.image_meta)
+    number = meta.pop("id") if is_number(meta.get("id")) else fields.image_number(name)
     if _has_document(masks):
         del meta["document"]
-    number = masks.image_meta.get("id", fields.image_number(name))
     image = {"image_id": number, "width": w, "height": h, "file_name": name}
     return image | fields.geo_field(masks.geo) | fields.meta_fields(meta, _IMAGE)
 
@@ -131,7 +131,7 @@ def _image_meta(image: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
 def _annotation(masks: Masks, i: int, number: Any) -> dict[str, Any]:
     h, w = masks.size_hw
     crop = (0, 0, w, h) if masks.crop_boxes is None else masks.crop_boxes[i]
-    meta = {key: value for key, value in masks.meta[i].items() if key != "id"}
+    meta = {k: v for k, v in masks.meta[i].items() if k != "id" or not is_number(v)}
     return {
         "id": number,
         "segmentation": {"size": [h, w], "counts": rle.to_string(masks.counts[i])},
