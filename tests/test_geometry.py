@@ -138,6 +138,19 @@ def test_nms_of_nothing() -> None:
     assert kept.shape == (0,)
 
 
+def test_nms_of_boxes_that_overflowed() -> None:
+    huge = torch.tensor([[0.0, 0, 1, 1], [-3e38, -3e38, 3e38, 3e38], [0, 0, torch.inf, torch.nan]])
+    assert geometry.nms(huge, torch.tensor([1.0, 2, 3]), 0.5).tolist() == [2, 1, 0]
+
+
+def test_sorted_boxes_need_no_torch() -> None:
+    boxes = np.random.default_rng(0).uniform(0, 30, (300, 2, 2)).astype(np.float32)
+    boxes = np.sort(boxes, axis=1).reshape(-1, 4)
+    kept = geometry.nms(torch.from_numpy(boxes), -torch.arange(300.0), 0.4)
+    assert 10 < len(kept) < 290
+    assert geometry.nms_ranked(boxes, 0.4).tolist() == kept.tolist()
+
+
 def test_nms_wants_a_score_for_each_box() -> None:
     with pytest.raises(InputError, match=r"\(2, 4\) and \(3,\)"):
         geometry.nms(torch.zeros(2, 4), torch.zeros(3), 0.5)

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-__all__ = ["Flag", "Format", "PictureOptions"]
+from anymask import formats
+
+__all__ = ["Flag", "PictureOptions"]
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
-Format = Literal["sa1b", "coco", "png"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class PictureOptions:
     """Numbers to compute with; the 16-bit ones are faster on GPUs and on some newer CPUs."""
     offline: Flag = False
     """Download no weights; use only what is here."""
-    format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
+    format: Annotated[str, arg(aliases=["-f"], metavar="|".join(formats.names()))] = "sa1b"
     """sa1b: one JSON file for each picture; coco: one JSON file for all; png: a label map each."""
     workers: Annotated[int, arg(metavar="INT")] = 2
     """Pictures worked on at a time, which share the processor's cores; each needs memory."""

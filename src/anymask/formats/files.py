@@ -33,13 +33,13 @@ class Content:
 
     @cached_property
     def document(self) -> Any:
-        """What it holds as JSON; NaN and infinities, which JSON does not know, are None.
+        """What it holds as JSON.
 
         Raises:
             InputError: It is no JSON.
         """
         try:
-            return json.loads(self.data, parse_constant=lambda _: None)
+            return json.loads(self.data)
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"expected a JSON file, got {self.name}, which is none ({error}); check that it is "
