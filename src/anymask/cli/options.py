@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-__all__ = ["Flag", "Format", "ImageOptions"]
+from anymask import formats
+
+__all__ = ["Flag", "ImageOptions"]
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
-Format = Literal["sa1b", "coco", "png"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class ImageOptions:
     """Numbers to compute with; the 16-bit ones are faster on GPUs and on some newer CPUs."""
     offline: Flag = False
     """Download no weights; use only what is here."""
-    format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
+    format: Annotated[str, arg(aliases=["-f"], metavar="|".join(formats.names()))] = "sa1b"
     """How masks are written. sa1b: a JSON file for each image; coco: one JSON file for all; png: a
     label map for each."""
     workers: Annotated[int, arg(metavar="INT")] = 2

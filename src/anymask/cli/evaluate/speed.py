@@ -19,14 +19,14 @@ __all__ = ["Speed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(EvaluateOptions):
-    """Time embed, predict and everything mode; tell memory and size."""
+    """Time embed, predict and everything mode; report memory and size."""
 
     image: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="")] = None
     """An image; without it, random noise of 640 x 480."""
     model: Models = ("bundled",)
     """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
-    """Numbers to compute with."""
+    """What is computed with."""
     threads: tuple[int, ...] = (1,)
     """Numbers of threads of the processor."""
     tasks: tuple[Literal["embed", "predict", "everything"], ...] = (
@@ -52,7 +52,8 @@ class Speed(EvaluateOptions):
 
         from rich.console import Console
 
-        from anymask.evaluate.report.report import markdown, write_summary
+        from anymask.evaluate.report.page import Page
+        from anymask.evaluate.report.report import markdown, write_page
         from anymask.evaluate.speed import measure, setups
 
         ways = setups(self.model, self.dtypes, self.threads, self.device, self.offline)
@@ -68,7 +69,7 @@ class Speed(EvaluateOptions):
                 on_step=status.update,
             )
         summary = speed.summary()
-        write_summary(self.output, "Speed", speed.describe(), summary)
+        write_page(self.output, Page("Speed", speed.describe(), summary))
         if not self.quiet:
             print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
         return 0
