@@ -26,11 +26,6 @@ _WIDTHS = (30, 100)  # of a page of help, however narrow or wide the terminal is
 class Command(Protocol):
     """What words become."""
 
-    @property
-    def debug(self) -> bool:
-        """Whether errors show where they happened."""
-        ...
-
     def run(self) -> int:
         """Do it and return the exit code."""
         ...
