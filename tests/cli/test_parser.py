@@ -64,7 +64,7 @@ def test_typing_errors_in_flags(words: list[str], meant: str, run) -> None:
     [
         (["everything", "a.jpg", "--xyzzy"], "--xyzzy"),
         (["evaluate", "points"], "--data"),
-        (["everything", "a.jpg", "--format", "gif"], "png"),
+        (["everything", "a.jpg", "--dtype", "int"], "bfloat16"),
         (["models", "a"], "a"),
     ],
 )
