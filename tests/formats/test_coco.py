@@ -351,6 +351,24 @@ def test_two_categories_of_one_name_stay_two(tmp_path: Path) -> None:
     assert [a["category_id"] for a in again["annotations"]] == [18, 1, 17, 18]
 
 
+def test_ids_and_names_of_other_types(tmp_path: Path) -> None:
+    document = {
+        **FOREIGN,
+        "categories": [{"id": "3", "name": 12}, {"id": 4}],
+        "annotations": [
+            {**FOREIGN["annotations"][0], "image_id": "7"},
+            {**FOREIGN["annotations"][0], "category_id": 4},
+        ],
+    }
+    (tmp_path / "masks.json").write_text(json.dumps(document))
+    masks = coco.read(tmp_path / "masks.json")
+    assert masks.labels == ("12", None)
+    coco.write(tmp_path / "again.json", masks)
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again["categories"] == [{"id": "3", "name": 12}, {"id": 4, "name": "4"}]
+    assert [entry["category_id"] for entry in again["annotations"]] == ["3", 4]
+
+
 @pytest.mark.parametrize(
     "extra",
     [

@@ -32,7 +32,7 @@ from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.categories import Categories, Numbers, is_number
+from anymask.formats.categories import Categories, Numbers, category_name, is_number
 from anymask.formats.files import Content, Source
 from anymask.masks import polygon, rle
 from anymask.masks.fields import check_meta
@@ -337,7 +337,7 @@ def _read_image(
         number = entry.get("id", place + 1)
         with fields.understanding(f"annotation {number}"):
             category = _category(entry, categories)
-            labels.append(None if category is None else category.get("name"))
+            labels.append(None if category is None else category_name(category))
             meta = _read_meta(entry, category)
             run_lengths = entry["segmentation"] and isinstance(entry["segmentation"], Mapping)
             if not rle.area(counts) and not run_lengths:
