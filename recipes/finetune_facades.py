@@ -41,13 +41,13 @@ def commands(config: Config) -> list[list[str]]:
     data, val = str(config.data / "facades-train"), str(config.data / "facades-val")
     train = ["train", "--data", data, "--images", str(config.images), "--model", config.model]
     train += ["-o", run, *(["--steps", str(steps)] if steps else [])]
-    asked = ["--data", val, "--model", config.model, run, "--masks", str(config.masks)]
-    asked += ["--min-area", "100", "--max-share", "0.9"]
-    clicks = ["evaluate", "points", *asked, "--counts", "1", "5", "--most", "5"]
+    common = ["--data", val, "--model", config.model, run, "--masks", str(config.masks)]
+    common += ["--min-area", "100", "--max-share", "0.9"]
+    clicks = ["evaluate", "points", *common, "--counts", "1", "5", "--max-clicks", "5"]
     return [
         train,
         [*clicks, "-o", f"{run}/points"],
-        ["evaluate", "boxes", *asked, "-o", f"{run}/boxes"],
+        ["evaluate", "boxes", *common, "-o", f"{run}/boxes"],
     ]
 
 

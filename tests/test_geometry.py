@@ -116,14 +116,14 @@ def test_nms_keeps_the_order_of_equal_scores() -> None:
     assert geometry.nms(same, torch.ones(3), 0.5).tolist() == [0]
 
 
-@pytest.mark.parametrize("most", [1, 200, 2000])
-def test_nms_can_stop_early(most: int) -> None:
+@pytest.mark.parametrize("max_kept", [1, 200, 2000])
+def test_nms_can_stop_early(max_kept: int) -> None:
     rng = torch.Generator().manual_seed(0)
     corners = torch.rand(1500, 2, generator=rng) * 90
     boxes, scores = torch.cat([corners, corners + 9], dim=1), torch.rand(1500, generator=rng)
     kept = geometry.nms(boxes, scores, 0.3)
     assert 200 < len(kept) < 2000
-    assert geometry.nms(boxes, scores, 0.3, most=most).tolist() == kept[:most].tolist()
+    assert geometry.nms(boxes, scores, 0.3, max_kept=max_kept).tolist() == kept[:max_kept].tolist()
 
 
 def test_nms_lets_groups_alone() -> None:

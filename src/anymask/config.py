@@ -143,7 +143,7 @@ class InstanceConfig:
     """Keep instances whose score is above this."""
     box_nms_thresh: float = 0.9
     """Of two instances whose boxes have a higher IoU than this, keep the better one."""
-    most: int = 300
+    max_instances: int = 300
     """Keep at most so many instances, the best ones."""
     retina: bool = True
     """Draw masks at the resolution of the image; else at that of the model, which is coarser."""
@@ -158,7 +158,7 @@ class InstanceConfig:
         """Check the settings."""
         for name in ("confidence", "box_nms_thresh"):
             check_number(self, name, 0, 1)
-        check_number(self, "most", 1, whole=True)
+        check_number(self, "max_instances", 1, whole=True)
         check_number(self, "text_thresh", -1, 1)
 
 

@@ -30,6 +30,7 @@ from anymask.errors import AnymaskError
 
 if TYPE_CHECKING:
     from anymask.cli.evaluate.options import EvaluateOptions
+    from anymask.cli.evaluate.sets import Sets
     from anymask.cli.learning import LearningOptions
 
 __all__ = ["main"]
@@ -87,7 +88,7 @@ _COMMANDS: dict[str, tuple[type[Segment | Everything | Models | Convert], str]] 
     "convert": (Convert, _CONVERT),
 }
 
-_PARSERS: dict[str, tuple[Callable[[list[str]], EvaluateOptions | LearningOptions], str]] = {
+_PARSERS: dict[str, tuple[Callable[[list[str]], EvaluateOptions | LearningOptions | Sets], str]] = {
     "evaluate": (parse_evaluate, "Measure models: clicks, boxes, speed and more."),
     "train": (parse_train, "Let a model learn from your own images with masks."),
     "distill": (parse_distill, "Let a small model learn from a large one."),
@@ -138,7 +139,7 @@ def _run(words: list[str]) -> int:
 
 def _parse(
     words: list[str],
-) -> Segment | Everything | Models | Convert | EvaluateOptions | LearningOptions:
+) -> Segment | Everything | Models | Convert | EvaluateOptions | LearningOptions | Sets:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     import tyro
     from tyro.conf import FlagCreatePairsOff

@@ -1,4 +1,4 @@
-"""``anymask distill``: a small model learns from a large one, in one of three ways."""
+"""``anymask distill``: a small model learns from a large one, by one of three methods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROWS = {"click": "one click", "box": "box", "iou": "mean", "similarity": "cosin
 
 @dataclass(frozen=True, kw_only=True)
 class _Method(LearningOptions):
-    """What the ways have in common."""
+    """What the methods have in common."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-distill")
     """Folder of the run; made when missing. It loads like any model."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from anymask.atomic import Target, atomic_write, write_whole
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 
-__all__ = ["Content", "Source", "load", "output", "path_of"]
+__all__ = ["Content", "Source", "Target", "load", "output", "path_of"]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Content"
 """A path, what is in a file, or a file opened for reading bytes, which is read from where it is."""
@@ -25,31 +22,6 @@ def path_of(place: Source | Target) -> Path | None:
     """Give the path that something is or, as far as it knows, was opened from."""
     name = place if isinstance(place, str | os.PathLike) else getattr(place, "name", None)
     return Path(name) if isinstance(name, str | os.PathLike) else None
-
-
-@contextmanager
-def output(target: Target) -> Iterator[IO[bytes]]:
-    """Open what a format writes to: a path whole or not at all, an open file only at the end.
-
-    Raises:
-        InputError: It is neither a path nor a file opened for writing bytes.
-        OutputError: It cannot be written to.
-
-    Example:
-        >>> import io
-        >>> file = io.BytesIO()
-        >>> with output(file) as draft:
-        ...     _ = draft.write(b"whole")
-        >>> file.getvalue()
-        b'whole'
-    """
-    if isinstance(target, str | os.PathLike):
-        with atomic_write(target) as path, path.open("wb") as file:
-            yield file
-        return
-    content = io.BytesIO()
-    yield content
-    write_whole(target, content.getvalue())
 
 
 @dataclass(frozen=True)
