@@ -133,7 +133,10 @@ def test_reads_foreign_files(tmp_path: Path) -> None:
         ({"images": [{"id": 7, "file_name": "a"}]}, "a field 'height'"),
         ({"images": 3}, "not iterable"),
         ({"annotations": [{"id": 5, "segmentation": []}]}, "a field 'image_id'"),
-        ({"annotations": [{"id": 5, "image_id": 7, "segmentation": [[1, 2, 3]]}]}, "n 5: .*y1"),
+        (
+            {"annotations": [{"id": 5, "image_id": 7, "segmentation": [[1, 2, 3]]}]},
+            "n 5: .*polyg",
+        ),
         ({"annotations": [{"id": 5, "image_id": 7, "iscrowd": 2}]}, "iscrowd of 0 or 1, got 2"),
         ({"annotations": [{"id": 5, "image_id": 7, "anymask_meta": 2}]}, "as an object, got int"),
     ],
