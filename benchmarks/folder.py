@@ -8,6 +8,10 @@ nothing else to do.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path

@@ -9,6 +9,10 @@ model. The folders hold images as `anymask.data` wants them: NAME-val/images/*.j
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import time
 from dataclasses import dataclass
 from pathlib import Path

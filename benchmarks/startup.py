@@ -12,6 +12,9 @@ a temporary folder in the published layout.
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import statistics
 import subprocess
 import sys

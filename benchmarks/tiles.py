@@ -9,6 +9,10 @@ needed at its peak in all, and what it found.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import multiprocessing
 import resource
 import tempfile

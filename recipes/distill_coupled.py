@@ -15,6 +15,10 @@ hours (our estimate). Nobody ran it at full scale here; what the bundled model w
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -16,6 +16,10 @@ Nobody ran it at full scale here.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from dataclasses import dataclass, field
 from pathlib import Path
 

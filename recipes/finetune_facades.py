@@ -9,6 +9,10 @@ takes less than ten minutes, and some more to measure. The numbers are in docs/t
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from dataclasses import dataclass
 from pathlib import Path
 

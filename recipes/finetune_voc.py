@@ -12,6 +12,10 @@ model.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from dataclasses import dataclass, field
 from pathlib import Path
 

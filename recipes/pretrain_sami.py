@@ -17,6 +17,10 @@ for a box. Nobody ran it at full scale here.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -12,6 +12,10 @@ for the predictions.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

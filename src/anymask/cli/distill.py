@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.learning import LearningOptions, parse_learning
-from anymask.cli.listing import show_list
+from anymask.cli.parser import choose
 from anymask.train.distillation.config import CoupledConfig, DecoupledConfig, SamiConfig
 
 __all__ = ["parse"]
@@ -83,9 +83,6 @@ _METHODS: dict[str, tuple[type[_Method], str]] = {
 
 def parse(words: Sequence[str]) -> LearningOptions:
     """Turn the words after ``anymask distill`` into a command; see `parse_learning`."""
-    name = words[0] if words else "--help"
-    if name not in _METHODS:
-        summaries = {name: about for name, (_, about) in _METHODS.items()}
-        show_list(summaries, words or [name], "anymask distill", _ABOUT)
-    kind, about = _METHODS[name]
-    return parse_learning(kind, words[1:], f"anymask distill {name}", about)
+    summaries = {name: about for name, (_, about) in _METHODS.items()}
+    name = choose(words, "anymask distill", _ABOUT, summaries)
+    return parse_learning(_METHODS[name][0], words[1:], f"anymask distill {name}", summaries[name])

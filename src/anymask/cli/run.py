@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from anymask import __version__, formats
 from anymask.atomic import atomic_write
 from anymask.cli.inputs import Item, find_images
-from anymask.cli.options import PictureOptions
+from anymask.cli.options import ImageOptions
 from anymask.cli.results import Record, Results
 from anymask.errors import CapabilityError, InputError, MissingExtraError, OutputError, WeightsError
 from anymask.parallel import in_order
@@ -41,7 +41,7 @@ class Job:
     """What a command does with each picture."""
 
     command: str
-    options: PictureOptions
+    options: ImageOptions
     settings: Callable[[Segmenter], dict[str, Any]]
     """What of the options decides how the results look, as plain JSON values."""
     work: Callable[[Segmenter, Path, Report], tuple[Masks, Image | None]]
@@ -140,12 +140,14 @@ def _sentence(error: Exception) -> str:
 def _do(
     job: Job, model: Segmenter, item: Item, results: Results, report: Report
 ) -> tuple[list[Path], dict[str, Any]]:
+    from anymask.image.png import write_png
+
     masks, image = job.work(model, item.path, report)
     files = []
     for ending, picture in job.draw(masks, image) if image else ():
         files.append(results.path(item.key + ending))
         with atomic_write(files[-1]) as draft:
-            picture.save(draft)
+            write_png(picture, draft)
     if job.options.format == "coco":
         files.append(results.part(item.key))
         masks.save(files[-1], format="sa1b")

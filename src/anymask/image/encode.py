@@ -15,6 +15,7 @@ import PIL.Image
 from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.image.geo import geo_to_tags
+from anymask.image.png import encode_png
 
 if TYPE_CHECKING:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -86,6 +87,8 @@ def encode(image: PIL.Image.Image, format: str, quality: int | None, geo: Geo | 
         large = image.width * image.height * len(image.getbands()) > _LARGEST
         options |= {"compression": "tiff_adobe_deflate", "tiffinfo": _tiff_tags(geo)}
         options |= {"big_tiff": large}
+    if kind == "PNG":
+        return encode_png(image)
     buffer = io.BytesIO()
     try:
         image.save(buffer, kind, **options)

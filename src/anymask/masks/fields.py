@@ -282,7 +282,7 @@ def chosen(
 
 def same_fields(a: Any, b: Any) -> bool:
     """Compare two dataclasses field by field; NaN equals NaN."""
-    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.compare)
 
 
 def _same(a: Any, b: Any) -> bool:

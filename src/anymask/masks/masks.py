@@ -79,6 +79,9 @@ class Masks:
         meta: What else is known of each mask: a read-only dict of plain JSON values each, empty for
             nothing. What a file says beside the fields above is here, such as COCO's ``iscrowd``.
         image_meta: The same of the image as a whole.
+        dropped: How many answers of the model everything mode did not keep, by the setting that
+            they did not meet, such as ``{"pred_iou_thresh": 3012, "box_nms_thresh": 44}``; no part
+            of what is compared or written to files.
 
     Example:
         >>> dense = np.zeros((2, 4, 6), bool)
@@ -106,6 +109,7 @@ class Masks:
     ids: tuple[int | None, ...] = ()
     meta: tuple[Meta, ...] = ()
     image_meta: Meta = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check every field, fill in what was left out, and make the arrays read-only."""

@@ -6,11 +6,11 @@ What a subcommand needs is imported once its name is known, so that the others' 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tyro.conf import FlagCreatePairsOff
-
-from anymask.cli.listing import show_list
+from anymask.cli.parser import choose
+from anymask.cli.parser import parse as parse_words
 from anymask.evaluate.protocols import PROTOCOLS, options_class, protocol_summaries
 
 if TYPE_CHECKING:
@@ -40,26 +40,19 @@ _OTHERS = {  # they need no data sets
 }
 
 
-def parse(words: list[str]) -> EvaluateOptions | Sets:
+def parse(words: Sequence[str]) -> EvaluateOptions | Sets:
     """Turn the words after ``anymask evaluate`` into a command.
 
     Help and wrong usage end the process here.
     """
-    import tyro
-
-    name = words[0] if words else "--help"
-    if name not in PROTOCOLS | _OTHERS:
+    summaries = {name: line for name, (_, line) in (PROTOCOLS | _OTHERS).items()}
+    if not words or words[0] not in summaries:
         # Other packages are looked for only where a name is not ours.
-        summaries = protocol_summaries() | {n: line for n, (_, line) in _OTHERS.items()}
-        if name not in summaries:
-            show_list(summaries, words or [name], "anymask evaluate", _ABOUT)
+        summaries = protocol_summaries() | {name: line for name, (_, line) in _OTHERS.items()}
+    name = choose(words, "anymask evaluate", _ABOUT, summaries)
     kind, about = _command(name)
-    command: EvaluateOptions | Sets = tyro.cli(
-        kind,
-        prog=f"anymask evaluate {name}",
-        description=about,
-        args=words[1:],
-        config=(FlagCreatePairsOff,),
+    command: EvaluateOptions | Sets = parse_words(
+        kind, words[1:], f"anymask evaluate {name}", about
     )
     return command
 

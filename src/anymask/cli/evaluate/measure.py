@@ -38,7 +38,7 @@ class Measure(EvaluateOptions, Generic[Options]):
     image_folder: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Where the images of JSON files are; without it, looked for in and beside their folder."""
     model: Models = ("bundled",)
-    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     offline: Flag = False

@@ -24,7 +24,7 @@ class Speed(EvaluateOptions):
     image: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="")] = None
     """An image; without it, random noise of 640 x 480."""
     model: Models = ("bundled",)
-    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
     """What is computed with."""
     threads: tuple[int, ...] = (1,)
