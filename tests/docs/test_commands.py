@@ -23,7 +23,7 @@ def check(words: list[str]) -> None:
     if "anymask" in words[:6] and program in ("anymask", "torchrun", "python", "python3"):
         arguments = words[words.index("anymask") + 1 :]
         if "--help" in arguments or "--version" in arguments:
-            with pytest.raises(SystemExit, match="^0$"):
+            with pytest.raises(SystemExit, match=r"^0$"):
                 cli._parse(arguments)
             return
         cli._parse(arguments)

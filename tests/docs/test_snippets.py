@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL.Image
 import pytest
 from tests.docs.markdown import PAGES, ROOT, blocks
@@ -21,10 +20,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     shutil.copytree(PICTURES / "photos", tmp_path / "photos")
     shutil.copy(PICTURES / "coffee.jpg", tmp_path / "photos")
-    for name in ("photo.jpg", "truck.jpg", "street.jpg", "my-dog.jpg", "another.jpg"):
+    for name in ("photo.jpg", "street.jpg", "my-dog.jpg", "another.jpg"):
         shutil.copy(PICTURES / "coffee.jpg", tmp_path / name)
-    pixels = np.asarray(PIL.Image.open(PICTURES / "coffee.jpg").resize((300, 200)))
-    PIL.Image.fromarray(pixels).save(tmp_path / "scan.tif")
+    with PIL.Image.open(PICTURES / "coffee.jpg") as coffee:
+        coffee.resize((1200, 800)).save(tmp_path / "truck.jpg")
+        coffee.resize((300, 200)).save(tmp_path / "scan.tif")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
