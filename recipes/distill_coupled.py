@@ -25,7 +25,7 @@ from anymask.train.distillation.config import CoupledConfig
 from anymask.train.distillation.distill import distill
 from anymask.train.report import Report
 
-LOOP = LoopConfig(steps=55_000, batch=8, rate=2e-4, warmup=1000, workers=8, evaluate_every=5000)
+LOOP = LoopConfig(steps=55_000, batch_size=8, lr=2e-4, warmup=1000, workers=8, evaluate_every=5000)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def main(config: Config) -> Report:
     """Learn, or go on learning."""
     settings = CoupledConfig(
         data=(config.photos,),
-        held_back=40,
+        val_images=40,
         teacher=config.teacher,
         student=config.student,
         masks=config.masks,

@@ -27,7 +27,13 @@ from anymask.train.distillation.distill import distill
 from anymask.train.report import Report
 
 LOOP = LoopConfig(
-    steps=110_000, batch=8, rate=1e-3, decay=0.05, warmup=1000, workers=8, evaluate_every=5000
+    steps=110_000,
+    batch_size=8,
+    lr=1e-3,
+    weight_decay=0.05,
+    warmup=1000,
+    workers=8,
+    evaluate_every=5000,
 )
 
 
@@ -53,16 +59,20 @@ class Config:
 
 def main(config: Config) -> list[Report]:
     """Teach the encoder and then, if wanted, the decoder; or go on with it."""
-    given = {"data": (config.photos,), "held_back": 40, "teacher": config.teacher}
+    given = {"data": (config.photos,), "val_images": 40, "teacher": config.teacher}
     store = config.out / "embeddings"
     settings = DecoupledConfig(
-        **given, student=config.student, fresh=True, store=store, loop=config.loop
+        **given, student=config.student, from_scratch=True, store=store, loop=config.loop
     )
     reports = [distill(settings, config.out, config.device)]
     if config.tune:
         # Fewer photos at a time: each is asked about in eight places, in three rounds.
         loop = LoopConfig(
-            steps=config.tune, batch=4, rate=1e-4, workers=config.loop.workers, evaluate_every=1000
+            steps=config.tune,
+            batch_size=4,
+            lr=1e-4,
+            workers=config.loop.workers,
+            evaluate_every=1000,
         )
         tuning = CoupledConfig(
             **given, student=str(config.out), learn="decoder", store=store, loop=loop

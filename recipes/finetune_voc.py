@@ -22,7 +22,7 @@ from anymask.train.finetuning.config import FineTuneConfig, Learn
 from anymask.train.finetuning.finetune import finetune
 from anymask.train.report import Report
 
-LOOP = LoopConfig(steps=5000, batch=8, rate=1e-4, evaluate_every=500)
+LOOP = LoopConfig(steps=5000, batch_size=8, lr=1e-4, evaluate_every=500)
 
 
 @dataclass(frozen=True)

@@ -29,17 +29,19 @@ from anymask.train.report import Report
 
 PRETRAINING = LoopConfig(
     steps=125_000,
-    batch=256,
+    batch_size=256,
     accumulate=2,
-    rate=2.4e-3,
-    decay=0.05,
+    lr=2.4e-3,
+    weight_decay=0.05,
     betas=(0.9, 0.95),
     warmup=12_500,
-    average=0,
+    ema_decay=0,
     workers=8,
     evaluate_every=5000,
 )
-TEACHING = LoopConfig(steps=70_000, batch=4, rate=4e-4, warmup=1000, workers=8, evaluate_every=5000)
+TEACHING = LoopConfig(
+    steps=70_000, batch_size=4, lr=4e-4, warmup=1000, workers=8, evaluate_every=5000
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def main(config: Config) -> tuple[Report, Report]:
         data=(config.photos,),
         teacher=config.teacher,
         student=config.student,
-        fresh=True,
+        from_scratch=True,
         side=config.side,
         loop=config.pretraining,
     )
@@ -86,5 +88,5 @@ def main(config: Config) -> tuple[Report, Report]:
 
 if __name__ == "__main__":
     seen, answered = main(tyro.cli(Config))
-    print(f"likeness to what the teacher sees: {dict(seen.before)}, now {dict(seen.after)}")
+    print(f"similarity to what the teacher sees: {dict(seen.before)}, now {dict(seen.after)}")
     print(f"agreement with the teacher: {dict(answered.before)}, now {dict(answered.after)}")

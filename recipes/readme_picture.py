@@ -50,7 +50,7 @@ def main() -> None:
     strip = strip.resize(
         (strip.width * 2 // 3, strip.height * 2 // 3), PIL.Image.Resampling.LANCZOS
     )
-    strip.save(PICTURES / "cut-outs.jpg", quality=90, optimize=True)
+    strip.save(PICTURES / "cut-outs.jpg", predicted_iou=90, optimize=True)
 
 
 if __name__ == "__main__":

@@ -42,30 +42,32 @@ from anymask.models.weights import fill, read_state
 from anymask.train.config import LoopConfig
 from anymask.train.loop import fit
 from anymask.train.objective import Step
+from anymask.train.save_model import write_half
 from anymask.train.segmentation.boundaries import boundary_loss, framed_layers
+from anymask.train.segmentation.encoded_batch import Features
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
-from anymask.train.segmentation.scene import Features
-from anymask.train.segmentation.validate import SimulatedUser
-from anymask.train.ship import write_half
+from anymask.train.segmentation.validate import PromptValidation
 
 SETS = {"bsds500": 0.33, "voc-animals": 0.40, "ccp": 0.16, "coco128": 0.11}
 """Data sets, each with folders NAME-train and NAME-val, and how much is drawn from each."""
 
-LOOP = LoopConfig(rate=1e-3, decay=0.03, betas=(0.9, 0.98), warmup=300, clip=3, evaluate_every=500)
+LOOP = LoopConfig(
+    lr=1e-3, weight_decay=0.03, betas=(0.9, 0.98), warmup=300, grad_clip=3, evaluate_every=500
+)
 ASKED = InteractiveConfig(
     repeats=0,
-    lengths=(0.35, 0.35, 0.2, 0.1),
-    remember=0.8,
-    boxes=0.4,
-    middle=0.7,
-    tight=0.5,
-    alpha=0.5,
-    agreement=0.05,
-    ranked=0.3,
-    judgement=4,
-    single=1,
-    nested=0.25,
-    prompts=64,
+    round_probs=(0.35, 0.35, 0.2, 0.1),
+    mask_prompt_prob=0.8,
+    box_prob=0.4,
+    center_prob=0.7,
+    tight_box_prob=0.5,
+    focal_alpha=0.5,
+    mean_loss_weight=0.05,
+    top_loss_weight=0.3,
+    iou_loss_weight=4,
+    single_weight=1,
+    multi_weight=0.25,
+    prompts_per_batch=64,
 )
 
 
@@ -97,7 +99,7 @@ class Config:
     lift: tuple[float, float] = (0.0, 0.0)
     """Added to the logits of the single and of the nested answers when exporting: more makes
     masks larger."""
-    judged: int = 25
+    val_images: int = 25
     """Validation images of each set."""
     asked: InteractiveConfig = field(default_factory=lambda: ASKED)
     """How masks are asked for, and what the answers cost."""
@@ -186,7 +188,7 @@ class Phases:
                 start = end
 
 
-class Lesson(Interactive):
+class DistillSample(Interactive):
     """Conversations, with batch norms that do not gather statistics of too few crops."""
 
     def __call__(self, model: nn.Module, batch: Sequence[Item], step: Step) -> dict[str, float]:
@@ -231,7 +233,7 @@ def export(net: nn.Module, path: Path, blend: float, lift: tuple[float, float]) 
     write_half(weights, path)
 
 
-def ship(config: Config, net: nn.Module, folder: Path) -> None:
+def save_model(config: Config, net: nn.Module, folder: Path) -> None:
     """Write the weights into a new folder, under the name that they have in the package."""
     folder.mkdir()
     export(net, folder / find("bundled").weights.file, config.blend, config.lift)
@@ -246,12 +248,12 @@ def make_network(config: Config) -> CompactNet:
     return net.float().to(memory_format=torch.channels_last).train()
 
 
-def make_validation(config: Config) -> SimulatedUser:
+def make_validation(config: Config) -> PromptValidation:
     """Judge by a part of each validation set, in the way of the table in the model card."""
     choice = Choice(min_area=100, max_share=0.9, per_image=4)
-    part = Portion(images=config.judged, draw=0)
+    part = Portion(images=config.val_images, draw=0)
     sets = [part.of(LabelMapFolder(config.data / f"{name}-val"), None) for name in SETS]
-    return SimulatedUser(find("bundled"), Joined(sets), choice)
+    return PromptValidation(find("bundled"), Joined(sets), choice)
 
 
 def main(config: Config) -> None:
@@ -261,12 +263,14 @@ def main(config: Config) -> None:
     fit(
         make_network(config),
         Phases(config),
-        Lesson(find("bundled"), config.asked, lambda f, i: config.further * shape_features(f, i)),
+        DistillSample(
+            find("bundled"), config.asked, lambda f, i: config.further * shape_features(f, i)
+        ),
         loop,
         config.out,
         identity=identity,
         validation=make_validation(config),
-        ship=partial(ship, config),
+        save_model=partial(save_model, config),
     )
 
 

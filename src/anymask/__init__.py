@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from anymask.config import GenerateConfig, InstanceConfig
+    from anymask.detections import Detections
     from anymask.embedding import Embedding
     from anymask.errors import (
         AnymaskError,
@@ -42,6 +43,7 @@ __all__ = [
     "VARIANTS",
     "AnymaskError",
     "CapabilityError",
+    "Detections",
     "Embedding",
     "GenerateConfig",
     "Image",
@@ -64,6 +66,7 @@ _HOMES = {
     "VARIANTS": "models.variants",
     "AnymaskError": "errors",
     "CapabilityError": "errors",
+    "Detections": "detections",
     "Embedding": "embedding",
     "GenerateConfig": "config",
     "Image": "image.image",

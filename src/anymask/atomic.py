@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TypeAlias
 
-from anymask.errors import OutputError
+from anymask.errors import InputError, OutputError
 
-__all__ = ["DRAFT", "atomic_write", "make_folder"]
+__all__ = ["DRAFT", "Target", "atomic_write", "make_folder", "write_whole"]
 
 DRAFT = ".anymask-"
 """How the names of unfinished files begin, which only a killed process leaves behind."""
+
+Target: TypeAlias = str | os.PathLike[str] | IO[bytes]
+"""Where a file's content goes: a path, or a file that is open for writing bytes."""
 
 
 @contextmanager
@@ -67,6 +72,49 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_whole(target: Target, content: bytes) -> None:
+    """Write the content of a file: to a path, whole or not at all, or to a file that is open.
+
+    Args:
+        target: A path, see `atomic_write`; or a file that is open for writing bytes, which stays
+            open.
+        content: All of it.
+
+    Raises:
+        InputError: The target is neither, is closed, or is opened for text or for reading.
+        OutputError: The content cannot be written.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> write_whole(file, b"whole")
+        >>> file.getvalue()
+        b'whole'
+    """
+    if isinstance(target, str | os.PathLike):
+        with atomic_write(target) as draft:
+            draft.write_bytes(content)
+        return
+    if not hasattr(target, "write"):
+        raise InputError(
+            f"expected a path or a file open for writing bytes, got {type(target).__name__}; "
+            f"name a file"
+        )
+    if getattr(target, "closed", False):
+        raise InputError("expected an open file, but the file given is closed; pass its path")
+    try:
+        target.write(content)
+    except (io.UnsupportedOperation, TypeError) as error:
+        raise InputError(
+            "expected a file opened for writing bytes, got another; use mode 'wb'"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the file given: {error.strerror or error}; make room or choose "
+            f"another place"
+        ) from error
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from anymask.errors import InputError
+from anymask.plain import check_choice, check_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +18,6 @@ __all__ = [
     "PointGrid",
     "Sampler",
     "changed",
-    "check_number",
 ]
 
 PointGrid = tuple[tuple[float, float], ...]
@@ -79,9 +77,7 @@ class GenerateConfig:
             check_number(self, name, 0, 1)
         for name in ("mask_nms_thresh", "containment_nms_thresh"):
             check_number(self, name, 0, 1)
-        if self.sampler not in get_args(Sampler):
-            names = ", ".join(get_args(Sampler))
-            raise InputError(f"expected a sampler out of {names}, got {self.sampler!r}; name one")
+        check_choice(self, "sampler", get_args(Sampler))
         self._check_areas()
         if self.point_grids is None:
             self._check_points_per_side()
@@ -195,27 +191,3 @@ def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
                 "leave it out"
             )
     return replace(config, **options)
-
-
-def check_number(
-    config: Any,
-    name: str,
-    least: float,
-    most: float = math.inf,
-    *,
-    whole: bool = False,
-) -> None:
-    """Check that a field of a dataclass is a number within limits.
-
-    Raises:
-        InputError: It is not.
-    """
-    value = getattr(config, name)
-    is_number = isinstance(value, Integral if whole else Real)
-    if not (is_number and least <= value <= most):  # also refuses NaN
-        kind = "a whole number" if whole else "a number"
-        limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-        default = type(config).__dataclass_fields__[name].default
-        raise InputError(
-            f"expected {name} as {kind} {limits}, got {value!r}; the default is {default}"
-        )

@@ -68,7 +68,7 @@ def test_who_says_nothing(fake, photo, tmp_path, run) -> None:
     assert fake.prompts == []
     fake.variant.capabilities = frozenset({"nothing"})  # it learned what to find
     assert run("segment", photo, "-o", tmp_path / "out").code == 0
-    assert [prompt.needs() for prompt in fake.prompts] == [["nothing"]]
+    assert [prompt.required_capabilities for prompt in fake.prompts] == [["nothing"]]
     assert anymask.read(tmp_path / "out" / "photo.json").areas.tolist() == [16]
 
 

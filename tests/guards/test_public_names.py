@@ -20,6 +20,7 @@ PUBLIC = [
     "VARIANTS",
     "AnymaskError",
     "CapabilityError",
+    "Detections",
     "Embedding",
     "GenerateConfig",
     "Image",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
+import types
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ImageCms
 
-from anymask.errors import InputError
+from anymask.errors import InputError, MissingExtraError
 from anymask.image.image import Image
+from anymask.image.pixels import read_size
 
 # Rows and columns can be told apart in it, and it survives JPEG.
 ARROW = np.zeros((24, 16, 3), np.uint8)
@@ -171,6 +175,33 @@ def test_one_transparent_colour() -> None:
     image.putpixel((1, 0), (9, 9, 9))
     data = saved(image, "PNG", transparency=(1, 2, 3))
     assert read(data, background=(0, 0, 0))[0].tolist() == [[0, 0, 0], [9, 9, 9]]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("top", [1023, 4095, 65535])
+def test_colours_of_16_bits_keep_all_of_them(channels: int, top: int) -> None:
+    cv2 = pytest.importorskip("cv2")
+    values = np.random.default_rng(0).integers(0, top, (9, 7, channels)).astype(np.uint16)
+    values[0, 0] = top
+    _, content = cv2.imencode(".png", values[..., [2, 1, 0, 3][:channels]])
+    image, expected = Image.open(content.tobytes()), Image.open(values)
+    np.testing.assert_array_equal(image.pixels, expected.pixels)
+    if channels == 4:
+        np.testing.assert_array_equal(image.alpha, expected.alpha)
+        np.testing.assert_array_equal(image.straight, expected.straight)
+
+
+def test_one_transparent_colour_of_16_bits() -> None:
+    cv2 = pytest.importorskip("cv2")
+    values = np.array([[(1000, 2000, 3000), (1000, 2000, 3001)]], np.uint16)
+    content = cv2.imencode(".png", values[..., ::-1])[1].tobytes()
+    chunk = b"tRNS" + struct.pack(">HHH", 1000, 2000, 3000)
+    chunk = struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    place = content.index(b"IDAT") - 4
+    image = Image.open(content[:place] + chunk + content[place:])
+    assert image.alpha is not None
+    assert image.alpha.tolist() == [[0, 255]]
+    assert image.pixels[0, 0].tolist() == [255, 255, 255]
 
 
 def test_one_transparent_grey_of_16_bits() -> None:
@@ -419,7 +450,8 @@ def test_nan_in_files_is_refused() -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "drawing"),
         (b"%PDF-1.7 ...", "document"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "document"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "HEIC"),
+        (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00", "a video"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (saved(arrow(), "PNG")[:4], "beginning is damaged"),
         (saved(arrow(), "PNG")[:20], "damaged or cut off"),
         (saved(arrow(), "PNG")[:-40], "damaged or cut off"),
@@ -524,3 +556,67 @@ def test_where_pillow_insists_the_message_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(InputError, match=r"raise PIL\.Image\.MAX_IMAGE_PIXELS"):
         read(data)
+
+
+# ------------------------------------------------- formats that need a package of their own
+
+HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1"
+JPEG_XL = b"\xff\x0a" + bytes(20)
+
+
+@pytest.mark.parametrize(
+    ("content", "module", "line"),
+    [
+        (HEIC, "pillow_heif", r"HEIC image: .*pip install 'anymask\[heic\]'"),
+        (JPEG_XL, "pillow_jxl", "JPEG XL image: .*pip install pillow-jxl-plugin"),
+    ],
+)
+def test_a_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, module: str, line: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "a.heic").write_bytes(content)
+    for read_ in (Image.open, read_size):
+        with pytest.raises(MissingExtraError, match=r"a\.heic', a " + line) as caught:
+            read_(tmp_path / "a.heic")
+        assert "\n" not in str(caught.value)
+
+
+class FakeReader(PIL.ImageFile.ImageFile):
+    """What packages that read HEIC give Pillow: the image in a mode, with an EXIF orientation."""
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        if len(self.fp.read()) < 24:
+            raise SyntaxError("cut off")
+        self._mode, self._size = "RGBA", (2, 3)
+        self.info["exif"] = PIL.Image.Exif().tobytes()
+
+    def load(self) -> Any:
+        self.im = PIL.Image.new("RGBA", self.size, (10, 20, 30, 128)).im
+        return super().load()
+
+
+@pytest.mark.parametrize(
+    ("content", "module", "names"),
+    [
+        (HEIC + b"more", "pillow_heif", ("HeifImageFile",)),
+        (JPEG_XL + b"more", "pillow_jxl", ("JpegXLImagePlugin", "JXLImageFile")),
+    ],
+)
+def test_the_package_reads_it(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, module: str, names: tuple[str, ...]
+) -> None:
+    fake: Any = FakeReader
+    for name in reversed(names):
+        fake = types.SimpleNamespace(**{name: fake})
+    monkeypatch.setitem(sys.modules, module, fake)
+    image = Image.open(content)
+    assert image.size_hw == (3, 2)
+    assert image.alpha is not None
+    assert image.alpha[0, 0] == 128
+    assert image.straight is not None
+    assert image.straight[0, 0].tolist() == [10, 20, 30]
+    assert "HEIF" not in PIL.Image.OPEN  # the process is left as it was
+    with pytest.raises(InputError, match=r"damaged or cut off \(cut off\)"):
+        Image.open(content[:20])

@@ -264,7 +264,7 @@ def test_a_mixture_of_prompts_is_answered_in_order() -> None:
     model = disc_model()
     photo = model.embed(picture(100, 90))
     together = model.predict(photo, prompts=MIXTURE)
-    forms = {(prompt.key(), prompt.key() == (1, False, False)) for prompt in MIXTURE}
+    forms = {(prompt.form, prompt.form == (1, False, False)) for prompt in MIXTURE}
     assert len(model.network.batches) == len(forms) == 4  # type: ignore[attr-defined]
     assert together == [model.predict(photo, prompts=prompt) for prompt in MIXTURE]
     assert [masks.prompts[0] for masks in together] == MIXTURE
@@ -419,7 +419,7 @@ def test_prompts_are_checked_before_the_slow_part() -> None:
     ("missing", "said", "words"),
     [
         ("points", {"points": [(5, 5)], "multimask": False}, "does not know points, only"),
-        ("negative_points", {"points": [(5, 5)], "labels": [0]}, "points beside the object"),
+        ("negative_points", {"points": [(5, 5)], "labels": [0]}, "background points"),
         ("box", {"box": (2, 2, 9, 9)}, "boxes"),
         ("mask", {"mask": np.ones((20, 30), dtype=bool)}, "masks as prompts"),
         ("mask", {"mask_logits": np.ones((32, 32), dtype=np.float32)}, "masks as prompts"),

@@ -5,7 +5,7 @@
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
-    anymask distill decoupled --data photos/ --student mobile-sam --fresh -o runs/mobile
+    anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
@@ -42,7 +42,7 @@ Examples:
   anymask everything photos/ --format coco -o out/
   anymask evaluate points --data photos-val/ -o runs/points
   anymask train --data photos/ -o runs/mine
-  anymask distill decoupled --data photos/ --student mobile-sam --fresh -o runs/mobile
+  anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
   anymask --version
 
 Exit codes:

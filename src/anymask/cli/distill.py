@@ -22,16 +22,16 @@ by; the best weights are kept, the run's folder loads like any model, and the sa
 where it stopped.
 
 Examples:
-  anymask distill decoupled --data photos/ --student mobile-sam --fresh -o runs/mobile
+  anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
   anymask distill coupled --data photos/ --student runs/mobile --learn decoder -o runs/tuned
-  anymask distill sami --data photos/ --fresh -o runs/sami
+  anymask distill sami --data photos/ --from-scratch -o runs/sami
   anymask distill coupled --help"""
 
-_ROWS = {"click": "one click", "box": "box", "iou": "mean", "likeness": "cosine"}
+_ROWS = {"click": "one click", "box": "box", "iou": "mean", "similarity": "cosine"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Way(LearningOptions):
+class _Method(LearningOptions):
     """What the ways have in common."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-distill")
@@ -43,29 +43,29 @@ class _Way(LearningOptions):
         from anymask.train.distillation.distill import distill
 
         report = distill(self.settings, self.output, self.device, **self.flags())
-        measured = "likeness to" if isinstance(self.settings, SamiConfig) else "mean IoU with"
+        measured = "similarity to" if isinstance(self.settings, SamiConfig) else "mean IoU with"
         return self.conclude(report, f"{measured} the teacher", _ROWS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Decoupled(_Way):
+class _Decoupled(_Method):
     settings: OmitArgPrefixes[DecoupledConfig] = field(default_factory=DecoupledConfig)
     """Who learns what from whom."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Coupled(_Way):
+class _Coupled(_Method):
     settings: OmitArgPrefixes[CoupledConfig] = field(default_factory=CoupledConfig)
     """Who learns what from whom."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sami(_Way):
+class _Sami(_Method):
     settings: OmitArgPrefixes[SamiConfig] = field(default_factory=SamiConfig)
     """Who learns what from whom."""
 
 
-_WAYS: dict[str, tuple[type[_Way], str]] = {
+_METHODS: dict[str, tuple[type[_Method], str]] = {
     "decoupled": (
         _Decoupled,
         "The student's encoder learns what its teacher's sees, and takes over its decoder.",
@@ -84,8 +84,8 @@ _WAYS: dict[str, tuple[type[_Way], str]] = {
 def parse(words: Sequence[str]) -> LearningOptions:
     """Turn the words after ``anymask distill`` into a command; see `parse_learning`."""
     name = words[0] if words else "--help"
-    if name not in _WAYS:
-        summaries = {name: about for name, (_, about) in _WAYS.items()}
+    if name not in _METHODS:
+        summaries = {name: about for name, (_, about) in _METHODS.items()}
         show_list(summaries, words or [name], "anymask distill", _ABOUT)
-    kind, about = _WAYS[name]
+    kind, about = _METHODS[name]
     return parse_learning(kind, words[1:], f"anymask distill {name}", about)

@@ -99,7 +99,10 @@ class Segment(PictureOptions):
         return run(job)
 
     def _settings(self, model: Segmenter, prompt: Prompt) -> dict[str, Any]:
-        if prompt.needs() == ["nothing"] and "nothing" not in model.variant.capabilities:
+        if (
+            prompt.required_capabilities == ["nothing"]
+            and "nothing" not in model.variant.capabilities
+        ):
             raise InputError(_TOO_FEW)
         mask = prompt.mask
         return {

@@ -163,6 +163,30 @@ class Items:
             f"{len(self)} photos; check the labels"
         )
 
+    def fits(self, index: int) -> bool:
+        """Return whether an image, told by its number in the data set, has a mask that fits.
+
+        Raises:
+            InputError: The sample is not what it should be.
+        """
+        sample = self.dataset[index]
+        check(sample, self.dataset.key(index))
+        if not sample.layers:
+            return False
+        _, layers, _ = self._framed(sample)
+        return len(self.choosing.of(layers, np.random.default_rng(0))) > 0
+
+    def _framed(
+        self, sample: Sample
+    ) -> tuple[Transform, npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        """Bring the label maps and the void pixels of a sample to the size in the frame."""
+        transform = self.preprocessing.fit((sample.image.shape[0], sample.image.shape[1]))
+        layers = np.stack([resized(layer, transform.resized_hw) for layer in sample.layers])
+        void = None if sample.void is None else resized(sample.void, transform.resized_hw)
+        if void is not None:
+            layers[:, void] = 0
+        return transform, layers, void
+
     def _item(
         self, key: str, sample: Sample, augment: Sequence[Augment], rng: np.random.Generator
     ) -> Item | None:
@@ -171,11 +195,7 @@ class Items:
             sample = change(sample, rng)
         if not sample.layers:
             return None
-        transform = self.preprocessing.fit((sample.image.shape[0], sample.image.shape[1]))
-        layers = np.stack([resized(layer, transform.resized_hw) for layer in sample.layers])
-        void = None if sample.void is None else resized(sample.void, transform.resized_hw)
-        if void is not None:
-            layers[:, void] = 0
+        transform, layers, void = self._framed(sample)
         chosen = self.choosing.of(layers, rng)
         if not len(chosen):
             return None

@@ -12,7 +12,7 @@ import json
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from anymask.atomic import atomic_write, make_folder
 from anymask.data.dataset import Dataset
 from anymask.errors import InputError
 from anymask.evaluate.protocol import EvaluationProtocol, Row, Rows, Summary
+from anymask.plain import to_plain
 
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
@@ -73,25 +74,20 @@ class Evaluation:
         Raises:
             InputError: A file that the options name cannot be read.
         """
-        options = asdict(self.protocol)  # type: ignore[call-overload]
-        # Once through JSON, so that it compares equal to what is read back from a file.
-        described: dict[str, Any] = json.loads(
-            json.dumps(
-                {
-                    "protocol": self.protocol.name,
-                    "options": options,
-                    "files": {k: _digest(v) for k, v in options.items() if isinstance(v, Path)},
-                    "model": self.model.variant.name,
-                    "weights": self.model.weights_digest,
-                    "device": str(self.model.device),
-                    "data": {name: _fingerprint(data) for name, data in self.sets.items()},
-                    "portion": self.portion,
-                    "versions": _versions(),
-                },
-                default=str,
-            )
-        )
-        return described
+        # Plain values, so that it compares equal to what is read back from a file.
+        options: dict[str, Any] = to_plain(self.protocol)
+        paths = {name: getattr(self.protocol, name) for name in options}
+        return {
+            "protocol": self.protocol.name,
+            "options": options,
+            "files": {k: _digest(v) for k, v in paths.items() if isinstance(v, Path)},
+            "model": self.model.variant.name,
+            "weights": self.model.weights_digest,
+            "device": str(self.model.device),
+            "data": {name: _fingerprint(data) for name, data in self.sets.items()},
+            "portion": to_plain(self.portion),
+            "versions": _versions(),
+        }
 
     def todo(self) -> list[tuple[str, int]]:
         """List the images that are not finished: name of the set and index."""

@@ -16,7 +16,7 @@ import PIL.Image
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.stitch import AGREEMENT, Part
 from anymask.image.bands import Bands
-from anymask.image.pixels import Pixels
+from anymask.image.colour import Pixels
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts

@@ -21,9 +21,9 @@ from anymask.everything.generate import least_memory, refine
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.overview import Overview
 from anymask.image.bands import Bands, open_bands
+from anymask.image.colour import Pixels
 from anymask.image.geo import read_geo
 from anymask.image.image import Image, ImageLike
-from anymask.image.pixels import Pixels
 from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
 from anymask.parallel import in_order

@@ -19,7 +19,7 @@ from anymask.embedding import Embedding
 from anymask.image.image import ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
-from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
+from anymask.models.detection import Candidates, candidates, detect, draw, image_boxes
 from anymask.predict.segmenter import Segmenter
 from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
@@ -74,10 +74,10 @@ class InstanceSegmenter(Segmenter):
             answers.append(replace(fitting, prompts=(prompt,) * len(fitting)))
         return answers
 
-    def _detect(self, embedding: Embedding, settings: InstanceConfig) -> Detections:
+    def _detect(self, embedding: Embedding, settings: InstanceConfig) -> Candidates:
         return detect(candidates(embedding.features), embedding.transform.frame_hw, settings)
 
-    def _draw(self, embedding: Embedding, found: Detections, settings: InstanceConfig) -> Masks:
+    def _draw(self, embedding: Embedding, found: Candidates, settings: InstanceConfig) -> Masks:
         """Draw the masks of instances and keep those that have any pixel."""
         prototypes = embedding.features["prototypes"][0].float()
         size_hw = embedding.size_hw
@@ -95,7 +95,10 @@ class InstanceSegmenter(Segmenter):
 
     def _select(self, embedding: Embedding, masks: Masks, prompt: Prompt) -> Masks:
         settings = self.settings
-        if settings.merge_points and prompt.needs() in (["points"], ["points", "negative_points"]):
+        if settings.merge_points and prompt.required_capabilities in (
+            ["points"],
+            ["points", "negative_points"],
+        ):
             return merge(masks, prompt.points_xy, prompt.labels)
         likeness = None
         if prompt.text is not None:

@@ -208,7 +208,7 @@ class Segmenter:
         Args:
             embedding: What `embed` returned; an image is embedded on the fly. Or a list of these.
             points: (n, 2), x before y, pixels of the original image, whole at their centres.
-            labels: (n,), 1 for points on the object, 0 for points beside it; None: all 1.
+            labels: (n,), 1 for points on the object, 0 for background points; None: all 1.
             box: (4,), xyxy, pixels of the original image, whole between them.
             mask: Rough mask, bool (h, w), original image size.
             mask_logits: One of an earlier answer's `Masks.logits`, float (h', w'), to improve.
@@ -268,7 +268,7 @@ class Segmenter:
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         iou = torch.empty((len(prompts), answers), device=self.device)
-        for places in _alike([prompt.key() for prompt in prompts]):
+        for places in _alike([prompt.form for prompt in prompts]):
             group = PromptBatch.of([prompts[i] for i in places], transform, mask_hw, self.device)
             with torch.inference_mode():
                 found, quality = self.network.decode(features, group, multimask)
@@ -346,7 +346,7 @@ class Segmenter:
 
     def _wants_three(self, prompt: Prompt) -> bool:
         """Tell whether a prompt can mean several things: a single point says nothing of size."""
-        ambiguous = prompt.key() == (1, False, False) or self.variant.always_three
+        ambiguous = prompt.form == (1, False, False) or self.variant.always_three
         return ambiguous and "multimask" in self.variant.capabilities
 
     def _check_embedding(self, embedding: Embedding) -> None:
@@ -362,7 +362,7 @@ class Segmenter:
 
     def _check_capable(self, prompts: Sequence[Prompt], multimask: bool | None) -> None:
         for prompt in prompts:
-            self.variant.check_capable(prompt.needs())
+            self.variant.check_capable(prompt.required_capabilities)
         if multimask:
             self.variant.check_capable(["multimask"])
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from anymask.data.simulate import farthest_inside, random_inside
 from anymask.data.truths import SIZE_NOTE, SIZES, Truth, chance
+from anymask.evaluate.click_session import ClickSession
 from anymask.evaluate.metrics import mean, rank_correlation
 from anymask.evaluate.peers import felzenszwalb
 from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
 from anymask.evaluate.protocols.options import PointsOptions
 from anymask.evaluate.report.picture import compared
-from anymask.evaluate.user import User
 from anymask.image.image import Image
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ class Points(PointsOptions):
         truths = self.choice.of(sample)
         if not truths:
             return []
-        users = self._users(model, sample, truths)
-        starts = [user.points[0] for user in users]
+        sessions = self._sessions(model, sample, truths)
+        starts = [session.points[0] for session in sessions]
         photo = model.embed(Image.open(sample.image))
-        for _ in self._rounds(model, photo, users):
+        for _ in self._rounds(model, photo, sessions):
             pass
-        rows = [user.row() for user in users]
+        rows = [session.row() for session in sessions]
         if "felzenszwalb" in self.peers:
             for row, truth, masks in zip(
                 rows, truths, felzenszwalb(sample.image, starts), strict=True
@@ -79,34 +79,38 @@ class Points(PointsOptions):
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
         """Show the answer to the first click over the image, the click, and the truth's outline."""
         truths = self.choice.of(sample)
-        users = self._users(model, sample, truths)
-        user = next(user for user in users if user.truth.number == row["mask"])
+        sessions = self._sessions(model, sample, truths)
+        session = next(session for session in sessions if session.truth.number == row["mask"])
         photo = model.embed(Image.open(sample.image))
-        next(self._rounds(model, photo, [user]))
-        assert user.answer is not None
-        return compared(sample.image, user.answer[:1], user.truth.mask)
+        next(self._rounds(model, photo, [session]))
+        assert session.answer is not None
+        return compared(sample.image, session.answer[:1], session.truth.mask)
 
-    def _users(self, model: Segmenter, sample: Sample, truths: Sequence[Truth]) -> list[User]:
+    def _sessions(
+        self, model: Segmenter, sample: Sample, truths: Sequence[Truth]
+    ) -> list[ClickSession]:
         rng = chance(self.choice.seed + 1, sample)
         if self.start == "random":
-            return [User(t, random_inside(t.mask, rng, power=0), model) for t in truths]
-        return [User(t, farthest_inside(t.mask), model) for t in truths]
+            return [ClickSession(t, random_inside(t.mask, rng, power=0), model) for t in truths]
+        return [ClickSession(t, farthest_inside(t.mask), model) for t in truths]
 
-    def _rounds(self, model: Segmenter, photo: Embedding, users: Sequence[User]) -> Iterator[None]:
-        """Let all users click, as long as one of them has a reason to."""
+    def _rounds(
+        self, model: Segmenter, photo: Embedding, sessions: Sequence[ClickSession]
+    ) -> Iterator[None]:
+        """Let all sessions click, as long as one of them has a reason to."""
         variant, last = model.variant, max(self.counts)
         for turn in range(1, max(self.most, last) + 1):
-            active = [u for u in users if turn <= last or u.content < max(_LEVELS)]
+            active = [u for u in sessions if turn <= last or u.content < max(_LEVELS)]
             active = [u for u in active if u.click()]
             if not active:
                 return
             three = turn == 1 or self.answers == "always" or variant.always_three
             three = three and "multimask" in variant.capabilities
-            prompts = [user.prompt() for user in active]
-            for user, answer in zip(
+            prompts = [session.prompt() for session in active]
+            for session, answer in zip(
                 active, model.predict(photo, prompts=prompts, multimask=three), strict=True
             ):
-                user.see(answer)
+                session.see(answer)
             yield
 
     # ------------------------------------------------------------------- tables

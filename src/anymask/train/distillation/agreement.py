@@ -23,13 +23,13 @@ from anymask.train.embeddings import EmbeddingStore
 
 __all__ = ["Agreement"]
 
-_PLACES = 4  # in each photo that are clicked on
+_PLACES = 4  # in each image that are clicked on
 _DRAWN = 6
-_TILE = 256  # pixels along the longer side of a drawn photo
+_TILE = 256  # pixels along the longer side of a drawn image
 
 
 class Agreement:
-    """Judges a student by photos that it does not learn from; see `Validation`.
+    """Judges a student by images that it does not learn from; see `Validation`.
 
     Both models are asked for what is at random places by a click, and for what the teacher found
     there by a box; of each answer the mask that its model ranks first counts, as users see it. This
@@ -37,28 +37,28 @@ class Agreement:
     """
 
     metric = "iou"
-    chance = 0.0
+    noise_tolerance = 0.0
 
     def __init__(
-        self, variant: Variant, teacher: Segmenter, photos: Dataset, store: EmbeddingStore
+        self, variant: Variant, teacher: Segmenter, images: Dataset, store: EmbeddingStore
     ) -> None:
         """Prepare; the teacher is asked when the first student is judged.
 
         Args:
             variant: What the student is.
-            teacher: Whom it shall agree with.
-            photos: What they are asked about.
+            teacher: Whom it should agree with.
+            images: What they are asked about.
             store: What the teacher saw in them.
         """
         self.variant, self.teacher = variant, teacher
-        self.photos, self.store = photos, store
+        self.images, self.store = images, store
         self._asked: dict[int, tuple[list[Prompt], Masks]] = {}
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Measure mean IoU with the teacher: ``click``, ``box``, and ``iou``, their mean."""
         found: dict[str, list[float]] = {"click": [], "box": []}
-        for i in range(len(self.photos)):
-            image = self.photos[i].image
+        for i in range(len(self.images)):
+            image = self.images[i].image
             prompts, wanted = self._question(i, image)
             answered = self._answer(model, image, prompts)
             for prompt, one, other in zip(prompts, wanted.dense(), answered.dense(), strict=True):
@@ -67,11 +67,11 @@ class Agreement:
         return {**means, self.metric: fmean(means.values())}
 
     def draw(self, model: nn.Module) -> PIL.Image.Image:
-        """Draw answers to one click in a few photos: the teacher's above, the student's below."""
-        count = min(_DRAWN, len(self.photos))
+        """Draw answers to one click in a few images: the teacher's above, the student's below."""
+        count = min(_DRAWN, len(self.images))
         sheet = PIL.Image.new("RGB", (_TILE * count, 2 * _TILE))
         for i in range(count):
-            image = self.photos[i].image
+            image = self.images[i].image
             prompts, wanted = self._question(i, image)
             rows = wanted[0], self._answer(model, image, prompts[:1])
             for row, masks in enumerate(rows):
@@ -81,9 +81,9 @@ class Agreement:
         return sheet
 
     def _question(self, index: int, image: np.ndarray) -> tuple[list[Prompt], Masks]:
-        """Ask the teacher about a photo, unless that was done before: prompts and its answers."""
+        """Ask the teacher about a image, unless that was done before: prompts and its answers."""
         if index not in self._asked:
-            embedding = self.store.read(self.photos.key(index), image)
+            embedding = self.store.read(self.images.key(index), image)
             height, width = embedding.size_hw
             places = np.random.default_rng(index).integers(0, (width, height), (_PLACES, 2))
             clicks = [Prompt(points_xy=[place]) for place in places]

@@ -44,7 +44,7 @@ def framed_layers(item: Item) -> npt.NDArray[np.integer]:
 
 
 def _outside(item: Item) -> npt.NDArray[np.bool_]:
-    """Tell which pixels of the frame show nothing of the photo, or nothing that anybody judged."""
+    """Return which pixels of the frame are void or lie outside the image."""
     void = np.zeros(item.layers.shape[1:], np.bool_) if item.void is None else item.void
     (h, w), (frame_h, frame_w) = void.shape, item.transform.frame_hw
     return np.pad(void, ((0, frame_h - h), (0, frame_w - w)), constant_values=True)
@@ -53,7 +53,7 @@ def _outside(item: Item) -> npt.NDArray[np.bool_]:
 def targets(
     layers: npt.NDArray[np.integer], outside: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Tell which share of the label maps end a mask in each cell, and where any knows.
+    """Return which share of the label maps end a mask in each cell, and where any knows.
 
     Args:
         layers: (n, H, W), 0 is unknown.

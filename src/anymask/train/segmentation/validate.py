@@ -1,4 +1,4 @@
-"""How good a model is while it learns, asked as `anymask evaluate` asks."""
+"""How good a model is while it learns, prompted as `anymask evaluate` prompts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.predict.segmenter import Segmenter
 
-__all__ = ["DRAWN", "SimulatedUser", "side_by_side"]
+__all__ = ["DRAWN", "PromptValidation", "side_by_side"]
 
 _CLICKS = 5
 DRAWN = 6
@@ -35,10 +35,10 @@ of `docs/training.md`, eight masks each, of the mean IoU that decides."""
 _TILE = 256  # pixels along each side of a drawn case
 
 
-class SimulatedUser:
-    """Clicks once, clicks five times and draws a box, on masks that the model does not learn from.
+class PromptValidation:
+    """One click, five clicks and a box, on masks that the model does not learn from.
 
-    The mean of all IoUs decides which weights are kept; what a few images say may be chance, see
+    The mean of all IoUs decides which weights are kept; what a few images say may be noise, see
     `Validation`.
     """
 
@@ -57,7 +57,7 @@ class SimulatedUser:
         """
         self.variant, self.data, self.choice = variant, data, choice
         self.encoder_learns = encoder_learns
-        self.chance = _SPREAD / math.sqrt(max(1, len(data)))
+        self.noise_tolerance = _SPREAD / math.sqrt(max(1, len(data)))
         self._clicks = Points(counts=(1, _CLICKS), most=_CLICKS, choice=choice)
         self._boxes = Boxes(choice=choice)
         self._embeddings: dict[bytes, Embedding] = {}

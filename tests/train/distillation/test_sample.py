@@ -15,7 +15,7 @@ from anymask.errors import InputError
 from anymask.image.transform import Transform
 from anymask.models.variants import find
 from anymask.predict.loading import load
-from anymask.train.distillation.lesson import Lessons, carry, frames, inside, places
+from anymask.train.distillation.sample import DistillSamples, carry, frames, inside, places
 from anymask.train.embeddings import EmbeddingStore, fill
 
 PADDED = Transform.fit((48, 64), side=64)  # 48 x 64 in a square, padded below
@@ -77,17 +77,17 @@ def test_lessons(tmp_path: Path, photos: Path, tiny_model) -> None:
         EmbeddingStore(tmp_path / "store", teacher)
     list(fill(tmp_path / "store", teacher, data))
     store, wanted = EmbeddingStore(tmp_path / "store", teacher), find("efficient-sam-ti")
-    lessons = Lessons(data, tiny(wanted).preprocessing, store, seed=3)
-    epoch = [lessons[i] for i in range(6)]
+    samples = DistillSamples(data, tiny(wanted).preprocessing, store, seed=3)
+    epoch = [samples[i] for i in range(6)]
     assert sorted(x.key for x in epoch) == [data.key(i) for i in range(6)]
     assert len({x.seed for x in epoch}) == 6
-    for lesson in epoch:
-        fresh = teacher.embed(data[int(lesson.key)].image)
-        assert lesson.seen.signature == fresh.signature
-        assert lesson.image.shape == (64, 64, 3)
+    for sample in epoch:
+        fresh = teacher.embed(data[int(sample.key)].image)
+        assert sample.seen.signature == fresh.signature
+        assert sample.image.shape == (64, 64, 3)
     again = pickle.loads(pickle.dumps(store))  # as processes that prepare batches may get it
     assert again.read("0", data[0].image).signature == store.read("0", data[0].image).signature
-    assert frames(epoch[:2], lessons.preprocessing, torch.device("cpu")).shape == (2, 3, 64, 64)
+    assert frames(epoch[:2], samples.preprocessing, torch.device("cpu")).shape == (2, 3, 64, 64)
 
 
 def test_photos_without_an_embedding_are_refused(tmp_path: Path, photos: Path, tiny_model) -> None:
@@ -96,11 +96,13 @@ def test_photos_without_an_embedding_are_refused(tmp_path: Path, photos: Path, t
     next((tmp_path / "store" / "shards").iterdir()).unlink()
     store = EmbeddingStore(tmp_path / "store", teacher)
     with pytest.raises(InputError, match="got none of 6, such as '0'; fill"):
-        Lessons(data, teacher.variant.preprocessing, store)
+        DistillSamples(data, teacher.variant.preprocessing, store)
 
 
 def test_no_photos(tmp_path: Path, photos: Path, tiny_model) -> None:
     teacher = load(tiny_model("sam-vit-b"))
     list(fill(tmp_path / "store", teacher, LabelMapFolder(photos)))
     with pytest.raises(InputError, match="got an empty data set"):
-        Lessons([], teacher.variant.preprocessing, EmbeddingStore(tmp_path / "store", teacher))
+        DistillSamples(
+            [], teacher.variant.preprocessing, EmbeddingStore(tmp_path / "store", teacher)
+        )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Average", "changing"]
+__all__ = ["Ema", "changing"]
 
 
 def changing(model: nn.Module) -> dict[str, Tensor]:
@@ -17,17 +17,17 @@ def changing(model: nn.Module) -> dict[str, Tensor]:
     return {**learned, **dict(model.named_buffers())}
 
 
-class Average:
+class Ema:
     """The exponential moving average of all that changes, if wanted drawn back to the start."""
 
     def __init__(self, model: nn.Module, decay: float, anchor: float = 0.0) -> None:
         """Start from the model as it is.
 
         Args:
-            model: Whose weights to follow.
+            model: Whose weights to average.
             decay: What is kept of the average in each step; less in the first ones, so that the
                 start is soon forgotten.
-            anchor: Share of the start in what is worn.
+            anchor: Share of the start in what is applied.
         """
         self.decay, self.anchor = decay, anchor
         self._newest = changing(model)
@@ -36,7 +36,7 @@ class Average:
         """The weights at the start, if they have a share."""
 
     @torch.no_grad()
-    def follow(self, steps: int) -> None:
+    def update(self, steps: int) -> None:
         """Move towards the weights after so many steps."""
         keep = min(self.decay, steps / (steps + 9))
         fluid = [name for name, t in self.tensors.items() if t.is_floating_point()]
@@ -47,14 +47,14 @@ class Average:
             self.tensors[name].copy_(self._newest[name])
 
     @contextmanager
-    def worn(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Let the model have the averaged weights, with their share of the start, for a while."""
-        worn = self._anchored() if self.start else self.tensors
-        self._swap(worn)
+        applied = self._anchored() if self.start else self.tensors
+        self._swap(applied)
         try:
             yield
         finally:
-            self._swap(worn)
+            self._swap(applied)
 
     @torch.no_grad()
     def _anchored(self) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ class Average:
             for name, t in self.tensors.items()
         }
 
-    def _swap(self, worn: Mapping[str, Tensor]) -> None:
-        for name, average in worn.items():
+    def _swap(self, applied: Mapping[str, Tensor]) -> None:
+        for name, average in applied.items():
             newest = self._newest[name]
             newest.data, average.data = average.data, newest.data

@@ -1,4 +1,4 @@
-"""The three ways of distillation: what learns, what it learns, and how it is judged."""
+"""The three methods of distillation: what learns, what it learns, and how it is validated."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from anymask.train.distillation.agreement import Agreement
 from anymask.train.distillation.config import CoupledConfig, DistillConfig, SamiConfig
 from anymask.train.distillation.coupled import Coupled
 from anymask.train.distillation.decoupled import Decoupled, take_over
-from anymask.train.distillation.lesson import Lessons
-from anymask.train.distillation.sami import Likeness, Reconstruct, Sami
+from anymask.train.distillation.sami import Reconstruct, Sami, Similarity
+from anymask.train.distillation.sample import DistillSamples
 from anymask.train.embeddings import EmbeddingStore
 from anymask.train.objective import Objective, Validation
-from anymask.train.segmentation.scene import DECODERS
+from anymask.train.segmentation.encoded_batch import DECODERS
 
-__all__ = ["Way", "way_of"]
+__all__ = ["Method", "method_of"]
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way, for one student and one teacher."""
+class Method:
+    """One method, for one student and one teacher."""
 
     model: nn.Module
     """What learns, with what it needs for that."""
     preprocessing: Preprocessing
     """How it wants its images."""
     objective: Objective
-    """What it learns from a batch of lessons."""
-    judge: Callable[[Dataset, EmbeddingStore], Validation]
-    """Makes what it is judged by, of photos and of what the teacher saw in them."""
+    """What it learns from a batch of samples."""
+    validate: Callable[[Dataset, EmbeddingStore], Validation]
+    """Makes the validation, of images and of the teacher's embeddings of them."""
 
 
-def way_of(config: DistillConfig, teacher: Segmenter, student: Segmenter) -> Way:
-    """Prepare the way that the class of the settings tells.
+def method_of(config: DistillConfig, teacher: Segmenter, student: Segmenter) -> Method:
+    """Prepare the method that the class of the settings tells.
 
     Args:
         config: The settings.
@@ -52,7 +52,7 @@ def way_of(config: DistillConfig, teacher: Segmenter, student: Segmenter) -> Way
         student: Who learns; its network is changed in place.
 
     Raises:
-        CapabilityError: The teacher cannot teach this student in this way.
+        CapabilityError: The teacher cannot teach this student in this method.
         InputError: A setting does not fit the student.
     """
     if isinstance(config, SamiConfig):
@@ -65,10 +65,10 @@ def way_of(config: DistillConfig, teacher: Segmenter, student: Segmenter) -> Way
         take_over(network, teacher)
         network.train()
         objective = Decoupled(wanted)
-    return Way(network, wanted, objective, partial(Agreement, student.variant, teacher))
+    return Method(network, wanted, objective, partial(Agreement, student.variant, teacher))
 
 
-def _sami(config: SamiConfig, teacher: Segmenter, student: Segmenter) -> Way:
+def _sami(config: SamiConfig, teacher: Segmenter, student: Segmenter) -> Method:
     """Put around an EfficientSAM's encoder what it is pre-trained by."""
     network, expert = student.network, teacher.network
     if not isinstance(network, EfficientSam) or not isinstance(expert, Promptable):
@@ -90,12 +90,12 @@ def _sami(config: SamiConfig, teacher: Segmenter, student: Segmenter) -> Way:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.loop.seed)
         model = Sami(encoder, width, config).to(student.device)
-    return Way(model, wanted, Reconstruct(wanted), partial(_likeness, wanted))
+    return Method(model, wanted, Reconstruct(wanted), partial(_similarity, wanted))
 
 
-def _likeness(wanted: Preprocessing, photos: Dataset, store: EmbeddingStore) -> Likeness:
-    lessons = Lessons(photos, wanted, store)
-    return Likeness(wanted, [lessons[i] for i in range(len(lessons))])
+def _similarity(wanted: Preprocessing, images: Dataset, store: EmbeddingStore) -> Similarity:
+    samples = DistillSamples(images, wanted, store)
+    return Similarity(wanted, [samples[i] for i in range(len(samples))])
 
 
 def _learn_share(network: nn.Module, share: str) -> None:

@@ -13,22 +13,22 @@ from torch import Tensor, nn
 from anymask.atomic import atomic_write
 from anymask.models.variants import Variant
 from anymask.models.weights.folder import write_folder
-from anymask.train.objective import Ship
+from anymask.train.objective import SaveModel
 
-__all__ = ["whole", "write_half"]
+__all__ = ["save_full", "write_half"]
 
 
-def whole(variant: Variant, name: str, summary: str) -> Ship:
+def save_full(variant: Variant, name: str, summary: str) -> SaveModel:
     """Keep all weights of a network.
 
     Args:
         variant: What it was before it learned.
-        name: What it shall be called afterwards.
+        name: What it should be called afterwards.
         summary: One line for people who choose.
     """
     weights = replace(variant.weights, file="model.safetensors", url=None, sha256=None, size=None)
     return partial(
-        _write_whole, replace(variant, name=name, aliases=(), summary=summary, weights=weights)
+        _write_full, replace(variant, name=name, aliases=(), summary=summary, weights=weights)
     )
 
 
@@ -39,5 +39,5 @@ def write_half(weights: Mapping[str, Tensor], path: Path) -> None:
         save_file({k: v.contiguous() for k, v in half.items()}, draft)
 
 
-def _write_whole(variant: Variant, network: nn.Module, folder: Path) -> None:
+def _write_full(variant: Variant, network: nn.Module, folder: Path) -> None:
     write_folder(folder, variant, network.state_dict())

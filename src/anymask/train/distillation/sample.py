@@ -1,4 +1,4 @@
-"""What a student learns from: a photo as it sees it, and what its teacher saw in the same photo."""
+"""What a student learns from: an image, and what its teacher's encoder made of the same image."""
 
 from __future__ import annotations
 
@@ -21,30 +21,37 @@ from anymask.image.transform import Transform
 from anymask.models.variants import Preprocessing
 from anymask.train.embeddings import EmbeddingStore
 
-__all__ = ["Lesson", "Lessons", "carry", "frames", "inside", "places"]
+__all__ = [
+    "DistillSample",
+    "DistillSamples",
+    "cell_centers",
+    "covers_image",
+    "frames",
+    "resample",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """One photo, seen by a student and by its teacher."""
+class DistillSample:
+    """One image in the student's frame, and its teacher's embedding."""
 
     key: str
-    """Names the photo, unlike any other of its data set."""
+    """Names the image, unlike any other of its data set."""
     image: npt.NDArray[Any]
-    """(h, w, 3) of ``transform.resized_hw``, 0 to 255: the photo as the student sees it, before
+    """(h, w, 3) of ``transform.resized_hw``, 0 to 255: the image as the student sees it, before
     normalising and padding."""
     transform: Transform
-    """The way from the photo into the student's frame."""
-    seen: Embedding
-    """What the teacher's encoder made of the photo, in the teacher's frame, float16."""
+    """The way from the image into the student's frame."""
+    teacher_embedding: Embedding
+    """What the teacher's encoder made of the image, in the teacher's frame, float16."""
     seed: int
-    """Start of whatever is left to chance about this photo."""
+    """Start of the random generator of this image."""
     features: None = None
-    """The student encodes the photo itself, see `Shown`."""
+    """The student encodes the image itself, see `NetworkInput`."""
 
 
-class Lessons:
-    """The lessons of a data set, by their positions in an endless order; see `ByPosition`."""
+class DistillSamples:
+    """The samples of a data set, by their positions in an endless order; see `ByPosition`."""
 
     def __init__(
         self, dataset: Dataset, preprocessing: Preprocessing, store: EmbeddingStore, seed: int = 0
@@ -52,20 +59,20 @@ class Lessons:
         """Prepare.
 
         Args:
-            dataset: The photos; masks are not asked for.
+            dataset: The images; masks do not matter.
             preprocessing: How the student wants its images.
             store: What the teacher saw in each of them.
             seed: Start of every random draw.
 
         Raises:
-            InputError: The data set is empty, or a photo has no embedding.
+            InputError: The data set is empty, or a image has no embedding.
         """
         if not len(dataset):
-            raise InputError("expected at least one photo to learn from, got an empty data set")
+            raise InputError("expected at least one image to learn from, got an empty data set")
         missing = [key for i in range(len(dataset)) if (key := dataset.key(i)) not in store]
         if missing:
             raise InputError(
-                f"expected the teacher's embeddings of all {len(dataset)} photos in "
+                f"expected the teacher's embeddings of all {len(dataset)} images in "
                 f"{str(store.folder)!r}, got none of {len(missing)}, such as {missing[0]!r}; fill "
                 "the store first"
             )
@@ -73,37 +80,41 @@ class Lessons:
         self.store, self.seed = store, seed
 
     def __len__(self) -> int:
-        """Count the photos, which is the length of an epoch."""
+        """Count the images, which is the length of an epoch."""
         return len(self.dataset)
 
-    def __getitem__(self, position: int) -> Lesson:
-        """Make the lesson at a position, from 0 on, without end.
+    def __getitem__(self, position: int) -> DistillSample:
+        """Make the sample at a position, from 0 on, without end.
 
         Raises:
-            InputError: The photo is not the one that the teacher saw.
+            InputError: The image is not the one that the teacher saw.
         """
         index = shuffled(position, len(self), self.seed)
-        key, photo = self.dataset.key(index), Image(self.dataset[index].image)
-        seen = self.store.read(key, photo.pixels)
-        transform = self.preprocessing.fit(photo.size_hw)
-        image = transform.resize(photo, self.preprocessing.resize)
+        key, original = self.dataset.key(index), Image(self.dataset[index].image)
+        embedding = self.store.read(key, original.pixels)
+        transform = self.preprocessing.fit(original.size_hw)
+        image = transform.resize(original, self.preprocessing.resize)
         seed = int(np.random.default_rng([self.seed, position]).integers(np.iinfo(np.int64).max))
-        return Lesson(key, image, transform, seen, seed)
+        return DistillSample(key, image, transform, embedding, seed)
 
 
-def frames(batch: Sequence[Lesson], preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Lay the photos of a batch into frames of one size: float32 (b, 3, h, w)."""
+def frames(
+    batch: Sequence[DistillSample], preprocessing: Preprocessing, device: torch.device
+) -> Tensor:
+    """Lay the images of a batch into frames of one size: float32 (b, 3, h, w)."""
     each = [preprocessing.frames(x.image[None], x.transform, device) for x in batch]
     return torch.cat(each)
 
 
-def carry(maps: Tensor, source: Transform, target: Transform, size_hw: tuple[int, int]) -> Tensor:
-    """Carry maps from one model's frame into another's, where the same things lie elsewhere.
+def resample(
+    maps: Tensor, source: Transform, target: Transform, size_hw: tuple[int, int]
+) -> Tensor:
+    """Resample maps from one model's frame to another's, where the same things lie elsewhere.
 
     Args:
         maps: (..., c, h, w), covering the whole frame of ``source``.
-        source: The way of a photo into the frame that the maps cover.
-        target: The way of the same photo into the other frame.
+        source: The way of a image into the frame that the maps cover.
+        target: The way of the same image into the other frame.
         size_hw: Rows and columns of the new maps, which cover the whole other frame.
 
     Returns:
@@ -112,28 +123,28 @@ def carry(maps: Tensor, source: Transform, target: Transform, size_hw: tuple[int
     """
     if source == target and maps.shape[-2:] == size_hw:
         return maps.float()
-    # A cell that covers several old ones asks at as many places.
+    # A cell that covers several old ones is sampled at as many places.
     times = max(1, *(-(-old // new) for old, new in zip(maps.shape[-2:], size_hw, strict=True)))
-    asked = places(target, (size_hw[0] * times, size_hw[1] * times))
+    wanted = cell_centers(target, (size_hw[0] * times, size_hw[1] * times))
     height, width = source.frame_hw
-    there = source.points_to_frame(asked) / (width, height) * 2 - 1
+    there = source.points_to_frame(wanted) / (width, height) * 2 - 1
     flat = maps.float().flatten(0, -4) if maps.ndim > 3 else maps.float()[None]
     grid = torch.from_numpy(there).to(flat).expand(len(flat), -1, -1, -1)
     found = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
     return F.avg_pool2d(found, times).reshape(*maps.shape[:-2], *size_hw)
 
 
-def inside(transform: Transform, size_hw: tuple[int, int]) -> Tensor:
-    """Tell which cells of a map that covers a frame have the photo at their middle: bool (h, w)."""
+def covers_image(transform: Transform, size_hw: tuple[int, int]) -> Tensor:
+    """Return which cells of a map (h, w) that covers a frame have the image at their middle."""
     height, width = transform.original_hw
-    x, y = np.moveaxis(places(transform, size_hw), -1, 0)
+    x, y = np.moveaxis(cell_centers(transform, size_hw), -1, 0)
     return torch.from_numpy((x >= 0) & (x <= width) & (y >= 0) & (y <= height))
 
 
-def places(transform: Transform, size_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Find the middles of the cells of a map that covers a frame in the photo: (h, w, 2).
+def cell_centers(transform: Transform, size_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Find the middles of the cells of a map that covers a frame in the image: (h, w, 2).
 
-    x before y, in pixels from the photo's corner, so that the middle of a pixel has a half.
+    x before y, in pixels from the image's corner, so that the middle of a pixel has a half.
     """
     across, down = (
         (np.arange(cells) + 0.5) * side / cells

@@ -1,4 +1,4 @@
-"""Photos that are encoded once and asked about many times, also backwards."""
+"""Images that are encoded once and prompted many times, also backwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from anymask.errors import InputError
 from anymask.image.transform import Transform
 from anymask.models.variants import Preprocessing
 
-__all__ = ["DECODERS", "Features", "Scene", "Shown", "encoder_learns", "of_one_frame"]
+__all__ = [
+    "DECODERS",
+    "EncodedBatch",
+    "Features",
+    "NetworkInput",
+    "encoder_learns",
+    "group_by_frame",
+]
 
 Features: TypeAlias = Mapping[str, Tensor]
 
@@ -22,12 +29,12 @@ DECODERS = ("mask_decoder.", "prompt_encoder.", "decoder.", "prompt_maps.")
 """How the names of those parameters begin that no network encodes with."""
 
 
-class Shown(Protocol):
-    """One photo in a network's frame; see `anymask.data.item.Item`, which is one."""
+class NetworkInput(Protocol):
+    """One image in a network's frame; see `anymask.data.item.Item`, which is one."""
 
     @property
     def key(self) -> str:
-        """Names the photo."""
+        """Names the image."""
 
     @property
     def transform(self) -> Transform:
@@ -39,44 +46,44 @@ class Shown(Protocol):
 
     @property
     def features(self) -> Mapping[str, Tensor] | None:
-        """What it was encoded as beforehand; None: it is encoded when it is asked about."""
+        """What it was encoded as beforehand; None: it is encoded with its batch."""
 
 
-Photo = TypeVar("Photo", bound=Shown)
+Input = TypeVar("Input", bound=NetworkInput)
 
 
-class Scene:
-    """The features of photos that share a frame, and what they shall learn.
+class EncodedBatch:
+    """The features of images that share a frame, and the gradients that they gather.
 
-    All that is asked about them is learned from a copy that is cut off from the encoder; what the
-    copies gather goes through the encoder in one pass at the end.
+    Every prediction starts from a copy of them that is detached from the encoder; the gradients of
+    all copies go through the encoder in one pass at the end.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        items: Sequence[Shown],
+        items: Sequence[NetworkInput],
         preprocessing: Preprocessing,
         device: torch.device,
     ) -> None:
-        """Encode the photos, unless their items carry features."""
+        """Encode the images, unless their items carry features."""
         self.model: Any = model
         self.frame_hw = items[0].transform.frame_hw
         if items[0].features is None:
             self._features = self._encode(items, preprocessing, device)
         else:
-            self._features = _carried(items, device)
-        self.leaves = {name: _cut(maps) for name, maps in self._features.items()}
-        """The features cut off from the encoder, float32 (b, c, h', w') each."""
+            self._features = _stacked(items, device)
+        self.leaves = {name: _detached(maps) for name, maps in self._features.items()}
+        """The features detached from the encoder, float32 (b, c, h', w') each."""
 
     @property
     def mask_hw(self) -> tuple[int, int]:
-        """Size of the network's answers, which cover the frame."""
+        """Size of the network's predictions, which cover the frame."""
         size_hw: tuple[int, int] = self.model.mask_hw(self.frame_hw)
         return size_hw
 
     def _encode(
-        self, items: Sequence[Shown], preprocessing: Preprocessing, device: torch.device
+        self, items: Sequence[NetworkInput], preprocessing: Preprocessing, device: torch.device
     ) -> Features:
         frames = []
         for item in items:
@@ -90,15 +97,15 @@ class Scene:
         return features
 
     @contextmanager
-    def about(self, owners: Sequence[int]) -> Iterator[Features]:
+    def features_of(self, indices: Sequence[int]) -> Iterator[Features]:
         """Lend the features for prompts on one image, or for one prompt each on several.
 
         Args:
-            owners: Which image each of the prompts is about.
+            indices: Which of the images each of the prompts belongs to.
         """
-        owners = owners[:1] if len(set(owners)) == 1 else owners
-        places = torch.tensor(owners, device=next(iter(self.leaves.values())).device)
-        lent = {name: _cut(leaf[places]) for name, leaf in self.leaves.items()}
+        indices = indices[:1] if len(set(indices)) == 1 else indices
+        places = torch.tensor(indices, device=next(iter(self.leaves.values())).device)
+        lent = {name: _detached(leaf[places]) for name, leaf in self.leaves.items()}
         yield lent
         for name, copies in lent.items():
             if copies.grad is not None:
@@ -107,35 +114,35 @@ class Scene:
                     leaf.grad = torch.zeros_like(leaf)
                 leaf.grad.index_add_(0, places, copies.grad)
 
-    def teach_encoder(self) -> None:
-        """Back-propagate through the encoder what was learned about its features."""
+    def backward_encoder(self) -> None:
+        """Back-propagate the gathered gradients through the encoder."""
         pairs = [(self._features[name], leaf.grad) for name, leaf in self.leaves.items()]
-        learned = [(maps, grad.to(maps.dtype)) for maps, grad in pairs if grad is not None]
-        if learned:
-            features, gradients = zip(*learned, strict=True)
+        pairs = [(maps, grad.to(maps.dtype)) for maps, grad in pairs if grad is not None]
+        if pairs:
+            features, gradients = zip(*pairs, strict=True)
             torch.autograd.backward(features, gradients)
 
 
-def of_one_frame(batch: Sequence[Photo]) -> list[list[Photo]]:
-    """Group photos that can go through a network together, in the order in which they come."""
-    groups: dict[Any, list[Photo]] = {}
-    for photo in batch:
-        groups.setdefault((photo.transform.frame_hw, photo.features is None), []).append(photo)
+def group_by_frame(batch: Sequence[Input]) -> list[list[Input]]:
+    """Group images that can go through a network together, in the order in which they come."""
+    groups: dict[Any, list[Input]] = {}
+    for one in batch:
+        groups.setdefault((one.transform.frame_hw, one.features is None), []).append(one)
     return list(groups.values())
 
 
 def encoder_learns(model: nn.Module) -> bool:
-    """Tell whether anything learns that images go through before they are asked about."""
-    learned = (name for name, weights in model.named_parameters() if weights.requires_grad)
-    return not all(name.startswith(DECODERS) for name in learned)
+    """Return whether anything learns that images go through before prompts meet them."""
+    trainable = (name for name, weights in model.named_parameters() if weights.requires_grad)
+    return not all(name.startswith(DECODERS) for name in trainable)
 
 
-def _carried(items: Sequence[Shown], device: torch.device) -> Features:
+def _stacked(items: Sequence[NetworkInput], device: torch.device) -> Features:
     each = [item.features or {} for item in items]
     # First as float32, for autocast joins nothing of a 16-bit type that is not its own.
     return {name: torch.cat([f[name].to(device).float() for f in each]) for name in each[0]}
 
 
-def _cut(maps: Tensor) -> Tensor:
-    """Cut off from the graph, but gather gradients where the graph would have."""
+def _detached(maps: Tensor) -> Tensor:
+    """Detach from the graph, but gather gradients where the graph would have."""
     return maps.detach().float().requires_grad_(maps.requires_grad)

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from anymask import draw
 from anymask.errors import InputError
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
@@ -137,6 +138,31 @@ def test_the_smallest_pictures(size_hw: tuple[int, int]) -> None:
     assert picture.size == size_hw[::-1]
 
 
+# -------------------------------------------------------------------------- labels
+
+
+def test_masks_of_one_label_have_one_colour() -> None:
+    stripes = np.arange(4)[:, None, None] == X // 20
+    masks = Masks.from_dense(stripes, labels=["dog", "cat", "dog", None])
+    row = drawn(masks, alpha=1, outline=False, legend=False)[30, 10::20]
+    np.testing.assert_array_equal(row[0], row[2])
+    assert len(np.unique(row, axis=0)) == 3
+
+
+def test_labels_are_listed_where_they_hide_least() -> None:
+    big = np.zeros((200, 300, 3), dtype=np.uint8)
+    y, x = np.mgrid[:200, :300]
+    masks = Masks.from_dense((y < 150) & (x < 250), labels=["dog"])
+    with_legend, without = (np.asarray(draw.overlay(big, masks, legend=v)) for v in (True, False))
+    changed = (with_legend != without).any(axis=2)
+    assert changed.any()
+    assert not changed[:150, :250].any()
+    unnamed = Masks.from_dense((y < 150) & (x < 250))
+    np.testing.assert_array_equal(
+        draw.overlay(big, unnamed, legend=True), draw.overlay(big, unnamed, legend=False)
+    )
+
+
 # ------------------------------------------------------------------------- cutout
 
 
@@ -190,6 +216,32 @@ def test_an_empty_mask_leaves_nothing(masks: Masks, crop: bool) -> None:
     assert not rgba(cut).any()
 
 
+def see_through(alpha: np.ndarray, straight: np.ndarray = PHOTO) -> Image:
+    """Give an image as `Image.open` does when it is transparent, on black."""
+    shown = (straight.astype(int) * alpha[..., None] // 255).astype(np.uint8)
+    image = Image(shown)
+    object.__setattr__(image, "alpha", alpha)
+    object.__setattr__(image, "straight", straight)
+    return image
+
+
+@pytest.mark.parametrize("feather", [0, 1, 3])
+def test_what_is_transparent_stays_transparent(feather: float) -> None:
+    alpha = np.where(X < 30, 0, np.where(X < 50, 100, 255)).astype(np.uint8)
+    cut = rgba(draw.cutout(see_through(alpha), LARGE, feather=feather))
+    opaque = rgba(draw.cutout(PHOTO, LARGE, feather=feather))
+    np.testing.assert_allclose(cut[..., 3], opaque[..., 3] * alpha / 255, atol=0.5)
+    seen = cut[..., 3] > 0
+    np.testing.assert_array_equal(cut[seen][:, :3], PHOTO[seen])
+    assert (cut[~seen] == 0).all()
+
+
+def test_an_overlay_shows_what_a_transparent_image_looks_like() -> None:
+    image = see_through(np.where(X < 40, 0, 255).astype(np.uint8))
+    picture = np.asarray(draw.overlay(image, Masks.from_dense(SMALL & False)))
+    np.testing.assert_array_equal(picture, image.pixels)
+
+
 # ------------------------------------------------------------------------- errors
 
 
@@ -205,9 +257,9 @@ def test_feather_out_of_range(feather: float) -> None:
         draw.cutout(GREY, LARGE, feather=feather)
 
 
-def test_masks_of_another_picture() -> None:
+def test_masks_of_another_image() -> None:
     with pytest.raises(
-        InputError, match=r"masks of \(h, w\) = \(60, 80\) like the picture, got \(80, 60\)"
+        InputError, match=r"masks of \(h, w\) = \(60, 80\) like the image, got \(80, 60\)"
     ):
         draw.overlay(GREY, Masks.empty((80, 60)))
     with pytest.raises(InputError, match=r"got \(80, 60\)"):

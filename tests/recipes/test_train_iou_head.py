@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from recipes.train_judgement import Config, Head, ask, learn, make_network, split
+from recipes.train_iou_head import Config, Head, ask, learn, make_network, split
 from safetensors.torch import save_file
 from tests.models.tiny import tiny
 from tests.recipes.test_train_bundled import draw_set
 
 from anymask.models.variants import find
 from anymask.models.weights import build, read_state
-from recipes import train_judgement
+from recipes import train_iou_head
 
 pytest.importorskip("cv2", reason="training needs the extra 'image'")
 
@@ -22,9 +22,9 @@ pytest.importorskip("cv2", reason="training needs the extra 'image'")
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Config:
     small = tiny(find("bundled"))
-    monkeypatch.setattr(train_judgement, "CompactConfig", lambda: small.network)
-    monkeypatch.setattr(train_judgement, "find", lambda _: small)
-    monkeypatch.setattr(train_judgement, "PHOTOS", {"drawn": 6})
+    monkeypatch.setattr(train_iou_head, "CompactConfig", lambda: small.network)
+    monkeypatch.setattr(train_iou_head, "find", lambda _: small)
+    monkeypatch.setattr(train_iou_head, "PHOTOS", {"drawn": 6})
     draw_set(tmp_path / "drawn-train")
     torch.manual_seed(1)
     start = {k: v.contiguous() for k, v in build(small).state_dict().items()}
@@ -33,13 +33,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) ->
         data=tmp_path,
         start=tmp_path / "start.safetensors",
         out=tmp_path / "new" / "run",
-        held_back=0.2,
-        batch=16,
+        val_images=0.2,
+        batch_size=16,
     )
 
 
 def test_only_the_judgement_learns(config: Config) -> None:
-    train_judgement.main(config)
+    train_iou_head.main(config)
     before, after = read_state(config.start), read_state(config.out / find("bundled").weights.file)
     changed = {name for name in before if (before[name].to(after[name].dtype) != after[name]).any()}
     assert changed == {
@@ -86,5 +86,5 @@ def test_photos_that_are_held_back_are_not_learned_from(config: Config) -> None:
 
 
 def test_nothing_need_be_held_back(config: Config) -> None:
-    train_judgement.main(replace(config, held_back=0.0, rounds=1))
+    train_iou_head.main(replace(config, val_images=0.0, rounds=1))
     assert "before: null" in (config.out / "config.yaml").read_text()

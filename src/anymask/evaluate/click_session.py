@@ -1,4 +1,4 @@
-"""A simulated user: wants one mask, clicks until it is there, and keeps account."""
+"""Clicking on one mask until it is there: what the simulated user said, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anymask.data.simulate import farthest_error
+from anymask.data.simulate import SimulatedUser
 from anymask.data.truths import Truth
 from anymask.evaluate.protocol import Row
 from anymask.masks.masks import Masks
@@ -16,19 +16,19 @@ from anymask.prompt import Prompt
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
 
-__all__ = ["User"]
+__all__ = ["ClickSession"]
 
 
-class User:
-    """Clicks on one mask, then on the errors of the answers."""
+class ClickSession:
+    """A simulated user clicks on one mask, then on the errors of the predictions."""
 
     def __init__(self, truth: Truth, start_xy: tuple[float, float], model: Segmenter) -> None:
         """Begin.
 
         Args:
-            truth: What the user wants.
+            truth: The mask that the user wants.
             start_xy: The first click.
-            model: Who is asked; it decides which clicks are understood, and how many.
+            model: What is prompted; it decides which clicks are understood, and how many.
         """
         self.truth = truth
         self.points = [start_xy]
@@ -42,6 +42,7 @@ class User:
         self.answer: Masks | None = None
         self._shown = np.zeros_like(truth.mask)
         self._known = model.variant.capabilities
+        self._user = SimulatedUser(negative="negative_points" in self._known)
         self._most = model.variant.most_points
 
     @property
@@ -55,9 +56,7 @@ class User:
             return True
         if len(self.points) == self._most:
             return False
-        negative = "negative_points" in self._known
-        wanted, shown = map(self.truth.counted, (self.truth.mask, self._shown))
-        error = farthest_error(wanted, shown, negative=negative)
+        error = self._user.correction(*map(self.truth.counted, (self.truth.mask, self._shown)))
         if error is not None:
             self.points.append(error[0])
             self.labels.append(error[1])

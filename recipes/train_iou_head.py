@@ -1,6 +1,6 @@
 """Train what the bundled model thinks of its own masks: the IoU that it predicts.
 
-    python recipes/train_judgement.py --data ../shared/data --out runs/judgement \
+    python recipes/train_iou_head.py --data ../shared/data --out runs/judgement \
         --start runs/bundled/best/anymask-compact.safetensors
 
 The head that predicts it has 13,000 weights and sees only a few facts about each mask. In
@@ -31,10 +31,10 @@ from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
-from anymask.train.config import write_yaml
+from anymask.plain import write_yaml
 from anymask.train.objective import Step
+from anymask.train.save_model import write_half
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
-from anymask.train.ship import write_half
 
 PHOTOS = {"bsds500": 450, "voc-animals": 550, "ccp": 250, "coco128": 100}
 """Data sets, each a folder NAME-train, and how often one of its photos is taken: again, with other
@@ -42,14 +42,14 @@ masks, where there are not so many."""
 
 ASKED = InteractiveConfig(
     repeats=0,
-    lengths=(0.5, 0.3, 0.1, 0.1),
-    remember=0.8,
-    boxes=0.3,
-    middle=0.8,
-    tight=0.5,
-    single=1,
-    nested=0.25,
-    prompts=64,
+    round_probs=(0.5, 0.3, 0.1, 0.1),
+    mask_prompt_prob=0.8,
+    box_prob=0.3,
+    center_prob=0.8,
+    tight_box_prob=0.5,
+    single_weight=1,
+    multi_weight=0.25,
+    prompts_per_batch=64,
 )
 
 
@@ -65,7 +65,7 @@ class Config:
     """Folder for the weights, the settings and what they brought."""
     masks: int = 8
     """Masks asked for on each photo."""
-    held_back: float = 0.1
+    val_images: float = 0.1
     """Share of the photos that only tell how much better it has become, if any."""
     rounds: int = 30
     """How often the head goes over all answers."""
@@ -105,12 +105,14 @@ class Witness(Interactive):
         self._seen: list[Tensor] = []  # in one question, which may be answered in parts
         self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def judgement_loss(self, quality: Tensor, iou: Tensor) -> Tensor:
+    def iou_loss(self, predicted_iou: Tensor, iou: Tensor) -> Tensor:
         """Note the answers to a question."""
-        slots = torch.arange(CompactDecoder.MASKS).expand_as(quality)  # `ASKED` wants all of them
+        slots = torch.arange(CompactDecoder.MASKS).expand_as(
+            predicted_iou
+        )  # `ASKED` wants all of them
         self._noted.append((torch.cat(self._seen).flatten(0, 1), slots.flatten(), iou.flatten()))
         self._seen.clear()
-        return super().judgement_loss(quality, iou)
+        return super().iou_loss(predicted_iou, iou)
 
     @torch.no_grad()
     def about(self, item: Item, number: int) -> Answers:
@@ -199,7 +201,7 @@ class Head(nn.Module):
 
 def learn(head: Head, answers: Answers, config: Config) -> None:
     """Go over the answers again and again."""
-    optimizer = torch.optim.AdamW(head.parameters(), config.rate, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(head.parameters(), config.lr, weight_decay=1e-2)
     count = len(answers.iou)
     steps = config.rounds * -(-count // config.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -241,7 +243,7 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     make_folder(config.out)
     network = make_network(config.start)
-    learned, other = split(ask(config, network), config.held_back)
+    learned, other = split(ask(config, network), config.val_images)
     head = Head(network.decoder, learned.facts, config.dropout)
     scores: dict[str, Any] = {"learned": len(learned.iou), "held back": len(other.iou)}
     scores["before"] = judged(head, other)
