@@ -8,6 +8,10 @@ mask; the cut-out; everything.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from pathlib import Path
 
 import numpy as np

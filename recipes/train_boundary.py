@@ -11,8 +11,12 @@ A quarter of an hour on one CPU core; the same command goes on where it stopped.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +27,10 @@ from torch import nn
 
 from anymask.data.augment import mirrored
 from anymask.data.dataset import Dataset, LabelMapFolder
-from anymask.data.item import Choosing, Item, Items
-from anymask.data.portion import Portion
+from anymask.data.item import Item, Items
+from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.data.stream import Stream
+from anymask.data.subset import SubsetSpec
 from anymask.evaluate.edges.boundaries import benchmark
 from anymask.evaluate.edges.edge_maps import boundary_map
 from anymask.image.image import Image
@@ -134,7 +139,9 @@ def make_batches(config: Config) -> Stream:
     """Show the photos and their mirror images as they are, for boundaries of the usual size."""
     folder = LabelMapFolder(config.data / f"{config.name}-train")
     wanted, seed = find("bundled").preprocessing, config.loop.seed
-    items = Items(folder, wanted, Choosing(1), augment=(mirrored,), seed=seed)
+    items = Items(
+        folder, wanted, replace(TRAINING_FILTER, per_image=1), augment=(mirrored,), seed=seed
+    )
     return Stream(items, config.loop.batch_size, workers=config.loop.workers)
 
 
@@ -149,7 +156,7 @@ def main(config: Config) -> None:
         config.loop,
         config.out,
         identity=identity,
-        validation=EdgeJudge(Portion(images=config.val_images, draw=0).of(val, None)),
+        validation=EdgeJudge(SubsetSpec(images=config.val_images, draw=0).take(val)),
         save_model=save_model,
     )
 

@@ -1,18 +1,23 @@
-"""Train what the bundled model thinks of its own masks: the IoU that it predicts.
+"""Train the head of the bundled model that predicts the IoU of its own masks.
 
-    python recipes/train_iou_head.py --data ../shared/data --out runs/judgement \
+    python recipes/train_iou_head.py --data ../shared/data --out runs/iou-head \
         --start runs/bundled/best/anymask-compact.safetensors
 
-The head that predicts it has 13,000 weights and sees only a few facts about each mask. In
+The head that predicts it has 13,000 weights and sees only a few numbers about each mask. In
 `train_bundled.py` it learns beside all else, from crops and from masks that still change. Here the
-model answers simulated users on whole photos once, the facts are kept, and the head goes over them
-many times. No mask changes. Ten minutes on one CPU core, nearly all of it for the answers.
+model predicts masks for simulated users on whole images once, the inputs of the head are kept, and
+the head goes over them many times. No mask changes. Ten minutes on one CPU core, nearly all of it
+for the predictions.
 """
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +30,8 @@ from torch import Tensor, nn
 from anymask.atomic import make_folder
 from anymask.data.augment import mirrored
 from anymask.data.dataset import LabelMapFolder
-from anymask.data.item import Choosing, Item, Items
+from anymask.data.item import Item, Items
+from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.evaluate.metrics import rank_correlation
 from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
@@ -36,12 +42,12 @@ from anymask.train.objective import Step
 from anymask.train.save_model import write_half
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 
-PHOTOS = {"bsds500": 450, "voc-animals": 550, "ccp": 250, "coco128": 100}
-"""Data sets, each a folder NAME-train, and how often one of its photos is taken: again, with other
+IMAGES = {"bsds500": 450, "voc-animals": 550, "ccp": 250, "coco128": 100}
+"""Data sets, each a folder NAME-train, and how often one of its images is taken: again, with other
 masks, where there are not so many."""
 
-ASKED = InteractiveConfig(
-    repeats=0,
+PROMPTING = InteractiveConfig(
+    silent_rounds=0,
     round_probs=(0.5, 0.3, 0.1, 0.1),
     mask_prompt_prob=0.8,
     box_prob=0.3,
@@ -61,17 +67,17 @@ class Config:
     """Folder that holds the data sets."""
     start: Path
     """Weights to start from: a file of the bundled model."""
-    out: Path = Path("runs/judgement")
+    out: Path = Path("runs/iou-head")
     """Folder for the weights, the settings and what they brought."""
     masks: int = 8
-    """Masks asked for on each photo."""
-    val_images: float = 0.1
-    """Share of the photos that only tell how much better it has become, if any."""
-    rounds: int = 30
-    """How often the head goes over all answers."""
-    batch: int = 256
-    """Answers in a step."""
-    rate: float = 1e-3
+    """Masks prompted for on each image."""
+    val_fraction: float = 0.1
+    """Share of the images that the head does not learn from but is validated on."""
+    epochs: int = 30
+    """How often the head goes over all masks."""
+    batch_size: int = 256
+    """Masks in a step."""
+    lr: float = 1e-3
     """Highest learning rate; it falls as a cosine does."""
     dropout: float = 0.2
     """Share of the hidden channels that are left out in a step."""
@@ -79,44 +85,44 @@ class Config:
     """Start of every random sequence."""
 
 
-class Answers(NamedTuple):
-    """What is known about n answers of the model."""
+class MaskInputs(NamedTuple):
+    """What is known about n masks of the model."""
 
-    facts: Tensor
+    inputs: Tensor
     """What the head reads, float32 (n, c)."""
     slots: Tensor
-    """Which of the model's answers each is, int64 (n,)."""
+    """The slot of each, int64 (n,)."""
     iou: Tensor
-    """How good it really is, float32 (n,)."""
-    photo: Tensor
-    """Number of the photo that it is about, int64 (n,)."""
+    """Their real IoU, float32 (n,)."""
+    image: Tensor
+    """Number of the image of each, int64 (n,)."""
 
-    def of(self, chosen: Tensor) -> Answers:
+    def of(self, chosen: Tensor) -> MaskInputs:
         """Take some."""
-        return Answers(*(values[chosen] for values in self))
+        return MaskInputs(*(values[chosen] for values in self))
 
 
-class Witness(Interactive):
-    """Asks as `Interactive` does, but lets nothing learn, and notes what the head sees."""
+class InputRecorder(Interactive):
+    """Prompts as `Interactive` does, but lets nothing learn, and records what the head sees."""
 
     def __init__(self, network: CompactNet) -> None:
-        super().__init__(find("bundled"), ASKED)
+        super().__init__(find("bundled"), PROMPTING)
         self.network = network
-        self._seen: list[Tensor] = []  # in one question, which may be answered in parts
-        self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._seen: list[Tensor] = []  # of one prediction, which may be made in parts
+        self._recorded: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def iou_loss(self, predicted_iou: Tensor, iou: Tensor) -> Tensor:
-        """Note the answers to a question."""
+        """Record the masks of a prediction."""
         slots = torch.arange(CompactDecoder.MASKS).expand_as(
             predicted_iou
-        )  # `ASKED` wants all of them
-        self._noted.append((torch.cat(self._seen).flatten(0, 1), slots.flatten(), iou.flatten()))
+        )  # `PROMPTING` wants all of them
+        self._recorded.append((torch.cat(self._seen).flatten(0, 1), slots.flatten(), iou.flatten()))
         self._seen.clear()
         return super().iou_loss(predicted_iou, iou)
 
     @torch.no_grad()
-    def about(self, item: Item, number: int) -> Answers:
-        """Ask for the masks of a photo, which gets a number."""
+    def record(self, item: Item, number: int) -> MaskInputs:
+        """Prompt for the masks of an image, which gets a number."""
         rng = np.random.default_rng(item.seeds)
         step = Step(0, rng, torch.device("cpu"), lambda loss: None)
         hook = self.network.decoder.quality_in.register_forward_pre_hook(
@@ -126,50 +132,51 @@ class Witness(Interactive):
             self(self.network, [item], step)
         finally:
             hook.remove()
-        facts, slots, iou = map(torch.cat, zip(*self._noted, strict=True))
-        self._noted.clear()
-        return Answers(facts, slots, iou, torch.full_like(slots, number))
+        inputs, slots, iou = map(torch.cat, zip(*self._recorded, strict=True))
+        self._recorded.clear()
+        return MaskInputs(inputs, slots, iou, torch.full_like(slots, number))
 
 
-def ask(config: Config, network: CompactNet) -> Answers:
-    """Let simulated users ask for masks of all data sets."""
-    witness = Witness(network)
+def predict(config: Config, network: CompactNet) -> MaskInputs:
+    """Let simulated users prompt for masks of all data sets."""
+    recorder = InputRecorder(network)
     numbers: dict[tuple[str, str], int] = {}
-    found: list[Answers] = []
+    found: list[MaskInputs] = []
     for name, item in _items(config):
         number = numbers.setdefault((name, item.key), len(numbers))
-        found.append(witness.about(item, number))
+        found.append(recorder.record(item, number))
         if len(found) % 50 == 0:
-            print(f"{len(found)} of {sum(PHOTOS.values())} photos", flush=True)
-    return Answers(*map(torch.cat, zip(*found, strict=True)))
+            print(f"{len(found)} of {sum(IMAGES.values())} images", flush=True)
+    return MaskInputs(*map(torch.cat, zip(*found, strict=True)))
 
 
 def _items(config: Config) -> Iterator[tuple[str, Item]]:
-    wanted, choosing = find("bundled").preprocessing, Choosing(config.masks, min_area=50)
-    for name, count in PHOTOS.items():
+    wanted = find("bundled").preprocessing
+    mask_filter = replace(TRAINING_FILTER, per_image=config.masks, min_area=50)
+    for name, count in IMAGES.items():
         folder = LabelMapFolder(config.data / f"{name}-train")
-        items = Items(folder, wanted, choosing, augment=(mirrored,), seed=config.seed)
+        items = Items(folder, wanted, mask_filter, augment=(mirrored,), seed=config.seed)
         for position in range(count):
             yield name, items[position]
 
 
-def split(answers: Answers, share: float) -> tuple[Answers, Answers]:
-    """Put the answers about some photos aside."""
-    photos = torch.randperm(int(answers.photo.max()) + 1)
-    held = torch.isin(answers.photo, photos[: round(share * len(photos))])
-    return answers.of(~held), answers.of(held)
+def split(masks: MaskInputs, share: float) -> tuple[MaskInputs, MaskInputs]:
+    """Put the masks of some images aside."""
+    images = torch.randperm(int(masks.image.max()) + 1)
+    held = torch.isin(masks.image, images[: round(share * len(images))])
+    return masks.of(~held), masks.of(held)
 
 
 class Head(nn.Module):
-    """The head by itself, on facts that are brought to a mean of 0 and a spread of 1 first.
+    """The head by itself, on inputs that are brought to a mean of 0 and a spread of 1 first.
 
     It begins as the decoder's own, and goes back into it: mean and spread go into the first layer.
-    Facts far from all others are drawn nearer while it learns, and only then.
+    Inputs far from all others are drawn nearer while it learns, and only then.
     """
 
-    def __init__(self, decoder: CompactDecoder, facts: Tensor, dropout: float) -> None:
+    def __init__(self, decoder: CompactDecoder, inputs: Tensor, dropout: float) -> None:
         super().__init__()
-        self.mean, self.spread = facts.mean(0), facts.std(0) + 1e-3
+        self.mean, self.spread = inputs.mean(0), inputs.std(0) + 1e-3
         first, last = decoder.quality_in, decoder.quality_out
         self.enter = nn.Linear(first.in_features, first.out_features)
         self.slot = nn.Parameter(decoder.slot.detach().clone())
@@ -180,18 +187,18 @@ class Head(nn.Module):
             self.enter.bias.copy_(first.bias + first.weight @ self.mean)
             self.leave.load_state_dict(last.state_dict())
 
-    def forward(self, answers: Answers) -> Tensor:
-        """Predict the IoU of answers: (n,)."""
-        facts = (answers.facts - self.mean) / self.spread
+    def forward(self, masks: MaskInputs) -> Tensor:
+        """Predict the IoU of masks: (n,)."""
+        inputs = (masks.inputs - self.mean) / self.spread
         if self.training:
-            facts = facts.clamp(-8, 8)
-        hidden = F.leaky_relu(self.enter(facts) + self.slot[answers.slots], 0.1)
+            inputs = inputs.clamp(-8, 8)
+        hidden = F.leaky_relu(self.enter(inputs) + self.slot[masks.slots], 0.1)
         predicted: Tensor = torch.sigmoid(self.leave(self.dropout(hidden))).squeeze(-1)
         return predicted
 
     @torch.no_grad()
     def give_back(self, decoder: CompactDecoder) -> None:
-        """Let the decoder judge as this does."""
+        """Write the weights into the decoder."""
         weight = self.enter.weight / self.spread
         decoder.quality_in.weight.copy_(weight)
         decoder.quality_in.bias.copy_(self.enter.bias - weight @ self.mean)
@@ -199,16 +206,16 @@ class Head(nn.Module):
         decoder.quality_out.load_state_dict(self.leave.state_dict())
 
 
-def learn(head: Head, answers: Answers, config: Config) -> None:
-    """Go over the answers again and again."""
+def learn(head: Head, masks: MaskInputs, config: Config) -> None:
+    """Go over the masks again and again."""
     optimizer = torch.optim.AdamW(head.parameters(), config.lr, weight_decay=1e-2)
-    count = len(answers.iou)
-    steps = config.rounds * -(-count // config.batch)
+    count = len(masks.iou)
+    steps = config.epochs * -(-count // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     head.train()
-    for _ in range(config.rounds):
-        for chosen in torch.randperm(count).split(config.batch):
-            some = answers.of(chosen)
+    for _ in range(config.epochs):
+        for chosen in torch.randperm(count).split(config.batch_size):
+            some = masks.of(chosen)
             loss = ((head(some) - some.iou) ** 2).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -218,17 +225,17 @@ def learn(head: Head, answers: Answers, config: Config) -> None:
 
 
 @torch.inference_mode()
-def judged(head: Head, answers: Answers) -> dict[str, float | None] | None:
+def measure(head: Head, masks: MaskInputs) -> dict[str, float | None] | None:
     """Measure how well it predicts: rank correlation, and the root of the mean squared error.
 
-    None if there is no answer to judge by.
+    None if there is no mask to measure.
     """
-    if not len(answers.iou):
+    if not len(masks.iou):
         return None
     head.eval()
-    guess = head(answers)
-    rank = rank_correlation(torch.stack([guess, answers.iou], dim=1).tolist())
-    return {"rank": rank, "error": float((guess - answers.iou).square().mean().sqrt())}
+    predicted_iou = head(masks)
+    rank = rank_correlation(torch.stack([predicted_iou, masks.iou], dim=1).tolist())
+    return {"rank": rank, "error": float((predicted_iou - masks.iou).square().mean().sqrt())}
 
 
 def make_network(start: Path) -> CompactNet:
@@ -239,16 +246,16 @@ def make_network(start: Path) -> CompactNet:
 
 
 def main(config: Config) -> None:
-    """Ask, learn, and write the weights as they ship."""
+    """Predict, learn, and write the weights as they ship."""
     torch.manual_seed(config.seed)
     make_folder(config.out)
     network = make_network(config.start)
-    learned, other = split(ask(config, network), config.val_images)
-    head = Head(network.decoder, learned.facts, config.dropout)
-    scores: dict[str, Any] = {"learned": len(learned.iou), "held back": len(other.iou)}
-    scores["before"] = judged(head, other)
-    learn(head, learned, config)
-    scores["after"] = judged(head, other)
+    train, val = split(predict(config, network), config.val_fraction)
+    head = Head(network.decoder, train.inputs, config.dropout)
+    scores: dict[str, Any] = {"train": len(train.iou), "val": len(val.iou)}
+    scores["before"] = measure(head, val)
+    learn(head, train, config)
+    scores["after"] = measure(head, val)
     head.give_back(network.decoder)
     print(scores)
     write_yaml(config.out / "config.yaml", {**asdict(config), "found": scores})

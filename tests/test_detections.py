@@ -224,7 +224,7 @@ def test_unfit_detections_are_one_sentence(arguments: Any, message: str) -> None
 
 def test_drawing() -> None:
     image = np.full((300, 400, 3), 255, np.uint8)
-    drawn = np.asarray(FOUND[0].draw(image, prompts=False))
+    drawn = np.asarray(Detections((300, 400), BOXES[:1]).draw(image))
     assert drawn.shape == image.shape
     changed = (drawn != 255).any(axis=2)
     assert changed[30:210, 20:100].all()

@@ -251,7 +251,11 @@ def test_what_is_no_embedding_is_refused(source: Any, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "message"),
-    [(io.StringIO(), "mode 'wb'"), (closed_file(), "is closed"), (7, "got int; name a file")],
+    [
+        (io.StringIO(), 'with "wb"'),
+        (closed_file(), "got a closed one; give its path"),
+        (7, "got int; give one"),
+    ],
 )
 def test_where_it_cannot_be_written(target: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):

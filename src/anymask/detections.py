@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask import geometry
-from anymask.atomic import Target, write_whole
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.masks.fields import check_array, check_labels, check_size, chosen, same_fields
 from anymask.masks.masks import Masks
@@ -370,7 +370,8 @@ class Detections:
             >>> Detections.load(file.getvalue()).labels
             ('cup',)
         """
-        write_whole(target, json.dumps(self.to_coco(), ensure_ascii=False).encode())
+        with output(target) as file:
+            file.write(json.dumps(self.to_coco(), ensure_ascii=False).encode())
 
     @classmethod
     def load(

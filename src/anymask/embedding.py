@@ -7,19 +7,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeAlias
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from anymask.atomic import Target, write_whole
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.image.transform import Transform
 
 __all__ = ["Embedding", "StoredDtype"]
 
 StoredDtype = Literal["float32", "float16", "int8"]
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 _FORMAT = "anymask-embedding"  # key of the file's header, whose value is JSON
 _VERSION = 1
@@ -57,7 +58,7 @@ class Embedding:
         object.__setattr__(self, "features", dict(self.features))
 
     def __repr__(self) -> str:
-        """Tell the image and the maps: ``Embedding(640 x 480 truck.jpg: image 256 x 64 x 64)``."""
+        """Give the image and the maps: ``Embedding(640 x 480 truck.jpg: image 256 x 64 x 64)``."""
         h, w = self.size_hw
         sizes = {name: tensor.shape[1:] for name, tensor in self.features.items()}
         maps = ", ".join(f"{name} {' x '.join(map(str, size))}" for name, size in sizes.items())
@@ -107,10 +108,12 @@ class Embedding:
             "source": self.source,
             **asdict(self.transform),
         }
-        write_whole(path, safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)}))
+        content = safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)})
+        with output(path) as file:
+            file.write(content)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | bytes | IO[bytes]) -> Embedding:
+    def load(cls, path: Source) -> Embedding:
         """Read what `save` wrote, as float32 on the CPU.
 
         Args:
@@ -133,10 +136,10 @@ class Embedding:
             ) from error
 
 
-def _content(source: str | os.PathLike[str] | bytes | IO[bytes]) -> tuple[bytes, str]:
+def _content(source: Source) -> tuple[bytes, str]:
     """Read all of a file, and say what to call it in errors."""
-    if isinstance(source, bytes):
-        return source, "the data given"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), "the data given"
     if isinstance(source, str | os.PathLike):
         name = repr(os.fsdecode(source))
         if not Path(source).is_file():

@@ -64,7 +64,7 @@ def nms(
     scores: Tensor,
     threshold: float,
     groups: Tensor | None = None,
-    most: int | None = None,
+    max_kept: int | None = None,
 ) -> Tensor:
     """Drop boxes that overlap a better one: non-maximum suppression.
 
@@ -74,7 +74,7 @@ def nms(
         threshold: A box goes when its intersection over union with a better one that stays is
             greater than this; equal is not greater.
         groups: int (n,); boxes of different groups leave each other alone.
-        most: Only so many of the best are wanted; None: all.
+        max_kept: Only so many of the best are wanted; None: all.
 
     Returns:
         int64 (k,), numbers of the boxes that stay, best first, on the device of the boxes.
@@ -96,14 +96,14 @@ def nms(
     order = torch.argsort(scores.detach().cpu(), descending=True, stable=True)
     ranked = boxes.detach().float().cpu()[order].numpy()
     group = None if groups is None else groups.detach().cpu()[order].numpy()
-    return order[torch.from_numpy(nms_ranked(ranked, threshold, group, most))].to(boxes.device)
+    return order[torch.from_numpy(nms_ranked(ranked, threshold, group, max_kept))].to(boxes.device)
 
 
 def nms_ranked(
     boxes: npt.NDArray[np.float32],
     threshold: float,
     groups: npt.NDArray[Any] | None = None,
-    most: int | None = None,
+    max_kept: int | None = None,
 ) -> npt.NDArray[np.int64]:
     """Drop boxes that overlap an earlier one that stays: `nms` of boxes that are sorted already.
 
@@ -111,7 +111,7 @@ def nms_ranked(
         boxes: float32 (n, 4) xyxy, best first.
         threshold: See `nms`.
         groups: See `nms`, (n,).
-        most: See `nms`.
+        max_kept: See `nms`.
 
     Returns:
         int64 (k,), numbers of the boxes that stay, rising.
@@ -135,9 +135,9 @@ def nms_ranked(
         for row, clashing in zip(rows, clash, strict=True):
             if stays[row]:
                 stays[others[clashing & (others > row)]] = False
-        if most is not None and stays[: start + _ROWS].sum() >= most:
+        if max_kept is not None and stays[: start + _ROWS].sum() >= max_kept:
             break
-    return np.flatnonzero(stays)[:most]
+    return np.flatnonzero(stays)[:max_kept]
 
 
 def _ious(

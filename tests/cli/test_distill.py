@@ -94,7 +94,8 @@ def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path) -> None:
     [
         (["--help"], 0, "decoupled"),
         (["sami", "--help"], 0, "--mask-ratio"),
-        (["semi"], 2, "decoupled, coupled, sami"),
+        (["semi"], 2, "did you mean `anymask distill sami`?"),
+        (["x"], 2, "decoupled, coupled, sami"),
         (["coupled", "--masks", "0"], 2, "expected masks as a whole number"),
         (["decoupled"], 2, "expected photos to learn from"),
     ],

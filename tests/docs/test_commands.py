@@ -24,9 +24,9 @@ def check(words: list[str]) -> None:
         arguments = words[words.index("anymask") + 1 :]
         if "--help" in arguments or "--version" in arguments:
             with pytest.raises(SystemExit, match=r"^0$"):
-                cli._parse(arguments)
+                cli.parse(arguments)
             return
-        cli._parse(arguments)
+        cli.parse(arguments)
     elif program == "make":
         assert set(words[1:]) <= TARGETS, f"no such target: {words}"
     elif program in ("python", "python3", ".venv/bin/python"):

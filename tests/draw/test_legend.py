@@ -54,7 +54,7 @@ def test_empty_masks_are_not_listed() -> None:
 
 def test_many_names_end_with_how_many_more_there_are() -> None:
     names = shown(named([f"name {i:03}" for i in range(200)]))
-    assert 5 < len(names) < 40
+    assert 20 < len(names) < 80
     assert names[-1] == f"and {200 - len(names) + 1} more"
 
 
@@ -68,6 +68,19 @@ def test_it_takes_less_than_half_of_the_image(
     if len(y):
         assert np.ptp(x) < 0.46 * size_hw[1]
         assert np.ptp(y) < 0.61 * size_hw[0]
+
+
+def test_columns_only_where_one_does_not_do() -> None:
+    few, many = (
+        legend_of(masks)._layout((600, 400))
+        for masks in (named([f"name {i}" for i in range(n)]) for n in (8, 30))
+    )
+    assert few is not None and many is not None
+    assert (few.per_column, many.per_column) == (8, 15)
+    assert [row.name for row in many.rows] == sorted(f"name {i}" for i in range(30))
+    long = legend_of(named([f"{i} is a long name, " * 9 for i in range(30)]))._layout((600, 400))
+    assert long is not None
+    assert long.per_column == len(long.rows) < 30
 
 
 def test_long_names_are_shortened() -> None:

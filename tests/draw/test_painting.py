@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import hypothesis.strategies as st
 import numpy as np
 import PIL.Image
@@ -219,10 +221,7 @@ def test_an_empty_mask_leaves_nothing(masks: Masks, crop: bool) -> None:
 def see_through(alpha: np.ndarray, straight: np.ndarray = PHOTO) -> Image:
     """Give an image as `Image.open` does when it is transparent, on black."""
     shown = (straight.astype(int) * alpha[..., None] // 255).astype(np.uint8)
-    image = Image(shown)
-    object.__setattr__(image, "alpha", alpha)
-    object.__setattr__(image, "straight", straight)
-    return image
+    return Image(shown, alpha=alpha, straight=straight)
 
 
 @pytest.mark.parametrize("feather", [0, 1, 3])
@@ -234,6 +233,15 @@ def test_what_is_transparent_stays_transparent(feather: float) -> None:
     seen = cut[..., 3] > 0
     np.testing.assert_array_equal(cut[seen][:, :3], PHOTO[seen])
     assert (cut[~seen] == 0).all()
+
+
+def test_a_transparent_file_is_cut_out_as_it_is(tmp_path: Path) -> None:
+    colours = np.dstack([PHOTO, np.where(X < 40, 0, np.where(X < 60, 128, 255))]).astype(np.uint8)
+    PIL.Image.fromarray(colours).save(tmp_path / "clear.png")
+    for image in (tmp_path / "clear.png", colours, PIL.Image.fromarray(colours)):
+        cut = rgba(Masks.from_dense(X >= 0).cutout(image, feather=0))
+        np.testing.assert_array_equal(cut[:, 40:], colours[:, 40:])
+        assert not cut[:, :40].any()
 
 
 def test_an_overlay_shows_what_a_transparent_image_looks_like() -> None:

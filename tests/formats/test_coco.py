@@ -396,14 +396,20 @@ def test_iscrowd_in_every_spelling(iscrowd: Any, tmp_path: Path) -> None:
 def test_what_collides_with_a_field_is_set_aside(masks: Masks, tmp_path: Path) -> None:
     named = replace(
         masks,
-        meta=[{"area": "kitchen", "score": "good", "anymask_meta": 3, "note": "x"}, {}, {}, {}],
-        image_meta={"width": "wide", "note": "y"},
+        meta=[
+            {"area": "kitchen", "score": "good", "anymask_meta": 3, "note": "x"},
+            {"id": [1], "category": "indoor", "image_id": None},
+            {"category": {"colour": "red"}},
+            {"track_id": "rex", "segmentation": 1, "crop_box": 2},
+        ],
+        image_meta={"width": "wide", "note": "y", "document": 3},
     )
     for format in ("coco", "sa1b"):
         named.save(tmp_path / "masks.json", format=format)
         back = anymask.read(tmp_path / "masks.json")
-        known = {k: v for k, v in back.meta[0].items() if k != "id"}
-        assert known == named.meta[0]
+        for known, expected in zip(back.meta, named.meta, strict=True):
+            assert {k: v for k, v in known.items() if k in expected} == expected
+            assert known.keys() <= {*expected, "id"}
         assert {k: v for k, v in back.image_meta.items() if k != "id"} == named.image_meta
         assert back.scores[0] == named.scores[0]
 
@@ -411,7 +417,9 @@ def test_what_collides_with_a_field_is_set_aside(masks: Masks, tmp_path: Path) -
 def test_nan_in_a_foreign_field_is_nothing(tmp_path: Path) -> None:
     (entry, *_) = FOREIGN["annotations"]
     document = {**FOREIGN, "annotations": [{**entry, "caption": np.nan, "score": np.nan}]}
+    document |= {"info": {"version": [np.inf]}}
     (tmp_path / "masks.json").write_text(json.dumps(document))
     masks = coco.read(tmp_path / "masks.json")
     assert masks.meta[0]["caption"] is None
     assert np.isnan(masks.scores[0])
+    assert masks.image_meta["document"] == {"info": {"version": [None]}}

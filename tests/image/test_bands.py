@@ -152,7 +152,7 @@ def test_a_missing_strip_is_black(tmp_path: Path) -> None:
         (b"no picture", "expected an image"),
     ],
 )
-def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     pytest.importorskip("tifffile")
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(InputError, match=message), open_bands(tmp_path / "a.tif"):

@@ -1,4 +1,4 @@
-"""Where pictures lie on the earth: TIFF files with its tags, and the way into files of masks."""
+"""Where images lie on the earth: TIFF files with its tags, and the way into files of masks."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_files_of_masks_say_it(format: str, tmp_path: Path) -> None:
     assert formats.read(tmp_path / "a.json", format=format).geo == UTM_GEO
 
 
-def test_masks_of_one_picture_keep_it_together() -> None:
+def test_masks_of_one_image_keep_it_together() -> None:
     masks = replace(Masks.empty((3, 4)), geo=UTM_GEO)
     assert Masks.concat([masks, masks]).geo == UTM_GEO
     assert Masks.concat([masks, Masks.empty((3, 4))]).geo is None

@@ -42,7 +42,7 @@ def test_only_the_refinement_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         start=tmp_path / "start.safetensors",
         out=tmp_path / "run",
         name="drawn",
-        judged=1,
+        val_images=1,
         loop=loop,
     )
     train_boundary.main(config)

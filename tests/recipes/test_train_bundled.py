@@ -52,7 +52,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         crops=(4, 2),
         masks=(3, 2),
         zooms=(1.8, 1.2),
-        judged=1,
+        val_images=1,
         loop=loop,
     )
 

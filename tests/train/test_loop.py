@@ -47,7 +47,7 @@ def assert_same(out: Path, other: Path) -> None:
         ours, theirs = (torch.load(o / folder / "weights.pt") for o in (out, other))
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     ours, theirs = (checkpoint(o)["state"] for o in (out, other))
-    for kind in ("weights", "ema_decay"):
+    for kind in ("weights", "ema"):
         assert all(torch.equal(ours[kind][name], theirs[kind][name]) for name in theirs[kind])
     for name, moments in theirs["moments"].items():
         assert all(torch.equal(ours["moments"][name][key], moments[key]) for key in moments)
@@ -320,7 +320,7 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     assert all(torch.equal(best[name], start[name]) for name in start)
 
 
-def test_what_may_be_chance_keeps_the_later_weights(tmp_path: Path) -> None:
+def test_what_may_be_noise_keeps_the_later_weights(tmp_path: Path) -> None:
     judged: list[Mapping[str, torch.Tensor]] = []
 
     class Watching(Falling):
@@ -328,7 +328,7 @@ def test_what_may_be_chance_keeps_the_later_weights(tmp_path: Path) -> None:
             judged.append({name: value.clone() for name, value in model.state_dict().items()})
             return super().__call__(model)
 
-    judge = Watching(chance=1.5)  # the first two validations differ by 1
+    judge = Watching(noise_tolerance=1.5)  # the first two validations differ by 1
     outcome = run(tmp_path, steps=6, evaluate_every=2, validation=judge)
     assert outcome.best == -1.0
     kept = [line["kept"] for line in lines(tmp_path) if "validation" in line]
@@ -368,14 +368,14 @@ def test_the_averaged_weights_ship_and_the_others_stay(tmp_path: Path) -> None:
     state, last = checkpoint(tmp_path)["state"], torch.load(tmp_path / "last" / "weights.pt")
     for name, value in model.state_dict().items():
         assert torch.equal(state["weights"][name], value)
-        assert torch.equal(state["ema_decay"][name], last[name])
+        assert torch.equal(state["ema"][name], last[name])
     assert not torch.equal(last["0.weight"], model[0].weight)
 
 
 def test_the_clock_ends_it(tmp_path: Path) -> None:
     outcome = run(tmp_path, steps=10**6, minutes=0.003, validation=Judge(), evaluate_every=10**6)
     assert outcome.reason == "minutes"
-    assert outcome.seconds == pytest.approx(0.18, abs=0.15)
+    assert outcome.seconds >= 60 * 0.003
     rates = [line["lr"] for line in lines(tmp_path) if "lr" in line]
     assert rates[-1] < 0.3 * max(rates)  # the schedule followed
 
@@ -425,7 +425,9 @@ def test_accumulating_is_as_good_as_larger_batches(tmp_path: Path) -> None:
 
     run(tmp_path / "large", batches=Points(8), objective=plain)
     run(tmp_path / "small", batches=Points(2), objective=plain, accumulate=4)
-    assert losses(tmp_path / "small") == pytest.approx(losses(tmp_path / "large"), abs=1e-6)
+    assert losses(tmp_path / "small") == pytest.approx(
+        losses(tmp_path / "large"), rel=1e-4, abs=1e-6
+    )
 
 
 def test_the_settings_lie_beside_the_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``anymask distill``: a small model learns from a large one, in one of three ways."""
+"""``anymask distill``: a small model learns from a large one, by one of three methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.learning import LearningOptions, parse_learning
-from anymask.cli.listing import show_list
+from anymask.cli.parser import choose
 from anymask.train.distillation.config import CoupledConfig, DecoupledConfig, SamiConfig
 
 __all__ = ["parse"]
@@ -32,7 +32,7 @@ _ROWS = {"click": "one click", "box": "box", "iou": "mean", "similarity": "cosin
 
 @dataclass(frozen=True, kw_only=True)
 class _Method(LearningOptions):
-    """What the ways have in common."""
+    """What the methods have in common."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-distill")
     """Folder of the run; made when missing. It loads like any model."""
@@ -83,9 +83,6 @@ _METHODS: dict[str, tuple[type[_Method], str]] = {
 
 def parse(words: Sequence[str]) -> LearningOptions:
     """Turn the words after ``anymask distill`` into a command; see `parse_learning`."""
-    name = words[0] if words else "--help"
-    if name not in _METHODS:
-        summaries = {name: about for name, (_, about) in _METHODS.items()}
-        show_list(summaries, words or [name], "anymask distill", _ABOUT)
-    kind, about = _METHODS[name]
-    return parse_learning(kind, words[1:], f"anymask distill {name}", about)
+    summaries = {name: about for name, (_, about) in _METHODS.items()}
+    name = choose(words, "anymask distill", _ABOUT, summaries)
+    return parse_learning(_METHODS[name][0], words[1:], f"anymask distill {name}", summaries[name])

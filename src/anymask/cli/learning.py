@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from anymask.cli.options import Flag
+from anymask.cli.parser import parse
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,21 +101,11 @@ def parse_learning(kind: type[Command], words: Sequence[str], prog: str, about: 
     Raises:
         InputError: The file of settings cannot be read, or holds something else.
     """
-    import tyro
-
     usual: Any = kind()
     file = _file_of_settings(words)
     if file is not None:
         usual = type(usual)(settings=_read(type(usual.settings), file))
-    command: Command = tyro.cli(
-        kind,
-        prog=prog,
-        description=about,
-        args=words,
-        default=usual,
-        config=(FlagCreatePairsOff,),
-    )
-    return command
+    return parse(kind, words, prog, about, usual)
 
 
 def _file_of_settings(words: Sequence[str]) -> str | None:

@@ -98,7 +98,7 @@ class Fonts:
         """Choose the first font that can write all of a text, else the one that lacks least."""
         if self._own is not None:
             return Font(_installed(self._own, size))
-        best: Any = PIL.ImageFont.load_default(size)
+        best = _default(size)
         lacking = len(_missing(best, text))
         for name in _INSTALLED if lacking else ():
             face = _installed(name, size)
@@ -114,6 +114,11 @@ class Fonts:
                 stacklevel=2,
             )
         return Font(best)
+
+
+@lru_cache(maxsize=16)
+def _default(size: int) -> Any:
+    return PIL.ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=128)

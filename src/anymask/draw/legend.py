@@ -22,6 +22,7 @@ __all__ = ["Legend"]
 
 _SMALLEST = 10  # pixels of letters that can be read
 _WIDEST, _HIGHEST = 0.45, 0.6  # shares of the image's width and height that a legend may take
+_COLUMNS = 4  # at most
 _FEWEST = 4  # letters, in widths of an m, for which there must be room
 _FINE = 4  # round corners are drawn this much larger and then reduced, which smooths them
 _PLATE, _OPACITY = (18, 20, 24), 205
@@ -42,8 +43,13 @@ class _Layout(NamedTuple):
     fonts: list[Font]
     size: int
     """Of the letters."""
+    column: int
+    """Width of each column."""
+    per_column: int
     width: int
     height: int
+    whole: bool
+    """No name is shortened."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Legend:
 
     def draw(self, canvas: PIL.Image.Image, masks: Masks) -> None:
         """Draw it onto an image of mode RGB, if there is room, and names to show."""
-        layout = self._layout(canvas.size) if self.rows else None
+        layout = self._layout(canvas.size)
         if layout is None:
             return
         corners = _corners(canvas.size, layout)
@@ -79,48 +85,65 @@ class Legend:
         self._draw(canvas, layout, corners[int(np.argmin(hidden))])
 
     def _layout(self, size: tuple[int, int]) -> _Layout | None:
-        """Choose the size of the letters and how many names to show; None: there is no room."""
+        """Choose how large the letters are and how many names to show; None: there is no room.
+
+        More than one column only where one cannot show all, and names need not be shortened for it.
+        """
+        if not self.rows:
+            return None
         usual = max(_SMALLEST, round(math.hypot(*size) / 70))
         least = max(_SMALLEST, round(0.6 * usual))
-        room = math.floor(_HIGHEST * size[1])
-        fitting = [s for s in range(usual, least - 1, -1) if _height(len(self.rows), s) <= room]
-        letters = fitting[0] if fitting else least
-        rows = list(self.rows)
-        if not fitting:
-            shown = sum(_height(number + 2, letters) <= room for number in range(len(rows)))
-            if shown < 1:
-                return None
-            rows = [*rows[:shown], _Row(f"and {len(rows) - shown} more", 0, None)]
-        return self._widths(rows, letters, math.floor(_WIDEST * size[0]))
+        fitting = (s for s in range(usual, least, -1) if len(self.rows) <= _rows_in(size, s))
+        best = self._columns(size, next(fitting, least), 1)
+        for columns in range(2, _COLUMNS + 1):
+            if best is not None and best.rows[-1].colour is None:
+                more = self._columns(size, least, columns)
+                best = more if more is not None and more.whole else best
+        return best
 
-    def _widths(self, rows: list[_Row], letters: int, room: int) -> _Layout | None:
-        """Shorten the names to what there is room for."""
-        beside = 2 * _pad(letters) + _swatch(letters) + _gap(letters)
-        if room - beside < _FEWEST * letters:
+    def _columns(self, size: tuple[int, int], letters: int, columns: int) -> _Layout | None:
+        """Lay names out in columns, as many as there is room for; the last says what is left."""
+        pad, beside = _pad(letters), _swatch(letters) + _gap(letters)
+        room = (math.floor(_WIDEST * size[0]) - pad) // columns - pad - beside
+        most = columns * _rows_in(size, letters)
+        if room < _FEWEST * letters or most < min(2, len(self.rows)):
             return None
+        rows = list(self.rows[:most])
+        if len(self.rows) > most:
+            rows[-1] = _Row(f"and {len(self.rows) - most + 1} more", 0, None)
         fonts = [self.fonts.of(row.name, letters) for row in rows]
-        shown, widest = [], 0.0
-        for row, font in zip(rows, fonts, strict=True):
-            count = _count(font, row)
-            name = font.shortened(row.name, room - beside - count)
-            shown.append(row._replace(name=name))
-            widest = max(widest, font.width(name) + count)
-        width = beside + math.ceil(widest)
-        return _Layout(shown, fonts, letters, width, _height(len(rows), letters))
+        counts = [_count(font, row) for font, row in zip(fonts, rows, strict=True)]
+        names = [
+            font.shortened(row.name, room - count)
+            for font, row, count in zip(fonts, rows, counts, strict=True)
+        ]
+        widest = max(f.width(name) + c for f, name, c in zip(fonts, names, counts, strict=True))
+        column, per_column = beside + math.ceil(widest), math.ceil(len(rows) / columns)
+        return _Layout(
+            [row._replace(name=name) for row, name in zip(rows, names, strict=True)],
+            fonts,
+            letters,
+            column,
+            per_column,
+            columns * (column + pad) + pad,
+            2 * pad + math.ceil(per_column * _line(letters)),
+            names == [row.name for row in rows],
+        )
 
     def _draw(self, canvas: PIL.Image.Image, layout: _Layout, place: Place) -> None:
-        size, (left, top) = layout.size, place[:2]
-        plate = _rounded((layout.width, layout.height), _pad(size), _OPACITY)
+        pad, side = _pad(layout.size), _swatch(layout.size)
+        plate = _rounded((layout.width, layout.height), pad, _OPACITY)
         canvas.paste(_PLATE, place, plate)
         pen = PIL.ImageDraw.Draw(canvas)
-        side, x = _swatch(size), left + _pad(size)
         for i, (row, font) in enumerate(zip(layout.rows, layout.fonts, strict=True)):
-            middle = top + _pad(size) + round((i + 0.5) * _line(size))
+            column, line = divmod(i, layout.per_column)
+            x = place[0] + pad + column * (layout.column + pad)
+            middle = place[1] + pad + round((line + 0.5) * _line(layout.size))
             if row.colour is not None:
                 y = middle - side // 2
                 swatch = _rounded((side, side), side // 4, 255)
                 canvas.paste(row.colour, (x, y, x + side, y + side), swatch)
-            at = x + side + _gap(size)
+            at = x + side + _gap(layout.size)
             font.write(pen, (at, middle), row.name, _WHITE if row.colour else _GREY)
             if row.number > 1:
                 font.write(pen, (at + font.width(row.name), middle), f"  {row.number}", _GREY)
@@ -150,8 +173,9 @@ def _line(size: int) -> float:
     return 1.5 * size
 
 
-def _height(rows: int, size: int) -> int:
-    return math.ceil(rows * _line(size)) + 2 * _pad(size)
+def _rows_in(size: tuple[int, int], letters: int) -> int:
+    """Say how many rows there is room for."""
+    return max(0, math.floor((_HIGHEST * size[1] - 2 * _pad(letters)) / _line(letters)))
 
 
 def _corners(size: tuple[int, int], layout: _Layout) -> list[Place]:

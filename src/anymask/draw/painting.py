@@ -155,12 +155,11 @@ def _straight(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Give the colours (h, w, 3) of a part and its opacity (h, w), as far as a mask covers it."""
     window = np.s_[place[1] : place[3], place[0] : place[2]]
-    alpha, straight = getattr(image, "alpha", None), getattr(image, "straight", None)
-    if alpha is None or straight is None:
+    if image.alpha is None or image.straight is None:
         colours, opacity = image.pixels[window].copy(), cover
     else:
-        colours = straight[window].copy()
-        product = alpha[window].astype(np.uint16) * cover
+        colours = image.straight[window].copy()
+        product = image.alpha[window].astype(np.uint16) * cover
         opacity = ((product + 127) // 255).astype(np.uint8)
     colours[opacity == 0] = 0
     return colours, opacity

@@ -45,8 +45,8 @@ class Evaluation:
     """Data sets by the name under which they are reported."""
     output: Path
     """Folder of the results; made when missing."""
-    portion: Mapping[str, Any] = field(default_factory=dict)
-    """How much of the data sets takes part, as plain JSON values."""
+    subset: Mapping[str, Any] = field(default_factory=dict)
+    """Which part of the data sets is measured, as plain JSON values."""
 
     def forget(self) -> None:
         """Delete what has been measured, and nothing else of the folder."""
@@ -69,7 +69,7 @@ class Evaluation:
             _write_json(path, about)
 
     def describe(self) -> dict[str, Any]:
-        """Tell all that decides the numbers, as plain JSON values.
+        """Return all that decides the numbers, as plain JSON values.
 
         Raises:
             InputError: A file that the options name cannot be read.
@@ -85,7 +85,7 @@ class Evaluation:
             "weights": self.model.weights_digest,
             "device": str(self.model.device),
             "data": {name: _fingerprint(data) for name, data in self.sets.items()},
-            "portion": to_plain(self.portion),
+            "subset": to_plain(self.subset),
             "versions": _versions(),
         }
 
@@ -125,7 +125,7 @@ class Evaluation:
 
 
 def _digest(path: Path) -> str:
-    """Tell the content of a file by which options go, so that a change of it is noticed."""
+    """Hash a file that the options name, so that a change of it is noticed."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -72,6 +72,9 @@ class Overview:
             stability=masks.stability,
             prompts=tuple(self._moved(prompt) for prompt in masks.prompts),
             crop_boxes=np.tile((0, 0, w, h), (len(masks), 1)),
+            labels=masks.labels,
+            ids=masks.ids,
+            meta=masks.meta,
         )
 
     def _drawn(self, counts: Counts, grid: Grid, parts: Mapping[Cell, Part]) -> Counts:

@@ -9,6 +9,7 @@ band of the picture is in memory at a time, and masks are run lengths from the b
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -83,15 +84,19 @@ def generate_tiled(
     with open_bands(source) as bands:
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
+        dropped: list[Counter[str]] = []
 
         def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:
             cell, pixels = tile
-            return cell, stitch.Part.of(model.generate(Image(pixels), per_tile), grid, cell)
+            found = model.generate(Image(pixels), per_tile)
+            dropped.append(found.dropped)
+            return cell, stitch.Part.of(found, grid, cell)
 
         for cell, part in in_order(search, _cut(bands, grid), workers):
             parts[cell] = part
             progress(len(parts), len(grid))
         masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile))
+        masks = replace(masks, dropped=sum(dropped, Counter()))
         if isinstance(settings, GenerateConfig):
             masks = refine(masks, settings)
         geo = read_geo(source) if isinstance(source, str | os.PathLike) else None

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anymask.atomic import atomic_write
+from anymask.atomic import Target, atomic_write
 from anymask.errors import InputError
 from anymask.formats import files
-from anymask.formats.files import Content, Source, Target
+from anymask.formats.files import Content, Source
 from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:
@@ -147,12 +147,13 @@ def _by_suffix(target: Target) -> str:
             "expected the name of a format for a file without a name, got none; give one out of "
             f"{', '.join(names())}"
         )
-    suffixes = {name: find(name).suffix.lower() for name in names()}
-    for name, suffix in suffixes.items():
-        if path.name.lower().endswith(suffix):
+    suffixes = []
+    for name in names():
+        suffixes.append(find(name).suffix)
+        if path.name.lower().endswith(suffixes[-1].lower()):
             return name
     raise InputError(
-        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes.values()))}, got "
+        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes))}, got "
         f"{path.name!r}; change it, or name a format: {', '.join(names())}"
     )
 

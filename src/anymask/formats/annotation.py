@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "file_name",
+    "finite",
     "geo_field",
     "image_number",
     "known",
     "meta_fields",
+    "names_taken",
     "parse_json",
     "plain",
     "prompt_fields",
@@ -43,7 +45,6 @@ __all__ = [
     "read_number",
     "read_prompt",
     "read_segmentation",
-    "taken",
     "track_field",
     "understanding",
 ]
@@ -169,7 +170,7 @@ def _track(entry: Mapping[str, Any]) -> int | None:
     return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def taken(masks: Masks, i: int, names: Set[str]) -> Set[str]:
+def names_taken(masks: Masks, i: int, names: Set[str]) -> Set[str]:
     """Say which of a format's names mask i uses: a track's name takes its place if it has no id."""
     return names if masks.ids[i] is not None else names - {"track_id"}
 
@@ -197,7 +198,16 @@ def read_meta(entry: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any
     meta = {key: value for key, value in entry.items() if key not in taken and key != _SET_ASIDE}
     if "track_id" in entry and _track(entry) is None:
         meta["track_id"] = entry["track_id"]  # a name, perhaps, which is no number but not nothing
-    return meta | dict(aside)
+    return {key: finite(value) for key, value in (meta | dict(aside)).items()}
+
+
+def finite(value: Any) -> Any:
+    """Put None, as JSON has it, for NaN and infinities, which some programs write into JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
+    return {k: finite(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def read_iscrowd(entry: Mapping[str, Any]) -> bool:
@@ -250,7 +260,7 @@ def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
     masks = [_run_lengths(part, size_hw) for part in parts if isinstance(part, Mapping)]
     outlines = [_corners(part) for part in parts if not isinstance(part, Mapping)]
     drawn = polygon.fill([corners for corners in outlines if len(corners) >= 3], size_hw)
-    return rle.merge([drawn, *masks])
+    return rle.merge([drawn, *masks]) if masks else drawn
 
 
 def _is_outline(segmentation: list[Any]) -> bool:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Categories", "Numbers"]
+__all__ = ["Categories", "Numbers", "is_number"]
+
+
+def is_number(value: object) -> bool:
+    """Tell whether something can be an id: a whole number or, as some files have it, a text."""
+    return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 class Numbers:
@@ -24,7 +29,7 @@ class Numbers:
             [1, 7, 2, 'a']
         """
         number = wanted
-        if not isinstance(wanted, int | str) or wanted in self._taken:
+        if not is_number(wanted) or wanted in self._taken:
             while self._next in self._taken:
                 self._next += 1
             number = self._next

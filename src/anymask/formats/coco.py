@@ -28,11 +28,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.categories import Categories, Numbers
-from anymask.formats.files import Content, Source, Target
+from anymask.formats.categories import Categories, Numbers, is_number
+from anymask.formats.files import Content, Source
 from anymask.masks import polygon, rle
 from anymask.masks.fields import check_meta
 from anymask.masks.masks import Masks
@@ -74,6 +75,14 @@ def write(target: Target, masks: Masks | Iterable[Masks], *, polygons: bool = Fa
 
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> import io
+        >>> import numpy as np
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.from_dense(np.ones((1, 2, 3), bool), labels=["sky"]), polygons=True)
+        >>> json.loads(file.getvalue())["annotations"][0]["segmentation"]
+        [[0, 0, 3, 0, 3, 2, 0, 2]]
     """
     with writer(target, polygons=polygons) as add:
         for entry in [masks] if isinstance(masks, Masks) else masks:
@@ -112,7 +121,7 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
 
         def add(masks: Masks) -> None:
             nonlocal separator
-            about = masks.image_meta.get("document", {})
+            about = _document(masks)
             for key, value in about.items():
                 document.setdefault(key, value)
             categories.add(about.get("categories", ()))
@@ -121,15 +130,28 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
                 entry = {
                     "id": ids.take(masks.meta[i].get("id")),
                     "image_id": images[-1]["id"],
-                    "category_id": categories.of(masks.labels[i], masks.meta[i].get("category")),
+                    "category_id": categories.of(masks.labels[i], _record(masks.meta[i])),
                     **_annotation(masks, i, polygons),
                 }
                 file.write((separator + json.dumps(entry, allow_nan=False)).encode())
                 separator = ",\n"
 
         yield add
-        rest = {"images": images} | document | {"categories": categories.records()}
-        file.write(f"\n], {json.dumps({'info': _INFO} | rest)[1:]}".encode())
+        rest = {"info": _INFO, **document, "images": images, "categories": categories.records()}
+        file.write(f"\n], {json.dumps(rest, allow_nan=False)[1:]}".encode())
+
+
+def _document(masks: Masks) -> Entry:
+    """Give what a file said beside images and annotations."""
+    about = masks.image_meta.get("document")
+    known = about if isinstance(about, Mapping) else {}
+    return {key: value for key, value in known.items() if key not in ("images", "annotations")}
+
+
+def _record(meta: Entry) -> Entry | None:
+    """Give the record of a category that a file had."""
+    record = meta.get("category")
+    return record if isinstance(record, Mapping) and "id" in record else None
 
 
 def _image(masks: Masks) -> dict[str, Any]:
@@ -137,8 +159,17 @@ def _image(masks: Masks) -> dict[str, Any]:
     entry = {"width": w, "height": h, "file_name": _file_name(masks.source)}
     entry |= fields.geo_field(masks.geo)
     entry |= {} if masks.model is None else {"model": masks.model}
-    meta = {key: v for key, v in masks.image_meta.items() if key not in ("id", "document")}
+    meta = dict(masks.image_meta)
+    _drop_number(meta)
+    if isinstance(meta.get("document"), Mapping):
+        del meta["document"]
     return entry | fields.meta_fields(meta, _IMAGE)
+
+
+def _drop_number(meta: dict[str, Any]) -> None:
+    """Drop an id that the file has in a place of its own."""
+    if is_number(meta.get("id")):
+        del meta["id"]
 
 
 def _file_name(source: str | None) -> str:
@@ -149,7 +180,9 @@ def _file_name(source: str | None) -> str:
 
 def _annotation(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:
     meta = dict(masks.meta[i])
-    meta.pop("id", None), meta.pop("category", None)
+    _drop_number(meta)
+    if _record(meta) is not None:
+        del meta["category"]
     crowd = fields.read_iscrowd(meta)
     meta.pop("iscrowd", None)
     entry = _place(masks, i, polygons and not crowd)
@@ -165,7 +198,7 @@ def _annotation(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:
         entry |= fields.prompt_fields(masks.prompts[i])
     entry |= fields.track_field(masks.ids[i])
     entry = {name: value for name, value in entry.items() if value is not None}
-    return entry | fields.meta_fields(meta, fields.taken(masks, i, _ANNOTATION))
+    return entry | fields.meta_fields(meta, fields.names_taken(masks, i, _ANNOTATION))
 
 
 def _place(masks: Masks, i: int, polygons: bool) -> dict[str, Any]:
@@ -249,9 +282,9 @@ def _read_images(content: Content, document: Entry, images: Sequence[Entry]) -> 
     named = [record for record in listed if not record.get("unlabelled")]
     rest |= {"categories": named} if named else {}
     rest = {k: v for k, v in rest.items() if (k, v) != ("info", _INFO)}
-    about = check_meta(rest, "what the file says")
-    categories = dict.fromkeys(record["id"] for record in listed)
-    categories |= {record["id"]: record for record in about.get("categories", ())}
+    about = check_meta(fields.finite(rest), "what the file says")
+    categories = {str(record["id"]): None for record in listed}
+    categories |= {str(record["id"]): record for record in about.get("categories", ())}
     bare: list[Any] = []
     found = [_read_image(image, of_image[image["id"]], categories, about, bare) for image in images]
     if bare:
@@ -271,12 +304,14 @@ def _by_image(content: Content, document: Entry) -> dict[Any, list[Entry]]:
             f"expected {len(images)} images with ids of their own, got {len(of_image)} different "
             "ids; number the images anew"
         )
+    known = {str(number): number for number in of_image}  # "7" and 7 are one image
     lost = []
     for entry in document["annotations"]:
-        if entry["image_id"] in of_image:
-            of_image[entry["image_id"]].append(entry)
+        number = str(entry["image_id"])
+        if number in known:
+            of_image[known[number]].append(entry)
         else:
-            lost.append(entry["image_id"])
+            lost.append(number)
     if lost:
         warnings.warn(
             f"{len(lost)} annotations of {content.name} are of images that it does not list (ids "
@@ -306,7 +341,9 @@ def _read_image(
             meta = _read_meta(entry, category)
             run_lengths = entry["segmentation"] and isinstance(entry["segmentation"], Mapping)
             if not rle.area(counts) and not run_lengths:
-                meta |= {key: entry[key] for key in ("bbox", "area") if entry.get(key) is not None}
+                meta |= {
+                    k: fields.finite(entry[k]) for k in ("bbox", "area") if entry.get(k) is not None
+                }
                 bare.append(number)
             metas.append(meta)
     image_meta = {"id": image["id"], **fields.read_meta(image, _IMAGE)}
@@ -333,7 +370,7 @@ def _category(entry: Entry, categories: Entry) -> Entry | None:
     number = entry.get("category_id")
     if number is None:
         return None
-    found: Entry | None = categories.get(number, {"id": number})
+    found: Entry | None = categories.get(str(number), {"id": number})
     return found
 
 

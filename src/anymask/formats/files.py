@@ -4,75 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias
 
-from anymask.atomic import atomic_write
-from anymask.errors import InputError, OutputError
+from anymask.atomic import Target, output
+from anymask.errors import InputError
 
 __all__ = ["Content", "Source", "Target", "load", "output", "path_of"]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Content"
 """A path, what is in a file, or a file opened for reading bytes, which is read from where it is."""
 
-Target: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
-"""A path, or a file opened for writing bytes."""
-
-_IN_MEMORY = 1 << 26  # bytes of a file to come that are kept in memory, not on disk
-
 
 def path_of(place: Source | Target) -> Path | None:
     """Give the path that something is or, as far as it knows, was opened from."""
     name = place if isinstance(place, str | os.PathLike) else getattr(place, "name", None)
     return Path(name) if isinstance(name, str | os.PathLike) else None
-
-
-@contextmanager
-def output(target: Target) -> Iterator[IO[bytes]]:
-    """Open what a format writes to: a path whole or not at all, an open file only at the end.
-
-    Raises:
-        InputError: It is neither a path nor a file opened for writing bytes.
-        OutputError: It cannot be written to.
-
-    Example:
-        >>> import io
-        >>> file = io.BytesIO()
-        >>> with output(file) as draft:
-        ...     _ = draft.write(b"whole")
-        >>> file.getvalue()
-        b'whole'
-    """
-    if isinstance(target, str | os.PathLike):
-        with atomic_write(target) as path, path.open("wb") as file:
-            yield file
-        return
-    if not callable(getattr(target, "write", None)):
-        raise InputError(
-            f"expected a path or a file opened for writing bytes, got {type(target).__name__}; "
-            "give one of them"
-        )
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
-        yield cast("IO[bytes]", spool)
-        spool.seek(0)
-        try:
-            shutil.copyfileobj(spool, target)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to {target!r}: {error.strerror or error}; make room or write to a "
-                "path"
-            ) from error
-        except TypeError as error:
-            raise InputError(
-                f"expected a file opened for writing bytes, got {target!r}, which takes text; open "
-                'it with "wb"'
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -84,13 +33,13 @@ class Content:
 
     @cached_property
     def document(self) -> Any:
-        """What it holds as JSON; NaN and infinities, which JSON does not know, are None.
+        """What it holds as JSON.
 
         Raises:
             InputError: It is no JSON.
         """
         try:
-            return json.loads(self.data, parse_constant=lambda _: None)
+            return json.loads(self.data)
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"expected a JSON file, got {self.name}, which is none ({error}); check that it is "

@@ -22,10 +22,11 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.PngImagePlugin
 
+from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.files import Content, Source, Target
+from anymask.formats.files import Content, Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 
@@ -45,6 +46,12 @@ def write(target: Target, masks: Masks) -> None:
     Raises:
         InputError: There are more masks than 16 bits can count.
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.from_dense(np.ones((2, 3), bool), labels=["sky"]))
+        >>> read(file.getvalue())
+        Masks(1 mask of 3 x 2: sky)
     """
     if len(masks) > np.iinfo(np.uint16).max:
         raise InputError(

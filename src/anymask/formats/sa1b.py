@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anymask.atomic import Target
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.files import Source, Target
+from anymask.formats.categories import Numbers, is_number
+from anymask.formats.files import Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 
@@ -53,8 +55,15 @@ def write(target: Target, masks: Masks) -> None:
 
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.from_dense(np.ones((2, 3), bool), labels=["sky"]))
+        >>> read(file.getvalue()).labels
+        ('sky',)
     """
-    numbers = _numbers(masks)
+    numbers = Numbers()
     rest = dict(masks.image_meta.get("document", {})) if _has_document(masks) else {}
     rest = {key: value for key, value in rest.items() if key not in _DOCUMENT}
     rest |= {} if masks.model is None else {"model": masks.model}
@@ -62,7 +71,9 @@ def write(target: Target, masks: Masks) -> None:
         # Mask by mask, because tens of thousands of them take several times their memory as text.
         file.write(f'{{"image": {json.dumps(_image(masks))}, "annotations": ['.encode())
         for i in range(len(masks)):
-            entry = json.dumps(_annotation(masks, i, numbers[i]), allow_nan=False)
+            entry = json.dumps(
+                _annotation(masks, i, numbers.take(masks.meta[i].get("id"))), allow_nan=False
+            )
             file.write(f"{', ' * (i > 0)}{entry}".encode())
         file.write(f"]{', ' * bool(rest)}{json.dumps(rest)[1:]}".encode())
 
@@ -96,10 +107,10 @@ def read(source: Source) -> Masks:
 def _image(masks: Masks) -> dict[str, Any]:
     h, w = masks.size_hw
     name = fields.file_name(masks.source)
-    meta = {key: value for key, value in masks.image_meta.items() if key != "id"}
+    meta = dict(masks.image_meta)
+    number = meta.pop("id") if is_number(meta.get("id")) else fields.image_number(name)
     if _has_document(masks):
         del meta["document"]
-    number = masks.image_meta.get("id", fields.image_number(name))
     image = {"image_id": number, "width": w, "height": h, "file_name": name}
     return image | fields.geo_field(masks.geo) | fields.meta_fields(meta, _IMAGE)
 
@@ -113,23 +124,14 @@ def _image_meta(image: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
     number = image.get("image_id")
     if number is not None and number != fields.image_number(image.get("file_name") or ""):
         meta["id"] = number
-    rest = {key: value for key, value in document.items() if key not in _DOCUMENT}
+    rest = {k: fields.finite(v) for k, v in document.items() if k not in _DOCUMENT}
     return meta | ({"document": rest} if rest else {})
 
 
-def _numbers(masks: Masks) -> list[Any]:
-    """Number the annotations as the file did that they are from, else in order."""
-    numbers = [meta.get("id") for meta in masks.meta]
-    known = all(isinstance(number, int | str) for number in numbers)
-    return (
-        numbers if known and len(set(numbers)) == len(numbers) else list(range(1, len(masks) + 1))
-    )
-
-
-def _annotation(masks: Masks, i: int, number: int) -> dict[str, Any]:
+def _annotation(masks: Masks, i: int, number: Any) -> dict[str, Any]:
     h, w = masks.size_hw
     crop = (0, 0, w, h) if masks.crop_boxes is None else masks.crop_boxes[i]
-    meta = {key: value for key, value in masks.meta[i].items() if key != "id"}
+    meta = {k: v for k, v in masks.meta[i].items() if k != "id" or not is_number(v)}
     return {
         "id": number,
         "segmentation": {"size": [h, w], "counts": rle.to_string(masks.counts[i])},
@@ -141,7 +143,7 @@ def _annotation(masks: Masks, i: int, number: int) -> dict[str, Any]:
         "crop_box": _xywh(crop),
         **({} if masks.labels[i] is None else {"label": masks.labels[i]}),
         **fields.track_field(masks.ids[i]),
-        **fields.meta_fields(meta, fields.taken(masks, i, _ANNOTATION)),
+        **fields.meta_fields(meta, fields.names_taken(masks, i, _ANNOTATION)),
     }
 
 

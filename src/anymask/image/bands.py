@@ -16,7 +16,7 @@ import numpy as np
 
 from anymask.errors import InputError
 from anymask.image.colour import Pixels
-from anymask.image.files import identify, is_tiff, open_file
+from anymask.image.files import identify, is_tiff, open_file, shown
 from anymask.image.image import Image, ImageLike
 from anymask.image.pixels import check_end, decode, is_deep, read_deep, read_pil, read_tiff
 from anymask.image.scaling import Bounds, value_range
@@ -90,27 +90,27 @@ class _Whole:
         return self._pixels[top:bottom]
 
 
-class _Picture:
+class _ByPillow:
     """A file that Pillow decodes as a whole; bands of it are converted when they are read."""
 
     def __init__(self, file: IO[bytes], path: str, remedy: str) -> None:
-        self._picture = decode(file, repr(path), MAX_DECODED, remedy)
-        self.size_hw = self._picture.height, self._picture.width
+        self._image = decode(file, shown(path), MAX_DECODED, remedy)
+        self.size_hw = self._image.height, self._image.width
         self.source = path
         self._bounds = self._find_bounds()
 
     def read(self, top: int, bottom: int) -> Pixels:
-        band = self._picture.crop((0, top, self.size_hw[1], bottom))
+        band = self._image.crop((0, top, self.size_hw[1], bottom))
         # Without the orientation, which is upright already.
         kept = ("icc_profile", "transparency")
         band.info = {name: band.info[name] for name in kept if name in band.info}
-        return read_pil(band, _WHITE, MAX_DECODED, repr(self.source), self._bounds).pixels
+        return read_pil(band, _WHITE, MAX_DECODED, shown(self.source), self._bounds).pixels
 
     def _find_bounds(self) -> Bounds | None:
-        mode = self._picture.mode
+        mode = self._image.mode
         if mode not in ("I", "F") and not mode.startswith("I;"):
             return None
-        low, high = np.asarray(self._picture.getextrema(), dtype=np.float64)
+        low, high = np.asarray(self._image.getextrema(), dtype=np.float64)
         return value_range(low, high, mode == "F", 1)
 
 
@@ -130,7 +130,7 @@ class _Tiff:
 @contextmanager
 def _open_tiff(file: IO[bytes], path: str) -> Iterator[Bands]:
     """Open a TIFF file where its rows are, or as a whole if that cannot be done."""
-    with open_tiff(file, repr(path)) as tiff:
+    with open_tiff(file, shown(path)) as tiff:
         obstacle = "it is stored turned round" if tiff.orientation != 1 else tiff.obstacle()
         if obstacle is None and not tiff.subfile & 1:
             tiff.check()
@@ -143,21 +143,21 @@ def _open_tiff(file: IO[bytes], path: str) -> Iterator[Bands]:
 
 def _open_whole_tiff(file: IO[bytes], path: str, remedy: str) -> Bands:
     try:
-        image = identify(file, repr(path))
+        image = identify(file, shown(path))
     except InputError:  # it may only be of a kind that Pillow does not know
         plain = False
     else:
         with image:
-            check_end(image, file, repr(path))
+            check_end(image, file, shown(path))
             plain = not is_deep(image)
     if plain:
-        return _Picture(file, path, remedy)
-    decoded, _ = read_tiff(file, repr(path), _WHITE, MAX_DECODED, remedy)
+        return _ByPillow(file, path, remedy)
+    decoded, _ = read_tiff(file, shown(path), _WHITE, MAX_DECODED, remedy)
     return _Whole(decoded.pixels, path)
 
 
 def _open_other(file: IO[bytes], path: str) -> Bands:
-    name, remedy = repr(path), "save it as a TIFF file with tiles"
+    name, remedy = shown(path), "save it as a TIFF file with tiles"
     with identify(file, name) as image:
         decoded = read_deep(image, file, name, _WHITE, MAX_DECODED, remedy)
-    return _Picture(file, path, remedy) if decoded is None else _Whole(decoded.pixels, path)
+    return _ByPillow(file, path, remedy) if decoded is None else _Whole(decoded.pixels, path)

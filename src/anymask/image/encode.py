@@ -8,15 +8,18 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import PIL.Image
-import PIL.TiffImagePlugin
 
+from anymask.atomic import Target
 from anymask.errors import InputError
 from anymask.image.geo import geo_to_tags
+from anymask.image.png import encode_png
 
 if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
     from anymask.image.geo import Geo
 
 __all__ = ["FORMATS", "encode", "format_of"]
@@ -36,7 +39,7 @@ _LARGEST = 2**32 - 2**24  # bytes that a TIFF file can hold, unless it is a BigT
 _SHORT, _DOUBLE, _ASCII = 3, 12, 2
 
 
-def format_of(target: str | os.PathLike[str] | IO[bytes], format: str | None) -> str:
+def format_of(target: Target, format: str | None) -> str:
     """Find the format to write, as a key of `FORMATS`: the one named, or by the file's suffix.
 
     Raises:
@@ -84,6 +87,8 @@ def encode(image: PIL.Image.Image, format: str, quality: int | None, geo: Geo | 
         large = image.width * image.height * len(image.getbands()) > _LARGEST
         options |= {"compression": "tiff_adobe_deflate", "tiffinfo": _tiff_tags(geo)}
         options |= {"big_tiff": large}
+    if kind == "PNG":
+        return encode_png(image)
     buffer = io.BytesIO()
     try:
         image.save(buffer, kind, **options)
@@ -104,8 +109,10 @@ def _checked(quality: int | None, usual: int) -> int:
     return quality
 
 
-def _tiff_tags(geo: Geo | None) -> PIL.TiffImagePlugin.ImageFileDirectory_v2:
-    tags = PIL.TiffImagePlugin.ImageFileDirectory_v2()
+def _tiff_tags(geo: Geo | None) -> ImageFileDirectory_v2:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2  # here, because hardly any image needs it
+
+    tags = ImageFileDirectory_v2()
     for number, value in ({} if geo is None else geo_to_tags(geo)).items():
         whole = isinstance(value, tuple) and all(isinstance(one, int) for one in value)
         tags.tagtype[number] = _ASCII if isinstance(value, str) else _SHORT if whole else _DOUBLE

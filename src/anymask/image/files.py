@@ -20,6 +20,7 @@ from anymask.optional import optional
 __all__ = [
     "SHRINK",
     "TIFF",
+    "MissingReaderError",
     "check_content",
     "closed",
     "damaged",
@@ -27,6 +28,7 @@ __all__ = [
     "is_tiff",
     "open_file",
     "open_source",
+    "shown",
     "unlogged",
 ]
 
@@ -39,7 +41,11 @@ SHRINK = "shrink it first, or raise max_pixels if you trust it"
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-_TAG_SUBFILE = 254
+_LONGEST_NAME = 500
+
+
+class MissingReaderError(InputError, MissingExtraError):
+    """A package that reads images of a kind is missing: of one image, so others may be read."""
 
 
 @contextmanager
@@ -49,7 +55,9 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Raises:
         InputError: It is missing, cannot be read, or is a folder.
     """
-    name = repr(os.fsdecode(path))
+    name = shown(path)
+    if name[1:].startswith("data:"):
+        raise InputError(f"expected an image file, got {name}; decode it and pass the bytes")
     if "://" in name:
         raise InputError(f"expected an image file, got the address {name}; download it first")
     if os.path.isdir(path):
@@ -64,10 +72,17 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise InputError(
             f"expected an image file, but {name} does not exist; check the path"
         ) from None
-    except (InputError, MissingExtraError):
+    except InputError:
         raise
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot open the image file {name}: {error}; check the path") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot open the image file {name}: {reason}; check the path") from error
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Quote a path for an error, shortened where it is no path at all but a whole image in text."""
+    name = os.fsdecode(path)
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:60]}...{name[-20:]}")
 
 
 @contextmanager
@@ -84,7 +99,7 @@ def open_source(
     """
     if isinstance(source, str | os.PathLike):
         with open_file(source) as file:
-            yield file, repr(os.fsdecode(source))
+            yield file, shown(source)
     elif isinstance(source, bytes | bytearray | memoryview):
         yield io.BytesIO(bytes(source)), "the data given"
     else:
@@ -196,9 +211,9 @@ def _open_by_package(head: bytes, file: IO[bytes], name: str) -> PIL.ImageFile.I
         else:  # under the GPL, so it is no extra of ours
             reader = importlib.import_module("pillow_jxl").JpegXLImagePlugin.JXLImageFile
     except MissingExtraError as error:
-        raise MissingExtraError(f"cannot read {name}, a HEIC image: {error}") from error
+        raise MissingReaderError(f"cannot read {name}, a HEIC image: {error}") from error
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
+        raise MissingReaderError(
             f"cannot read {name}, a JPEG XL image: this needs the package 'pillow_jxl', which is "
             f"not installed; convert it to PNG, or run: pip install pillow-jxl-plugin"
         ) from error

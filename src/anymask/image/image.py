@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from anymask.atomic import write_whole
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.image.colour import Alpha, Colour, Pixels
 from anymask.image.encode import FORMATS, encode, format_of
@@ -22,7 +22,7 @@ from anymask.image.scaling import read_array
 __all__ = ["Image", "ImageLike"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
     """One image, ready to look at: upright, RGB, 8 bits.
 
@@ -71,6 +71,12 @@ class Image:
                 array = np.array(array, order="C")
                 array.flags.writeable = False
                 object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        """Give the size and the source: ``Image(640 x 480 truck.jpg)``."""
+        h, w = self.size_hw
+        transparent = "" if self.alpha is None else ", with alpha"
+        return f"Image({w} x {h}{f' {self.source}' if self.source else ''}{transparent})"
 
     @classmethod
     def open(
@@ -167,7 +173,7 @@ class Image:
 
     def save(
         self,
-        path: str | os.PathLike[str] | IO[bytes],
+        path: Target,
         format: str | None = None,
         *,
         quality: int | None = None,
@@ -193,8 +199,10 @@ class Image:
             [255, 0, 0, 0]
         """
         name = format_of(path, format)
-        picture = self.to_pil(alpha=FORMATS[name] != "JPEG")
-        write_whole(path, encode(picture, name, quality, self.geo))
+        shown = self.to_pil(alpha=FORMATS[name] != "JPEG")
+        content = encode(shown, name, quality, self.geo)
+        with output(path) as file:
+            file.write(content)
 
 
 ImageLike: TypeAlias = (

@@ -5,7 +5,7 @@ The rules are those of a photographer looking at the image in a viewer:
 * The camera's orientation tag is applied, an embedded colour profile is converted to sRGB, and of
   an animation or a stack of pages the first one is taken.
 * Transparent pixels show the background, white unless told otherwise; the colours below and the
-  alpha channel are kept beside.
+  alpha channel are kept, too.
 * More than 8 bits, floating point and values below zero: see `anymask.image.scaling`. (Of PNG files
   with 16 bits of grey and of alpha, Pillow gives us the upper 8 bits only.)
 * TIFF files that Pillow does not know, or of which it shows the upper bits only, are read by
@@ -70,6 +70,8 @@ _TURNS = {
 }
 _TAGS_OFFSETS = 273, 324  # of strips and of tiles
 _TAGS_SIZES = 279, 325
+_TAG_COMPRESSION = 259
+_RARE = (34925, 50000, 50001)  # LZMA, Zstandard and WebP, which not every libtiff has
 _TAG_SUBFILE = 254
 _TAG_BITS = 258
 _TAG_PHOTOMETRIC = 262
@@ -148,9 +150,13 @@ def read_tiff(
                 return _by_tifffile(file, name, background, max_pixels, remedy)
             except MissingExtraError:
                 raise error from None
+            except UnknownKind:
+                if tags.get(_TAG_COMPRESSION) in _RARE:
+                    raise
+                raise error from None
         if not is_deep(image):  # else it was said already
             samples, colours = int(tags.get(_TAG_SAMPLES, 1)), tags.get(_TAG_PHOTOMETRIC, 1)
-            warn_of_left_out(samples, tuple(tags.get(_TAG_EXTRA_SAMPLES, ())), colours, name)
+            warn_of_left_out(samples, tuple(tags.get(_TAG_EXTRA_SAMPLES, ())), colours)
         return decoded, geo_from_tags(tags, (image.height, image.width))
 
 

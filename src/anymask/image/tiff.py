@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from anymask.errors import InputError, MissingExtraError
 from anymask.image.colour import Colour, Decoded
-from anymask.image.files import damaged, unlogged
+from anymask.image.files import MissingReaderError, damaged, unlogged
 from anymask.image.scaling import Bounds, check_dtype, from_values, value_range
 from anymask.optional import optional
 
 __all__ = ["Tiff", "UnknownKind", "check_whole", "open_tiff", "warn_of_left_out"]
 
+_LARGEST_SEGMENT = 2**33  # bytes; what a bomb unpacks to is more
 _VALUES_AT_ONCE = 2**24  # looked through at a time for the smallest and the largest
 
 # Tags of TIFF files and what they can say.
@@ -47,7 +48,7 @@ def open_tiff(file: IO[bytes], name: str) -> Iterator[Tiff]:
     try:
         tifffile = optional("tifffile", extra="image")
     except MissingExtraError as error:
-        raise MissingExtraError(f"cannot read {name}: {error}") from error
+        raise MissingReaderError(f"cannot read {name}: {error}") from error
     file.seek(0)
     try:
         with unlogged():
@@ -97,6 +98,8 @@ class Tiff:
             return f"it has values of {page.bitspersample} bits"
         if page.imagedepth != 1:
             return "it is a volume"
+        if self._segment_bytes() > _LARGEST_SEGMENT:
+            return "its strips or tiles are too large"
         try:
             self._segment(0)
         except Exception as error:  # no decoder, above all
@@ -198,7 +201,14 @@ class Tiff:
 
     def warn(self) -> None:
         """Warn if it has bands that are not shown."""
-        warn_of_left_out(self._samples, self._page.extrasamples, self._page.photometric, self._name)
+        warn_of_left_out(self._samples, self._page.extrasamples, self._page.photometric)
+
+    def _segment_bytes(self) -> int:
+        """Count the bytes of a strip or tile once it is decoded."""
+        columns = int(self._page.tilewidth) if self._tiled else self.size_hw[1]
+        rows = self._step if self._tiled else min(self._step, self.size_hw[0])
+        samples = self._samples // self._planes
+        return rows * columns * samples * int(np.dtype(self._page.dtype).itemsize)
 
     def _is_plain(self) -> bool:
         """Return whether its values lie in the file row by row, ready for use."""
@@ -267,21 +277,21 @@ def check_whole(offsets: Sequence[int], sizes: Sequence[int], file_size: int, na
         raise damaged(name, lacks) from lacks
 
 
-def warn_of_left_out(samples: int, extra: tuple[int, ...], photometric: int, name: str) -> None:
+def warn_of_left_out(samples: int, extra: tuple[int, ...], photometric: int) -> None:
     """Warn that bands of a TIFF file are not shown, if there are such.
 
     Args:
         samples: Number of its samples per pixel.
         extra: What it says of those beyond its colours.
         photometric: What it says its colours are.
-        name: What to call it.
     """
     bands = samples - sum(kind in (_PREMULTIPLIED, _ALPHA) for kind in extra)
     shown = 3 if photometric in (_RGB, _YCBCR) or bands >= 3 else 1
     if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and bands > shown:
         seen = ("the first is", "grey") if shown == 1 else ("the first three are", "colours")
         warnings.warn(
-            f"{name} has {bands} bands, of which {seen[0]} shown as {seen[1]}; "
+            # Without the file's name, so that a folder of such images says it once.
+            f"an image has {bands} bands, of which {seen[0]} shown as {seen[1]}; "
             f"pass an array of the bands that you want if these are others",
             stacklevel=2,
         )

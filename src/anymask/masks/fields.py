@@ -111,7 +111,12 @@ def check_prompts(prompts: Sequence[Prompt | None], n: int) -> tuple[Prompt | No
 
 
 def check_labels(labels: Iterable[str | None], n: int, of: str = "mask") -> tuple[str | None, ...]:
-    """Check the names of n masks; none at all stands for None for each."""
+    """Check the names of n masks; none at all stands for None for each.
+
+    Example:
+        >>> check_labels(["dog", None], 2), check_labels((), 2)
+        (('dog', None), (None, None))
+    """
     given = _one_each("labels", labels, n, "a name or None", of)
     for i, label in enumerate(given):
         if label is not None and not isinstance(label, str):
@@ -277,7 +282,7 @@ def chosen(
 
 def same_fields(a: Any, b: Any) -> bool:
     """Compare two dataclasses field by field; NaN equals NaN."""
-    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.compare)
 
 
 def _same(a: Any, b: Any) -> bool:

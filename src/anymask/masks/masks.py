@@ -58,8 +58,8 @@ class Masks:
     Attributes:
         size_hw: Height and width of the image.
         counts: Run lengths of each mask, uint32, column by column, zeros first (see `rle`).
-        scores: float32 (n,), the predicted IoU: that with the true mask, as the model itself
-            predicts it (or the confidence, where a detector found the mask); NaN if unknown.
+        scores: float32 (n,), the predicted IoU: that of the mask with the true one, as the model
+            predicts it; or the confidence of a detector that found the mask; NaN if unknown.
         stability: float32 (n,), share of the mask that stays when the threshold moves; NaN if not
             measured.
         boxes: float32 (n, 4), xyxy, first and last pixel inclusive (so add 1 to the last two for a
@@ -79,6 +79,9 @@ class Masks:
         meta: What else is known of each mask: a read-only dict of plain JSON values each, empty for
             nothing. What a file says beside the fields above is here, such as COCO's ``iscrowd``.
         image_meta: The same of the image as a whole.
+        dropped: How many answers of the model everything mode did not keep, by the setting that
+            they did not meet, such as ``{"pred_iou_thresh": 3012, "box_nms_thresh": 44}``; no part
+            of what is compared or written to files.
 
     Example:
         >>> dense = np.zeros((2, 4, 6), bool)
@@ -106,6 +109,7 @@ class Masks:
     ids: tuple[int | None, ...] = ()
     meta: tuple[Meta, ...] = ()
     image_meta: Meta = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check every field, fill in what was left out, and make the arrays read-only."""
@@ -154,6 +158,10 @@ class Masks:
 
         Raises:
             InputError: The array is not boolean or has another number of dimensions.
+
+        Example:
+            >>> Masks.from_dense(np.ones((480, 640), bool), labels=["sky"])
+            Masks(1 mask of 640 x 480: sky)
         """
         dense = np.asarray(masks)
         if dense.ndim == 2:
@@ -320,6 +328,10 @@ class Masks:
 
         Raises:
             MissingExtraError: Gaps are to be filled and OpenCV is not installed.
+
+        Example:
+            >>> Masks.from_dense(np.eye(3, dtype=bool)[:, None]).label_map().tolist()
+            [[1, 2, 3]]
         """
         keys = {
             "smallest_on_top": self.areas,
@@ -329,8 +341,8 @@ class Masks:
         if order not in keys:
             raise InputError(f"expected an order out of {', '.join(keys)}, got {order!r}; name one")
         from_below = np.argsort(keys[order], kind="stable")[::-1]
-        labels = label_map.paint(((i + 1, self.counts[i]) for i in from_below), self.size_hw)
-        return label_map.fill_gaps(labels) if fill else labels
+        painted = label_map.paint(((i + 1, self.counts[i]) for i in from_below), self.size_hw)
+        return label_map.fill_gaps(painted) if fill else painted
 
     def tree(self, threshold: float = 0.9) -> Tree:
         """Find out which mask is a part of which.
@@ -340,6 +352,12 @@ class Masks:
 
         Args:
             threshold: Share of a mask that has to lie inside another one, above 0 and at most 1.
+
+        Example:
+            >>> truck, wheel = np.ones((2, 4, 6), bool)
+            >>> wheel[:, 2:] = False
+            >>> Masks.from_dense(np.stack([truck, wheel])).tree().parents.tolist()
+            [-1, 0]
         """
         if not 0 < threshold <= 1:
             raise InputError(f"expected a threshold above 0 and up to 1, got {threshold}; try 0.9")
@@ -374,6 +392,11 @@ class Masks:
             min_score: See `scores`.
             min_stability: See `stability`.
             label: The name, or one of several names, that a mask must have.
+
+        Example:
+            >>> masks = Masks.from_dense(np.ones((3, 4, 6), bool), labels=["dog", "cat", None])
+            >>> len(masks.filter(label=["dog", "cat"])), len(masks.filter(max_area=0.5))
+            (2, 0)
         """
         keep = np.ones(len(self), dtype=np.bool_)
         if min_area is not None:
@@ -401,6 +424,11 @@ class Masks:
 
         Returns:
             The remaining masks, best first; of equal scores, the earlier one is the better one.
+
+        Example:
+            >>> twins = Masks.from_dense(np.ones((2, 4, 6), bool), scores=[0.8, 0.9])
+            >>> twins.nms()
+            Masks(1 mask of 6 x 4, best score 0.90)
         """
         if not 0 <= threshold <= 1:
             raise InputError(f"expected a threshold from 0 to 1, got {threshold}; try 0.7")

@@ -33,6 +33,13 @@ def fill(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
 
     Returns:
         Run lengths.
+
+    Raises:
+        InputError: An outline has fewer than three corners, or one far away or not a number.
+
+    Example:
+        >>> fill([[(0, 0), (2, 0), (2, 2), (0, 2)]], (2, 3)).tolist()
+        [0, 4, 2]
     """
     outlines = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
     for outline in outlines:

@@ -83,7 +83,11 @@ def detect(found: Candidates, frame_hw: tuple[int, int], config: InstanceConfig)
     found = found[found.scores > config.confidence]
     # Scores are often equal, for they end at 1. PyTorch's own order of those is the original's.
     found = found[found.scores.argsort(descending=True)]
-    found = found[geometry.nms(found.boxes, found.scores, config.box_nms_thresh, most=config.most)]
+    found = found[
+        geometry.nms(
+            found.boxes, found.scores, config.box_nms_thresh, max_kept=config.max_instances
+        )
+    ]
     h, w = frame_hw
     low, high = found.boxes[:, :2], found.boxes[:, 2:]
     border = low.new_tensor([w, h])

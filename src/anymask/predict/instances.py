@@ -6,6 +6,7 @@ everything it knows when the image is embedded, and a prompt selects (Zhao et al
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -55,7 +56,11 @@ class InstanceSegmenter(Segmenter):
     def _find(self, image: ImageLike, settings: GenerateConfig | InstanceConfig) -> Masks:
         assert isinstance(settings, InstanceConfig)
         embedding = self.embed(image)
-        return self._draw(embedding, self._detect(embedding, settings), settings)
+        found = self._detect(embedding, settings)
+        scores = candidates(embedding.features).scores
+        doubted = int((scores <= settings.confidence).sum())
+        gone = {"confidence": doubted, "box_nms_thresh": len(scores) - doubted - len(found.scores)}
+        return replace(self._draw(embedding, found, settings), dropped=Counter(gone))
 
     def _answer_one(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool | None

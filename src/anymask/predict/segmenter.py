@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
@@ -292,8 +293,12 @@ class Segmenter:
     ) -> list[list[Masks]]:
         """Answer a group of prompts about each subject, in their order."""
         embeddings = self._embedded(subjects, groups, multimask)
-        pairs = zip(embeddings, groups, strict=True)
-        return [self._answer_one(embedding, prompts, multimask) for embedding, prompts in pairs]
+        answers = []
+        for embedding, prompts in zip(embeddings, groups, strict=True):
+            answers.append(self._answer_one(embedding, prompts, multimask))
+            for prompt in prompts:
+                _warn_of_shares(prompt, embedding.size_hw)
+        return answers
 
     def _embedded(
         self,
@@ -434,6 +439,20 @@ def _changes(module: nn.Module) -> int:
     weights = [weight for weight in module._parameters.values() if weight is not None]
     own = sum(weight._version for weight in weights if not weight.is_inference())
     return own + sum(_changes(part) for part in module._modules.values() if part is not None)
+
+
+def _warn_of_shares(prompt: Prompt, size_hw: tuple[int, int]) -> None:
+    """Warn of coordinates that look like shares of the image's size, where pixels are meant."""
+    box = [] if prompt.box is None else prompt.box.tolist()
+    values = [*prompt.points_xy.ravel().tolist(), *box]
+    unlikely = box or any(value % 1 for value in values)  # a click on the first pixel is none
+    if values and unlikely and min(size_hw) > 2 and 0 <= min(values) <= max(values) <= 1:
+        h, w = size_hw
+        warnings.warn(
+            f"all coordinates lie between 0 and 1, at the first pixel of a {w} x {h} image; if "
+            "they are shares of its size, multiply x by the width and y by the height",
+            stacklevel=4,
+        )
 
 
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:

@@ -174,25 +174,25 @@ class _Run:
 
     def _step(self, stream: Iterator[Any]) -> None:
         """Learn from the next batches; note what came of it, save if it is time."""
-        facts = self.learner.step(stream, self.place.steps, self._progress())
+        metrics = self.learner.step(stream, self.place.steps, self._progress())
         self.place.steps += 1
         # Clocks and signals differ from process to process, and all must come to the same end.
-        agreed = self.group.gather((time.monotonic() - self.started, self.interrupt.asked))
+        agreed = self.group.gather((time.monotonic() - self.started, self.interrupt.pending))
         self.place.seconds = agreed[0][0]
-        asked = next((number for _, number in agreed if number is not None), None)
-        self._note(facts)
-        if asked is not None or time.monotonic() - self.saved >= 60 * self.config.save_minutes:
+        pending = next((number for _, number in agreed if number is not None), None)
+        self._note(metrics)
+        if pending is not None or time.monotonic() - self.saved >= 60 * self.config.save_minutes:
             self._save()
-        self.interrupt.obey(asked)
+        self.interrupt.obey(pending)
 
-    def _note(self, facts: Mapping[str, float]) -> None:
+    def _note(self, metrics: Mapping[str, float]) -> None:
         """Show how it goes, and write a line for each window of steps."""
         place = self.place
-        for name, value in facts.items():
+        for name, value in metrics.items():
             total, count = place.window.get(name, (0.0, 0))
             place.window[name] = (total + value, count + 1)
         best = {} if self.validation is None else {f"best {self.validation.metric}": place.best}
-        self.record.show(place.steps, self._progress(), {"loss": facts["loss"], **best})
+        self.record.show(place.steps, self._progress(), {"loss": metrics["loss"], **best})
         if place.steps % self.config.record_every == 0 or self._ended():
             means = {name: total / count for name, (total, count) in place.window.items()}
             place.window.clear()
@@ -202,15 +202,15 @@ class _Run:
         """Measure the averaged weights, and keep them unless earlier ones were really better."""
         place, validation = self.place, self.validation
         if validation is not None:
-            facts = self.group.share(self._measure(validation) if self.group.leads else {})
-            value = facts[validation.metric]
+            metrics = self.group.share(self._measure(validation) if self.group.leads else {})
+            value = metrics[validation.metric]
             kept = value > place.best - validation.noise_tolerance
             place.stale += 1
             if value > place.best:
                 place.best, place.stale = value, 0
             if kept:
                 self._save_weights("best")
-            self._add({"validation": facts, "kept": kept})
+            self._add({"validation": metrics, "kept": kept})
         place.validated = place.steps
 
     def _measure(self, validation: Validation) -> dict[str, float]:
@@ -218,14 +218,14 @@ class _Run:
         self.record.validating()
         try:
             with self.learner.averaged() as model, self.interrupt.at_once(), torch.no_grad():
-                facts = validation(model)
+                metrics = validation(model)
                 preview = validation.draw(model)
         except (KeyboardInterrupt, SystemExit):
             self._save()
             raise
         if preview is not None:
             self.record.preview(preview, self.place.steps)
-        return dict(facts)
+        return dict(metrics)
 
     def _save_weights(self, name: str) -> None:
         if self.save_model is not None and self.group.leads:
@@ -238,10 +238,10 @@ class _Run:
             state = self.learner.state()
             write_checkpoint(self.record.checkpoint, self.settings, self.place, state)
 
-    def _add(self, facts: Mapping[str, Any]) -> None:
+    def _add(self, metrics: Mapping[str, Any]) -> None:
         if self.group.leads:
             minutes = round(self.place.seconds / 60, 2)
-            self.record.add({"step": self.place.steps, "minutes": minutes, **facts})
+            self.record.add({"step": self.place.steps, "minutes": minutes, **metrics})
 
     def _progress(self) -> float:
         """Return how much of the run is over, by steps or by the clock, from 0 to 1."""
@@ -250,7 +250,7 @@ class _Run:
         return min(1.0, max(place.steps / config.steps, clock))
 
     def _ended(self) -> Reason | None:
-        """Tell why it is over, if it is."""
+        """Return why it is over, if it is."""
         place, config = self.place, self.config
         if place.steps >= config.steps:
             return "steps"

@@ -136,7 +136,13 @@ def test_a_pre_trained_encoder_can_be_taught_further(
 
 
 def test_a_run_goes_on_to_the_same_end(tmp_path: Path, pair: dict, tiny_model: Make) -> None:
-    usual = {**pair, "val": (), "val_images": 0, "student": tiny_model("mobile-sam"), "fresh": True}
+    usual = {
+        **pair,
+        "val": (),
+        "val_images": 0,
+        "student": tiny_model("mobile-sam"),
+        "from_scratch": True,
+    }
     loop = replace(LOOP, batch_size=2, schedule="constant", warmup=0)
     for name, steps in (("whole", [4]), ("parts", [2, 4])):
         for upto in steps:
@@ -192,7 +198,7 @@ def test_a_store_of_another_teacher_is_refused(
     tmp_path: Path, pair: dict, tiny_model: Make
 ) -> None:
     loop = replace(LOOP, steps=1)
-    usual = {**pair, "loop": loop, "student": tiny_model("mobile-sam"), "fresh": True}
+    usual = {**pair, "loop": loop, "student": tiny_model("mobile-sam"), "from_scratch": True}
     distill(DecoupledConfig(**usual, store=tmp_path / "store"), tmp_path / "one", quiet=True)
     other = {**usual, "teacher": usual["student"], "store": tmp_path / "store"}
     with pytest.raises(InputError, match="got those of another model"):

@@ -15,7 +15,13 @@ from anymask.errors import InputError
 from anymask.image.transform import Transform
 from anymask.models.variants import find
 from anymask.predict.loading import load
-from anymask.train.distillation.sample import DistillSamples, carry, frames, inside, places
+from anymask.train.distillation.sample import (
+    DistillSamples,
+    cell_centers,
+    covers_image,
+    frames,
+    resample,
+)
 from anymask.train.embeddings import EmbeddingStore, fill
 
 PADDED = Transform.fit((48, 64), side=64)  # 48 x 64 in a square, padded below
@@ -25,13 +31,13 @@ CENTRED = Transform.fit((48, 64), side=64, pad="square", centre=True)
 
 def ramps(transform: Transform, cells: int) -> torch.Tensor:
     """Maps of x and of y in pixels of the photo, (2, cells, cells)."""
-    return torch.from_numpy(np.moveaxis(places(transform, (cells, cells)), -1, 0)).float()
+    return torch.from_numpy(np.moveaxis(cell_centers(transform, (cells, cells)), -1, 0)).float()
 
 
 def test_places_are_the_middles_of_cells() -> None:
-    found = places(PADDED, (4, 4))
+    found = cell_centers(PADDED, (4, 4))
     assert found[0].tolist() == [[8, 8], [24, 8], [40, 8], [56, 8]]
-    assert places(SQUASHED, (4, 4))[:, 0].tolist() == [[8, 6], [8, 18], [8, 30], [8, 42]]
+    assert cell_centers(SQUASHED, (4, 4))[:, 0].tolist() == [[8, 6], [8, 18], [8, 30], [8, 42]]
 
 
 @pytest.mark.parametrize("source", [PADDED, SQUASHED, CENTRED])
@@ -42,7 +48,7 @@ def test_what_is_carried_stays_at_its_place(
 ) -> None:
     """A map of positions says after the move where its cells really are."""
     before, after = cells
-    moved = carry(ramps(source, before), source, target, (after, after))
+    moved = resample(ramps(source, before), source, target, (after, after))
     expected = ramps(target, after)
     margin = 64 / before + 64 / after  # beyond the middles of the outermost cells all is alike
     x, y = expected
@@ -53,22 +59,22 @@ def test_what_is_carried_stays_at_its_place(
 
 def test_an_equal_frame_changes_nothing() -> None:
     maps = torch.randn(2, 3, 8, 8).half()
-    assert torch.equal(carry(maps, PADDED, PADDED, (8, 8)), maps.float())
-    other = carry(maps, PADDED, CENTRED, (8, 8))
+    assert torch.equal(resample(maps, PADDED, PADDED, (8, 8)), maps.float())
+    other = resample(maps, PADDED, CENTRED, (8, 8))
     assert other.shape == maps.shape
     assert not torch.equal(other, maps.float())
 
 
 def test_a_large_cell_is_the_mean_of_those_below_it() -> None:
     maps = torch.randn(1, 8, 8)
-    small = carry(maps, SQUASHED, SQUASHED, (4, 4))
+    small = resample(maps, SQUASHED, SQUASHED, (4, 4))
     assert torch.allclose(small, torch.nn.functional.avg_pool2d(maps, 2), atol=1e-5)
 
 
 def test_padding_lies_outside() -> None:
-    assert inside(PADDED, (4, 4)).all(dim=1).tolist() == [True, True, True, False]
-    assert inside(SQUASHED, (4, 4)).all()
-    assert inside(CENTRED, (8, 8)).all(dim=1).tolist() == [False, *[True] * 6, False]
+    assert covers_image(PADDED, (4, 4)).all(dim=1).tolist() == [True, True, True, False]
+    assert covers_image(SQUASHED, (4, 4)).all()
+    assert covers_image(CENTRED, (8, 8)).all(dim=1).tolist() == [False, *[True] * 6, False]
 
 
 def test_lessons(tmp_path: Path, photos: Path, tiny_model) -> None:
@@ -83,7 +89,7 @@ def test_lessons(tmp_path: Path, photos: Path, tiny_model) -> None:
     assert len({x.seed for x in epoch}) == 6
     for sample in epoch:
         fresh = teacher.embed(data[int(sample.key)].image)
-        assert sample.seen.signature == fresh.signature
+        assert sample.teacher_embedding.signature == fresh.signature
         assert sample.image.shape == (64, 64, 3)
     again = pickle.loads(pickle.dumps(store))  # as processes that prepare batches may get it
     assert again.read("0", data[0].image).signature == store.read("0", data[0].image).signature

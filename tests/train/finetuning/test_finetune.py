@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 import anymask
+from anymask.data.mask_filter import MaskFilter
 from anymask.data.open import open_dataset
-from anymask.data.portion import Subset
-from anymask.data.truths import Choice
+from anymask.data.subset import Subset
 from anymask.errors import CapabilityError, InputError
 from anymask.plain import from_plain, read_yaml
 from anymask.train.config import LoopConfig
@@ -123,10 +123,10 @@ def test_twenty_images_make_the_bundled_model_better(tmp_path: Path, shared_dir:
     data, unseen = (shared_dir / "data" / f"facades-{part}" for part in ("train", "val"))
     finetune(FineTuneConfig(data=(data,), images=20), tmp_path / "run", quiet=True)
     some = Subset(open_dataset(unseen), range(0, 40, 4))
-    choice = Choice(min_area=100, max_share=0.9, per_image=10)
+    mask_filter = MaskFilter(min_area=100, max_share=0.9, per_image=10)
     facts = []
     for model in map(anymask.load, ("bundled", tmp_path / "run")):
-        user = PromptValidation(model.variant, some, choice)
+        user = PromptValidation(model.variant, some, mask_filter)
         facts.append(user(cast(nn.Module, model.network)))
     before, after = facts
     assert after["iou"] > before["iou"]

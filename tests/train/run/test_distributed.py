@@ -108,7 +108,7 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     two, one = (
         torch.load(tmp_path / n / "checkpoint.pt", weights_only=True) for n in ("two", "one")
     )
-    for kind in ("weights", "ema_decay"):
+    for kind in ("weights", "ema"):
         for name, value in one["state"][kind].items():
             torch.testing.assert_close(two["state"][kind][name], value, atol=1e-5, rtol=1e-5)
     assert two["place"]["best"] == pytest.approx(one["place"]["best"], abs=1e-5)

@@ -141,10 +141,10 @@ def test_a_batch_is_the_mean_of_its_photos() -> None:
     whole, each = Says(0.5, 0.3), Says(0.5, 0.3)
     together = Promptless(SAM)(whole, photos, step())
     apart = [Promptless(SAM)(each, [one], step()) for one in photos]
-    assert together["loss"] == pytest.approx(np.mean([facts["loss"] for facts in apart]))
-    assert together["iou"] == pytest.approx(np.mean([facts["iou"] for facts in apart]))
+    assert together["loss"] == pytest.approx(np.mean([facts["loss"] for facts in apart]), rel=1e-5)
+    assert together["iou"] == pytest.approx(np.mean([facts["iou"] for facts in apart]), rel=1e-5)
     for one, other in zip(whole.mask_decoder, each.mask_decoder, strict=True):
-        torch.testing.assert_close(3 * one.grad, other.grad)
+        torch.testing.assert_close(3 * one.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["sam-vit-b", "efficient-sam-ti"])

@@ -29,7 +29,7 @@ class DistillConfig:
     teacher: str = "sam-vit-h"
     """Who teaches: a model from `anymask models`; or a path, an address or a hub id."""
     student: str = "mobile-sam"
-    """Who learns, named in the same method."""
+    """Who learns, named in the same way."""
     from_scratch: bool = False
     """Begin with random weights, of the student's shape."""
     store: Path | None = None

@@ -1,10 +1,10 @@
-"""Coupled distillation: a student learns to answer as its teacher does, with prompts in the loop.
+"""Coupled distillation: a student learns its teacher's masks, with prompts in the loop.
 
-Both are asked about the same places in a image, by a click or by a noisy box, and then corrected
-where they differ, by the same clicks, each with its own answer before fed back. In every round the
-student learns the teacher's masks, and how sure the teacher is of them: slot by slot, 20 focal +
-dice and the squared error of the predicted IoU. No label is needed, and the student may be built
-like its teacher or in any other method.
+Both are prompted at the same places in an image, by a click or by a noisy box, and then corrected
+where they differ, by the same clicks, each with its own prediction before fed back. In every round
+the student learns the teacher's masks, and the IoU that the teacher predicts for them: slot by
+slot, 20 focal + dice and the squared error of the predicted IoU. No label is needed, and the
+student may be built like its teacher or in any other way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.config import InstanceConfig
-from anymask.data.simulate import noisy_box, random_error, random_inside, tight_box
+from anymask.data.simulate import SimulatedUser, noisy_box, tight_box
 from anymask.errors import CapabilityError
 from anymask.image.transform import Transform
 from anymask.models.prompt_batch import PromptBatch
@@ -38,7 +38,7 @@ _MAX_SHIFT = 20  # pixels of the frame by which a side of a box is moved at most
 
 
 class Coupled:
-    """The objective: the student's answers become those of its teacher."""
+    """The objective: the student's masks become those of its teacher."""
 
     def __init__(
         self, teacher: Segmenter, variant: Variant, masks: int = 8, rounds: int = 3
@@ -46,9 +46,9 @@ class Coupled:
         """Prepare.
 
         Args:
-            teacher: Who answers first; its embeddings come with the samples.
+            teacher: Who predicts first; its embeddings come with the samples.
             variant: What the student is.
-            masks: Places in each image that the two are asked about.
+            masks: Places in each image at which the two are prompted.
             rounds: How often about each.
 
         Raises:
@@ -68,8 +68,8 @@ class Coupled:
         """Set the gradients of one batch.
 
         Returns:
-            ``loss``; ``first`` and ``last``: mean IoU of the student's answers to the first prompts
-            and to the last ones with its teacher's.
+            ``loss``; ``first`` and ``last``: mean IoU of the student's masks for the first prompts
+            and for the last ones with its teacher's.
         """
         tally = np.zeros(3)
         for samples in group_by_frame(batch):
@@ -84,10 +84,10 @@ class Coupled:
     def _run(
         self, student: _Peer, sample: DistillSample, step: Step, share: float
     ) -> npt.NDArray[np.float64]:
-        """Ask both about one image, round after round.
+        """Prompt both in one image, round after round.
 
         Returns:
-            Its share of the loss, and of the mean IoU of the first answers and of the last ones.
+            Its share of the loss, and of the mean IoU of the first masks and of the last ones.
         """
         rollout = _Rollout(self._teacher_peer(sample), student, np.random.default_rng(sample.seed))
         rollout.begin(self.masks)
@@ -103,7 +103,7 @@ class Coupled:
 
     @torch.no_grad()
     def _teacher_peer(self, sample: DistillSample) -> _Peer:
-        """Get the teacher ready to be asked about a image."""
+        """Get the teacher ready to be prompted in an image."""
         model, seen = (
             self.teacher,
             sample.teacher_embedding.to(self.teacher.device, self.teacher.dtype),
@@ -114,23 +114,23 @@ class Coupled:
 
 @dataclass
 class _Peer:
-    """One of the two, and what it sees of a image."""
+    """One of the two, and what it sees of an image."""
 
     network: Any
     variant: Variant
     features: Features
     transform: Transform
     previous: Tensor | None = field(default=None, init=False)
-    """Its latest answers, (n, h', w'), where it takes them as prompts."""
+    """Its latest predictions, (n, h', w'), where it takes them as prompts."""
 
     @property
     def mask_hw(self) -> tuple[int, int]:
-        """Size of its answers, which cover its frame."""
+        """Size of its predictions, which cover its frame."""
         size_hw: tuple[int, int] = self.network.mask_hw(self.transform.frame_hw)
         return size_hw
 
-    def answer(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
-        """Answer prompts of one form: logits (n, 4, h', w') and predicted IoU (n, 4)."""
+    def decode(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
+        """Decode prompts of one form: logits (n, 4, h', w') and predicted IoU (n, 4)."""
         device = next(iter(self.features.values())).device
         batch = PromptBatch.of(prompts, self.transform, self.mask_hw, device)
         if self.previous is not None:
@@ -139,13 +139,13 @@ class _Peer:
         return logits.float(), predicted_iou.float()
 
     def observe(self, logits: Tensor) -> None:
-        """Remember answers, (n, h', w'), for those that follow."""
+        """Take predictions, (n, h', w'), for those that follow."""
         if "mask" in self.variant.capabilities:
             self.previous = logits.detach()
 
 
 class _Rollout:
-    """What both are asked about one image. Places are pixels of the image."""
+    """The prompts for both in one image. Places are pixels of the image."""
 
     def __init__(self, teacher: _Peer, student: _Peer, rng: np.random.Generator) -> None:
         self.teacher, self.student, self.rng = teacher, student, rng
@@ -162,16 +162,16 @@ class _Rollout:
         self._prompts = [Prompt(points_xy=[place]) for place in clicks]
         if self.rng.random() < 0.5:
             with torch.no_grad():
-                logits, predicted_iou = self.teacher.answer(self._prompts)
+                logits, predicted_iou = self.teacher.decode(self._prompts)
             masks = self._resample(logits[_rows(logits), self._top(predicted_iou)])
             boxes = [self._box(mask) for mask in masks.cpu().numpy() if mask.any()]
             self._prompts = [Prompt(box=box) for box in boxes] or self._prompts
 
     def predict(self) -> tuple[Tensor, float]:
-        """Ask both; the loss of the student, and the mean IoU of the answers that users get."""
+        """Predict by both: the student's loss, and the mean IoU of the masks that users get."""
         with torch.no_grad():
-            wanted, teacher_iou = self.teacher.answer(self._prompts)
-        logits, predicted_iou = self.student.answer(self._prompts)
+            wanted, teacher_iou = self.teacher.decode(self._prompts)
+        logits, predicted_iou = self.student.decode(self._prompts)
         target, weight = self._resample(wanted), self._counted.to(logits.device).float()
         losses = mask_loss(logits, target.float(), weight, alpha=_ALPHA).mean(1)
         loss = (
@@ -180,12 +180,12 @@ class _Rollout:
         rows, top = _rows(logits), self._top(teacher_iou)
         self.teacher.observe(wanted[rows, top])
         self.student.observe(logits[rows, top])
-        truth, answer = target[rows, top], logits[rows, top]
-        self._shown = truth.cpu().numpy(), ((answer > 0) & (weight > 0)).cpu().numpy()
-        return loss, mask_iou(answer, truth.float(), weight).mean().item()
+        truth, prediction = target[rows, top], logits[rows, top]
+        self._shown = truth.cpu().numpy(), ((prediction > 0) & (weight > 0)).cpu().numpy()
+        return loss, mask_iou(prediction, truth.float(), weight).mean().item()
 
     def correct(self) -> bool:
-        """Click where the two differ, or anywhere; False when one of them listens to no more."""
+        """Click where the two differ, or anywhere; False when one of them takes no more."""
         assert self._shown is not None
         known = self._prompts[0].points_xy.shape[0] + 2 * (self._prompts[0].box is not None)
         sides = self.teacher.variant, self.student.variant
@@ -193,8 +193,8 @@ class _Rollout:
             return False
         negative = all("negative_points" in side.capabilities for side in sides)
         self._prompts = [
-            self._corrected(prompt, truth, answer, negative)
-            for prompt, truth, answer in zip(self._prompts, *self._shown, strict=True)
+            self._corrected(prompt, truth, prediction, negative)
+            for prompt, truth, prediction in zip(self._prompts, *self._shown, strict=True)
         ]
         return True
 
@@ -202,13 +202,13 @@ class _Rollout:
         self,
         prompt: Prompt,
         truth: npt.NDArray[np.bool_],
-        answer: npt.NDArray[np.bool_],
+        prediction: npt.NDArray[np.bool_],
         negative: bool,
     ) -> Prompt:
-        click = random_error(truth, answer, self.rng, negative=negative)
+        user = SimulatedUser(self.rng, negative=negative)
+        click = user.correction(truth, prediction)
         if click is None:
-            where = truth if truth.any() else self._counted.numpy()
-            click = random_inside(where, self.rng, power=0), 1
+            click = user.first_click(truth if truth.any() else self._counted.numpy()), 1
         (x, y), label = click
         height, width = self.size_hw
         place = np.clip(self._centers[int(y), int(x)], 0, (width - 1, height - 1))
@@ -216,7 +216,7 @@ class _Rollout:
         return Prompt(points_xy=points, labels=labels, box=prompt.box)
 
     def _top(self, predicted_iou: Tensor) -> Tensor:
-        """Find the answer that a user of the teacher gets first, (n, 4) to (n,)."""
+        """Find the mask that a user of the teacher gets first, (n, 4) to (n,)."""
         alone = self._prompts[0].form == (1, False, False)
         if alone or self.teacher.variant.always_three:
             return predicted_iou[:, 1:].argmax(1) + 1
@@ -239,5 +239,5 @@ class _Rollout:
         return noisy_box(box, self.size_hw, self.rng, max_shift=max_shift)
 
 
-def _rows(answers: Tensor) -> Tensor:
-    return torch.arange(len(answers), device=answers.device)
+def _rows(logits: Tensor) -> Tensor:
+    return torch.arange(len(logits), device=logits.device)

@@ -21,9 +21,9 @@ import torch
 from torch import nn
 
 from anymask.data.dataset import Dataset
+from anymask.data.images import open_images
 from anymask.data.joined import Joined
-from anymask.data.photos import open_photos
-from anymask.data.portion import Portion, Subset
+from anymask.data.subset import Subset, SubsetSpec
 from anymask.device import find_device
 from anymask.errors import InputError
 from anymask.models.build import build
@@ -119,9 +119,9 @@ def _images(config: DistillConfig) -> tuple[Dataset, Split]:
     """Open all images: some to learn from, and others to validate on, which may be none."""
     if not config.data:
         raise InputError("expected images to learn from, got none; name a folder of them (--data)")
-    given = Joined([open_photos(path) for path in config.data])
-    others = Portion(images=MAX_VAL_IMAGES, draw=0).of(
-        Joined([open_photos(path) for path in config.val]), None
+    given = Joined([open_images(path) for path in config.data])
+    others = SubsetSpec(images=MAX_VAL_IMAGES, draw=0).take(
+        Joined([open_images(path) for path in config.val])
     )
     images = Joined([given, others])
     order = np.arange(len(images))

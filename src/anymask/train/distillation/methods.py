@@ -52,7 +52,7 @@ def method_of(config: DistillConfig, teacher: Segmenter, student: Segmenter) -> 
         student: Who learns; its network is changed in place.
 
     Raises:
-        CapabilityError: The teacher cannot teach this student in this method.
+        CapabilityError: The teacher cannot teach this student in this way.
         InputError: A setting does not fit the student.
     """
     if isinstance(config, SamiConfig):

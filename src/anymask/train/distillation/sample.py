@@ -65,7 +65,7 @@ class DistillSamples:
             seed: Start of every random draw.
 
         Raises:
-            InputError: The data set is empty, or a image has no embedding.
+            InputError: The data set is empty, or an image has no embedding.
         """
         if not len(dataset):
             raise InputError("expected at least one image to learn from, got an empty data set")
@@ -113,7 +113,7 @@ def resample(
 
     Args:
         maps: (..., c, h, w), covering the whole frame of ``source``.
-        source: The way of a image into the frame that the maps cover.
+        source: The way of an image into the frame that the maps cover.
         target: The way of the same image into the other frame.
         size_hw: Rows and columns of the new maps, which cover the whole other frame.
 

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from anymask.data.augment import vary
 from anymask.data.dataset import Dataset
-from anymask.data.item import Choosing, Items
-from anymask.data.portion import Portion
+from anymask.data.item import Items
+from anymask.data.mask_filter import TRAINING_FILTER
+from anymask.data.subset import SubsetSpec
 from anymask.data.views import Views
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
@@ -141,7 +142,9 @@ def _items(
     quiet: bool,
 ) -> Items:
     """Give images where the encoder learns, and else what it makes of them and of their copies."""
-    make = partial(Items, choosing=Choosing(config.masks), seed=config.loop.seed)
+    make = partial(
+        Items, mask_filter=replace(TRAINING_FILTER, per_image=config.masks), seed=config.loop.seed
+    )
     wanted = model.variant.preprocessing
     change = (partial(vary, side=wanted.side),) if config.views else ()
     if encoder_learns(cast(nn.Module, model.network)):
@@ -149,12 +152,12 @@ def _items(
     views = Views(data, config.views, change, config.loop.seed)
     # No more than the run will look at.
     most = config.loop.steps * config.loop.batch_size * config.loop.accumulate * group.processes
-    seen = Portion(images=most, draw=config.loop.seed).of(views, None)
+    seen = SubsetSpec(images=most, draw=config.loop.seed).take(views)
     store = fill_together(out / _EMBEDDINGS, model, seen, group, quiet=quiet)
-    return make(seen, wanted, recall=partial(_recall, store))
+    return make(seen, wanted, lookup=partial(_lookup, store))
 
 
-def _recall(store: EmbeddingStore, key: str, image: npt.NDArray[np.uint8]) -> Mapping[str, Tensor]:
+def _lookup(store: EmbeddingStore, key: str, image: npt.NDArray[np.uint8]) -> Mapping[str, Tensor]:
     return store.read(key, image).features
 
 

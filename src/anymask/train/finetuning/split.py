@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from anymask.data.dataset import Dataset
-from anymask.data.item import Choosing, Items
+from anymask.data.item import Items
 from anymask.data.joined import Joined
+from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.data.open import open_dataset
-from anymask.data.portion import Portion, Subset
-from anymask.data.truths import Choice
+from anymask.data.subset import Subset, SubsetSpec
 from anymask.errors import InputError
 from anymask.models.variants import Preprocessing
 from anymask.train.finetuning.config import FineTuneConfig
@@ -23,8 +24,8 @@ from anymask.train.segmentation.promptless import OneKind
 
 __all__ = ["VALIDATED", "split_images"]
 
-VALIDATED = Choice(min_area=Choosing().min_area, max_share=Choosing().max_share, per_image=16)
-"""Masks that prompts ask for in a validation."""
+VALIDATED = replace(TRAINING_FILTER, per_image=16)
+"""Which masks are prompted for in a validation."""
 
 
 def split_images(config: FineTuneConfig, preprocessing: Preprocessing) -> Split:
@@ -44,7 +45,7 @@ def split_images(config: FineTuneConfig, preprocessing: Preprocessing) -> Split:
     if not config.data:
         raise InputError("expected at least one data set to learn from, got none; name it (--data)")
     seed = config.loop.seed
-    data = Portion(images=config.images, draw=seed).of(_open(config.data, config), None)
+    data = SubsetSpec(images=config.images, draw=seed).take(_open(config.data, config))
     order = np.random.default_rng([seed, zlib.crc32(b"held back")]).permutation(len(data))
     wanted = min(round(config.val_fraction * len(data)), MAX_VAL_IMAGES)
     wanted = 0 if config.val or not config.val_fraction else max(1, wanted)
@@ -90,11 +91,11 @@ def _learnable(
     data: Dataset, order: Sequence[int], config: FineTuneConfig, preprocessing: Preprocessing
 ) -> Iterator[tuple[int, bool]]:
     """Go through the images of which the model can learn a mask; can it be measured there, too?"""
-    items = Items(data, preprocessing, Choosing(1))
+    items = Items(data, preprocessing, replace(TRAINING_FILTER, per_image=1))
     for index in order:
         if items.fits(index):
             measurable = config.learn == "adapter" or any(
-                truth.counted(truth.mask).any() for truth in VALIDATED.of(data[index])
+                truth.counted(truth.mask).any() for truth in VALIDATED.select(data[index])
             )
             yield index, measurable
 

@@ -33,7 +33,7 @@ def choose_trainable(model: Segmenter, config: FineTuneConfig, name: str) -> Sav
         How to keep it.
 
     Raises:
-        CapabilityError: The model cannot learn in this method.
+        CapabilityError: The model cannot learn in this way.
         InputError: No layer has the name of a target.
         OutputError: (of what is returned) It cannot be written.
     """

@@ -138,7 +138,7 @@ class Learner:
         """
         for kind, own in self._tensors().items():
             if kind == "start" and not (own and state[kind]):
-                continue  # its share was asked for only now, or no longer
+                continue  # its share was wanted only now, or no longer
             _check_same(own, state[kind])
             for name, tensor in own.items():
                 tensor.copy_(state[kind][name])
@@ -152,7 +152,7 @@ class Learner:
 
 
 def means(metrics: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Ema numbers by name, each over those that have it."""
+    """Average numbers by name, each over those that have it."""
     found: dict[str, list[float]] = {}
     for each in metrics:
         for name, value in each.items():

@@ -99,9 +99,9 @@ class Record:
         """Say that a validation is going on."""
         self._progress.update(self._task, description="validating")
 
-    def show(self, steps: int, progress: float, facts: Mapping[str, float]) -> None:
+    def show(self, steps: int, progress: float, metrics: Mapping[str, float]) -> None:
         """Renew the line of progress."""
-        said = ", ".join(f"{name} {value:.4g}" for name, value in facts.items())
+        said = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._progress.update(self._task, completed=progress, steps=steps, description=said)
 
 

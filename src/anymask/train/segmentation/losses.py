@@ -1,7 +1,7 @@
 """The loss of a mask in SAM (paper, appendix A): 20 focal + 1 dice; and its real IoU.
 
-Where a weight is given, (..., h, w) from 0 to 1, it says how much each pixel counts: 0 where nobody
-knows whether it belongs to the mask.
+Where a weight is given, (..., h, w) from 0 to 1, it says how much each pixel counts: 0 where it is
+not known whether it belongs to the mask.
 """
 
 from __future__ import annotations

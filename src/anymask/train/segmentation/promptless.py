@@ -89,8 +89,8 @@ class Promptless:
         tally = torch.zeros(2, device=step.device)
         for items in group_by_frame(batch):
             encoded = EncodedBatch(model, items, self.variant.preprocessing, step.device)
-            facts = self._learn(encoded, items, 1 / len(batch), step)
-            tally += torch.stack(facts).detach()
+            metrics = self._learn(encoded, items, 1 / len(batch), step)
+            tally += torch.stack(metrics).detach()
             encoded.backward_encoder()
         loss, iou = tally.tolist()
         return {"loss": loss, "iou": iou}
@@ -146,8 +146,8 @@ class Unprompted:
         for i in range(len(self.data)):
             sample = self.data[i]
             for mask in sample.masks():
-                answer = segmenter.predict(Image(sample.image)).dense()[0]
-                overlaps.append(Truth(0, mask, sample.void).overlap(answer))
+                mask_found = segmenter.predict(Image(sample.image)).dense()[0]
+                overlaps.append(Truth(0, mask, sample.void).overlap(mask_found))
         if not overlaps:
             raise InputError(
                 f"expected the thing in some of {len(self.data)} images to validate on, got none "
@@ -156,7 +156,7 @@ class Unprompted:
         return {"iou": fmean(overlaps)}
 
     def draw(self, model: nn.Module) -> PIL.Image.Image | None:
-        """Draw the answers for a few images."""
+        """Draw the masks of a few images."""
         segmenter = self._segmenter(model)
         images = [Image(self.data[i].image) for i in range(min(DRAWN, len(self.data)))]
         cases = [segmenter.predict(image).draw(image) for image in images]

@@ -1,4 +1,4 @@
-"""Finding the pictures that an annotation file names."""
+"""Finding the images that an annotation file names."""
 
 from __future__ import annotations
 
@@ -6,43 +6,49 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from anymask.data.readers.notes import Notes
 from anymask.errors import InputError
 
-__all__ = ["locate"]
+__all__ = ["find_images"]
 
 
-def locate(
-    path: Path, names: Sequence[Sequence[str]], images: str | Path | None = None
-) -> list[Path]:
-    """Find the file of every picture.
+def find_images(
+    path: Path, names: Sequence[Sequence[str]], notes: Notes, images: str | Path | None = None
+) -> list[Path | None]:
+    """Find the file of every image.
 
     Args:
         path: The annotation file.
-        names: For each picture the names that it may have, the likeliest first.
-        images: Folder of the pictures; None: the folder of the annotation file, the one above, or
+        names: For each image the names that it may have, the likeliest first.
+        notes: Told of images that are in none of the folders.
+        images: Folder of the images; None: the folder of the annotation file, the one above, or
             one inside these two.
 
+    Returns:
+        For each image its file; None for one that is in none of the folders.
+
     Raises:
-        InputError: A picture is in none of them.
+        InputError: None of them is there.
     """
     path = path.resolve()
     folders = [Path(images)] if images else [*_around(path.parent), *_around(path.parent.parent)]
     if names:  # the folder that holds one of them is likely to hold the others
         folders.sort(key=lambda folder: _file(folder, names[0]) is None)
-    files: list[Path] = []
+    files: list[Path | None] = []
     lost: list[str] = []
     for some in names:
         file = next((found for folder in folders if (found := _file(folder, some))), None)
+        files.append(file)
         if file is None:
             lost.append(some[0])
-        else:
-            files.append(file)
-    if lost:
+    if len(lost) == len(names) and names:
         where = "that folder" if images else "a folder inside or beside that of the file"
         raise InputError(
             f"expected the {len(names)} images of {str(path)!r} in {str(folders[0])!r}, got none "
-            f"for {len(lost)} of them, such as {lost[0]!r}; put them in {where}, or name another"
+            f"of them, such as {lost[0]!r}; put them in {where}, or name another"
         )
+    for name in lost:
+        notes.add("images whose file is not there are left out", repr(name))
     return files
 
 
@@ -50,7 +56,7 @@ def _around(folder: Path) -> list[Path]:
     """List a folder and those inside."""
     try:
         return [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    except OSError:  # closed to us, which matters only if the pictures are there
+    except OSError:  # closed to us, which matters only if the images are there
         return [folder]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from anymask.data.dataset import Sample
-from anymask.data.portion import Portion
-from anymask.data.truths import Choice
+from anymask.data.mask_filter import MaskFilter
+from anymask.data.subset import SubsetSpec
 from anymask.errors import InputError
 
 
@@ -35,32 +35,32 @@ def keys(data: Any) -> list[str]:
 
 
 def test_the_first_images_or_some_drawn_by_a_seed() -> None:
-    assert keys(Portion(images=2).of(Stripes(), None)) == ["stripes-0", "stripes-1"]
-    assert len(Portion(images=9).of(Stripes(), None)) == 5
-    drawn = [tuple(keys(Portion(images=2, draw=n).of(Stripes(), None))) for n in range(9)]
-    again = [tuple(keys(Portion(images=2, draw=n).of(Stripes(), None))) for n in range(9)]
+    assert keys(SubsetSpec(images=2).take(Stripes())) == ["stripes-0", "stripes-1"]
+    assert len(SubsetSpec(images=9).take(Stripes())) == 5
+    drawn = [tuple(keys(SubsetSpec(images=2, draw=n).take(Stripes()))) for n in range(9)]
+    again = [tuple(keys(SubsetSpec(images=2, draw=n).take(Stripes()))) for n in range(9)]
     assert drawn == again
     assert len(set(drawn)) > 3
     assert all(list(some) == sorted(some) for some in drawn)
 
 
 def test_masks_are_drawn_from_those_that_take_part() -> None:
-    choice = Choice(min_area=2)
-    part = Portion(masks=6, draw=1).of(Stripes(), choice)
-    truths = {part.key(i): choice.of(part[i]) for i in range(len(part))}
+    mask_filter = MaskFilter(min_area=2)
+    part = SubsetSpec(masks=6, draw=1).take(Stripes(), mask_filter)
+    truths = {part.key(i): mask_filter.select(part[i]) for i in range(len(part))}
     assert sum(map(len, truths.values())) == 6
     assert all(truth.area == 8 for some in truths.values() for truth in some)
-    everything = Portion(masks=99).of(Stripes(), choice)
-    assert sum(len(choice.of(everything[i])) for i in range(len(everything))) == 15
+    everything = SubsetSpec(masks=99).take(Stripes(), mask_filter)
+    assert sum(len(mask_filter.select(everything[i])) for i in range(len(everything))) == 15
     assert len(everything[4].masks()) == 6  # the others are still there
 
 
 def test_no_masks_are_drawn_for_protocols_about_whole_images() -> None:
     with pytest.raises(InputError, match="use --images"):
-        Portion(masks=3).of(Stripes(), None)
+        SubsetSpec(masks=3).take(Stripes())
 
 
 @pytest.mark.parametrize("name", ["images", "masks"])
 def test_an_empty_part_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"expected {name} of at least 1, got 0"):
-        Portion(**{name: 0})
+        SubsetSpec(**{name: 0})

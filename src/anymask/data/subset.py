@@ -1,4 +1,4 @@
-"""A part of a data set: some of its images, or some of its masks."""
+"""Subsets of a data set: some of its images, or some of its masks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from anymask.data.truths import DRAWN, Choice
+from anymask.data.mask_filter import DRAWN, MaskFilter
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from anymask.data.dataset import Dataset, Sample
 
-__all__ = ["Portion", "Subset"]
+__all__ = ["Subset", "SubsetSpec"]
 
 
 @dataclass(frozen=True)
-class Portion:
+class SubsetSpec:
     """How much of each data set is measured."""
 
     images: int | None = None
@@ -35,25 +35,25 @@ class Portion:
                     f"expected {name} of at least 1, got {value}; leave it out for all"
                 )
 
-    def of(self, data: Dataset, choice: Choice | None) -> Dataset:
+    def take(self, data: Dataset, mask_filter: MaskFilter | None = None) -> Dataset:
         """Take the part of a data set.
 
         Args:
             data: All of it.
-            choice: Which masks take part.
+            mask_filter: Which masks take part.
 
         Raises:
-            InputError: Masks are to be drawn of a protocol that does not ask about single masks.
+            InputError: Masks are to be drawn of a protocol that does not measure single masks.
         """
         part = self._images(data)
         if self.masks is None:
             return part
-        if choice is None:
+        if mask_filter is None:
             raise InputError(
-                "expected a protocol that asks about single masks, got one that asks about whole "
+                "expected a protocol that measures single masks, got one that measures whole "
                 "images; use --images instead of --masks"
             )
-        return self._masks(part, choice)
+        return self._masks(part, mask_filter)
 
     def _images(self, data: Dataset) -> Dataset:
         if self.images is None or self.images >= len(data):
@@ -65,10 +65,10 @@ class Portion:
         rng = np.random.default_rng(self.draw)
         return Subset(data, sorted(rng.choice(len(data), self.images, replace=False).tolist()))
 
-    def _masks(self, data: Dataset, choice: Choice) -> Dataset:
+    def _masks(self, data: Dataset, mask_filter: MaskFilter) -> Dataset:
         import numpy as np
 
-        places = [(i, t.number) for i in range(len(data)) for t in choice.of(data[i])]
+        places = [(i, t.number) for i in range(len(data)) for t in mask_filter.select(data[i])]
         if len(places) > (self.masks or 0):
             rng = np.random.default_rng(self.draw or 0)
             some = sorted(rng.choice(len(places), self.masks, replace=False))

@@ -1,4 +1,4 @@
-"""Pictures that are looked at for themselves, whether or not anybody drew masks on them."""
+"""Images for their own sake, whether or not anybody drew masks on them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from anymask.data.dataset import Dataset, Entry, Labels, Listing, key_of
 from anymask.data.open import LAYOUTS, open_dataset
 from anymask.errors import InputError
 
-__all__ = ["open_photos"]
+__all__ = ["open_images"]
 
 
-def open_photos(path: str | Path) -> Dataset:
-    """Open the pictures of a data set of any layout, or else every picture below a folder.
+def open_images(path: str | Path) -> Dataset:
+    """Open the images of a data set of any layout, or else every image below a folder.
 
     Args:
         path: A folder, or a file that `open_dataset` takes.
 
     Raises:
-        InputError: There is no such path, no picture in it, or a data set is damaged.
+        InputError: There is no such path, no image in it, or a data set is damaged.
 
     Example:
-        >>> len(open_photos("holiday"))  # doctest: +SKIP
+        >>> len(open_images("holiday"))  # doctest: +SKIP
         412
     """
     root = Path(path)
     if not root.is_dir():
         return open_dataset(root)
     known = next((layout for layout in LAYOUTS.values() if layout.fits(root)), None)
-    return _every_picture(root) if known is None else known.open(root)
+    return _every_image(root) if known is None else known.open(root)
 
 
-def _every_picture(root: Path) -> Listing:
-    """List the pictures below a folder, told by their suffix, without hidden ones."""
+def _every_image(root: Path) -> Listing:
+    """List the images below a folder by their suffix, without hidden ones."""
     suffixes = PIL.Image.registered_extensions()
     found = [
         Path(folder, name)
@@ -50,7 +50,7 @@ def _every_picture(root: Path) -> Listing:
     ]
     if not shown:
         raise InputError(
-            f"expected pictures below {str(root)!r}, got none among its files; name another folder"
+            f"expected images below {str(root)!r}, got none among its files; name another folder"
         )
     return Listing(root.name, [Entry(key_of(str(p)), path, _no_labels) for p, path in shown])
 

@@ -1,4 +1,4 @@
-"""Pictures of single cases: what came, and what was wanted."""
+"""Drawings of single cases: the prediction and the ground truth."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import PIL.ImageFilter
 from anymask.draw import overlay
 from anymask.masks.masks import Masks
 
-__all__ = ["compared"]
+__all__ = ["draw_comparison"]
 
 
-def compared(
-    image: npt.NDArray[np.uint8], answer: Masks, truth: npt.NDArray[np.bool_]
+def draw_comparison(
+    image: npt.NDArray[np.uint8], prediction: Masks, truth: npt.NDArray[np.bool_]
 ) -> PIL.Image.Image:
-    """Lay an answer over its image in colour, and the outline of the truth in white.
+    """Lay predicted masks over their image in colour, and the outline of the truth in white.
 
     Args:
         image: (h, w, 3), RGB.
-        answer: Any number of masks, with their prompts.
-        truth: What was wanted, (h, w).
+        prediction: Any number of masks, with their prompts.
+        truth: Ground truth, (h, w).
     """
-    canvas = overlay(image, answer)
+    canvas = overlay(image, prediction)
     width = 1 + round(math.hypot(*canvas.size) / 600)
     inside = _grown(truth, 0)
     for colour, reach in (("black", 2 * width), ("white", width)):
