@@ -12,6 +12,7 @@ import pytest
 from tests.docs.markdown import PAGES, ROOT, blocks
 
 import anymask
+from recipes import docs_commands
 
 DOCS = ROOT / "docs"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -60,6 +61,11 @@ def test_every_public_name_is_in_the_reference() -> None:
     names = {path.rpartition(".")[2] for path in described} | errors
     assert set(anymask.__all__) - names == {"VARIANTS", "__version__"}
     assert "anymask.errors" in described
+
+
+def test_the_page_of_commands_is_what_the_commands_say() -> None:
+    written = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert written == docs_commands.page(), "run: make docs"
 
 
 def test_both_readmes_have_the_same_blocks() -> None:
