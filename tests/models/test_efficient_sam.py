@@ -23,7 +23,7 @@ def model() -> Segmenter:
     torch.manual_seed(0)
     network = build(TINY).eval()
     nn.init.ones_(network.mask_decoder.iou_prediction_head.layers[2].bias)  # sure of everything
-    return Segmenter(TINY, network, torch.device("cpu"), "tiny")
+    return Segmenter(TINY, network, "tiny")
 
 
 @pytest.mark.parametrize(

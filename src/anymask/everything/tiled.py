@@ -78,8 +78,12 @@ def generate_tiled(
     """
     default: Any = model.variant.generate
     settings = changed(default, config, options)
-    workers = _at_once(settings, tile)
-    per_tile = _for_one_tile(settings, workers)
+    searches = model.variant.kind == "promptable"
+    workers = torch.get_num_threads()
+    per_tile = settings
+    if searches:
+        workers = _at_once(settings.memory, tile)
+        per_tile = _for_one_tile(settings, workers)
     with open_bands(source) as bands:
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
@@ -92,7 +96,7 @@ def generate_tiled(
             parts[cell] = part
             progress(len(parts), len(grid))
         masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile))
-        if isinstance(settings, GenerateConfig):
+        if searches:
             masks = refine(masks, settings)
         geo = read_geo(source) if isinstance(source, str | os.PathLike) else None
         return replace(masks, source=bands.source, model=model.variant.name, geo=geo)
@@ -108,24 +112,17 @@ def _large(
     return overview.large(model.generate(Image(overview.pixels), config), grid, parts)
 
 
-def _at_once(settings: GenerateConfig | InstanceConfig, tile: int) -> int:
-    """Tell how many tiles to search at a time, as far as the memory allows.
+def _at_once(memory: int, tile: int) -> int:
+    """Return how many tiles to search at a time, as far as the memory, in MiB, allows.
 
     That is as many as PyTorch has threads, each with one of them, because it is faster than all
     threads on one tile.
     """
-    threads = torch.get_num_threads()
-    if not isinstance(settings, GenerateConfig):
-        return threads
-    return max(1, min(threads, settings.memory // least_memory((tile, tile))))
+    return max(1, min(torch.get_num_threads(), memory // least_memory((tile, tile))))
 
 
-def _for_one_tile(
-    settings: GenerateConfig | InstanceConfig, workers: int
-) -> GenerateConfig | InstanceConfig:
-    """Leave out what is about the whole picture, and share the memory among workers."""
-    if not isinstance(settings, GenerateConfig):
-        return settings
+def _for_one_tile(settings: GenerateConfig, workers: int) -> GenerateConfig:
+    """Leave out what is about the whole image, and share the memory among workers."""
     share = max(1, settings.memory // workers)
     return replace(settings, min_area=0, max_area=None, memory=share)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
 from anymask.models.kernels import Conv2d, sparing
+from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
@@ -291,7 +292,7 @@ class Refinement(nn.Module):
         return refined
 
 
-class CompactNet(nn.Module):
+class CompactNet(TorchNetwork):
     """Encoder and decoder of the bundled model; see the module text."""
 
     def __init__(self, config: CompactConfig) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from anymask.models.config import SamConfig, TinyVitConfig
 from anymask.models.kernels import has_units, sparing
 from anymask.models.mask_decoder import SLOTS, MaskDecoder
+from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.tiny_vit import TinyVit
@@ -23,7 +24,7 @@ from anymask.models.vit import ImageEncoder
 __all__ = ["Promptable", "Sam"]
 
 
-class Promptable(nn.Module):
+class Promptable(TorchNetwork):
     """Image encoder, prompt encoder and mask decoder in a row; fulfils `Network`.
 
     It has one feature, ``"image"``: (b, decoder width, grid, grid), so (b, 256, 64, 64) in the

@@ -7,14 +7,15 @@ everything it knows when the image is embedded, and a prompt selects (Zhao et al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anymask.config import GenerateConfig, InstanceConfig
+from anymask.config import InstanceConfig
 from anymask.embedding import Embedding
 from anymask.image.image import ImageLike
 from anymask.masks import rle
@@ -37,7 +38,8 @@ class InstanceSegmenter(Segmenter):
     no instance fits. `decode` does not exist here.
 
     Attributes:
-        settings: What `predict` selects from, and what `generate` keeps unless told otherwise.
+        settings: What `predict` selects from, and what `generate` keeps unless told otherwise;
+            None: those of the variant.
         scorer: Compares instances with a text; None: the CLIP that the settings name.
 
     Example:
@@ -45,15 +47,14 @@ class InstanceSegmenter(Segmenter):
         >>> united = replace(model, settings=InstanceConfig(merge_points=True))  # doctest: +SKIP
     """
 
-    settings: InstanceConfig = field(default_factory=InstanceConfig)
+    settings: InstanceConfig | None = None
     scorer: Scorer | None = None
 
     @property
     def _usual(self) -> InstanceConfig:
-        return self.settings
+        return self.settings or cast(InstanceConfig, self.variant.generate)
 
-    def _find(self, image: ImageLike, settings: GenerateConfig | InstanceConfig) -> Masks:
-        assert isinstance(settings, InstanceConfig)
+    def _find(self, image: ImageLike, settings: Any) -> Masks:
         embedding = self.embed(image)
         return self._draw(embedding, self._detect(embedding, settings), settings)
 
@@ -65,11 +66,11 @@ class InstanceSegmenter(Segmenter):
         self._check_capable(prompts, multimask)
         for prompt in prompts:
             prompt.check_inside(embedding.size_hw)
-        found = self._detect(embedding, self.settings)
+        found = self._detect(embedding, self._usual)
         boxes = image_boxes(found.boxes, embedding.transform)
         answers = []
         for prompt in prompts:
-            masks = self._draw(embedding, found[_near(prompt, boxes)], self.settings)
+            masks = self._draw(embedding, found[_near(prompt, boxes)], self._usual)
             fitting = self._select(embedding, masks, prompt)[: 3 if multimask else 1]
             answers.append(replace(fitting, prompts=(prompt,) * len(fitting)))
         return answers
@@ -94,7 +95,7 @@ class InstanceSegmenter(Segmenter):
         return masks[masks.areas > 0]
 
     def _select(self, embedding: Embedding, masks: Masks, prompt: Prompt) -> Masks:
-        settings = self.settings
+        settings = self._usual
         if settings.merge_points and prompt.needs() in (["points"], ["points", "negative_points"]):
             return merge(masks, prompt.points_xy, prompt.labels)
         likeness = None
@@ -112,7 +113,7 @@ def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
         boxes: (n, 4), xyxy, pixels of the image.
     """
     near = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    if len(prompt.points_xy):
+    if prompt.labels.any():  # a background point says nothing of where the object is
         points = boxes.new_tensor(prompt.points_xy.astype(np.float32))
         # A point stands for the nearest pixel, which can be half a pixel away.
         beyond = (points < boxes[:, None, :2] - 1) | (points > boxes[:, None, 2:] + 1)

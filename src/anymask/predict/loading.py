@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 
-from anymask.config import InstanceConfig
 from anymask.device import find_device, find_dtype
 from anymask.models.weights import load_network
 from anymask.predict.segmenter import Segmenter
@@ -53,8 +52,8 @@ def load(
     place = find_device(device)
     kind = None if dtype is None else find_dtype(dtype, place)
     network, variant, digest = load_network(name_or_path, place, kind, offline, adapter)
-    if isinstance(variant.generate, InstanceConfig):
+    if variant.kind == "instances":
         from anymask.predict.instances import InstanceSegmenter
 
-        return InstanceSegmenter(variant, network, place, digest, variant.generate)
-    return Segmenter(variant, network, place, digest, scout=partial(load, device=place))
+        return InstanceSegmenter(variant, network, digest)
+    return Segmenter(variant, network, digest, scout=partial(load, device=place))

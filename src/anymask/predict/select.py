@@ -62,7 +62,8 @@ def select(
     if len(prompt.points_xy):
         held = _holds(masks, prompt.points_xy)
         wanted = prompt.labels == 1
-        possible &= held[:, wanted].any(axis=1)
+        if wanted.any() or (prompt.box is None and prompt.text is None):
+            possible &= held[:, wanted].any(axis=1)
         order.append(-(held == wanted).sum(axis=1))
     ranked = np.lexsort(order)
     return masks[ranked[possible[ranked]]]

@@ -22,7 +22,7 @@ from anymask.models import cache
 from anymask.models.build import AnyNetwork, build_empty
 from anymask.models.config import CompactConfig, FastSamConfig
 from anymask.models.network import Network
-from anymask.models.variants import VARIANTS, Variant
+from anymask.models.variants import VARIANTS, ModelPlugin, Variant, find_plugin
 from anymask.models.weights.files import State, read_state
 from anymask.models.weights.filling import fill, first
 from anymask.models.weights.locate import locate
@@ -71,7 +71,7 @@ def load_network(
 
     Args:
         source: What `locate` finds: a variant or its name, a path, an address, or a hub id.
-        device: Where the network shall live.
+        device: Where the network should live.
         dtype: Floating-point type of its weights, float32 if not given.
         offline: Download nothing.
         adapter: Folder of what it learned beside its weights.
@@ -86,6 +86,8 @@ def load_network(
     Example:
         >>> network, variant, digest = load_network("sam_vit_b_01ec64.pth")  # doctest: +SKIP
     """
+    if plugin := _plugin_of(source):
+        return _open_plugin(plugin, device, dtype or torch.float32, offline, adapter)
     found = read_checkpoint(source, offline, adapter)
     with _no_collection():
         network = build_filled(found, dtype or torch.float32)
@@ -93,6 +95,34 @@ def load_network(
         # Nothing but convolutions, which like it better on a CPU.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device).eval(), found.variant, found.digest()
+
+
+def _plugin_of(source: str | os.PathLike[str] | Variant) -> ModelPlugin | None:
+    """Find the model of another package that a source names."""
+    if isinstance(source, Variant):
+        return None if source.network else find_plugin(source.name)
+    if not isinstance(source, str) or "/" in source:
+        return None
+    own = {name for variant in VARIANTS for name in (variant.name, *variant.aliases)}
+    return None if source.lower() in own else find_plugin(source)
+
+
+def _open_plugin(
+    plugin: ModelPlugin,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    offline: bool,
+    adapter: str | os.PathLike[str] | None,
+) -> tuple[Network, Variant, str]:
+    """Let another package make its network."""
+    variant = plugin.variant
+    if adapter is not None:
+        raise WeightsError(
+            f"expected an adapter for a network of anymask, got one for {variant.name}, which "
+            "another package brings; load it without one"
+        )
+    path, _ = locate(variant, offline)
+    return plugin.open(path, torch.device(device), dtype), variant, cache.digest(path)
 
 
 def read_checkpoint(
@@ -113,6 +143,11 @@ def read_checkpoint(
     """
     # What only some weights need is imported for them alone: the first click shall not wait.
     path, variant, adapters = _locate(source, offline, adapter)
+    if variant is not None and variant.network is None:
+        raise WeightsError(
+            f"expected a network of anymask, got {variant.name}, which another package brings; it "
+            "can be loaded and asked, not converted or trained"
+        )
     if path.is_dir():
         from anymask.models.weights.folder import files_of, read_folder
 

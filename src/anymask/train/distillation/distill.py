@@ -126,7 +126,7 @@ def _student(config: DistillConfig, device: str, offline: bool) -> Segmenter:
             if isinstance(module, PlainVit):  # else tokens would not know their places
                 nn.init.trunc_normal_(module.pos_embed, std=0.02)
     place = find_device(device)
-    return Segmenter(variant, cast(Network, network.to(place).eval()), place, "fresh")
+    return Segmenter(variant, cast(Network, network.to(place).eval()), "fresh")
 
 
 def _photos(config: DistillConfig) -> tuple[Dataset, Dataset, Dataset]:
