@@ -59,7 +59,8 @@ class ImageEncoder(Transformer):
             None if i in config.global_blocks else config.window for i in range(config.depth)
         )
         self.blocks = nn.ModuleList(
-            Block(width, Attention(width, config.heads, grid, window)) for window in windows
+            Block(width, Attention(width, config.heads, grid, window), config.mlp)
+            for window in windows
         )
         self.neck = Neck(width, out)
         self.adapter = None
@@ -85,12 +86,12 @@ class PatchEmbed(nn.Module):
 class Block(nn.Module):
     """A transformer block, normalised before each of its two branches."""
 
-    def __init__(self, width: int, attention: nn.Module) -> None:
+    def __init__(self, width: int, attention: nn.Module, hidden: int | None = None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = attention
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width, 4 * width, nn.GELU())
+        self.mlp = MLP(width, hidden or 4 * width, nn.GELU())
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, h, w, width) to the same shape."""

@@ -30,7 +30,16 @@ from anymask.models.weights.locate import locate
 if TYPE_CHECKING:
     from anymask.models.weights.adapters import Adapter
 
-__all__ = ["Checkpoint", "build_filled", "fill", "load_network", "read_checkpoint", "recognise"]
+__all__ = [
+    "Checkpoint",
+    "build_filled",
+    "fill",
+    "in_original_layout",
+    "load_network",
+    "read_checkpoint",
+    "recognise",
+    "without_prefix",
+]
 
 _ADAPTER = "adapter_config.json"
 _LONGEST_PREFIX = 3  # module.model.net. and the like
@@ -155,10 +164,7 @@ def read_checkpoint(
         state, variant = read_folder(path)
     else:
         files, state = (path,), read_state(path)
-    if any(key.startswith("vision_encoder.") for key in state):
-        from anymask.models.weights.transformers_layout import to_original
-
-        state = to_original(state)
+    state = in_original_layout(state)
     variant = variant or recognise(state, path)
     if isinstance(variant.network, FastSamConfig):
         from anymask.models.fastsam import fit_bins
@@ -215,7 +221,7 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
             f"expected numbers that make a network in the config of {found.origin!r}, got "
             f"{found.variant.network!r:.200}; correct it"
         ) from error
-    state = _without_prefix(found.state, _entries(network.state_dict()))
+    state = without_prefix(found.state, network.state_dict())
     fill(network, state, found.origin, dtype, found.variant.name)
     for adapter in found.adapters:
         from anymask.models.lora import drop_lora, merge
@@ -238,14 +244,20 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
         origin: Where they come from, for messages.
 
     Returns:
-        The variant whose layout fits best; whether it fits entirely is for `fill` to check.
+        The variant whose layout fits best; whether it fits entirely is for `fill` to check. A SAM
+        of a size that is not in the table gets a row of its own.
 
     Raises:
-        WeightsError: No variant shares even half of the layout.
+        WeightsError: No variant shares even half of the layout, and no SAM of other sizes does.
     """
     shares = {variant.name: _share(state, _layout(variant)) for variant in VARIANTS}
     best = max(VARIANTS, key=lambda variant: shares[variant.name])
     if shares[best.name] < 0.5:
+        from anymask.models.weights.sam_sizes import row_by_sizes
+
+        for some in _prefixes_off(state):
+            if row := row_by_sizes(some, origin):
+                return row
         names = ", ".join(variant.name for variant in VARIANTS)
         raise WeightsError(
             f"expected weights of one of {names}, got {str(origin)!r} with {len(state)} other keys "
@@ -291,9 +303,20 @@ def _share(state: Mapping[str, Tensor], layout: frozenset[tuple[str, torch.Size]
     return max(_overlap(_entries(some), layout) for some in _prefixes_off(state))
 
 
-def _without_prefix(state: State, layout: frozenset[tuple[str, torch.Size]]) -> State:
-    """Take off the prefix that all keys have in common, as far as the layout has none."""
+def without_prefix(state: State, wanted: Mapping[str, Tensor]) -> State:
+    """Take off the prefix that all keys have in common, as far as those wanted do not have it."""
+    layout = _entries(wanted)
     return max(_prefixes_off(state), key=lambda some: _overlap(_entries(some), layout))
+
+
+def in_original_layout(state: State) -> State:
+    """Give a SAM in the layout of transformers, under whatever prefix, its original keys."""
+    for some in _prefixes_off(state):
+        if any(key.startswith("vision_encoder.") for key in some):
+            from anymask.models.weights.transformers_layout import to_original
+
+            return to_original(some)
+    return state
 
 
 def _overlap(some: frozenset[object], other: frozenset[object]) -> float:
