@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from anymask.errors import InputError
 
-__all__ = ["in_order", "in_processes", "threads_work"]
+__all__ = ["in_order", "in_processes", "one_thread", "threads_work"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -87,6 +87,19 @@ def threads_work() -> Iterator[None]:
             )
         _Threads.used = True
     yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Enclose work for which PyTorch should start no threads, so that the process can be forked."""
+    import torch  # here, so that the command line can import this module quickly
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Threads:

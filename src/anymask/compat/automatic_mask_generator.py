@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -87,8 +88,18 @@ class SamAutomaticMaskGenerator:
     def _config(self) -> GenerateConfig:
         _, *settings, _ = (field.name for field in fields(self))
         given = {name: getattr(self, name) for name in settings}
+        # The original checks none of these: less than 0 keeps all, as 0 does; an IoU is never above
+        # 1; a side of less than a pixel is no region; the factor counts only where there are crops.
         for name in ("pred_iou_thresh", "stability_score_thresh"):
-            given[name] = max(0, given[name])  # the original takes less than 0 for "keep all", too
+            given[name] = max(0, given[name])
+        for name in ("box_nms_thresh", "crop_nms_thresh"):
+            given[name] = min(1, given[name])
+        given["min_mask_region_area"] = max(0, math.ceil(given["min_mask_region_area"]))
+        factor = given["crop_n_points_downscale_factor"]
+        if given["crop_n_layers"] == 0:
+            given["crop_n_points_downscale_factor"] = 1
+        elif isinstance(factor, float) and factor.is_integer():
+            given["crop_n_points_downscale_factor"] = int(factor)
         return GenerateConfig(**given)
 
     def _record(self, one: Masks) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from anymask.image.image import ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
+from anymask.parallel import threads_work
 from anymask.predict.segmenter import Segmenter
 from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
@@ -58,6 +59,7 @@ class InstanceSegmenter(Segmenter):
         embedding = self.embed(image)
         return self._draw(embedding, self._detect(embedding, settings), settings)
 
+    @threads_work()
     def _answer_one(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool | None
     ) -> list[Masks]:

@@ -138,6 +138,7 @@ class Segmenter:
             embeddings += self._embed([Image.open(one) for one in few])
         return embeddings
 
+    @threads_work()
     def _embed(self, images: Sequence[Image]) -> list[Embedding]:
         """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
@@ -156,7 +157,7 @@ class Segmenter:
     def _encode(self, resized: npt.NDArray[Any], transform: Transform) -> Mapping[str, Tensor]:
         """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder."""
         frames = self.variant.preprocessing.frames(resized, transform, self.device)
-        with threads_work(), torch.inference_mode():
+        with torch.inference_mode():
             features = self.network.encode(frames.to(self.dtype), transform.resized_hw)
             return {name: torch.as_tensor(maps) for name, maps in features.items()}
 
@@ -260,6 +261,7 @@ class Segmenter:
             return self._answer([subject], [[prompts]], multimask)[0][0]
         return self._answer([subject], [_check_list(prompts)], multimask)[0]
 
+    @threads_work()
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
     ) -> tuple[Tensor, Tensor]:
@@ -299,7 +301,7 @@ class Segmenter:
         self, features: Mapping[str, Tensor], group: PromptBatch, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Ask the network, and check that it answers in the shapes that it should."""
-        with threads_work(), torch.inference_mode():
+        with torch.inference_mode():
             answers = map(torch.as_tensor, self.network.decode(features, group, multimask))
         found, predicted_iou = answers
         wanted = len(group), 3 if multimask else 1

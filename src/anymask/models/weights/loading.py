@@ -26,6 +26,7 @@ from anymask.models.variants import VARIANTS, ModelPlugin, Variant, find_plugin
 from anymask.models.weights.files import State, read_state
 from anymask.models.weights.filling import fill, first
 from anymask.models.weights.locate import locate
+from anymask.parallel import one_thread
 
 if TYPE_CHECKING:
     from anymask.models.weights.adapters import Adapter
@@ -97,13 +98,15 @@ def load_network(
     """
     if plugin := _plugin_of(source):
         return _open_plugin(plugin, device, dtype or torch.float32, offline, adapter)
-    found = read_checkpoint(source, offline, adapter)
-    with _no_collection():
+    # Whoever loads a model and then forks processes that use it finds no threads lost.
+    with one_thread(), _no_collection():
+        found = read_checkpoint(source, offline, adapter)
         network = build_filled(found, dtype or torch.float32)
-    if isinstance(found.variant.network, CompactConfig | FastSamConfig):
-        # Nothing but convolutions, which like it better on a CPU.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.to(device).eval(), found.variant, found.digest()
+        if isinstance(found.variant.network, CompactConfig | FastSamConfig):
+            # Nothing but convolutions, which like it better on a CPU.
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(device).eval()
+    return network, found.variant, found.digest()
 
 
 def _plugin_of(source: str | os.PathLike[str] | Variant) -> ModelPlugin | None:
