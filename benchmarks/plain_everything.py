@@ -38,7 +38,7 @@ def generate(model: Promptable, image: ImageLike, config: GenerateConfig) -> Mas
         logits, iou = model.decode(embedding, prompts, multimask=True)
         enlarged = enlarge(logits, embedding.transform).flatten(0, 1)
         asked = [prompt for prompt in prompts for _ in range(logits.shape[1])]
-        found.append(_judge(enlarged, iou.flatten(), asked, config))
+        found.append(_measure(enlarged, iou.flatten(), asked, config))
     masks = Masks.concat(found)
     kept = geometry.nms(
         torch.tensor(masks.boxes), torch.tensor(masks.scores), config.box_nms_thresh
@@ -56,7 +56,7 @@ def enlarge(logits: Tensor, transform: Transform) -> Tensor:
     return functional.interpolate(cut, transform.original_hw, mode="bilinear", align_corners=False)
 
 
-def _judge(enlarged: Tensor, iou: Tensor, asked: list[Prompt], config: GenerateConfig) -> Masks:
+def _measure(enlarged: Tensor, iou: Tensor, asked: list[Prompt], config: GenerateConfig) -> Masks:
     prompts = np.array(asked, dtype=object)
     if config.pred_iou_thresh > 0:
         trusted = iou > config.pred_iou_thresh

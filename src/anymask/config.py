@@ -43,11 +43,11 @@ class GenerateConfig:
     box_nms_thresh: float = 0.7
     """Of two masks of one crop whose boxes have a higher IoU than this, keep the better one."""
     crop_n_layers: int = 0
-    """Search overlapping crops too: layer i cuts the picture into 2^i by 2^i of them."""
+    """Search overlapping crops too: layer i cuts the image into 2^i by 2^i of them."""
     crop_nms_thresh: float = 0.7
     """Of two masks of different crops whose boxes have a higher IoU, keep the smaller crop's."""
     crop_overlap_ratio: float = 512 / 1500
-    """Overlap of the first layer's crops, as a share of the picture's shorter side."""
+    """Overlap of the first layer's crops, as a share of the image's shorter side."""
     crop_n_points_downscale_factor: int = 1
     """Divide the points per side by this once more in every layer."""
     point_grids: tuple[PointGrid, ...] | None = None
@@ -59,9 +59,9 @@ class GenerateConfig:
     min_mask_region_area: int = 0
     """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
     min_area: float = 0
-    """Keep masks of at least so many pixels; below 1: of at least this share of the picture."""
+    """Keep masks of at least so many pixels; below 1: of at least this share of the image."""
     max_area: float | None = None
-    """Keep masks of at most so many pixels; below 1: of at most this share of the picture."""
+    """Keep masks of at most so many pixels; below 1: of at most this share of the image."""
     mask_nms_thresh: float = 1.0
     """Of two masks with a higher IoU than this, keep the better one; 1 keeps both."""
     containment_nms_thresh: float = 1.0
@@ -147,14 +147,14 @@ class InstanceConfig:
     """Keep instances whose score is above this."""
     box_nms_thresh: float = 0.9
     """Of two instances whose boxes have a higher IoU than this, keep the better one."""
-    most: int = 300
+    max_instances: int = 300
     """Keep at most so many instances, the best ones."""
     retina: bool = True
     """Draw masks at the resolution of the image; else at that of the model, which is coarser."""
     merge_points: bool = False
     """Answer points as the original does, by uniting the masks under them, not with one mask."""
     text_thresh: float = 0.23
-    """Text means nothing in the picture that CLIP finds less alike than this cosine."""
+    """Text means nothing in the image that CLIP finds less alike than this cosine."""
     text_model: str = "openai/clip-vit-base-patch32"
     """The CLIP that compares text with instances: a hub id, or a folder."""
 
@@ -162,7 +162,7 @@ class InstanceConfig:
         """Check the settings."""
         for name in ("confidence", "box_nms_thresh"):
             check_number(self, name, 0, 1)
-        check_number(self, "most", 1, whole=True)
+        check_number(self, "max_instances", 1, whole=True)
         check_number(self, "text_thresh", -1, 1)
 
 
@@ -175,7 +175,7 @@ def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
     Args:
         default: What suits the model.
         config: What the caller wants instead, of the same class; None: the default.
-        options: Single settings that shall differ from that.
+        options: Single settings that should differ from that.
 
     Raises:
         InputError: The model has settings of another class, or no setting of that name.

@@ -89,8 +89,8 @@ def test_what_is_forgotten_is_asked_again() -> None:
 def search(model: Discs, memory: int, config: GenerateConfig) -> tuple[Masks, int]:
     embedding = model.embed(Image(PICTURE))
     found = Search(model, embedding, (0, 0, 210, 150), (150, 210), config, memory)
-    found.ask([Prompt((x, y)) for y in range(9, 150, 18) for x in range(13, 210, 26)])
-    return found.settle(), model.asked
+    found.add([Prompt((x, y)) for y in range(9, 150, 18) for x in range(13, 210, 26)])
+    return found.nms(), model.asked
 
 
 def test_too_little_memory_is_refused_with_what_suffices() -> None:

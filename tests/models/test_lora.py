@@ -147,7 +147,7 @@ def test_copies_and_half_types_have_products_of_their_own() -> None:
     [
         ("sam-vit-b", ("kqv",), "names end in 'kqv', got none; the last words .* lin1, lin2"),
         ("sam-vit-b", ("mlp",), "got MLP; choose other targets"),
-        ("sam-vit-b", ("output_upscaling.0",), "got Quarters"),  # a convolution of its own kind
+        ("sam-vit-b", ("output_upscaling.0",), "got Upsample2x"),  # a convolution of its own kind
         ("mobile-sam", ("conv2.c",), "convolutions of all channels for LoRA, got Conv2d"),
         ("bundled", ("masks",), "got Pointwise"),
     ],

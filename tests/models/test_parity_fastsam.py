@@ -141,7 +141,7 @@ def test_synthetic_candidates_become_exactly_the_recorded_instances(
     config = InstanceConfig(
         confidence=about["conf"],
         box_nms_thresh=about["iou"],
-        most=about["max_det"],
+        max_instances=about["max_det"],
         retina=about["retina_masks"],
     )
     values = torch.from_numpy(synthetic["pred"])

@@ -70,7 +70,7 @@ class Search:
 
     confidence: _Number = None
     """FastSAM only: keep instances whose score is above this."""
-    most: _Count = None
+    max_instances: _Count = None
     """FastSAM only: keep at most so many instances, the best ones."""
 
     def given(self) -> dict[str, Any]:

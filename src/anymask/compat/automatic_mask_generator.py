@@ -31,7 +31,7 @@ OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 
 @dataclass(eq=False, repr=False)
 class SamAutomaticMaskGenerator:
-    """Finds everything in a picture.
+    """Finds everything in an image.
 
     The settings between the first and the last are those of `GenerateConfig`, where each has its
     sentence.
@@ -69,7 +69,7 @@ class SamAutomaticMaskGenerator:
         self.predictor = SamPredictor(self.model)
 
     def generate(self, image: ImageLike) -> list[dict[str, Any]]:
-        """Find everything in a picture.
+        """Find everything in an image.
 
         Args:
             image: uint8 (h, w, 3), RGB.
@@ -80,7 +80,7 @@ class SamAutomaticMaskGenerator:
             [[x, y]]; ``stability_score``; and ``crop_box``, xywh of the crop that it was found in.
         """
         try:
-            masks = generate(_Asking(self.predictor), image, self._config())
+            masks = generate(_AsPromptable(self.predictor), image, self._config())
         finally:
             self.predictor.reset_image()
         return [self._record(one) for one in masks]
@@ -123,7 +123,7 @@ class SamAutomaticMaskGenerator:
         return one.dense()[0]
 
 
-class _Asking:
+class _AsPromptable:
     """A predictor as everything mode asks it.
 
     It goes through public methods, so that a subclass or a stand-in is heard. Enlarging is left to

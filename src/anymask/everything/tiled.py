@@ -1,9 +1,9 @@
-"""Everything mode on pictures of any size: tile by tile, with what crosses tiles joined.
+"""Everything mode on images of any size: tile by tile, with what crosses tiles joined.
 
 Tiles overlap by twice the halo. What two neighbours say about the strip that both see tells which
 of their masks mean the same thing; those are joined, and where they differ, the tile decides whose
-middle is nearer. What is larger than a tile is found in the whole picture, made small. Only one
-band of the picture is in memory at a time, and masks are run lengths from the beginning to the end.
+middle is nearer. What is larger than a tile is found in the whole image, made small. Only one
+band of the image is in memory at a time, and masks are run lengths from the beginning to the end.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ def generate_tiled(
     progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Any,
 ) -> Masks:
-    """Find everything in a picture that is too large, or too rich, for one look.
+    """Find everything in an image that is too large, or too rich, for one look.
 
     Args:
         model: Finds everything in each tile; several threads call it at once.
-        source: Path of a picture of up to 4 thousand million pixels, best a TIFF file (see
-            `bands`), or anything else that is a picture.
+        source: Path of an image of up to 4 thousand million pixels, best a TIFF file (see
+            `bands`), or anything else that is an image.
         config: What to look for in each tile and what to drop; None: what suits the model. Limits
-            of areas are meant for the whole picture.
+            of areas are meant for the whole image.
         tile: Height and width of a tile in pixels; the model shrinks tiles larger than its frame.
-        halo: How far a tile reaches beyond its share of the picture; None: an eighth of the tile.
+        halo: How far a tile reaches beyond its share of the image; None: an eighth of the tile.
             What is smaller than twice this is seen as a whole by some tile.
         progress: Is told how many tiles are done, and of how many.
-        **options: Single settings that shall differ from those of ``config``.
+        **options: Single settings that should differ from those of ``config``.
 
     Returns:
-        The masks of the whole picture, best first. A mask joined from several tiles has the scores,
+        The masks of the whole image, best first. A mask joined from several tiles has the scores,
         the prompt and the crop box of its largest part.
 
     Raises:
         InputError: The tile is too small, the halo does not fit, the memory does not suffice for
-            one tile, or the picture cannot be read.
+            one tile, or the image cannot be read.
     """
     default: Any = model.variant.generate
     settings = changed(default, config, options)
@@ -128,7 +128,7 @@ def _for_one_tile(settings: GenerateConfig, workers: int) -> GenerateConfig:
 
 
 def _cut(bands: Bands, grid: Grid) -> Iterator[tuple[Cell, Pixels]]:
-    """Cut a picture into tiles, with one row of them in memory."""
+    """Cut an image into tiles, with one row of them in memory."""
     for row in range(len(grid.tops)):
         _, top, _, bottom = grid.box((row, 0))
         band = bands.read(top, bottom)

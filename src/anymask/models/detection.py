@@ -83,7 +83,9 @@ def detect(found: Detections, frame_hw: tuple[int, int], config: InstanceConfig)
     found = found[found.scores > config.confidence]
     # Scores are often equal, for they end at 1. PyTorch's own order of those is the original's.
     found = found[found.scores.argsort(descending=True)]
-    found = found[geometry.nms(found.boxes, found.scores, config.box_nms_thresh, most=config.most)]
+    found = found[
+        geometry.nms(found.boxes, found.scores, config.box_nms_thresh, most=config.max_instances)
+    ]
     h, w = frame_hw
     low, high = found.boxes[:, :2], found.boxes[:, 2:]
     border = low.new_tensor([w, h])
@@ -151,7 +153,7 @@ def _pixels(boxes: Tensor) -> list[list[int]]:
 
 
 def _weights(cells: int, pixels: int, like: Tensor) -> Tensor:
-    """Tell how much each of some cells adds to each pixel of a bilinear resize: (pixels, cells)."""
+    """Give what each of some cells adds to each pixel of a bilinear resize: (pixels, cells)."""
     unit = torch.eye(cells, device=like.device)[None, None]
     return F.interpolate(unit, (pixels, cells), mode="bilinear")[0, 0]
 
@@ -164,7 +166,7 @@ def _used(weights: Tensor) -> tuple[Tensor, slice]:
 
 
 def _placement(frame_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple[float, float, float]:
-    """Tell how an image of a size lies in a frame: its scale, and the padding above and left."""
+    """Return how an image of a size lies in a frame: its scale, and the padding above and left."""
     (frame_h, frame_w), (h, w) = frame_hw, size_hw
     scale = min(frame_h / h, frame_w / w)
     return scale, (frame_h - h * scale) / 2, (frame_w - w * scale) / 2

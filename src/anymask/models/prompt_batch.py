@@ -24,7 +24,7 @@ class PromptBatch:
 
     Attributes:
         points_xy: float32, (n, p, 2), x before y, pixels of the frame, whole at their centres.
-        labels: int64, (n, p), 1 on the object, 0 beside it.
+        labels: int64, (n, p), 1 on the object, 0 background.
         boxes: float32, (n, 4), xyxy, pixels of the frame, or None.
         mask_logits: float32, (n, 1, h', w'), covering the frame, or None.
         frame_hw: Size of the frame.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.models.config import VitConfig
-from anymask.models.kernels import Conv2d, Linear, attend, sparing
+from anymask.models.kernels import Conv2d, Linear, attend, saves_memory
 from anymask.models.layers import MLP, Neck
 
 __all__ = ["Block", "ImageEncoder", "PatchEmbed", "Transformer"]
@@ -26,7 +26,7 @@ class Transformer(nn.Module):
     blocks: nn.ModuleList
     neck: Neck
     adapter: nn.Module | None
-    """A `SamAdapter`, which tells each block something about the picture, or none."""
+    """A `SamAdapter`, which tells each block something about the image, or none."""
 
     def position(self, grid_hw: tuple[int, int]) -> Tensor:
         """Give the position code of the tokens, (1, *grid_hw, width)."""
@@ -118,7 +118,7 @@ class Attention(nn.Module):
         if self.window is None:
             projected: Tensor = self.proj(self._attend(self.qkv(x)))
             return projected
-        strips = torch.split(x, self.window, dim=1) if sparing(x) else [x]
+        strips = torch.split(x, self.window, dim=1) if saves_memory(x) else [x]
         return torch.cat([self._in_windows(strip, self.window) for strip in strips], dim=1)
 
     def _in_windows(self, x: Tensor, window: int) -> Tensor:

@@ -100,11 +100,11 @@ class InstanceSegmenter(Segmenter):
         settings = self._usual
         if settings.merge_points and prompt.needs() in (["points"], ["points", "negative_points"]):
             return merge(masks, prompt.points_xy, prompt.labels)
-        likeness = None
+        similarity = None
         if prompt.text is not None:
             scorer = self.scorer or Clip.load(settings.text_model, str(self.device))
-            likeness = scorer(list(cut(masks, _picture(embedding))), prompt.text)
-        return select(masks, prompt, likeness, settings.text_thresh)
+            similarity = scorer(list(cut(masks, _seen(embedding))), prompt.text)
+        return select(masks, prompt, similarity, settings.text_thresh)
 
 
 def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
     return near
 
 
-def _picture(embedding: Embedding) -> npt.NDArray[np.uint8]:
+def _seen(embedding: Embedding) -> npt.NDArray[np.uint8]:
     """Give what the network saw, without its padding: RGB uint8 (h, w, 3)."""
     (top, left), (h, w) = embedding.transform.offset_hw, embedding.transform.resized_hw
     shown = embedding.features["picture"][0, :, top : top + h, left : left + w]

@@ -36,14 +36,14 @@ def load(
             ``"float16"``. The half types save memory, and time where the device has units for them;
             the outlines of masks may differ by a few pixels.
         adapter: Folder of what the model learned beside its weights: LoRA, which costs no time, as
-            it is added to the weights; or a SAM-Adapter, with which the model is asked nothing.
+            it is added to the weights; or a SAM-Adapter, with which the model takes no prompt.
         offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
 
     Raises:
         WeightsError: The name is unknown, or the weights are missing, damaged or foreign, or the
             adapter was made for another model.
         OutputError: A download cannot be written.
-        InputError: There is no such device, or it does not have that type of numbers.
+        InputError: There is no such device, or it does not have that dtype.
 
     Example:
         >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP

@@ -35,7 +35,7 @@ __all__ = ["Segmenter"]
 # These bound the memory of long lists.
 _IMAGES_AT_ONCE = 8
 _PROMPTS_AT_ONCE = 64
-_PICTURES_AT_ONCE = 2
+_IMAGES_SEARCHED_AT_ONCE = 2
 
 _PREPARED_AT_ONCE = 4  # embeddings kept as the decoder likes them: some 14 MB each for a SAM
 
@@ -223,7 +223,7 @@ class Segmenter:
         Args:
             embedding: What `embed` returned; an image is embedded on the fly. Or a list of these.
             points: (n, 2), x before y, pixels of the original image, whole at their centres.
-            labels: (n,), 1 for points on the object, 0 for points beside it; None: all 1.
+            labels: (n,), 1 for points on the object, 0 for background points; None: all 1.
             box: (4,), xyxy, pixels of the original image, whole between them.
             mask: Rough mask, bool (h, w), original image size.
             mask_logits: One of an earlier answer's `Masks.logits`, float (h', w'), to improve.
@@ -366,8 +366,8 @@ class Segmenter:
             for start in range(0, len(places), _PROMPTS_AT_ONCE):
                 some = places[start : start + _PROMPTS_AT_ONCE]
                 logits, iou = self.decode(embedding, [prompts[i] for i in some], want)
-                for i, one, quality in zip(some, logits, iou, strict=True):
-                    answers[i] = self._masks(embedding, prompts[i], one, quality)
+                for i, one, predicted_iou in zip(some, logits, iou, strict=True):
+                    answers[i] = self._masks(embedding, prompts[i], one, predicted_iou)
         return [answers[i] for i in range(len(prompts))]
 
     def _masks(self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor) -> Masks:
@@ -383,7 +383,7 @@ class Segmenter:
         return masks.sort()
 
     def _wants_three(self, prompt: Prompt) -> bool:
-        """Tell whether a prompt can mean several things: a single point says nothing of size."""
+        """Return whether a prompt can mean several things: a single point says nothing of size."""
         ambiguous = prompt.key() == (1, False, False) or self.variant.always_three
         return ambiguous and "multimask" in self.variant.capabilities
 
@@ -438,15 +438,15 @@ class Segmenter:
         config: GenerateConfig | InstanceConfig | None = None,
         **options: Any,
     ) -> Masks | list[Masks]:
-        """Find everything in a picture, or in each picture of a list, without a prompt.
+        """Find everything in an image, or in each image of a list, without a prompt.
 
-        Of a list, the model answers for one picture while the answers for another are sorted out.
+        Of a list, the model answers for one image while the answers for another are sorted out.
 
         Args:
             image: Path, bytes, Pillow image or array.
             config: What to look for and what to drop, of the class that this model takes; None:
                 what suits it.
-            **options: Single settings that shall differ from that.
+            **options: Single settings that should differ from that.
 
         Returns:
             The masks; none at all if nothing was found.
@@ -458,7 +458,7 @@ class Segmenter:
         settings = changed(self._usual, config, options)
         if not isinstance(image, (list, tuple)):
             return self._find(cast(ImageLike, image), settings)
-        workers = min(_PICTURES_AT_ONCE, max(1, len(image)))
+        workers = min(_IMAGES_SEARCHED_AT_ONCE, max(1, len(image)))
         return list(in_order(lambda one: self._find(one, settings), image, workers))
 
     @property

@@ -117,7 +117,7 @@ class Proposals(ProposalsOptions):
             box_nms_thresh=self.nms,
         )
         if model.variant.kind == "instances":
-            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, most=most)
+            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, max_instances=most)
         masks = model.generate(Image.open(sample.image), settings)
         return masks[np.argsort(-_rank(masks), kind="stable")[:most]]
 

@@ -153,7 +153,7 @@ def read_checkpoint(
         WeightsError: They are missing, damaged, or of no network that anymask knows.
         OutputError: A download cannot be written.
     """
-    # What only some weights need is imported for them alone: the first click shall not wait.
+    # What only some weights need is imported for them alone: the first click should not wait.
     path, variant, adapters = _locate(source, offline, adapter)
     if variant is not None and variant.network is None:
         raise WeightsError(
@@ -238,7 +238,7 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
 
 
 def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Variant:
-    """Tell which variant weights belong to, by their keys and shapes.
+    """Return which variant weights belong to, by their keys and shapes.
 
     A prefix that all keys have in common is overlooked.
 
@@ -270,7 +270,7 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
 
 
 def _is_adapter(path: Path) -> bool:
-    """Tell whether a path leads to an adapter, without importing what reads it."""
+    """Return whether a path leads to an adapter, without importing what reads it."""
     folder = path.parent if path.name.startswith("adapter_") and path.is_file() else path
     return (folder / _ADAPTER).is_file()
 
@@ -302,7 +302,7 @@ def _entries(state: Mapping[str, Tensor]) -> frozenset[tuple[str, torch.Size]]:
 
 
 def _share(state: Mapping[str, Tensor], layout: frozenset[tuple[str, torch.Size]]) -> float:
-    """Tell how much of a layout weights have, 0 to 1, under the prefix that suits it best."""
+    """Return how much of a layout weights have, 0 to 1, under the prefix that suits it best."""
     return max(_overlap(_entries(some), layout) for some in _prefixes_off(state))
 
 

@@ -89,7 +89,7 @@ def whole_parts(network: nn.Module, facts: Mapping[str, Any]) -> tuple[str, ...]
 
 
 def scale_of(facts: Mapping[str, Any], rank: int, names: Sequence[str]) -> float:
-    """Tell how many times a product counts, for a layer that goes by some names.
+    """Return how many times a product counts, for a layer that goes by some names.
 
     Raises:
         Misfit: The config says another rank, or does not say it in numbers.

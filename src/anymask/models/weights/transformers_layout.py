@@ -89,7 +89,7 @@ def _rename(key: str, pairs: list[tuple[str, str]]) -> str:
 
 
 def describes_sam(config: Mapping[str, Any]) -> bool:
-    """Tell whether a config is that of a SAM in transformers."""
+    """Return whether a config is that of a SAM in transformers."""
     return config.get("model_type") == "sam" or "SamModel" in (config.get("architectures") or ())
 
 
@@ -189,7 +189,7 @@ def make_config(network: SamConfig) -> dict[str, Any]:
 
 
 def make_preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Describe what happens to a picture as transformers does."""
+    """Describe what happens to an image as transformers does."""
     side = preprocessing.side
     return {
         "image_processor_type": "SamImageProcessor",

@@ -26,7 +26,7 @@ def write_variant(variant: Variant) -> dict[str, Any]:
 
 
 def describes_variant(config: Mapping[str, Any]) -> bool:
-    """Tell whether a config was made by `write_variant`."""
+    """Return whether a config was made by `write_variant`."""
     return config.get("model_type") == _MODEL_TYPE
 
 
