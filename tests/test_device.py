@@ -158,7 +158,7 @@ def test_a_type_that_the_device_does_not_have(monkeypatch: pytest.MonkeyPatch) -
         raise TypeError("the framework doesn't support float64")
 
     monkeypatch.setattr(torch, "zeros", refuse)
-    with pytest.raises(InputError, match=r"numbers that 'mps' has, got torch.float64; float32"):
+    with pytest.raises(InputError, match=r"dtype that 'mps' has, got torch.float64; float32"):
         find_dtype(torch.float64, torch.device("mps"))
 
 

@@ -95,7 +95,7 @@ def search(model: Discs, memory: int, config: GenerateConfig) -> tuple[Masks, in
 
 def test_too_little_memory_is_refused_with_what_suffices() -> None:
     picture = np.zeros((1000, 2000, 3), dtype=np.uint8)
-    with pytest.raises(InputError, match=r"at least 235 MiB for a picture of 2000 x 1000 .* 200"):
+    with pytest.raises(InputError, match=r"at least 235 MiB for an image of 2000 x 1000 .* 200"):
         generate(Discs(), picture, GenerateConfig(points_per_side=1, memory=200))
     generate(Discs(), picture, GenerateConfig(points_per_side=1, memory=235))
 
