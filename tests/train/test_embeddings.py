@@ -67,7 +67,11 @@ def test_stored_embeddings_are_those_of_the_model(tmp_path: Path, model: Segment
         assert stored.signature == fresh.signature
         assert stored.transform == fresh.transform
         assert stored.features["image"].dtype == torch.float16
-        assert torch.equal(stored.features["image"], fresh.features["image"].half())
+        # Rounded to fp16, and encoded in a batch of others, which processors add up differently.
+        near = {"rtol": 2**-10, "atol": 1e-5 * float(fresh.features["image"].abs().max())}
+        torch.testing.assert_close(
+            stored.features["image"].float(), fresh.features["image"], **near
+        )
         assert model.predict(stored, points=[(5, 5)]).scores is not None
 
 

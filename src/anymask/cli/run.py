@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from anymask import __version__
+from anymask import __version__, formats
 from anymask.atomic import atomic_write
 from anymask.cli.inputs import Item, find_images
-from anymask.cli.options import PictureOptions
+from anymask.cli.options import ImageOptions
 from anymask.cli.results import Record, Results
 from anymask.errors import CapabilityError, InputError, MissingExtraError, OutputError, WeightsError
 from anymask.parallel import in_order
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Job", "run"]
 
 _COCO_FILE = "annotations.json"
-_ENDINGS = {"sa1b": ".json", "png": "-labels.png"}
-
 # With these, the next picture would fail in the same way.
 _FINAL = (CapabilityError, MissingExtraError, OutputError, WeightsError)
 
@@ -43,7 +41,7 @@ class Job:
     """What a command does with each picture."""
 
     command: str
-    options: PictureOptions
+    options: ImageOptions
     settings: Callable[[Segmenter], dict[str, Any]]
     """What of the options decides how the results look, as plain JSON values."""
     work: Callable[[Segmenter, Path, Report], tuple[Masks, Image | None]]
@@ -65,6 +63,7 @@ def run(job: Job) -> int:
     options = job.options
     if options.workers < 1:
         raise InputError(f"expected at least 1 worker, got {options.workers}; 2 is usual")
+    formats.find(options.format)  # which is refused before any work, if there is none of that name
     items = find_images(options.images, options.output)
     from anymask.cli.report import Outcome, Report
     from anymask.predict import loading
@@ -141,17 +140,19 @@ def _sentence(error: Exception) -> str:
 def _do(
     job: Job, model: Segmenter, item: Item, results: Results, report: Report
 ) -> tuple[list[Path], dict[str, Any]]:
+    from anymask.image.png import write_png
+
     masks, image = job.work(model, item.path, report)
     files = []
     for ending, picture in job.draw(masks, image) if image else ():
         files.append(results.path(item.key + ending))
         with atomic_write(files[-1]) as draft:
-            picture.save(draft)
+            write_png(picture, draft)
     if job.options.format == "coco":
         files.append(results.part(item.key))
         masks.save(files[-1], format="sa1b")
     else:
-        files.append(results.path(item.key + _ENDINGS[job.options.format]))
+        files.append(results.path(item.key + _ending(job.options.format)))
         masks.save(files[-1], format=job.options.format)
     h, w = masks.size_hw
     return files, {"masks": len(masks), "height": h, "width": w, **job.describe(masks)}
@@ -159,8 +160,14 @@ def _do(
 
 def _names(job: Job, item: Item) -> list[str]:
     """List the files that a picture will get, as far as they are known beforehand."""
-    masks = _ENDINGS.get(job.options.format)
-    return [item.key + end for end in [*job.endings, *([masks] if masks else [])]]
+    masks = [] if job.options.format == "coco" else [_ending(job.options.format)]
+    return [item.key + end for end in [*job.endings, *masks]]
+
+
+def _ending(format: str) -> str:
+    """Say how a picture's file of masks ends; a label map must not be taken for an overlay."""
+    suffix = formats.find(format).suffix
+    return f"-labels{suffix}" if suffix == ".png" else suffix
 
 
 def _shown(files: list[Path], results: Results) -> list[Path]:

@@ -9,6 +9,7 @@ band of the image is in memory at a time, and masks are run lengths from the beg
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -21,9 +22,9 @@ from anymask.everything.generate import least_memory, refine
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.overview import Overview
 from anymask.image.bands import Bands, open_bands
+from anymask.image.colour import Pixels
 from anymask.image.geo import read_geo
 from anymask.image.image import Image, ImageLike
-from anymask.image.pixels import Pixels
 from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
 from anymask.parallel import in_order
@@ -87,15 +88,19 @@ def generate_tiled(
     with open_bands(source) as bands:
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
+        dropped: list[Counter[str]] = []
 
         def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:
             cell, pixels = tile
-            return cell, stitch.Part.of(model.generate(Image(pixels), per_tile), grid, cell)
+            found = model.generate(Image(pixels), per_tile)
+            dropped.append(found.dropped)
+            return cell, stitch.Part.of(found, grid, cell)
 
         for cell, part in in_order(search, _cut(bands, grid), workers):
             parts[cell] = part
             progress(len(parts), len(grid))
         masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile))
+        masks = replace(masks, dropped=sum(dropped, Counter()))
         if searches:
             masks = refine(masks, settings)
         geo = read_geo(source) if isinstance(source, str | os.PathLike) else None

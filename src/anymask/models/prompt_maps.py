@@ -1,6 +1,6 @@
 """Prompts drawn as maps: what the bundled model's decoder sees of clicks, boxes and masks.
 
-A prompt often says nothing of some kind: no click beside the object, no box, no mask. The maps of
+A prompt often says nothing of some kind: no background point, no box, no mask. The maps of
 that kind are then the same everywhere, and are kept as one number per channel instead of being
 drawn: the first layer of the decoder adds them to its bias (`InputProjection`).
 """
@@ -27,7 +27,7 @@ __all__ = [
     "PromptMaps",
 ]
 
-COARSE_MAPS = 2 * 2 + 2  # similarity to clicks on and beside the object, similarity to the box
+COARSE_MAPS = 2 * 2 + 2  # similarity to foreground and background points, and to the box
 FINE_MAPS = COARSE_MAPS + 2 * 3 + 2 * 1 + 4 + 5  # distance, colour, place in the box, previous mask
 
 Part = Tensor
@@ -125,7 +125,7 @@ class PromptMapMaker(nn.Module):
     def _click_similarity(self, keys: Tensor, prompts: PromptBatch, level: int) -> list[Part]:
         """Cosine of every key with the clicked ones, the best click counting, plain and sharpened.
 
-        Two channels for clicks on the object, two for those beside it.
+        Two channels for points on the object, two for background points.
         """
         n, p, _ = prompts.points_xy.shape
         nothing = keys.new_tensor([-1.0, 0.0])

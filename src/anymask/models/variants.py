@@ -194,7 +194,7 @@ class Variant:
         return replace(self, capabilities=frozenset({"nothing"}), always_three=False)
 
     def check_capable(self, needs: Iterable[str]) -> None:
-        """Check that the model knows all that is needed, such as `Prompt.needs()`.
+        """Check that the model knows all that is needed, such as `Prompt.required_capabilities`.
 
         Raises:
             CapabilityError: It does not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
@@ -285,14 +286,14 @@ class Segmenter:
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         iou = torch.empty((len(prompts), answers), device=self.device)
         asked = [self._asked(prompt, transform) for prompt in prompts]
-        for places in _alike([prompt.key() for prompt in asked]):
+        for places in _alike([prompt.form for prompt in asked]):
             group = PromptBatch.of([asked[i] for i in places], transform, mask_hw, self.device)
             logits[places], iou[places] = self._decode(features, group, multimask)
         return logits, iou
 
     def _asked(self, prompt: Prompt, transform: Transform) -> Prompt:
         """Return a prompt as the network understands it."""
-        _, box, mask = prompt.key()
+        _, box, mask = prompt.form
         alone = mask and not box and not prompt.labels.any()
         completed = alone and "mask" in self.variant.never_alone
         return complete(prompt, transform) if completed else prompt
@@ -330,8 +331,12 @@ class Segmenter:
     ) -> list[list[Masks]]:
         """Answer a group of prompts about each subject, in their order."""
         embeddings = self._embedded(subjects, groups, multimask)
-        pairs = zip(embeddings, groups, strict=True)
-        return [self._answer_one(embedding, prompts, multimask) for embedding, prompts in pairs]
+        answers = []
+        for embedding, prompts in zip(embeddings, groups, strict=True):
+            answers.append(self._answer_one(embedding, prompts, multimask))
+            for prompt in prompts:
+                _warn_of_shares(prompt, embedding.size_hw)
+        return answers
 
     def _embedded(
         self,
@@ -384,7 +389,7 @@ class Segmenter:
 
     def _wants_three(self, prompt: Prompt) -> bool:
         """Return whether a prompt can mean several things: a single point says nothing of size."""
-        ambiguous = prompt.key() == (1, False, False) or self.variant.always_three
+        ambiguous = prompt.form == (1, False, False) or self.variant.always_three
         return ambiguous and "multimask" in self.variant.capabilities
 
     def _check_embedding(self, embedding: Embedding) -> None:
@@ -400,7 +405,7 @@ class Segmenter:
 
     def _check_capable(self, prompts: Sequence[Prompt], multimask: bool | None) -> None:
         for prompt in prompts:
-            self.variant.check_capable(prompt.needs())
+            self.variant.check_capable(prompt.required_capabilities)
             self._check_alone(prompt)
         if multimask:
             self.variant.check_capable(["multimask"])
@@ -408,7 +413,7 @@ class Segmenter:
     def _check_alone(self, prompt: Prompt) -> None:
         """Refuse nothing but background points where the model makes nothing of them."""
         only_background = len(prompt.labels) > 0 and not prompt.labels.any()
-        others = {"box", "mask", "text"}.intersection(prompt.needs())
+        others = {"box", "mask", "text"}.intersection(prompt.required_capabilities)
         if only_background and not others and "negative_points" in self.variant.never_alone:
             raise CapabilityError(
                 f"{self.variant.name} does not know background points (label 0) alone; add a point "
@@ -472,6 +477,20 @@ class Segmenter:
 
         masks = generate(self, image, settings, self.scout)
         return replace(masks, model=self.variant.name)
+
+
+def _warn_of_shares(prompt: Prompt, size_hw: tuple[int, int]) -> None:
+    """Warn of coordinates that look like shares of the image's size, where pixels are meant."""
+    box = [] if prompt.box is None else prompt.box.tolist()
+    values = [*prompt.points_xy.ravel().tolist(), *box]
+    unlikely = box or any(value % 1 for value in values)  # a click on the first pixel is none
+    if values and unlikely and min(size_hw) > 2 and 0 <= min(values) <= max(values) <= 1:
+        h, w = size_hw
+        warnings.warn(
+            f"all coordinates lie between 0 and 1, at the first pixel of a {w} x {h} image; if "
+            "they are shares of its size, multiply x by the width and y by the height",
+            stacklevel=4,
+        )
 
 
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
