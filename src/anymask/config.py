@@ -173,7 +173,7 @@ def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
     Args:
         default: What suits the model.
         config: What the caller wants instead, of the same class; None: the default.
-        options: Single settings that shall differ from that.
+        options: Single settings that should differ from that.
 
     Raises:
         InputError: The model has settings of another class, or no setting of that name.
