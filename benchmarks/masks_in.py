@@ -9,6 +9,10 @@ what was given and with the truth, for the mask alone and for what the model mak
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import sys
 from collections import defaultdict
 from collections.abc import Iterator

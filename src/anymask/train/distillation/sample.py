@@ -68,7 +68,9 @@ class DistillSamples:
             InputError: The data set is empty, or an image has no embedding.
         """
         if not len(dataset):
-            raise InputError("expected at least one image to learn from, got an empty data set")
+            raise InputError(
+                "expected at least one image to learn from, got an empty data set; check the path"
+            )
         missing = [key for i in range(len(dataset)) if (key := dataset.key(i)) not in store]
         if missing:
             raise InputError(
