@@ -92,7 +92,7 @@ class Everything(PictureOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.cli.run import Job, run
+        from anymask.batch.run import Job, run
 
         job = Job(
             command="everything",

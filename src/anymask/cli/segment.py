@@ -84,7 +84,7 @@ class Segment(PictureOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.cli.run import Job, run
+        from anymask.batch.run import Job, run
 
         prompt = self.prompt.read()
         job = Job(

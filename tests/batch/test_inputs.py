@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from anymask.cli.inputs import find_images
+from anymask.batch.inputs import find_images
 from anymask.errors import InputError
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from anymask import __version__
 from anymask.atomic import atomic_write
-from anymask.cli.inputs import Item, find_images
+from anymask.batch.inputs import Item, find_images
 from anymask.cli.options import PictureOptions
-from anymask.cli.results import Record, Results
+from anymask.batch.results import Record, Results
 from anymask.errors import CapabilityError, InputError, MissingExtraError, OutputError, WeightsError
 from anymask.parallel import in_order
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from anymask.atomic import DRAFT, atomic_write, make_folder
-from anymask.cli.inputs import Item, natural_order
+from anymask.batch.inputs import Item, natural_order
 from anymask.errors import InputError
 
 __all__ = ["Record", "Results", "write_json"]
