@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from anymask import __version__
 from anymask.atomic import atomic_write
 from anymask.batch.inputs import Item, find_images
-from anymask.cli.options import PictureOptions
 from anymask.batch.results import Record, Results
+from anymask.cli.options import PictureOptions
 from anymask.errors import CapabilityError, InputError, MissingExtraError, OutputError, WeightsError
 from anymask.parallel import in_order
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from anymask.data.augment import vary
 from anymask.data.dataset import Dataset
+from anymask.data.embeddings import EmbeddingStore
 from anymask.data.item import Choosing, Items
 from anymask.data.joined import Joined
 from anymask.data.open import open_dataset
@@ -37,7 +38,7 @@ from anymask.errors import InputError
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.config import LoopConfig
-from anymask.train.embeddings import EmbeddingStore, fill_together
+from anymask.train.embeddings import fill_together
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.trainable import choose_trainable
 from anymask.train.loop import check_unchanged, fit

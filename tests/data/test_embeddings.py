@@ -11,13 +11,13 @@ import pytest
 import torch
 from tests.models.tiny import tiny
 
+from anymask.data import embeddings
 from anymask.data.dataset import Sample
+from anymask.data.embeddings import EmbeddingStore, fill
 from anymask.errors import InputError
 from anymask.models.variants import find
 from anymask.models.weights import build
 from anymask.predict.segmenter import Segmenter
-from anymask.train import embeddings
-from anymask.train.embeddings import EmbeddingStore, fill
 
 
 class Noise:
