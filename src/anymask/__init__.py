@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from anymask.batch.process import process
     from anymask.config import GenerateConfig, InstanceConfig
     from anymask.embedding import Embedding
     from anymask.errors import (
@@ -57,6 +58,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "load",
+    "process",
     "read",
 ]
 
@@ -78,6 +80,7 @@ _HOMES = {
     "Variant": "models.variants",
     "WeightsError": "errors",
     "load": "predict.loading",
+    "process": "batch.process",
     "read": "formats",
 }
 

@@ -35,6 +35,7 @@ PUBLIC = [
     "WeightsError",
     "__version__",
     "load",
+    "process",
     "read",
 ]
 

@@ -1,182 +1,291 @@
-"""The folder of results: what is in it already, and how it was made.
+"""The results of a batch: what is in their folder already, and how it was made.
 
-Beside the results lie ``anymask-run.json``, the settings of the last run, and the hidden folder
-``.anymask`` with one small record for each finished picture. The record is written last, so a
-picture that has one is complete; everything else is done again. That is how a run resumes.
+Beside the results lies ``anymask-run.json``, the settings of the last run; the records of what is
+done, and the masks that will be joined in one file, lie in the hidden folder (see `folder`). The
+record of an image is deleted before its files are replaced and written after them, so an image
+that has one is complete, and made with the settings that the record names; the rest is done again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from anymask.atomic import DRAFT, atomic_write, make_folder
+import PIL.Image
+
 from anymask.batch.inputs import Item, natural_order
 from anymask.errors import InputError
+from anymask.folder import ResumableFolder, differences
 
-__all__ = ["Record", "Results", "write_json"]
+__all__ = ["Record", "Results", "known_keys"]
 
 _RUN_FILE = "anymask-run.json"
-_RECORDS = ".anymask/done"
 _PARTS = ".anymask/masks"
+_REMEDY = "; add --overwrite to replace them, or choose another folder with -o"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of one finished picture."""
+    """What is remembered of one finished image."""
 
     settings: dict[str, Any]
     """All that decides how the results look, among them the model and its weights."""
     source: str
-    """Absolute path of the picture."""
-    stamp: list[int]
-    """Size and time of change of the picture, by which another picture is told apart."""
-    files: list[str]
-    """What was written, relative to the folder of the results."""
+    """Absolute path of the image; nothing for one that was in memory."""
+    stamp: list[int | str]
+    """What tells another image in its place."""
+    files: dict[str, int]
+    """What was written, relative to the folder of the results, and how many bytes that were."""
     summary: dict[str, Any]
     """What ``--json`` says about the masks."""
 
 
-@dataclass(frozen=True)
+def records_in(path: Path) -> dict[str, Record]:
+    """Read all records of a folder of results, by key."""
+    folder = ResumableFolder(path)
+    return {key: record for key in folder.done() if (record := _record(folder, key)) is not None}
+
+
+def known_keys(path: Path) -> dict[str, str]:
+    """List the keys that images have in a folder of results, by `Item.origin`."""
+    records = records_in(path).items()
+    return {record.source: key for key, record in records if record.source}
+
+
+def _record(folder: ResumableFolder, key: str) -> Record | None:
+    try:
+        return Record(**folder.read(key))
+    except TypeError:
+        return None
+
+
 class Results:
-    """One folder of results, made with these settings."""
+    """One folder of results, made with these settings.
 
-    folder: Path
-    settings: dict[str, Any]
+    Args:
+        path: The folder; made when something is written.
+        settings: Plain JSON values.
+    """
 
-    @classmethod
-    def open(cls, folder: Path, settings: dict[str, Any]) -> Results:
-        """Make the folder where it is missing.
-
-        Args:
-            folder: Where the results go.
-            settings: Plain JSON values.
-
-        Raises:
-            OutputError: It cannot be made or written to.
-        """
-        make_folder(folder)
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         # Once through JSON, so that they compare equal to what is read back from a record.
-        return cls(folder, json.loads(json.dumps(settings)))
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        self.folder = ResumableFolder(path, self.settings, about=_RUN_FILE)
+        self.path = path
 
     def finished(self, item: Item) -> Record | None:
-        """Give the record of a picture that needs no more work."""
-        record = self._read(item.key)
-        if record is None or record.settings != self.settings or record.stamp != _stamp(item):
+        """Give the record of an image that needs no more work, and keep track of its folder."""
+        record = _record(self.folder, item.key)
+        if record is None or not self._is_of(record, item) or not self._whole(record):
             return None
-        complete = all((self.folder / name).is_file() for name in record.files)
-        return record if complete else None
+        if record.source != item.origin:
+            record = replace(record, source=item.origin)
+            self.folder.record(item.key, asdict(record))
+        return record
 
-    def check_free(self, items: Sequence[Item], files: Iterable[Iterable[str]]) -> None:
-        """Refuse to replace results that these settings and pictures would not give again.
+    def _is_of(self, record: Record, item: Item) -> bool:
+        same_name = Path(record.source).name == Path(item.origin).name
+        same = record.settings == self.settings and record.stamp == item.stamp()
+        return same and same_name
+
+    def _whole(self, record: Record) -> bool:
+        return all(self._intact(self.path / name, size) for name, size in record.files.items())
+
+    def _intact(self, path: Path, size: int) -> bool:
+        """Return whether a file is as it was written, or changed by somebody who meant it."""
+        try:
+            now = path.stat().st_size
+        except OSError:
+            return False
+        return now == size or (not self.is_part(path) and _readable(path))
+
+    # --------------------------------------------------------------- in the way
+
+    def check_free(self, item: Item, names: Sequence[str]) -> None:
+        """Refuse to replace results that these settings and images would not give again.
 
         Args:
-            items: What will be worked on.
-            files: For each, what will be written, relative to the folder.
+            item: What will be worked on.
+            names: What will be written, as far as it is known, relative to the folder.
 
         Raises:
             InputError: Something is in the way; the message says what.
         """
-        ours = (self.folder / _RUN_FILE).is_file()
-        for item, names in zip(items, files, strict=True):
-            record = self._read(item.key)
-            present = [name for name in names if (self.folder / name).exists()]
-            if record is not None:
-                self._check_same(item, record)
-            elif present and not ours:
+        record = _record(self.folder, item.key)
+        if record is not None:
+            self._check_same(item, record)
+        elif not (self.path / _RUN_FILE).is_file():
+            for name in names:
+                if os.path.lexists(self.path / name):
+                    raise InputError(
+                        f"{str(self.path / name)!r} exists and is not of an earlier run; "
+                        "add --overwrite to replace it, or choose another folder with -o"
+                    )
+
+    def produced(self) -> frozenset[str]:
+        """List the real paths of all results that have a record."""
+        names = (name for record in records_in(self.path).values() for name in record.files)
+        return frozenset(os.path.realpath(self.path / name) for name in names)
+
+    def check_apart(
+        self, item: Item, names: Sequence[str], inputs: Collection[str], produced: Collection[str]
+    ) -> None:
+        """Refuse an image whose results would be images to work on, or which is a result itself.
+
+        Args:
+            item: What will be worked on.
+            names: What will be written, as far as it is known, relative to the folder.
+            inputs: The real paths of all images.
+            produced: Those of all results that were there in the beginning.
+
+        Raises:
+            InputError: It is so, or a name is one that the file system cannot hold.
+        """
+        if item.origin and os.path.realpath(item.path) in produced:
+            raise InputError(
+                f"{str(item.path)!r} is a result of an earlier run; choose another folder (-o) to "
+                "work on it, or leave it out"
+            )
+        for name in names:
+            path = self.path / name
+            try:
+                path.lstat()  # fails for names that cannot be written, before any work is done
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", error)
                 raise InputError(
-                    f"{str(self.folder / present[0])!r} exists and is not of an earlier run; "
-                    "add --overwrite to replace it, or choose another folder with -o"
+                    f"cannot write {Path(name).name[-40:]!r}, the result of "
+                    f"{item.path.name[:40]!r}: {reason}; rename the image"
+                ) from error
+            if name.casefold() == _RUN_FILE or os.path.realpath(path) in inputs:
+                raise InputError(
+                    f"the result {str(path)!r} of {str(item.path)!r} would replace "
+                    f"{'a file of the run' if name.casefold() == _RUN_FILE else 'another image'}; "
+                    "choose another folder (-o), or rename the image"
                 )
 
     def _check_same(self, item: Item, record: Record) -> None:
-        change = "; add --overwrite to replace them, or choose another folder with -o"
         if record.settings != self.settings:
+            changes = differences(record.settings, self.settings)
             raise InputError(
-                f"{str(self.folder)!r} holds results for {item.path.name!r} of other settings "
-                f"({_difference(record.settings, self.settings)}){change}"
+                f"{str(self.path)!r} holds results for {item.path.name!r} of other settings "
+                f"({'; '.join(changes)}){_REMEDY}"
             )
-        if record.source != _absolute(item) and record.stamp != _stamp(item):
+        other = record.source != item.origin and record.stamp != item.stamp()
+        if other and not _gone(record):
             raise InputError(
-                f"{str(self.folder)!r} holds results for another {item.path.name!r}, that of "
-                f"{record.source!r}{change}"
+                f"{str(self.path)!r} holds results for another {item.path.name!r}, that of "
+                f"{record.source!r}{_REMEDY}"
             )
+
+    # ------------------------------------------------------------------ writing
 
     def begin(self, **about: Any) -> None:
-        """Note the settings beside the results."""
-        write_json(self.folder / _RUN_FILE, {**about, "settings": self.settings})
+        """Note the settings beside the results.
 
-    def path(self, name: str) -> Path:
-        """Give the place of a result, with its folder made."""
-        path = self.folder / name
-        make_folder(path.parent)
-        return path
+        Raises:
+            OutputError: The folder cannot be made or written to.
+        """
+        self.folder.write_json(_RUN_FILE, {**about, "settings": self.settings})
 
-    def part(self, key: str) -> Path:
-        """Give the place of a picture's masks until all are joined in one file."""
-        return self.path(f"{_PARTS}/{key}.json")
+    def part(self, key: str) -> str:
+        """Name the file of an image's masks until all are joined in one."""
+        return f"{_PARTS}/{key}.json"
 
     def is_part(self, path: Path) -> bool:
-        """Tell whether a file is one of those."""
-        return path.is_relative_to(self.folder / _PARTS)
-
-    def stamp(self, item: Item) -> list[int]:
-        """Tell a picture from others in its place, for the record."""
-        return _stamp(item)
+        """Return whether a file is one of those."""
+        return path.is_relative_to(self.path / _PARTS)
 
     def finish(
-        self, item: Item, stamp: list[int], files: Sequence[Path], summary: dict[str, Any]
+        self,
+        item: Item,
+        stamp: list[int | str],
+        drafts: Mapping[str, Path],
+        summary: dict[str, Any],
     ) -> Record:
-        """Record that a picture is complete."""
-        names = [path.relative_to(self.folder).as_posix() for path in files]
-        record = Record(self.settings, _absolute(item), stamp, names, summary)
-        write_json(self.path(_record_name(item.key)), asdict(record))
+        """Put the results of an image in their places, and record that it is complete.
+
+        Args:
+            item: The image.
+            stamp: What it was when its reading began.
+            drafts: The complete files, by the names that they get; see `ResumableFolder.draft`.
+            summary: What is worth knowing.
+
+        Raises:
+            OutputError: Something cannot be written; then it is not recorded.
+        """
+        before = _record(self.folder, item.key)
+        self.folder.drop(item.key)
+        for name in before.files if before else ():
+            if name not in drafts:  # made with other settings: it does not belong to the others
+                with suppress(OSError):
+                    (self.path / name).unlink()
+        sizes = {}
+        for name, draft in drafts.items():
+            sizes[name] = draft.stat().st_size
+            self.folder.publish(draft, name)
+        record = Record(self.settings, item.origin, stamp, sizes, summary)
+        self.folder.record(item.key, asdict(record))
         return record
 
-    def all_finished(self) -> list[tuple[str, Record]]:
-        """List key and record of every picture finished with these settings, in natural order."""
-        root = self.folder / _RECORDS
-        paths = (path for path in root.rglob("*.json") if not path.name.startswith(DRAFT))
-        keys = [path.relative_to(root).as_posix().removesuffix(".json") for path in paths]
-        records = [(key, self._read(key)) for key in sorted(keys, key=natural_order)]
-        return [(k, r) for k, r in records if r is not None and r.settings == self.settings]
+    # ------------------------------------------------------------------ joining
 
-    def _read(self, key: str) -> Record | None:
-        try:
-            text = (self.folder / _record_name(key)).read_text(encoding="utf-8")
-            return Record(**json.loads(text))
-        except (OSError, ValueError, TypeError):
-            return None  # missing or damaged: the picture is done again
+    def to_join(self, items: Iterable[Item]) -> tuple[list[tuple[str, Record]], list[str]]:
+        """Choose what belongs in one file of all masks, in natural order of the keys.
 
+        That is what these settings made of images that are there still, as they are: of those of
+        this run and of earlier ones.
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a file that a person may want to read."""
-    with atomic_write(path) as draft:
-        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _record_name(key: str) -> str:
-    return f"{_RECORDS}/{key}.json"
-
-
-def _absolute(item: Item) -> str:
-    return str(item.path.absolute())
+        Returns:
+            Key and record of each; and for what was left out, why.
+        """
+        current = {item.key for item in items}
+        found = records_in(self.path)
+        others = sum(record.settings != self.settings for record in found.values())
+        chosen: dict[str, tuple[str, Record]] = {}
+        changed = 0
+        for key, record in found.items():
+            if record.settings != self.settings or _gone(record):
+                continue
+            if record.stamp != _now(record) or not self._whole(record):
+                changed += key not in current
+            elif record.source not in chosen or key in current:
+                chosen[record.source or f"/{key}"] = key, record
+        notes = [f"{others} images were done with other settings"] if others else []
+        notes += [f"{changed} images changed since; name them again"] if changed else []
+        return sorted(chosen.values(), key=lambda pair: natural_order(pair[0])), notes
 
 
-def _stamp(item: Item) -> list[int]:
+def _gone(record: Record) -> bool:
+    """Return whether there is no such image any more."""
     try:
-        status = item.path.stat()
+        if record.source:
+            os.lstat(record.source)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
     except OSError:
-        return []  # gone: opening it will say so
-    return [status.st_size, status.st_mtime_ns]
+        return False  # it may be there, where nobody may look
+    return False
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Name the first setting that changed."""
-    for name in {**before, **now}:
-        if before.get(name) != now.get(name):
-            return f"{name} was {before.get(name)}, now {now.get(name)}"
-    return "none"
+def _now(record: Record) -> list[int | str]:
+    """Stamp the image of a record as it is now; one that was in memory stays what it was."""
+    return Item(Path(record.source), "").stamp() if record.source else record.stamp
+
+
+def _readable(path: Path) -> bool:
+    """Return whether a result is a whole file, though not that which was written."""
+    try:
+        if path.suffix == ".json":
+            return isinstance(json.loads(path.read_bytes()), dict)
+        with PIL.Image.open(path) as picture:
+            picture.load()
+        return True
+    except Exception:  # whatever a damaged file brings about
+        return False

@@ -1,191 +1,400 @@
-"""Working through many pictures: skip what is finished, go on after failures, resume later."""
+"""Working through many images: skip what is finished, go on after failures, resume later.
+
+Any number of processes may do the same to one folder of results, also on several machines: each
+takes what no other one is at. See `folder`.
+"""
 
 from __future__ import annotations
 
-import signal
-import sys
+import errno
+import math
+import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from anymask import __version__
-from anymask.atomic import atomic_write
-from anymask.batch.inputs import Item, find_images
+from anymask.batch.inputs import Item
+from anymask.batch.job import Job
 from anymask.batch.results import Record, Results
-from anymask.cli.options import PictureOptions
-from anymask.errors import CapabilityError, InputError, MissingExtraError, OutputError, WeightsError
+from anymask.errors import (
+    AnymaskError,
+    CapabilityError,
+    InputError,
+    MissingExtraError,
+    OutputError,
+    WeightsError,
+)
 from anymask.parallel import in_order
 
 if TYPE_CHECKING:
-    import PIL.Image
-
-    from anymask.cli.report import Outcome, Report
-    from anymask.image.image import Image
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
 
-__all__ = ["Job", "run"]
+__all__ = ["Batch", "Cancelled", "ImageResult", "Progress"]
 
-_COCO_FILE = "annotations.json"
+COCO_FILE = "annotations.json"
+"""The one file of all masks."""
 _ENDINGS = {"sa1b": ".json", "png": "-labels.png"}
 
-# With these, the next picture would fail in the same way.
-_FINAL = (CapabilityError, MissingExtraError, OutputError, WeightsError)
+# With these, the next image would fail in the same way.
+_FINAL = (CapabilityError, MissingExtraError, WeightsError)
+# With other numbers, such as that of a full disk, the next one could not be written, either.
+_OF_ONE_IMAGE = {
+    *(None, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EACCES, errno.EPERM),
+    *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ELOOP),
+}
+_NOTED = 1000  # images that the file of the run names
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a command does with each picture."""
+class Progress:
+    """How far a batch is.
 
-    command: str
-    options: PictureOptions
-    settings: Callable[[Segmenter], dict[str, Any]]
-    """What of the options decides how the results look, as plain JSON values."""
-    work: Callable[[Segmenter, Path, Report], tuple[Masks, Image | None]]
-    """Find the masks of a picture; None takes the place of a picture that is too large to draw."""
-    draw: Callable[[Masks, Image], Iterator[tuple[str, PIL.Image.Image]]]
-    """Make pictures of them, each with the end of its file name."""
-    endings: Sequence[str]
-    """The ends of those names that are known beforehand."""
-    describe: Callable[[Masks], dict[str, Any]]
-    """Say what is worth knowing about the masks, as plain JSON values."""
-
-
-def run(job: Job) -> int:
-    """Do a job for every picture that the options name.
-
-    Returns:
-        The exit code: 0 if all is well, 1 if some pictures failed, 2 if all did.
+    Attributes:
+        done: Images that this run has done, or failed to do.
+        total: Images that were not finished when it began.
+        image: One that is being worked on.
+        step: How far that one is, such as ", tile 3 of 12".
     """
-    options = job.options
-    if options.workers < 1:
-        raise InputError(f"expected at least 1 worker, got {options.workers}; 2 is usual")
-    items = find_images(options.images, options.output)
-    from anymask.cli.report import Outcome, Report
-    from anymask.predict import loading
 
-    model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
-    results = Results.open(options.output, _settings(job, model))
-    if not options.overwrite:
-        results.check_free(items, [_names(job, item) for item in items])
-    results.begin(anymask=__version__, images=list(options.images))
-    finished = {} if options.overwrite else _finished(results, items)
+    done: int
+    total: int
+    image: Path
+    step: str = ""
 
-    waiting = [item for item in items if item.key not in finished]
-    report = Report(len(items), len(waiting), lines=options.json, quiet=options.quiet)
-    # While one picture is read, tidied up or written, the model works on another one.
-    workers = min(options.workers, max(1, len(waiting)))
-    attempts = in_order(lambda item: _attempt(job, model, item, results, report), waiting, workers)
-    with _tidy_end(), report, closing(attempts):
-        for item in items:
-            if record := finished.get(item.key):
-                files = [options.output / name for name in record.files]
-                report.add(Outcome(item.path, "skipped", _shown(files, results), record.summary))
-            else:
-                report.add(next(attempts))
-        if options.format == "coco" and report.count("failed") < len(items):
-            _join_coco(results)
-    report.conclude(options.output)
-    failed = report.count("failed")
-    return 0 if not failed else 2 if failed == len(items) else 1
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What became of one image.
+
+    Attributes:
+        image: Its path, as it was named.
+        status: done; skipped, because an earlier run or another process has done it; or failed.
+        files: What was written for it.
+        summary: What is known of the masks, as plain JSON values: their number, the size, ...
+        seconds: Time that it took; None if nothing was done.
+        error: Why it failed, one sentence.
+        exception: The error behind that.
+    """
+
+    image: Path
+    status: Literal["done", "skipped", "failed"]
+    files: list[Path] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    error: str | None = None
+    exception: Exception | None = field(default=None, repr=False, compare=False)
+    _masks: Path | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def masks(self) -> Masks:
+        """The masks, read from their file.
+
+        Raises:
+            InputError: The image failed, so there are none; or the file is gone or damaged.
+        """
+        from anymask import formats
+
+        if self._masks is None:
+            raise InputError(
+                f"expected masks of {str(self.image)!r}, got none: {self.error}; look at its status"
+            )
+        return formats.read(self._masks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give plain JSON values; what is not known is left out."""
+        values = {"image": str(self.image), "status": self.status, **self.summary}
+        if self.seconds is not None:
+            values["seconds"] = round(self.seconds, 3)
+        if self.error:
+            return values | {"error": self.error}
+        return values | {"files": [str(file) for file in self.files]}
+
+
+class Cancelled(Exception):
+    """The work was given up: by the callback ``cancel``, or because something else ended it."""
+
+
+class Batch:
+    """One job for many images: a context manager that is iterated for the results.
+
+    Results come in the order of the images, but for those that another process was at. What goes
+    wrong with one image alone is told by its result; what would go wrong with the next one, too, is
+    raised. When the block ends, by whatever error, what is being worked on ends within a batch of
+    points, and nothing is left half written; the same batch goes on where it stopped.
+
+    Args:
+        job: What is done with each image.
+        model: Who does it.
+        items: The images, from `find_images`.
+        output: Folder of the results.
+        workers: Images worked on at a time.
+        overwrite: Do every image again, also where results exist.
+        progress: Called from several threads, but by one at a time.
+        cancel: Asked often, by several threads; true: end with `Cancelled`.
+        note: Called with sentences that the user should know.
+
+    Attributes:
+        waiting: How many images were not finished when the block began.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        model: Segmenter,
+        items: Sequence[Item],
+        output: Path,
+        *,
+        workers: int = 2,
+        overwrite: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        if workers < 1:
+            raise InputError(f"expected at least 1 worker, got {workers}; 2 is usual")
+        self.job, self.model, self.items = job, model, items
+        self.results = Results(output, _settings(job, model))
+        self.workers, self.overwrite, self.waiting = workers, overwrite, 0
+        self._progress, self._cancel, self._note = progress, cancel, note
+        self._ended = threading.Event()
+        self._telling = threading.Lock()
+        self._done, self._good = 0, False
+        self._produced: frozenset[str] = frozenset()
+        self._finished: dict[str, Record] = {}
+        self._inputs = {os.path.realpath(item.path): item for item in items if item.origin}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Batch:
+        """Take the folder.
+
+        Raises:
+            InputError: It holds other results, or another process is making others there.
+            OutputError: It cannot be written to.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(self.results.folder.at_work(alone=self.overwrite))
+            good = [item for item in self.items if item.error is None]
+            if not self.overwrite:
+                for item in good:
+                    self.results.check_free(item, self._names(item))
+                records = ((item.key, self.results.finished(item)) for item in good)
+                self._finished = {key: record for key, record in records if record is not None}
+            self._produced = self.results.produced()
+            images = [str(item.path) for item in self.items[:_NOTED]]
+            self.results.begin(anymask=__version__, images=images)
+            self.waiting = len(self.items) - len(self._finished)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave it to others."""
+        self._ended.set()
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[ImageResult]:
+        """Do what is not finished.
+
+        Raises:
+            Cancelled: ``cancel`` said so.
+            CapabilityError: The model cannot do this.
+            OutputError: Nothing more can be written.
+        """
+        waiting = [item for item in self.items if item.error or item.key not in self._finished]
+        workers = min(self.workers, max(1, len(waiting)))
+        others: list[Item] = []
+        attempts = in_order(self._attempt, waiting, workers, self._ended.set)
+        with closing(attempts):
+            for item in self.items:
+                record = self._finished.get(item.key) if item.error is None else None
+                result = self._skipped(item, record) if record else next(attempts)
+                if result is None:
+                    others.append(item)
+                else:
+                    yield self._counted(item, result)
+            next(attempts, None)  # it has ended by itself, not early
+        for item in others:
+            yield self._counted(item, self._attempt(item, math.inf))
+        if self.job.format == "coco" and self._good:
+            self._join()
+
+    # ---------------------------------------------------------------- one image
+
+    def _attempt(self, item: Item, patience: float = 0) -> ImageResult | None:
+        """Do an image; None: another process is at it."""
+        if item.error is not None:
+            return ImageResult(item.path, "failed", error=item.error)
+        lock = self.results.folder.lock(item.key)
+        if not lock.acquire(patience, self._check):
+            return None
+        try:
+            record = None if self.overwrite else self.results.finished(item)
+            return self._skipped(item, record) if record else self._result(item)
+        finally:
+            lock.release()
+
+    def _result(self, item: Item) -> ImageResult:
+        """Do an image; what goes wrong with it alone is told by its result."""
+        start = time.perf_counter()
+        try:
+            record = self._do(item, _Watch(self, item))
+        except (Cancelled, *_FINAL):
+            raise
+        except Exception as error:
+            if isinstance(error, OutputError) and error.errno not in _OF_ONE_IMAGE:
+                raise
+            return ImageResult(item.path, "failed", error=_sentence(error), exception=error)
+        seconds = time.perf_counter() - start
+        return replace(self._skipped(item, record), status="done", seconds=seconds)
+
+    def _do(self, item: Item, watch: _Watch) -> Record:
+        """Find the masks, draw and write them."""
+        self.results.check_apart(item, self._names(item), self._inputs, self._produced)
+        watch.step()
+        stamp = item.stamp()  # before the image is read: it may change meanwhile
+        masks, image = self.job.work(self.model, item.source, watch)
+        if item.data is not None:
+            masks = replace(masks, source=item.path.name)
+        folder = self.results.folder
+        drafts: dict[str, Path] = {}
+        with ExitStack() as stack:
+            for ending, picture in self.job.draw(masks, image) if image else ():
+                watch.step(", writing")
+                name = item.key + ending
+                drafts[name] = stack.enter_context(folder.draft(name))
+                with drafts[name].open("wb") as file:
+                    picture.save(_Interruptible(file, self._check), format="PNG")  # type: ignore[arg-type]
+            watch.step(", writing")
+            name = self._masks_name(item.key)
+            drafts[name] = stack.enter_context(folder.draft(name))
+            masks.save(
+                drafts[name], format="sa1b" if self.job.format == "coco" else self.job.format
+            )
+            self._check()
+            h, w = masks.size_hw
+            summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
+            return self.results.finish(item, stamp, drafts, summary)
+
+    def _skipped(self, item: Item, record: Record) -> ImageResult:
+        files = [self.results.path / name for name in record.files]
+        # The file that the user wants, instead of the part that will be joined into it.
+        shown = [self.results.path / COCO_FILE if self.results.is_part(f) else f for f in files]
+        masks = self.results.path / self._masks_name(item.key)
+        return ImageResult(item.path, "skipped", shown, record.summary, _masks=masks)
+
+    def _masks_name(self, key: str) -> str:
+        """Name the file of an image's masks."""
+        if self.job.format == "coco":
+            return self.results.part(key)
+        return key + _ENDINGS[self.job.format]
+
+    def _names(self, item: Item) -> list[str]:
+        """List the files that an image will get, as far as they are known beforehand."""
+        return [*(item.key + end for end in self.job.endings()), self._masks_name(item.key)]
+
+    # --------------------------------------------------------------- looking on
+
+    def _check(self) -> None:
+        """End the work if it was given up."""
+        if self._ended.is_set() or (self._cancel is not None and self._cancel()):
+            self._ended.set()
+            raise Cancelled
+
+    def _tell(self, item: Item, step: str = "") -> None:
+        if self._progress is not None:
+            with self._telling:
+                self._progress(Progress(self._done, self.waiting, item.path, step))
+
+    def _say(self, text: str) -> None:
+        if self._note is not None:
+            with self._telling:
+                self._note(text)
+
+    def _counted(self, item: Item, result: ImageResult | None) -> ImageResult:
+        assert result is not None
+        self._good = self._good or result.status != "failed"
+        if item.error or item.key not in self._finished:
+            self._done += 1
+            self._tell(item)
+        return result
+
+    # ------------------------------------------------------------------ joining
+
+    def _join(self) -> None:
+        """Write the masks of all finished images to one file, one image in memory at a time."""
+        from anymask.formats import coco, sa1b
+
+        folder = self.results.folder
+        lock = folder.lock(COCO_FILE)
+        lock.acquire(math.inf, self._check)  # or an older list might replace a newer one
+        try:
+            pairs, left_out = self.results.to_join(self.items)
+            with folder.writing(COCO_FILE) as draft, coco.writer(draft) as add:
+                for key, record in pairs:
+                    self._check()
+                    part = self.results.path / self.results.part(key)
+                    add(replace(sa1b.read(part), source=_name_of(key, record)))
+        finally:
+            lock.release()
+        for why in left_out:
+            self._say(f"{self.results.path / COCO_FILE} leaves out what is out of date: {why}")
+
+
+class _Watch:
+    """Looks on while an image is worked on; ends the work if it was given up."""
+
+    def __init__(self, batch: Batch, item: Item) -> None:
+        self._batch, self._item = batch, item
+        self._said: str | None = None
+
+    def step(self, text: str = "") -> None:
+        self._batch._check()
+        if text != self._said:
+            self._said = text
+            self._batch._tell(self._item, text)
+
+    def note(self, text: str) -> None:
+        self._batch._say(f"{self._item.path}: {text}")
+
+
+class _Interruptible:
+    """A file that Pillow writes to piece by piece, so that it can be stopped in between."""
+
+    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
+        self._file, self._check = file, check
+
+    def write(self, data: bytes) -> int:
+        self._check()
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _settings(job: Job, model: Segmenter) -> dict[str, Any]:
     identity = {
         "model": model.variant.name,
         "weights": model.weights_digest[:16],
-        "dtype": job.options.dtype,
+        "dtype": str(model.dtype).removeprefix("torch."),
     }
-    return {"command": job.command, **identity, **job.settings(model)}
+    return {"command": job.name, **identity, **job.settings(model)}
 
 
-def _finished(results: Results, items: Sequence[Item]) -> dict[str, Record]:
-    records = {item.key: results.finished(item) for item in items}
-    return {key: record for key, record in records.items() if record is not None}
-
-
-def _attempt(job: Job, model: Segmenter, item: Item, results: Results, report: Report) -> Outcome:
-    """Do one picture; what goes wrong with it alone becomes part of the report."""
-    from anymask.cli.report import Outcome
-
-    start = time.perf_counter()
-    report.working_on(item.path)
-    stamp = results.stamp(item)  # before the picture is read: it may change meanwhile
-    try:
-        files, summary = _do(job, model, item, results, report)
-    except _FINAL:
-        raise
-    except Exception as error:
-        if job.options.debug:
-            report.note(traceback.format_exc())
-        return Outcome(item.path, "failed", error=_sentence(error))
-    results.finish(item, stamp, files, summary)
-    seconds = time.perf_counter() - start
-    return Outcome(item.path, "done", _shown(files, results), summary, seconds)
+def _name_of(key: str, record: Record) -> str:
+    """Name an image in the file of all masks: by its place below the folder of all images."""
+    place, name = PurePosixPath(key), Path(record.source or key).name
+    if place.name in (name, Path(name).stem):
+        return str(place.with_name(name))
+    return f"{key}{Path(name).suffix}"
 
 
 def _sentence(error: Exception) -> str:
-    from anymask.errors import AnymaskError
-
     if isinstance(error, AnymaskError):
         return str(error)
     first_line = next(iter(str(error).splitlines()), "")
-    return f"unexpected {type(error).__name__}: {first_line} (--debug shows where)"
-
-
-def _do(
-    job: Job, model: Segmenter, item: Item, results: Results, report: Report
-) -> tuple[list[Path], dict[str, Any]]:
-    masks, image = job.work(model, item.path, report)
-    files = []
-    for ending, picture in job.draw(masks, image) if image else ():
-        files.append(results.path(item.key + ending))
-        with atomic_write(files[-1]) as draft:
-            picture.save(draft)
-    if job.options.format == "coco":
-        files.append(results.part(item.key))
-        masks.save(files[-1], format="sa1b")
-    else:
-        files.append(results.path(item.key + _ENDINGS[job.options.format]))
-        masks.save(files[-1], format=job.options.format)
-    h, w = masks.size_hw
-    return files, {"masks": len(masks), "height": h, "width": w, **job.describe(masks)}
-
-
-def _names(job: Job, item: Item) -> list[str]:
-    """List the files that a picture will get, as far as they are known beforehand."""
-    masks = _ENDINGS.get(job.options.format)
-    return [item.key + end for end in [*job.endings, *([masks] if masks else [])]]
-
-
-def _shown(files: list[Path], results: Results) -> list[Path]:
-    """Name the file that the user wants instead of the part that will be joined into it."""
-    return [results.folder / _COCO_FILE if results.is_part(file) else file for file in files]
-
-
-def _join_coco(results: Results) -> None:
-    """Write the masks of all finished pictures to one file, one picture in memory at a time."""
-    from anymask.formats import coco, sa1b
-
-    with coco.writer(results.folder / _COCO_FILE) as add:
-        for key, record in results.all_finished():
-            name = PurePosixPath(key).parent / Path(record.source).name
-            add(replace(sa1b.read(results.part(key)), source=str(name)))
-
-
-@contextmanager
-def _tidy_end() -> Iterator[None]:
-    """Let a polite request to end clean up half-written files, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return f"unexpected {type(error).__name__}: {first_line}"

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.options import PictureOptions
-from anymask.config import Sampler, changed
-
-if TYPE_CHECKING:
-    import PIL.Image
-
-    from anymask.cli.report import Report
-    from anymask.image.image import Image
-    from anymask.masks.masks import Masks
-    from anymask.predict.segmenter import Segmenter
+from anymask.config import Sampler
 
 __all__ = ["Everything"]
-
-_TILE = 1024  # for pictures that are too large to be decoded at once
 
 _Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 _Number = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
@@ -92,50 +80,14 @@ class Everything(PictureOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.batch.run import Job, run
+        from anymask.batch.job import Everything as Job
+        from anymask.cli.process import process
 
         job = Job(
-            command="everything",
-            options=self,
-            settings=self._settings,
-            work=self._work,
-            draw=self._draw,
-            endings=[] if self.no_overlay else ["-overlay.png"],
-            describe=lambda masks: {},
-        )
-        return run(job)
-
-    def _work(self, model: Segmenter, path: Path, report: Report) -> tuple[Masks, Image | None]:
-        from anymask.everything.tiled import generate_tiled
-        from anymask.image.geo import read_geo
-        from anymask.image.image import Image
-        from anymask.image.pixels import MAX_PIXELS, read_size
-
-        h, w = read_size(path)
-        large = h * w > MAX_PIXELS
-        if large and self.tile is None:
-            report.note(f"{path}: {w} x {h} pixels, so in tiles of {_TILE}; choose with --tile")
-        image = None if large else Image.open(path)
-        if image and self.tile is None:
-            masks = model.generate(image, **self.search.given())
-            return replace(masks, geo=read_geo(path)), image
-        masks = generate_tiled(
-            model,
-            image or path,
-            tile=self.tile or _TILE,
+            options=self.search.given(),
+            tile=self.tile,
             halo=self.halo,
-            progress=lambda done, total: report.working_on(path, f", tile {done} of {total}"),
-            **self.search.given(),
+            format=self.format,
+            overlay=not self.no_overlay,
         )
-        return replace(masks, geo=read_geo(path)), image
-
-    def _settings(self, model: Segmenter) -> dict[str, Any]:
-        search = asdict(changed(model.variant.generate, None, self.search.given()))
-        for name in ("points_per_batch", "memory"):  # change how the masks are found, not which
-            search.pop(name, None)
-        tiles = {"tile": self.tile, "halo": self.halo}
-        return {"format": self.format, "overlay": not self.no_overlay, **tiles, **search}
-
-    def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        if not self.no_overlay:
-            yield "-overlay.png", masks.draw(image)
+        return process(self, job)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +12,6 @@ from anymask.cli.options import Flag, PictureOptions
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
-    import PIL.Image
-
-    from anymask.image.image import Image
-    from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
@@ -84,68 +78,23 @@ class Segment(PictureOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.batch.run import Job, run
+        from anymask.batch.job import Segment as Job
+        from anymask.cli.process import process
 
         prompt = self.prompt.read()
         job = Job(
-            command="segment",
-            options=self,
-            settings=lambda model: self._settings(model, prompt),
-            work=lambda model, path, report: self._work(model, path, prompt),
-            draw=self._draw,
-            endings=self._endings(),
-            describe=_describe,
+            prompts=(prompt,),
+            all=self.all,
+            format=self.format,
+            overlay=not self.no_overlay,
+            cutout=not self.no_cutout,
         )
-        return run(job)
 
-    def _settings(self, model: Segmenter, prompt: Prompt) -> dict[str, Any]:
-        if prompt.needs() == ["nothing"] and "nothing" not in model.variant.capabilities:
-            raise InputError(_TOO_FEW)
-        mask = prompt.mask
-        return {
-            "points": prompt.points_xy[prompt.labels == 1].tolist(),
-            "not": prompt.points_xy[prompt.labels == 0].tolist(),
-            "box": None if prompt.box is None else prompt.box.tolist(),
-            "mask": None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()[:16],
-            "text": prompt.text,
-            "all": self.all,
-            "format": self.format,
-            "overlay": not self.no_overlay,
-            "cutout": not self.no_cutout,
-        }
+        def check(model: Segmenter) -> None:
+            if prompt.needs() == ["nothing"] and "nothing" not in model.variant.capabilities:
+                raise InputError(_TOO_FEW)
 
-    def _work(self, model: Segmenter, path: Path, prompt: Prompt) -> tuple[Masks, Image]:
-        from anymask.image.image import Image
-
-        image = Image.open(path)
-        masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
-        return masks if self.all else masks.best(), image
-
-    def _endings(self) -> list[str]:
-        numbers = ["-1", "-2", "-3"] if self.all else [""]
-        kinds = ["-overlay.png"] * (not self.no_overlay) + ["-cutout.png"] * (not self.no_cutout)
-        return [number + kind for number in numbers for kind in kinds]
-
-    def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        for i, mask in enumerate(masks):
-            number = f"-{i + 1}" if self.all else ""
-            if not self.no_overlay:
-                yield f"{number}-overlay.png", mask.draw(image)
-            if not self.no_cutout:
-                yield f"{number}-cutout.png", mask.cutout(image)
-
-
-def _describe(masks: Masks) -> dict[str, Any]:
-    return {"answers": [_answer(mask) for mask in masks]}
-
-
-def _answer(mask: Masks) -> dict[str, Any]:
-    score = float(mask.scores[0])
-    return {
-        "score": None if score != score else round(score, 4),
-        "area": int(mask.areas[0]),
-        "box": mask.boxes[0].tolist(),
-    }
+        return process(self, job, check)
 
 
 def _numbers(text: str, form: str, example: str) -> list[float]:

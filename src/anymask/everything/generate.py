@@ -22,7 +22,7 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.everything.sampling import ask_all, ask_coarse_to_fine, ask_objects
-from anymask.everything.search import Promptable, Search
+from anymask.everything.search import Progress, Promptable, Search
 from anymask.image.image import Image, ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -44,6 +44,7 @@ def generate(
     image: ImageLike,
     config: GenerateConfig | None = None,
     scout: Callable[[], Promptable] | None = None,
+    progress: Progress | None = None,
 ) -> Masks:
     """Find everything in a picture.
 
@@ -53,6 +54,8 @@ def generate(
         config: What to look for and what to drop; None: SAM's defaults.
         scout: Gives a model that sees boundaries, for the sampler "boxes" and a model that does
             not.
+        progress: Told how many points were asked, and of how many at most; called between batches
+            of points and while their answers are settled. What it raises ends the search.
 
     Returns:
         The masks in SAM's order: best first inside a crop, small crops before large ones; none at
@@ -70,12 +73,15 @@ def generate(
         picture.size_hw, config.crop_n_layers, config.crop_overlap_ratio
     )
     grids = _grids(config)
+    asked = _counter(progress, sum(len(grids[layer]) for layer in layers))
     found = []
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
         if x0 < x1 and y0 < y1:  # tiny pictures leave nothing for some crops
             part = picture.crop(box)
-            search = Search(model, model.embed(part), box, picture.size_hw, config, memory)
+            asked(0)
+            embedding = model.embed(part)
+            search = Search(model, embedding, box, picture.size_hw, config, memory, asked)
             points_xy = grids[layer] * (x1 - x0, y1 - y0)
             if config.sampler == "grid":
                 ask_all(search, points_xy)
@@ -91,6 +97,19 @@ def generate(
         threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
         masks = clean_regions(masks, config.min_mask_region_area, threshold)
     return replace(refine(masks, config), source=picture.source)
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
+    """Make a function that adds up the points that were asked, and tells."""
+    done = 0
+
+    def asked(prompts: int) -> None:
+        nonlocal done
+        done += prompts
+        if progress is not None:
+            progress(min(done, total), total)
+
+    return asked
 
 
 def _warn_if_hopeless(config: GenerateConfig) -> None:

@@ -9,10 +9,13 @@ band of the picture is in memory at a time, and masks are run lengths from the b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+import PIL.Image
 import torch
 
 from anymask.config import GenerateConfig, InstanceConfig, changed
@@ -20,6 +23,8 @@ from anymask.everything import stitch
 from anymask.everything.generate import least_memory, refine
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.overview import Overview
+from anymask.everything.search import Progress
+from anymask.image import pixels
 from anymask.image.bands import Bands, open_bands
 from anymask.image.geo import read_geo
 from anymask.image.image import Image, ImageLike
@@ -28,7 +33,33 @@ from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
 from anymask.parallel import in_order
 
-__all__ = ["Generator", "generate_tiled"]
+__all__ = ["TILE", "Generator", "generate_tiled", "is_large", "size_of"]
+
+TILE = 1024
+"""Height and width of a tile in pixels, unless said otherwise."""
+
+
+def size_of(image: ImageLike) -> tuple[int, int] | None:
+    """Tell height and width of an image without decoding it; None: only decoding would tell.
+
+    Raises:
+        InputError: It is the path of a file that is missing, damaged or not an image.
+    """
+    if isinstance(image, str | os.PathLike):
+        return pixels.read_size(image)
+    if isinstance(image, Image):
+        return image.size_hw
+    if isinstance(image, PIL.Image.Image):
+        return image.height, image.width
+    if isinstance(image, np.ndarray) and image.ndim >= 2:
+        return image.shape[0], image.shape[1]
+    return None
+
+
+def is_large(image: ImageLike) -> bool:
+    """Return whether an image has too many pixels to be searched at once."""
+    h, w = size_of(image) or (0, 0)
+    return h * w > pixels.MAX_PIXELS
 
 
 class Generator(Protocol):
@@ -39,7 +70,7 @@ class Generator(Protocol):
         """Which model it is."""
         ...
 
-    def generate(self, image: Image, config: Any) -> Masks:
+    def generate(self, image: Image, config: Any, *, progress: Progress | None = None) -> Masks:
         """Find everything."""
         ...
 
@@ -49,9 +80,9 @@ def generate_tiled(
     source: ImageLike,
     config: GenerateConfig | InstanceConfig | None = None,
     *,
-    tile: int = 1024,
+    tile: int = TILE,
     halo: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Masks:
     """Find everything in a picture that is too large, or too rich, for one look.
@@ -65,7 +96,8 @@ def generate_tiled(
         tile: Height and width of a tile in pixels; the model shrinks tiles larger than its frame.
         halo: How far a tile reaches beyond its share of the picture; None: an eighth of the tile.
             What is smaller than twice this is seen as a whole by some tile.
-        progress: Is told how many tiles are done, and of how many.
+        progress: Is told how many tiles are done, and of how many, also from other threads and
+            while none becomes ready; what it raises ends the search.
         **options: Single settings that shall differ from those of ``config``.
 
     Returns:
@@ -84,28 +116,47 @@ def generate_tiled(
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
 
-        def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:
-            cell, pixels = tile
-            return cell, stitch.Part.of(model.generate(Image(pixels), per_tile), grid, cell)
+        ended = threading.Event()
 
-        for cell, part in in_order(search, _cut(bands, grid), workers):
+        def tell(*_: int) -> None:
+            if ended.is_set():
+                raise _Ended
+            if progress is not None:
+                progress(len(parts), len(grid))
+
+        def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:
+            cell, part = tile
+            masks = model.generate(Image(part), per_tile, progress=tell)
+            return cell, stitch.Part.of(masks, grid, cell)
+
+        for cell, part in in_order(search, _cut(bands, grid), workers, ended.set):
             parts[cell] = part
-            progress(len(parts), len(grid))
-        masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile))
+            tell()
+        masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile, tell))
         if isinstance(settings, GenerateConfig):
             masks = refine(masks, settings)
         geo = read_geo(source) if isinstance(source, str | os.PathLike) else None
         return replace(masks, source=bands.source, model=model.variant.name, geo=geo)
 
 
+class _Ended(Exception):
+    """Another tile failed, so this one need not go on."""
+
+
 def _large(
-    model: Generator, bands: Bands, grid: Grid, parts: Mapping[Cell, stitch.Part], config: Any
+    model: Generator,
+    bands: Bands,
+    grid: Grid,
+    parts: Mapping[Cell, stitch.Part],
+    config: Any,
+    tell: Progress,
 ) -> Masks:
     """Find what no tile sees as a whole."""
     if len(grid) == 1:
         return Masks.empty(grid.size_hw)
     overview = Overview.of(bands, grid.side)
-    return overview.large(model.generate(Image(overview.pixels), config), grid, parts)
+    masks = model.generate(Image(overview.pixels), config, progress=tell)
+    return overview.large(masks, grid, parts)
 
 
 def _at_once(settings: GenerateConfig | InstanceConfig, tile: int) -> int:

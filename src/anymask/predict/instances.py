@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from anymask.predict.segmenter import Segmenter
 from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
 from anymask.text.clip import Clip, Scorer, cut
+
+if TYPE_CHECKING:
+    from anymask.everything.search import Progress
 
 __all__ = ["InstanceSegmenter"]
 
@@ -52,9 +56,16 @@ class InstanceSegmenter(Segmenter):
     def _usual(self) -> InstanceConfig:
         return self.settings
 
-    def _find(self, image: ImageLike, settings: GenerateConfig | InstanceConfig) -> Masks:
+    def _find(
+        self,
+        image: ImageLike,
+        settings: GenerateConfig | InstanceConfig,
+        progress: Progress | None = None,
+    ) -> Masks:
         assert isinstance(settings, InstanceConfig)
         embedding = self.embed(image)
+        if progress is not None:
+            progress(0, 1)
         return self._draw(embedding, self._detect(embedding, settings), settings)
 
     def _answer_one(
