@@ -86,8 +86,8 @@ class ResumableFolder:
         found = read_json(path)
         if not isinstance(found, dict):
             raise InputError(
-                f"expected {str(path)!r} to tell what the folder holds, got a file that cannot be "
-                f"read; {self.remedy}"
+                f"expected {str(path)!r} to tell what the folder holds, got a damaged file that "
+                f"cannot be read; {self.remedy}"
             )
         return found
 
@@ -292,10 +292,16 @@ def differences(
     names = [name for name in new | old if old.get(name) != new.get(name)]
     may = tuple(free)
     return [
-        f"{name}: {old.get(name)!r}, now {new.get(name)!r}"
+        f"{name}: {_brief(old.get(name))}, now {_brief(new.get(name))}"
         for name in names
         if not any(name == one or name.startswith(f"{one}.") for one in may)
     ]
+
+
+def _brief(value: Any, length: int = 60) -> str:
+    """Show a value; of a long one, such as a digest, the beginning."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[: length // 2]}..."
 
 
 def refuse_others(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.models.tiny import tiny
+from torch.testing import assert_close
 
 from anymask.data import embeddings
 from anymask.data.dataset import Sample
@@ -18,6 +19,8 @@ from anymask.errors import InputError
 from anymask.models.variants import find
 from anymask.models.weights import build
 from anymask.predict.segmenter import Segmenter
+
+_HALF = {"rtol": 2**-10, "atol": 1e-3}
 
 
 class Noise:
@@ -67,7 +70,8 @@ def test_stored_embeddings_are_those_of_the_model(tmp_path: Path, model: Segment
         assert stored.signature == fresh.signature
         assert stored.transform == fresh.transform
         assert stored.features["image"].dtype == torch.float16
-        assert torch.equal(stored.features["image"], fresh.features["image"].half())
+        # Alone and in company, numbers differ by what float32 rounds; here, also by what half does.
+        assert_close(stored.features["image"].float(), fresh.features["image"], **_HALF)
         assert model.predict(stored, points=[(5, 5)]).scores is not None
 
 
@@ -124,9 +128,9 @@ def test_a_store_of_another_model_is_refused(
 ) -> None:
     list(fill(tmp_path, model, Noise(1)))
     other = replace(model, **change)
-    with pytest.raises(InputError, match=f"got those of another {what}.*; delete"):
+    with pytest.raises(InputError, match=f"got others: {what}: .*, now .*; delete"):
         EmbeddingStore(tmp_path, other)
-    with pytest.raises(InputError, match=f"another {what}"):
+    with pytest.raises(InputError, match=f"got others: {what}"):
         list(fill(tmp_path, other, Noise(1)))
 
 
@@ -154,10 +158,10 @@ def test_damage_is_told(tmp_path: Path, model: Segmenter) -> None:
     with pytest.raises(InputError, match="delete that file"):
         EmbeddingStore(tmp_path, model)
     (tmp_path / "store.json").write_text(json.dumps([]))
-    with pytest.raises(InputError, match="got none or a damaged one"):
+    with pytest.raises(InputError, match="got a damaged file"):
         EmbeddingStore(tmp_path, model)
     (tmp_path / "store.json").unlink()  # its shards may be anybody's
-    with pytest.raises(InputError, match="got none or a damaged one"):
+    with pytest.raises(InputError, match="got none"):
         list(fill(tmp_path, model, data))
 
 

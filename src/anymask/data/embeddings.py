@@ -24,10 +24,10 @@ import numpy as np
 import safetensors.torch
 from torch import Tensor
 
-from anymask.atomic import atomic_write, make_folder
 from anymask.data.dataset import Dataset
 from anymask.embedding import Embedding
 from anymask.errors import InputError
+from anymask.folder import ResumableFolder
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.parallel import in_order
@@ -70,7 +70,12 @@ class EmbeddingStore:
             InputError: There is no store, it is another model's, or it is damaged.
         """
         self.folder = Path(folder)
-        _check_same(self.folder, _identity(model))
+        store = _store(self.folder, model)
+        if store.saved() is None:
+            raise InputError(
+                f"expected a store of embeddings at {str(folder)!r}, got none; fill a new folder"
+            )
+        store.check()
         self._places: dict[str, _Place] = {}
         for shard in sorted((self.folder / _SHARDS).glob("[!.]*.safetensors")):
             self._places |= _read_header(shard)
@@ -132,10 +137,17 @@ def fill(
             large for half precision.
         OutputError: The folder cannot be written to, or the disk is full.
     """
-    folder = Path(folder)
-    if not (folder / _ABOUT).exists() and not any((folder / _SHARDS).glob("*")):
-        _begin(folder, _identity(model))
-    store = EmbeddingStore(folder, model)
+    store = _store(Path(folder), model)
+    if store.saved() is not None or not any((store.path / _SHARDS).glob("*")):
+        store.begin()  # shards without a word about them may be anybody's
+    with store.at_work(alone=False):
+        yield from _fill(store, model, data, process, processes)
+
+
+def _fill(
+    folder: ResumableFolder, model: Segmenter, data: Dataset, process: int, processes: int
+) -> Iterator[int]:
+    store = EmbeddingStore(folder.path, model)
     share = range(process, len(data), processes)
     todo = [i for i in share if data.key(i) not in store]
     done = len(share) - len(todo)
@@ -146,46 +158,32 @@ def fill(
     for n, sample in enumerate(samples, start=1):
         waiting.append(sample)
         if len(waiting) == _PER_SHARD or n == len(todo):
-            _write_shard(folder / _SHARDS, model, waiting)
+            _write_shard(folder, model, waiting)
             done += len(waiting)
             waiting = []
             yield done
 
 
-def _identity(model: Segmenter) -> dict[str, Any]:
-    """Tell what all embeddings of a store have in common."""
-    return {
+def _store(folder: Path, model: Segmenter) -> ResumableFolder:
+    """Describe a store: the identity is what all its embeddings have in common."""
+    identity = {
         "version": _VERSION,
         "model": model.variant.name,
         "preprocessing": str(model.variant.preprocessing),
         "weights": model.weights_digest,
     }
+    return ResumableFolder(
+        folder,
+        identity,
+        holds=f"embeddings by {model.variant.name} with these weights",
+        about=_ABOUT,
+        remedy="delete the folder, or name a new one",
+    )
 
 
-def _begin(folder: Path, identity: dict[str, Any]) -> None:
-    make_folder(folder / _SHARDS)
-    with atomic_write(folder / _ABOUT) as draft:
-        draft.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
-
-
-def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
-    """Check that there is a store, and that it was made by the same model."""
-    try:
-        found = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        different = [key for key in wanted if found.get(key) != wanted[key]]
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"expected a store of embeddings at {str(folder)!r}, got none or a damaged one; fill "
-            "a new folder"
-        ) from error
-    if different:
-        raise InputError(
-            f"expected embeddings by {wanted['model']} with these weights in {str(folder)!r}, got "
-            f"those of another {' and '.join(different)}; delete the folder, or name a new one"
-        )
-
-
-def _write_shard(folder: Path, model: Segmenter, images: Sequence[tuple[str, np.ndarray]]) -> None:
+def _write_shard(
+    folder: ResumableFolder, model: Segmenter, images: Sequence[tuple[str, np.ndarray]]
+) -> None:
     """Embed some images and write them as one file."""
     tensors: dict[str, Tensor] = {}
     rows: list[list[Any]] = []
@@ -195,7 +193,7 @@ def _write_shard(folder: Path, model: Segmenter, images: Sequence[tuple[str, np.
         for (key, image), embedding in zip(some, embeddings, strict=True):
             tensors |= {f"{len(rows)}/{n}": x for n, x in _halve(key, embedding).items()}
             rows.append([key, _digest(image), embedding.signature, asdict(embedding.transform)])
-    with atomic_write(folder / f"{secrets.token_hex(8)}.safetensors") as draft:
+    with folder.writing(f"{_SHARDS}/{secrets.token_hex(8)}.safetensors") as draft:
         draft.write_bytes(safetensors.torch.save(tensors, {_FORMAT: json.dumps(rows)}))
 
 
