@@ -232,9 +232,9 @@ class ResumableFolder:
                 if alone or other.get("alone", True) or other.get("purpose") != purpose:
                     raise InputError(
                         f"expected nobody else at work in {str(self.path)!r}, got process "
-                        f"{other.get('process')} on {other.get('host')}, which makes "
-                        f"{'the same' if other.get('purpose') == purpose else 'other'} results; "
-                        "wait until it ends, or choose another folder (-o)"
+                        f"{other.get('process')} on {other.get('host')}"
+                        f"{'' if alone else ' with other settings'}; wait until it ends, or choose "
+                        "another folder (-o)"
                     )
             if not others and turn.real:  # what is unfinished is a dead process's
                 self._tidy()
@@ -319,7 +319,7 @@ def refuse_others(
     """
     if changes := differences(before, now, free):
         raise InputError(
-            f"expected {str(path)!r} to hold {holds}, got others: {'; '.join(changes)}; {remedy}"
+            f"expected {str(path)!r} to hold {holds}, got others in {'; '.join(changes)}; {remedy}"
         )
 
 

@@ -128,9 +128,9 @@ def test_a_store_of_another_model_is_refused(
 ) -> None:
     list(fill(tmp_path, model, Noise(1)))
     other = replace(model, **change)
-    with pytest.raises(InputError, match=f"got others: {what}: .*, now .*; delete"):
+    with pytest.raises(InputError, match=f"got others in {what}: .*, now .*; delete"):
         EmbeddingStore(tmp_path, other)
-    with pytest.raises(InputError, match=f"got others: {what}"):
+    with pytest.raises(InputError, match=f"got others in {what}"):
         list(fill(tmp_path, other, Noise(1)))
 
 

@@ -59,7 +59,7 @@ def test_a_file_of_the_options_is_known_by_its_content(
     evaluation.begin()
     boxes.write_text("[ ]")
     with pytest.raises(
-        InputError, match=r"got others: files\..*boxes.*: '.*', now '.*choose another"
+        InputError, match=r"got others in files\..*boxes.*: '.*', now '.*choose another"
     ):
         evaluation.begin()
 
