@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -206,10 +206,8 @@ class Batch:
             OutputError: Nothing more can be written.
         """
         waiting = [item for item in self.items if item.error or item.key not in self._finished]
-        workers = min(self.workers, max(1, len(waiting)))
         others: list[Item] = []
-        attempts = in_order(self._attempt, waiting, workers, self._ended.set)
-        with closing(attempts):
+        with closing(self._attempts(waiting)) as attempts:
             for item in self.items:
                 record = self._finished.get(item.key) if item.error is None else None
                 result = self._skipped(item, record) if record else next(attempts)
@@ -218,10 +216,18 @@ class Batch:
                 else:
                     yield self._counted(item, result)
             next(attempts, None)  # it has ended by itself, not early
-        for item in others:
-            yield self._counted(item, self._attempt(item, math.inf))
+        for item, result in zip(others, self._attempts(others, math.inf), strict=True):
+            yield self._counted(item, result)
         if self.job.format == "coco" and self._good:
             self._join()
+
+    def _attempts(
+        self, items: Sequence[Item], patience: float = 0
+    ) -> Generator[ImageResult | None]:
+        # Not fewer workers for fewer items: each has as many threads as it had in an earlier run,
+        # because how many they are can change the last bit of a score.
+        workers = min(self.workers, max(1, len(self.items)))
+        return in_order(lambda item: self._attempt(item, patience), items, workers, self._ended.set)
 
     # ---------------------------------------------------------------- one image
 
