@@ -169,6 +169,7 @@ class Batch:
         self._finished: dict[str, Record] = {}
         self._inputs = {os.path.realpath(item.path): item for item in items if item.origin}
         self._stack = ExitStack()
+        self._open: list[dict[str, Path]] = []  # drafts of the images that are being written
 
     def __enter__(self) -> Batch:
         """Take the folder.
@@ -196,6 +197,12 @@ class Batch:
         """Leave it to others."""
         self._ended.set()
         self._stack.close()
+
+    def abandon(self) -> None:
+        """Delete what is half written, for a process that ends without waiting for its threads."""
+        for drafts in list(self._open):
+            for draft in list(drafts.values()):
+                draft.unlink(missing_ok=True)
 
     def __iter__(self) -> Iterator[ImageResult]:
         """Do what is not finished.
@@ -269,6 +276,8 @@ class Batch:
         folder = self.results.folder
         drafts: dict[str, Path] = {}
         with ExitStack() as stack:
+            self._open.append(drafts)
+            stack.callback(self._open.remove, drafts)
             for ending, picture in self.job.draw(masks, image) if image else ():
                 watch.step(", writing")
                 name = item.key + ending

@@ -7,11 +7,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from anymask.batch.inputs import find_images
 from anymask.cli.options import PictureOptions
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
 
 __all__ = ["process"]
+
+_MOMENT = 1.5  # seconds that work has to end by itself
 
 
 def process(
@@ -44,7 +46,7 @@ def process(
     from anymask.predict import loading
 
     items = find_images(options.images, options.output, known_keys(options.output))
-    with _ending_politely():
+    with _Ending() as ending:
         model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
         check(model)
         report: Report | None = None
@@ -65,6 +67,7 @@ def process(
         )
         with batch:
             report = Report(len(items), batch.waiting, lines=options.json, quiet=options.quiet)
+            ending.last = [batch.abandon, report.__exit__]
             with report:
                 for result in batch:
                     report.add(_explained(result))
@@ -82,29 +85,54 @@ def _explained(result: ImageResult) -> ImageResult:
     return replace(result, error=f"{result.error} (--debug shows where)")
 
 
-@contextmanager
-def _ending_politely() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the work, and the second one the process at once.
+class _Ending:
+    """Ends the process when it is asked to, by Ctrl-C or SIGTERM, with nothing half written.
 
-    What is half written by then lies among the drafts, which the next run deletes.
+    The first request raises, so that the work ends by itself. What then does not end in a moment,
+    such as an encoder that needs long, is left behind; a second request does not even wait for
+    that.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
 
-    def end(number: int, _: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            os._exit(128 + number)
-        asked = True
+    def __init__(self) -> None:
+        self.last: list[Callable[[], None]] = []
+        """What to do at the very end, should the work not end by itself."""
+        self._asked = False
+        self._before: dict[int, Any] = {}
+        self._leaving = threading.Lock()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            signals = (signal.SIGINT, signal.SIGTERM)
+            self._before = {number: signal.signal(number, self._hear) for number in signals}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.acquire(blocking=False)  # it did end by itself: no timer may interfere now
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        if self._asked:
+            self._leave(number)
+        self._asked = True
+        timer = threading.Timer(_MOMENT, self._leave, [number])
+        timer.daemon = True
+        timer.start()
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _leave(self, number: int) -> None:
+        if not self._leaving.acquire(blocking=False):
+            return
+        for action in self.last:
+            with suppress(Exception):
+                action()
+        if number == signal.SIGINT:
+            print(
+                "anymask: interrupted; the same command goes on where it stopped", file=sys.stderr
+            )
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(128 + number)
