@@ -12,6 +12,10 @@ the largest of those. With transformers installed, its decoder is compared, too.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import copy
 import functools
 import importlib.util

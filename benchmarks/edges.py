@@ -9,6 +9,10 @@ to SciPy. Processor time on one thread, for a map of Sobel's filter, one annotat
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import statistics
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,6 +11,10 @@ their own. With transformers installed, its SAM is compared, too. Prints Markdow
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import functools
 import importlib.util
 from collections.abc import Callable

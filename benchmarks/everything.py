@@ -9,13 +9,23 @@ compared. ``post`` sorts out made-up answers to the prompts, over a picture of 1
 objects, large ones, and noise all over, of which nothing stays. ``clean`` fills holes and removes
 islands. ``mobile`` runs a MobileSAM of random weights from picture to masks, with the made-up
 answers swapped in. ``memory`` is what that adds to a fresh process. ``bundled`` is the time that
-passes on two threads for a photo with the bundled model. Prints Markdown.
+passes on two threads for a photo with the bundled model. ``quiet`` and ``busy`` are the same for
+threads of OpenMP that spin while they wait, as they do by themselves, and for such that sleep, as
+the commands have it; in turns, each in fresh processes, alone and beside a process that computes
+without end. Prints Markdown.
 """
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import copy
 import functools
+import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +57,7 @@ from anymask.models.variants import find
 from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
-Row = Literal["post", "clean", "mobile", "memory", "bundled"]
+Row = Literal["post", "clean", "mobile", "memory", "bundled", "quiet", "busy"]
 PLAIN, OURS, HALF = "plain", "anymask", "anymask, bfloat16"
 SIZE_HW = (1200, 1800)
 LOW = 256
@@ -58,7 +68,7 @@ PHOTO = Path(__file__).parents[1] / "docs" / "pictures" / "coffee.jpg"
 class Options:
     """What to run."""
 
-    rows: tuple[Row, ...] = ("post", "clean", "mobile", "memory", "bundled")
+    rows: tuple[Row, ...] = ("post", "clean", "mobile", "memory", "bundled", "quiet", "busy")
     """Which parts."""
     quick: bool = False
     """Once each, with fewer points."""
@@ -67,10 +77,10 @@ class Options:
 def main(options: Options) -> None:
     """Measure and print."""
     print(f"On {machine()}.")
+    rows = {"post": post, "clean": clean, "mobile": mobile, "memory": added, "bundled": bundled}
+    rows |= {"quiet": quiet, "busy": busy}
     for row in options.rows:
-        {"post": post, "clean": clean, "mobile": mobile, "memory": added, "bundled": bundled}[row](
-            options.quick
-        )
+        rows[row](options.quick)
 
 
 # ----------------------------------------------------------------- made-up answers
@@ -298,6 +308,55 @@ def bundled(quick: bool) -> None:
             taken.append(time.perf_counter() - start)
         print(f"| {sampler} | {side} | {len(found)} | {sorted(taken)[len(taken) // 2]:.2f} |")
     torch.set_num_threads(1)
+
+
+TIMED = """
+import sys, time, anymask, torch
+photo, side, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+torch.set_num_threads(threads)
+model = anymask.load("bundled", "cpu")
+model.generate(photo, points_per_side=4)
+start = time.perf_counter()
+model.generate(photo, points_per_side=side)
+print(time.perf_counter() - start)
+"""
+ENDLESS = "while True: pass"
+
+
+def quiet(quick: bool) -> None:
+    """Time how threads wait, with nothing of ours beside them."""
+    print("\n## How threads wait, on a machine as quiet as it is\n")
+    waits(quick)
+
+
+def busy(quick: bool) -> None:
+    """Time how threads wait while one core has something else to do."""
+    print("\n## How threads wait, beside a busy process\n")
+    other = subprocess.Popen([sys.executable, "-c", ENDLESS])
+    try:
+        waits(quick)
+    finally:
+        other.kill()
+        other.wait()
+
+
+def waits(quick: bool) -> None:
+    """Compare threads that spin while they wait with such that sleep, in turns."""
+    threads = os.cpu_count() or 1
+    inherited = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    policies = {"spinning": inherited, "sleeping": {**inherited, "OMP_WAIT_POLICY": "PASSIVE"}}
+    words = [sys.executable, "-c", TIMED, str(PHOTO), "16" if quick else "24", str(threads)]
+    taken: dict[str, list[float]] = {name: [] for name in policies}
+    for _ in range(3 if quick else 7):
+        for name, environment in policies.items():
+            run = subprocess.run(words, env=environment, capture_output=True, check=True)
+            taken[name].append(float(run.stdout))
+    usual = statistics.median(taken["spinning"])
+    print(f"| {threads} threads that wait | seconds, best | median | times faster |")
+    print("| --- | ---: | ---: | ---: |")
+    for name, seconds in taken.items():
+        median = statistics.median(seconds)
+        print(f"| {name} | {min(seconds):.2f} | {median:.2f} | {usual / median:.2f} |")
 
 
 def model_side(model: Segmenter) -> int:

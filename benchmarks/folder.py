@@ -1,12 +1,16 @@
-"""Measure `anymask everything` on a folder: one picture at a time against two.
+"""Measure `anymask everything` on a folder: one image at a time against two.
 
-    python benchmarks/folder.py ../shared/data/coco128-val --most 12
+    python benchmarks/folder.py ../shared/data/coco128-val --max-images 12
 
 Both ways have the same threads for PyTorch. Wall time is what counts here, on a machine with
 nothing else to do.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 import tempfile
 from dataclasses import dataclass
@@ -25,9 +29,9 @@ from anymask.cli import main as anymask_command
 class Options:
     """What to run."""
 
-    photos: Positional[Path]
+    images: Positional[Path]
     """A folder of JPEG files."""
-    most: int = 12
+    max_images: int = 12
     """Take so many of them."""
     points_per_side: int = 16
     """Points along each side of the grid."""
@@ -39,13 +43,13 @@ class Options:
 
 def main(options: Options) -> None:
     """Run both ways in turn and compare."""
-    photos = [str(path) for path in sorted(options.photos.rglob("*.jpg"))[: options.most]]
+    images = [str(path) for path in sorted(options.images.rglob("*.jpg"))[: options.max_images]]
     model = anymask.load()
     anymask.predict.loading.load = lambda *args, **kwargs: model  # loading is not what is measured
     with tempfile.TemporaryDirectory() as out:
 
         def run(workers: int) -> None:
-            words = ["everything", *photos, "-o", out, "--overwrite", "--quiet"]
+            words = ["everything", *images, "-o", out, "--overwrite", "--quiet"]
             grid = ["--points-per-side", str(options.points_per_side)]
             assert anymask_command([*words, *grid, "--workers", str(workers)]) == 0
 
@@ -53,7 +57,7 @@ def main(options: Options) -> None:
         timings = alternate(
             {one: lambda: run(1), two: lambda: run(2)}, options.repeats, options.threads
         )
-    print(f"{machine()}; {torch.get_num_threads()} threads; {len(photos)} photos")
+    print(f"{machine()}; {torch.get_num_threads()} threads; {len(images)} images")
     print(table(timings, one))
 
 

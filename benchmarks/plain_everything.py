@@ -1,8 +1,8 @@
 """Everything mode in the original's order of work, to measure against and to test with.
 
-All answers are enlarged to the size of the image; then the doubted ones are dropped; the rest is
-measured, cut at the threshold and run-length encoded; and only then the duplicates go (Kirillov et
-al., 2023, appendix B).
+All masks are enlarged to the size of the image; then those of low predicted IoU are dropped; the
+rest is measured, cut at the threshold and run-length encoded; and only then the duplicates go
+(Kirillov et al., 2023, appendix B).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ __all__ = ["generate", "remove_small_regions"]
 
 
 def generate(model: Promptable, image: ImageLike, config: GenerateConfig) -> Masks:
-    """Find everything with a grid on the whole picture: records as everything mode has them."""
-    picture = Image.open(image)
-    embedding = model.embed(picture)
-    h, w = picture.size_hw
+    """Find everything with a grid on the whole image: records as everything mode has them."""
+    opened = Image.open(image)
+    embedding = model.embed(opened)
+    h, w = opened.size_hw
     assert config.points_per_side is not None and config.crop_n_layers == 0
     points_xy = geometry.point_grid(config.points_per_side) * (w, h)
-    found = [Masks.empty(picture.size_hw)]
+    found = [Masks.empty(opened.size_hw)]
     for start in range(0, len(points_xy), config.points_per_batch):
         prompts = [Prompt(xy) for xy in points_xy[start : start + config.points_per_batch]]
         logits, iou = model.decode(embedding, prompts, multimask=True)
         enlarged = enlarge(logits, embedding.transform).flatten(0, 1)
-        asked = [prompt for prompt in prompts for _ in range(logits.shape[1])]
-        found.append(_judge(enlarged, iou.flatten(), asked, config))
+        repeated = [prompt for prompt in prompts for _ in range(logits.shape[1])]
+        found.append(_measure(enlarged, iou.flatten(), repeated, config))
     masks = Masks.concat(found)
     kept = geometry.nms(
         torch.tensor(masks.boxes), torch.tensor(masks.scores), config.box_nms_thresh
@@ -56,8 +56,8 @@ def enlarge(logits: Tensor, transform: Transform) -> Tensor:
     return functional.interpolate(cut, transform.original_hw, mode="bilinear", align_corners=False)
 
 
-def _judge(enlarged: Tensor, iou: Tensor, asked: list[Prompt], config: GenerateConfig) -> Masks:
-    prompts = np.array(asked, dtype=object)
+def _measure(enlarged: Tensor, iou: Tensor, given: list[Prompt], config: GenerateConfig) -> Masks:
+    prompts = np.array(given, dtype=object)
     if config.pred_iou_thresh > 0:
         trusted = iou > config.pred_iou_thresh
         enlarged, iou, prompts = enlarged[trusted], iou[trusted], prompts[trusted.numpy()]
@@ -99,7 +99,7 @@ def _encode(masks: Tensor) -> list[Counts]:
 def remove_small_regions(
     mask: npt.NDArray[np.bool_], min_area: float, holes: bool
 ) -> tuple[npt.NDArray[np.bool_], bool]:
-    """Fill small holes or remove small islands, with the whole picture as one field of work."""
+    """Fill small holes or remove small islands, with the whole image as one field of work."""
     import cv2
 
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask ^ holes).astype(np.uint8), 8)

@@ -1,13 +1,17 @@
-"""Measure what everything mode finds when it asks less, and write the table of docs/everything.md.
+"""Measure what everything mode finds with fewer prompts, and write the table of docs/everything.md.
 
     python benchmarks/samplers.py ../data     # 8 minutes
 
 What the whole grid finds is what the others should find: a mask counts as found if one of theirs
 overlaps it enough. Seconds are processor time on one thread, without the encoder, with the bundled
-model. The folders hold photos as `anymask.data` wants them: NAME-val/images/*.jpg.
+model. The folders hold images as `anymask.data` wants them: NAME-val/images/*.jpg.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 import time
 from dataclasses import dataclass
@@ -45,23 +49,23 @@ class Options:
 
     data: Positional[Path]
     """Folder of the data sets."""
-    photos: int = 4
+    images: int = 4
     """How many of each validation set."""
 
 
 class Counting:
-    """A model that counts what it is asked, and how long answering takes."""
+    """A model that counts its prompts."""
 
     def __init__(self, model: Segmenter, image: Image) -> None:
-        self.model, self.embedding, self.asked = model, model.embed(image), 0
+        self.model, self.embedding, self.prompt_count = model, model.embed(image), 0
 
     def embed(self, image: Image) -> anymask.Embedding:
         """Give what was encoded before."""
         return self.embedding
 
     def decode(self, embedding: anymask.Embedding, prompts: list[Prompt], multimask: bool) -> Any:
-        """Answer prompts."""
-        self.asked += len(prompts)
+        """Predict."""
+        self.prompt_count += len(prompts)
         return self.model.decode(embedding, prompts, multimask)
 
 
@@ -69,19 +73,19 @@ def main(options: Options) -> None:
     """Measure, and write the table into the page."""
     torch.set_num_threads(1)
     model = anymask.load()
-    photos = [
-        photo
+    images = [
+        path
         for folder in sorted(options.data.glob("*-val"))
-        for photo in sorted((folder / "images").iterdir())[: options.photos]
+        for path in sorted((folder / "images").iterdir())[: options.images]
     ]
     totals = {name: np.zeros(5) for name in SETTINGS}
-    for photo in photos:
+    for path in images:
         whole: Masks | None = None
         for name, settings in SETTINGS.items():
-            found, numbers = run(model, Image.open(photo), settings)
+            found, numbers = run(model, Image.open(path), settings)
             whole = whole or found
             totals[name] += [*numbers, *(shared(whole, found, limit) for limit in LIMITS)]
-    lines = table(totals, len(photos))
+    lines = table(totals, len(images))
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}\n{lines}\n\n{END}{after}")
@@ -94,7 +98,7 @@ def run(model: Segmenter, image: Image, settings: dict[str, Any]) -> tuple[Masks
     config = anymask.config.changed(model.variant.generate, None, settings)
     start = time.process_time()
     found = generate(counting, image, config)
-    return found, [time.process_time() - start, counting.asked, len(found)]
+    return found, [time.process_time() - start, counting.prompt_count, len(found)]
 
 
 def shared(whole: Masks, found: Masks, limit: float) -> int:
@@ -104,16 +108,16 @@ def shared(whole: Masks, found: Masks, limit: float) -> int:
     return int((rle.iou(whole.counts, found.counts).max(axis=1) >= limit).sum())
 
 
-def table(totals: dict[str, np.ndarray], photos: int) -> str:
+def table(totals: dict[str, np.ndarray], images: int) -> str:
     """Lay out the means as a Markdown table."""
     _, _, all_masks, *_ = totals[next(iter(SETTINGS))]
     lines = [
         "| sampler | prompts | seconds | masks | of the grid's masks, IoU >= 0.75 | >= 0.9 |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, (seconds, asked, masks, *matched) in totals.items():
+    for name, (seconds, prompts, masks, *matched) in totals.items():
         shares = " | ".join(f"{count / all_masks:.0%}" for count in matched)
-        numbers = f"{asked / photos:.0f} | {seconds / photos:.1f} | {masks / photos:.0f}"
+        numbers = f"{prompts / images:.0f} | {seconds / images:.1f} | {masks / images:.0f}"
         lines.append(f"| {name} | {numbers} | {shares} |")
     return "\n".join(lines)
 

@@ -1,27 +1,67 @@
-"""Measure how long the first mask takes from nothing, and what loading SAM-B needs.
+"""Measure what values, the first mask from nothing, and the loading of SAM-B need.
 
     python benchmarks/startup.py
 
-Everything runs in fresh processes, the things to compare in turns. Time is processor time (user and
-system) with one thread, memory the peak of the whole process; both as the operating system counts
-them. The weights of SAM-B are random, written to a temporary folder in the published layout.
+Everything runs in fresh processes, the things to compare in turns, with one thread. Processor time
+(user and system) and the peak of memory are of the whole process, as the operating system counts
+them; wall time goes from its start to its end. What is done with images, masks and detections does
+not load torch, and should take less than half a second. The weights of SAM-B are random, written to
+a temporary folder in the published layout.
 """
 
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import tyro
 from measure import machine
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+# What is done to values, each in a process of its own that is given a folder and an image.
+PREPARE = """
+import os, sys
+import numpy as np
+import anymask
+os.chdir(sys.argv[1])
+image = anymask.Image.open(sys.argv[2])
+dense = np.zeros((3, *image.size_hw), bool)
+dense[0, 50:300, 150:420] = dense[1, 60:120, 200:260] = dense[2, 52:300, 150:420] = True
+prompts = anymask.Prompt([(200, 100)]), anymask.Prompt(box=(200, 60, 260, 120)), None
+masks = anymask.Masks.from_dense(dense, scores=np.array([0.9, 0.5, 0.7]), prompts=prompts)
+masks.save("masks.json")
+masks.save("masks.png")
+"""
+MASKS = "import anymask, os, sys; os.chdir(sys.argv[1]); masks = anymask.read('masks.json'); "
+VALUES = {
+    "import anymask": "import anymask",
+    "import numpy": "import numpy",
+    "open an image": "import anymask, sys; anymask.Image.open(sys.argv[2])",
+    "crop and save it": "import anymask, os, sys; os.chdir(sys.argv[1]); "
+    "anymask.Image.open(sys.argv[2]).crop((9, 9, 300, 200)).save('a.jpg')",
+    "read masks with points": MASKS,
+    "convert them to COCO": MASKS + "masks.save('coco.json', format='coco')",
+    "convert them to a label map": MASKS + "masks.save('a.png')",
+    "filter, sort, three kinds of NMS": MASKS + "masks.filter(min_score=0.1).sort('area'); "
+    "[masks.nms(0.5, kind) for kind in ('box', 'mask', 'containment')]",
+    "tree, label map, outlines": MASKS + "masks.tree(); masks.label_map(); masks.polygons()",
+    "draw them": MASKS + "masks.draw(sys.argv[2])",
+    "cut out": MASKS + "masks.cutout(sys.argv[2], crop=True)",
+    "Detections: NMS, prompts, save": "import anymask, os, sys; os.chdir(sys.argv[1]); "
+    "found = anymask.Detections((9, 9), [(1, 2, 5, 6), (1, 2, 5, 7)], [0.5, 0.6], ['a', 'a']); "
+    "found.nms().prompts(); found.save('found.json')",
+}
 
 TORCH = "import torch"
 FIRST_CLICK = """
@@ -55,25 +95,36 @@ class Options:
     """What to run."""
 
     photo: Path = SOURCE.parent / "docs/pictures/coffee.jpg"
-    """The picture that is clicked on."""
+    """The image that is clicked on."""
     repeats: int = 9
     """How often to start each process; SAM-B is loaded a third as often."""
+    values_only: bool = False
+    """Leave out what loads torch."""
 
 
 @dataclass(frozen=True)
 class Run:
     """One process."""
 
+    wall: float
+    """From start to end, seconds."""
     cpu: float
     """Processor time, seconds."""
-    peak: int
+    peak: float
     """Most memory it had, bytes."""
 
 
 def main(options: Options) -> None:
-    """Measure both, and print two tables."""
+    """Measure all, and print three tables."""
     print(f"{machine()}; 1 thread; medians of {options.repeats} fresh processes\n")
     photo = str(options.photo)
+    with tempfile.TemporaryDirectory() as folder:
+        start([PREPARE, folder, photo])
+        programs = [[program, folder, photo] for program in VALUES.values()]
+        runs = compare(programs, options.repeats)
+        print_times(dict(zip(VALUES, runs, strict=True)))
+    if options.values_only:
+        return
     bare, click = compare([[TORCH], [FIRST_CLICK, photo]], options.repeats)
     print_table({"import torch": bare, "import anymask, load, first click": click})
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +145,7 @@ def compare(programs: Sequence[Sequence[str]], repeats: int) -> list[Run]:
             if turn:
                 runs.append(run)
     return [
-        Run(statistics.median(r.cpu for r in runs), int(statistics.median(r.peak for r in runs)))
+        Run(*(statistics.median(values) for values in zip(*map(astuple, runs), strict=True)))
         for runs in taken
     ]
 
@@ -102,22 +153,33 @@ def compare(programs: Sequence[Sequence[str]], repeats: int) -> list[Run]:
 def start(words: Sequence[str]) -> Run:
     """Run a program, with arguments, in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", *words], env=environment)
     _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
     if status:
         raise RuntimeError(f"expected a program that ends well, got status {status}")
-    return Run(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+def print_times(runs: dict[str, Run]) -> None:
+    """Print how long each took; a small process's memory begins with that of this one."""
+    print("| | wall s | CPU s |")
+    print("| --- | ---: | ---: |")
+    for name, run in runs.items():
+        print(f"| {name} | {run.wall:.2f} | {run.cpu:.2f} |")
+    print()
 
 
 def print_table(runs: dict[str, Run]) -> None:
     """Print what each took, and as a share of the first."""
     first = next(iter(runs.values()))
-    print("| | CPU s | peak MiB | of the first's CPU | of the first's peak |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| | wall s | CPU s | peak MiB | of the first's CPU | of the first's peak |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, run in runs.items():
         print(
-            f"| {name} | {run.cpu:.2f} | {run.peak / 2**20:.0f} | {run.cpu / first.cpu:.2f} "
-            f"| {run.peak / first.peak:.2f} |"
+            f"| {name} | {run.wall:.2f} | {run.cpu:.2f} | {run.peak / 2**20:.0f} "
+            f"| {run.cpu / first.cpu:.2f} | {run.peak / first.peak:.2f} |"
         )
     print()
 

@@ -2,12 +2,16 @@
 
     python benchmarks/tiles.py --points-per-side 4
 
-Makes the file in a temporary folder (the picture of the README's demo, mirrored side by side), runs
+Makes the file in a temporary folder (the image of the README's demo, mirrored side by side), runs
 the bundled model over it in tiles in a fresh process, and says how long that took, what the process
 needed at its peak in all, and what it found.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 import multiprocessing
 import resource
@@ -28,7 +32,7 @@ from measure import machine
 import anymask
 from anymask.everything.tiled import generate_tiled
 
-PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "coffee.jpg"
+IMAGE = Path(__file__).parents[1] / "docs" / "pictures" / "coffee.jpg"
 BLOCK = 512
 
 
@@ -62,16 +66,16 @@ def main(options: Options) -> None:
 
 
 def write(path: Path, options: Options) -> None:
-    """Write the picture, mirrored side by side, block by block."""
-    photo = np.asarray(PIL.Image.open(PICTURE).convert("RGB"))
+    """Write the image, mirrored side by side, block by block."""
+    pixels = np.asarray(PIL.Image.open(IMAGE).convert("RGB"))
     w, h = options.size
     columns, rows = (
-        mirrored(length, side) for length, side in ((w, photo.shape[1]), (h, photo.shape[0]))
+        mirrored(length, side) for length, side in ((w, pixels.shape[1]), (h, pixels.shape[0]))
     )
     common = {"shape": (h, w, 3), "dtype": np.uint8, "photometric": "rgb"}
     if options.layout == "tiles":
         blocks = (
-            photo[np.ix_(rows[y : y + BLOCK], columns[x : x + BLOCK])]
+            pixels[np.ix_(rows[y : y + BLOCK], columns[x : x + BLOCK])]
             for y in range(0, h, BLOCK)
             for x in range(0, w, BLOCK)
         )
@@ -79,16 +83,16 @@ def write(path: Path, options: Options) -> None:
         return
     step = 16 if options.layout == "strips" else h
     if options.layout == "strips":
-        strips = (photo[np.ix_(rows[y : y + step], columns)] for y in range(0, h, step))
+        strips = (pixels[np.ix_(rows[y : y + step], columns)] for y in range(0, h, step))
         tifffile.imwrite(path, strips, rowsperstrip=step, compression="zlib", **common)
         return
     stored = tifffile.memmap(path, **common)
     for y in range(0, h, BLOCK):
-        stored[y : y + BLOCK] = photo[np.ix_(rows[y : y + BLOCK], columns)]
+        stored[y : y + BLOCK] = pixels[np.ix_(rows[y : y + BLOCK], columns)]
 
 
 def mirrored(length: int, side: int) -> np.ndarray:
-    """Number the pixels of a line that runs through a picture to and fro."""
+    """Number the pixels of a line that runs through an image to and fro."""
     place = np.arange(length) % (2 * side)
     return np.minimum(place, 2 * side - 1 - place)
 

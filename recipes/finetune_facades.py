@@ -9,6 +9,10 @@ takes less than ten minutes, and some more to measure. The numbers are in docs/t
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +45,13 @@ def commands(config: Config) -> list[list[str]]:
     data, val = str(config.data / "facades-train"), str(config.data / "facades-val")
     train = ["train", "--data", data, "--images", str(config.images), "--model", config.model]
     train += ["-o", run, *(["--steps", str(steps)] if steps else [])]
-    asked = ["--data", val, "--model", config.model, run, "--masks", str(config.masks)]
-    asked += ["--min-area", "100", "--max-share", "0.9"]
-    clicks = ["evaluate", "points", *asked, "--counts", "1", "5", "--most", "5"]
+    common = ["--data", val, "--model", config.model, run, "--masks", str(config.masks)]
+    common += ["--min-area", "100", "--max-share", "0.9"]
+    clicks = ["evaluate", "points", *common, "--counts", "1", "5", "--max-clicks", "5"]
     return [
         train,
         [*clicks, "-o", f"{run}/points"],
-        ["evaluate", "boxes", *asked, "-o", f"{run}/boxes"],
+        ["evaluate", "boxes", *common, "-o", f"{run}/boxes"],
     ]
 
 

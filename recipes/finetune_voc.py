@@ -3,7 +3,7 @@
     python recipes/finetune_voc.py --voc VOCdevkit/VOC2012 --model sam-vit-b --out runs/voc
 
 The model learns from the 1,464 images of 2012's list for training, which hold 3,507 objects, and is
-judged by 40 of those for validation. Objects are asked for one by one (``SegmentationObject``), by
+validated on 40 of those for that. Objects are prompted for one by one (``SegmentationObject``), by
 points and boxes, in up to eleven rounds; the seams between them, 255, count neither for
 nor against an answer. The encoder works once per image: with ViT-B and one GPU that takes minutes,
 on a CPU some hours, and every epoch after that much less. The folder of the run loads like any
@@ -11,6 +11,10 @@ model.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +26,7 @@ from anymask.train.finetuning.config import FineTuneConfig, Learn
 from anymask.train.finetuning.finetune import finetune
 from anymask.train.report import Report
 
-LOOP = LoopConfig(steps=5000, batch=8, rate=1e-4, evaluate_every=500)
+LOOP = LoopConfig(steps=5000, batch_size=8, lr=1e-4, evaluate_every=500)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Config:
     learn: Learn = "decoder"
     """What changes, see `anymask train --help`."""
     rounds: int = 11
-    """Questions about each object at most."""
+    """Rounds of prompts for each object at most."""
     views: int = 0
     """Changed copies of each image; there are enough images to do without."""
     loop: LoopConfig = field(default_factory=lambda: LOOP)

@@ -1,14 +1,14 @@
 """Pre-train an EfficientSAM by SAMI, and make a SAM of it (Xiong et al., 2023, arXiv 2312.00863).
 
-    torchrun --nproc-per-node 8 recipes/pretrain_sami.py --photos imagenet/train --scenes sa1b
+    torchrun --nproc-per-node 8 recipes/pretrain_sami.py --images imagenet/train --scenes sa1b
 
-First the encoder learns what ViT-H sees in a photo of 224 x 224 from a quarter of it: ImageNet's
-1.28 million photos, 400 epochs in batches of 4096, which are 256 photos in 2 parts on each of 8
+First the encoder learns what ViT-H sees in an image of 224 x 224 from a quarter of it: ImageNet's
+1.28 million images, 400 epochs in batches of 4096, which are 256 images in 2 parts on each of 8
 GPUs here. Then it goes into an EfficientSAM, which learns to answer as ViT-H does. The paper
 fine-tunes on SA-1B's masks instead, 5 epochs; that is `anymask train --learn everything`.
 
-What ViT-H sees takes 160 hours of GPU time at 0.45 s a photo, and 2.7 TB; the pre-training of a
-ViT-Tiny some 200 hours of GPU time (both our estimates; the paper gives none). Whole photos are
+What ViT-H sees takes 160 hours of GPU time at 0.45 s an image, and 2.7 TB; the pre-training of a
+ViT-Tiny some 200 hours of GPU time (both our estimates; the paper gives none). Whole images are
 shown, without the paper's random crops, for what the teacher sees is worked out once.
 
 The paper's EfficientSAM-Ti has on COCO a mean IoU of 0.455 for one click, 0.672 for three and 0.757
@@ -16,6 +16,10 @@ for a box. Nobody ran it at full scale here.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,27 +33,29 @@ from anymask.train.report import Report
 
 PRETRAINING = LoopConfig(
     steps=125_000,
-    batch=256,
+    batch_size=256,
     accumulate=2,
-    rate=2.4e-3,
-    decay=0.05,
+    lr=2.4e-3,
+    weight_decay=0.05,
     betas=(0.9, 0.95),
     warmup=12_500,
-    average=0,
+    ema_decay=0,
     workers=8,
     evaluate_every=5000,
 )
-TEACHING = LoopConfig(steps=70_000, batch=4, rate=4e-4, warmup=1000, workers=8, evaluate_every=5000)
+TEACHING = LoopConfig(
+    steps=70_000, batch_size=4, lr=4e-4, warmup=1000, workers=8, evaluate_every=5000
+)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Who learns from which photos."""
+    """Who learns from which images."""
 
-    photos: Path
-    """Folder of the photos of the pre-training, with all that is in it."""
+    images: Path
+    """Folder of the images of the pre-training, with all that is in it."""
     scenes: Path
-    """Folder of the photos of what follows: larger ones, with many things in them."""
+    """Folder of the images of what follows: larger ones, with many things in them."""
     out: Path = Path("runs/efficient-sam")
     """Folder of the run; that of the pre-training lies inside."""
     teacher: str = "sam-vit-h"
@@ -57,7 +63,7 @@ class Config:
     student: str = "efficient-sam-ti"
     """Whose shape the student has."""
     side: int = 224
-    """Height and width of the photos of the pre-training, in pixels."""
+    """Height and width of the images of the pre-training, in pixels."""
     pretraining: LoopConfig = field(default_factory=lambda: PRETRAINING)
     """How the encoder learns."""
     teaching: LoopConfig = field(default_factory=lambda: TEACHING)
@@ -69,10 +75,10 @@ class Config:
 def main(config: Config) -> tuple[Report, Report]:
     """Pre-train and teach, or go on with it."""
     first = SamiConfig(
-        data=(config.photos,),
+        data=(config.images,),
         teacher=config.teacher,
         student=config.student,
-        fresh=True,
+        from_scratch=True,
         side=config.side,
         loop=config.pretraining,
     )
@@ -86,5 +92,5 @@ def main(config: Config) -> tuple[Report, Report]:
 
 if __name__ == "__main__":
     seen, answered = main(tyro.cli(Config))
-    print(f"likeness to what the teacher sees: {dict(seen.before)}, now {dict(seen.after)}")
+    print(f"similarity to what the teacher sees: {dict(seen.before)}, now {dict(seen.after)}")
     print(f"agreement with the teacher: {dict(answered.before)}, now {dict(answered.after)}")

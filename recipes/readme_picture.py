@@ -8,6 +8,10 @@ mask; the cut-out; everything.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +54,7 @@ def main() -> None:
     strip = strip.resize(
         (strip.width * 2 // 3, strip.height * 2 // 3), PIL.Image.Resampling.LANCZOS
     )
-    strip.save(PICTURES / "cut-outs.jpg", quality=90, optimize=True)
+    strip.save(PICTURES / "cut-outs.jpg", predicted_iou=90, optimize=True)
 
 
 if __name__ == "__main__":

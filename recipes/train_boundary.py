@@ -11,8 +11,12 @@ A quarter of an hour on one CPU core; the same command goes on where it stopped.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +27,10 @@ from torch import nn
 
 from anymask.data.augment import mirrored
 from anymask.data.dataset import Dataset, LabelMapFolder
-from anymask.data.item import Choosing, Item, Items
-from anymask.data.portion import Portion
+from anymask.data.item import Item, Items
+from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.data.stream import Stream
+from anymask.data.subset import SubsetSpec
 from anymask.evaluate.edges.boundaries import benchmark
 from anymask.evaluate.edges.edge_maps import boundary_map
 from anymask.image.image import Image
@@ -37,12 +42,18 @@ from anymask.predict.segmenter import Segmenter
 from anymask.train.config import LoopConfig
 from anymask.train.loop import fit
 from anymask.train.objective import Step
+from anymask.train.save_model import write_half
 from anymask.train.segmentation.boundaries import boundary_loss
-from anymask.train.segmentation.scene import Scene, of_one_frame
-from anymask.train.ship import write_half
+from anymask.train.segmentation.encoded_batch import EncodedBatch, group_by_frame
 
 LOOP = LoopConfig(
-    steps=1000, batch=2, rate=2e-3, decay=0.01, warmup=50, average=0.98, evaluate_every=500
+    steps=1000,
+    batch_size=2,
+    lr=2e-3,
+    weight_decay=0.01,
+    warmup=50,
+    ema_decay=0.98,
+    evaluate_every=500,
 )
 
 
@@ -58,7 +69,7 @@ class Config:
     """Where checkpoints, metrics and weights go."""
     name: str = "bsds500"
     """Data set, with folders NAME-train and NAME-val, whose label maps cover whole photos."""
-    judged: int = 20
+    val_images: int = 20
     """Validation images."""
     loop: LoopConfig = field(default_factory=lambda: LOOP)
     """How it learns."""
@@ -67,11 +78,11 @@ class Config:
 def refine(model: nn.Module, batch: Sequence[Item], step: Step) -> Mapping[str, float]:
     """Let the refinement learn: an objective, see `anymask.train.objective`."""
     total = 0.0
-    for items in of_one_frame(batch):
-        found = Scene(model, items, find("bundled").preprocessing, step.device)
+    for items in group_by_frame(batch):
+        found = EncodedBatch(model, items, find("bundled").preprocessing, step.device)
         loss = boundary_loss(found.leaves["boundary"], items) * len(items) / len(batch)
         step.backward(loss)
-        found.teach_encoder()
+        found.backward_encoder()
         total += loss.item()
     return {"loss": total}
 
@@ -80,7 +91,7 @@ class EdgeJudge:
     """Compares the edges of photos with what people drew; see `anymask.train.objective`."""
 
     metric = "ods"
-    chance = 0.0
+    noise_tolerance = 0.0
 
     def __init__(self, data: Dataset) -> None:
         self.samples = [data[i] for i in range(len(data))]
@@ -117,7 +128,7 @@ def make_network(start: Path) -> CompactNet:
     return net.float().to(memory_format=torch.channels_last).eval()
 
 
-def ship(net: nn.Module, folder: Path) -> None:
+def save_model(net: nn.Module, folder: Path) -> None:
     """Write the weights as they ship, fp16, into a new folder."""
     folder.mkdir()
     weights = {key: value.detach().cpu() for key, value in net.state_dict().items()}
@@ -128,13 +139,15 @@ def make_batches(config: Config) -> Stream:
     """Show the photos and their mirror images as they are, for boundaries of the usual size."""
     folder = LabelMapFolder(config.data / f"{config.name}-train")
     wanted, seed = find("bundled").preprocessing, config.loop.seed
-    items = Items(folder, wanted, Choosing(1), augment=(mirrored,), seed=seed)
-    return Stream(items, config.loop.batch, workers=config.loop.workers)
+    items = Items(
+        folder, wanted, replace(TRAINING_FILTER, per_image=1), augment=(mirrored,), seed=seed
+    )
+    return Stream(items, config.loop.batch_size, workers=config.loop.workers)
 
 
 def main(config: Config) -> None:
     """Train, or go on training."""
-    judged = LabelMapFolder(config.data / f"{config.name}-val")
+    val = LabelMapFolder(config.data / f"{config.name}-val")
     identity = {k: v for k, v in asdict(config).items() if k not in ("loop", "out", "data")}
     fit(
         make_network(config.start),
@@ -143,8 +156,8 @@ def main(config: Config) -> None:
         config.loop,
         config.out,
         identity=identity,
-        validation=EdgeJudge(Portion(images=config.judged, draw=0).of(judged, None)),
-        ship=ship,
+        validation=EdgeJudge(SubsetSpec(images=config.val_images, draw=0).take(val)),
+        save_model=save_model,
     )
 
 

@@ -2,9 +2,9 @@
 
     python recipes/train_bundled.py --data ../shared/data --out runs/bundled
 
-One photo is encoded once; several of its masks are then asked for, each first by a click or a box
-and in later rounds by corrections, most of them with the previous answer fed back. Of the three
-nested answers the best one learns most. Two further losses shape the encoder: where masks end, and
+Each image is encoded once; several of its masks are then prompted for, each first by a click or a
+box and in later rounds by corrections, most of them with the previous prediction fed back. Of the
+three masks the best one learns most. Two further losses shape the encoder: where masks end, and
 which pixels belong together. Crops grow from 256 to 512 pixels, as small ones teach more in the
 same time. On two CPU cores a step takes 1.5 to 3 seconds, so the whole takes five hours; the same
 command goes on where it stopped. The weights are in the run's folder: best/ and last/.
@@ -14,6 +14,10 @@ page faults for every large tensor a step takes a third of the time.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,11 +34,11 @@ from torch import Tensor, nn
 
 from anymask.data.augment import change_light, cropped, paste_object, paste_shapes
 from anymask.data.dataset import Dataset, LabelMapFolder, Sample
-from anymask.data.item import Choosing, Item, Items
+from anymask.data.item import Item, Items
 from anymask.data.joined import Joined
-from anymask.data.portion import Portion
+from anymask.data.mask_filter import TRAINING_FILTER, MaskFilter
 from anymask.data.stream import Stream
-from anymask.data.truths import Choice
+from anymask.data.subset import SubsetSpec
 from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
@@ -42,30 +46,32 @@ from anymask.models.weights import fill, read_state
 from anymask.train.config import LoopConfig
 from anymask.train.loop import fit
 from anymask.train.objective import Step
+from anymask.train.save_model import write_half
 from anymask.train.segmentation.boundaries import boundary_loss, framed_layers
+from anymask.train.segmentation.encoded_batch import Features
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
-from anymask.train.segmentation.scene import Features
-from anymask.train.segmentation.validate import SimulatedUser
-from anymask.train.ship import write_half
+from anymask.train.segmentation.validate import PromptValidation
 
 SETS = {"bsds500": 0.33, "voc-animals": 0.40, "ccp": 0.16, "coco128": 0.11}
 """Data sets, each with folders NAME-train and NAME-val, and how much is drawn from each."""
 
-LOOP = LoopConfig(rate=1e-3, decay=0.03, betas=(0.9, 0.98), warmup=300, clip=3, evaluate_every=500)
-ASKED = InteractiveConfig(
-    repeats=0,
-    lengths=(0.35, 0.35, 0.2, 0.1),
-    remember=0.8,
-    boxes=0.4,
-    middle=0.7,
-    tight=0.5,
-    alpha=0.5,
-    agreement=0.05,
-    ranked=0.3,
-    judgement=4,
-    single=1,
-    nested=0.25,
-    prompts=64,
+LOOP = LoopConfig(
+    lr=1e-3, weight_decay=0.03, betas=(0.9, 0.98), warmup=300, grad_clip=3, evaluate_every=500
+)
+PROMPTING = InteractiveConfig(
+    silent_rounds=0,
+    round_probs=(0.35, 0.35, 0.2, 0.1),
+    mask_prompt_prob=0.8,
+    box_prob=0.4,
+    center_prob=0.7,
+    tight_box_prob=0.5,
+    focal_alpha=0.5,
+    mean_loss_weight=0.05,
+    top_loss_weight=0.3,
+    iou_loss_weight=4,
+    single_weight=1,
+    multi_weight=0.25,
+    prompts_per_batch=64,
 )
 
 
@@ -84,7 +90,7 @@ class Config:
     crops: tuple[int, ...] = (6, 3, 2)
     """Crops per step, in each phase."""
     masks: tuple[int, ...] = (4, 6, 8)
-    """Masks asked for on each crop, in each phase."""
+    """Masks prompted for on each crop, in each phase."""
     zooms: tuple[float, ...] = (1.8, 1.4, 1.15)
     """Largest magnification of a crop, in each phase."""
     start: Path | None = None
@@ -92,15 +98,15 @@ class Config:
     further: float = 0.5
     """Weight of the two losses that shape the encoder."""
     blend: float = 0.0
-    """Share of the single answer in each nested one of the exported weights: the best of three
+    """Share of the single answer in each of the three of the exported weights: the best of three
     loses a little, the one ranked first gains."""
     lift: tuple[float, float] = (0.0, 0.0)
-    """Added to the logits of the single and of the nested answers when exporting: more makes
+    """Added to the logits of the single mask and of the three when exporting: more makes
     masks larger."""
-    judged: int = 25
+    val_images: int = 25
     """Validation images of each set."""
-    asked: InteractiveConfig = field(default_factory=lambda: ASKED)
-    """How masks are asked for, and what the answers cost."""
+    prompting: InteractiveConfig = field(default_factory=lambda: PROMPTING)
+    """How masks are prompted for, and what the predictions cost."""
     loop: LoopConfig = field(default_factory=lambda: LOOP)
     """How the model learns; steps and batch come from the phases."""
 
@@ -116,9 +122,9 @@ class Disguise:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Make a crop, see `anymask.data.augment`."""
         crop = cropped(sample, rng, self.side, self.zoom)
-        chance = rng.random()
-        if chance < 0.45:
-            crop = self._pasted(crop, rng, by_object=chance < 0.3)
+        draw = rng.random()
+        if draw < 0.45:
+            crop = self._pasted(crop, rng, by_object=draw < 0.3)
         return replace(crop, image=change_light(crop.image, rng))
 
     def _pasted(self, crop: Sample, rng: np.random.Generator, *, by_object: bool) -> Sample:
@@ -151,13 +157,13 @@ class Mixture:
     def __init__(self, config: Config, phase: int) -> None:
         side = config.sides[phase]
         wanted = replace(find("bundled").preprocessing, side=side, pad="square")
-        choosing = Choosing(config.masks[phase], min_area=50)
+        mask_filter = replace(TRAINING_FILTER, per_image=config.masks[phase], min_area=50)
         self.seed = config.loop.seed + 1000 * phase
         zoom = (0.45, config.zooms[phase])
         folders = [LabelMapFolder(config.data / f"{name}-train") for name in SETS]
         disguise = Disguise(Joined(folders), side, zoom)
         self.sets = [
-            Items(folder, wanted, choosing, augment=(disguise,), seed=self.seed)
+            Items(folder, wanted, mask_filter, augment=(disguise,), seed=self.seed)
             for folder in folders
         ]
         self.shares = np.array(list(SETS.values())) / sum(SETS.values())
@@ -186,7 +192,7 @@ class Phases:
                 start = end
 
 
-class Lesson(Interactive):
+class DistillSample(Interactive):
     """Conversations, with batch norms that do not gather statistics of too few crops."""
 
     def __call__(self, model: nn.Module, batch: Sequence[Item], step: Step) -> dict[str, float]:
@@ -231,7 +237,7 @@ def export(net: nn.Module, path: Path, blend: float, lift: tuple[float, float]) 
     write_half(weights, path)
 
 
-def ship(config: Config, net: nn.Module, folder: Path) -> None:
+def save_model(config: Config, net: nn.Module, folder: Path) -> None:
     """Write the weights into a new folder, under the name that they have in the package."""
     folder.mkdir()
     export(net, folder / find("bundled").weights.file, config.blend, config.lift)
@@ -246,12 +252,12 @@ def make_network(config: Config) -> CompactNet:
     return net.float().to(memory_format=torch.channels_last).train()
 
 
-def make_validation(config: Config) -> SimulatedUser:
+def make_validation(config: Config) -> PromptValidation:
     """Judge by a part of each validation set, in the way of the table in the model card."""
-    choice = Choice(min_area=100, max_share=0.9, per_image=4)
-    part = Portion(images=config.judged, draw=0)
-    sets = [part.of(LabelMapFolder(config.data / f"{name}-val"), None) for name in SETS]
-    return SimulatedUser(find("bundled"), Joined(sets), choice)
+    mask_filter = MaskFilter(min_area=100, max_share=0.9, per_image=4)
+    part = SubsetSpec(images=config.val_images, draw=0)
+    sets = [part.take(LabelMapFolder(config.data / f"{name}-val")) for name in SETS]
+    return PromptValidation(find("bundled"), Joined(sets), mask_filter)
 
 
 def main(config: Config) -> None:
@@ -261,12 +267,14 @@ def main(config: Config) -> None:
     fit(
         make_network(config),
         Phases(config),
-        Lesson(find("bundled"), config.asked, lambda f, i: config.further * shape_features(f, i)),
+        DistillSample(
+            find("bundled"), config.prompting, lambda f, i: config.further * shape_features(f, i)
+        ),
         loop,
         config.out,
         identity=identity,
         validation=make_validation(config),
-        ship=partial(ship, config),
+        save_model=partial(save_model, config),
     )
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from anymask.atomic import atomic_write
+from anymask.atomic import atomic_write, output
 from anymask.errors import AnymaskError, InputError, OutputError
 
 
@@ -121,3 +123,50 @@ def test_long_names_work(tmp_path: Path) -> None:
 def test_its_error_is_an_oserror_of_ours() -> None:
     assert issubclass(OutputError, OSError)
     assert issubclass(OutputError, AnymaskError)
+
+
+def closed_file() -> io.BytesIO:
+    file = io.BytesIO()
+    file.close()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (io.StringIO(), 'takes text; open it with "wb"'),
+        (closed_file(), "got a closed one; give its path"),
+        (3, "a path or a file opened for writing bytes, got int"),
+        (None, "got NoneType"),
+    ],
+)
+def test_where_nothing_can_be_written(target: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message), output(target) as draft:
+        draft.write(b"whole")
+
+
+def test_open_files_get_all_or_nothing(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with pytest.raises(KeyError), output(file) as draft:
+        draft.write(b"half")
+        raise KeyError
+    assert file.getvalue() == b""
+    with output(file) as draft:
+        draft.write(b"whole")
+    assert (file.getvalue(), file.closed) == (b"whole", False)
+    (tmp_path / "a").write_bytes(b"before")
+    with (
+        (tmp_path / "a").open("rb") as opened,
+        pytest.raises(InputError, match="is for reading"),
+        output(opened) as draft,
+    ):
+        draft.write(b"whole")
+
+
+def test_a_full_disk_behind_an_open_file() -> None:
+    class Full(io.RawIOBase):
+        def write(self, content: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"), output(Full()) as draft:  # type: ignore[arg-type]
+        draft.write(b"whole")

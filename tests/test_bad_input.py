@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import struct
@@ -42,6 +43,12 @@ def scene(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     PIL.Image.fromarray(noise).save("good.png")
     PIL.Image.fromarray(noise).save("good.jpg")
+    for suffix in ("webp", "tif", "gif", "bmp", "ppm", "jp2"):
+        PIL.Image.fromarray(noise).save(f"good.{suffix}")
+        whole = Path(f"good.{suffix}").read_bytes()
+        Path(f"truncated.{suffix}").write_bytes(whole[: len(whole) // 2])
+    PIL.Image.fromarray(np.full((30, 40), np.nan, np.float32)).save("nan.tif")
+    Path("pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\n")
     PIL.Image.fromarray(noise[:1, :1]).save("pixel.png")
     PIL.Image.fromarray(noise[:9, :9, 0] // 200 * 255).save("small-mask.png")
     PIL.Image.new("L", (40, 30)).save("dark-mask.png")
@@ -91,6 +98,16 @@ TABLE = [
     ("empty file", ["empty.jpg", *CLICK], "0 bytes"),
     ("truncated JPEG", ["truncated.jpg", *CLICK], "damaged or cut off"),
     ("truncated PNG", ["truncated.png", *CLICK], "damaged or cut off"),
+    ("truncated WebP", ["truncated.webp", *CLICK], "damaged or cut off"),
+    ("truncated TIFF", ["truncated.tif", *CLICK], "damaged or cut off"),
+    ("truncated GIF", ["truncated.gif", *CLICK], "damaged or cut off"),
+    ("truncated BMP", ["truncated.bmp", *CLICK], "damaged or cut off"),
+    ("truncated PPM", ["truncated.ppm", *CLICK], "damaged or cut off"),
+    ("truncated JPEG 2000", ["truncated.jp2", *CLICK], "damaged or cut off"),
+    ("NaN in a TIFF", ["nan.tif", *CLICK], "NaN or infinity"),
+    ("a pointer", ["pointer.jpg", *CLICK], "git lfs pull"),
+    ("a folder's image", ["folder.jpg/a.jpg", *CLICK], "'folder.jpg/a.jpg'"),
+    ("below a file", ["file/a.jpg", *CLICK], "'file/a.jpg'"),
     ("text", ["text.jpg", *CLICK], "expected an image"),
     ("web page", ["page.jpg", *CLICK], "web page"),
     ("bomb", ["bomb.png", *CLICK], "60000 x 60000"),
@@ -170,6 +187,19 @@ def test_one_pixel_is_a_picture(scene: Path, capsys: pytest.CaptureFixture[str])
     assert anymask.read("b/pixel.json").size_hw == (1, 1)
 
 
+def closed_file() -> io.BytesIO:
+    file = io.BytesIO()
+    file.close()
+    return file
+
+
+def closed_pillow_image() -> PIL.Image.Image:
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (40, 30)).save(file, "PNG")
+    with PIL.Image.open(file) as image:
+        return image
+
+
 PICTURE = np.zeros((30, 40, 3), dtype=np.uint8)
 
 LIBRARY: list[tuple[str, Callable[[anymask.Segmenter], object], str]] = [
@@ -193,6 +223,18 @@ LIBRARY: list[tuple[str, Callable[[anymask.Segmenter], object], str]] = [
     ("flat", lambda m: m.embed(np.zeros(9)), "shape"),
     ("NaN image", lambda m: m.embed(np.full((9, 9), np.nan)), "NaN"),
     ("no pixels", lambda m: m.embed(np.zeros((0, 9, 3), "u1")), "pixel|shape|empty"),
+    ("object array", lambda m: m.embed(np.array([[None]])), "got object"),
+    ("complex", lambda m: m.embed(np.ones((9, 9), complex)), "got complex128"),
+    ("times", lambda m: m.embed(np.zeros((9, 9), "M8[s]")), "datetime64"),
+    ("channels first", lambda m: m.embed(np.zeros((3, 30, 40))), r"transpose\(1, 2, 0\)"),
+    ("many bands", lambda m: m.embed(np.zeros((30, 40, 9))), r"array\[..., :3\]"),
+    ("no bytes", lambda m: m.embed(b""), "0 bytes"),
+    ("closed file", lambda m: m.embed(closed_file()), "is closed"),
+    ("text file", lambda m: m.embed(io.StringIO("a")), "one for text"),  # type: ignore[call-overload]
+    ("closed Pillow image", lambda m: m.embed(closed_pillow_image()), "is closed"),
+    ("address", lambda m: m.embed("ftp://example.com/a.jpg"), "download it"),
+    ("data address", lambda m: m.embed("data:image/png;base64," + "A" * 9999), r"\.\.\.AAA.*bytes"),
+    ("folder", lambda m: m.embed("."), "is a folder"),
     ("unknown setting", lambda m: m.generate(PICTURE, points=4), "points_per_side"),
     ("no grid", lambda m: m.generate(PICTURE, points_per_side=0), "point"),
 ]
@@ -244,3 +286,20 @@ def test_a_fresh_process_ends_the_same_way(scene: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("anymask: error: ")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        PICTURE[::-1, ::-1],
+        PICTURE[..., ::-1],
+        np.asfortranarray(PICTURE),
+        np.broadcast_to(np.uint8(7), (30, 40, 3)),
+        np.zeros((60, 80, 3), ">f8")[::2, ::-2],
+        np.ones((30, 40), bool),
+    ],
+    ids=["turned", "BGR", "columns", "broadcast", "strides", "bool"],
+)
+def test_arrays_of_every_layout_are_images(weights: Path, view: np.ndarray) -> None:
+    model = anymask.load(weights, device="cpu")
+    assert model.embed(view).size_hw == (30, 40)

@@ -12,8 +12,8 @@ from anymask.errors import InputError
         ("confidence", -0.1),
         ("confidence", float("nan")),
         ("box_nms_thresh", 1.1),
-        ("most", 0),
-        ("most", 2.5),
+        ("max_instances", 0),
+        ("max_instances", 2.5),
         ("text_thresh", "high"),
     ],
 )

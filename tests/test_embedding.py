@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,53 @@ def test_unfit_files_are_one_sentence(tmp_path: Path, data: bytes, message: str)
 def test_missing_files_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="is not a file; check the path"):
         Embedding.load(tmp_path / name)
+
+
+def test_files_that_are_open_and_their_content() -> None:
+    ours = embedding()
+    file = io.BytesIO()
+    ours.save(file)
+    assert not file.closed
+    file.seek(0)
+    for source in (file.getvalue(), file):
+        back = Embedding.load(source)
+        assert back.source == ours.source
+        for name, values in ours.features.items():
+            assert torch.equal(back.features[name], values.float())
+
+
+def closed_file() -> io.BytesIO:
+    file = io.BytesIO()
+    file.close()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (b"", "the data given is damaged or foreign"),
+        (b"\xff" * 30, "the data given is damaged or foreign"),
+        (b"\x08\0\0\0\0\0\0\0[]      ", "the data given is damaged or foreign"),
+        (io.BytesIO(b"hello"), "the file given is damaged or foreign"),
+        (io.StringIO("hello"), "opened for bytes, got one for text"),
+        (closed_file(), "got a closed file; pass its path"),
+        (7, "expected an embedding file or its content, got int"),
+    ],
+)
+def test_what_is_no_embedding_is_refused(source: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Embedding.load(source)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (io.StringIO(), 'with "wb"'),
+        (closed_file(), "got a closed one; give its path"),
+        (7, "got int; give one"),
+    ],
+)
+def test_where_it_cannot_be_written(target: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        embedding().save(target)

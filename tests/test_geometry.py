@@ -116,14 +116,14 @@ def test_nms_keeps_the_order_of_equal_scores() -> None:
     assert geometry.nms(same, torch.ones(3), 0.5).tolist() == [0]
 
 
-@pytest.mark.parametrize("most", [1, 200, 2000])
-def test_nms_can_stop_early(most: int) -> None:
+@pytest.mark.parametrize("max_kept", [1, 200, 2000])
+def test_nms_can_stop_early(max_kept: int) -> None:
     rng = torch.Generator().manual_seed(0)
     corners = torch.rand(1500, 2, generator=rng) * 90
     boxes, scores = torch.cat([corners, corners + 9], dim=1), torch.rand(1500, generator=rng)
     kept = geometry.nms(boxes, scores, 0.3)
     assert 200 < len(kept) < 2000
-    assert geometry.nms(boxes, scores, 0.3, most=most).tolist() == kept[:most].tolist()
+    assert geometry.nms(boxes, scores, 0.3, max_kept=max_kept).tolist() == kept[:max_kept].tolist()
 
 
 def test_nms_lets_groups_alone() -> None:
@@ -136,6 +136,19 @@ def test_nms_of_nothing() -> None:
     kept = geometry.nms(torch.zeros(0, 4), torch.zeros(0), 0.5)
     assert kept.dtype == torch.int64
     assert kept.shape == (0,)
+
+
+def test_nms_of_boxes_that_overflowed() -> None:
+    huge = torch.tensor([[0.0, 0, 1, 1], [-3e38, -3e38, 3e38, 3e38], [0, 0, torch.inf, torch.nan]])
+    assert geometry.nms(huge, torch.tensor([1.0, 2, 3]), 0.5).tolist() == [2, 1, 0]
+
+
+def test_sorted_boxes_need_no_torch() -> None:
+    boxes = np.random.default_rng(0).uniform(0, 30, (300, 2, 2)).astype(np.float32)
+    boxes = np.sort(boxes, axis=1).reshape(-1, 4)
+    kept = geometry.nms(torch.from_numpy(boxes), -torch.arange(300.0), 0.4)
+    assert 10 < len(kept) < 290
+    assert geometry.nms_ranked(boxes, 0.4).tolist() == kept.tolist()
 
 
 def test_nms_wants_a_score_for_each_box() -> None:

@@ -116,10 +116,10 @@ def test_a_prompt_is_locked_and_its_own() -> None:
 
 def test_a_prompt_can_be_changed_by_copy_and_travel() -> None:
     prompt = Prompt([(1, 2)], box=(0, 0, 5, 5), mask_logits=np.ones((4, 4)))
-    assert replace(prompt, box=None).key() == (1, False, True)
+    assert replace(prompt, box=None).form == (1, False, True)
     back = pickle.loads(pickle.dumps(prompt))
     assert back.points_xy.tolist() == [[1, 2]]
-    assert back.key() == prompt.key() == (1, True, True)
+    assert back.form == prompt.form == (1, True, True)
 
 
 # ---------------------------------------------------------------- what is refused
@@ -141,7 +141,7 @@ def test_a_prompt_can_be_changed_by_copy_and_travel() -> None:
         ({"points_xy": [("a", "b")]}, "points as plain numbers"),
         ({"points_xy": [(None, 1)]}, "points as plain numbers"),
         ({"points_xy": [(1j, 1)]}, "points as plain numbers"),
-        ({"points_xy": [(1, 2)], "labels": [2]}, r"1 \(on the object\) or 0 .* got 2"),
+        ({"points_xy": [(1, 2)], "labels": [2]}, r"1 \(object\) or 0 \(background\), got 2"),
         ({"points_xy": [(1, 2)], "labels": [-1]}, "got -1"),
         ({"points_xy": [(1, 2)], "labels": [0.5]}, r"got 0\.5"),
         ({"points_xy": [(1, 2)], "labels": [np.nan]}, "got nan"),
@@ -319,7 +319,7 @@ def test_logits_of_another_model_are_refused() -> None:
 
 def test_saying_nothing_has_to_be_meant() -> None:
     prompt = Prompt.nothing()
-    assert (prompt.key(), prompt.needs()) == ((0, False, False), ["nothing"])
+    assert (prompt.form, prompt.required_capabilities) == ((0, False, False), ["nothing"])
     assert (prompt.box, prompt.mask, prompt.mask_logits, prompt.text) == (None,) * 4
     batch = PromptBatch.of([prompt, prompt], TRANSFORM, (16, 16))
     assert batch.points_xy.shape == (2, 0, 2)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TypeAlias, cast
 
-from anymask.errors import OutputError
+from anymask.errors import InputError, OutputError
 
-__all__ = ["DRAFT", "atomic_write", "cannot_write", "make_folder"]
+__all__ = ["DRAFT", "Target", "atomic_write", "cannot_write", "make_folder", "output"]
 
 DRAFT = ".anymask-"
 """How the names of unfinished files begin, which only a killed process leaves behind."""
+
+Target: TypeAlias = str | os.PathLike[str] | IO[bytes]
+"""Where a file's content goes: a path, or a file that is open for writing bytes."""
+
+_IN_MEMORY = 1 << 26  # bytes of a file to come that are kept in memory, not on disk
 
 
 @contextmanager
@@ -27,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     block: an ``OSError`` raised in it is taken for a failure to write.
 
     Args:
-        path: Where the file shall be. Its folder must exist; a symbolic link stays a link.
+        path: Where the file is to be. Its folder must exist; a symbolic link stays a link.
 
     Raises:
         OutputError: The place cannot be written to, or the disk is full.
@@ -64,6 +73,55 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def output(target: Target) -> Iterator[IO[bytes]]:
+    """Open what is written to: a path whole or not at all, an open file only at the end.
+
+    Args:
+        target: A path, see `atomic_write`; or a file that is open for writing bytes, which stays
+            open.
+
+    Raises:
+        InputError: It is neither, is closed, or is opened for text or for reading.
+        OutputError: It cannot be written to.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> with output(file) as draft:
+        ...     _ = draft.write(b"whole")
+        >>> file.getvalue()
+        b'whole'
+    """
+    if isinstance(target, str | os.PathLike):
+        with atomic_write(target) as path, path.open("wb") as file:
+            yield file
+        return
+    if not callable(getattr(target, "write", None)):
+        raise InputError(
+            f"expected a path or a file opened for writing bytes, got {type(target).__name__}; "
+            "give one of them"
+        )
+    if getattr(target, "closed", False):
+        raise InputError("expected a file opened for writing, got a closed one; give its path")
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+        yield cast("IO[bytes]", spool)
+        spool.seek(0)
+        try:
+            shutil.copyfileobj(spool, target)
+        except (io.UnsupportedOperation, TypeError) as error:
+            kind = "takes text" if isinstance(error, TypeError) else "is for reading"
+            raise InputError(
+                f"expected a file opened for writing bytes, got {target!r}, which {kind}; open "
+                'it with "wb"'
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {target!r}: {error.strerror or error}; make room or write to a "
+                "path"
+            ) from error
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

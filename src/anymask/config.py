@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from anymask.errors import InputError
+from anymask.plain import check_choice, check_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +18,6 @@ __all__ = [
     "PointGrid",
     "Sampler",
     "changed",
-    "check_number",
 ]
 
 PointGrid = tuple[tuple[float, float], ...]
@@ -31,7 +29,7 @@ class GenerateConfig:
     """What everything mode looks for and what it drops; the defaults are SAM's."""
 
     points_per_side: int | None = 32
-    """Points along each side of the grid; None where point_grids is given."""
+    """Points along each side of the grid; more of them find smaller things."""
     points_per_batch: int = 64
     """Points that are decoded together; fewer need less memory."""
     pred_iou_thresh: float = 0.88
@@ -43,25 +41,27 @@ class GenerateConfig:
     box_nms_thresh: float = 0.7
     """Of two masks of one crop whose boxes have a higher IoU than this, keep the better one."""
     crop_n_layers: int = 0
-    """Search overlapping crops too: layer i cuts the picture into 2^i by 2^i of them."""
+    """Search overlapping crops too: layer i cuts the image into 2^i by 2^i of them."""
     crop_nms_thresh: float = 0.7
     """Of two masks of different crops whose boxes have a higher IoU, keep the smaller crop's."""
     crop_overlap_ratio: float = 512 / 1500
-    """Overlap of the first layer's crops, as a share of the picture's shorter side."""
+    """Overlap of the first layer's crops, as a share of the image's shorter side."""
     crop_n_points_downscale_factor: int = 1
     """Divide the points per side by this once more in every layer."""
     point_grids: tuple[PointGrid, ...] | None = None
-    """Own points instead of a grid: for each layer, x and y from 0 to 1 of the crop."""
+    """Own points instead of a grid, with points_per_side=None: for each layer, x and y from 0 to 1
+    of the crop."""
     sampler: Sampler = "grid"
-    """Ask a whole grid, from coarse to fine what no mask covers yet, or boxes where things seem."""
+    """grid: prompt all points; hierarchical: from coarse to fine, and not where a good mask lies
+    already; boxes: around what a map of boundaries encloses, without a grid."""
     memory: int = 1024
     """MiB of memory that the search may take beyond the model; it takes longer with less."""
     min_mask_region_area: int = 0
     """Fill holes and remove islands of fewer pixels than this; 0 leaves the masks alone."""
     min_area: float = 0
-    """Keep masks of at least so many pixels; below 1: of at least this share of the picture."""
+    """Keep masks of at least so many pixels; below 1: of at least this share of the image."""
     max_area: float | None = None
-    """Keep masks of at most so many pixels; below 1: of at most this share of the picture."""
+    """Keep masks of at most so many pixels; below 1: of at most this share of the image."""
     mask_nms_thresh: float = 1.0
     """Of two masks with a higher IoU than this, keep the better one; 1 keeps both."""
     containment_nms_thresh: float = 1.0
@@ -79,9 +79,7 @@ class GenerateConfig:
             check_number(self, name, 0, 1)
         for name in ("mask_nms_thresh", "containment_nms_thresh"):
             check_number(self, name, 0, 1)
-        if self.sampler not in get_args(Sampler):
-            names = ", ".join(get_args(Sampler))
-            raise InputError(f"expected a sampler out of {names}, got {self.sampler!r}; name one")
+        check_choice(self, "sampler", get_args(Sampler))
         self._check_areas()
         if self.point_grids is None:
             self._check_points_per_side()
@@ -147,7 +145,7 @@ class InstanceConfig:
     """Keep instances whose score is above this."""
     box_nms_thresh: float = 0.9
     """Of two instances whose boxes have a higher IoU than this, keep the better one."""
-    most: int = 300
+    max_instances: int = 300
     """Keep at most so many instances, the best ones."""
     retina: bool = True
     """Draw masks at the resolution of the image; else at that of the model, which is coarser."""
@@ -162,7 +160,7 @@ class InstanceConfig:
         """Check the settings."""
         for name in ("confidence", "box_nms_thresh"):
             check_number(self, name, 0, 1)
-        check_number(self, "most", 1, whole=True)
+        check_number(self, "max_instances", 1, whole=True)
         check_number(self, "text_thresh", -1, 1)
 
 
@@ -195,27 +193,3 @@ def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
                 "leave it out"
             )
     return replace(config, **options)
-
-
-def check_number(
-    config: Any,
-    name: str,
-    least: float,
-    most: float = math.inf,
-    *,
-    whole: bool = False,
-) -> None:
-    """Check that a field of a dataclass is a number within limits.
-
-    Raises:
-        InputError: It is not.
-    """
-    value = getattr(config, name)
-    is_number = isinstance(value, Integral if whole else Real)
-    if not (is_number and least <= value <= most):  # also refuses NaN
-        kind = "a whole number" if whole else "a number"
-        limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-        default = type(config).__dataclass_fields__[name].default
-        raise InputError(
-            f"expected {name} as {kind} {limits}, got {value!r}; the default is {default}"
-        )

@@ -7,19 +7,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, TypeAlias
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from anymask.atomic import atomic_write
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.image.transform import Transform
 
 __all__ = ["Embedding", "StoredDtype"]
 
 StoredDtype = Literal["float32", "float16", "int8"]
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 _FORMAT = "anymask-embedding"  # key of the file's header, whose value is JSON
 _VERSION = 1
@@ -57,7 +58,7 @@ class Embedding:
         object.__setattr__(self, "features", dict(self.features))
 
     def __repr__(self) -> str:
-        """Tell the image and the maps: ``Embedding(640 x 480 truck.jpg: image 256 x 64 x 64)``."""
+        """Give the image and the maps: ``Embedding(640 x 480 truck.jpg: image 256 x 64 x 64)``."""
         h, w = self.size_hw
         sizes = {name: tensor.shape[1:] for name, tensor in self.features.items()}
         maps = ", ".join(f"{name} {' x '.join(map(str, size))}" for name, size in sizes.items())
@@ -75,17 +76,26 @@ class Embedding:
         moved = {name: tensor.to(device, dtype) for name, tensor in self.features.items()}
         return replace(self, features=moved)
 
-    def save(self, path: str | os.PathLike[str], dtype: StoredDtype = "float32") -> None:
+    def save(self, path: Target, dtype: StoredDtype = "float32") -> None:
         """Write to a safetensors file.
 
         Args:
-            path: The file; its folder must exist.
+            path: The file, whose folder must exist, or a file that is open for writing bytes.
             dtype: ``"float16"`` halves the size at hardly any loss, ``"int8"`` quarters it with
                 one scale per channel.
 
         Raises:
             OutputError: It cannot be written.
             InputError: The features hold NaN or infinity, or do not fit into ``dtype``.
+
+        Example:
+            >>> import io
+            >>> transform = Transform((480, 640), (384, 512), (384, 512))
+            >>> embedding = Embedding({"image": torch.ones(1, 8, 4, 4)}, transform, "signature")
+            >>> file = io.BytesIO()
+            >>> embedding.save(file, dtype="float16")
+            >>> Embedding.load(file.getvalue())
+            Embedding(640 x 480: image 8 x 4 x 4)
         """
         if dtype not in ("float32", "float16", "int8"):
             raise InputError(f"expected dtype float32, float16 or int8, got {dtype!r}; pick one")
@@ -99,35 +109,67 @@ class Embedding:
             **asdict(self.transform),
         }
         content = safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)})
-        with atomic_write(path) as draft:
-            draft.write_bytes(content)
+        with output(path) as file:
+            file.write(content)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Embedding:
+    def load(cls, path: Source) -> Embedding:
         """Read what `save` wrote, as float32 on the CPU.
+
+        Args:
+            path: The file, its content, or the file itself, open for reading bytes.
 
         Raises:
             InputError: The file is missing, damaged, or holds something else.
         """
-        name = repr(os.fspath(path))
-        if not Path(path).is_file():
-            raise InputError(
-                f"expected an embedding file, but {name} is not a file; check the path"
-            )
+        content, name = _content(path)
         try:
-            with safetensors.safe_open(os.fspath(path), framework="pt") as file:
-                about = _about(file.metadata() or {})
-                # Copies, so that the file may be overwritten or deleted while they are in use.
-                names = file.keys()
-                tensors = {key: file.get_tensor(key).clone() for key in names}
+            about = _about(_header(content))
+            tensors = dict(sorted(safetensors.torch.load(content).items()))
             sizes = {name: tuple(about[name]) for name in about if name.endswith("_hw")}
             transform = Transform(**sizes, enlarge=about.get("enlarge", "bilinear"))
             return cls(_unpack(tensors), transform, about["signature"], about.get("source"))
-        except (safetensors.SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+        except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"expected an embedding saved by anymask, but {name} is damaged or foreign "
                 f"({error}); embed the image again"
             ) from error
+
+
+def _content(source: Source) -> tuple[bytes, str]:
+    """Read all of a file, and say what to call it in errors."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), "the data given"
+    if isinstance(source, str | os.PathLike):
+        name = repr(os.fsdecode(source))
+        if not Path(source).is_file():
+            raise InputError(
+                f"expected an embedding file, but {name} is not a file; check the path"
+            )
+        try:
+            return Path(source).read_bytes(), name
+        except OSError as error:
+            raise InputError(f"cannot read {name}: {error.strerror}; check the path") from error
+    if not hasattr(source, "read") or getattr(source, "closed", False):
+        kind = "a closed file" if hasattr(source, "read") else type(source).__name__
+        raise InputError(f"expected an embedding file or its content, got {kind}; pass its path")
+    try:
+        content = source.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the file given: {error}; use mode 'rb'") from error
+    if not isinstance(content, bytes):
+        raise InputError("expected a file opened for bytes, got one for text; use mode 'rb'")
+    return content, "the file given"
+
+
+def _header(content: bytes) -> dict[str, str]:
+    """Read what a safetensors file says of itself; the library does so of paths only."""
+    length = int.from_bytes(content[:8], "little")
+    if not 0 < length <= len(content) - 8:
+        raise ValueError("its header is cut off")
+    header = json.loads(content[8 : 8 + length])
+    about = header.get("__metadata__") if isinstance(header, dict) else None
+    return about or {}
 
 
 def _pack(name: str, values: Tensor, dtype: StoredDtype) -> dict[str, Tensor]:

@@ -1,22 +1,24 @@
 """Boxes, grids, crops and regions: the arithmetic around masks, without knowledge of any model.
 
 Boxes are xyxy. Boxes of masks name the first and the last pixel, so a mask of one pixel has a box
-without area; a ratio of areas is 0 where both are 0.
+without area; a ratio of areas is 0 where both are 0. Torch is imported only by the functions that
+take tensors, which had to import it themselves.
 """
 
 from __future__ import annotations
 
 import math
 from itertools import product
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from anymask.errors import InputError
 from anymask.optional import optional
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "box_iou",
@@ -25,6 +27,7 @@ __all__ = [
     "mask_boxes",
     "near_crop_edge",
     "nms",
+    "nms_ranked",
     "point_grid",
     "remove_small_regions",
     "stability_score",
@@ -45,6 +48,8 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Same dtype as the boxes, (n, m).
     """
+    import torch
+
     corner_low = torch.maximum(a[:, None, :2], b[None, :, :2])
     corner_high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = (corner_high - corner_low).clamp(min=0).prod(dim=2)
@@ -59,7 +64,7 @@ def nms(
     scores: Tensor,
     threshold: float,
     groups: Tensor | None = None,
-    most: int | None = None,
+    max_kept: int | None = None,
 ) -> Tensor:
     """Drop boxes that overlap a better one: non-maximum suppression.
 
@@ -69,12 +74,13 @@ def nms(
         threshold: A box goes when its intersection over union with a better one that stays is
             greater than this; equal is not greater.
         groups: int (n,); boxes of different groups leave each other alone.
-        most: Only so many of the best are wanted; None: all.
+        max_kept: Only so many of the best are wanted; None: all.
 
     Returns:
         int64 (k,), numbers of the boxes that stay, best first, on the device of the boxes.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0, 0, 9, 9], [1, 0, 9, 9], [20, 0, 29, 9]])
         >>> nms(boxes, torch.tensor([0.8, 0.9, 0.5]), threshold=0.7)
         tensor([1, 2])
@@ -84,22 +90,72 @@ def nms(
             "expected boxes of shape (n, 4) and scores of shape (n,), got "
             f"{tuple(boxes.shape)} and {tuple(scores.shape)}; give one score for each box"
         )
-    # On the CPU in float32, because devices differ in the last bit, and a few hundred rows at a
-    # time, because a matrix of all pairs can be larger than the image they come from.
+    import torch
+
+    # On the CPU in float32, because devices differ in the last bit.
     order = torch.argsort(scores.detach().cpu(), descending=True, stable=True)
-    ranked = boxes.detach().float().cpu()[order]
-    group = torch.zeros(len(ranked)) if groups is None else groups.detach().cpu()[order]
-    stays = np.ones(len(ranked), dtype=np.bool_)
-    for start in range(0, len(ranked), _ROWS):
+    ranked = boxes.detach().float().cpu()[order].numpy()
+    group = None if groups is None else groups.detach().cpu()[order].numpy()
+    return order[torch.from_numpy(nms_ranked(ranked, threshold, group, max_kept))].to(boxes.device)
+
+
+def nms_ranked(
+    boxes: npt.NDArray[np.float32],
+    threshold: float,
+    groups: npt.NDArray[Any] | None = None,
+    max_kept: int | None = None,
+) -> npt.NDArray[np.int64]:
+    """Drop boxes that overlap an earlier one that stays: `nms` of boxes that are sorted already.
+
+    Args:
+        boxes: float32 (n, 4) xyxy, best first.
+        threshold: See `nms`.
+        groups: See `nms`, (n,).
+        max_kept: See `nms`.
+
+    Returns:
+        int64 (k,), numbers of the boxes that stay, rising.
+
+    Example:
+        >>> nms_ranked(np.float32([[1, 0, 9, 9], [0, 0, 9, 9], [20, 0, 29, 9]]), threshold=0.7)
+        array([0, 2])
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        sides = boxes[:, 2:] - boxes[:, :2]
+        areas = sides[:, 0] * sides[:, 1]
+    stays = np.ones(len(boxes), dtype=np.bool_)
+    # A few hundred rows at a time, because a matrix of all pairs can be larger than the image.
+    for start in range(0, len(boxes), _ROWS):
         rows = start + np.flatnonzero(stays[start : start + _ROWS])
-        clash = box_iou(ranked[rows], ranked) > threshold
-        clash &= group[rows, None] == group[None, :]
-        for row, clashing in zip(rows, clash.numpy(), strict=True):
+        others = start + np.flatnonzero(stays[start:])
+        with np.errstate(invalid="ignore", over="ignore"):  # boxes of a network that overflowed
+            clash = _ious(boxes, areas, rows, others) > threshold
+        if groups is not None:
+            clash &= groups[rows, None] == groups[None, others]
+        for row, clashing in zip(rows, clash, strict=True):
             if stays[row]:
-                stays[row + 1 :] &= ~clashing[row + 1 :]
-        if most is not None and stays[: start + _ROWS].sum() >= most:
+                stays[others[clashing & (others > row)]] = False
+        if max_kept is not None and stays[: start + _ROWS].sum() >= max_kept:
             break
-    return order[torch.from_numpy(np.flatnonzero(stays)[:most])].to(boxes.device)
+    return np.flatnonzero(stays)[:max_kept]
+
+
+def _ious(
+    boxes: npt.NDArray[np.float32],
+    areas: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    others: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Do what `box_iou` does, in the same order of operations, so that the last bit agrees."""
+    a, b = boxes[rows, None], boxes[None, others]
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    shared = width.clip(min=0) * height.clip(min=0)
+    union = areas[rows, None] + areas[None, others] - shared
+    ratios: npt.NDArray[np.float32] = np.divide(
+        shared, union, out=np.zeros_like(shared), where=union > 0
+    )
+    return ratios
 
 
 def mask_boxes(masks: Tensor) -> Tensor:
@@ -112,9 +168,12 @@ def mask_boxes(masks: Tensor) -> Tensor:
         float32 (n, 4) xyxy, first and last pixel inclusive; zeros for an empty mask.
 
     Example:
+        >>> import torch
         >>> mask_boxes(torch.tensor([[[False, True, True]]]))
         tensor([[1., 0., 2., 0.]])
     """
+    import torch
+
     if masks.numel() == 0:
         return torch.zeros((len(masks), 4), device=masks.device)
     pixels = masks.view(torch.uint8)  # the maximum of bytes is ten times as fast as any()
@@ -146,6 +205,7 @@ def stability_score(logits: Tensor, threshold: float, offset: float) -> Tensor:
         lower one. NaN where both are empty, which any comparison drops.
 
     Example:
+        >>> import torch
         >>> stability_score(torch.tensor([[[-3.0, 0.5, 2.0, 4.0]]]), threshold=0, offset=1)
         tensor([0.6667])
     """
@@ -155,6 +215,8 @@ def stability_score(logits: Tensor, threshold: float, offset: float) -> Tensor:
 
 
 def _count(masks: Tensor) -> Tensor:
+    import torch
+
     # In 32 bits, because a row of a wide image holds more pixels than 16 bits can count.
     return masks.sum(dim=-1, dtype=torch.int32).sum(dim=-1, dtype=torch.int32)
 
@@ -252,6 +314,8 @@ def near_crop_edge(
     """
     x0, y0 = crop_box[:2]
     h, w = size_hw
+    import torch
+
     placed = boxes.float() + boxes.new_tensor([x0, y0, x0, y0], dtype=torch.float32)
     edges = placed.new_tensor([crop_box, (0, 0, w, h)])
     near_crop, near_image = (placed[None] - edges[:, None]).abs() <= tolerance

@@ -1,11 +1,11 @@
-"""Prompts: what a person says about one object."""
+"""Prompts: what a person or a detector says about one object."""
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,21 @@ from anymask.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Numbers", "Prompt"]
+__all__ = ["Numbers", "Prompt", "PromptForm"]
 
 Numbers: TypeAlias = "npt.ArrayLike | Tensor"
 """Numbers in nested lists or tuples, a numpy array or a tensor."""
+
+
+class PromptForm(NamedTuple):
+    """What a prompt consists of."""
+
+    points: int
+    """How many points."""
+    box: bool
+    """Whether there is a box."""
+    mask: bool
+    """Whether there is a mask, or logits of one."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,7 +42,7 @@ class Prompt:
 
     Attributes:
         points_xy: float64, (n, 2), x before y; n may be 0.
-        labels: int64, (n,), 1 for points on the object, 0 for points beside it.
+        labels: int64, (n,), 1 for points on the object, 0 for background points.
         box: float64, (4,), x0, y0, x1, y1 around the object, or None. It may reach over the image's
             border; what lies outside does not count.
         mask: bool, (h, w) of the image: a rough mask, or None.
@@ -90,7 +101,7 @@ class Prompt:
 
     @classmethod
     def nothing(cls) -> Prompt:
-        """Say nothing: for models that learned to find one kind of thing and are not asked."""
+        """Make an empty prompt, for models that find one kind of object and take no prompt."""
         prompt = cls.__new__(cls)
         rest = dict.fromkeys(("box", "mask", "mask_logits", "text"))
         prompt._keep({"points_xy": _points(None), "labels": _labels(None, 0), **rest})
@@ -103,25 +114,24 @@ class Prompt:
                 value.flags.writeable = False
             object.__setattr__(self, name, value)
 
-    def key(self) -> tuple[int, bool, bool]:
-        """Describe its form: number of points, has a box, has a mask.
-
-        Prompts of one form can be answered together without padding.
-        """
+    @property
+    def form(self) -> PromptForm:
+        """What it consists of, but for text; prompts of one form are decoded without padding."""
         has_mask = self.mask is not None or self.mask_logits is not None
-        return len(self.points_xy), self.box is not None, has_mask
+        return PromptForm(len(self.points_xy), self.box is not None, has_mask)
 
-    def needs(self) -> list[str]:
-        """List what a model must be capable of to answer it, see `Variant.capabilities`."""
-        points, box, mask = self.key()
-        needed = {
-            "points": points > 0,
+    @property
+    def required_capabilities(self) -> list[str]:
+        """What a model must be capable of to answer it, see `Variant.capabilities`."""
+        form = self.form
+        required = {
+            "points": form.points > 0,
             "negative_points": not self.labels.all(),
-            "box": box,
-            "mask": mask,
+            "box": form.box,
+            "mask": form.mask,
             "text": self.text is not None,
         }
-        return [name for name, needs in needed.items() if needs] or ["nothing"]
+        return [name for name, wanted in required.items() if wanted] or ["nothing"]
 
     def check_inside(self, size_hw: tuple[int, int]) -> None:
         """Check that it speaks about an image of this size.
@@ -210,7 +220,7 @@ def _labels(labels: Numbers | None, count: int) -> npt.NDArray[np.int64]:
     wrong = ~np.isin(array, (0, 1))
     if wrong.any():
         raise InputError(
-            f"expected labels of 1 (on the object) or 0 (beside it), got {array[wrong][0]}; fix it"
+            f"expected labels of 1 (object) or 0 (background), got {array[wrong][0]}; fix it"
         )
     return array.astype(np.int64)
 

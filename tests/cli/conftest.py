@@ -39,7 +39,7 @@ class FakeModel:
     def predict(self, image: Image, *, prompts: Prompt, multimask: bool | None) -> Masks:
         prompts.check_inside(image.size_hw)
         self.prompts.append(prompts)
-        single_point = prompts.key() == (1, False, False)
+        single_point = prompts.form == (1, False, False)
         return self._squares(image, [4, 2, 6] if multimask or single_point else [4])
 
     def generate(

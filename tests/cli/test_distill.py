@@ -26,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def distill(*args: Any, **kwargs: Any) -> Report:
         calls.append((args, kwargs))
         if isinstance(args[0], SamiConfig):
-            numbers: Any = {"likeness": 0.02}, {"likeness": 0.54}
+            numbers: Any = {"similarity": 0.02}, {"similarity": 0.54}
         else:
             numbers = (
                 {"click": 0.2, "box": 0.1, "iou": 0.15},
@@ -39,15 +39,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_decoupled(run: Run, asked: list[Any], tmp_path: Path) -> None:
-    words = ("--data", "photos", "--student", "mobile-sam", "--fresh", "--steps", 40)
+    words = ("--data", "photos", "--student", "mobile-sam", "--from-scratch", "--steps", 40)
     said = run("distill", "decoupled", *words, "--overwrite", "-o", "small")
     assert (said.code, said.err) == (0, "")
     (config, out, device), flags = asked[0]
     assert isinstance(config, DecoupledConfig)
-    assert (config.teacher, config.student, config.fresh) == ("sam-vit-h", "mobile-sam", True)
-    assert (config.data, config.loop.steps, config.loop.batch) == ((Path("photos"),), 40, 8)
+    assert (config.teacher, config.student, config.from_scratch) == (
+        "sam-vit-h",
+        "mobile-sam",
+        True,
+    )
+    assert (config.data, config.loop.steps, config.loop.batch_size) == ((Path("photos"),), 40, 8)
     assert (out, device) == (Path("small"), "auto")
-    assert flags == {"offline": False, "changed": False, "overwrite": True, "quiet": False}
+    assert flags == {"offline": False, "allow_changes": False, "overwrite": True, "quiet": False}
     assert said.out.splitlines() == [
         "learned from 95 images in 40 steps, 1.5 minutes (all steps made)",
         "mean IoU with the teacher on 5 other images, before and now:",
@@ -68,11 +72,11 @@ def test_coupled(run: Run, asked: list[Any]) -> None:
 
 
 def test_sami(run: Run, asked: list[Any]) -> None:
-    said = run("distill", "sami", "--data", "photos", "--hidden", 0.6, "--store", "kept")
+    said = run("distill", "sami", "--data", "photos", "--mask-ratio", 0.6, "--store", "kept")
     config = asked[0][0][0]
     assert isinstance(config, SamiConfig)
-    assert (config.hidden, config.store, config.side) == (0.6, Path("kept"), 224)
-    assert "likeness to the teacher on 5 other images" in said.out
+    assert (config.mask_ratio, config.store, config.side) == (0.6, Path("kept"), 224)
+    assert "similarity to the teacher on 5 other images" in said.out
     assert "cosine       0.020  0.540" in said.out
 
 
@@ -81,7 +85,7 @@ def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path) -> None:
     file.write_text("data: [photos]\nmasks: 3\nloop: {rate: 1e-5}\nfound: {teacher: abc}\n")
     command: Any = parse(["coupled", "--config", str(file), "--masks", "2"])
     assert command.settings.data == (Path("photos"),)
-    assert (command.settings.masks, command.settings.loop.rate) == (2, 1e-5)
+    assert (command.settings.masks, command.settings.loop.lr) == (2, 1e-5)
     assert command.settings.loop.steps == CoupledConfig().loop.steps
 
 
@@ -89,8 +93,9 @@ def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path) -> None:
     ("words", "code", "said"),
     [
         (["--help"], 0, "decoupled"),
-        (["sami", "--help"], 0, "--hidden"),
-        (["semi"], 2, "decoupled, coupled, sami"),
+        (["sami", "--help"], 0, "--mask-ratio"),
+        (["semi"], 2, "did you mean `anymask distill sami`?"),
+        (["x"], 2, "decoupled, coupled, sami"),
         (["coupled", "--masks", "0"], 2, "expected masks as a whole number"),
         (["decoupled"], 2, "expected photos to learn from"),
     ],

@@ -1,22 +1,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
 from tests.cli.conftest import make_photo
 
 import anymask
-from anymask.cli.everything import Search
-from anymask.config import GenerateConfig, InstanceConfig
-
-
-def test_every_setting_of_the_search_is_an_option() -> None:
-    options = {field.name for field in fields(Search)}
-    settings = {field.name for kind in (GenerateConfig, InstanceConfig) for field in fields(kind)}
-    only_in_the_library = {"point_grids", "retina", "merge_points", "text_thresh", "text_model"}
-    assert options == settings - only_in_the_library
+from anymask.cli.report import explain_nothing
 
 
 def test_a_setting_that_the_model_does_not_know_is_one_sentence(fake, photo, tmp_path, run) -> None:
@@ -94,3 +87,27 @@ def test_bad_tiles(fake, photo, tmp_path, run) -> None:
     result = run("everything", photo, "-o", tmp_path / "out", "--tile", "10")
     assert result.code == 2
     assert "expected tiles of at least 64 pixels along each side, got 10" in result.err
+
+
+def test_a_run_that_finds_nothing_says_why(fake, photos, tmp_path, run) -> None:
+    def nothing(image: anymask.Image, **_: object) -> anymask.Masks:
+        dropped = Counter(box_nms_thresh=2, pred_iou_thresh=1000)
+        return replace(anymask.Masks.empty(image.size_hw), dropped=dropped)
+
+    fake.generate = nothing
+    words = ["everything", photos / "1.png", "-o", tmp_path / "out"]
+    why = "nothing found; of 1,002 answers, --pred-iou-thresh dropped 1,000, --box-nms-thresh 2"
+    result = run(*words)
+    assert result.code == 0
+    assert result.err == f"anymask: {photos / '1.png'}: {why}\n"
+    again = run(*words, "--json")  # finished, and still known
+    assert json.loads(again.out)["dropped"] == {"box_nms_thresh": 2, "pred_iou_thresh": 1000}
+    assert why in again.err
+    assert run(*words, "--quiet").err == ""
+    many = run("everything", photos, "-o", tmp_path / "many")
+    assert many.err.count("nothing found") == 4
+
+
+def test_nothing_found_without_numbers() -> None:
+    assert explain_nothing({}) == explain_nothing({"min_area": 0}) == "nothing found"
+    assert explain_nothing({"min_area": 1}) == "nothing found; of 1 answers, --min-area dropped 1"

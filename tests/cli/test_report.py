@@ -57,8 +57,8 @@ def test_every_failure_is_named_once(capsys: pytest.CaptureFixture[str]) -> None
         watched.conclude(Path("out"))
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
-        "anymask: 2 of 3 pictures failed:",
+        "anymask: 2 of 3 images failed:",
         "  cannot read 'b.jpg'; get it again",
         "  c.jpg: [red]odd[/red]",
     ]
-    assert captured.out == "3 pictures: 1 done, 2 failed; results in out/\n"
+    assert captured.out == "3 images: 1 done, 2 failed; results in out/\n"

@@ -30,7 +30,7 @@ def test_a_folder_in_natural_order_mirrored(fake, photos, tmp_path, run) -> None
     result = run("everything", photos, "-o", tmp_path / "out")
     assert result.code == 0
     assert sorted(fake.seen) == sorted(ORDER)
-    assert result.out == f"4 pictures: 4 done; results in {tmp_path / 'out'}/\n"
+    assert result.out == f"4 images: 4 done; results in {tmp_path / 'out'}/\n"
     assert result.err == ""  # no progress bar where nobody sees it
     expected = ["1", "2", "10", "trip/2"]
     assert set(tree(tmp_path / "out")) == {
@@ -56,8 +56,8 @@ def test_a_broken_file_does_not_stop_the_rest(fake, photos, tmp_path, run) -> No
     result = run("everything", photos, "-o", tmp_path / "out")
     assert result.code == 1
     assert sorted(fake.seen) == sorted(ORDER)
-    assert "5 pictures: 4 done, 1 failed" in result.out
-    assert "1 of 5 pictures failed" in result.err
+    assert "5 images: 4 done, 1 failed" in result.out
+    assert "1 of 5 images failed" in result.err
     assert "0.png" in result.err
     assert "Traceback" not in result.err
 
@@ -148,10 +148,10 @@ def test_a_picture_that_vanishes_or_appears_meanwhile(fake, photos, tmp_path, ru
     words = ["everything", photos, "-o", tmp_path / "out"]
     result = run(*words, "--workers", "1")
     assert result.code == 1
-    assert "4 pictures: 3 done, 1 failed" in result.out
+    assert "4 images: 3 done, 1 failed" in result.out
     assert "10.jpg' does not exist" in result.err
     fake.before = lambda image: None
-    assert "4 pictures: 1 done, 3 already there" in run(*words).out
+    assert "4 images: 1 done, 3 already there" in run(*words).out
 
 
 def test_a_picture_that_changes_while_it_is_read_is_done_again(fake, photo, tmp_path, run) -> None:

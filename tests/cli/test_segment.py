@@ -19,7 +19,7 @@ def test_one_picture_gives_overlay_cutout_and_masks(fake, photo, tmp_path, run) 
     assert result.code == 0
     files = ["anymask-run.json", "photo-cutout.png", "photo-overlay.png", "photo.json"]
     assert names(tmp_path / "out") == files
-    assert result.out.startswith(f"{photo}: 1 mask, 16 pixels (8.0 % of the picture)")
+    assert result.out.startswith(f"{photo}: 1 mask, 16 pixels (8.0 % of the image)")
     assert all(str(tmp_path / "out" / name) in result.out for name in files[1:])
 
     masks = anymask.read(tmp_path / "out" / "photo.json")
@@ -68,7 +68,7 @@ def test_who_says_nothing(fake, photo, tmp_path, run) -> None:
     assert fake.prompts == []
     fake.variant.capabilities = frozenset({"nothing"})  # it learned what to find
     assert run("segment", photo, "-o", tmp_path / "out").code == 0
-    assert [prompt.needs() for prompt in fake.prompts] == [["nothing"]]
+    assert [prompt.required_capabilities for prompt in fake.prompts] == [["nothing"]]
     assert anymask.read(tmp_path / "out" / "photo.json").areas.tolist() == [16]
 
 
@@ -133,3 +133,32 @@ def test_another_click_into_the_same_folder_needs_a_word(fake, photo, tmp_path, 
     assert again.code == 0
     assert "already there" in again.out
     assert len(fake.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--point", "365", "270"], "got '365 270'; did you mean --point 365,270?"),
+        (["--point=365", "270"], "did you mean --point 365,270?"),
+        (["--point", "365,", "270"], "did you mean --point 365,270?"),
+        (["--point", "365", "270", "a.png"], "did you mean --point 365,270?"),
+        (["--not", "3.5", "-2"], "did you mean --not 3.5,-2?"),
+        (["--box", "1", "2", "3", "4"], "did you mean --box 1,2,3,4?"),
+        (["--box", "1,2", "3,4"], "expected --box X0,Y0,X1,Y1 like 425,600,700,875, got '1,2'"),
+        (["--point", "365x270"], "did you mean --point 365,270?"),
+        (["--point", "(365, 270)"], "did you mean --point 365,270?"),
+        (["--point", "365"], "got '365'; write it like that"),
+        (["--point", "here"], "got 'here'; write it like that"),
+    ],
+)
+def test_coordinates_without_a_comma(fake, photo, run, words: list[str], hint: str) -> None:
+    result = run("segment", *words, photo)
+    assert result.code == 2
+    assert hint in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_images_whose_names_are_numbers(fake, photo, tmp_path, run, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo.rename("7")
+    assert run("segment", "--point", "1,1", "7").code == 0

@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def finetune(*args: Any, **kwargs: Any) -> Report:
         calls.append((args, kwargs))
         outcome = Outcome("patience", 150, 192.0, 0.68)
-        judged = 4 if args[0].hold_back else 0
+        judged = 4 if args[0].val_fraction else 0
         return Report(outcome, args[0].images or 16, judged, BEFORE, AFTER)
 
     monkeypatch.setattr(home, "finetune", finetune)
@@ -57,17 +57,17 @@ def test_the_end_says_how_much_better_it_is(run: Run, asked: list[Any]) -> None:
         'use it: anymask.load("mine"), or --model mine',
     ]
     assert "learned from 1 image in" in run("train", "--data", "photos", "--images", 1).out
-    assert "nobody knows" in run("train", "--data", "photos", "--hold-back", 0).out
+    assert "nobody knows" in run("train", "--data", "photos", "--val-fraction", 0).out
     assert run("train", "--data", "photos", "-q").out == ""
 
 
 def test_flags_reach_the_loop(run: Run, asked: list[Any]) -> None:
-    words = ("--learn", "lora", "--rank", 4, "--rate", 1e-4, "--steps", 7, "--val", "a", "b")
+    words = ("--learn", "lora", "--rank", 4, "--lr", 1e-4, "--steps", 7, "--val", "a", "b")
     run("train", "--data", "photos", *words, "--overwrite")
     (config, *_), flags = asked[0]
     assert (config.learn, config.rank) == ("lora", 4)
-    assert (config.loop.rate, config.loop.steps) == (1e-4, 7)
-    assert config.loop.batch == USUAL_LOOP.batch
+    assert (config.loop.lr, config.loop.steps) == (1e-4, 7)
+    assert config.loop.batch_size == USUAL_LOOP.batch
     assert config.val == (Path("a"), Path("b"))
     assert flags["overwrite"]
 
@@ -81,14 +81,14 @@ def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path, form: str) -> Non
     words = form.format(file).split()
     config = parse([*words, "--masks", "2"]).settings
     assert (config.data, config.learn, config.masks) == ((Path("photos"),), "everything", 2)
-    assert (config.loop.rate, config.loop.steps) == (1e-5, USUAL_LOOP.steps)
+    assert (config.loop.lr, config.loop.steps) == (1e-5, USUAL_LOOP.steps)
 
 
 def test_a_file_may_name_settings_of_the_loop_as_flags_do(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("steps: 7\nrate: 1e-5\nloop: {rate: 1e-4}\n")
     config = parse(["--config", str(file)]).settings
-    assert (config.loop.steps, config.loop.rate) == (7, 1e-4)
+    assert (config.loop.steps, config.loop.lr) == (7, 1e-4)
 
 
 @pytest.mark.parametrize(

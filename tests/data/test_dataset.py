@@ -10,14 +10,15 @@ import pytest
 from PIL import Image as PillowImage
 
 from anymask.data.dataset import LabelMapFolder, key_of
+from anymask.data.open import open_dataset
+from anymask.data.readers.notes import DataWarning
 from anymask.errors import InputError
 
 
 def make_folder(root: Path, size: tuple[int, int] = (6, 8)) -> Path:
     (root / "images").mkdir(parents=True)
     (root / "masks").mkdir()
-    for name in ("a.1", "b"):
-        PillowImage.new("RGB", size[::-1], (200, 10, 10)).save(root / "images" / f"{name}.jpg")
+    PillowImage.new("RGB", size[::-1], (200, 10, 10)).save(root / "images" / "a.1.jpg")
     labels = np.zeros(size, np.uint8)
     labels[:2], labels[4:] = 1, 2
     PillowImage.fromarray(labels).save(root / "masks" / "a.1.0.png")
@@ -29,7 +30,7 @@ def make_folder(root: Path, size: tuple[int, int] = (6, 8)) -> Path:
 
 def test_reads_images_with_all_layers(tmp_path: Path) -> None:
     data = LabelMapFolder(make_folder(tmp_path / "pets"))
-    assert len(data) == 1  # b has no masks
+    assert len(data) == 1
     sample = data[0]
     assert sample.image.shape == (6, 8, 3)
     assert sample.meta == {"set": "pets", "id": "a.1"}
@@ -65,8 +66,8 @@ def test_a_mask_without_an_image_is_named(tmp_path: Path) -> None:
 
 def test_two_images_of_one_name_are_an_error(tmp_path: Path) -> None:
     make_folder(tmp_path)
-    PillowImage.new("RGB", (8, 6)).save(tmp_path / "images" / "b.png")
-    with pytest.raises(InputError, match=r"got b\.jpg and b\.png"):
+    PillowImage.new("RGB", (8, 6)).save(tmp_path / "images" / "a.1.png")
+    with pytest.raises(InputError, match=r"got a\.1\.jpg and a\.1\.png"):
         LabelMapFolder(tmp_path)
 
 
@@ -78,6 +79,23 @@ def test_images_are_of_any_format_and_a_single_map_needs_no_number(
     data = LabelMapFolder(folder.root)
     assert data.key(0) == "a"
     assert len(data[0].masks()) == 2
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "tif", "TIFF", "bmp", "gif"])
+def test_label_maps_are_of_any_format_without_loss(folder: Any, stripes: Any, suffix: str) -> None:
+    folder.photo("images/a.jpg").labels(f"masks/a.{suffix}", stripes(0, 1, 2))
+    assert len(open_dataset(folder.root)[0].masks()) == 2
+
+
+def test_what_is_left_out_is_named(folder: Any, stripes: Any) -> None:
+    folder.photo("images/a.jpg", "images/b.jpg", "images/c.jpg", "masks/a.jpg")
+    folder.labels("masks/a.png", stripes(0, 1)).json("masks/about.json", {})
+    with pytest.warns(DataWarning) as caught:
+        assert len(open_dataset(folder.root)) == 1
+    said = sorted(str(one.message) for one in caught)
+    assert len(said) == 2
+    assert "no label maps are left out: 2 in" in said[0] and said[0].endswith("'a.jpg'")
+    assert "without a label map are left out: 2 in" in said[1] and said[1].endswith("'b'")
 
 
 def test_an_empty_label_map_has_no_masks(folder: Any, stripes: Any) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from tests.models.tiny import tiny
-from torch.testing import assert_close
 
 from anymask.data import embeddings
 from anymask.data.dataset import Sample
@@ -19,8 +18,6 @@ from anymask.errors import InputError
 from anymask.models.variants import find
 from anymask.models.weights import build
 from anymask.predict.segmenter import Segmenter
-
-_HALF = {"rtol": 2**-10, "atol": 1e-3}
 
 
 class Noise:
@@ -70,8 +67,11 @@ def test_stored_embeddings_are_those_of_the_model(tmp_path: Path, model: Segment
         assert stored.signature == fresh.signature
         assert stored.transform == fresh.transform
         assert stored.features["image"].dtype == torch.float16
-        # Alone and in company, numbers differ by what float32 rounds; here, also by what half does.
-        assert_close(stored.features["image"].float(), fresh.features["image"], **_HALF)
+        # Rounded to fp16, and encoded in a batch of others, which processors add up differently.
+        near = {"rtol": 2**-10, "atol": 1e-5 * float(fresh.features["image"].abs().max())}
+        torch.testing.assert_close(
+            stored.features["image"].float(), fresh.features["image"], **near
+        )
         assert model.predict(stored, points=[(5, 5)]).scores is not None
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anymask.data.dataset import Sample
-from anymask.data.item import Choosing, Items, shuffled
+from anymask.data.item import Items, shuffled
+from anymask.data.mask_filter import MaskFilter
 from anymask.errors import InputError
 from anymask.models.variants import Preprocessing
 
@@ -108,7 +109,7 @@ def test_masks_of_all_layers_take_part_but_no_more_than_wanted() -> None:
     whole = (squares(2) > 0).astype(np.uint16) * 300
     item = items(photo(squares(2), whole))[0]
     assert sorted(map(tuple, item.chosen.tolist())) == [(0, 1), (0, 2), (1, 300)]
-    few = items(photo(squares(2), whole), choosing=Choosing(most=2))
+    few = items(photo(squares(2), whole), mask_filter=MaskFilter(per_image=2))
     drawn = {tuple(c) for i in range(20) for c in few[i].chosen.tolist()}
     assert all(len(few[i].chosen) == 2 for i in range(20))
     assert drawn == {(0, 1), (0, 2), (1, 300)}
@@ -168,8 +169,8 @@ def test_samples_are_changed_unless_that_leaves_nothing() -> None:
     ("samples", "complaint"),
     [
         ([], "empty data set"),
-        ([photo()], "none in all 1 photos"),
-        ([photo(np.zeros((32, 48), np.uint8))] * 3, "none in all 3 photos"),
+        ([photo()], "none in all 1 images"),
+        ([photo(np.zeros((32, 48), np.uint8))] * 3, "none in all 3 images"),
         ([photo(squares(2, (30, 48)))], r"labels of shape \(32, 48\).*for '0', got \(30, 48\)"),
         ([photo(squares(), void=np.zeros((8, 8), bool))], r"got \(8, 8\)"),
         ([photo(squares().astype(np.int32) - 1)], "from -1 to 1"),
@@ -181,9 +182,3 @@ def test_bad_data_is_told_in_one_sentence(samples: Sequence[Sample], complaint: 
     with pytest.raises(InputError, match=complaint) as caught:
         items(*samples)[0]
     assert "; " in str(caught.value) or not samples
-
-
-@pytest.mark.parametrize("wrong", [{"most": 0}, {"min_area": 0}, {"max_share": 0.0}])
-def test_choosing_nothing_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="correct them"):
-        Choosing(**wrong)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from anymask.data.open import FILES, LAYOUTS, open_dataset
+from anymask.data.readers.notes import DataWarning
 from anymask.errors import InputError
 from anymask.masks import rle
 
@@ -59,7 +60,6 @@ def visor(folder: Any, stripes: Any) -> None:
     corners = [[SQUARE[i], SQUARE[i + 1]] for i in range(0, 8, 2)]
     objects = [
         {"name": "left hand", "segments": [corners, [[1, 1]]]},
-        {"name": "pan", "segments": []},
     ]
     frame = {"image": {"name": "P01_frame_1.jpg"}, "annotations": objects}
     folder.photo("rgb_frames/val/P01/P01_107/P01_frame_1.jpg")
@@ -189,8 +189,22 @@ def test_a_video_needs_its_frames(folder: Any, stripes: Any) -> None:
     visor(folder, stripes)
     frame = {"image": {"name": "P02_frame_7.jpg"}, "annotations": []}
     folder.json("annotations/val/P02_1.json", {"video_annotations": [frame]})
-    with pytest.raises(InputError, match=r"expected the frame P02_frame_7\.jpg below"):
+    with pytest.warns(DataWarning, match=r"left out: 1 in .*, the first is 'P02_frame_7'"):
+        assert len(open_dataset(folder.root)) == 1
+    (folder.root / "rgb_frames/val/P01/P01_107/P01_frame_1.jpg").rename(folder.root / "a.jpg")
+    folder.photo("rgb_frames/other.jpg")
+    with pytest.raises(InputError, match="got none of them; unzip"):
         open_dataset(folder.root)
+
+
+def test_an_object_without_an_outline_is_named(folder: Any) -> None:
+    objects = [{"name": "pan", "segments": []}, {"name": "lid", "segments": [[[1, 1], [2, 2]]]}]
+    objects.append({"name": "pot", "segments": [[[0, 0], [4, 0], [4, 4], [0, 4]]]})
+    frame = {"image": {"name": "1.jpg"}, "annotations": objects}
+    folder.photo("rgb_frames/1.jpg").json("annotations/v.json", {"video_annotations": [frame]})
+    with pytest.warns(DataWarning, match="left out: 2 in .*, the first is 'pan' of '1'"):
+        data = open_dataset(folder.root)
+    assert data[0].names == ("pot",)
 
 
 def test_a_matlab_file_of_something_else_is_refused(folder: Any, stripes: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -15,6 +14,7 @@ import pytest
 import torch
 from tests.parity.amg.fake_scene import FakeScene
 
+from anymask.cli.parser import sentences
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
@@ -191,11 +191,9 @@ def test_tiny_images(size_hw: tuple[int, int]) -> None:
 
 
 def test_every_setting_has_a_sentence() -> None:
-    source = Path(sys.modules[GenerateConfig.__module__].__file__ or "").read_text()
+    said = sentences(GenerateConfig)
     for field in fields(GenerateConfig):
-        definition = source.index(f"    {field.name}: ")
-        sentence = source[definition:].split("\n")[1]
-        assert sentence.strip().startswith('"""') and sentence.endswith('."""'), field.name
+        assert said[field.name].endswith("."), field.name
 
 
 @pytest.mark.parametrize(
@@ -249,3 +247,52 @@ def test_settings_are_values() -> None:
     assert config.point_grids == (((0.25, 0.5), (0.75, 0.5)),)
     assert replace(config) == config
     assert hash(replace(config)) == hash(config)
+
+
+# -------------------------------------------------------------------- dropped
+
+
+@pytest.mark.parametrize(
+    ("parameters", "setting"),
+    [
+        ({"pred_iou_thresh": 2.0}, "pred_iou_thresh"),
+        ({"pred_iou_thresh": 0, "stability_score_thresh": 1.01}, "stability_score_thresh"),
+        ({"min_area": 0.99}, "min_area"),
+        ({"max_area": 1}, "max_area"),
+    ],
+)
+def test_a_search_without_results_says_what_dropped_them(
+    parameters: dict[str, Any], setting: str
+) -> None:
+    hopeless = any("thresh" in name and value > 1 for name, value in parameters.items())
+    scene = FakeScene(**SCENE)
+    with pytest.warns(UserWarning, match="hardly any") if hopeless else nullcontext():
+        masks = generate(
+            SceneModel(scene), scene.image, GenerateConfig(points_per_side=6, **parameters)
+        )
+    assert len(masks) == 0
+    assert masks.dropped[setting] > 0
+    assert masks.dropped.total() == 6 * 6 * 3
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("memory", [1024, 210])
+def test_every_answer_is_kept_or_dropped_once(layers: int, memory: int) -> None:
+    scene = FakeScene(**SCENE)
+    model = SceneModel(scene)
+    settings = {"mask_nms_thresh": 0.5, "containment_nms_thresh": 0.9, "min_mask_region_area": 9}
+    config = GenerateConfig(
+        points_per_side=8, crop_n_layers=layers, min_area=20, memory=memory, **settings
+    )
+    masks = generate(model, scene.image, config)
+    assert len(masks) + masks.dropped.total() == (1 + 4 * layers) * 8 * 8 * 3
+    assert all(count > 0 for count in masks.dropped.values())
+    assert masks == replace(masks, dropped=masks.dropped.__class__()), "no part of what is equal"
+    assert masks[:1].dropped == masks.dropped
+
+
+def test_more_crops_than_make_sense_are_a_warning() -> None:
+    config = GenerateConfig(points_per_side=1, crop_n_layers=5, pred_iou_thresh=0.9)
+    scene = FakeScene(**SCENE)
+    with pytest.warns(UserWarning, match="which means 1,365 crops and 1,365 prompts; 1 or 2"):
+        generate(SceneModel(scene), scene.image, config)

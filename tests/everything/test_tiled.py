@@ -37,11 +37,12 @@ class ColourModel:
     def generate(self, image: Image, config: GenerateConfig, *, progress: Any = None) -> Masks:
         self.sizes.append(image.size_hw)
         self.configs.append(config)
-        found = [
-            channel == value
-            for channel in (image.pixels[..., 0], image.pixels[..., 1])
+        named = {
+            f"{name} {value}": channel == value
+            for name, channel in (("red", image.pixels[..., 0]), ("green", image.pixels[..., 1]))
             for value in np.unique(channel[channel >= 240])
-        ]
+        }
+        found = list(named.values())
         if not found:
             return Masks.empty(image.size_hw)
         firsts = [np.argwhere(mask)[0][::-1] for mask in found]
@@ -49,6 +50,9 @@ class ColourModel:
             np.stack(self.blur(found, image)),
             scores=np.array([0.9 if mask.mean() < 0.1 else 0.8 for mask in found]),
             prompts=[Prompt(points_xy=[first]) for first in firsts],
+            labels=list(named),
+            ids=range(len(found)),
+            meta=[{"name": name} for name in named],
         )
 
     def blur(self, found: list[np.ndarray], image: Image) -> list[np.ndarray]:
@@ -150,6 +154,19 @@ def test_a_mask_knows_where_its_largest_part_was_found() -> None:
         x, y = points[0].astype(int)
         assert mask.dense()[0, y, x]
         assert x0 <= x < x1 and y0 <= y < y1
+
+
+@pytest.mark.parametrize("model", [ColourModel(), TimidModel()])
+def test_a_mask_knows_what_it_is(model: ColourModel) -> None:
+    pixels = street()
+    masks = generate_tiled(model, pixels, tile=300, halo=60)
+    assert len(masks) > 5
+    for mask in masks:
+        name, value = str(mask.labels[0]).split()
+        y, x = np.argwhere(mask.dense()[0])[0]
+        assert pixels[y, x, ("red", "green").index(name)] == int(value)
+        assert mask.meta[0]["name"] == mask.labels[0]
+        assert mask.ids[0] is not None
 
 
 def test_limits_of_area_are_about_the_whole_picture() -> None:

@@ -20,12 +20,44 @@ SQUARE = {"size": [3, 4], "counts": [4, 2, 6]}
         SQUARE,
         {"size": [3, 4], "counts": rle.to_string(np.uint32([4, 2, 6]))},
         {"size": [3, 4], "counts": rle.to_string(np.uint32([4, 2, 6])).encode()},
+        {"size": [3, 4], "counts": [4.0, 2.0, 6.0]},
         [[1, 1, 2, 1, 2, 3, 1, 3]],
+        [1, 1, 2, 1, 2, 3, 1, 3],
+        [[1, 1], [2, 1], [2, 3], [1, 3]],
+        [[[1, 1], [2, 1], [2, 3], [1, 3]]],
+        [SQUARE],
+        [{"size": [3, 4], "counts": [4, 1, 7]}, {"size": [3, 4], "counts": [5, 1, 6]}],
+        [{"size": [3, 4], "counts": [4, 1, 7]}, [1, 2, 2, 2, 2, 3, 1, 3]],
+        [[1, 1, 2, 1, 2, 3, 1, 3], [0, 0], [0, 0, 1, 1]],
     ],
-    ids=["run lengths", "string", "bytes", "polygon"],
+    ids=[
+        "run lengths",
+        "string",
+        "bytes",
+        "run lengths with points",
+        "polygon",
+        "flat polygon",
+        "polygon of pairs",
+        "polygons of pairs",
+        "list of run lengths",
+        "several run lengths",
+        "run lengths and polygons",
+        "points and lines beside",
+    ],
 )
 def test_reads_every_kind_of_coco_segmentation(segmentation: object) -> None:
     assert fields.read_segmentation(segmentation, (3, 4)).tolist() == [4, 2, 6]
+
+
+@pytest.mark.parametrize("segmentation", [None, [], {}, [[]], [[1, 1]], [[1, 1, 2, 2]], [1, 1]])
+def test_nothing_covers_nothing(segmentation: object) -> None:
+    assert fields.read_segmentation(segmentation, (3, 4)).tolist() == [12]
+
+
+@pytest.mark.parametrize("iscrowd", ["maybe", 2, [1], -1])
+def test_neither_a_crowd_nor_none(iscrowd: object) -> None:
+    with pytest.raises(InputError, match="iscrowd of 0 or 1"):
+        fields.read_iscrowd({"iscrowd": iscrowd})
 
 
 @pytest.mark.parametrize(
@@ -40,6 +72,9 @@ def test_reads_every_kind_of_coco_segmentation(segmentation: object) -> None:
         ({"counts": [[12], [1, 2]]}, (3, 4), "0 or more"),
         ({"counts": []}, (3, 4), "that the annotation belongs to"),
         ({"counts": None}, (3, 4), "whole numbers"),
+        ({"counts": [4.5, 7.5]}, (3, 4), "whole numbers"),
+        ([{"size": [4, 3], "counts": [12]}], (3, 4), "that the annotation belongs to"),
+        ([{"size": [3, 4]}], (3, 4), "got dict"),
         ([[1, 2, 3]], (3, 4), "x0, y0, x1, y1"),
         ([["a", "b"]], (3, 4), "x0, y0, x1, y1"),
     ],

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.PngImagePlugin
 import pytest
 
 from anymask.errors import InputError
@@ -35,6 +37,40 @@ def test_the_smaller_mask_is_on_top(masks: Masks, tmp_path: Path) -> None:
     assert (labels[~(large | small | apart)] == 0).all()
     back = png.read(tmp_path / "labels.png")
     np.testing.assert_array_equal(back.dense(), [large & ~small, small, apart])
+
+
+def test_what_masks_are_comes_back(masks: Masks, tmp_path: Path) -> None:
+    named = replace(
+        masks,
+        labels=("dog", None, "\u732b", "nothing"),
+        ids=(5, 6, None, 7),
+        meta=({"iscrowd": 1}, {}, {"caption": "x" * 2_000_000}, {}),
+    )
+    png.write(tmp_path / "labels.png", named)
+    back = png.read(tmp_path / "labels.png")
+    assert (back.labels, back.ids, back.meta) == (named.labels[:3], named.ids[:3], named.meta[:3])
+
+
+def test_names_belong_to_numbers(masks: Masks, tmp_path: Path) -> None:
+    """Whoever deletes a mask from a label map with another program keeps the other names."""
+    png.write(tmp_path / "labels.png", replace(masks, labels=("a", "b", "c", "d")))
+    image = PIL.Image.open(tmp_path / "labels.png")
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_itxt("anymask", image.info["anymask"])
+    changed = image.point(lambda value: 0 if value == 2 else value)
+    changed.save(tmp_path / "changed.png", pnginfo=text)
+    assert png.read(tmp_path / "changed.png").labels == ("a", "c")
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[]", '{"masks": 3}', '{"masks": [{"number": 1, "label": 2}]}']
+)
+def test_damaged_names(text: str, masks: Masks, tmp_path: Path) -> None:
+    info = PIL.PngImagePlugin.PngInfo()
+    info.add_itxt("anymask", text)
+    PIL.Image.fromarray(LABELS // 3).save(tmp_path / "labels.png", pnginfo=info)
+    with pytest.raises(InputError, match=r"labels\.png' says of its masks"):
+        png.read(tmp_path / "labels.png")
 
 
 def test_more_masks_than_16_bits_can_count(tmp_path: Path) -> None:

@@ -83,6 +83,39 @@ def test_names_the_image_without_its_folder(masks: Masks, tmp_path: Path) -> Non
     assert document["image"]["image_id"] == 1
 
 
+def test_what_masks_are_comes_back(masks: Masks, tmp_path: Path) -> None:
+    named = replace(
+        masks,
+        labels=("dog", None, "\u732b", "dog"),
+        ids=(5, 6, None, 2**40),
+        meta=({"note": [1, {"a": None}]}, {}, {"iscrowd": 1}, {}),
+        image_meta={"camera": "left", "id": 7},
+    )
+    document = written(named, tmp_path / "masks.json")
+    assert [entry.get("label") for entry in document["annotations"]] == list(named.labels)
+    assert document["annotations"][0]["track_id"] == 5
+    assert document["image"]["image_id"] == 7
+    back = sa1b.read(tmp_path / "masks.json")
+    assert replace(back, prompts=()) == replace(named, prompts=())
+
+
+def test_fields_of_others_come_back(tmp_path: Path) -> None:
+    document = {
+        **GOOD,
+        "image": {**GOOD["image"], "image_id": 223750, "file_name": "sa_5.jpg", "place": "x"},
+        "annotations": [{**GOOD["annotations"][0], "id": 1300, "quality": "good"}],
+        "made by": "somebody",
+    }
+    (tmp_path / "masks.json").write_text(json.dumps(document))
+    masks = sa1b.read(tmp_path / "masks.json")
+    assert masks.meta == ({"quality": "good", "id": 1300},)
+    again = written(masks, tmp_path / "again.json")
+    assert again["image"] == document["image"]
+    assert again["made by"] == "somebody"
+    assert again["annotations"][0]["id"] == 1300
+    assert sa1b.read(tmp_path / "again.json") == masks
+
+
 GOOD: dict[str, Any] = {
     "image": {"width": 4, "height": 3},
     "annotations": [{"segmentation": {"size": [3, 4], "counts": [4, 2, 6]}}],

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 LAYERS = [
     ["errors", "optional", "plugins"],
     ["atomic", "parallel", "plain", "config", "device", "geometry", "lock", "folder"],
-    ["image", "masks", "embedding", "prompt"],
+    ["image", "masks", "embedding", "prompt", "detections"],
     ["models"],
     ["text", "everything", "predict"],
     ["formats", "draw", "data"],
@@ -28,6 +28,8 @@ LAYERS = [
 DOORS = {
     ("masks", "formats"),
     ("masks", "draw"),
+    ("detections", "formats"),
+    ("detections", "draw"),
 }
 
 

@@ -108,6 +108,28 @@ def test_other_files_are_decoded_once(
     assert np.array_equal(read_all(tmp_path / name), Image.open(tmp_path / name).pixels)
 
 
+@pytest.mark.parametrize("top", [1.0, 0.25, 4000.0, -7.0])
+@pytest.mark.parametrize("name", ["floats.tif", "floats.pfm"])
+def test_floats_are_scaled_alike_in_every_band(tmp_path: Path, name: str, top: float) -> None:
+    pytest.importorskip("tifffile")
+    grey = values((H, W), np.float32) * np.float32(top)
+    grey[:20] /= 100  # dark bands stay dark
+    PIL.Image.fromarray(grey).save(tmp_path / name)
+    with PIL.Image.open(tmp_path / name) as image:
+        assert image.mode == "F"
+    bands = read_all(tmp_path / name)
+    assert np.array_equal(bands, Image.open(grey).pixels)
+    assert np.array_equal(bands, Image.open(tmp_path / name).pixels)
+
+
+def test_colours_of_16_bits_that_only_pillow_reads(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    colours = values((H, W, 3), np.uint16)
+    colours[:20] //= 100
+    cv2.imwrite(str(tmp_path / "a.png"), colours[..., ::-1])
+    assert np.array_equal(read_all(tmp_path / "a.png"), Image.open(colours).pixels)
+
+
 def test_arrays_and_images() -> None:
     pixels = values((H, W, 3), np.uint8)
     assert np.array_equal(read_all(pixels), pixels)
@@ -130,7 +152,7 @@ def test_a_missing_strip_is_black(tmp_path: Path) -> None:
         (b"no picture", "expected an image"),
     ],
 )
-def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     pytest.importorskip("tifffile")
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(InputError, match=message), open_bands(tmp_path / "a.tif"):

@@ -1,4 +1,4 @@
-"""Where pictures lie on the earth: TIFF files with its tags, and the way into files of masks."""
+"""Where images lie on the earth: TIFF files with its tags, and the way into files of masks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_matrix_with_coordinates_of_the_middles_of_pixels(tmp_path: Path) -> N
     keys = [1, 1, 0, 3, 1025, 0, 1, 2, 2048, 0, 1, 4326, 2049, TEXT, 7, 0]
     tags = [(MATRIX, "d", 16, matrix), (KEYS, "H", 16, keys), (TEXT, "s", 0, "WGS 84|")]
     geo = read_geo(write(tmp_path / "a.tif", *tags))
-    assert geo == Geo((2.0, 1.0, 98.5, 1.0, -2.0, 200.5), 4326, "WGS 84")
+    assert geo == Geo((2.0, 1.0, 98.5, 1.0, -2.0, 200.5), 4326, "WGS 84", geographic=True)
 
 
 def test_a_system_of_ones_own_has_no_number(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_files_of_masks_say_it(format: str, tmp_path: Path) -> None:
     assert formats.read(tmp_path / "a.json", format=format).geo == UTM_GEO
 
 
-def test_masks_of_one_picture_keep_it_together() -> None:
+def test_masks_of_one_image_keep_it_together() -> None:
     masks = replace(Masks.empty((3, 4)), geo=UTM_GEO)
     assert Masks.concat([masks, masks]).geo == UTM_GEO
     assert Masks.concat([masks, Masks.empty((3, 4))]).geo is None

@@ -53,22 +53,3 @@ def test_several_are_united() -> None:
 def test_unfit_outlines_are_refused(outline: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
         polygon.fill([outline], (3, 4))
-
-
-def test_outlines_run_round_every_piece() -> None:
-    pytest.importorskip("cv2")
-    two = np.zeros((10, 20), dtype=bool)
-    two[1:4, 2:6] = two[5:9, 10:15] = True
-    pieces = polygon.trace(two)
-    assert sorted(sorted(map(tuple, piece.tolist())) for piece in pieces) == [
-        [(2, 1), (2, 3), (5, 1), (5, 3)],
-        [(10, 5), (10, 8), (14, 5), (14, 8)],
-    ]
-    assert all(piece.dtype == np.float32 for piece in pieces)
-
-
-def test_dots_have_no_outline() -> None:
-    pytest.importorskip("cv2")
-    dot = np.zeros((4, 4), dtype=bool)
-    dot[1, 1] = True
-    assert polygon.trace(dot) == []

@@ -21,7 +21,7 @@ from anymask.config import InstanceConfig
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.models.build import build
-from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
+from anymask.models.detection import Candidates, candidates, detect, draw, image_boxes
 from anymask.models.fastsam import FastSam
 from anymask.models.variants import find
 from anymask.predict.instances import InstanceSegmenter
@@ -61,7 +61,7 @@ def small(parity_dir: Path) -> InstanceSegmenter:
     return segmenter("s", parity_dir / "keys/fastsam_s.json")
 
 
-def as_recorded(found: Detections) -> np.ndarray:
+def as_recorded(found: Candidates) -> np.ndarray:
     """Candidates as (5 + prototypes, n): middle, width, height, score, coefficients."""
     low, high = found.boxes[:, :2], found.boxes[:, 2:]
     parts = [(low + high) / 2, high - low, found.scores[:, None], found.coefficients]
@@ -117,7 +117,7 @@ def synthetic(parity_dir: Path) -> Golden:
     return Golden(parity_dir / "fastsam/after_network.npz")
 
 
-def whole(found: Detections, prototypes: Tensor, at: Transform, config: InstanceConfig):
+def whole(found: Candidates, prototypes: Tensor, at: Transform, config: InstanceConfig):
     """Every mask, bool (n, h, w)."""
     masks = np.zeros((len(found), *at.original_hw), dtype=bool)
     for mask, ((x, y), part) in zip(masks, draw(found, prototypes, at, config), strict=True):
@@ -141,12 +141,12 @@ def test_synthetic_candidates_become_exactly_the_recorded_instances(
     config = InstanceConfig(
         confidence=about["conf"],
         box_nms_thresh=about["iou"],
-        most=about["max_det"],
+        max_instances=about["max_det"],
         retina=about["retina_masks"],
     )
     values = torch.from_numpy(synthetic["pred"])
     low, high = values[:2] - values[2:4] / 2, values[:2] + values[2:4] / 2
-    found = Detections(torch.cat([low, high]).T, values[4], values[5:].T)
+    found = Candidates(torch.cat([low, high]).T, values[4], values[5:].T)
     found = detect(found, frame_hw, config)
     at = Transform(tuple(about["original_size"]), frame_hw, frame_hw)
     np.testing.assert_array_equal(image_boxes(found.boxes, at), synthetic[f"{case}__boxes"][:, :4])
@@ -165,7 +165,7 @@ def test_boxes_snap_to_the_border_and_nearly_whole_ones_become_whole(parity_dir:
     border = Golden(parity_dir / "fastsam/prompts.npz").meta["border"]
     boxes = torch.tensor(border["boxes"])
     n, (h, w) = len(boxes), border["image_size"]
-    found = Detections(boxes, torch.linspace(0.9, 0.5, n), torch.zeros(n, 1))
+    found = Candidates(boxes, torch.linspace(0.9, 0.5, n), torch.zeros(n, 1))
     got = detect(found, (h, w), InstanceConfig(box_nms_thresh=1)).boxes
     wanted = torch.tensor(border["snapped"])
     wanted[border["over_0_9"]] = torch.tensor([0.0, 0.0, w, h])

@@ -85,7 +85,7 @@ def test_everything_is_found_best_first(model: InstanceSegmenter) -> None:
     ("options", "wanted"),
     [
         ({"confidence": 0.6}, [WHOLE, PART]),
-        ({"most": 1}, [WHOLE]),
+        ({"max_instances": 1}, [WHOLE]),
         ({"box_nms_thresh": 0.3}, [WHOLE, ELSEWHERE]),
         ({"confidence": 0.95}, []),
     ],

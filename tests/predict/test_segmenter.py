@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,7 +265,7 @@ def test_a_mixture_of_prompts_is_answered_in_order() -> None:
     model = disc_model()
     photo = model.embed(picture(100, 90))
     together = model.predict(photo, prompts=MIXTURE)
-    forms = {(prompt.key(), prompt.key() == (1, False, False)) for prompt in MIXTURE}
+    forms = {(prompt.form, prompt.form == (1, False, False)) for prompt in MIXTURE}
     assert len(model.network.batches) == len(forms) == 4  # type: ignore[attr-defined]
     assert together == [model.predict(photo, prompts=prompt) for prompt in MIXTURE]
     assert [masks.prompts[0] for masks in together] == MIXTURE
@@ -419,7 +420,7 @@ def test_prompts_are_checked_before_the_slow_part() -> None:
     ("missing", "said", "words"),
     [
         ("points", {"points": [(5, 5)], "multimask": False}, "does not know points, only"),
-        ("negative_points", {"points": [(5, 5)], "labels": [0]}, "points beside the object"),
+        ("negative_points", {"points": [(5, 5)], "labels": [0]}, "background points"),
         ("box", {"box": (2, 2, 9, 9)}, "boxes"),
         ("mask", {"mask": np.ones((20, 30), dtype=bool)}, "masks as prompts"),
         ("mask", {"mask_logits": np.ones((32, 32), dtype=np.float32)}, "masks as prompts"),
@@ -508,3 +509,28 @@ def test_load_refuses_what_is_not_there() -> None:
     for dtype in ("float8", torch.int8):
         with pytest.raises(InputError, match="floating-point type out of float32"):
             load("bundled", device="cpu", dtype=dtype)
+
+
+# ------------------------------------------------------------------- warnings
+
+
+@pytest.mark.parametrize(
+    ("prompt", "warned"),
+    [
+        ({"points": [(0.5, 0.25)]}, True),
+        ({"points": [(0.5, 0.25), (1, 1)], "labels": [1, 0]}, True),
+        ({"box": (0.1, 0.2, 0.8, 0.9)}, True),
+        ({"box": (0, 0, 1, 1)}, True),
+        ({"box": (0, 0, 1, 1), "points": [(0.5, 0.5)]}, True),
+        ({"points": [(0, 0)]}, False),  # the first pixel
+        ({"points": [(1, 1)]}, False),
+        ({"points": [(0.5, 0.5), (3, 1)]}, False),
+        ({"box": (0, 0, 1, 2)}, False),
+        ({"box": (0, 0, 1, 1), "points": [(9, 9)]}, False),
+    ],
+)
+def test_coordinates_that_look_like_shares(prompt: dict[str, Any], warned: bool) -> None:
+    model, photo = disc_model(), picture(40, 60)
+    for subject in (photo, model.embed(photo)):
+        with pytest.warns(UserWarning, match="of a 60 x 40 image") if warned else nullcontext():
+            assert len(model.predict(subject, **prompt))

@@ -18,11 +18,11 @@ __all__ = ["photos", "tiny_model"]
 pytest.importorskip("cv2", reason="training needs the extra 'image'")
 
 Make = Callable[[str], str]
-SHORT = {"batch": 2, "warmup": 0, "workers": 0, "evaluate_every": 100}
+SHORT = {"batch_size": 2, "warmup": 0, "workers": 0, "evaluate_every": 100}
 
 
 def test_mobile_sam(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
-    loop = replace(distill_mobile_sam.LOOP, steps=12, rate=4e-3, average=0, **SHORT)
+    loop = replace(distill_mobile_sam.LOOP, steps=12, lr=4e-3, ema_decay=0, **SHORT)
     config = distill_mobile_sam.Config(
         photos, tmp_path / "run", tiny_model("sam-vit-b"), tiny_model("mobile-sam"), 1, loop
     )
@@ -49,7 +49,7 @@ def test_sami(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
         replace(pretrain_sami.TEACHING, steps=1, **SHORT),
     )  # fmt: skip
     seen, answered = pretrain_sami.main(config)
-    assert seen.after["likeness"] > seen.before["likeness"]
+    assert seen.after["similarity"] > seen.before["similarity"]
     assert answered.outcome.steps == 1
     assert anymask.load(out).variant.family == "efficient-sam"
 

@@ -29,14 +29,20 @@ def test_only_the_refinement_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     older = {k: v for k, v in start.items() if not k.startswith("refinement.")}
     save_file(older, tmp_path / "start.safetensors")  # of before there was a refinement
     loop = LoopConfig(
-        steps=150, batch=4, rate=3e-2, workers=0, average=0.5, evaluate_every=150, record_every=1
+        steps=150,
+        batch_size=4,
+        lr=3e-2,
+        workers=0,
+        ema_decay=0.5,
+        evaluate_every=150,
+        record_every=1,
     )
     config = train_boundary.Config(
         data=tmp_path,
         start=tmp_path / "start.safetensors",
         out=tmp_path / "run",
         name="drawn",
-        judged=1,
+        val_images=1,
         loop=loop,
     )
     train_boundary.main(config)

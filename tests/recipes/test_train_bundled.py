@@ -43,7 +43,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(train_bundled, "CompactConfig", lambda: small)
     for part in ("train", "val"):
         draw_set(tmp_path / f"drawn-{part}")
-    loop = LoopConfig(rate=3e-3, warmup=5, evaluate_every=1000, workers=0, average=0.0)
+    loop = LoopConfig(lr=3e-3, warmup=5, evaluate_every=1000, workers=0, ema_decay=0.0)
     return Config(
         data=tmp_path,
         out=tmp_path / "run",
@@ -52,7 +52,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         crops=(4, 2),
         masks=(3, 2),
         zooms=(1.8, 1.2),
-        judged=1,
+        val_images=1,
         loop=loop,
     )
 

@@ -17,7 +17,7 @@ from anymask.prompt import Prompt
 from anymask.train.personalize import MaskWeights, learn_weights
 
 RADII = (26.0, 16.0, 7.0)
-QUICK = {"rate": 2e-2, "steps": 60}  # as far as 1000 steps at the usual rate
+QUICK = {"lr": 2e-2, "steps": 60}  # as far as 1000 steps at the usual rate
 
 
 class Discs(nn.Module):

@@ -26,7 +26,7 @@ TRUTH = torch.tensor([[1.0], [-2.0], [0.5]])
 
 @dataclass(frozen=True)
 class Point:
-    """An item: what the network sees, what it shall say, and a name."""
+    """An item: what the network sees, what it should say, and a name."""
 
     x: Tensor
     y: Tensor
@@ -76,7 +76,7 @@ class Judge:
     """A validation that remembers what it saw, and interrupts if asked to."""
 
     metric: str = "closeness"
-    chance: float = 0.0
+    noise_tolerance: float = 0.0
     seen: list[float] = field(default_factory=list)
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
@@ -89,20 +89,20 @@ class Judge:
         return PIL.Image.new("RGB", (4, 4), "red")
 
 
-def ship(model: nn.Module, folder: Path) -> None:
+def save_model(model: nn.Module, folder: Path) -> None:
     folder.mkdir()
     torch.save(model.state_dict(), folder / "weights.pt")
 
 
 def settings(**changes: Any) -> LoopConfig:
-    usual = {"steps": 12, "rate": 0.02, "warmup": 2, "evaluate_every": 5, "record_every": 1}
+    usual = {"steps": 12, "lr": 0.02, "warmup": 2, "evaluate_every": 5, "record_every": 1}
     return LoopConfig(**{**usual, **changes})
 
 
 def run(out: Path, model: nn.Module | None = None, **options: Any) -> Outcome:
     """Fit; the settings of the loop are among the options."""
     changes = {k: options.pop(k) for k in list(options) if k in LoopConfig.__dataclass_fields__}
-    usual = {"identity": {"variant": "toy"}, "ship": ship, "quiet": True}
+    usual = {"identity": {"variant": "toy"}, "save_model": save_model, "quiet": True}
     batches = options.pop("batches", Points())
     objective = options.pop("objective", squares)
     model = network() if model is None else model

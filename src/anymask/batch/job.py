@@ -7,10 +7,10 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from anymask import formats
 from anymask.config import changed
-from anymask.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Everything", "Format", "Job", "Segment", "Watch"]
-
-Format = Literal["sa1b", "coco", "png"]
+__all__ = ["Everything", "Job", "Segment", "Watch"]
 
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
@@ -47,17 +45,15 @@ class Job(ABC):
 
     name: ClassVar[str]
     """Name of the command that does the same."""
-    format: Format = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each."""
+    format: str = "sa1b"
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; or a
+    format that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
 
     def __post_init__(self) -> None:
         """Check the format."""
-        if self.format not in ("sa1b", "coco", "png"):
-            raise InputError(
-                f"expected a format out of sa1b, coco and png, got {self.format!r}; choose one"
-            )
+        formats.find(self.format)
 
     @abstractmethod
     def settings(self, model: Segmenter) -> dict[str, Any]:
@@ -201,6 +197,10 @@ class Everything(Job):
         """Draw all masks over the image."""
         if self.overlay:
             yield "-overlay.png", masks.draw(image)
+
+    def describe(self, masks: Masks) -> dict[str, Any]:
+        """Give how many answers which setting dropped."""
+        return {"dropped": dict(masks.dropped)}
 
     def endings(self) -> list[str]:
         """Name the overlay."""

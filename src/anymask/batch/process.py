@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.batch.inputs import Images, find_images
-from anymask.batch.job import Everything, Format, Job, Segment
+from anymask.batch.job import Everything, Job, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
 from anymask.errors import InputError
@@ -67,7 +67,7 @@ def process(
     text: str | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
     all: bool = False,
-    format: Format = "sa1b",
+    format: str = "sa1b",
     overlay: bool = True,
     cutout: bool = True,
     workers: int = 2,
@@ -99,7 +99,7 @@ def process(
         prompts: Instead of these five: a prompt, or several, one object each.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
-            map each.
+            map each; or a format that another package adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
         workers: Images worked on at a time, which share the processor's cores.
@@ -170,7 +170,7 @@ def _job(
     *,
     all: bool,
     cutout: bool,
-    format: Format,
+    format: str,
     overlay: bool,
 ) -> Job:
     """Make a job of what was said."""

@@ -15,9 +15,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from anymask import __version__
+from anymask import __version__, formats
 from anymask.batch.inputs import Item
 from anymask.batch.job import Job
 from anymask.batch.results import Record, Results
@@ -39,7 +39,6 @@ __all__ = ["Batch", "Cancelled", "ImageResult", "Progress"]
 
 COCO_FILE = "annotations.json"
 """The one file of all masks."""
-_ENDINGS = {"sa1b": ".json", "png": "-labels.png"}
 
 # With these, the next image would fail in the same way.
 _FINAL = (CapabilityError, MissingExtraError, WeightsError)
@@ -90,6 +89,7 @@ class ImageResult:
     error: str | None = None
     exception: Exception | None = field(default=None, repr=False, compare=False)
     _masks: Path | None = field(default=None, repr=False, compare=False)
+    _format: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def masks(self) -> Masks:
@@ -98,13 +98,11 @@ class ImageResult:
         Raises:
             InputError: The image failed, so there are none; or the file is gone or damaged.
         """
-        from anymask import formats
-
         if self._masks is None:
             raise InputError(
                 f"expected masks of {str(self.image)!r}, got none: {self.error}; look at its status"
             )
-        return formats.read(self._masks)
+        return formats.read(self._masks, self._format)
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain JSON values; what is not known is left out."""
@@ -267,6 +265,8 @@ class Batch:
 
     def _do(self, item: Item, watch: _Watch) -> Record:
         """Find the masks, draw and write them."""
+        from anymask.image.png import encode_png
+
         self.results.check_apart(item, self._names(item), self._inputs, self._produced)
         watch.step()
         stamp = item.stamp()  # before the image is read: it may change meanwhile
@@ -282,14 +282,11 @@ class Batch:
                 watch.step(", writing")
                 name = item.key + ending
                 drafts[name] = stack.enter_context(folder.draft(name))
-                with drafts[name].open("wb") as file:
-                    picture.save(_Interruptible(file, self._check), format="PNG")  # type: ignore[arg-type]
+                drafts[name].write_bytes(encode_png(picture))
             watch.step(", writing")
             name = self._masks_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            masks.save(
-                drafts[name], format="sa1b" if self.job.format == "coco" else self.job.format
-            )
+            masks.save(drafts[name], format=self._masks_format)
             self._check()
             h, w = masks.size_hw
             summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
@@ -300,13 +297,22 @@ class Batch:
         # The file that the user wants, instead of the part that will be joined into it.
         shown = [self.results.path / COCO_FILE if self.results.is_part(f) else f for f in files]
         masks = self.results.path / self._masks_name(item.key)
-        return ImageResult(item.path, "skipped", shown, record.summary, _masks=masks)
+        return ImageResult(
+            item.path, "skipped", shown, record.summary, _masks=masks, _format=self._masks_format
+        )
 
     def _masks_name(self, key: str) -> str:
         """Name the file of an image's masks."""
         if self.job.format == "coco":
             return self.results.part(key)
-        return key + _ENDINGS[self.job.format]
+        suffix = formats.find(self.job.format).suffix
+        # A label map must not be taken for an overlay.
+        return f"{key}-labels{suffix}" if suffix == ".png" else key + suffix
+
+    @property
+    def _masks_format(self) -> str:
+        """Name the format of that file."""
+        return "sa1b" if self.job.format == "coco" else self.job.format
 
     def _names(self, item: Item) -> list[str]:
         """List the files that an image will get, as far as they are known beforehand."""
@@ -375,20 +381,6 @@ class _Watch:
 
     def note(self, text: str) -> None:
         self._batch._say(f"{self._item.path}: {text}")
-
-
-class _Interruptible:
-    """A file that Pillow writes to piece by piece, so that it can be stopped in between."""
-
-    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
-        self._file, self._check = file, check
-
-    def write(self, data: bytes) -> int:
-        self._check()
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
 
 
 def _settings(job: Job, model: Segmenter) -> dict[str, Any]:

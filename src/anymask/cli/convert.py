@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,21 +10,37 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from anymask.cli.options import Flag
+from anymask.cli.parser import parse as parse_words
 
 if TYPE_CHECKING:
     import torch
 
     from anymask.models.weights.loading import Checkpoint
 
-__all__ = ["Convert"]
+__all__ = ["Convert", "parse"]
+
+_ABOUT = """Write weights as a folder of config.json and model.safetensors.
+
+The folder loads by its path, needs no table, and holds nothing that could run.
+
+Examples:
+  anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
+  anymask convert facebook/sam-vit-base --dtype float16 -o half/
+  anymask convert sam-vit-b --adapter runs/lora/best -o merged/
+  anymask convert sam-vit-b --layout transformers -o for-transformers/"""
+
+
+def parse(words: Sequence[str]) -> Convert:
+    """Turn the words after ``anymask convert`` into a command."""
+    return parse_words(Convert, words, "anymask convert", _ABOUT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Convert:
     """Write weights as a folder of config.json and model.safetensors."""
 
-    source: Annotated[Positional[str], arg(metavar="NAME|PATH|URL|HUB-ID")]
-    """A model from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
+    source: Annotated[Positional[str], arg(metavar="MODEL")]
+    """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
     """The new folder."""
     adapter: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None

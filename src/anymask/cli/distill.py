@@ -1,4 +1,4 @@
-"""``anymask distill``: a small model learns from a large one, in one of three ways."""
+"""``anymask distill``: a small model learns from a large one, by one of three methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.learning import LearningOptions, parse_learning
-from anymask.cli.listing import show_list
+from anymask.cli.parser import choose
 from anymask.train.distillation.config import CoupledConfig, DecoupledConfig, SamiConfig
 
 __all__ = ["parse"]
@@ -22,17 +22,17 @@ by; the best weights are kept, the run's folder loads like any model, and the sa
 where it stopped.
 
 Examples:
-  anymask distill decoupled --data photos/ --student mobile-sam --fresh -o runs/mobile
+  anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
   anymask distill coupled --data photos/ --student runs/mobile --learn decoder -o runs/tuned
-  anymask distill sami --data photos/ --fresh -o runs/sami
+  anymask distill sami --data photos/ --from-scratch -o runs/sami
   anymask distill coupled --help"""
 
-_ROWS = {"click": "one click", "box": "box", "iou": "mean", "likeness": "cosine"}
+_ROWS = {"click": "one click", "box": "box", "iou": "mean", "similarity": "cosine"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Way(LearningOptions):
-    """What the ways have in common."""
+class _Method(LearningOptions):
+    """What the methods have in common."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-distill")
     """Folder of the run; made when missing. It loads like any model."""
@@ -43,29 +43,29 @@ class _Way(LearningOptions):
         from anymask.train.distillation.distill import distill
 
         report = distill(self.settings, self.output, self.device, **self.flags())
-        measured = "likeness to" if isinstance(self.settings, SamiConfig) else "mean IoU with"
+        measured = "similarity to" if isinstance(self.settings, SamiConfig) else "mean IoU with"
         return self.conclude(report, f"{measured} the teacher", _ROWS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Decoupled(_Way):
+class _Decoupled(_Method):
     settings: OmitArgPrefixes[DecoupledConfig] = field(default_factory=DecoupledConfig)
     """Who learns what from whom."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Coupled(_Way):
+class _Coupled(_Method):
     settings: OmitArgPrefixes[CoupledConfig] = field(default_factory=CoupledConfig)
     """Who learns what from whom."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sami(_Way):
+class _Sami(_Method):
     settings: OmitArgPrefixes[SamiConfig] = field(default_factory=SamiConfig)
     """Who learns what from whom."""
 
 
-_WAYS: dict[str, tuple[type[_Way], str]] = {
+_METHODS: dict[str, tuple[type[_Method], str]] = {
     "decoupled": (
         _Decoupled,
         "The student's encoder learns what its teacher's sees, and takes over its decoder.",
@@ -83,9 +83,6 @@ _WAYS: dict[str, tuple[type[_Way], str]] = {
 
 def parse(words: Sequence[str]) -> LearningOptions:
     """Turn the words after ``anymask distill`` into a command; see `parse_learning`."""
-    name = words[0] if words else "--help"
-    if name not in _WAYS:
-        summaries = {name: about for name, (_, about) in _WAYS.items()}
-        show_list(summaries, words or [name], "anymask distill", _ABOUT)
-    kind, about = _WAYS[name]
-    return parse_learning(kind, words[1:], f"anymask distill {name}", about)
+    summaries = {name: about for name, (_, about) in _METHODS.items()}
+    name = choose(words, "anymask distill", _ABOUT, summaries)
+    return parse_learning(_METHODS[name][0], words[1:], f"anymask distill {name}", summaries[name])

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from anymask.cli.options import Flag
+from anymask.cli.parser import parse
+from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from anymask.train.report import Report
@@ -33,7 +35,7 @@ class LearningOptions(ABC):
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     offline: Flag = False
     """Download no weights; use only what is here."""
-    changed: Flag = False
+    allow_changes: Flag = False
     """Go on with an earlier run even if the settings are others than before."""
     overwrite: Flag = False
     """Forget an earlier run in that folder."""
@@ -47,8 +49,8 @@ class LearningOptions(ABC):
         """Learn, say what it brought, and return the exit code."""
 
     def flags(self) -> dict[str, bool]:
-        """List what a run shall do about downloads, an earlier run and progress."""
-        names = ("offline", "changed", "overwrite", "quiet")
+        """List what a run should do about downloads, an earlier run and progress."""
+        names = ("offline", "allow_changes", "overwrite", "quiet")
         return {name: getattr(self, name) for name in names}
 
     def conclude(self, report: Report, measured: str, words: Mapping[str, str]) -> int:
@@ -63,16 +65,17 @@ class LearningOptions(ABC):
             return 0
         outcome = report.outcome
         print(
-            f"learned from {_count(report.learned, 'image')} in {_count(outcome.steps, 'step')}, "
-            f"{outcome.seconds / 60:.1f} minutes ({_ENDS[outcome.reason]})"
+            f"learned from {_count(report.train_images, 'image')} in "
+            f"{_count(outcome.steps, 'step')}, {outcome.seconds / 60:.1f} minutes "
+            f"({_ENDS[outcome.reason]})"
         )
-        if report.judged:
-            print(f"{measured} on {_count(report.judged, 'other image')}, before and now:")
+        if report.val_images:
+            print(f"{measured} on {_count(report.val_images, 'other image')}, before and now:")
             for name in report.before:
                 before, after = report.before[name], report.after[name]
                 print(f"  {words[name]:<12} {before:.3f}  {after:.3f}")
         else:
-            print("no image was held back, so nobody knows how good it is; --val names others")
+            print("no image to validate on, so nobody knows how good it is; name some (--val)")
         print(f'use it: anymask.load("{self.output}"), or --model {self.output}')
         return 0
 
@@ -98,21 +101,11 @@ def parse_learning(kind: type[Command], words: Sequence[str], prog: str, about: 
     Raises:
         InputError: The file of settings cannot be read, or holds something else.
     """
-    import tyro
-
     usual: Any = kind()
     file = _file_of_settings(words)
     if file is not None:
         usual = type(usual)(settings=_read(type(usual.settings), file))
-    command: Command = tyro.cli(
-        kind,
-        prog=prog,
-        description=about,
-        args=words,
-        default=usual,
-        config=(FlagCreatePairsOff,),
-    )
-    return command
+    return parse(kind, words, prog, about, usual)
 
 
 def _file_of_settings(words: Sequence[str]) -> str | None:
@@ -125,11 +118,12 @@ def _file_of_settings(words: Sequence[str]) -> str | None:
 
 def _read(kind: type[Any], file: str) -> Any:
     """Read settings; those that the file does not name stay as usual."""
-    from anymask.train.config import from_plain, plain, read_yaml
+    from anymask.plain import from_plain, read_yaml, to_plain
 
     values = read_yaml(file)
+    _check_names(values, file)
     values.pop("found", None)  # what the settings of a run led to
-    usual = plain(kind())
+    usual = to_plain(kind())
     loop = usual.pop("loop")
     # Flags do not say which settings are the loop's, so a file need not, either.
     loop |= {name: values.pop(name) for name in [*values] if name in loop}
@@ -137,3 +131,29 @@ def _read(kind: type[Any], file: str) -> Any:
     if isinstance(own, dict):  # of anything else `from_plain` complains
         own = {**loop, **own}
     return from_plain(kind, {**usual, **values, "loop": own})
+
+
+_RENAMED = {
+    "rate": "lr",
+    "decay": "weight_decay",
+    "clip": "grad_clip",
+    "average": "ema_decay",
+    "floor": "min_lr_ratio",
+    "batch": "batch_size",
+    "hold_back": "val_fraction",
+    "held_back": "val_images",
+    "fresh": "from_scratch",
+    "hidden": "mask_ratio",
+}
+
+
+def _check_names(values: Mapping[str, Any], file: str) -> None:
+    """Refuse a file of settings that an earlier version wrote, and say what they are called now."""
+    loop = values.get("loop")
+    names = {*values, *(loop if isinstance(loop, Mapping) else ())}
+    if old := [name for name in _RENAMED if name in names]:
+        now = ", ".join(f"{name} is {_RENAMED[name]} now" for name in old)
+        raise InputError(
+            f"expected settings of this version of anymask in {file!r}, got those of an earlier "
+            f"one; rename them ({now})"
+        )

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from anymask.cli.options import Flag
+from anymask.cli.parser import parse as parse_words
 
 if TYPE_CHECKING:
     from anymask.models.variants import Variant
 
-__all__ = ["Models"]
+__all__ = ["Models", "parse"]
+
+_ABOUT = """List the models, with size, licence and what they can do.
+
+Examples:
+  anymask models
+  anymask models --json"""
+
+
+def parse(words: Sequence[str]) -> Models:
+    """Turn the words after ``anymask models`` into a command."""
+    return parse_words(Models, words, "anymask models", _ABOUT)
 
 
 @dataclass(frozen=True, kw_only=True)

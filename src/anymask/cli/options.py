@@ -1,4 +1,4 @@
-"""The options that all commands which work on pictures share."""
+"""The options that all commands which work on images share."""
 
 from __future__ import annotations
 
@@ -8,40 +8,43 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-__all__ = ["Flag", "Format", "PictureOptions"]
+from anymask import formats
+
+__all__ = ["Flag", "ImageOptions"]
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
-Format = Literal["sa1b", "coco", "png"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureOptions:
-    """Which pictures, which model, and where the results go."""
+class ImageOptions:
+    """Which images, which model, and where the results go."""
 
     images: Annotated[
         tuple[str, ...], Positional, arg(metavar="IMAGE...", help_behavior_hint="")
     ] = ()
-    """Pictures, folders (with all that is in them), or quoted patterns such as 'in/**/*.jpg'."""
+    """Images, folders (with all that is in them), or quoted patterns such as 'in/**/*.jpg'; -: the
+    image that comes in from standard input."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-out")
-    """Folder for the results; made when missing."""
-    model: Annotated[str, arg(aliases=["-m"], metavar="NAME|PATH|URL|HUB-ID")] = "bundled"
-    """A model from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
+    """Folder for the results; made when missing. -: one result goes to standard output."""
+    model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
+    """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Numbers to compute with; the 16-bit ones are faster on GPUs and on some newer CPUs."""
     offline: Flag = False
     """Download no weights; use only what is here."""
-    format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
-    """sa1b: one JSON file for each picture; coco: one JSON file for all; png: a label map each."""
+    format: Annotated[str, arg(aliases=["-f"], metavar="|".join(formats.names()))] = "sa1b"
+    """How masks are written. sa1b: a JSON file for each image; coco: one JSON file for all; png: a
+    label map for each."""
     workers: Annotated[int, arg(metavar="INT")] = 2
-    """Pictures worked on at a time, which share the processor's cores; each needs memory."""
+    """Images worked on at a time, which share the processor's cores; each needs memory."""
     no_overlay: Flag = False
-    """Do not draw the masks over the picture."""
+    """Do not draw the masks over the image."""
     overwrite: Flag = False
-    """Do every picture again, also where results exist."""
+    """Do every image again, also where results exist."""
     json: Flag = False
-    """Print one line of JSON for each picture."""
+    """Print one line of JSON for each image."""
     quiet: Annotated[bool, arg(aliases=["-q"], help_behavior_hint="")] = False
     """Print nothing but errors."""
     debug: Flag = False

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from anymask.batch.inputs import find_images
-from anymask.cli.options import PictureOptions
+from anymask.cli.options import ImageOptions
 from anymask.errors import AnymaskError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _MOMENT = 1.5  # seconds that work has to end by itself
 
 
 def process(
-    options: PictureOptions, job: Job, check: Callable[[Segmenter], None] = lambda model: None
+    options: ImageOptions, job: Job, check: Callable[[Segmenter], None] = lambda model: None
 ) -> int:
     """Do a job for every image that the options name.
 

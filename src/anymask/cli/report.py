@@ -1,4 +1,4 @@
-"""What a run tells the user: progress, one line of JSON for each picture, and how it ended.
+"""What a run tells the user: progress, one line of JSON for each image, and how it ended.
 
 Results go to standard output; progress and errors go to standard error.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,11 @@ from rich.text import Text
 if TYPE_CHECKING:
     from anymask.batch.run import ImageResult
 
-__all__ = ["Report", "progress_bar"]
+__all__ = ["Report", "explain_nothing", "progress_bar"]
 
 
 class _Rate(ProgressColumn):
-    """Pictures per second, or seconds per picture."""
+    """Images per second, or seconds per image."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -39,7 +40,10 @@ class _Rate(ProgressColumn):
 
 
 def progress_bar(*, hidden: bool) -> Progress:
-    """Make a bar on standard error that goes away at the end; hidden also where nobody looks."""
+    """Make a bar on standard error that goes away at the end; hidden also where nobody looks.
+
+    What is printed to standard error meanwhile, warnings say, appears above it.
+    """
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -52,7 +56,6 @@ def progress_bar(*, hidden: bool) -> Progress:
         transient=True,
         disable=hidden or not console.is_terminal,
         redirect_stdout=False,
-        redirect_stderr=False,
     )
 
 
@@ -63,7 +66,7 @@ class Report:
         """Prepare the bar.
 
         Args:
-            total: Number of pictures.
+            total: Number of images.
             waiting: How many of them are not finished yet.
             lines: Print JSON.
             quiet: Print nothing else.
@@ -86,27 +89,30 @@ class Report:
         self._progress.stop()
 
     def working_on(self, image: Path, step: str = "") -> None:
-        """Show which picture is next, and which step of it."""
+        """Show which image is next, and which step of it."""
         self._progress.update(self._task, description=_shortened(image.name) + step)
 
     def add(self, result: ImageResult) -> None:
-        """Count a picture, and print its line."""
+        """Count an image, and print its line."""
         self.results.append(result)
         if result.status != "skipped":
             self._progress.advance(self._task)
         if self._lines:
             print(json.dumps(result.as_dict()), flush=True)
+        if result.summary.get("masks") == 0 and not self._quiet:
+            why = explain_nothing(result.summary.get("dropped", {}))
+            self.note(f"anymask: {result.image}: {why}")
 
     def note(self, text: str) -> None:
         """Print to standard error, above the bar."""
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def count(self, status: str) -> int:
-        """Count the pictures with this result."""
+        """Count the images with this result."""
         return sum(result.status == status for result in self.results)
 
     def conclude(self, folder: Path) -> None:
-        """Say how it went: details of a single picture, numbers of many, and every failure."""
+        """Say how it went: details of a single image, numbers of many, and every failure."""
         self._say_failures()
         if self._quiet or self._lines:
             return
@@ -119,17 +125,32 @@ class Report:
             numbers.append(f"{skipped} already there")
         if failed := self.count("failed"):
             numbers.append(f"{failed} failed")
-        print(f"{self._total} pictures: {', '.join(numbers)}; results in {folder}/")
+        print(f"{self._total} images: {', '.join(numbers)}; results in {folder}/")
 
     def _say_failures(self) -> None:
         failures = [result for result in self.results if result.status == "failed"]
         if self._total > 1 and failures:
-            self.note(f"anymask: {len(failures)} of {self._total} pictures failed:")
+            self.note(f"anymask: {len(failures)} of {self._total} images failed:")
         lead = "  " if self._total > 1 else "anymask: error: "
         for result in failures:
             message = result.error or ""
             named = str(result.image) in message
             self.note(lead + (message if named else f"{result.image}: {message}"))
+
+
+def explain_nothing(dropped: Mapping[str, int]) -> str:
+    """Say which setting dropped how many answers, the most harmful first; see `Masks.dropped`.
+
+    Example:
+        >>> explain_nothing({"box_nms_thresh": 2, "pred_iou_thresh": 1000})
+        'nothing found; of 1,002 answers, --pred-iou-thresh dropped 1,000, --box-nms-thresh 2'
+    """
+    numbers = sorted(((n, name) for name, n in dropped.items() if n), reverse=True)
+    if not numbers:
+        return "nothing found"
+    parts = [f"--{name.replace('_', '-')} {n:,}" for n, name in numbers]
+    parts[0] = parts[0].replace(" ", " dropped ")
+    return f"nothing found; of {sum(n for n, _ in numbers):,} answers, {', '.join(parts)}"
 
 
 def _shortened(name: str, width: int = 24) -> str:
@@ -145,7 +166,7 @@ def _say_details(result: ImageResult) -> None:
     if len(answers) == 1:
         pixels = result.summary["height"] * result.summary["width"]
         share = 100 * answers[0]["area"] / pixels
-        said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the picture)"
+        said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the image)"
         if answers[0]["score"] is not None:
             said += f", predicted IoU {answers[0]['score']:.2f}"
     end = "" if result.seconds is None else f", {result.seconds:.1f} s"

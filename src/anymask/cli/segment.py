@@ -1,25 +1,57 @@
-"""``anymask segment``: one thing out of each picture."""
+"""``anymask segment``: one thing out of each image."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
-from anymask.cli.options import Flag, PictureOptions
+from anymask.cli.options import Flag, ImageOptions
+from anymask.cli.parser import parse as parse_words
+from anymask.cli.pipe import piped
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
+    from anymask.cli.parser import Command
+    from anymask.image.image import Image
+    from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Segment"]
+__all__ = ["Segment", "parse"]
+
+_ABOUT = """Cut one thing out of each image, by clicks, a box, a rough mask or its name.
+
+Each image gets an overlay, a cut-out with a transparent background, and the mask as JSON.
+Coordinates are pixels of the image, x from the left and y from the top.
+
+Examples:
+  anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
+  anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
+  anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
+  anymask segment photo.jpg --model runs/roofs  # after anymask train --learn adapter"""
+
+
+def parse(words: Sequence[str]) -> Command:
+    """Turn the words after ``anymask segment`` into a command."""
+    _check_commas(words)
+    return piped(parse_words(Segment, words, "anymask segment", _ABOUT), words)
+
 
 _Points = Annotated[
     UseAppendAction[tuple[str, ...]], arg(metavar="X,Y", help_behavior_hint="(repeatable)")
 ]
+
+_FORMS = {
+    "--point": ("X,Y", "500,375"),
+    "--not": ("X,Y", "500,375"),
+    "--box": ("X0,Y0,X1,Y1", "425,600,700,875"),
+}
 
 _TOO_FEW = (
     "expected --point, --box, --mask or --text, got none of them; say what to cut out, or find "
@@ -34,11 +66,11 @@ class PromptOptions:
     point: _Points = ()
     """A pixel on the thing: x from the left, y from the top."""
     not_: Annotated[_Points, arg(name="not")] = ()
-    """A pixel beside the thing."""
+    """A background point: a pixel that does not belong to the thing."""
     box: Annotated[str | None, arg(metavar="X0,Y0,X1,Y1", help_behavior_hint="")] = None
     """The thing's left, top, right and bottom edge."""
     mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A picture as large as the one to cut: light where the thing roughly is, dark elsewhere."""
+    """An image as large as the one to cut: light where the thing roughly is, dark elsewhere."""
     text: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
     """What the thing is called, for models that know text (FastSAM)."""
 
@@ -48,8 +80,9 @@ class PromptOptions:
         Raises:
             InputError: They are too few, or not in the form that they should have.
         """
-        points = [_numbers(text, "X,Y", "500,375") for text in (*self.point, *self.not_)]
-        box = self.box and _numbers(self.box, "X0,Y0,X1,Y1", "425,600,700,875")
+        points = [_numbers("--point", text) for text in self.point]
+        points += [_numbers("--not", text) for text in self.not_]
+        box = self.box and _numbers("--box", self.box)
         from anymask.prompt import Prompt
 
         if not (self.point or self.box or self.mask or self.text):
@@ -66,8 +99,8 @@ class PromptOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment(PictureOptions):
-    """Cut one thing out of each picture, by clicks, a box, a rough mask or its name."""
+class Segment(ImageOptions):
+    """Cut one thing out of each image, by clicks, a box, a rough mask or its name."""
 
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
@@ -89,28 +122,59 @@ class Segment(PictureOptions):
             overlay=not self.no_overlay,
             cutout=not self.no_cutout,
         )
+        return process(self, job, lambda model: _check_said(model, prompt))
 
-        def check(model: Segmenter) -> None:
-            if prompt.needs() == ["nothing"] and "nothing" not in model.variant.capabilities:
-                raise InputError(_TOO_FEW)
+    def find(self, model: Segmenter, image: Image) -> Masks:
+        """Find the thing in one image."""
+        prompt = self.prompt.read()
+        _check_said(model, prompt)
+        masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
+        return masks if self.all else masks.best()
 
-        return process(self, job, check)
+
+def _check_said(model: Segmenter, prompt: Prompt) -> None:
+    if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
+        raise InputError(_TOO_FEW)
 
 
-def _numbers(text: str, form: str, example: str) -> list[float]:
-    """Read numbers with commas between them, as many as the form has."""
-    parts = text.split(",")
+def _numbers(flag: str, text: str) -> list[float]:
+    """Read numbers with commas between them, as many as the flag has."""
     try:
-        numbers = [float(part) for part in parts]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != len(form.split(",")):
-        raise InputError(f"expected {form} like {example}, got {text!r}; write it like that")
+    if len(numbers) != len(_FORMS[flag][0].split(",")):
+        raise _formless(flag, text)
     return numbers
 
 
+def _formless(flag: str, text: str) -> InputError:
+    """Say how the flag is written, if possible with the numbers at hand."""
+    form, example = _FORMS[flag]
+    seen = re.findall(r"-?\d+(?:\.\d+)?", text)
+    right = len(seen) == len(form.split(","))
+    hint = f"did you mean {flag} {','.join(seen)}?" if right else "write it like that"
+    return InputError(f"expected {flag} {form} like {example}, got {text!r}; {hint}")
+
+
+def _check_commas(words: Sequence[str]) -> None:
+    """Refuse coordinates with blanks between them, before the second is taken for an image."""
+    for place, word in enumerate(words):
+        flag, _, first = word.partition("=")
+        if flag in _FORMS:
+            following = [*([first] if first else []), *words[place + 1 :]]
+            loose = list(takewhile(_is_loose, following))
+            if len(loose) > 1:
+                raise _formless(flag, " ".join(loose))
+
+
+def _is_loose(word: str) -> bool:
+    """Return whether a word is a bare number, with or without a comma at its ends."""
+    return re.fullmatch(r"[,(\[]?-?\d+(\.\d+)?[,)\]]?", word) is not None
+
+
 def _read_mask(path: Path) -> Any:
-    """Read a rough mask: bool (h, w), true where the picture is light and not transparent."""
+    """Read a rough mask: bool (h, w), true where the image is light and not transparent."""
     from anymask.image.image import Image
 
     mask = Image.open(path, background=(0, 0, 0)).pixels.max(axis=2) >= 128

@@ -22,7 +22,7 @@ folder loads like any model, and the same command goes on where it stopped.
 Examples:
   anymask train --data photos/ -o runs/mine
   anymask train --data photos/ --val others/ --model sam-vit-b --learn lora --rank 4 -o runs/lora
-  anymask train --config runs/mine/config.yaml --rate 1e-4 -o runs/slower
+  anymask train --config runs/mine/config.yaml --lr 1e-4 -o runs/slower
   torchrun --nproc-per-node 2 -m anymask train --data photos/ -o runs/mine"""
 
 _ROWS = {

@@ -50,7 +50,7 @@ class PromptEncoder(prompt_encoder.PromptEncoder):
 
         Args:
             points: Coordinates (n, p, 2), x before y, pixels of the frame, and labels (n, p):
-                1 on the object, 0 beside it, -1 not a point.
+                1 object, 0 background, -1 not a point.
             boxes: (n, 4) or (n, 1, 4) xyxy, pixels of the frame.
             masks: Logits (n, 1, 256, 256), or (1, 1, 256, 256) for all prompts.
 

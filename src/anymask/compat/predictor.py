@@ -103,7 +103,7 @@ class SamPredictor:
 
         Args:
             point_coords: (p, 2), x before y, pixels of the image.
-            point_labels: (p,), 1 on the object, 0 beside it.
+            point_labels: (p,), 1 object, 0 background.
             box: (4,) xyxy, pixels of the image.
             mask_input: Logits of an earlier answer, (1, 256, 256).
             multimask_output: Three masks instead of one.
@@ -145,7 +145,7 @@ class SamPredictor:
 
         Args:
             point_coords: (n, p, 2), x before y.
-            point_labels: (n, p), 1 on the object, 0 beside it, -1 not a point.
+            point_labels: (n, p), 1 object, 0 background, -1 not a point.
             boxes: (n, 4) xyxy.
             mask_input: (n, 1, 256, 256) logits, or (1, 1, 256, 256) for all.
             multimask_output: Three masks for each prompt instead of one.

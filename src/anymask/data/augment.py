@@ -1,6 +1,6 @@
 """Augmentation that keeps masks with their pixels: warped crops, pasted objects, other light.
 
-Those that make one sample of another are what `anymask.data.item.Items` asks for. Everything else
+Those that make one sample of another are what `anymask.data.item.Items` takes. Everything else
 works on plain arrays: an image uint8 (h, w, 3) and its layers of label maps stacked to int32
 (layers, h, w), 0 = unknown.
 """
@@ -27,11 +27,11 @@ __all__ = [
 
 
 def vary(sample: Sample, rng: np.random.Generator, side: int = 1024) -> Sample:
-    """Change a sample as if it were another photo of the same things, by another camera.
+    """Change a sample as if it were another image of the same things, by another camera.
 
     Args:
         sample: The image and its layers.
-        rng: Source of chance.
+        rng: Random generator.
         side: Height and width of the result in pixels. Most of it shows the image, between a little
             smaller than if all of it fitted in, and nearly twice as large.
     """
@@ -72,7 +72,7 @@ def warped_crop(
     Args:
         sample: The image and its layers.
         side: Height and width of the result in pixels.
-        rng: Source of chance.
+        rng: Random generator.
         zoom: Least and most magnification, drawn evenly on a logarithmic scale.
 
     Returns:
@@ -129,7 +129,7 @@ def paste_object(
         layers: int32 (n, s, s).
         donor: Image to take the object from, uint8 (s, s, 3).
         donor_mask: Its pixels, bool (s, s).
-        rng: Source of chance.
+        rng: Random generator.
     """
     dx, dy = (int(v) for v in rng.integers(-image.shape[0] // 3, image.shape[0] // 3, 2))
     donor = np.roll(donor, (dy, dx), (0, 1))

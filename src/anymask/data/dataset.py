@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from anymask.data.readers.label_image import layer_of, read_label_image
+from anymask.data.readers.notes import Notes
 from anymask.errors import InputError
 from anymask.image.image import Image
 
@@ -49,7 +50,7 @@ class Sample:
     """``set`` and ``id`` of the image, and what is peculiar to the layout."""
     void: np.ndarray | None = None
     """bool (h, w): pixels that nobody annotated, such as the seams between the objects of VOC or a
-    crowd of COCO; they count neither for nor against an answer. None: no such pixels."""
+    crowd of COCO; they count neither for nor against a prediction. None: no such pixels."""
     names: tuple[str, ...] = ()
     """What each of `masks` shows, such as its category; empty where the data set does not say."""
     boundaries: tuple[np.ndarray, ...] = ()
@@ -79,13 +80,13 @@ class Entry:
     key: str
     """Unlike any other of the set, fit for a file name."""
     image: Path
-    """The picture's file."""
+    """The image's file."""
     read: Callable[[tuple[int, int]], Labels]
-    """Reads what is said of the picture, whose height and width it is told."""
+    """Reads what is said of the image, given its height and width."""
 
 
 class Listing:
-    """A data set whose samples were found beforehand, and are read when they are asked for."""
+    """A data set whose samples were found beforehand, and are read one by one."""
 
     def __init__(self, name: str, entries: Sequence[Entry]) -> None:
         """Keep a list.
@@ -135,7 +136,8 @@ def key_of(name: str) -> str:
 class LabelMapFolder(Listing):
     """A folder with ``images/<id>.jpg`` and ``masks/<id>.<layer>.png``, or ``masks/<id>.png``.
 
-    Images may be in any format, and those without masks are left out.
+    Images may be in any format, masks in any without loss. Images without masks are left out, and
+    so are other files in ``masks/``; a `DataWarning` names them.
 
     Example:
         >>> data = LabelMapFolder("photos-val")  # doctest: +SKIP
@@ -157,22 +159,36 @@ class LabelMapFolder(Listing):
                     f"expected the folders images/ and masks/ in {self.root}, but {part}/ is not "
                     "there; point to a folder with images/<id>.jpg and masks/<id>.<layer>.png"
                 )
-        images = _by_stem(self.root / "images")
+        images, notes = _by_stem(self.root / "images"), Notes(self.root)
         layers: dict[str, list[Path]] = {}
-        for path in sorted((self.root / "masks").glob("*.png")):
-            layers.setdefault(_image_of(path, images), []).append(path)
+        for path in _files(self.root / "masks"):
+            if path.suffix.lower() in _LABEL_SUFFIXES:
+                layers.setdefault(_image_of(path, images), []).append(path)
+            else:
+                notes.add("files that are no label maps are left out", repr(path.name))
         if not layers:
             raise InputError(
                 f"expected masks/<id>.<layer>.png for the images in {self.root}, got none that "
                 "match; name each mask file after its image"
             )
+        for name in sorted(images.keys() - layers.keys()):
+            notes.add("images without a label map are left out", repr(name))
+        notes.warn()
         entries = [Entry(i, images[i], partial(_labels, layers[i])) for i in sorted(layers)]
         super().__init__(self.root.name, entries)
 
 
+_LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+
+
+def _files(folder: Path) -> list[Path]:
+    """List the files of a folder, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
     images: dict[str, Path] = {}
-    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "."):
+    for path in _files(folder):
         other = images.setdefault(path.stem, path)
         if other != path:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What a batch is made of: photos as a model sees them, each with some of its masks."""
+"""What a batch is made of: images as a model sees them, each with some of its masks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import PIL.Image
 
 from anymask.data.dataset import Dataset, Sample
+from anymask.data.mask_filter import TRAINING_FILTER, MaskFilter
 from anymask.errors import InputError
 from anymask.image.image import Image
 from anymask.image.transform import Transform
@@ -20,13 +21,13 @@ from anymask.models.variants import Preprocessing
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Augment", "Choosing", "Item", "Items", "Recall", "shuffled"]
+__all__ = ["Augment", "FeatureLookup", "Item", "Items", "shuffled"]
 
 Augment: TypeAlias = Callable[[Sample, np.random.Generator], Sample]
-"""Changes a sample by chance, its masks along with its pixels; see `anymask.data.augment`."""
+"""Changes a sample at random, its masks along with its pixels; see `anymask.data.augment`."""
 
-Recall: TypeAlias = "Callable[[str, npt.NDArray[np.uint8]], Mapping[str, Tensor]]"
-"""Gives the features of a photo, told by its key and its pixels (h, w, 3), that were worked out
+FeatureLookup: TypeAlias = "Callable[[str, npt.NDArray[np.uint8]], Mapping[str, Tensor]]"
+"""Gives the features of an image, found by its key and its pixels (h, w, 3), that were worked out
 beforehand; each (1, c, h', w')."""
 
 _MOST_LABEL = np.iinfo(np.uint16).max
@@ -34,16 +35,16 @@ _MOST_LABEL = np.iinfo(np.uint16).max
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One photo in a model's frame, before padding, and some of its masks.
+    """One image in a model's frame, before padding, and some of its masks.
 
-    Whatever is left to chance about a mask starts from a seed that is part of the item, so that it
+    Whatever is random about a mask starts from a seed that is part of the item, so that it
     comes out the same in whatever batch and process the item is worked on.
     """
 
     key: str
-    """Names the photo, unlike any other of its data set."""
+    """Names the image, unlike any other of its data set."""
     transform: Transform
-    """The way from the photo's pixels into the frame."""
+    """The way from the image's pixels into the frame."""
     layers: npt.NDArray[Any]
     """Label maps, uint8 or uint16 (n, h, w) of ``transform.resized_hw``, see `Sample.layers`; 0 is
     unknown, as are void pixels."""
@@ -55,55 +56,23 @@ class Item:
     """(h, w, 3) of ``transform.resized_hw``, 0 to 255, as `Transform.resize` returns it; None when
     the features are there instead."""
     void: npt.NDArray[np.bool_] | None = None
-    """(h, w): pixels that count neither for nor against an answer; None: no such pixels."""
+    """(h, w): pixels that count neither for nor against a prediction; None: no such pixels."""
     features: Mapping[str, Tensor] | None = None
-    """What the encoder made of the photo, each (1, c, h', w'), worked out beforehand; None: the
+    """What the encoder made of the image, each (1, c, h', w'), worked out beforehand; None: the
     image is encoded when its batch is."""
 
     @property
     def masks(self) -> npt.NDArray[np.bool_]:
-        """The masks that are asked for, bool (m, h, w) of ``transform.resized_hw``."""
+        """The masks that a model is prompted for, bool (m, h, w) of ``transform.resized_hw``."""
         layers, labels = self.chosen.T
         masks: npt.NDArray[np.bool_] = self.layers[layers] == labels[:, None, None]
         return masks
 
 
-@dataclass(frozen=True)
-class Choosing:
-    """Which masks of a photo are asked for."""
-
-    most: int = 8
-    """At most so many at a time, drawn at random."""
-    min_area: int = 16
-    """Masks of fewer pixels, in the model's frame, are left out."""
-    max_share: float = 0.9
-    """Masks that cover more of the photo than this are left out (SAM paper, appendix A)."""
-
-    def __post_init__(self) -> None:
-        """Check that some mask can be asked for."""
-        if self.most < 1 or self.min_area < 1 or not 0 < self.max_share <= 1:
-            raise InputError(
-                f"expected most and min_area of at least 1 and max_share above 0 and at most 1, "
-                f"got {self.most}, {self.min_area} and {self.max_share}; correct them"
-            )
-
-    def of(self, layers: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Choose among the masks of label maps (n, h, w): (m, 2), layer and number of each."""
-        fitting = []
-        for number, layer in enumerate(layers):
-            areas = np.bincount(layer.ravel())
-            areas[0] = 0
-            wide = areas <= self.max_share * layer.size
-            labels = np.flatnonzero((areas >= self.min_area) & wide)
-            fitting.append(np.stack([np.full_like(labels, number), labels], axis=1))
-        every = np.concatenate(fitting)
-        return every[rng.permutation(len(every))[: self.most]]
-
-
 class Items:
     """The items of a data set, by their positions in an endless order.
 
-    Every epoch brings each photo once, in an order of its own. What is at a position depends on
+    Every epoch brings each image once, in an order of its own. What is at a position depends on
     nothing but the position and the seed.
     """
 
@@ -111,20 +80,20 @@ class Items:
         self,
         dataset: Dataset,
         preprocessing: Preprocessing,
-        choosing: Choosing | None = None,
+        mask_filter: MaskFilter = TRAINING_FILTER,
         *,
         augment: Sequence[Augment] = (),
-        recall: Recall | None = None,
+        lookup: FeatureLookup | None = None,
         seed: int = 0,
     ) -> None:
         """Prepare.
 
         Args:
-            dataset: Photos with masks. Those without a mask that fits give way to the next ones.
+            dataset: Images with masks. Those without a mask that fits give way to the next ones.
             preprocessing: How the model wants its images.
-            choosing: Which masks are asked for; None: the usual.
+            mask_filter: Which masks a model is prompted for.
             augment: Applied one after the other to each sample.
-            recall: Gives the features that items carry instead of images; None: they carry images.
+            lookup: Gives the features that items carry instead of images; None: they carry images.
                 Without augmentation only.
             seed: Start of every random draw.
 
@@ -132,13 +101,13 @@ class Items:
             InputError: The data set is empty.
         """
         if not len(dataset):
-            raise InputError("expected at least one photo to learn from, got an empty data set")
+            raise InputError("expected at least one image to learn from, got an empty data set")
         self.dataset, self.preprocessing = dataset, preprocessing
-        self.choosing = choosing or Choosing()
-        self.augment, self.recall, self.seed = tuple(augment), recall, seed
+        self.mask_filter = mask_filter
+        self.augment, self.lookup, self.seed = tuple(augment), lookup, seed
 
     def __len__(self) -> int:
-        """Count the photos, which is the length of an epoch."""
+        """Count the images, which is the length of an epoch."""
         return len(self.dataset)
 
     def __getitem__(self, position: int) -> Item:
@@ -158,10 +127,34 @@ class Items:
                 if item is not None:
                     return item
         raise InputError(
-            f"expected masks of at least {self.choosing.min_area} pixels, as the model sees them, "
-            f"and at most {self.choosing.max_share:.0%} of their photo, got none in all "
-            f"{len(self)} photos; check the labels"
+            f"expected masks of at least {self.mask_filter.min_area} pixels, as the model sees "
+            f"them, and at most {self.mask_filter.max_share:.0%} of their image, got none in all "
+            f"{len(self)} images; check the labels"
         )
+
+    def fits(self, index: int) -> bool:
+        """Return whether an image of the data set has a mask that fits.
+
+        Raises:
+            InputError: The sample is not what it should be.
+        """
+        sample = self.dataset[index]
+        check(sample, self.dataset.key(index))
+        if not sample.layers:
+            return False
+        _, layers, _ = self._framed(sample)
+        return len(self.mask_filter.select_labels(layers, np.random.default_rng(0))) > 0
+
+    def _framed(
+        self, sample: Sample
+    ) -> tuple[Transform, npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        """Bring the label maps and the void pixels of a sample to the size in the frame."""
+        transform = self.preprocessing.fit((sample.image.shape[0], sample.image.shape[1]))
+        layers = np.stack([resized(layer, transform.resized_hw) for layer in sample.layers])
+        void = None if sample.void is None else resized(sample.void, transform.resized_hw)
+        if void is not None:
+            layers[:, void] = 0
+        return transform, layers, void
 
     def _item(
         self, key: str, sample: Sample, augment: Sequence[Augment], rng: np.random.Generator
@@ -171,24 +164,20 @@ class Items:
             sample = change(sample, rng)
         if not sample.layers:
             return None
-        transform = self.preprocessing.fit((sample.image.shape[0], sample.image.shape[1]))
-        layers = np.stack([resized(layer, transform.resized_hw) for layer in sample.layers])
-        void = None if sample.void is None else resized(sample.void, transform.resized_hw)
-        if void is not None:
-            layers[:, void] = 0
-        chosen = self.choosing.of(layers, rng)
+        transform, layers, void = self._framed(sample)
+        chosen = self.mask_filter.select_labels(layers, rng)
         if not len(chosen):
             return None
         seeds = rng.integers(np.iinfo(np.int64).max, size=len(chosen))
-        if self.recall is not None:
-            features = self.recall(key, sample.image)
+        if self.lookup is not None:
+            features = self.lookup(key, sample.image)
             return Item(key, transform, layers, chosen, seeds, None, void, features)
         image = transform.resize(Image(sample.image), self.preprocessing.resize)
         return Item(key, transform, layers, chosen, seeds, image, void)
 
 
 def shuffled(position: int, count: int, seed: int, more: int = 0) -> int:
-    """Tell which of ``count`` things is at a position of an endless order.
+    """Return which of ``count`` things is at a position of an endless order.
 
     Args:
         position: From 0 on. Each ``count`` positions bring everything once.
@@ -233,6 +222,5 @@ def resized(labels: npt.NDArray[Any], size_hw: tuple[int, int]) -> npt.NDArray[A
         labels = labels.astype(np.uint16)
     if labels.shape == size_hw:
         return labels
-    picture = PIL.Image.fromarray(labels)
-    nearest = picture.resize(size_hw[::-1], PIL.Image.Resampling.NEAREST)
+    nearest = PIL.Image.fromarray(labels).resize(size_hw[::-1], PIL.Image.Resampling.NEAREST)
     return np.asarray(nearest).astype(labels.dtype)

@@ -1,5 +1,14 @@
 """The 23 data sets on which the paper measures clicks (SAM paper, table 7), and how to open them.
 
+``anymask evaluate sets`` lists them. In Python:
+
+    from anymask.data.manifest import MANIFEST, find
+    from anymask.data.open import open_dataset
+
+    source = find("PPDLS")
+    print(source.licence, source.source, source.files)
+    data = open_dataset("Plant_Phenotyping_Datasets", source.layout)
+
 Names, splits and sizes are the paper's. Licences, addresses and layouts are what we could find out;
 "unknown" is what we could not. The licences of Hypersim, PIDRay and ZeroWaste-f were read on their
 authors' pages, those of DOORS, NDD20 and TimberSeg in a catalogue that quotes them; ask the source
@@ -10,8 +19,11 @@ at random until there were about 10,000 masks. Which images those were was never
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-__all__ = ["MANIFEST", "UNKNOWN", "DataSource", "markdown"]
+from anymask.errors import InputError
+
+__all__ = ["MANIFEST", "UNKNOWN", "DataSource", "find", "markdown"]
 
 UNKNOWN = "unknown"
 
@@ -40,6 +52,20 @@ class DataSource:
     """What to open, below the folder of the download; several paths have commas between them."""
     note: str = ""
     """What to know before comparing numbers."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Patterns of the files below what is opened; empty where we have no reader.
+
+        Example:
+            >>> find("PPDLS").files
+            ('**/*_rgb.png', '**/*_label.png')
+        """
+        from anymask.data.open import LAYOUTS  # here, because it loads all readers
+
+        if self.layout in LAYOUTS:
+            return LAYOUTS[self.layout].parts
+        return () if self.layout is None else ("one JSON file beside its images",)
 
 
 MANIFEST = (
@@ -197,6 +223,26 @@ MANIFEST = (
     ),
 )
 """In alphabetical order."""
+
+
+def find(name: str) -> DataSource:
+    """Find a data set by its name, in upper or lower case.
+
+    Raises:
+        InputError: There is none of this name.
+
+    Example:
+        >>> find("lvis").layout
+        'coco'
+    """
+    for row in MANIFEST:
+        if row.name.casefold() == name.casefold():
+            return row
+    known = [row.name for row in MANIFEST]
+    near = get_close_matches(name.casefold(), map(str.casefold, known), 1)
+    meant = next((each for each in known if [each.casefold()] == near), None)
+    hint = f"did you mean {meant!r}?" if meant else f"name one out of {', '.join(known)}"
+    raise InputError(f"expected the name of a data set, got {name!r}; {hint}")
 
 
 def markdown() -> str:

@@ -20,7 +20,7 @@ __all__ = ["FILES", "LAYOUTS", "open_dataset"]
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout("label-maps", ("images/*", "masks/*.png"), LabelMapFolder),
+        Layout("label-maps", ("images/*", "masks/*"), LabelMapFolder),
         PERSEG,
         DSB2018,
         VISOR,
@@ -105,5 +105,5 @@ def _fitting(root: Path) -> Layout:
 
 
 def _is_telling(part: str) -> bool:
-    """Tell whether a pattern names a folder, so that a match says something of the layout."""
+    """Return whether a pattern names a folder, so that a match is a sign of the layout."""
     return any("*" not in folder for folder in part.split("/")[:-1])

@@ -1,21 +1,25 @@
-"""Simulated users: clicks and boxes derived from a mask, for training and for evaluation alike.
+"""The simulated user: clicks and boxes derived from a mask, for training and for evaluation alike.
 
-Which of the users is asked is up to the caller: evaluations click in the middle of what is wrong
-(`farthest_error`), people in the middle of what is wrong most (`next_click`), and training, as in
-SAM's paper, anywhere in it (`random_error`).
+`SimulatedUser` is the one that evaluations, validations and training prompt with. The functions are
+what it does: evaluations click on the deepest wrong pixel (`farthest_error`), people in the middle
+of the largest wrong region (`next_click`), and training, as in SAM's paper, on any wrong pixel
+(`random_error`).
 
 Points are (x, y) in pixels with the centre of the top left pixel at (0, 0), as everywhere.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import TypeAlias, cast
 
 import numpy as np
 
 from anymask.optional import optional
 
 __all__ = [
+    "Click",
+    "SimulatedUser",
     "farthest_error",
     "farthest_inside",
     "next_click",
@@ -24,6 +28,67 @@ __all__ = [
     "random_inside",
     "tight_box",
 ]
+
+Click: TypeAlias = tuple[tuple[float, float], int]
+"""A point (x, y) in pixels of the mask, and its label: 1 for what is missing, 0 for background."""
+
+
+@dataclass(frozen=True)
+class SimulatedUser:
+    """Someone who wants a mask and knows it: prompts for it, then corrects predictions of it.
+
+    Without a random generator the prompts are those of evaluations (SAM paper, section 7.1), the
+    same each time: the pixel farthest from the mask's border, then the deepest wrong pixel, and
+    boxes that fit exactly. With one they are those of training (appendix A): any pixel of the mask,
+    any wrong pixel, and noisy boxes, or as often as wanted what people do.
+
+    Example:
+        >>> mask = np.zeros((9, 9), bool)
+        >>> mask[2:7, 1:6] = True
+        >>> user = SimulatedUser()
+        >>> user.first_click(mask)
+        (3.0, 4.0)
+        >>> user.correction(mask, np.zeros((9, 9), bool))
+        ((3.0, 4.0), 1)
+        >>> user.correction(mask, mask) is None
+        True
+    """
+
+    rng: np.random.Generator | None = None
+    """Random generator of its own; None: nothing is random."""
+    center_prob: float = 0.0
+    """With a random generator: probability of a click in the middle of the mask or of the largest
+    wrong region, where people click."""
+    tight_box_prob: float = 0.0
+    """With a random generator: probability of a box that fits exactly."""
+    negative: bool = True
+    """Whether background may be clicked, which not every model understands."""
+
+    def first_click(self, mask: np.ndarray) -> tuple[float, float]:
+        """Click on a mask, bool (h, w), not empty: (x, y)."""
+        if self.rng is None or self.rng.random() < self.center_prob:
+            return farthest_inside(mask)
+        return random_inside(mask, self.rng, power=0)
+
+    def first_box(self, mask: np.ndarray) -> np.ndarray:
+        """Draw a box around a mask, bool (h, w), not empty: float32 (4,) xyxy inside (h, w)."""
+        box = tight_box(mask)
+        if self.rng is None or self.rng.random() < self.tight_box_prob:
+            return box
+        return noisy_box(box, (mask.shape[0], mask.shape[1]), self.rng)
+
+    def correction(self, truth: np.ndarray, prediction: np.ndarray) -> Click | None:
+        """Click on what is wrong with a prediction; None when nothing is.
+
+        Args:
+            truth: The mask wanted, bool (h, w).
+            prediction: The mask predicted, bool (h, w).
+        """
+        if self.rng is None:
+            return farthest_error(truth, prediction, negative=self.negative)
+        if self.rng.random() < self.center_prob:
+            return next_click(truth, prediction, negative=self.negative)
+        return random_error(truth, prediction, self.rng, negative=self.negative)
 
 
 def farthest_inside(mask: np.ndarray) -> tuple[float, float]:
@@ -50,14 +115,12 @@ def random_inside(
     return float(x), float(y)
 
 
-def next_click(
-    truth: np.ndarray, answer: np.ndarray, *, negative: bool = True
-) -> tuple[tuple[float, float], int] | None:
+def next_click(truth: np.ndarray, prediction: np.ndarray, *, negative: bool = True) -> Click | None:
     """Click where a user would correct: the middle of the largest connected error.
 
     Args:
         truth: The mask wanted, bool (h, w).
-        answer: The mask given, bool (h, w).
+        prediction: The mask predicted, bool (h, w).
         negative: Whether superfluous pixels may be clicked, too.
 
     Returns:
@@ -66,7 +129,7 @@ def next_click(
     """
     cv2 = optional("cv2", extra="image")
     best_area, best = 0, None
-    for label, wrong in _errors(truth, answer, negative):
+    for label, wrong in _errors(truth, prediction, negative):
         count, parts, stats, _ = cv2.connectedComponentsWithStats(
             wrong.astype(np.uint8), connectivity=8
         )
@@ -83,21 +146,21 @@ def next_click(
 
 
 def random_error(
-    truth: np.ndarray, answer: np.ndarray, rng: np.random.Generator, *, negative: bool = True
-) -> tuple[tuple[float, float], int] | None:
+    truth: np.ndarray, prediction: np.ndarray, rng: np.random.Generator, *, negative: bool = True
+) -> Click | None:
     """Click on any of the wrong pixels, all alike, as SAM's training does (paper, appendix A).
 
     Args:
         truth: The mask wanted, bool (h, w).
-        answer: The mask given, bool (h, w).
-        rng: Source of chance.
+        prediction: The mask predicted, bool (h, w).
+        rng: Random generator.
         negative: Whether superfluous pixels may be clicked, too.
 
     Returns:
         The point and its label (1: missing here, 0: too much here), or ``None`` when nothing is
         wrong.
     """
-    wrong = truth ^ answer if negative else truth & ~answer
+    wrong = truth ^ prediction if negative else truth & ~prediction
     if not wrong.any():
         return None
     x, y = random_inside(wrong, rng, power=0)
@@ -105,8 +168,8 @@ def random_error(
 
 
 def farthest_error(
-    truth: np.ndarray, answer: np.ndarray, *, negative: bool = True
-) -> tuple[tuple[float, float], int] | None:
+    truth: np.ndarray, prediction: np.ndarray, *, negative: bool = True
+) -> Click | None:
     """Find the wrong pixel that is farthest from the border of its error region.
 
     Missing and superfluous pixels are regions of their own, because a click says one of the two;
@@ -115,14 +178,14 @@ def farthest_error(
 
     Args:
         truth: The mask wanted, bool (h, w).
-        answer: The mask given, bool (h, w).
+        prediction: The mask predicted, bool (h, w).
         negative: Whether superfluous pixels may be clicked, too.
 
     Returns:
         The point and its label (1: missing here, 0: too much here), or ``None`` when nothing is
         wrong. A tie goes to what is missing, then to the first pixel in reading order.
     """
-    depths = [(label, _depth(wrong)) for label, wrong in _errors(truth, answer, negative)]
+    depths = [(label, _depth(wrong)) for label, wrong in _errors(truth, prediction, negative)]
     label, depth = max(depths, key=lambda kind: float(kind[1].max()))
     if depth.max() == 0:
         return None
@@ -141,19 +204,19 @@ def noisy_box(
     size_hw: tuple[int, int],
     rng: np.random.Generator,
     spread: float = 0.1,
-    most: float = 20.0,
+    max_shift: float = 20.0,
 ) -> np.ndarray:
     """Move a box's sides by Gaussian noise, as SAM's training does (paper, appendix A).
 
     Args:
         box: xyxy, float32 (4,).
         size_hw: Size of the image, which bounds the box.
-        rng: Source of chance.
+        rng: Random generator.
         spread: Standard deviation as a share of the box's side.
-        most: Largest move in pixels.
+        max_shift: Largest move in pixels.
     """
     sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-    noise = np.clip(rng.normal(0.0, spread, 4) * sides, -most, most)
+    noise = np.clip(rng.normal(0.0, spread, 4) * sides, -max_shift, max_shift)
     h, w = size_hw
     moved: np.ndarray = np.clip(box + noise, 0, [w, h, w, h]).astype(np.float32)
     if moved[2] - moved[0] < 1 or moved[3] - moved[1] < 1:
@@ -161,9 +224,11 @@ def noisy_box(
     return moved
 
 
-def _errors(truth: np.ndarray, answer: np.ndarray, negative: bool) -> list[tuple[int, np.ndarray]]:
+def _errors(
+    truth: np.ndarray, prediction: np.ndarray, negative: bool
+) -> list[tuple[int, np.ndarray]]:
     """What is missing, and what is too much if that may be said: each with its clicks' label."""
-    return [(1, truth & ~answer)] + [(0, answer & ~truth)] * negative
+    return [(1, truth & ~prediction)] + [(0, prediction & ~truth)] * negative
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:

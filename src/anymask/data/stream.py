@@ -36,7 +36,7 @@ class Stream:
         Args:
             items: Makes the item at a position. With workers it must be fit for pickling.
             batch: Items per batch.
-            workers: Processes that make items ahead of time; 0: made when they are asked for.
+            workers: Processes that make items ahead of time; 0: made when they are needed.
 
         Raises:
             InputError: A number is too small.
@@ -71,7 +71,7 @@ class Stream:
 
 
 def _leave_signals(_: int) -> None:
-    """Leave it to the main process when to end, as Ctrl-C and SLURM tell all processes of a job.
+    """Leave it to the main process when to end, as Ctrl-C and SLURM signal all processes of a job.
 
     A second SIGTERM is obeyed, lest what the main process leaves behind lives on.
     """

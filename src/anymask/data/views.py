@@ -13,7 +13,7 @@ __all__ = ["Views"]
 
 
 class Views:
-    """Each image as it is, followed by some copies of it that chance has changed.
+    """Each image as it is, followed by some copies of it that were changed at random.
 
     The copies of an image depend on its number and the seed alone, so that what is worked out of
     them can be kept.

@@ -59,12 +59,12 @@ def average_precision(
         }
     )
     chosen = _best_of_each(found) if federated else found
-    answers = known.loadRes([dict(entry) for entry in chosen])
-    judge = package.COCOeval_faster(known, answers, "segm", lvis_style=federated)
+    predictions = known.loadRes([dict(entry) for entry in chosen])
+    evaluator = package.COCOeval_faster(known, predictions, "segm", lvis_style=federated)
     if federated:
-        judge.params.maxDets = [_MOST_OF_LVIS]
-    judge.run()
-    measured = judge.stats_as_dict
+        evaluator.params.maxDets = [_MOST_OF_LVIS]
+    evaluator.run()
+    measured = evaluator.stats_as_dict
     values = {name: measured[label] for name, label in NAMES.items() if label in measured}
     return {name: None if value < 0 else float(value) for name, value in values.items()}
 

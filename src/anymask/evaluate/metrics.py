@@ -34,6 +34,6 @@ def rank_correlation(pairs: Iterable[Sequence[float]]) -> float | None:
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """Average, or say that there is nothing to average."""
+    """Average; None where there is nothing to average."""
     listed = list(values)
     return fmean(listed) if listed else None

@@ -1,4 +1,4 @@
-"""Classical tools that answer the same prompts, to be measured beside a model."""
+"""Classical tools that take the same prompts, to be measured beside a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PIXELS_NEEDED = 6  # to learn five colours of the background from
 def felzenszwalb(
     image: npt.NDArray[np.uint8], clicks_xy: Sequence[tuple[float, float]]
 ) -> list[BoolArray]:
-    """Answer each click with the regions under it.
+    """Predict the regions under each click.
 
     Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004, as
     scikit-image has it.
@@ -45,10 +45,10 @@ def felzenszwalb(
 
 
 def grabcut(image: npt.NDArray[np.uint8], box: npt.ArrayLike) -> BoolArray:
-    """Answer a box with what GrabCut finds in it after five rounds.
+    """Predict what GrabCut finds in a box after five rounds.
 
     Rother, Kolmogorov and Blake, "GrabCut", SIGGRAPH 2004, as OpenCV has it. A box that leaves no
-    background to learn from is its own answer.
+    background to learn from is its own prediction.
 
     Args:
         image: (h, w, 3), RGB.

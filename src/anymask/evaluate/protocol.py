@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from anymask.data.dataset import Sample
     from anymask.predict.segmenter import Segmenter
 
-__all__ = ["Cell", "Curve", "EvaluationProtocol", "Row", "Rows", "Summary", "Table"]
+__all__ = ["Cell", "Curve", "EvaluationProtocol", "Row", "Rows", "Summary", "Table", "flat"]
 
 Row: TypeAlias = dict[str, Any]
 """What is remembered of one mask or one image: plain JSON values. ``"score"``, if it has one, is
@@ -22,6 +22,16 @@ Rows: TypeAlias = Mapping[str, Sequence[Row]]
 """Rows by the key of their image, in the order of the data set."""
 
 Cell: TypeAlias = str | int | float | None
+
+
+def flat(rows: Rows) -> list[Row]:
+    """List the rows of all images.
+
+    Example:
+        >>> flat({"a": [{"iou": 1.0}], "b": [], "c": [{"iou": 0.5}]})
+        [{'iou': 1.0}, {'iou': 0.5}]
+    """
+    return [row for some in rows.values() for row in some]
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Summary:
-    """What all rows say together."""
+    """The results of all rows together."""
 
     tables: tuple[Table, ...]
     """The first one is the main one."""
@@ -67,7 +77,7 @@ class Summary:
 
 
 class EvaluationProtocol(Protocol):
-    """A question to a model: what to ask about each image, and what the answers say together.
+    """A measurement: how to prompt a model for each image, and how to sum up its predictions.
 
     A protocol is a frozen dataclass whose fields are its options, so that they can be saved beside
     the results and compared when a run is resumed.
@@ -80,11 +90,11 @@ class EvaluationProtocol(Protocol):
 
     @property
     def legend(self) -> str:
-        """What the pictures of `draw` show, and what the score of a row is."""
+        """What the drawings of `draw` show, and what the score of a row is."""
         ...
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
-        """Ask about one image; an image with nothing to measure gives no rows."""
+        """Measure one image; one with nothing to measure gives no rows."""
         ...
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
@@ -92,5 +102,5 @@ class EvaluationProtocol(Protocol):
         ...
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show one case: the image, what was asked, what was wanted and what came."""
+        """Draw one case: the image, the prompt, the prediction and the ground truth."""
         ...

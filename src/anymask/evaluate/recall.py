@@ -12,17 +12,17 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
 def finders(overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Tell which answer finds each true mask at each of `THRESHOLDS`.
+    """Return which prediction finds each true mask at each of `THRESHOLDS`.
 
-    The best answer chooses first: the true mask of the highest IoU that is still free. What it does
-    not find is left for the next one, so no answer finds two. Since later answers change nothing
-    for earlier ones, the numbers that are less than k are what the best k answers find.
+    The best prediction chooses first: the true mask of the highest IoU that is still free. What it
+    does not find is left for the next one, so none finds two. Since later predictions change
+    nothing for earlier ones, the numbers that are less than k are what the best k find.
 
     Args:
-        overlaps: IoU of n answers, best first, with m true masks, (n, m).
+        overlaps: IoU of n predictions, best first, with m true masks, (n, m).
 
     Returns:
-        Numbers of the answers, (10, m); n for what none finds.
+        Numbers of the predictions, (10, m); n for what none finds.
     """
     n, m = overlaps.shape
     found_by = np.full((len(THRESHOLDS), m), n)

@@ -8,10 +8,9 @@ image; one with other options does not mix into the same folder.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from anymask.data.dataset import Dataset
 from anymask.errors import InputError
 from anymask.evaluate.protocol import EvaluationProtocol, Rows, Summary
 from anymask.folder import ResumableFolder
+from anymask.plain import to_plain
 
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
@@ -43,8 +43,8 @@ class Evaluation:
     """Data sets by the name under which they are reported."""
     output: Path
     """Folder of the results; made when missing."""
-    portion: Mapping[str, Any] = field(default_factory=dict)
-    """How much of the data sets takes part, as plain JSON values."""
+    subset: Mapping[str, Any] = field(default_factory=dict)
+    """Which part of the data sets is measured, as plain JSON values."""
 
     def _folder(self, identity: Mapping[str, Any] | None = None) -> ResumableFolder:
         """Describe the folder; other versions of packages are named in the report only."""
@@ -77,30 +77,25 @@ class Evaluation:
         self._folder(self.describe()).begin()
 
     def describe(self) -> dict[str, Any]:
-        """Tell all that decides the numbers, as plain JSON values.
+        """Return all that decides the numbers, as plain JSON values.
 
         Raises:
             InputError: A file that the options name cannot be read.
         """
-        options = asdict(self.protocol)  # type: ignore[call-overload]
-        # Once through JSON, so that it compares equal to what is read back from a file.
-        described: dict[str, Any] = json.loads(
-            json.dumps(
-                {
-                    "protocol": self.protocol.name,
-                    "options": options,
-                    "files": {k: _digest(v) for k, v in options.items() if isinstance(v, Path)},
-                    "model": self.model.variant.name,
-                    "weights": self.model.weights_digest,
-                    "device": str(self.model.device),
-                    "data": {name: _fingerprint(data) for name, data in self.sets.items()},
-                    "portion": self.portion,
-                    "versions": _versions(),
-                },
-                default=str,
-            )
-        )
-        return described
+        # Plain values, so that it compares equal to what is read back from a file.
+        options: dict[str, Any] = to_plain(self.protocol)
+        paths = {name: getattr(self.protocol, name) for name in options}
+        return {
+            "protocol": self.protocol.name,
+            "options": options,
+            "files": {k: _digest(v) for k, v in paths.items() if isinstance(v, Path)},
+            "model": self.model.variant.name,
+            "weights": self.model.weights_digest,
+            "device": str(self.model.device),
+            "data": {name: _fingerprint(data) for name, data in self.sets.items()},
+            "subset": to_plain(self.subset),
+            "versions": _versions(),
+        }
 
     def todo(self) -> list[tuple[str, int]]:
         """List the images that are not finished: name of the set and index."""
@@ -143,7 +138,7 @@ class Evaluation:
 
 
 def _digest(path: Path) -> str:
-    """Tell the content of a file by which options go, so that a change of it is noticed."""
+    """Hash a file that the options name, so that a change of it is noticed."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

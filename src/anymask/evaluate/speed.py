@@ -35,7 +35,7 @@ class Setup:
     model: str
     """What `load` is given."""
     dtype: str = "float32"
-    """Type of the numbers."""
+    """What is computed with."""
     threads: int = 1
     """Of PyTorch."""
     device: str = "auto"
@@ -65,7 +65,7 @@ class Speed:
     """What was measured."""
 
     image_hw: tuple[int, int]
-    """Size of the picture."""
+    """Height and width of the image."""
     sizes: Mapping[Setup, Size]
     """How large the models are."""
     times: Mapping[tuple[Setup, Task], Sequence[Timing]]
@@ -74,7 +74,7 @@ class Speed:
     """Memory of fresh processes; empty where it was not measured."""
 
     def describe(self) -> dict[str, Any]:
-        """Tell how it was measured, as plain JSON values."""
+        """Return how it was measured, as plain JSON values."""
         h, w = self.image_hw
         return {
             "protocol": "speed",
@@ -86,7 +86,7 @@ class Speed:
     def summary(self) -> Summary:
         """Lay out what was measured as tables."""
         header = (
-            *("model", "type", "threads", "task", "runs"),
+            *("model", "dtype", "threads", "task", "runs"),
             *(f"p{p} ms" for p in _PERCENTILES),
             *("CPU p50 ms", "peak MB", "added MB"),
         )
@@ -100,7 +100,7 @@ class Speed:
             (size.name, way.dtype): (size.parameters / 1e6, size.bytes / 1e6)
             for way, size in self.sizes.items()
         }
-        columns = ("model", "type", "parameters, M", "weights, MB")
+        columns = ("model", "dtype", "parameters, M", "weights, MB")
         return Summary(
             (
                 Table("speed", f"Time and memory on {machine()}", header, rows, note),
@@ -128,10 +128,10 @@ def setups(
     device: str = "auto",
     offline: bool = False,
 ) -> list[Setup]:
-    """Combine every model with every type of numbers and every number of threads."""
+    """Combine every model with every dtype and every number of threads."""
     if not (models and dtypes and threads) or min(threads) < 1:
         raise InputError(
-            f"expected models, types and numbers of threads of at least 1, got {list(models)}, "
+            f"expected models, dtypes and numbers of threads of at least 1, got {list(models)}, "
             f"{list(dtypes)} and {list(threads)}; name them"
         )
     each = product(models, dtypes, threads)
@@ -151,12 +151,12 @@ def measure(
 
     Args:
         ways: What to compare; weights that several of them share are loaded once.
-        image: The picture. It is read before; a click in its middle is what is predicted.
+        image: Read before; the prompt is a click in its middle.
         tasks: What to time.
         repeats: Runs that count of embed and predict, after three that do not.
         repeats_everything: The same of everything mode, after one.
         memories: Measure the memory, too, in a fresh process for each setup and task.
-        on_step: Told what is done next.
+        on_step: Called with what is done next.
     """
     if min(repeats, repeats_everything) < 1:
         raise InputError("expected at least 1 run of each task, got fewer; 20 and 3 are usual")
@@ -190,8 +190,8 @@ def _work(model: Segmenter, image: Image, task: Task) -> Callable[[], object]:
         return lambda: _embed(model, image)
     if task == "everything":
         return lambda: model.generate(image)
-    photo = model.embed(image)
-    return lambda: model.predict(photo, points=[(w / 2, h / 2)])
+    embedding = model.embed(image)
+    return lambda: model.predict(embedding, points=[(w / 2, h / 2)])
 
 
 def _ready(way: Setup, image: Image, task: Task) -> Callable[[], object]:

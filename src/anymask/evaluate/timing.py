@@ -1,7 +1,7 @@
 """Measuring time and memory: calls in turns within one process, memory in fresh ones.
 
 Machines are noisy and slow down for reasons of their own, so nothing here means much alone: things
-to be compared are run alternately, and processor time is told beside the time that passed.
+to be compared are run alternately, and processor time is given beside the time that passed.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def memory(prepare: Callable[[], Callable[[], Any]], threads: int = 1) -> Memory
 
 
 def machine() -> str:
-    """Say in a line what this was measured on."""
+    """Describe the machine in a line."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -114,7 +114,7 @@ def _time(call: Callable[[], Any]) -> Timing:
 
 
 def _spent() -> tuple[float, float]:
-    """Tell the processor time of this process so far: user and system."""
+    """Return the processor time of this process so far: user and system."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows, which counts more coarsely

@@ -9,6 +9,7 @@ happens again in overlapping parts of the picture, which finds smaller things (K
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,7 @@ _MIB = 2**20
 _NETWORK = 192 * _MIB  # what a decoder needs for the few prompts that it takes at a time
 _BYTES_PER_PIXEL = 14  # to decode a file, and to draw a mask
 _LEAST = 16 * _MIB  # for answers
+_MANY_CROPS = 100  # more than three layers
 
 
 def generate(
@@ -59,7 +61,8 @@ def generate(
 
     Returns:
         The masks in SAM's order: best first inside a crop, small crops before large ones; none at
-        all if nothing was found. Each knows the prompt that found it and its crop.
+        all if nothing was found. Each knows the prompt that found it and its crop, and
+        `Masks.dropped` how many answers went by which setting.
 
     Raises:
         InputError: The image cannot be read, or the memory does not suffice for its size.
@@ -67,6 +70,7 @@ def generate(
     """
     config = config or GenerateConfig()
     _warn_if_hopeless(config)
+    _warn_of_crops(config)
     picture = Image.open(image)
     memory = _spare(config.memory, picture.size_hw)
     boxes, layers = geometry.crop_boxes(
@@ -75,6 +79,7 @@ def generate(
     grids = _grids(config)
     asked = _counter(progress, sum(len(grids[layer]) for layer in layers))
     found = []
+    dropped: Counter[str] = Counter()
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
         if x0 < x1 and y0 < y1:  # tiny pictures leave nothing for some crops
@@ -90,12 +95,16 @@ def generate(
             else:
                 ask_objects(search, _boundary(search.embedding, part, scout))
             found.append(search.settle())
-    masks = Masks.concat(found)
+            dropped += search.dropped
+    masks = replace(Masks.concat(found), dropped=dropped)
     if len(found) > 1:
-        masks = _prefer_small_crops(masks, config.crop_nms_thresh)
+        masks = _counted(
+            masks, _prefer_small_crops(masks, config.crop_nms_thresh), "crop_nms_thresh"
+        )
     if config.min_mask_region_area > 0:
         threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
-        masks = clean_regions(masks, config.min_mask_region_area, threshold)
+        cleaned = clean_regions(masks, config.min_mask_region_area, threshold)
+        masks = _counted(masks, cleaned, "min_mask_region_area")
     return replace(refine(masks, config), source=picture.source)
 
 
@@ -112,6 +121,12 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
     return asked
 
 
+def _counted(before: Masks, after: Masks, setting: str) -> Masks:
+    """Note how many masks went by a setting."""
+    gone = len(before) - len(after)
+    return replace(after, dropped=before.dropped + Counter({setting: gone}))
+
+
 def _warn_if_hopeless(config: GenerateConfig) -> None:
     for name in ("pred_iou_thresh", "stability_score_thresh"):
         value = getattr(config, name)
@@ -121,6 +136,17 @@ def _warn_if_hopeless(config: GenerateConfig) -> None:
                 f"usual value is {getattr(GenerateConfig, name)}",
                 stacklevel=3,
             )
+
+
+def _warn_of_crops(config: GenerateConfig) -> None:
+    crops = sum(4**layer for layer in range(config.crop_n_layers + 1))
+    if crops > _MANY_CROPS:
+        prompts = sum(4**layer * len(grid) for layer, grid in enumerate(_grids(config)))
+        warnings.warn(
+            f"crop_n_layers is {config.crop_n_layers}, which means {crops:,} crops and "
+            f"{prompts:,} prompts; 1 or 2 find small things, too",
+            stacklevel=3,
+        )
 
 
 def _spare(memory: int, size_hw: tuple[int, int]) -> int:
@@ -215,9 +241,11 @@ def _surroundings(box: npt.NDArray[Any], min_area: int, size_hw: tuple[int, int]
 
 def refine(masks: Masks, config: GenerateConfig) -> Masks:
     """Apply what the original lacks: limits of area, and duplicates by masks instead of boxes."""
-    masks = masks.filter(min_area=config.min_area, max_area=config.max_area)
+    masks = _counted(masks, masks.filter(min_area=config.min_area), "min_area")
+    masks = _counted(masks, masks.filter(max_area=config.max_area), "max_area")
     if config.mask_nms_thresh < 1:
-        masks = masks.nms(config.mask_nms_thresh, "mask")
+        masks = _counted(masks, masks.nms(config.mask_nms_thresh, "mask"), "mask_nms_thresh")
     if config.containment_nms_thresh < 1:
-        masks = masks.nms(config.containment_nms_thresh, "containment")
+        kept = masks.nms(config.containment_nms_thresh, "containment")
+        masks = _counted(masks, kept, "containment_nms_thresh")
     return masks

@@ -16,7 +16,7 @@ import PIL.Image
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.stitch import AGREEMENT, Part
 from anymask.image.bands import Bands
-from anymask.image.pixels import Pixels
+from anymask.image.colour import Pixels
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
@@ -72,6 +72,9 @@ class Overview:
             stability=masks.stability,
             prompts=tuple(self._moved(prompt) for prompt in masks.prompts),
             crop_boxes=np.tile((0, 0, w, h), (len(masks), 1)),
+            labels=masks.labels,
+            ids=masks.ids,
+            meta=masks.meta,
         )
 
     def _drawn(self, counts: Counts, grid: Grid, parts: Mapping[Cell, Part]) -> Counts:

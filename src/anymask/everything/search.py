@@ -9,6 +9,7 @@ its own too much. That they do is often sure before their boxes are known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -90,6 +91,9 @@ class Search:
         memory: Bytes for the answers. What does not fit is forgotten and asked again later.
         asked: Called with the number of prompts that were asked since the last call, often with
             none; what it raises ends the search.
+
+    Attributes:
+        dropped: How many answers went, by the setting that they did not meet.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Search:
         self.model, self.embedding = model, embedding
         self.crop, self.size_hw = crop, size_hw
         self.config, self.memory, self._asked = config, memory, asked
+        self.dropped: Counter[str] = Counter()
         self._batches: list[tuple[Sequence[Prompt], bool]] = []
         self._candidates: list[_Candidate] = []
         self._low_hw: tuple[int, int] | None = None
@@ -117,7 +122,9 @@ class Search:
         while prompts:
             step = self._at_once()
             self._batches.append((prompts[:step], multimask))
-            self._candidates += self._ask(len(self._batches) - 1)
+            found, doubted = self._ask(len(self._batches) - 1)
+            self._candidates += found
+            self.dropped["pred_iou_thresh"] += doubted
             self._forget(self._candidates)
             self._asked(len(prompts[:step]))
             prompts = prompts[step:]
@@ -152,7 +159,8 @@ class Search:
         h, w = self._low_hw or self.embedding.transform.frame_hw
         return h * w * _BYTES_PER_LOGIT
 
-    def _ask(self, batch: int) -> list[_Candidate]:
+    def _ask(self, batch: int) -> tuple[list[_Candidate], int]:
+        """Give the answers to a batch that the model trusts, and the number of all others."""
         prompts, multimask = self._batches[batch]
         logits, iou = self.model.decode(self.embedding, prompts, multimask)
         answers = iou.shape[1]
@@ -174,7 +182,7 @@ class Search:
             part = self._enlarger.cut(one)
             bounds = self._enlarger.bounds(part)
             found.append(_Candidate(score, prompts[place // answers], batch, place, part, *bounds))
-        return found
+        return found, len(iou) - len(found)
 
     def _forget(self, candidates: Sequence[_Candidate]) -> bool:
         """Drop logits until the rest fits, those of the worst first; tell if any had to go."""
@@ -196,7 +204,7 @@ class Search:
         for batch in dict.fromkeys(one.batch for one in candidates if one.part is None):
             if full:
                 break
-            parts = {again.place: again.part for again in self._ask(batch)}
+            parts = {again.place: again.part for again in self._ask(batch)[0]}
             for one in candidates:
                 if one.batch == batch:
                     one.part = parts[one.place]
@@ -216,6 +224,7 @@ class Search:
         for turn, candidate in enumerate(ranked):
             if gone[turn]:
                 candidate.part = None
+                self.dropped["box_nms_thresh"] += 1
                 continue
             self._asked(0)
             if candidate.part is None:
@@ -224,22 +233,26 @@ class Search:
                 )
             found = self._judge(candidate, kept)
             candidate.part = None
-            if found is not None:
+            if isinstance(found, str):
+                self.dropped[found] += 1
+            else:
                 kept.append(found)
                 threshold = self.config.box_nms_thresh
                 gone |= _surely_overlap(found.box, held, holding) > threshold + _ROUNDING
         return self._masks(kept)
 
-    def _judge(self, candidate: _Candidate, better: Sequence[_Kept]) -> _Kept | None:
-        """Enlarge a candidate; None if it goes."""
+    def _judge(self, candidate: _Candidate, better: Sequence[_Kept]) -> _Kept | str:
+        """Enlarge a candidate; if it goes, name the setting that it does not meet."""
         assert candidate.part is not None and self._enlarger is not None
         least = self.config.stability_score_thresh
         region = self._enlarger.measure(candidate.part, least)
         if region is None or (least > 0 and not region.stability >= least):
-            return None
+            return "stability_score_thresh"
         box = region.box()
-        if self._cut_off(box) or (_overlap(box, better) > self.config.box_nms_thresh).any():
-            return None
+        if self._cut_off(box):
+            return "crop_n_layers"
+        if (_overlap(box, better) > self.config.box_nms_thresh).any():
+            return "box_nms_thresh"
         counts = region.counts(self.crop[:2], self.size_hw)
         return _Kept(candidate.score, candidate.prompt, region.stability, box, counts)
 

@@ -90,8 +90,8 @@ def join(grid: Grid, parts: Mapping[Cell, Part], large: Masks) -> Masks:
         large: What was found in the picture as a whole.
 
     Returns:
-        Best first, without duplicates. A mask of several tiles has the scores, the prompt and the
-        crop box of its largest part.
+        Best first, without duplicates. What is known of a mask of several tiles (scores, prompt,
+        crop box, label and so on) is that of its largest part.
     """
     things = [closed for thing in _things(grid, parts) if (closed := _closed(grid, parts, thing))]
     largest = [max(t.items(), key=lambda m: parts[m[0]].masks.areas[m[1]]) for t in things]
@@ -102,6 +102,9 @@ def join(grid: Grid, parts: Mapping[Cell, Part], large: Masks) -> Masks:
         stability=np.array([parts[cell].masks.stability[i] for cell, i in largest]),
         prompts=tuple(parts[cell].prompt(i) for cell, i in largest),
         crop_boxes=np.array([parts[cell].box for cell, _ in largest]).reshape(-1, 4),
+        labels=tuple(parts[cell].masks.labels[i] for cell, i in largest),
+        ids=tuple(parts[cell].masks.ids[i] for cell, i in largest),
+        meta=tuple(parts[cell].masks.meta[i] for cell, i in largest),
     )
     return Masks.concat([masks, large]).filter(min_area=1).nms(_SAME, "mask")
 

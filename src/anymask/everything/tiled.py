@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -26,9 +27,9 @@ from anymask.everything.overview import Overview
 from anymask.everything.search import Progress
 from anymask.image import pixels
 from anymask.image.bands import Bands, open_bands
+from anymask.image.colour import Pixels
 from anymask.image.geo import read_geo
 from anymask.image.image import Image, ImageLike
-from anymask.image.pixels import Pixels
 from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
 from anymask.parallel import in_order
@@ -115,7 +116,7 @@ def generate_tiled(
     with open_bands(source) as bands:
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
-
+        dropped: list[Counter[str]] = []
         ended = threading.Event()
 
         def tell(*_: int) -> None:
@@ -127,12 +128,14 @@ def generate_tiled(
         def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:
             cell, part = tile
             masks = model.generate(Image(part), per_tile, progress=tell)
+            dropped.append(masks.dropped)
             return cell, stitch.Part.of(masks, grid, cell)
 
         for cell, part in in_order(search, _cut(bands, grid), workers, ended.set):
             parts[cell] = part
             tell()
         masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile, tell))
+        masks = replace(masks, dropped=sum(dropped, Counter()))
         if isinstance(settings, GenerateConfig):
             masks = refine(masks, settings)
         geo = read_geo(source) if isinstance(source, str | os.PathLike) else None

@@ -1,45 +1,102 @@
-"""Files of masks: a module for each format, each with ``write(path, masks)`` and ``read(path)``."""
+"""Files of masks: a module for each format, with ``write(target, masks)`` and ``read(source)``.
+
+Other packages add formats: an entry point of the group ``anymask.formats`` that is a `Format` (see
+`anymask.plugins`). What they add is listed, recognised and offered like our own. Nothing heavy is
+imported before a format is asked for.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from anymask.atomic import Target, atomic_write
 from anymask.errors import InputError
-from anymask.formats import annotation, coco, png, sa1b
-from anymask.masks.masks import Masks
+from anymask.formats import files
+from anymask.formats.files import Content, Source
+from anymask.plugins import load_plugin, plugin_names
 
-__all__ = ["FORMATS", "Format", "read", "write"]
+if TYPE_CHECKING:
+    from anymask.masks.masks import Masks
+
+__all__ = ["Format", "find", "names", "read", "write"]
+
+_OURS = ("sa1b", "coco", "png")  # of those with one suffix, the first is written if none is named
+_HEAD = 4096  # bytes that `Format.recognises` is shown
 
 
 class Format(NamedTuple):
-    """One way to keep masks in a file."""
+    """One way to keep masks in a file.
+
+    Example of a package that adds one, in its ``pyproject.toml`` and in ``their_package.py``::
+
+        [project.entry-points."anymask.formats"]
+        boxes = "their_package:FORMAT"
+
+        def write(path, masks): ...
+        def read(path): return Masks(...)
+        FORMAT = Format(".boxes", write, read, recognises=lambda head: head.startswith(b"BOXES"))
+    """
 
     suffix: str
     """How its files end, dot included."""
     write: Callable[..., None]
-    """Takes a path and `Masks`, and options of its own."""
+    """Takes a path and `Masks`, and options of its own. That the file appears whole or not at all,
+    and that open files can be written to, is seen to outside."""
     read: Callable[..., Masks]
-    """Takes a path, and options of its own."""
+    """Takes a path, and options of its own; gives `Masks`. Bytes are seen to outside."""
+    recognises: Callable[[bytes], bool] | None = None
+    """Tells from the first bytes of a file (up to 4096) whether it is of this format."""
+    keys: frozenset[str] = frozenset()
+    """Tells a JSON file of this format: keys that the object in it has, all of them."""
 
 
-FORMATS = {
-    "sa1b": Format(".json", sa1b.write, sa1b.read),
-    "coco": Format(".json", coco.write, coco.read),
-    "png": Format(".png", png.write, png.read),
-}
-"""The formats by name. Of those with one suffix, the first is written when none is named."""
+def names() -> list[str]:
+    """List the formats by name, ours first, without importing any.
+
+    Example:
+        >>> names()[:3]
+        ['sa1b', 'coco', 'png']
+    """
+    return [*_OURS, *(name for name in plugin_names("formats") if name not in _OURS)]
 
 
-def write(
-    path: str | os.PathLike[str], masks: Masks, format: str | None = None, **options: Any
-) -> None:
-    """Write masks to a file, whole or not at all.
+def find(name: str) -> Format:
+    """Give a format by its name.
+
+    Its functions take all that `read` and `write` take.
+
+    Raises:
+        InputError: There is none of that name, or the package that adds it is broken.
+
+    Example:
+        >>> find("png").suffix
+        '.png'
+    """
+    if name in _OURS:
+        ours: Format = importlib.import_module(f"anymask.formats.{name}").FORMAT
+        return ours
+    theirs = load_plugin("formats", name)
+    if theirs is None:
+        raise InputError(f"expected a format out of {', '.join(names())}, got {name!r}; name one")
+    if not isinstance(theirs, Format):
+        raise InputError(
+            f"expected the format {name!r} of another package as an anymask.formats.Format, got "
+            f"{type(theirs).__name__}; update or uninstall that package"
+        )
+    return _with_files(theirs)
+
+
+def write(target: Target, masks: Masks, format: str | None = None, **options: Any) -> None:
+    """Write masks to a file.
 
     Args:
-        path: The file. Its folder must exist.
+        target: A path, whose folder must exist; the file appears whole or not at all. Or a file
+            opened for writing bytes, such as `io.BytesIO`, which is written to at the end.
         masks: The masks of one image.
         format: Name of the format; None: by the suffix of the path (``.json`` is SA-1B's).
         **options: See the ``write`` of the format's module.
@@ -49,62 +106,96 @@ def write(
         OutputError: The file cannot be written; what was there before is untouched.
 
     Example:
-        >>> import tempfile
-        >>> path = tempfile.mkdtemp() + "/truck.json"
-        >>> write(path, Masks.empty((480, 640)))
-        >>> read(path)
+        >>> import io
+        >>> from anymask import Masks
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.empty((480, 640)), format="sa1b")
+        >>> read(file.getvalue())
         Masks(no masks of 640 x 480)
     """
-    _named(format or _by_suffix(path)).write(path, masks, **options)
+    find(format or _by_suffix(target)).write(target, masks, **options)
 
 
-def read(path: str | os.PathLike[str], format: str | None = None, **options: Any) -> Masks:
+def read(source: Source, format: str | None = None, **options: Any) -> Masks:
     """Read masks from a file.
 
     Args:
-        path: The file.
+        source: A path, the bytes of a file, or a file opened for reading bytes.
         format: Name of the format; None: by what is in the file.
-        **options: See the ``read`` of the format's module.
+        **options: See the ``read`` of the format's module, such as ``file_name`` of `coco.read`.
 
     Raises:
         InputError: The file is missing, damaged, or of no known format.
+
+    Example:
+        >>> read("truck.json").labels  # doctest: +SKIP
+        ('wheel', 'wheel', 'window')
     """
-    return _named(format or _by_content(path)).read(path, **options)
+    if format is not None:
+        return find(format).read(source, **options)
+    content = files.load(source)
+    name = _by_content(content)
+    if name not in _OURS and isinstance(source, str | os.PathLike):
+        return find(name).read(source, **options)
+    return find(name).read(content, **options)  # which is not read, and perhaps parsed, again
 
 
-def _named(format: str) -> Format:
-    if format not in FORMATS:
-        raise InputError(f"expected a format out of {', '.join(FORMATS)}, got {format!r}; name one")
-    return FORMATS[format]
-
-
-def _by_suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix
-    for name, known in FORMATS.items():
-        if known.suffix == suffix.lower():
+def _by_suffix(target: Target) -> str:
+    path = files.path_of(target)
+    if path is None:
+        raise InputError(
+            "expected the name of a format for a file without a name, got none; give one out of "
+            f"{', '.join(names())}"
+        )
+    suffixes = []
+    for name in names():
+        suffixes.append(find(name).suffix)
+        if path.name.lower().endswith(suffixes[-1].lower()):
             return name
     raise InputError(
-        f"expected a file name that ends in .json or .png, got {Path(path).name!r}; change it, or "
-        f"name a format: {', '.join(FORMATS)}"
+        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes))}, got "
+        f"{path.name!r}; change it, or name a format: {', '.join(names())}"
     )
 
 
-def _by_content(path: str | os.PathLike[str]) -> str:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
-    except OSError as error:
-        raise InputError(
-            f"cannot read {str(path)!r}: {error.strerror or error}; check the name"
-        ) from error
-    if head.startswith(b"\x89PNG"):
-        return "png"
-    if head.startswith(b"{"):
-        document = annotation.read_json(path)
-        for name, field in (("sa1b", "image"), ("coco", "images")):
-            if field in document and "annotations" in document:
-                return name
+def _by_content(content: Content) -> str:
+    head = content.data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
+    looks_like_json = head.startswith((b"{", b"\xff\xfe{", b"\xfe\xff\0{"))
+    for name in names():
+        known = find(name)
+        if known.recognises is not None and known.recognises(head):
+            return name
+        document = content.document if known.keys and looks_like_json else None
+        if isinstance(document, dict) and known.keys <= document.keys():
+            return name
     raise InputError(
-        f"expected a file of masks in one of the formats {', '.join(FORMATS)}, got {str(path)!r}, "
+        f"expected a file of masks in one of the formats {', '.join(names())}, got {content.name}, "
         "which looks like none; if it is one, name the format"
     )
+
+
+# ------------------------------------------------------------- formats of other packages
+
+
+def _with_files(theirs: Format) -> Format:
+    """Let a format that knows paths take bytes and open files, and write whole files or none."""
+
+    def write(target: Target, masks: Masks, **options: Any) -> None:
+        if isinstance(target, str | os.PathLike):
+            with atomic_write(target) as draft:
+                theirs.write(draft, masks, **options)
+            return
+        with tempfile.TemporaryDirectory() as folder, files.output(target) as file:
+            path = Path(folder) / f"masks{theirs.suffix}"
+            theirs.write(path, masks, **options)
+            file.write(path.read_bytes())
+
+    def read(source: Source, **options: Any) -> Masks:
+        if isinstance(source, str | os.PathLike) and Path(source).is_file():
+            return theirs.read(source, **options)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"masks{theirs.suffix}"
+            path.write_bytes(files.load(source).data)
+            return theirs.read(path, **options)
+
+    return theirs._replace(write=write, read=read)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,27 +15,37 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
+from anymask.formats import files
+from anymask.formats.files import Source
 from anymask.masks import polygon, rle
+from anymask.masks.fields import Meta
 from anymask.masks.rle import Counts
 
 if TYPE_CHECKING:
     from anymask.image.geo import Geo
+    from anymask.masks.masks import Masks
     from anymask.prompt import Prompt
 
 __all__ = [
     "file_name",
+    "finite",
     "geo_field",
     "image_number",
     "known",
+    "meta_fields",
+    "names_taken",
     "parse_json",
     "plain",
     "prompt_fields",
     "read_all",
     "read_geo",
+    "read_iscrowd",
     "read_json",
+    "read_meta",
     "read_number",
     "read_prompt",
     "read_segmentation",
+    "track_field",
     "understanding",
 ]
 
@@ -57,40 +65,33 @@ def read_geo(image: Mapping[str, Any]) -> Geo | None:
 
     geo = image["geo"]
     a, b, c, d, e, f = map(float, geo["transform"])
-    return Geo((a, b, c, d, e, f), geo.get("epsg"), geo.get("citation"))
+    return Geo(
+        (a, b, c, d, e, f), geo.get("epsg"), geo.get("citation"), bool(geo.get("geographic"))
+    )
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_json(source: Source) -> dict[str, Any]:
     """Read a JSON file that holds an object.
 
     Raises:
         InputError: It is missing, cannot be read, or is no JSON object.
     """
-    document = parse_json(path)
-    if not isinstance(document, dict):
+    content = files.load(source)
+    if not isinstance(content.document, dict):
         raise InputError(
-            f"expected a JSON object, got a {type(document).__name__} in {str(path)!r}; "
+            f"expected a JSON object, got a {type(content.document).__name__} in {content.name}; "
             "give a file in SA-1B's or COCO's layout"
         )
-    return document
+    return content.document
 
 
-def parse_json(path: str | os.PathLike[str]) -> Any:
+def parse_json(source: Source) -> Any:
     """Read a JSON file, whatever it holds.
 
     Raises:
         InputError: It is missing, or cannot be read.
     """
-    shown = repr(str(path))
-    try:
-        return json.loads(Path(path).read_bytes())
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot read {shown}: {reason}; check the name") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"expected a JSON file, got {shown}, which is none ({error}); check that it is whole"
-        ) from error
+    return files.load(source).document
 
 
 @contextmanager
@@ -119,7 +120,7 @@ def understanding(what: str) -> Iterator[None]:
 
 
 def read_all(
-    annotations: list[dict[str, Any]], size_hw: tuple[int, int], score: str
+    annotations: Iterable[Mapping[str, Any]], size_hw: tuple[int, int], score: str
 ) -> dict[str, Any]:
     """Read what the formats say alike of each mask of an image, as the fields of `Masks`.
 
@@ -131,19 +132,21 @@ def read_all(
     Raises:
         InputError: One of them is not what it should be.
     """
-    counts, prompts, scores, stability = [], [], [], []
+    counts, prompts, scores, stability, ids = [], [], [], [], []
     for i, entry in enumerate(annotations):
         with understanding(f"annotation {_number(entry, i + 1)}"):
             counts.append(read_segmentation(entry["segmentation"], size_hw))
             prompts.append(read_prompt(entry))
             scores.append(read_number(entry, score))
             stability.append(read_number(entry, "stability_score"))
+            ids.append(_track(entry))
     return {
         "size_hw": size_hw,
         "counts": tuple(counts),
         "prompts": tuple(prompts),
         "scores": np.array(scores),
         "stability": np.array(stability),
+        "ids": tuple(ids),
     }
 
 
@@ -151,19 +154,124 @@ def _number(entry: object, place: int) -> object:
     return entry.get("id", place) if isinstance(entry, Mapping) else place
 
 
+# ------------------------------------------------------------------ what masks are
+
+
+_SET_ASIDE = "anymask_meta"
+
+
+def track_field(number: int | None) -> dict[str, Any]:
+    """Say which thing a mask is, by the name that data sets of videos use."""
+    return {} if number is None else {"track_id": number}
+
+
+def _track(entry: Mapping[str, Any]) -> int | None:
+    number = entry.get("track_id")
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def names_taken(masks: Masks, i: int, names: Set[str]) -> Set[str]:
+    """Say which of a format's names mask i uses: a track's name takes its place if it has no id."""
+    return names if masks.ids[i] is not None else names - {"track_id"}
+
+
+def meta_fields(meta: Meta, taken: Collection[str]) -> dict[str, Any]:
+    """Write what else is known beside the fields of a format.
+
+    Args:
+        meta: Of a mask or an image.
+        taken: Names that mean something to the format; what has one of these, which the reader
+            would take for something else, is set aside in a field of our own, ``anymask_meta``.
+    """
+    beside = {key: value for key, value in meta.items() if key not in taken and key != _SET_ASIDE}
+    aside = {key: value for key, value in meta.items() if key not in beside}
+    return beside | ({_SET_ASIDE: aside} if aside else {})
+
+
+def read_meta(entry: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
+    """Read what `meta_fields` wrote, and whatever a foreign file says beside the usual fields."""
+    aside = entry.get(_SET_ASIDE, {})
+    if not isinstance(aside, Mapping):
+        raise InputError(
+            f"expected {_SET_ASIDE!r} as an object, got {type(aside).__name__}; leave it out"
+        )
+    meta = {key: value for key, value in entry.items() if key not in taken and key != _SET_ASIDE}
+    if "track_id" in entry and _track(entry) is None:
+        meta["track_id"] = entry["track_id"]  # a name, perhaps, which is no number but not nothing
+    return {key: finite(value) for key, value in (meta | dict(aside)).items()}
+
+
+def finite(value: Any) -> Any:
+    """Put None, as JSON has it, for NaN and infinities, which some programs write into JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
+    return {k: finite(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def read_iscrowd(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an annotation is of a crowd, however its ``iscrowd`` is written.
+
+    Raises:
+        InputError: It is neither yes nor no.
+
+    Example:
+        >>> read_iscrowd({"iscrowd": "0"}), read_iscrowd({"iscrowd": 1}), read_iscrowd({})
+        (False, True, False)
+    """
+    value = entry.get("iscrowd")
+    if value is None or (isinstance(value, str) and value.strip().lower() in _NO):
+        return False
+    if isinstance(value, str) and value.strip().lower() in _YES:
+        return True
+    if isinstance(value, int | float) and value in (0, 1):
+        return bool(value)
+    raise InputError(f"expected iscrowd of 0 or 1, got {value!r}; correct the annotation")
+
+
+_NO, _YES = {"", "0", "0.0", "false", "no"}, {"1", "1.0", "true", "yes"}
+
+# -------------------------------------------------------------------- segmentations
+
+
 def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
     """Read the ``segmentation`` of an annotation to run lengths, whichever kind it is.
 
     Args:
-        segmentation: A list of polygons ``[x0, y0, x1, y1, ...]``, or ``{"size": [h, w],
-            "counts": c}`` where c is a list of run lengths or a compressed string.
+        segmentation: Run lengths, ``{"size": [h, w], "counts": c}`` where c is a list of lengths or
+            a compressed string; an outline ``[x0, y0, x1, y1, ...]`` or ``[[x0, y0], [x1, y1],
+            ...]``; a list of outlines and run lengths, which are united; or nothing (None, [] or
+            {}). Outlines of one or two corners cover nothing, as nothing does.
         size_hw: Height and width of the image.
 
     Raises:
         InputError: It is none of these, or was made for an image of another size.
+
+    Example:
+        >>> read_segmentation([0, 0, 2, 0, 2, 2, 0, 2], (2, 3)).tolist()
+        [0, 4, 2]
     """
-    if isinstance(segmentation, list):
-        return polygon.fill([_corners(outline) for outline in segmentation], size_hw)
+    if segmentation is None or segmentation in ([], {}):
+        return np.array([size_hw[0] * size_hw[1]], dtype=np.uint32)
+    if not isinstance(segmentation, list):
+        return _run_lengths(segmentation, size_hw)
+    parts = [segmentation] if _is_outline(segmentation) else segmentation
+    masks = [_run_lengths(part, size_hw) for part in parts if isinstance(part, Mapping)]
+    outlines = [_corners(part) for part in parts if not isinstance(part, Mapping)]
+    drawn = polygon.fill([corners for corners in outlines if len(corners) >= 3], size_hw)
+    return rle.merge([drawn, *masks]) if masks else drawn
+
+
+def _is_outline(segmentation: list[Any]) -> bool:
+    """Tell one outline, of numbers or of corners, from a list of them."""
+    return all(isinstance(part, int | float) for part in segmentation) or (
+        len(segmentation) >= 3
+        and all(isinstance(part, list) and len(part) == 2 for part in segmentation)
+    )
+
+
+def _run_lengths(segmentation: object, size_hw: tuple[int, int]) -> Counts:
     if not isinstance(segmentation, Mapping) or "counts" not in segmentation:
         raise InputError(
             "expected a segmentation as polygons or as run lengths with 'size' and 'counts', got "
@@ -183,7 +291,10 @@ def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
 
 def _uncompressed(given: object) -> Counts:
     whole = isinstance(given, (list, tuple, np.ndarray)) and all(
-        isinstance(length, (int, np.integer)) and 0 <= length <= _LONGEST_RUN for length in given
+        isinstance(length, (int, float, np.integer))
+        and 0 <= length <= _LONGEST_RUN
+        and length == int(length)
+        for length in given
     )
     if not whole:
         raise InputError(
@@ -201,6 +312,9 @@ def _corners(outline: object) -> npt.NDArray[np.float64]:
             f"expected a polygon as numbers x0, y0, x1, y1, ..., got {reprlib.repr(outline)}; "
             "check that the file is whole"
         ) from None
+
+
+# ------------------------------------------------------------------ names and numbers
 
 
 def file_name(source: str | None) -> str:
@@ -255,6 +369,6 @@ def read_prompt(annotation: Mapping[str, Any]) -> Prompt | None:
     points, box = annotation.get("point_coords"), annotation.get("prompt_box")
     if not points and box is None:
         return None
-    from anymask.prompt import Prompt  # here, because it loads torch
+    from anymask.prompt import Prompt  # here, because few files have any
 
     return Prompt(points or None, annotation.get("point_labels"), box)

@@ -2,46 +2,75 @@
 
 8 bits for up to 255 masks, else 16. A pixel has one number, so overlaps cannot be said: the smaller
 mask is on top, a larger one comes back without the pixels that smaller ones cover, and a mask that
-smaller ones cover entirely does not come back. Nor do scores and prompts; JSON keeps everything.
+smaller ones cover entirely does not come back. Nor do scores, prompts, and what is known of the
+image as a whole; JSON keeps everything.
+
+Labels, ids and meta are kept in a text chunk of the file (iTXt, keyword ``anymask``), which
+programs that edit images may drop: a JSON object with ``masks``, a list of objects with the
+``number`` of a mask and its ``label``, ``track_id`` and ``meta``.
 """
 
 from __future__ import annotations
 
-import os
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
+import PIL.PngImagePlugin
 
-from anymask.atomic import atomic_write
+from anymask.atomic import Target
 from anymask.errors import InputError
+from anymask.formats import Format, files
+from anymask.formats import annotation as fields
+from anymask.formats.files import Content, Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 
-__all__ = ["read", "write"]
+__all__ = ["FORMAT", "read", "write"]
 
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # one whole number per pixel
+_KEYWORD = "anymask"
 
 
-def write(path: str | os.PathLike[str], masks: Masks) -> None:
+def write(target: Target, masks: Masks) -> None:
     """Write the masks of one image.
+
+    Args:
+        target: A path, or a file opened for writing bytes.
+        masks: At most 65535 masks.
 
     Raises:
         InputError: There are more masks than 16 bits can count.
         OutputError: The file cannot be written; what was there before is untouched.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> write(file, Masks.from_dense(np.ones((2, 3), bool), labels=["sky"]))
+        >>> read(file.getvalue())
+        Masks(1 mask of 3 x 2: sky)
     """
     if len(masks) > np.iinfo(np.uint16).max:
         raise InputError(
             f"expected at most 65535 masks for a PNG label map, got {len(masks)}; save as JSON"
         )
     depth = np.uint8 if len(masks) <= np.iinfo(np.uint8).max else np.uint16
-    picture = PIL.Image.fromarray(masks.label_map("smallest_on_top").astype(depth))
-    with atomic_write(path) as draft:
-        picture.save(draft, format="PNG")
+    label_map = PIL.Image.fromarray(masks.label_map("smallest_on_top").astype(depth))
+    text = PIL.PngImagePlugin.PngInfo()
+    if known := _known(masks):
+        text.add_itxt(_KEYWORD, json.dumps({"masks": known}, ensure_ascii=False))
+    with files.output(target) as file:
+        label_map.save(file, format="PNG", pnginfo=text)
 
 
-def read(path: str | os.PathLike[str]) -> Masks:
+def read(source: Source) -> Masks:
     """Read a label map from any PNG with one whole number per pixel, palettes included.
+
+    Args:
+        source: A path, the bytes of a file, or a file opened for reading bytes.
 
     Returns:
         One mask for each number that occurs, in rising order, 0 left out.
@@ -49,24 +78,50 @@ def read(path: str | os.PathLike[str]) -> Masks:
     Raises:
         InputError: The file is missing, damaged, or not a label map.
     """
-    labels = _labels(path)
-    numbers = np.unique(labels)
-    masks = (rle.encode(labels == number) for number in numbers[numbers > 0])
-    return Masks((labels.shape[0], labels.shape[1]), tuple(masks))
+    content = files.load(source)
+    label_map, text = _opened(content)
+    numbers = np.unique(label_map)
+    numbers = numbers[numbers > 0]
+    with fields.understanding(f"what {content.name} says of its masks"):
+        known = {} if text is None else {int(e["number"]): e for e in json.loads(text)["masks"]}
+        of_each = [known.get(int(number), {}) for number in numbers]
+        return Masks(
+            (label_map.shape[0], label_map.shape[1]),
+            tuple(rle.encode(label_map == number) for number in numbers),
+            labels=tuple(entry.get("label") for entry in of_each),
+            ids=tuple(entry.get("track_id") for entry in of_each),
+            meta=tuple(entry.get("meta", {}) for entry in of_each),
+        )
 
 
-def _labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer]:
-    """Read the numbers of a label map, (h, w)."""
+def _known(masks: Masks) -> list[Mapping[str, Any]]:
+    """Say by number what each mask is, where that is known."""
+    known: list[Mapping[str, Any]] = []
+    for i, (label, number, meta) in enumerate(
+        zip(masks.labels, masks.ids, masks.meta, strict=True)
+    ):
+        entry: dict[str, Any] = {} if label is None else {"label": label}
+        entry |= fields.track_field(number) | ({"meta": meta} if meta else {})
+        if entry:
+            known.append({"number": i + 1, **entry})
+    return known
+
+
+def _opened(content: Content) -> tuple[npt.NDArray[np.integer], str | None]:
+    """Read the numbers of a label map, (h, w), and the text about its masks."""
     try:
-        with PIL.Image.open(path, formats=["PNG"]) as picture:
-            if picture.mode in _MODES:
-                return np.asarray(picture).astype(np.int32)
-            mode = picture.mode
+        with PIL.Image.open(io.BytesIO(content.data), formats=["PNG"]) as image:
+            if image.mode in _MODES:
+                return np.asarray(image).astype(np.int32), image.info.get(_KEYWORD)
+            mode = image.mode
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise InputError(
-            f"cannot read {str(path)!r} as a PNG label map: {error}; check that the file is whole"
+            f"cannot read {content.name} as a PNG label map: {error}; check that the file is whole"
         ) from error
     raise InputError(
-        f"expected a label map with one number per pixel, got {str(path)!r} with {mode} colours; "
-        "give the label map, not a picture of it"
+        f"expected a label map with one number per pixel, got {content.name} with {mode} colours; "
+        "give the label map, not an image of it"
     )
+
+
+FORMAT = Format(".png", write, read, recognises=lambda head: head.startswith(b"\x89PNG"))

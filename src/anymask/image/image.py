@@ -11,39 +11,43 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from anymask.atomic import Target, output
 from anymask.errors import InputError
-from anymask.image.pixels import (
-    MAX_PIXELS,
-    Colour,
-    Pixels,
-    read_array,
-    read_bytes,
-    read_file,
-    read_open_file,
-    read_pil,
-)
+from anymask.image.colour import Alpha, Colour, Pixels
+from anymask.image.encode import FORMATS, encode, format_of
+from anymask.image.geo import Geo
+from anymask.image.pixels import MAX_PIXELS, pil_geo, read_file, read_pil
+from anymask.image.scaling import read_array
 
 __all__ = ["Image", "ImageLike"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
-    """One picture, ready to look at: upright, RGB, 8 bits, no transparency.
+    """One image, ready to look at: upright, RGB, 8 bits.
 
-    Two images are equal only if they are the same object.
+    Two images are equal only if they are the same object. All arrays are contiguous and read-only.
 
     Attributes:
-        pixels: uint8, (h, w, 3), RGB, contiguous and read-only.
-        source: Where it came from, such as a file's path; None for arrays.
+        pixels: uint8 (h, w, 3), RGB, laid on a background where the image is transparent: what
+            models see.
+        source: Where it came from, such as a file's path; None if not known.
+        alpha: uint8 (h, w), 0 transparent, 255 opaque; None if all of it is opaque.
+        straight: uint8 (h, w, 3), RGB, the colours as if all of it were opaque, which is what a
+            cut-out keeps; None if all of it is.
+        geo: Where on the earth it lies; None if not known.
 
     Example:
-        >>> picture = Image.open(np.zeros((2, 3), bool))
-        >>> picture.size_hw, picture.pixels.shape
+        >>> image = Image.open(np.zeros((2, 3), np.uint8))
+        >>> image.size_hw, image.pixels.shape
         ((2, 3), (2, 3, 3))
     """
 
     pixels: Pixels
     source: str | None = None
+    alpha: Alpha | None = None
+    straight: Pixels | None = None
+    geo: Geo | None = None
 
     def __post_init__(self) -> None:
         """Check the pixels and lock them."""
@@ -55,10 +59,24 @@ class Image:
             raise InputError(
                 f"expected pixels of shape (h, w, 3), got {pixels.shape}; use Image.open to convert"
             )
-        if pixels.flags.writeable or not pixels.flags.c_contiguous:
-            pixels = np.array(pixels, order="C")
-            pixels.flags.writeable = False
-            object.__setattr__(self, "pixels", pixels)
+        _check_like("alpha", self.alpha, pixels.shape[:2])
+        _check_like("straight", self.straight, pixels.shape)
+        if self.alpha is not None and self.straight is None:
+            object.__setattr__(self, "straight", pixels)
+        if self.alpha is None and self.straight is not None:
+            raise InputError("expected alpha along with straight colours, got none; give both")
+        for name in ("pixels", "alpha", "straight"):
+            array = getattr(self, name)
+            if array is not None and (array.flags.writeable or not array.flags.c_contiguous):
+                array = np.array(array, order="C")
+                array.flags.writeable = False
+                object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        """Give the size and the source: ``Image(640 x 480 truck.jpg)``."""
+        h, w = self.size_hw
+        transparent = "" if self.alpha is None else ", with alpha"
+        return f"Image({w} x {h}{f' {self.source}' if self.source else ''}{transparent})"
 
     @classmethod
     def open(
@@ -72,13 +90,14 @@ class Image:
 
         Args:
             source: A path, the bytes of an image file (or the file itself, opened for reading
-                bytes), a Pillow image, an array (see `anymask.image.pixels` for the kinds and how
-                their values are scaled) or an Image, which comes back as it is.
+                bytes), a Pillow image, an array (see `anymask.image.scaling` for how its values
+                become 8 bits) or an Image, which comes back as it is.
             background: RGB of 0 to 255, shows through where the image is transparent.
             max_pixels: Larger files are refused before they are decoded.
 
         Raises:
             InputError: It is missing, damaged, too large, or not an image.
+            MissingExtraError: The package that reads its format is not installed.
 
         Example:
             >>> Image.open(np.full((1, 1), 0.5)).pixels.tolist()
@@ -87,24 +106,25 @@ class Image:
         if isinstance(source, Image):
             return source
         background = _checked_colour(background)
-        if isinstance(source, str | os.PathLike):
-            found = read_file(source, background, max_pixels)
-        elif isinstance(source, bytes | bytearray | memoryview):
-            found = read_bytes(bytes(source), background, max_pixels)
+        geo = None
+        if isinstance(source, np.ndarray):
+            decoded = read_array(source, background)
         elif isinstance(source, PIL.Image.Image):
-            found = read_pil(source, background, max_pixels)
-        elif isinstance(source, np.ndarray):
-            found = read_array(source, background)
-        elif hasattr(source, "read"):
-            found = read_open_file(source, background, max_pixels)
+            decoded = read_pil(source, background, max_pixels)
+            geo = pil_geo(source)
+        elif isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(
+            source, "read"
+        ):
+            decoded, geo = read_file(source, background, max_pixels)
         else:
             raise InputError(
                 f"expected an image as a path, bytes, Pillow image or numpy array, "
                 f"got {type(source).__name__}; {_kind_hint(source)}"
             )
-        found.flags.writeable = False
-        name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
-        return cls(found, name)
+        for part in decoded:
+            if part is not None:
+                part.flags.writeable = False  # nobody else has it, so it need not be copied
+        return cls(decoded.pixels, _name_of(source), decoded.alpha, decoded.straight, geo)
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -112,13 +132,17 @@ class Image:
         return self.pixels.shape[0], self.pixels.shape[1]
 
     def crop(self, xyxy: tuple[int, int, int, int]) -> Image:
-        """Cut out a part.
+        """Cut out a part; its alpha, source and place on the earth come along.
 
         Args:
             xyxy: Left, top, right, bottom in pixels; right and bottom are the first outside.
 
         Raises:
             InputError: The part is empty or reaches over the border.
+
+        Example:
+            >>> Image.open(np.zeros((40, 60), np.uint8)).crop((10, 10, 30, 20)).size_hw
+            (10, 20)
         """
         x0, y0, x1, y1 = (int(value) for value in xyxy)
         height, width = self.size_hw
@@ -127,11 +151,58 @@ class Image:
                 f"expected a crop with an area inside the {width} x {height} image, "
                 f"got x {x0} to {x1}, y {y0} to {y1}; clip it first"
             )
-        return Image(self.pixels[y0:y1, x0:x1], self.source)
+        parts = (self.pixels, self.alpha, self.straight)
+        pixels, alpha, straight = (None if p is None else p[y0:y1, x0:x1] for p in parts)
+        assert pixels is not None
+        geo = None if self.geo is None else self.geo.cropped(x0, y0)
+        return Image(pixels, self.source, alpha, straight, geo)
 
-    def to_pil(self) -> PIL.Image.Image:
-        """Copy to a Pillow image of mode RGB."""
-        return PIL.Image.fromarray(self.pixels)
+    def to_pil(self, *, alpha: bool = False) -> PIL.Image.Image:
+        """Copy to a Pillow image.
+
+        Args:
+            alpha: Keep transparency, if the image has any.
+
+        Returns:
+            Mode RGB, what `pixels` holds; RGBA with the colours of `straight` if ``alpha`` is asked
+            for and there is any.
+        """
+        if not alpha or self.alpha is None or self.straight is None:
+            return PIL.Image.fromarray(self.pixels)
+        return PIL.Image.fromarray(np.dstack([self.straight, self.alpha]))
+
+    def save(
+        self,
+        path: Target,
+        format: str | None = None,
+        *,
+        quality: int | None = None,
+    ) -> None:
+        """Write to a file, whole or not at all; nothing that a camera noted is kept.
+
+        Transparency is kept but for JPEG, the place on the earth by TIFF only.
+
+        Args:
+            path: The file, whose folder must exist, or a file that is open for writing bytes.
+            format: ``"png"``, ``"jpeg"``, ``"webp"`` or ``"tiff"``; None: by the file's suffix.
+            quality: 1 to 100, for JPEG and WebP; None: a good one.
+
+        Raises:
+            InputError: The format is unknown, or cannot hold the image.
+            OutputError: The file cannot be written; what was there before is untouched.
+
+        Example:
+            >>> import io
+            >>> file = io.BytesIO()
+            >>> Image.open(np.eye(4)).save(file, "png")
+            >>> Image.open(file.getvalue()).pixels[0, :, 0].tolist()
+            [255, 0, 0, 0]
+        """
+        name = format_of(path, format)
+        shown = self.to_pil(alpha=FORMATS[name] != "JPEG")
+        content = encode(shown, name, quality, self.geo)
+        with output(path) as file:
+            file.write(content)
 
 
 ImageLike: TypeAlias = (
@@ -146,6 +217,25 @@ ImageLike: TypeAlias = (
     | npt.NDArray[Any]
 )
 """Everything that `Image.open` takes."""
+
+
+def _check_like(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    if array is None:
+        return
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.shape != shape:
+        kind = getattr(array, "dtype", type(array).__name__)
+        raise InputError(
+            f"expected {name} as uint8 {shape}, got {kind} {np.shape(array)}; "
+            f"use Image.open to convert"
+        )
+
+
+def _name_of(source: object) -> str | None:
+    """Say where an image came from: the path that it, or the file given, has."""
+    if not isinstance(source, str | os.PathLike):
+        attribute = "filename" if isinstance(source, PIL.Image.Image) else "name"
+        source = getattr(source, attribute, None)
+    return os.fsdecode(source) or None if isinstance(source, str | os.PathLike) else None
 
 
 def _kind_hint(source: object) -> str:

@@ -23,7 +23,7 @@ from anymask.optional import optional
 __all__ = ["LOGIT", "Enlarging", "Resizing", "Taps", "Transform"]
 
 Resizing: TypeAlias = Literal["antialias", "bilinear", "opencv"]
-"""How a picture is brought to the size that a model wants, see `Transform.resize`."""
+"""How an image is brought to the size that a model wants, see `Transform.resize`."""
 
 Enlarging: TypeAlias = Literal["bilinear", "bicubic"]
 """How masks come back to the size of the image, see `Transform.masks_to_image`."""
@@ -56,9 +56,9 @@ class Transform:
 
     Attributes:
         original_hw: Size of the image.
-        resized_hw: Size of the picture inside the frame.
-        frame_hw: Size of the frame: the picture and its padding.
-        offset_hw: Rows above and columns left of the picture inside the frame; the rest of the
+        resized_hw: Size of the image inside the frame.
+        frame_hw: Size of the frame: the image and its padding.
+        offset_hw: Rows above and columns left of the image inside the frame; the rest of the
             padding is below and to the right.
         enlarge: How masks come back.
     """
@@ -96,8 +96,8 @@ class Transform:
             enlarge: How masks come back.
 
         Example:
-            >>> Transform.fit((480, 640), side=1024)
-            Transform(original_hw=(480, 640), resized_hw=(768, 1024), frame_hw=(1024, 1024))
+            >>> Transform.fit((480, 640), side=1024).resized_hw
+            (768, 1024)
         """
         _check_size(original_hw)
         if squash:
@@ -223,16 +223,16 @@ class Transform:
 
         Returns:
             float32, ``low_hw``: +LOGIT inside, -LOGIT outside and in the padding, in between
-            according to how much of a cell's share of the picture is inside.
+            according to how much of a cell's share of the image is inside.
         """
         if mask.shape != self.original_hw:
             raise InputError(
                 f"expected a mask of (h, w) = {self.original_hw} like the image, got {mask.shape}; "
                 f"resize it first"
             )
-        picture = PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+        dense = PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
         size = self.resized_hw[1], self.resized_hw[0]
-        resized = np.asarray(picture.resize(size, PIL.Image.Resampling.BILINEAR), np.float32) / 255
+        resized = np.asarray(dense.resize(size, PIL.Image.Resampling.BILINEAR), np.float32) / 255
         layers = torch.zeros(2, *self.frame_hw)
         (top, left), (height, width) = self.offset_hw, self.resized_hw
         layers[0, top : top + height, left : left + width] = torch.from_numpy(resized)

@@ -7,16 +7,19 @@ about each: how good the model believes it to be, where it lies, and which promp
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from anymask import geometry
 from anymask.errors import InputError
-from anymask.masks import label_map, polygon, rle
-from anymask.masks.overlap import Overlap, Shapes
+from anymask.masks import fields, label_map, polygon, rle
+from anymask.masks.fields import Meta
+from anymask.masks.overlap import MaskOverlaps, Overlap
 from anymask.masks.rle import Counts
 from anymask.masks.tree import Tree
 
@@ -55,7 +58,8 @@ class Masks:
     Attributes:
         size_hw: Height and width of the image.
         counts: Run lengths of each mask, uint32, column by column, zeros first (see `rle`).
-        scores: float32 (n,), IoU with the true mask as the model predicts it; NaN if unknown.
+        scores: float32 (n,), the predicted IoU: that of the mask with the true one, as the model
+            predicts it; or the confidence of a detector that found the mask; NaN if unknown.
         stability: float32 (n,), share of the mask that stays when the threshold moves; NaN if not
             measured.
         boxes: float32 (n, 4), xyxy, first and last pixel inclusive (so add 1 to the last two for a
@@ -69,6 +73,24 @@ class Masks:
         source: Where the image came from.
         model: Name of the model.
         geo: Where on the earth the image lies; None if unknown.
+        labels: What each mask shows, such as ``"dog"``; None if unknown.
+        ids: A whole number for each mask, or None if unknown. The same number in another image or
+            frame means the same thing.
+        meta: What else is known of each mask: a read-only dict of plain JSON values each, empty for
+            nothing. What a file says beside the fields above is here, such as COCO's ``iscrowd``.
+        image_meta: The same of the image as a whole.
+        dropped: How many answers of the model everything mode did not keep, by the setting that
+            they did not meet, such as ``{"pred_iou_thresh": 3012, "box_nms_thresh": 44}``; no part
+            of what is compared or written to files.
+
+    Example:
+        >>> dense = np.zeros((2, 4, 6), bool)
+        >>> dense[0, :2] = dense[1, 3] = True
+        >>> masks = Masks.from_dense(dense, labels=["dog", "cat"], scores=[0.8, 0.9])
+        >>> masks
+        Masks(2 masks of 6 x 4: dog, cat; best score 0.90)
+        >>> masks.filter(label="dog").areas.tolist(), masks.best().labels
+        ([12], ('cat',))
     """
 
     size_hw: tuple[int, int]
@@ -83,12 +105,17 @@ class Masks:
     source: str | None = None
     model: str | None = None
     geo: Geo | None = None
+    labels: tuple[str | None, ...] = ()
+    ids: tuple[int | None, ...] = ()
+    meta: tuple[Meta, ...] = ()
+    image_meta: Meta = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check every field, fill in what was left out, and make the arrays read-only."""
-        h, w = _check_size(self.size_hw)
+        h, w = fields.check_size(self.size_hw)
         n = len(self.counts)
-        counts = tuple(_check_counts(c, i, h, w) for i, c in enumerate(self.counts))
+        counts = tuple(fields.check_counts(c, i, h, w) for i, c in enumerate(self.counts))
         scores, stability, boxes, areas = self.scores, self.stability, self.boxes, self.areas
         if scores is _DERIVE:
             scores = np.full(n, np.nan)
@@ -102,15 +129,19 @@ class Masks:
         checked = {
             "size_hw": (h, w),
             "counts": counts,
-            "scores": _array("scores", scores, np.float32, (n,)),
-            "stability": _array("stability", stability, np.float32, (n,)),
-            "boxes": _array("boxes", boxes, np.float32, (n, 4)),
-            "areas": _array("areas", areas, np.int64, (n,)),
-            "prompts": _check_prompts(self.prompts, n),
+            "scores": fields.check_array("scores", scores, np.float32, (n,)),
+            "stability": fields.check_array("stability", stability, np.float32, (n,)),
+            "boxes": fields.check_array("boxes", boxes, np.float32, (n, 4)),
+            "areas": fields.check_array("areas", areas, np.int64, (n,)),
+            "prompts": fields.check_prompts(self.prompts, n),
             "crop_boxes": None
             if crop_boxes is None
-            else _array("crop_boxes", crop_boxes, np.float32, (n, 4)),
-            "logits": None if logits is None else _check_logits(logits, n),
+            else fields.check_array("crop_boxes", crop_boxes, np.float32, (n, 4)),
+            "logits": None if logits is None else fields.check_logits(logits, n),
+            "labels": fields.check_labels(self.labels, n),
+            "ids": fields.check_ids(self.ids, n),
+            "meta": fields.check_metas(self.meta, n),
+            "image_meta": fields.check_meta(self.image_meta, "image_meta"),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -123,10 +154,14 @@ class Masks:
 
         Args:
             masks: bool (n, h, w), or (h, w) for one mask, original image size.
-            **known: Any other field, such as ``scores``.
+            **known: Any other field, such as ``scores`` or ``labels``.
 
         Raises:
             InputError: The array is not boolean or has another number of dimensions.
+
+        Example:
+            >>> Masks.from_dense(np.ones((480, 640), bool), labels=["sky"])
+            Masks(1 mask of 640 x 480: sky)
         """
         dense = np.asarray(masks)
         if dense.ndim == 2:
@@ -151,8 +186,8 @@ class Masks:
         """Join masks of the same image, in order.
 
         What only some of the parts know stays where it makes sense: a part without crop boxes saw
-        the whole image; logits are kept if every part has them in one size; source, model
-        and place on the earth are kept where all agree.
+        the whole image; logits are kept if every part has them in one size; source, model,
+        place on the earth and each entry of ``image_meta`` are kept where all agree.
 
         Raises:
             InputError: There is no part at all, or image sizes differ.
@@ -183,6 +218,10 @@ class Masks:
             source=_agreed([part.source for part in parts]),
             model=_agreed([part.model for part in parts]),
             geo=_agreed([part.geo for part in parts]),
+            labels=tuple(label for part in parts for label in part.labels),
+            ids=tuple(number for part in parts for number in part.ids),
+            meta=tuple(meta for part in parts for meta in part.meta),
+            image_meta=fields.agreed_meta([part.image_meta for part in parts]),
         )
 
     # ------------------------------------------------------------ like a list
@@ -197,7 +236,7 @@ class Masks:
 
     def __getitem__(self, index: int | slice | Sequence[int] | npt.NDArray[Any]) -> Masks:
         """Pick masks by number, slice, list of numbers, or bool array of shape (n,)."""
-        chosen = _chosen(index, len(self))
+        chosen = fields.chosen(index, len(self))
         return replace(
             self,
             counts=tuple(self.counts[i] for i in chosen),
@@ -208,23 +247,28 @@ class Masks:
             prompts=tuple(self.prompts[i] for i in chosen),
             crop_boxes=None if self.crop_boxes is None else self.crop_boxes[chosen],
             logits=None if self.logits is None else self.logits[chosen],
+            labels=tuple(self.labels[i] for i in chosen),
+            ids=tuple(self.ids[i] for i in chosen),
+            meta=tuple(self.meta[i] for i in chosen),
         )
 
     def __eq__(self, other: object) -> bool:
         """Compare every field; NaN equals NaN."""
         if not isinstance(other, Masks):
             return NotImplemented
-        return self is other or _same_fields(self, other)
+        return self is other or fields.same_fields(self, other)
 
     __hash__ = None  # type: ignore[assignment]  # compared by content, and arrays have no hash
 
     def __repr__(self) -> str:
-        """Say how many, how large, how good: ``Masks(3 masks of 640 x 480, best score 0.94)``."""
+        """Say how many, what, how large, how good; see the example of the class."""
         h, w = self.size_hw
         number = "1 mask" if len(self) == 1 else f"{len(self) or 'no'} masks"
+        names = _names(self.labels)
         scored = self.scores[~np.isnan(self.scores)]
-        best = f", best score {scored.max():.2f}" if len(scored) else ""
-        return f"Masks({number} of {w} x {h}{best})"
+        best = f"best score {scored.max():.2f}" if len(scored) else ""
+        known = f": {names}; {best}" if names and best else f": {names}" if names else ""
+        return f"Masks({number} of {w} x {h}{known or (best and f', {best}')})"
 
     # -------------------------------------------------------------- other forms
 
@@ -244,19 +288,28 @@ class Masks:
         """Give COCO's compressed run lengths: ``{"size": [h, w], "counts": str}`` for each mask."""
         return [{"size": list(self.size_hw), "counts": rle.to_string(c)} for c in self.counts]
 
-    def polygons(self) -> list[list[FloatArray]]:
+    def polygons(self, tolerance: float = 0) -> list[list[FloatArray]]:
         """Trace the outline of every piece of every mask.
 
-        The outlines run through the centres of the border pixels. Holes and pieces of one or two
-        pixels cannot be said with polygons and are left out; `rle` keeps everything.
+        The outlines run along the edges of the pixels, in the frame of boxes: (0, 0) is the upper
+        left corner of the first pixel, and a mask of that pixel alone has the outline (0, 0),
+        (1, 0), (1, 1), (0, 1). Filled as COCO does it, they give the very same mask again. Pixels
+        that touch at a corner are one piece. A hole is joined to the outline around it by a line
+        that is walked there and back.
+
+        Args:
+            tolerance: How far, in pixels, a simpler outline with fewer corners may be from the true
+                one; 0: not at all, which gives steps along slanted edges. 1 is a good start.
 
         Returns:
-            For each mask a list of float32 (k, 2) arrays, x before y, at least three corners each.
+            For each mask a list of float32 (k, 2) arrays, one for each piece, x before y, at least
+            three corners each; clockwise as seen, holes counterclockwise.
 
-        Raises:
-            MissingExtraError: OpenCV is not installed.
+        Example:
+            >>> Masks.from_dense(np.eye(1, dtype=bool)).polygons()[0][0].tolist()
+            [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
         """
-        return [polygon.trace(rle.decode(counts, self.size_hw)) for counts in self.counts]
+        return [polygon.trace(counts, self.size_hw, tolerance) for counts in self.counts]
 
     def label_map(
         self,
@@ -264,7 +317,7 @@ class Masks:
         *,
         fill: bool = False,
     ) -> npt.NDArray[np.int32]:
-        """Paint all masks into one picture of numbers, in which nothing overlaps any more.
+        """Paint all masks into one image of numbers, in which nothing overlaps any more.
 
         Args:
             order: Which mask wins where several overlap; of equally large ones, the earlier one.
@@ -275,6 +328,10 @@ class Masks:
 
         Raises:
             MissingExtraError: Gaps are to be filled and OpenCV is not installed.
+
+        Example:
+            >>> Masks.from_dense(np.eye(3, dtype=bool)[:, None]).label_map().tolist()
+            [[1, 2, 3]]
         """
         keys = {
             "smallest_on_top": self.areas,
@@ -284,8 +341,8 @@ class Masks:
         if order not in keys:
             raise InputError(f"expected an order out of {', '.join(keys)}, got {order!r}; name one")
         from_below = np.argsort(keys[order], kind="stable")[::-1]
-        labels = label_map.paint(((i + 1, self.counts[i]) for i in from_below), self.size_hw)
-        return label_map.fill_gaps(labels) if fill else labels
+        painted = label_map.paint(((i + 1, self.counts[i]) for i in from_below), self.size_hw)
+        return label_map.fill_gaps(painted) if fill else painted
 
     def tree(self, threshold: float = 0.9) -> Tree:
         """Find out which mask is a part of which.
@@ -295,10 +352,16 @@ class Masks:
 
         Args:
             threshold: Share of a mask that has to lie inside another one, above 0 and at most 1.
+
+        Example:
+            >>> truck, wheel = np.ones((2, 4, 6), bool)
+            >>> wheel[:, 2:] = False
+            >>> Masks.from_dense(np.stack([truck, wheel])).tree().parents.tolist()
+            [-1, 0]
         """
         if not 0 < threshold <= 1:
             raise InputError(f"expected a threshold above 0 and up to 1, got {threshold}; try 0.9")
-        return Tree(self._shapes().parents(threshold))
+        return Tree(self._overlaps().parents(threshold))
 
     # ---------------------------------------------------------------- choosing
 
@@ -319,10 +382,21 @@ class Masks:
         max_area: float | None = None,
         min_score: float | None = None,
         min_stability: float | None = None,
+        label: str | Iterable[str] | None = None,
     ) -> Masks:
         """Keep the masks within all given limits, limits included; unknown values (NaN) fail.
 
-        Areas are in pixels; below 1, they are shares of the image.
+        Args:
+            min_area: In pixels; below 1, as a share of the image.
+            max_area: The same.
+            min_score: See `scores`.
+            min_stability: See `stability`.
+            label: The name, or one of several names, that a mask must have.
+
+        Example:
+            >>> masks = Masks.from_dense(np.ones((3, 4, 6), bool), labels=["dog", "cat", None])
+            >>> len(masks.filter(label=["dog", "cat"])), len(masks.filter(max_area=0.5))
+            (2, 0)
         """
         keep = np.ones(len(self), dtype=np.bool_)
         if min_area is not None:
@@ -333,6 +407,9 @@ class Masks:
             keep &= self.scores >= min_score
         if min_stability is not None:
             keep &= self.stability >= min_stability
+        if label is not None:
+            wanted = {label} if isinstance(label, str) else set(label)
+            keep &= np.array([name in wanted for name in self.labels], dtype=np.bool_)
         return self[keep]
 
     def nms(self, threshold: float = 0.7, kind: Literal["box"] | Overlap = "box") -> Masks:
@@ -347,45 +424,59 @@ class Masks:
 
         Returns:
             The remaining masks, best first; of equal scores, the earlier one is the better one.
+
+        Example:
+            >>> twins = Masks.from_dense(np.ones((2, 4, 6), bool), scores=[0.8, 0.9])
+            >>> twins.nms()
+            Masks(1 mask of 6 x 4, best score 0.90)
         """
         if not 0 <= threshold <= 1:
             raise InputError(f"expected a threshold from 0 to 1, got {threshold}; try 0.7")
         ranked = self.sort()
         if kind == "mask" or kind == "containment":
-            return ranked[~ranked._shapes().duplicates(threshold, kind)]
+            return ranked[~ranked._overlaps().duplicates(threshold, kind)]
         if kind != "box":
             raise InputError(f"expected a kind out of box, mask, containment, got {kind!r}")
-        import torch  # here, so that reading and writing masks does not load it
-
-        from anymask import geometry
-
-        places = -torch.arange(len(ranked), dtype=torch.float32)  # keeps the order, NaN or not
-        return ranked[geometry.nms(torch.tensor(ranked.boxes), places, threshold).numpy()]
+        # The order stands for the scores, so that unknown ones (NaN) are last here, too.
+        return ranked[geometry.nms_ranked(ranked.boxes, threshold)]
 
     # ------------------------------------------- doors to the rooms further down
 
-    def save(self, path: str | os.PathLike[str], format: str | None = None, **options: Any) -> None:
-        """Write to a file; the format follows the suffix unless given (see `formats.write`)."""
+    def save(
+        self,
+        target: str | os.PathLike[str] | IO[bytes],
+        format: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Write to a path or a file opened for bytes; see `formats.write`.
+
+        The format follows the suffix of a path unless given.
+
+        Example:
+            >>> import io
+            >>> file = io.BytesIO()
+            >>> Masks.empty((480, 640)).save(file, format="coco")
+        """
         from anymask import formats
 
-        formats.write(path, self, format=format, **options)
+        formats.write(target, self, format=format, **options)
 
     def draw(self, image: ImageLike, **options: Any) -> PIL.Image.Image:
-        """Lay the masks over the picture in colours (options: see `draw.overlay`)."""
+        """Lay the masks over the image in colours (options: see `draw.overlay`)."""
         from anymask import draw
 
         return draw.overlay(image, self, **options)
 
     def cutout(self, image: ImageLike, **options: Any) -> PIL.Image.Image:
-        """Cut what the masks cover out of the picture: RGBA, transparent elsewhere."""
+        """Cut what the masks cover out of the image: RGBA, transparent elsewhere."""
         from anymask import draw
 
         return draw.cutout(image, self, **options)
 
     # ------------------------------------------------------------------ inside
 
-    def _shapes(self) -> Shapes:
-        return Shapes(self.counts, self.boxes.astype(np.int64), self.areas)
+    def _overlaps(self) -> MaskOverlaps:
+        return MaskOverlaps(self.counts, self.boxes.astype(np.int64), self.areas)
 
     def _pixels(self, limit: float) -> float:
         """Turn a limit of areas into pixels."""
@@ -403,80 +494,6 @@ class Masks:
                 f"expected a measure out of {', '.join(measures)}, got {by!r}; name one"
             )
         return measures[by]
-
-
-def _check_size(size_hw: tuple[int, int]) -> tuple[int, int]:
-    if len(size_hw) != 2 or min(size_hw) < 1:
-        raise InputError(
-            f"expected a size of (height, width), both at least 1, got {size_hw}; check the image"
-        )
-    return int(size_hw[0]), int(size_hw[1])
-
-
-def _check_counts(counts: Counts, i: int, h: int, w: int) -> Counts:
-    checked = _array(f"counts[{i}]", counts, np.uint32, (np.size(counts),))
-    if int(checked.sum(dtype=np.int64)) != h * w:
-        raise InputError(
-            f"expected run lengths of mask {i} that add up to {h} * {w} = {h * w} pixels, got "
-            f"{checked.sum(dtype=np.int64)}; give the size of the image that they were made for"
-        )
-    return checked
-
-
-def _check_prompts(prompts: Sequence[Prompt | None], n: int) -> tuple[Prompt | None, ...]:
-    if len(prompts) not in (0, n):
-        raise InputError(
-            f"expected one prompt for each of the {n} masks, got {len(prompts)}; give None for a "
-            "mask without"
-        )
-    return tuple(prompts) or (None,) * n
-
-
-def _check_logits(logits: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
-    if np.ndim(logits) != 3:
-        raise InputError(
-            f"expected logits of shape ({n}, h', w'), got {np.shape(logits)}; give one per mask"
-        )
-    return _array("logits", logits, np.float32, (n, *np.shape(logits)[1:]))
-
-
-def _array(
-    name: str, value: npt.ArrayLike, dtype: type[np.generic], shape: tuple[int, ...]
-) -> npt.NDArray[Any]:
-    """Make it read-only with this dtype, or say what is wrong with the shape."""
-    array = np.asarray(value, dtype=dtype)
-    if array.shape != shape:
-        raise InputError(
-            f"expected {name} of shape {shape}, got {array.shape}; give one entry per mask"
-        )
-    if array.flags.writeable:
-        array = array.copy()  # it is the caller's, who may go on writing to it
-        array.flags.writeable = False
-    return array
-
-
-def _chosen(index: int | slice | Sequence[int] | npt.NDArray[Any], n: int) -> IntArray:
-    """Turn anything that indexes a list of n into mask numbers, int64 (k,)."""
-    if isinstance(index, (int, np.integer)):
-        if not -n <= index < n:
-            raise IndexError(f"mask {index} does not exist; there are {n}")
-        return np.array([index], dtype=np.int64)
-    if isinstance(index, slice):
-        return np.arange(n)[index]
-    array = np.asarray(index)
-    if array.size == 0 and array.dtype != np.bool_:
-        return np.empty(0, dtype=np.int64)
-    if (
-        array.ndim != 1
-        or array.dtype.kind not in "biu"
-        or (array.dtype.kind == "b" and len(array) != n)
-    ):
-        raise InputError(
-            f"expected a number, a slice, a list of numbers or a bool array of shape ({n},), got "
-            f"{array.dtype} of shape {array.shape}; compare a measure, as in masks.areas > 99"
-        )
-    chosen: IntArray = np.arange(n)[array]
-    return chosen
 
 
 def _seen(masks: Masks) -> FloatArray:
@@ -499,17 +516,12 @@ def _agreed(said: list[Known | None]) -> Known | None:
     return said[0] if len(set(said)) == 1 else None
 
 
-def _same_fields(a: Any, b: Any) -> bool:
-    return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
-
-
-def _same(a: Any, b: Any) -> bool:
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, np.ndarray):
-        return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-    if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(_same, a, b))
-    if is_dataclass(a):  # a prompt
-        return _same_fields(a, b)
-    return bool(a == b)
+def _names(labels: Sequence[str | None]) -> str:
+    """List the names of masks, the most frequent first: ``12 person, 3 dog, cat and 2 more``."""
+    counted = Counter(label for label in labels if label is not None).most_common()
+    shown = [
+        ("" if number == 1 else f"{number} ") + (name if len(name) <= 30 else name[:29] + "\u2026")
+        for name, number in counted[:3]
+    ]
+    more = f" and {len(counted) - 3} more" if len(counted) > 3 else ""
+    return ", ".join(shown) + more

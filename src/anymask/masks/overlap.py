@@ -16,7 +16,7 @@ import numpy.typing as npt
 from anymask.masks import rle
 from anymask.masks.rle import Counts
 
-__all__ = ["Overlap", "Shapes"]
+__all__ = ["MaskOverlaps", "Overlap"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -26,7 +26,7 @@ Overlap = Literal["mask", "containment"]
 
 
 @dataclass(frozen=True)
-class Shapes:
+class MaskOverlaps:
     """What there is to know about n masks of one image to see how they overlap.
 
     Attributes:

@@ -1,6 +1,8 @@
-"""Polygons: masks written as the outlines of their pieces, as far as outlines can say a mask.
+"""Polygons: masks written as the outlines of their pieces, and outlines filled as COCO does it.
 
-An outline is an array (k, 2) of corners, x before y, in pixels of the image.
+An outline is an array (k, 2) of corners, x before y, in pixels of the image; whole numbers lie
+between pixels, so that (0, 0) is the corner of the image. What `trace` gives, `fill` turns into the
+same mask again.
 """
 
 from __future__ import annotations
@@ -12,30 +14,13 @@ import numpy.typing as npt
 
 from anymask.errors import InputError
 from anymask.masks import rle
+from anymask.masks.outline import trace
 from anymask.masks.rle import Counts
-from anymask.optional import optional
 
 __all__ = ["fill", "trace"]
 
 _FINE = 5  # outlines are drawn on a grid this much finer than the pixels
 _FAR = 1e6  # pixels; walking along an outline to anywhere further away would fill the memory
-
-
-def trace(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.float32]]:
-    """Trace the outlines of a mask, bool (h, w), through the centres of its border pixels.
-
-    Holes, and pieces of one or two pixels, cannot be said with outlines and are left out.
-
-    Returns:
-        For each piece float32 (k, 2), at least three corners; whole numbers are pixel centres.
-
-    Raises:
-        MissingExtraError: OpenCV is not installed.
-    """
-    cv2 = optional("cv2", extra="image")
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    pieces = (piece.reshape(-1, 2).astype(np.float32) for piece in found)
-    return [piece for piece in pieces if len(piece) >= 3]
 
 
 def fill(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
@@ -48,6 +33,13 @@ def fill(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
 
     Returns:
         Run lengths.
+
+    Raises:
+        InputError: An outline has fewer than three corners, or one far away or not a number.
+
+    Example:
+        >>> fill([[(0, 0), (2, 0), (2, 2), (0, 2)]], (2, 3)).tolist()
+        [0, 4, 2]
     """
     outlines = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
     for outline in outlines:

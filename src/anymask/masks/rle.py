@@ -22,6 +22,7 @@ __all__ = [
     "area",
     "bounding_box",
     "coco_box",
+    "columns",
     "crop",
     "decode",
     "decode_columns",
@@ -392,7 +393,7 @@ def crop(counts: Counts, size_hw: tuple[int, int], box: tuple[int, int, int, int
         [0, 2]
     """
     x0, y0, x1, y1 = box
-    x, top, bottom = _columns(counts, size_hw[0])
+    x, top, bottom = columns(counts, size_hw[0])
     top, bottom = np.maximum(top, y0), np.minimum(bottom, y1)
     seen = (x >= x0) & (x < x1) & (top < bottom)
     return _from_columns(x[seen] - x0, top[seen] - y0, bottom[seen] - y0, (y1 - y0, x1 - x0))
@@ -413,7 +414,7 @@ def place(
         >>> place(np.uint32([0, 1]), (1, 1), (1, 1), (2, 3)).tolist()
         [3, 1, 2]
     """
-    x, top, bottom = _columns(counts, size_hw[0])
+    x, top, bottom = columns(counts, size_hw[0])
     return _from_columns(x + corner_xy[0], top + corner_xy[1], bottom + corner_xy[1], whole_hw)
 
 
@@ -433,7 +434,7 @@ def enlarge(
         [2, 1, 2, 1]
     """
     h, w = whole_hw
-    x, top, bottom = _columns(counts, size_hw[0])
+    x, top, bottom = columns(counts, size_hw[0])
     widths = np.bincount(x, minlength=size_hw[1])  # pieces in each column
     first = np.repeat(np.cumsum(widths) - widths, factor)  # each column several times over
     pieces = np.repeat(widths, factor)
@@ -445,8 +446,17 @@ def enlarge(
     return _from_columns(x[seen], top[seen], bottom[seen], whole_hw)
 
 
-def _columns(counts: Counts, h: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Cut the runs of ones where columns end: x, first row and last row (exclusive) of each."""
+def columns(counts: Counts, h: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Cut the runs of ones where columns end: x, first row and last row (exclusive) of each, int64.
+
+    Args:
+        counts: The mask.
+        h: Height of its image.
+
+    Example:
+        >>> [part.tolist() for part in columns(np.uint32([1, 2, 1]), 2)]
+        [[0, 1], [1, 0], [2, 1]]
+    """
     starts, stops = _runs(counts)
     first = starts // h
     pieces = (stops - 1) // h - first + 1
@@ -458,7 +468,7 @@ def _columns(counts: Counts, h: int) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _from_columns(x: IntArray, top: IntArray, bottom: IntArray, size_hw: tuple[int, int]) -> Counts:
-    """Encode what `_columns` gives, joining pieces that follow on each other."""
+    """Encode what `columns` gives, joining pieces that follow on each other."""
     h, w = size_hw
     edges = np.stack([x * h + top, x * h + bottom], axis=1).ravel()
     # Where a piece ends as the next one begins, nothing changes.

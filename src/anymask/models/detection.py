@@ -18,14 +18,14 @@ from anymask.config import InstanceConfig
 from anymask.image.transform import Transform
 from anymask.models.fastsam import STRIDES
 
-__all__ = ["Detections", "Patch", "candidates", "detect", "draw", "image_boxes"]
+__all__ = ["Candidates", "Patch", "candidates", "detect", "draw", "image_boxes"]
 
 _SNAP = 20  # pixels of the frame from the border at which an edge belongs to it
 _WHOLE = 0.9  # overlap with the frame from which a box means all of it
 
 
 @dataclass(frozen=True)
-class Detections:
+class Candidates:
     """Instances before their masks are drawn.
 
     Attributes:
@@ -38,9 +38,9 @@ class Detections:
     scores: Tensor
     coefficients: Tensor
 
-    def __getitem__(self, index: Tensor) -> Detections:
+    def __getitem__(self, index: Tensor) -> Candidates:
         """Pick by number or by a bool tensor."""
-        return Detections(self.boxes[index], self.scores[index], self.coefficients[index])
+        return Candidates(self.boxes[index], self.scores[index], self.coefficients[index])
 
     def __len__(self) -> int:
         """Count the instances."""
@@ -54,7 +54,7 @@ class Patch(NamedTuple):
     inside: npt.NDArray[np.bool_]  # (h, w)
 
 
-def candidates(features: Mapping[str, Tensor]) -> Detections:
+def candidates(features: Mapping[str, Tensor]) -> Candidates:
     """Read one candidate from every cell of an image's features, see `FastSam`."""
     values, boxes = [], []
     for stride in STRIDES:
@@ -66,10 +66,10 @@ def candidates(features: Mapping[str, Tensor]) -> Detections:
         boxes.append(stride * corners.flatten(1).T)
         values.append(cells[4:].flatten(1).T)
     scores, coefficients = torch.cat(values).tensor_split([1], dim=1)
-    return Detections(torch.cat(boxes), scores[:, 0], coefficients)
+    return Candidates(torch.cat(boxes), scores[:, 0], coefficients)
 
 
-def detect(found: Detections, frame_hw: tuple[int, int], config: InstanceConfig) -> Detections:
+def detect(found: Candidates, frame_hw: tuple[int, int], config: InstanceConfig) -> Candidates:
     """Keep good candidates without their duplicates, best first, and tidy their boxes.
 
     An edge near the border of the frame is moved there. A box that is then nearly the whole frame
@@ -83,7 +83,11 @@ def detect(found: Detections, frame_hw: tuple[int, int], config: InstanceConfig)
     found = found[found.scores > config.confidence]
     # Scores are often equal, for they end at 1. PyTorch's own order of those is the original's.
     found = found[found.scores.argsort(descending=True)]
-    found = found[geometry.nms(found.boxes, found.scores, config.box_nms_thresh, most=config.most)]
+    found = found[
+        geometry.nms(
+            found.boxes, found.scores, config.box_nms_thresh, max_kept=config.max_instances
+        )
+    ]
     h, w = frame_hw
     low, high = found.boxes[:, :2], found.boxes[:, 2:]
     border = low.new_tensor([w, h])
@@ -92,7 +96,7 @@ def detect(found: Detections, frame_hw: tuple[int, int], config: InstanceConfig)
     boxes = torch.cat([low, high], dim=1)
     whole = boxes.new_tensor([[0, 0, w, h]])
     boxes = torch.where(geometry.box_iou(boxes, whole) > _WHOLE, whole, boxes)
-    return Detections(boxes, found.scores, found.coefficients)
+    return Candidates(boxes, found.scores, found.coefficients)
 
 
 def image_boxes(boxes: Tensor, transform: Transform) -> Tensor:
@@ -106,7 +110,7 @@ def image_boxes(boxes: Tensor, transform: Transform) -> Tensor:
 
 
 def draw(
-    found: Detections, prototypes: Tensor, transform: Transform, config: InstanceConfig
+    found: Candidates, prototypes: Tensor, transform: Transform, config: InstanceConfig
 ) -> Iterator[Patch]:
     """Draw the mask of each of n instances.
 
@@ -119,7 +123,7 @@ def draw(
     return (_draw_fine if config.retina else _draw_coarse)(found, prototypes, transform)
 
 
-def _draw_fine(found: Detections, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
+def _draw_fine(found: Candidates, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
     """Bring the logits to the size of the image, as far as a box goes, and cut them off there."""
     h, w = prototypes.shape[1:]
     _, top, left = _placement((h, w), transform.original_hw)
@@ -133,7 +137,7 @@ def _draw_fine(found: Detections, prototypes: Tensor, transform: Transform) -> I
         yield Patch((x0, y0), (rows @ logits @ columns.T > 0).cpu().numpy())
 
 
-def _draw_coarse(found: Detections, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
+def _draw_coarse(found: Candidates, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
     """Cut the logits off at the box, and bring them to the size of the image then."""
     h, w = prototypes.shape[1:]
     frame_h, frame_w = transform.frame_hw

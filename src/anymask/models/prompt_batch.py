@@ -24,7 +24,7 @@ class PromptBatch:
 
     Attributes:
         points_xy: float32, (n, p, 2), x before y, pixels of the frame, whole at their centres.
-        labels: int64, (n, p), 1 on the object, 0 beside it.
+        labels: int64, (n, p), 1 object, 0 background.
         boxes: float32, (n, 4), xyxy, pixels of the frame, or None.
         mask_logits: float32, (n, 1, h', w'), covering the frame, or None.
         frame_hw: Size of the frame.
@@ -68,7 +68,7 @@ class PromptBatch:
         """Carry prompts into a model's frame.
 
         Args:
-            prompts: At least one, all of one form, see `Prompt.key`.
+            prompts: At least one, all of one form, see `Prompt.form`.
             transform: Of the image they are about.
             mask_hw: Size of the model's low resolution masks.
             device: Where the tensors go.
@@ -76,7 +76,7 @@ class PromptBatch:
         Raises:
             InputError: A prompt does not fit the image or the model, or their forms differ.
         """
-        if len({prompt.key() for prompt in prompts}) != 1:
+        if len({prompt.form for prompt in prompts}) != 1:
             raise InputError("expected prompts of one form, got several or none; group them first")
         for prompt in prompts:
             prompt.check_inside(transform.original_hw)
@@ -84,7 +84,9 @@ class PromptBatch:
         # because not every device can.
         points = np.stack([prompt.points_xy for prompt in prompts])
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
-        masks = [_frame_logits(prompt, transform, mask_hw) for prompt in prompts if prompt.key()[2]]
+        masks = [
+            _frame_logits(prompt, transform, mask_hw) for prompt in prompts if prompt.form.mask
+        ]
         return cls(
             points_xy=_tensor(transform.points_to_frame(points), device),
             labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])).to(device),

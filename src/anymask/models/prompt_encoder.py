@@ -74,7 +74,7 @@ class PointEncoder(nn.Module):
     """EfficientSAM's: always the same number of tokens, and no mask.
 
     What is missing to that number are padding points at (-1, -1), and what is too much is cut. A
-    coordinate below 0 stands for -1, and a point beside the object is but a place, of no kind.
+    coordinate below 0 stands for -1, and a background point is but a place, of no kind.
     """
 
     def __init__(self, config: EfficientSamConfig) -> None:

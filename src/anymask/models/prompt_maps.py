@@ -1,6 +1,6 @@
 """Prompts drawn as maps: what the bundled model's decoder sees of clicks, boxes and masks.
 
-A prompt often says nothing of some kind: no click beside the object, no box, no mask. The maps of
+A prompt often says nothing of some kind: no background point, no box, no mask. The maps of
 that kind are then the same everywhere, and are kept as one number per channel instead of being
 drawn: the first layer of the decoder adds them to its bias (`Entrance`).
 """
@@ -20,7 +20,7 @@ from anymask.models.prompt_batch import PromptBatch
 
 __all__ = ["COARSE_MAPS", "FINE_MAPS", "Entrance", "Pointwise", "PromptMapMaker", "PromptMaps"]
 
-COARSE_MAPS = 2 * 2 + 2  # likeness to clicks on and beside the object, likeness to the box
+COARSE_MAPS = 2 * 2 + 2  # likeness to foreground and background points, likeness to the box
 FINE_MAPS = COARSE_MAPS + 2 * 3 + 2 * 1 + 4 + 5  # distance, colour, place in the box, previous mask
 
 Part = Tensor
@@ -115,7 +115,7 @@ class PromptMapMaker(nn.Module):
     def _click_likeness(self, keys: Tensor, prompts: PromptBatch, level: int) -> list[Part]:
         """Cosine of every key with the clicked ones, the best click counting, plain and sharpened.
 
-        Two channels for clicks on the object, two for those beside it.
+        Two channels for points on the object, two for background points.
         """
         n, p, _ = prompts.points_xy.shape
         nothing = keys.new_tensor([-1.0, 0.0])

@@ -149,7 +149,7 @@ class Variant:
         return replace(self, capabilities=frozenset({"nothing"}), always_three=False)
 
     def check_capable(self, needs: Iterable[str]) -> None:
-        """Check that the model knows all that is needed, such as `Prompt.needs()`.
+        """Check that the model knows all that is needed, such as `Prompt.required_capabilities`.
 
         Raises:
             CapabilityError: It does not.
@@ -165,7 +165,7 @@ class Variant:
 
 _WORDS = {
     "points": "points",
-    "negative_points": "points beside the object (label 0)",
+    "negative_points": "background points (label 0)",
     "box": "boxes",
     "mask": "masks as prompts",
     "text": "text",

@@ -6,6 +6,7 @@ everything it knows when the image is embedded, and a prompt selects (Zhao et al
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from anymask.embedding import Embedding
 from anymask.image.image import ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
-from anymask.models.detection import Detections, candidates, detect, draw, image_boxes
+from anymask.models.detection import Candidates, candidates, detect, draw, image_boxes
 from anymask.predict.segmenter import Segmenter
 from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
@@ -66,7 +67,11 @@ class InstanceSegmenter(Segmenter):
         embedding = self.embed(image)
         if progress is not None:
             progress(0, 1)
-        return self._draw(embedding, self._detect(embedding, settings), settings)
+        found = self._detect(embedding, settings)
+        scores = candidates(embedding.features).scores
+        doubted = int((scores <= settings.confidence).sum())
+        gone = {"confidence": doubted, "box_nms_thresh": len(scores) - doubted - len(found.scores)}
+        return replace(self._draw(embedding, found, settings), dropped=Counter(gone))
 
     def _answer_one(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool | None
@@ -85,10 +90,10 @@ class InstanceSegmenter(Segmenter):
             answers.append(replace(fitting, prompts=(prompt,) * len(fitting)))
         return answers
 
-    def _detect(self, embedding: Embedding, settings: InstanceConfig) -> Detections:
+    def _detect(self, embedding: Embedding, settings: InstanceConfig) -> Candidates:
         return detect(candidates(embedding.features), embedding.transform.frame_hw, settings)
 
-    def _draw(self, embedding: Embedding, found: Detections, settings: InstanceConfig) -> Masks:
+    def _draw(self, embedding: Embedding, found: Candidates, settings: InstanceConfig) -> Masks:
         """Draw the masks of instances and keep those that have any pixel."""
         prototypes = embedding.features["prototypes"][0].float()
         size_hw = embedding.size_hw
@@ -106,7 +111,10 @@ class InstanceSegmenter(Segmenter):
 
     def _select(self, embedding: Embedding, masks: Masks, prompt: Prompt) -> Masks:
         settings = self.settings
-        if settings.merge_points and prompt.needs() in (["points"], ["points", "negative_points"]):
+        if settings.merge_points and prompt.required_capabilities in (
+            ["points"],
+            ["points", "negative_points"],
+        ):
             return merge(masks, prompt.points_xy, prompt.labels)
         likeness = None
         if prompt.text is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
@@ -208,7 +209,7 @@ class Segmenter:
         Args:
             embedding: What `embed` returned; an image is embedded on the fly. Or a list of these.
             points: (n, 2), x before y, pixels of the original image, whole at their centres.
-            labels: (n,), 1 for points on the object, 0 for points beside it; None: all 1.
+            labels: (n,), 1 for points on the object, 0 for background points; None: all 1.
             box: (4,), xyxy, pixels of the original image, whole between them.
             mask: Rough mask, bool (h, w), original image size.
             mask_logits: One of an earlier answer's `Masks.logits`, float (h', w'), to improve.
@@ -268,7 +269,7 @@ class Segmenter:
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         iou = torch.empty((len(prompts), answers), device=self.device)
-        for places in _alike([prompt.key() for prompt in prompts]):
+        for places in _alike([prompt.form for prompt in prompts]):
             group = PromptBatch.of([prompts[i] for i in places], transform, mask_hw, self.device)
             with torch.inference_mode():
                 found, quality = self.network.decode(features, group, multimask)
@@ -292,8 +293,12 @@ class Segmenter:
     ) -> list[list[Masks]]:
         """Answer a group of prompts about each subject, in their order."""
         embeddings = self._embedded(subjects, groups, multimask)
-        pairs = zip(embeddings, groups, strict=True)
-        return [self._answer_one(embedding, prompts, multimask) for embedding, prompts in pairs]
+        answers = []
+        for embedding, prompts in zip(embeddings, groups, strict=True):
+            answers.append(self._answer_one(embedding, prompts, multimask))
+            for prompt in prompts:
+                _warn_of_shares(prompt, embedding.size_hw)
+        return answers
 
     def _embedded(
         self,
@@ -346,7 +351,7 @@ class Segmenter:
 
     def _wants_three(self, prompt: Prompt) -> bool:
         """Tell whether a prompt can mean several things: a single point says nothing of size."""
-        ambiguous = prompt.key() == (1, False, False) or self.variant.always_three
+        ambiguous = prompt.form == (1, False, False) or self.variant.always_three
         return ambiguous and "multimask" in self.variant.capabilities
 
     def _check_embedding(self, embedding: Embedding) -> None:
@@ -362,7 +367,7 @@ class Segmenter:
 
     def _check_capable(self, prompts: Sequence[Prompt], multimask: bool | None) -> None:
         for prompt in prompts:
-            self.variant.check_capable(prompt.needs())
+            self.variant.check_capable(prompt.required_capabilities)
         if multimask:
             self.variant.check_capable(["multimask"])
 
@@ -473,6 +478,20 @@ def _changes(module: nn.Module) -> int:
     weights = [weight for weight in module._parameters.values() if weight is not None]
     own = sum(weight._version for weight in weights if not weight.is_inference())
     return own + sum(_changes(part) for part in module._modules.values() if part is not None)
+
+
+def _warn_of_shares(prompt: Prompt, size_hw: tuple[int, int]) -> None:
+    """Warn of coordinates that look like shares of the image's size, where pixels are meant."""
+    box = [] if prompt.box is None else prompt.box.tolist()
+    values = [*prompt.points_xy.ravel().tolist(), *box]
+    unlikely = box or any(value % 1 for value in values)  # a click on the first pixel is none
+    if values and unlikely and min(size_hw) > 2 and 0 <= min(values) <= max(values) <= 1:
+        h, w = size_hw
+        warnings.warn(
+            f"all coordinates lie between 0 and 1, at the first pixel of a {w} x {h} image; if "
+            "they are shares of its size, multiply x by the width and y by the height",
+            stacklevel=4,
+        )
 
 
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:

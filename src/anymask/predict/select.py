@@ -30,9 +30,9 @@ def select(
 
     A mask is out of the question if it holds none of the points on the object, does not touch the
     box, or is too unlike the text. Of the others, those come first that are right about the most
-    points (they hold the points on the object, and none beside it), then those that fit the box
-    best by their intersection over union with it, then those most like the text; among equals the
-    smallest, and of one size the one with the best score.
+    points (they hold the points on the object, and no background point), then those that fit the
+    box best by their intersection over union with it, then those most like the text; among equals
+    the smallest, and of one size the one with the best score.
 
     Args:
         masks: All that there are.
@@ -69,15 +69,15 @@ def select(
 
 
 def merge(masks: Masks, points_xy: Numbers, labels: Numbers | None = None) -> Masks:
-    """Unite the masks under points on the object, without those under points beside it.
+    """Unite the masks under points on the object, without those under background points.
 
     How the original FastSAM answers points: from the largest mask to the smallest, one is added if
-    the last point that it holds is on the object, and cut out if that is beside it.
+    the last point that it holds is on the object, and cut out if that is a background point.
 
     Args:
         masks: All that there are.
         points_xy: (n, 2), x before y, pixels of the image.
-        labels: (n,), 1 on the object, 0 beside it; None: all 1.
+        labels: (n,), 1 object, 0 background; None: all 1.
 
     Returns:
         One mask, whose score is that of the largest that was added; none where nothing was.

@@ -1,4 +1,4 @@
-"""What a run is given: data in their order, what to learn, how to judge it and how to keep it."""
+"""What a run is given: data in their order, what to learn, how to validate and to save it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Batches", "Objective", "Ship", "Step", "Validation"]
+__all__ = ["Batches", "Objective", "SaveModel", "Step", "Validation"]
 
-Ship: TypeAlias = Callable[[nn.Module, Path], None]
+SaveModel: TypeAlias = Callable[[nn.Module, Path], None]
 """Writes a model, as its users load it, into a new folder."""
 
 
@@ -25,7 +25,7 @@ class Step:
     number: int
     """Optimiser steps made before this one."""
     rng: np.random.Generator
-    """Chance that belongs to the whole step: the same in every process, and after a resume. What
+    """Random generator of the whole step: the same in every process, and after a resume. What
     belongs to one image comes with its item instead, wherever that is worked on."""
     device: torch.device
     """Where the model lies."""
@@ -60,13 +60,13 @@ class Batches(Protocol):
 
 
 class Validation(Protocol):
-    """How a model is judged while it learns."""
+    """How a model is measured while it learns."""
 
     metric: str
     """Which of the numbers decides; more is better."""
-    chance: float
-    """How much less of it later weights may have and still be kept: what they were judged by is
-    too little to tell such a difference from chance."""
+    noise_tolerance: float
+    """How much less of it later weights may have and still be kept: too
+    little data was measured to tell such a difference from noise."""
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Measure a model."""

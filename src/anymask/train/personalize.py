@@ -1,17 +1,18 @@
-"""PerSAM-F: learn from one example which of the three nested answers is meant (Zhang et al., 2023).
+"""PerSAM-F: learn from one example which of the three masks is meant (Zhang et al., 2023).
 
 A click on a dog's head can mean the head or the dog. Whoever shows one mask of what is wanted has
-said which: two numbers, learned in seconds, mix the three answers into one, and the same mixture
-serves every other photo (paper, section 3.4). The model itself does not change.
+said which: two numbers, learned in seconds, mix the three masks into one, and the same mixture
+serves every other image (paper, section 3.4). The model itself does not change.
 
 weights = learn_weights(model, "my-dog.jpg", mask)
 masks = weights.predict(model, "another.jpg", Prompt(points_xy=[(320, 200)]))
 
-Where to click in other photos is up to the caller.
+Where to click in other images is up to the caller.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ __all__ = ["MaskWeights", "learn_weights"]
 
 @dataclass(frozen=True)
 class MaskWeights:
-    """How much each of the three nested answers counts; together 1."""
+    """How much each of the three masks of multimask output counts; together 1."""
 
     whole: float = 1 / 3
     """Weight of the first of them, ..."""
@@ -42,28 +43,28 @@ class MaskWeights:
     subpart: float = 1 / 3
     """... and the third, in the network's order."""
 
-    def predict(self, model: Segmenter, photo: Embedding | ImageLike, prompt: Prompt) -> Masks:
+    def predict(self, model: Segmenter, image: Embedding | ImageLike, prompt: Prompt) -> Masks:
         """Answer a prompt with one mask, mixed of the three.
 
         Args:
-            model: One that gives three answers.
-            photo: What it embedded; an image is embedded on the fly.
+            model: One that gives three masks (multimask).
+            image: What it embedded; an image is embedded on the fly.
             prompt: What to cut out.
 
         Returns:
-            One mask; its score is the same mixture of the three predicted IoU.
+            One mask; its score is the same mixture of the three predicted IoUs.
 
         Raises:
             InputError: The prompt does not fit the image.
-            CapabilityError: The model does not give three answers, or does not know the prompt.
+            CapabilityError: The model does not give three masks, or does not know the prompt.
         """
-        embedding = photo if isinstance(photo, Embedding) else model.embed(photo)
-        logits, iou = model.decode(embedding, [prompt], multimask=True)
+        embedding = image if isinstance(image, Embedding) else model.embed(image)
+        logits, predicted_iou = model.decode(embedding, [prompt], multimask=True)
         weights = logits.new_tensor([self.whole, self.part, self.subpart])
         mixed = torch.einsum("k,nkhw->nhw", weights, logits)
         return Masks.from_dense(
             (embedding.transform.masks_to_image(mixed) > 0).cpu().numpy(),
-            scores=(iou @ weights).clamp(0, 1).cpu().numpy(),
+            scores=(predicted_iou @ weights).clamp(0, 1).cpu().numpy(),
             prompts=(prompt,),
             logits=mixed.cpu().numpy(),
             source=embedding.source,
@@ -73,28 +74,28 @@ class MaskWeights:
 
 def learn_weights(
     model: Segmenter,
-    photo: Embedding | ImageLike,
+    image: Embedding | ImageLike,
     mask: np.ndarray,
     prompt: Prompt | None = None,
     *,
-    rate: float = 1e-3,
+    lr: float = 1e-3,
     steps: int = 1000,
 ) -> MaskWeights:
-    """Learn which mixture of the three answers is nearest to a mask.
+    """Learn which mixture of the three masks is nearest to a mask.
 
-    The loss is focal + dice at the resolution of the network's answers.
+    The loss is focal + dice at the resolution of the network's predictions.
 
     Args:
-        model: One that gives three answers.
-        photo: What it embedded, or an image.
-        mask: What is wanted, bool (h, w) of the photo.
-        prompt: How it is asked for; None: a click in its middle.
-        rate: Highest learning rate; it falls along a cosine.
+        model: One that gives three masks (multimask).
+        image: What it embedded, or an image.
+        mask: What is wanted, bool (h, w) of the image.
+        prompt: How it is prompted for; None: a click in its middle.
+        lr: Highest learning rate; it falls along a cosine.
         steps: How often the weights are changed.
 
     Raises:
         InputError: The mask is empty or of another size, or a number is too small.
-        CapabilityError: The model does not give three answers, or does not know the prompt.
+        CapabilityError: The model does not give three masks, or does not know the prompt.
 
     Example:
         >>> learn_weights(model, "my-dog.jpg", mask)  # doctest: +SKIP
@@ -106,16 +107,18 @@ def learn_weights(
             f"expected a mask of bool (h, w) that holds something, got {mask.dtype} {mask.shape} "
             f"with {np.count_nonzero(mask)} pixels; show what is wanted"
         )
-    if rate <= 0 or steps < 1:
-        raise InputError(f"expected a rate above 0 and at least 1 step, got {rate} and {steps}")
-    embedding = photo if isinstance(photo, Embedding) else model.embed(photo)
+    if not 0 < lr < math.inf or steps < 1:
+        raise InputError(
+            f"expected lr above 0 and at least 1 step, got {lr} and {steps}; 1e-3, 1000 are usual"
+        )
+    embedding = image if isinstance(image, Embedding) else model.embed(image)
     prompt = prompt or Prompt(points_xy=[farthest_inside(mask)])
     logits, _ = model.decode(embedding, [prompt], multimask=True)
-    return _fit(*_shown(embedding, logits[0], mask), rate, steps)
+    return _fit(*_shown(embedding, logits[0], mask), lr, steps)
 
 
 def _shown(embedding: Embedding, logits: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Cut the padding off three answers, and bring the mask to their size: (3, h, w), (h, w)."""
+    """Cut the padding off three masks, and bring the mask to their size: (3, h, w), (h, w)."""
     transform = embedding.transform
     cells_hw = logits.shape[-2], logits.shape[-1]
     shares = (transform.masks_to_frame(mask, cells_hw) / LOGIT + 1) / 2
@@ -128,10 +131,10 @@ def _shown(embedding: Embedding, logits: Tensor, mask: np.ndarray) -> tuple[Tens
     return logits[:, rows, columns], shares[rows, columns].to(logits.device)
 
 
-def _fit(logits: Tensor, truth: Tensor, rate: float, steps: int) -> MaskWeights:
+def _fit(logits: Tensor, truth: Tensor, lr: float, steps: int) -> MaskWeights:
     """Fit two weights, of which the third follows."""
     two = torch.full((2,), 1 / 3, device=logits.device, requires_grad=True)
-    optimizer = torch.optim.AdamW([two], lr=rate, eps=1e-4)
+    optimizer = torch.optim.AdamW([two], lr=lr, eps=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         mixed = torch.einsum("k,khw->hw", _three(two), logits)
@@ -144,5 +147,5 @@ def _fit(logits: Tensor, truth: Tensor, rate: float, steps: int) -> MaskWeights:
 
 
 def _three(two: Tensor) -> Tensor:
-    """Complete the weights of the first two answers to a sum of 1."""
+    """Complete the weights of the first two masks to a sum of 1."""
     return torch.cat([two, 1 - two.sum(dim=0, keepdim=True)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anymask.train.loop import Outcome
 
-__all__ = ["Report", "judgements"]
+__all__ = ["Report", "read_validations"]
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,17 @@ class Report:
 
     outcome: Outcome
     """How it ended."""
-    learned: int
+    train_images: int
     """Number of images that it learned from."""
-    judged: int
-    """Number of images that it was judged by."""
+    val_images: int
+    """Number of images that it was validated on."""
     before: Mapping[str, float]
-    """How good the model was by each measure; empty if no image was held back."""
+    """How good the model was by each measure; empty without images to validate on."""
     after: Mapping[str, float]
     """How good the weights are that were kept."""
 
 
-def judgements(folder: Path) -> tuple[Mapping[str, float], Mapping[str, float]]:
+def read_validations(folder: Path) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """Read a run's first validation, and that of the weights that were kept; empty if none was."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kept = [line["validation"] for line in lines if line.get("kept")]

@@ -11,7 +11,7 @@ import pytest
 from anymask.evaluate.protocols import PROTOCOLS
 from anymask.evaluate.protocols.boxes import Boxes
 
-ONCE = ["--counts", "1", "--most", "1", "--cases", "1"]
+ONCE = ["--counts", "1", "--max-clicks", "1", "--cases", "1"]
 
 
 def test_the_report_is_written_and_the_tables_are_printed(
@@ -27,7 +27,7 @@ def test_the_report_is_written_and_the_tables_are_printed(
         path.name for path in out.iterdir()
     }
     about = json.loads((out / "run.json").read_text())
-    assert about["options"]["choice"]["min_area"] == 150
+    assert about["options"]["mask_filter"]["min_area"] == 150
     assert about["model"] == "anymask-compact"
 
 

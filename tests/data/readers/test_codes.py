@@ -84,6 +84,40 @@ def test_a_palette_stays_a_palette(tmp_path: Path) -> None:
     assert listed(read_label_image(tmp_path / "a.png", SIZE)) == [0, 1, 2, 2, 1, 0]
 
 
+NUMBERS = [0, 1, 2, 2, 200, 0]
+
+
+def grey(mode: str) -> PillowImage.Image:
+    """The numbers above in an image of some mode."""
+    picture = PillowImage.fromarray(np.array([NUMBERS], np.uint8))
+    return picture.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I", "F", "I;16"])
+def test_greys_are_read_from_every_mode(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.tif"
+    if mode == "I;16":
+        PillowImage.fromarray(np.array([NUMBERS], np.uint16)).save(path)
+    else:
+        grey(mode).save(path)
+    with PillowImage.open(path) as picture:
+        assert picture.mode == mode
+    assert listed(read_label_image(path, SIZE)) == NUMBERS
+
+
+def test_transparency_is_left_aside(tmp_path: Path) -> None:
+    picture = grey("LA")
+    picture.putalpha(PillowImage.fromarray(np.array([[0, 9, 0, 9, 0, 9]], np.uint8)))
+    picture.save(tmp_path / "a.png")
+    assert listed(read_label_image(tmp_path / "a.png", SIZE)) == NUMBERS
+
+
+def test_less_than_nothing_is_unknown(tmp_path: Path) -> None:
+    numbers = np.array([[-1, 1, -128, 3, 70_000, 0]], np.int32)
+    PillowImage.fromarray(numbers).save(tmp_path / "a.tif")
+    assert listed(read_label_image(tmp_path / "a.tif", SIZE)) == [0, 1, 0, 3, 70_000, 0]
+
+
 def test_layers_are_as_narrow_as_their_numbers_allow() -> None:
     assert layer_of(np.array([[255]], np.int32)).dtype == np.uint8
     assert layer_of(np.array([[256]], np.int32)).dtype == np.uint16
@@ -95,7 +129,15 @@ def test_layers_are_as_narrow_as_their_numbers_allow() -> None:
     [
         (lambda path: path.write_bytes(b"no picture"), "cannot read .* as a label map"),
         (lambda path: PillowImage.new("L", (3, 3)).save(path), r"labels of shape \(1, 6\)"),
-        (lambda path: PillowImage.new("LA", (6, 1)).save(path), "of mode LA"),
+        (lambda path: PillowImage.new("CMYK", (6, 1)).save(path, "TIFF"), "of mode CMYK"),
+        (lambda path: PillowImage.new("L", (6, 1)).save(path, "JPEG"), "JPEG with 1 page;"),
+        (
+            lambda path: PillowImage.new("L", (6, 1)).save(
+                path, "TIFF", save_all=True, append_images=[PillowImage.new("L", (6, 1))]
+            ),
+            "TIFF with 2 pages",
+        ),
+        (lambda path: PillowImage.new("F", (6, 1), 0.5).save(path, "TIFF"), "got fractions in"),
         (lambda path: None, "cannot read"),
     ],
 )

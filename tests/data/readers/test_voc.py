@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from anymask.data.open import open_dataset
+from anymask.data.readers.notes import DataWarning
 from anymask.errors import InputError
 
 
@@ -23,7 +24,8 @@ def year(folder: Any, stripes: Callable[..., np.ndarray]) -> Path:
     lists = folder.root / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("2007_000032\n")
-    (lists / "val.txt").write_text("2007_000039 -1\n2007_000061  1\n\n")
+    (lists / "val.txt").write_text("2007_000039 -1\n\n")
+    (lists / "main.txt").write_text("2007_000039 -1\n2007_000061  1\n\n")
     (lists / "test.txt").write_text("2007_000061\n")
     (lists / "broken.txt").write_bytes(b"\xff\xfe\x00")
     return Path(folder.root)
@@ -39,6 +41,12 @@ def test_a_list_names_its_images(year: Path, layout: str, name: str, key: str) -
     assert len(sample.masks()) == 2
     assert sample.void is not None
     assert sample.void.sum() == 8  # one row of 255
+
+
+def test_images_whose_instances_were_not_drawn_are_named(year: Path) -> None:
+    with pytest.warns(DataWarning, match="not drawn are left out: 1 in .* is '2007_000061'"):
+        data = open_dataset(year / "ImageSets" / "Segmentation" / "main.txt")
+    assert [data.key(i) for i in range(len(data))] == ["2007_000039"]
 
 
 def test_names_are_those_of_the_classes(folder: Any, year: Path, stripes: Any) -> None:

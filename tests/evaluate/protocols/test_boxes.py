@@ -42,7 +42,7 @@ def test_a_peer_gets_the_same_tight_box(squares: Any, knowing: Any) -> None:
     assert main.rows[0][-1] == by_size.rows[0][-1] == row["grabcut"]
 
 
-@pytest.mark.parametrize("options", [{"spread": -0.1}, {"most": float("nan")}])
+@pytest.mark.parametrize("options", [{"spread": -0.1}, {"max_shift": float("nan")}])
 def test_the_jitter_is_checked(options: Any) -> None:
-    with pytest.raises(InputError, match="expected spread and most"):
+    with pytest.raises(InputError, match="expected spread and max_shift"):
         Boxes(**options)

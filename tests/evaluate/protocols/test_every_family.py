@@ -31,7 +31,7 @@ def segmenter(family: str) -> Segmenter:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_gets_through(squares: Any, family: str) -> None:
     model = segmenter(family)
-    points, boxes = Points(counts=(1, 6, 9), most=9), Boxes()
+    points, boxes = Points(counts=(1, 6, 9), max_clicks=9), Boxes()
     (row,) = rows = points.measure(model, squares[0])
     cells = points.summarise({"squares": {"a": rows}}).tables[0].rows[0]
     assert 0 <= cells[2] <= 1

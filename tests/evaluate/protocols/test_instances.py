@@ -135,3 +135,12 @@ def test_draws_the_best_masks(tmp_path: Path) -> None:
 def test_numbers_are_checked(options: Any) -> None:
     with pytest.raises(InputError, match="expected rounds"):
         Instances(Path("boxes.json"), **options)
+
+
+def test_a_category_that_is_not_listed_is_measured_by_its_id(tmp_path: Path) -> None:
+    shown = sample()
+    shown.meta["coco"]["annotations"][0]["category_id"] = 5
+    model: Any = Filler()
+    (row,) = Instances(boxes(tmp_path, {})).measure(model, shown)
+    assert row["categories"] == [{"id": 5}]
+    assert ap(boxes(tmp_path, {}), row)[3] == 0.0  # the cat that was found is another category

@@ -15,22 +15,22 @@ def rows(points: Points, model: Any, data: Any) -> dict[str, Any]:
 
 
 def test_a_model_that_needs_three_clicks_is_seen_to(squares: Any, knowing: Any) -> None:
-    points = Points(counts=(1, 2, 3), most=5)
+    points = Points(counts=(1, 2, 3), max_clicks=5)
     (row,) = points.measure(knowing(needed=3), squares[0])
     assert row["first"] == pytest.approx([0.8, 0.9, 1.0])
     assert row["oracle"] == pytest.approx([1.0, 0.9, 1.0])  # three answers at the first click only
     assert (row["mask"], row["area"], row["size"]) == (0, 100, "small")
 
-    main, by_size, efforts, judgement = points.summarise({"squares": {"square-0": [row]}}).tables
+    main, by_size, efforts, ranked = points.summarise({"squares": {"square-0": [row]}}).tables
     assert main.rows[0][:5] == ("squares", 1, pytest.approx(0.8), pytest.approx(0.9), 1.0)
     assert by_size.rows[0][2] == 1
     assert by_size.rows[1][3] is None
     assert efforts.rows[0][2:] == (2.0, 0.0, 2.0, 0.0)  # 0.9 reaches both levels
-    assert judgement.rows[0][:2] == ("squares", 3)
+    assert ranked.rows[0][:2] == ("squares", 3)
 
 
 def test_three_answers_can_be_asked_for_every_time(squares: Any, knowing: Any) -> None:
-    (row,) = Points(counts=(2,), answers="always").measure(knowing(needed=2), squares[0])
+    (row,) = Points(counts=(2,), multimask="always").measure(knowing(needed=2), squares[0])
     assert row["oracle"] == [1.0, 1.0]
 
 
@@ -38,7 +38,7 @@ def test_clicks_correct_where_the_error_is_and_feed_the_answer_back(
     squares: Any, knowing: Any
 ) -> None:
     model = knowing(needed=3)
-    Points(counts=(1, 2), most=2).measure(model, squares[0])
+    Points(counts=(1, 2), max_clicks=2).measure(model, squares[0])
     (first,), three = model.asked[0]
     (second,), one = model.asked[1]
     assert (three, one) == (True, False)
@@ -66,7 +66,7 @@ def test_nobody_clicks_when_nothing_is_wrong(squares: Any, knowing: Any) -> None
 
 
 def test_masks_that_never_arrive_count_with_the_most_clicks(squares: Any, knowing: Any) -> None:
-    points = Points(counts=(1,), most=4)
+    points = Points(counts=(1,), max_clicks=4)
     (row,) = points.measure(knowing(needed=99), squares[2])
     assert len(row["first"]) == 4
     efforts = points.summarise({"a": {"k": [row]}}).tables[2]
@@ -80,7 +80,7 @@ def test_nothing_measured_is_no_error() -> None:
 
 
 def test_cells_beyond_the_clicks_that_a_model_takes_are_empty(squares: Any, knowing: Any) -> None:
-    points = Points(counts=(1, 2, 5), most=20)
+    points = Points(counts=(1, 2, 5), max_clicks=20)
     model = knowing(needed=9, capabilities=("multimask",), most_points=3, always_three=True)
     found = rows(points, model, squares)
     assert all(len(prompt.points_xy) <= 3 for asked, _ in model.asked for prompt in asked)
@@ -97,7 +97,7 @@ def test_cells_beyond_the_clicks_that_a_model_takes_are_empty(squares: Any, know
 def test_random_starts_lie_inside_and_are_the_same_each_time(squares: Any, knowing: Any) -> None:
     models = [knowing(), knowing()]
     for model in models:
-        Points(counts=(1,), most=1, start="random").measure(model, squares[1])
+        Points(counts=(1,), max_clicks=1, start="random").measure(model, squares[1])
     (one,), (other,) = (model.asked[0][0] for model in models)
     assert one.points_xy.tolist() == other.points_xy.tolist()
     x, y = one.points_xy[0]
@@ -105,7 +105,7 @@ def test_random_starts_lie_inside_and_are_the_same_each_time(squares: Any, knowi
 
 
 def test_a_peer_gets_the_same_click(squares: Any, knowing: Any) -> None:
-    points = Points(counts=(1,), most=1, peers=("felzenszwalb",))
+    points = Points(counts=(1,), max_clicks=1, peers=("felzenszwalb",))
     (row,) = points.measure(knowing(), squares[0])
     assert row["felzenszwalb"] == pytest.approx(100 / (48 * 64), abs=1e-5)  # a plain grey image
     main = points.summarise({"a": {"k": [row]}, "none": {}}).tables[0]
@@ -114,7 +114,7 @@ def test_a_peer_gets_the_same_click(squares: Any, knowing: Any) -> None:
     assert main.rows[1][-1] is None
 
 
-@pytest.mark.parametrize("options", [{"counts": ()}, {"counts": (0, 1)}, {"most": 0}])
+@pytest.mark.parametrize("options", [{"counts": ()}, {"counts": (0, 1)}, {"max_clicks": 0}])
 def test_numbers_of_clicks_are_checked(options: Any) -> None:
     with pytest.raises(InputError, match="expected numbers of clicks"):
         Points(**options)

@@ -83,7 +83,7 @@ def test_without_stability_the_score_decides() -> None:
     model = Finder([SMALL, MEDIUM], InstanceConfig(), scores=np.array([0.3, 0.6]))
     _, by_size = recall(model, sample(SMALL, MEDIUM), counts=(1,))
     assert [row[3] for row in by_size.rows] == [0, 1, None]
-    assert model.settings == InstanceConfig(confidence=0, box_nms_thresh=0.9, most=1)
+    assert model.settings == InstanceConfig(confidence=0, box_nms_thresh=0.9, max_instances=1)
 
 
 def test_nothing_is_filtered_but_duplicates() -> None:

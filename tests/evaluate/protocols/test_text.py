@@ -58,7 +58,7 @@ def test_measures_the_best_object_and_all_together() -> None:
     assert [row["first"] for row in found] == [1.0, 0.5]
     assert [row["together"] for row in found] == [0.5, 0.5]
     assert [row["objects"] for row in found] == [2, 1]
-    assert [row["answers"] for row in found] == [1, 2]
+    assert [row["predicted"] for row in found] == [1, 2]
 
 
 def test_no_answer_counts_as_zero() -> None:
@@ -84,8 +84,8 @@ def test_asks_for_what_is_absent_and_spares_what_is_incomplete() -> None:
     found = measure(answers, sample(meta=LVIS))
     assert [row["together"] for row in found[:2]] == [None, 1.0]
     assert found[2:] == [
-        {"name": "bus", "objects": 0, "answers": 0},
-        {"name": "bow", "objects": 0, "answers": 1},
+        {"name": "bus", "objects": 0, "predicted": 0},
+        {"name": "bow", "objects": 0, "predicted": 1},
     ]
     overall, by_frequency = Text().summarise({"lvis": {"a": found, "b": []}}).tables
     assert overall.rows == (("lvis", 2, 1.0, 1.0, 2, 0.5),)
@@ -123,7 +123,7 @@ def test_fastsam_answers_names() -> None:
     labels[y0:y1, x0:x1] = 1
     shown = Sample(PICTURE, (labels,), {"set": "boxes"}, names=("bench",))
     (row,) = Text().measure(model_of(scorer=widest), shown)
-    assert (row["first"], row["together"], row["answers"]) == (1.0, 1.0, 1)
+    assert (row["first"], row["together"], row["predicted"]) == (1.0, 1.0, 1)
 
 
 def test_a_model_without_text_is_refused() -> None:
@@ -136,3 +136,8 @@ def test_a_model_without_text_is_refused() -> None:
 def test_a_data_set_without_names_is_refused() -> None:
     with pytest.raises(InputError, match=r"names its masks, .* got 'pets' with 0 names of 3 masks"):
         measure({}, sample(names=()))
+
+
+def test_what_has_no_name_is_not_prompted_for() -> None:
+    found = measure({"cat": [rows(1)]}, sample(names=("cat", "cat", "")))
+    assert [row["name"] for row in found] == ["cat"]

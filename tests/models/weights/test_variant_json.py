@@ -39,16 +39,32 @@ def test_whole_numbers_are_numbers() -> None:
 BAD = {
     "a word for a number": (("parameters",), "many", r"config\.parameters as int, got 'many'"),
     "true for a number": (("parameters",), True, "as int, got True"),
-    "two of three": (("preprocessing", "mean"), [1.0, 2.0], r"preprocessing\.mean as tuple"),
+    "two of three": (
+        ("preprocessing", "mean"),
+        [1.0, 2.0],
+        r"config\.preprocessing\.mean as list of 3",
+    ),
     "a wrong item": (("preprocessing", "mean"), [1.0, 2.0, "3"], "as float, got '3'"),
     "an unknown choice": (("preprocessing", "resize"), "magic", "'magic'"),
-    "an unknown setting": (("preprocessing", "zoom"), 2, "known settings .*, got 'zoom'"),
+    "an unknown setting": (
+        ("preprocessing", "zoom"),
+        2,
+        r"settings out of side, .*, got config\.preprocessing\.zoom",
+    ),
     "an unknown class": (("network", "class"), "os.system", "class as one of .*, got 'os.system'"),
     "no class": (("network", "class"), None, "class as one of"),
     "no dictionary": (("network",), "SamConfig", "config.network"),
     "an unknown capability": (("capabilities",), ["points", "smell"], "'smell'"),
-    "nothing": (("network",), {"class": "SamConfig"}, "a whole config.network"),
-    "bad settings": (("generate", "points_per_side"), 0, "a whole config.generate"),
+    "nothing": (
+        ("network",),
+        {"class": "SamConfig"},
+        r"expected config\.network\.encoder, got none",
+    ),
+    "bad settings": (
+        ("generate", "points_per_side"),
+        0,
+        "points_per_side as a whole number of at least 1, got 0",
+    ),
 }
 
 

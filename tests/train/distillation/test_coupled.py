@@ -19,7 +19,7 @@ from anymask.models.variants import find
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.coupled import Coupled
-from anymask.train.distillation.lesson import Lesson, Lessons
+from anymask.train.distillation.sample import DistillSample, DistillSamples
 from anymask.train.objective import Step
 
 pytest.importorskip("cv2", reason="training needs the extra 'image'")
@@ -31,18 +31,22 @@ def teacher(tiny_model) -> Segmenter:
 
 
 @pytest.fixture
-def lessons(tmp_path: Path, photos: Path, teacher: Segmenter) -> Callable[[Segmenter], Lessons]:
+def samples(
+    tmp_path: Path, photos: Path, teacher: Segmenter
+) -> Callable[[Segmenter], DistillSamples]:
     data = LabelMapFolder(photos)
     list(fill(tmp_path / "store", teacher, data))
     store = EmbeddingStore(tmp_path / "store", teacher)
-    return lambda student: Lessons(data, student.variant.preprocessing, store)
+    return lambda student: DistillSamples(data, student.variant.preprocessing, store)
 
 
 def step() -> Step:
     return Step(0, np.random.default_rng(0), torch.device("cpu"), lambda loss: loss.backward())
 
 
-def learn(teacher: Segmenter, student: Segmenter, batch: list[Lesson], **options: int) -> dict:
+def learn(
+    teacher: Segmenter, student: Segmenter, batch: list[DistillSample], **options: int
+) -> dict:
     student.network.requires_grad_(True)
     return dict(Coupled(teacher, student.variant, **options)(student.network, batch, step()))
 
@@ -51,9 +55,9 @@ def gradients(student: Segmenter) -> dict[str, torch.Tensor]:
     return {n: p.grad.clone() for n, p in student.network.named_parameters() if p.grad is not None}
 
 
-def test_a_model_has_little_to_learn_from_itself(teacher: Segmenter, lessons, tmp_path) -> None:
+def test_a_model_has_little_to_learn_from_itself(teacher: Segmenter, samples, tmp_path) -> None:
     student = load(tmp_path / "sam-vit-b")
-    batch = [lessons(student)[i] for i in range(2)]
+    batch = [samples(student)[i] for i in range(2)]
     itself = learn(teacher, student, batch, masks=3, rounds=3)
     # What is read from disk has half precision: some pixels fall on the other side.
     assert min(itself["first"], itself["last"]) > 0.95
@@ -66,9 +70,9 @@ def test_a_model_has_little_to_learn_from_itself(teacher: Segmenter, lessons, tm
 
 
 @pytest.mark.parametrize("name", ["mobile-sam", "efficient-sam-ti", "bundled"])
-def test_every_part_learns(teacher: Segmenter, lessons, tiny_model, name: str) -> None:
+def test_every_part_learns(teacher: Segmenter, samples, tiny_model, name: str) -> None:
     student = load(tiny_model(name))
-    found = learn(teacher, student, [lessons(student)[0]], masks=2, rounds=2)
+    found = learn(teacher, student, [samples(student)[0]], masks=2, rounds=2)
     assert np.isfinite(list(found.values())).all()
     moved = {key.partition(".")[0] for key, grad in gradients(student).items() if grad.any()}
     parts = {
@@ -80,14 +84,14 @@ def test_every_part_learns(teacher: Segmenter, lessons, tiny_model, name: str) -
     assert all(weights.grad is None for weights in teacher.network.parameters())
 
 
-def test_a_batch_is_the_mean_of_its_photos(teacher: Segmenter, lessons, tiny_model) -> None:
+def test_a_batch_is_the_mean_of_its_photos(teacher: Segmenter, samples, tiny_model) -> None:
     """So two processes learn what one with twice the batch does."""
     student = load(tiny_model("efficient-sam-ti"))
-    batch = [lessons(student)[i] for i in range(2)]
+    batch = [samples(student)[i] for i in range(2)]
     together = learn(teacher, student, batch, masks=2, rounds=2)
     whole = gradients(student)
     student.network.zero_grad()
-    apart = [learn(teacher, student, [lesson], masks=2, rounds=2) for lesson in batch]
+    apart = [learn(teacher, student, [sample], masks=2, rounds=2) for sample in batch]
     for key, value in together.items():
         assert value == pytest.approx(np.mean([facts[key] for facts in apart]), abs=1e-5)
     for name, grad in gradients(student).items():
@@ -112,14 +116,14 @@ def asked(
 
 @pytest.mark.parametrize(("name", "remembers"), [("mobile-sam", True), ("efficient-sam-ti", False)])
 def test_prompts_are_in_the_loop(
-    monkeypatch, teacher: Segmenter, lessons, tiny_model, name: str, remembers: bool
+    monkeypatch, teacher: Segmenter, samples, tiny_model, name: str, remembers: bool
 ) -> None:
     student = load(tiny_model(name))
     calls = asked(monkeypatch, student)
     begins = set()
     for number in range(6):
         calls.clear()
-        learn(teacher, student, [lessons(student)[number]], masks=3, rounds=3)
+        learn(teacher, student, [samples(student)[number]], masks=3, rounds=3)
         by_box = calls[0].boxes is not None
         begins.add(by_box)
         assert [c.points_xy.shape[1] for c in calls] == [n + (not by_box) for n in range(3)]
@@ -133,11 +137,11 @@ def test_prompts_are_in_the_loop(
 
 
 def test_a_student_that_listens_to_few_points_is_asked_less(
-    monkeypatch, teacher: Segmenter, lessons, tiny_model
+    monkeypatch, teacher: Segmenter, samples, tiny_model
 ) -> None:
     student = load(tiny_model("efficient-sam-ti"))
     calls = asked(monkeypatch, student)
-    learn(teacher, student, [lessons(student)[0]], masks=1, rounds=9)
+    learn(teacher, student, [samples(student)[0]], masks=1, rounds=9)
     last = calls[-1]
     assert last.points_xy.shape[1] + 2 * (last.boxes is not None) == student.variant.most_points
     assert len(calls) < 9

@@ -13,7 +13,7 @@ from anymask.data.embeddings import EmbeddingStore, fill
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.decoupled import Decoupled, take_over
-from anymask.train.distillation.lesson import Lesson, Lessons
+from anymask.train.distillation.sample import DistillSample, DistillSamples
 from anymask.train.objective import Step
 
 
@@ -22,14 +22,16 @@ def teacher(tiny_model) -> Segmenter:
     return load(tiny_model("sam-vit-b"))
 
 
-def lesson_of(tmp_path: Path, photos: Path, teacher: Segmenter, student: Segmenter) -> Lesson:
+def lesson_of(
+    tmp_path: Path, photos: Path, teacher: Segmenter, student: Segmenter
+) -> DistillSample:
     data = LabelMapFolder(photos)
     list(fill(tmp_path / "store", teacher, data))
     store = EmbeddingStore(tmp_path / "store", teacher)
-    return Lessons(data, student.variant.preprocessing, store)[0]
+    return DistillSamples(data, student.variant.preprocessing, store)[0]
 
 
-def learn(student: Segmenter, lesson: Lesson) -> tuple[dict, torch.Tensor]:
+def learn(student: Segmenter, sample: DistillSample) -> tuple[dict, torch.Tensor]:
     """Give what is recorded, and the gradient of the student's embedding."""
     kept: list[torch.Tensor] = []
     encode = student.network.encode
@@ -42,7 +44,7 @@ def learn(student: Segmenter, lesson: Lesson) -> tuple[dict, torch.Tensor]:
 
     student.network.encode = watched
     step = Step(0, np.random.default_rng(0), torch.device("cpu"), lambda loss: loss.backward())
-    facts = Decoupled(student.variant.preprocessing)(student.network, [lesson], step)
+    facts = Decoupled(student.variant.preprocessing)(student.network, [sample], step)
     return dict(facts), kept[0].grad
 
 
@@ -50,7 +52,7 @@ def test_a_model_has_nothing_to_learn_from_itself(tmp_path, photos, teacher) -> 
     student = load(tmp_path / "sam-vit-b")
     facts, _ = learn(student, lesson_of(tmp_path, photos, teacher, student))
     assert facts["loss"] < 1e-5
-    assert facts["likeness"] > 0.9999
+    assert facts["similarity"] > 0.9999
 
 
 def test_the_same_frame_counts_with_its_padding(tmp_path, photos, teacher, tiny_model) -> None:

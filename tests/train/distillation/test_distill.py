@@ -26,7 +26,7 @@ pytest.importorskip("cv2", reason="training needs the extra 'image'")
 
 Make = Callable[[str], str]
 LOOP = LoopConfig(
-    batch=3, rate=4e-3, warmup=3, average=0, evaluate_every=1000, record_every=5, workers=0
+    batch_size=3, lr=4e-3, warmup=3, ema_decay=0, evaluate_every=1000, record_every=5, workers=0
 )
 TINY = {"side": 64, "width": 32, "depth": 1, "heads": 2}
 
@@ -53,7 +53,7 @@ def changed(before: str | Path, after: str | Path) -> list[str]:
 
 def test_decoupled(tmp_path: Path, pair: dict, tiny_model: Make) -> None:
     student, loop = tiny_model("mobile-sam"), replace(LOOP, steps=20)
-    config = DecoupledConfig(**{**pair, "loop": loop}, student=student, fresh=True)
+    config = DecoupledConfig(**{**pair, "loop": loop}, student=student, from_scratch=True)
     report = distill(config, tmp_path / "run", quiet=True)
     found = losses(tmp_path / "run")
     assert found[-1] < 0.5 * found[0]
@@ -63,7 +63,7 @@ def test_decoupled(tmp_path: Path, pair: dict, tiny_model: Make) -> None:
     decoder = [name for name in teacher if not name.startswith("image_encoder.")]
     assert all(torch.equal(taught[name], teacher[name]) for name in decoder)
     assert anymask.load(tmp_path / "run").variant.family == "mobile-sam"
-    assert (tmp_path / "run" / "pictures" / "step-000020.jpg").exists()
+    assert (tmp_path / "run" / "previews" / "step-000020.jpg").exists()
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_decoupled(tmp_path: Path, pair: dict, tiny_model: Make) -> None:
     ],
 )
 def test_coupled(tmp_path: Path, pair: dict, tiny_model: Make, student: str, steps: int) -> None:
-    loop = replace(LOOP, steps=steps, batch=2)
+    loop = replace(LOOP, steps=steps, batch_size=2)
     config = CoupledConfig(
-        **{**pair, "loop": loop}, student=tiny_model(student), masks=2, rounds=2, fresh=True
+        **{**pair, "loop": loop}, student=tiny_model(student), masks=2, rounds=2, from_scratch=True
     )
     report = distill(config, tmp_path / "run", quiet=True)
     if steps > 1:
@@ -95,7 +95,7 @@ def test_coupled_can_be_about_one_part(
     tmp_path: Path, pair: dict, tiny_model: Make, learn: str, parts: tuple[str, ...]
 ) -> None:
     student = tiny_model("mobile-sam")
-    loop = replace(LOOP, steps=1, batch=2)
+    loop = replace(LOOP, steps=1, batch_size=2)
     config = CoupledConfig(
         **{**pair, "loop": loop}, student=student, masks=2, rounds=3, learn=learn
     )
@@ -111,7 +111,7 @@ def test_sami(tmp_path: Path, pair: dict, tiny_model: Make) -> None:
     report = distill(config, tmp_path / "run", quiet=True)
     found = losses(tmp_path / "run")
     assert found[-1] < 0.7 * found[0]
-    assert report.after["likeness"] > report.before["likeness"] + 0.3
+    assert report.after["similarity"] > report.before["similarity"] + 0.3
     moved = changed(student, tmp_path / "run")
     assert any(".blocks." in name for name in moved)
     assert all(name.startswith("image_encoder.") for name in moved)
@@ -123,7 +123,7 @@ def test_a_pre_trained_encoder_can_be_taught_further(
 ) -> None:
     loop = replace(LOOP, steps=1)
     config = SamiConfig(
-        **{**pair, "loop": loop}, student=tiny_model("efficient-sam-ti"), fresh=True, **TINY
+        **{**pair, "loop": loop}, student=tiny_model("efficient-sam-ti"), from_scratch=True, **TINY
     )
     distill(config, tmp_path / "sami", quiet=True)
     further = CoupledConfig(
@@ -136,18 +136,24 @@ def test_a_pre_trained_encoder_can_be_taught_further(
 
 
 def test_a_run_goes_on_to_the_same_end(tmp_path: Path, pair: dict, tiny_model: Make) -> None:
-    usual = {**pair, "val": (), "held_back": 0, "student": tiny_model("mobile-sam"), "fresh": True}
-    loop = replace(LOOP, batch=2, schedule="constant", warmup=0)
+    usual = {
+        **pair,
+        "val": (),
+        "val_images": 0,
+        "student": tiny_model("mobile-sam"),
+        "from_scratch": True,
+    }
+    loop = replace(LOOP, batch_size=2, schedule="constant", warmup=0)
     for name, steps in (("whole", [4]), ("parts", [2, 4])):
         for upto in steps:
             config = DecoupledConfig(**{**usual, "loop": replace(loop, steps=upto)})
-            distill(config, tmp_path / name, changed=upto == 4, quiet=True)
+            distill(config, tmp_path / name, allow_changes=upto == 4, quiet=True)
     whole, parts = weights(tmp_path / "whole" / "last"), weights(tmp_path / "parts" / "last")
     assert all(torch.allclose(whole[name], parts[name], atol=1e-6) for name in whole)
 
     shutil.rmtree(tmp_path / "parts" / "embeddings")
-    with pytest.raises(InputError, match=r"loop\.rate: .*, now 1\.0; .*--changed"):
-        other = replace(config, loop=replace(config.loop, rate=1.0))
+    with pytest.raises(InputError, match=r"loop\.lr: .*, now 1\.0; .*--allow-changes"):
+        other = replace(config, loop=replace(config.loop, lr=1.0))
         distill(other, tmp_path / "parts", quiet=True)
     assert not (tmp_path / "parts" / "embeddings").exists()  # the teacher was not asked in vain
 
@@ -174,12 +180,14 @@ def test_bad_input(tmp_path: Path, pair: dict, tiny_model: Make) -> None:
     with pytest.raises(InputError, match="got none; name a folder of them"):
         distill(DecoupledConfig(**{**pair, "data": ()}, student=student), tmp_path, quiet=True)
     with pytest.raises(WeightsError, match="expected the name of a model"):
-        distill(DecoupledConfig(**pair, student="mobile-sm", fresh=True), tmp_path, quiet=True)
+        distill(
+            DecoupledConfig(**pair, student="mobile-sm", from_scratch=True), tmp_path, quiet=True
+        )
     plain = tiny_model("efficient-sam-ti")
     with pytest.raises(InputError, match="multiple of 16"):
         distill(SamiConfig(**pair, student=plain, **{**TINY, "side": 60}), tmp_path, quiet=True)
     with pytest.raises(InputError, match="between 0 and 1"):
-        SamiConfig(hidden=1.0)
+        SamiConfig(mask_ratio=1.0)
     with pytest.raises(InputError, match="learn out of"):
         CoupledConfig(learn="nothing")
     with pytest.raises(InputError, match="expected masks as"):
@@ -190,7 +198,7 @@ def test_a_store_of_another_teacher_is_refused(
     tmp_path: Path, pair: dict, tiny_model: Make
 ) -> None:
     loop = replace(LOOP, steps=1)
-    usual = {**pair, "loop": loop, "student": tiny_model("mobile-sam"), "fresh": True}
+    usual = {**pair, "loop": loop, "student": tiny_model("mobile-sam"), "from_scratch": True}
     distill(DecoupledConfig(**usual, store=tmp_path / "store"), tmp_path / "one", quiet=True)
     other = {**usual, "teacher": usual["student"], "store": tmp_path / "store"}
     with pytest.raises(InputError, match="got those of another model"):

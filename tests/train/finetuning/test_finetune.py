@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +15,18 @@ import torch
 from torch import nn
 
 import anymask
+from anymask.data.mask_filter import MaskFilter
 from anymask.data.open import open_dataset
-from anymask.data.portion import Subset
-from anymask.data.truths import Choice
+from anymask.data.subset import Subset
 from anymask.errors import CapabilityError, InputError
-from anymask.train.config import LoopConfig, from_plain, read_yaml
+from anymask.plain import from_plain, read_yaml
+from anymask.train.config import LoopConfig
 from anymask.train.finetuning.config import FineTuneConfig
-from anymask.train.finetuning.finetune import _anchored, finetune, split
-from anymask.train.segmentation.validate import SimulatedUser
+from anymask.train.finetuning.finetune import _anchored, finetune
+from anymask.train.segmentation.validate import PromptValidation
 
 Make = Callable[[str], str]
-LOOP = LoopConfig(steps=2, batch=1, warmup=0, average=0, evaluate_every=1, workers=0)
+LOOP = LoopConfig(steps=2, batch_size=1, warmup=0, ema_decay=0, evaluate_every=1, workers=0)
 
 
 def settings(photos: Path, **changes: object) -> FineTuneConfig:
@@ -111,7 +111,7 @@ def test_few_images_get_halfway_only(photos: Path) -> None:
 
 
 def test_the_loss_falls(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
-    loop = replace(LOOP, steps=20, batch=2, rate=5e-3, evaluate_every=20, record_every=5)
+    loop = replace(LOOP, steps=20, batch_size=2, lr=5e-3, evaluate_every=20, record_every=5)
     config = settings(photos, model=tiny_model("bundled"), learn="everything", views=0, loop=loop)
     finetune(config, tmp_path / "run", quiet=True)
     losses = [line["loss"] for line in metrics(tmp_path / "run") if "loss" in line]
@@ -123,10 +123,10 @@ def test_twenty_images_make_the_bundled_model_better(tmp_path: Path, shared_dir:
     data, unseen = (shared_dir / "data" / f"facades-{part}" for part in ("train", "val"))
     finetune(FineTuneConfig(data=(data,), images=20), tmp_path / "run", quiet=True)
     some = Subset(open_dataset(unseen), range(0, 40, 4))
-    choice = Choice(min_area=100, max_share=0.9, per_image=10)
+    mask_filter = MaskFilter(min_area=100, max_share=0.9, per_image=10)
     facts = []
     for model in map(anymask.load, ("bundled", tmp_path / "run")):
-        user = SimulatedUser(model.variant, some, choice)
+        user = PromptValidation(model.variant, some, mask_filter)
         facts.append(user(cast(nn.Module, model.network)))
     before, after = facts
     assert after["iou"] > before["iou"]
@@ -137,7 +137,7 @@ def test_the_settings_are_beside_the_run(tmp_path: Path, photos: Path, tiny_mode
     config = settings(photos, model=tiny_model("bundled"))
     finetune(config, tmp_path / "run", quiet=True)
     found = read_yaml(tmp_path / "run" / "config.yaml")
-    assert found.pop("found")["learned"] == 5
+    assert found.pop("found")["train_images"] == 5
     assert from_plain(FineTuneConfig, found) == replace(config, loop=_anchored(config, 5))
 
 
@@ -146,69 +146,29 @@ def test_other_settings_are_refused(tmp_path: Path, photos: Path, tiny_model: Ma
     finetune(config, tmp_path / "run", quiet=True)
     with pytest.raises(InputError, match=r"masks: 2, now 1"):
         finetune(replace(config, masks=1), tmp_path / "run", quiet=True)
-    finetune(replace(config, masks=1), tmp_path / "run", quiet=True, changed=True)
+    finetune(replace(config, masks=1), tmp_path / "run", quiet=True, allow_changes=True)
 
 
 def test_copies_of_another_seed_are_other_copies(
     tmp_path: Path, photos: Path, tiny_model: Make
 ) -> None:
-    config = settings(photos, model=tiny_model("bundled"), loop=replace(LOOP, batch=5))
+    config = settings(photos, model=tiny_model("bundled"), loop=replace(LOOP, batch_size=5))
     finetune(config, tmp_path / "run", quiet=True)
     other = replace(config, val=(photos,), loop=replace(config.loop, seed=1))
-    finetune(other, tmp_path / "run", quiet=True, changed=True)
+    finetune(other, tmp_path / "run", quiet=True, allow_changes=True)
 
 
-# ------------------------------------------------------------------------ data
-
-
-def test_a_share_is_held_back(photos: Path) -> None:
-    learned, judged = split(settings(photos))
-    keys = [[data.key(i) for i in range(len(data))] for data in (learned, judged)]
-    assert [len(some) for some in keys] == [5, 1]
-    assert sorted(keys[0] + keys[1]) == ["0", "1", "2", "3", "4", "5"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "sizes"),
-    [
-        ({"hold_back": 0.5}, (3, 3)),
-        ({"hold_back": 0.01}, (5, 1)),
-        ({"hold_back": 0.0}, (6, 0)),
-        ({"images": 3}, (2, 1)),
-        ({"images": 1}, (1, 0)),
-        ({"val": "photos"}, (6, 6)),
-        ({"data": "twice"}, (10, 2)),
-    ],
-)
-def test_images_are_shared_out(
-    photos: Path, changes: dict[str, object], sizes: tuple[int, int]
-) -> None:
-    given = {"photos": (photos,), "twice": (photos, photos)}
-    config = settings(photos, **{k: given.get(str(v), v) for k, v in changes.items()})
-    learned, judged = split(config)
-    assert (len(learned), len(judged)) == sizes
-    keys = {data.key(i) for data in (learned, judged) for i in range(len(data))}
-    assert len(keys) == (6 if "val" in changes else sum(sizes))
-
-
-def test_without_images_to_judge_by_the_last_weights_count(
+def test_without_images_to_validate_on_the_last_weights_count(
     tmp_path: Path, photos: Path, tiny_model: Make
 ) -> None:
-    config = settings(photos, model=tiny_model("bundled"), hold_back=0.0)
+    config = settings(photos, model=tiny_model("bundled"), val_fraction=0.0)
     report = finetune(config, tmp_path / "run", quiet=True)
-    assert (report.judged, report.before, report.outcome.best) == (0, {}, None)
+    assert (report.val_images, report.before, report.outcome.best) == (0, {}, None)
     assert not (tmp_path / "run" / "best").exists()
     assert anymask.load(tmp_path / "run").variant.name == "run"
 
 
 # ------------------------------------------------------------------- bad input
-
-
-def test_data_is_needed() -> None:
-    with pytest.raises(
-        InputError, match=r"at least one data set to learn from, got none; .*--data"
-    ):
-        split(FineTuneConfig())
 
 
 def test_a_model_without_prompts_is_refused(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
@@ -222,7 +182,7 @@ def test_a_model_without_prompts_is_refused(tmp_path: Path, photos: Path, tiny_m
     ("changes", "complaint"),
     [
         ({"learn": "encoder"}, "expected learn out of decoder, .*, got 'encoder'"),
-        ({"hold_back": 1.0}, "hold_back from 0 to below 1, got 1.0"),
+        ({"val_fraction": 1.0}, "val_fraction from 0 to below 1, got 1.0"),
         ({"masks": 0}, "masks"),
         ({"images": 0}, "images"),
     ],
@@ -233,24 +193,26 @@ def test_wrong_settings_are_refused(changes: dict[str, object], complaint: str) 
 
 
 @pytest.mark.parametrize("learn", ["decoder", "everything"])
-def test_images_without_masks_are_no_use(
+def test_two_empty_label_maps_of_six_do_not_matter(
     tmp_path: Path, photos: Path, tiny_model: Make, learn: str
 ) -> None:
+    for number in (1, 4):
+        nothing = PIL.Image.fromarray(np.zeros((48, 64), np.uint8))
+        nothing.save(photos / "masks" / f"{number}.png")
+    for seed in range(3):
+        loop = replace(LOOP, seed=seed)
+        config = settings(photos, model=tiny_model("bundled"), learn=learn, loop=loop)
+        report = finetune(config, tmp_path / f"run{seed}", quiet=True)
+        assert (report.train_images, report.val_images) == (5, 1)
+        assert report.after.keys() == {"one_click", "best_of_three", "five_clicks", "box", "iou"}
+
+
+def test_images_without_masks_are_no_use(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
     for path in (photos / "masks").iterdir():
         PIL.Image.fromarray(np.zeros((48, 64), np.uint8)).save(path)
-    config = settings(photos, model=tiny_model("bundled"), learn=learn, hold_back=0.0)
-    with pytest.raises(InputError, match="got none in all"):
-        finetune(config, tmp_path / "run", quiet=True)
-
-
-def test_there_must_be_masks_to_judge_by(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
-    config = settings(photos, model=tiny_model("bundled"))
-    empty = tmp_path / "empty"
-    shutil.copytree(photos, empty)
-    for path in (empty / "masks").iterdir():
-        PIL.Image.fromarray(np.zeros((48, 64), np.uint8)).save(path)
-    with pytest.raises(InputError, match="masks to validate on in 6 images, got none"):
-        finetune(replace(config, val=(empty,)), tmp_path / "run", quiet=True)
+    with pytest.raises(InputError, match="got none in 6 images"):
+        finetune(settings(photos, model=tiny_model("bundled")), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_became_of_it_is_recorded(tmp_path: Path, photos: Path, tiny_model: Make) -> None:
@@ -258,4 +220,4 @@ def test_what_became_of_it_is_recorded(tmp_path: Path, photos: Path, tiny_model:
     judged = [line["validation"] for line in metrics(tmp_path / "run") if "validation" in line]
     assert len(judged) == 3
     assert judged[0].keys() == {"one_click", "best_of_three", "five_clicks", "box", "iou"}
-    assert len(list((tmp_path / "run" / "pictures").iterdir())) == 3
+    assert len(list((tmp_path / "run" / "previews").iterdir())) == 3

@@ -11,19 +11,19 @@ import torch
 from anymask.errors import InputError
 from anymask.train.run.checkpoint import Place, check_settings, read_checkpoint, write_checkpoint
 
-SAVED = {"variant": "toy", "data": ["a", "b"], "loop": {"rate": 0.1, "workers": 1}}
+SAVED = {"variant": "toy", "data": ["a", "b"], "loop": {"lr": 0.1, "workers": 1}}
 
 
 @pytest.mark.parametrize(
     ("wanted", "changes"),
     [
         (SAVED, []),
-        ({**SAVED, "loop": {"rate": 0.1, "workers": 5}}, []),
+        ({**SAVED, "loop": {"lr": 0.1, "workers": 5}}, []),
         ({**SAVED, "variant": "other"}, ["variant: 'toy', now 'other'"]),
         ({**SAVED, "data": ["a"]}, ["data: ['a', 'b'], now ['a']"]),
-        ({**SAVED, "loop": {"rate": 1.0}}, ["loop.rate: 0.1, now 1.0"]),
+        ({**SAVED, "loop": {"lr": 1.0}}, ["loop.lr: 0.1, now 1.0"]),
         ({**SAVED, "rank": 4}, ["rank: None, now 4"]),
-        ({"variant": "toy"}, ["data: ['a', 'b'], now None", "loop.rate: 0.1, now None"]),
+        ({"variant": "toy"}, ["data: ['a', 'b'], now None", "loop.lr: 0.1, now None"]),
     ],
 )
 def test_every_difference_is_listed(wanted: dict[str, Any], changes: list[str]) -> None:

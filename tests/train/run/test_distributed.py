@@ -65,10 +65,10 @@ def objective(model: nn.Module, batch: list[Point], step: Step) -> Mapping[str, 
 
 def learn(out: str, options: dict[str, Any]) -> int:
     """What every process does; counts the threads of its group that are left."""
-    batches = Points(options.pop("batch"), bad=options.pop("bad", -1))
+    batches = Points(options.pop("batch_size"), bad=options.pop("bad", -1))
     model = Parts()
     run(
-        Path(out), model, batches=batches, objective=objective, decay=0.1, average=0.9,
+        Path(out), model, batches=batches, objective=objective, weight_decay=0.1, ema_decay=0.9,
         validation=Judge(), **options,
     )  # fmt: skip
     return sum("gloo" in name for name in thread_names())
@@ -101,14 +101,14 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
         1, 1, 2, run_id="toy", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
         start_method="forkserver", max_restarts=0,
     )  # fmt: skip
-    left = elastic_launch(two_here, learn)(str(tmp_path / "two"), {"batch": 4})
+    left = elastic_launch(two_here, learn)(str(tmp_path / "two"), {"batch_size": 4})
     assert left == {0: 0, 1: 0}  # or they may abort the interpreter's exit
-    learn(str(tmp_path / "one"), {"batch": 8})
+    learn(str(tmp_path / "one"), {"batch_size": 8})
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
     two, one = (
         torch.load(tmp_path / n / "checkpoint.pt", weights_only=True) for n in ("two", "one")
     )
-    for kind in ("weights", "average"):
+    for kind in ("weights", "ema"):
         for name, value in one["state"][kind].items():
             torch.testing.assert_close(two["state"][kind][name], value, atol=1e-5, rtol=1e-5)
     assert two["place"]["best"] == pytest.approx(one["place"]["best"], abs=1e-5)
@@ -116,7 +116,7 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_is_wrong_in_one_process_ends_all(tmp_path: Path) -> None:
-    process = torchrun(tmp_path / "run", batch=4, bad=13)
+    process = torchrun(tmp_path / "run", batch_size=4, bad=13)
     said, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     assert said.count("got nan in step 2 for point-12, point-13, point-14, point-15") >= 2
@@ -124,7 +124,9 @@ def test_what_is_wrong_in_one_process_ends_all(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_all_processes_stop_together_and_go_on(tmp_path: Path) -> None:
-    process = torchrun(tmp_path / "run", batch=4, steps=1500, save_minutes=0, evaluate_every=1500)
+    process = torchrun(
+        tmp_path / "run", batch_size=4, steps=1500, save_minutes=0, evaluate_every=1500
+    )
     while not (tmp_path / "run" / "metrics.jsonl").exists() or len(losses(tmp_path / "run")) < 3:
         time.sleep(0.1)
     process.terminate()

@@ -10,14 +10,14 @@ from torch import nn
 from anymask.models.build import build
 from anymask.models.variants import VARIANTS, Variant, find
 from anymask.train.config import LoopConfig
-from anymask.train.run.optimizer import make_optimizer, rate_share, set_rate
+from anymask.train.run.optimizer import lr_ratio, make_optimizer, set_lr
 
 PROMPTABLE = [v for v in VARIANTS if v.family != "fastsam"]
 
 
 def rates(model: nn.Module, layer_decay: float) -> dict[str, float]:
     optimizer = make_optimizer(model, LoopConfig(layer_decay=layer_decay))
-    set_rate(optimizer, 1.0)
+    set_lr(optimizer, 1.0)
     of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     return {name: of[id(p)] for name, p in model.named_parameters() if p.requires_grad}
 
@@ -77,7 +77,7 @@ def test_each_parameter_once(variant: Variant) -> None:
 
 def test_only_matrices_decay() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
-    for group in make_optimizer(model, LoopConfig(decay=0.3)).param_groups:
+    for group in make_optimizer(model, LoopConfig(weight_decay=0.3)).param_groups:
         for parameter in group["params"]:
             assert group["weight_decay"] == (0.3 if parameter is model[0].weight else 0.0)
 
@@ -97,12 +97,12 @@ def test_only_matrices_decay() -> None:
     ],
 )
 def test_schedules(schedule: str, step: int, progress: float, share: float) -> None:
-    config = LoopConfig(schedule=schedule, warmup=10, floor=0.2)  # type: ignore[arg-type]
-    assert rate_share(config, step, progress) == pytest.approx(share)
+    config = LoopConfig(schedule=schedule, warmup=10, min_lr_ratio=0.2)  # type: ignore[arg-type]
+    assert lr_ratio(config, step, progress) == pytest.approx(share)
 
 
 def test_without_warm_up_the_first_step_is_whole() -> None:
-    assert rate_share(LoopConfig(warmup=0), 0, 0.0) == 1.0
+    assert lr_ratio(LoopConfig(warmup=0), 0, 0.0) == 1.0
 
 
 def test_layers_that_learn_inside_of_stages_count_with_them() -> None:

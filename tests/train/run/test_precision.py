@@ -38,7 +38,7 @@ def test_layers_compute_in_it(name: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
 def test_models_learn_in_it(tmp_path: Path, name: str) -> None:
     model = network()
-    run(tmp_path / "whole", model, precision=name, steps=60, rate=0.05)
+    run(tmp_path / "whole", model, precision=name, steps=60, lr=0.05)
     whole = losses(tmp_path / "whole")
     assert np.mean(whole[-10:]) < 0.3 * np.mean(whole[:10])
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())

@@ -18,7 +18,7 @@ def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     for step in range(1, 5):
         record.add({"step": step, "loss": 0.5})
         record.add({"step": step, "validation": {}})
-    record.begin({}, Place(steps=3, judged=2))
+    record.begin({}, Place(steps=3, validated=2))
     found = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in found if "validation" in line] == [1, 2]
     assert [line["step"] for line in found if "loss" in line] == [1, 2, 3]

@@ -19,7 +19,7 @@ from anymask.errors import CapabilityError, InputError
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant, find
 from anymask.train.objective import Step
-from anymask.train.segmentation.interactive import Interactive, InteractiveConfig, Turn
+from anymask.train.segmentation.interactive import Interactive, InteractiveConfig, Round
 from anymask.train.segmentation.losses import mask_loss
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ class Flat(nn.Module):
         self.mask_decoder = nn.ParameterDict(
             {
                 "logits": torch.tensor([1.0, -4.0, 0.5, 3.0]),
-                "quality": torch.tensor([0.5, 0.1, 0.9, 0.2]),
+                "predicted_iou": torch.tensor([0.5, 0.1, 0.9, 0.2]),
             }
         )
         self.images: list[int] = []
@@ -62,7 +62,7 @@ class Flat(nn.Module):
         logits = self.mask_decoder["logits"][slots] + 0 * features["image"][:, :, 0, 0]
         return (
             logits[..., None, None].expand(n, -1, *size),
-            self.mask_decoder["quality"][slots].expand(n, -1),
+            self.mask_decoder["predicted_iou"][slots].expand(n, -1),
         )
 
 
@@ -74,10 +74,10 @@ def learn(
     network: nn.Module,
     batch: Sequence[Item],
     variant: Variant = SAM,
-    extra: Any = None,
+    feature_loss: Any = None,
     **config: Any,
 ) -> dict[str, float]:
-    return Interactive(variant, InteractiveConfig(**config), extra)(network, batch, step())
+    return Interactive(variant, InteractiveConfig(**config), feature_loss)(network, batch, step())
 
 
 def gradients(network: nn.Module) -> dict[str, Tensor]:
@@ -101,10 +101,10 @@ def test_eleven_rounds_two_of_which_say_nothing_new() -> None:
     rng = np.random.default_rng(0)
     silent = set()
     for _ in range(60):
-        turns = InteractiveConfig().turns(rng)
-        assert len(turns) == 11
-        assert all(turn.remember for turn in turns)
-        quiet = [i for i, turn in enumerate(turns) if not turn.speak]
+        rounds = InteractiveConfig().draw_rounds(rng)
+        assert len(rounds) == 11
+        assert all(round_.with_mask for round_ in rounds)
+        quiet = [i for i, round_ in enumerate(rounds) if not round_.new_prompt]
         assert len(quiet) == 2
         assert quiet[-1] == 10
         silent.add(quiet[0])
@@ -116,25 +116,25 @@ def test_eleven_rounds_two_of_which_say_nothing_new() -> None:
 )
 def test_few_rounds_leave_room_for_a_correction(rounds: int, speaking: str | set[str]) -> None:
     rng = np.random.default_rng(0)
-    turns = [InteractiveConfig(rounds=rounds).turns(rng) for _ in range(30)]
-    found = {"".join("s" if t.speak else "-" for t in some) for some in turns}
+    drawn = [InteractiveConfig(rounds=rounds).draw_rounds(rng) for _ in range(30)]
+    found = {"".join("s" if t.new_prompt else "-" for t in some) for some in drawn}
     assert found == ({speaking} if isinstance(speaking, str) else speaking)
 
 
 def test_rounds_can_be_drawn_and_memory_be_lost() -> None:
-    config = InteractiveConfig(lengths=(0.5, 0.3, 0.2), repeats=0, remember=0.8)
+    config = InteractiveConfig(round_probs=(0.5, 0.3, 0.2), silent_rounds=0, mask_prompt_prob=0.8)
     rng = np.random.default_rng(0)
-    drawn: list[list[Turn]] = [config.turns(rng) for _ in range(600)]
-    lengths = np.bincount([len(turns) for turns in drawn], minlength=4) / len(drawn)
+    drawn: list[list[Round]] = [config.draw_rounds(rng) for _ in range(600)]
+    lengths = np.bincount([len(rounds) for rounds in drawn], minlength=4) / len(drawn)
     assert lengths[1:] == pytest.approx([0.5, 0.3, 0.2], abs=0.06)
-    assert config.expected == pytest.approx(1.7)
-    assert np.mean([t.remember for some in drawn for t in some]) == pytest.approx(0.8, abs=0.05)
-    assert all(turn.speak for turns in drawn for turn in turns)
+    assert config.expected_rounds == pytest.approx(1.7)
+    assert np.mean([t.with_mask for some in drawn for t in some]) == pytest.approx(0.8, abs=0.05)
+    assert all(round_.new_prompt for rounds in drawn for round_ in rounds)
 
 
 def test_each_round_adds_a_click_and_feeds_the_answer_back() -> None:
     network = Flat()
-    facts = learn(network, [item(SAM)], boxes=0)
+    facts = learn(network, [item(SAM)], box_prob=0)
     assert network.images == [1]  # encoded once
     prompts = [asked for asked, _ in network.asked]
     assert [len(p) for p in prompts] == [2] * 11
@@ -151,7 +151,7 @@ def test_each_round_adds_a_click_and_feeds_the_answer_back() -> None:
 
 def test_of_one_click_only_the_best_nested_answer_learns() -> None:
     network = Flat()
-    learn(network, [item(SAM, 1)], rounds=1, boxes=0, judgement=0)
+    learn(network, [item(SAM, 1)], rounds=1, box_prob=0, iou_loss_weight=0)
     assert network.asked[0][1] == slice(1, 4)
     grad = network.mask_decoder["logits"].grad
     assert grad is not None
@@ -161,9 +161,9 @@ def test_of_one_click_only_the_best_nested_answer_learns() -> None:
 
 def test_of_more_prompts_the_single_answer_learns() -> None:
     network = Flat()
-    learn(network, [item(SAM, 1)], rounds=5, boxes=0, judgement=0)
+    learn(network, [item(SAM, 1)], rounds=5, box_prob=0, iou_loss_weight=0)
     assert [slots for _, slots in network.asked[1:]] == [slice(0, 1)] * 4
-    # The first click was answered by the nested one of the highest quality: it is fed back.
+    # The first click was answered by the nested one of the highest predicted_iou: it is fed back.
     first, second = (network.asked[i][0].mask_logits for i in (1, 2))
     assert first is not None and second is not None
     assert first.eq(0.5).all()
@@ -172,7 +172,7 @@ def test_of_more_prompts_the_single_answer_learns() -> None:
 
 def test_of_a_box_alone_both_kinds_learn() -> None:
     network = Flat()
-    learn(network, [item(SAM, 1)], rounds=1, boxes=1, judgement=0)
+    learn(network, [item(SAM, 1)], rounds=1, box_prob=1, iou_loss_weight=0)
     assert network.asked[0][1] == slice(0, 4)
     grad = network.mask_decoder["logits"].grad
     assert grad is not None
@@ -182,7 +182,7 @@ def test_of_a_box_alone_both_kinds_learn() -> None:
 def test_a_network_that_always_gives_three_answers_learns_them() -> None:
     efficient = tiny(find("efficient-sam-ti"))
     network = Flat()
-    learn(network, [item(efficient, 1)], efficient, boxes=0)
+    learn(network, [item(efficient, 1)], efficient, box_prob=0)
     # Six clicks are all that it reads, and without memory the same question is not asked twice.
     assert [p.points_xy.shape[1] for p, _ in network.asked] == [1, 2, 3, 4, 5, 6]
     assert [slots for _, slots in network.asked] == [slice(1, 4)] + [slice(0, 4)] * 5
@@ -192,9 +192,16 @@ def test_the_loss_by_hand() -> None:
     network = Flat()
     one = item(SAM, 1, void=True)
     facts = learn(
-        network, [one], rounds=2, boxes=0, alpha=0.4, agreement=0.3, ranked=0.5, single=2,
-        judgement=4,
-    )  # fmt: skip
+        network,
+        [one],
+        rounds=2,
+        box_prob=0,
+        focal_alpha=0.4,
+        mean_loss_weight=0.3,
+        top_loss_weight=0.5,
+        single_weight=2,
+        iou_loss_weight=4,
+    )
     mask = torch.from_numpy(one.masks).float()
     weight = torch.ones(1, 1, 64, 64)
     weight[:, :, 48:] = 0
@@ -204,10 +211,10 @@ def test_the_loss_by_hand() -> None:
     losses = mask_loss(logits, target.expand_as(logits), weight, alpha=0.4)[0]
     covered = float((target.gt(0.5) * weight).sum() / weight.sum())
     iou = torch.tensor([covered, 0.0, covered, covered])
-    quality = network.mask_decoder["quality"].detach()
+    predicted_iou = network.mask_decoder["predicted_iou"].detach()
     nested = losses[1:].min() + 0.3 * losses[1:].mean() + 0.5 * losses[2]
-    first = 2 * losses[0] + nested + 4 * ((quality - iou) ** 2).mean()
-    second = losses[0] + 4 * (quality[0] - iou[0]) ** 2
+    first = 2 * losses[0] + nested + 4 * ((predicted_iou - iou) ** 2).mean()
+    second = losses[0] + 4 * (predicted_iou[0] - iou[0]) ** 2
     assert facts["loss"] == pytest.approx(float(first + second) / 2, rel=1e-5)
     assert facts["first"] == facts["best"] == facts["last"] == pytest.approx(covered)
 
@@ -226,7 +233,7 @@ def test_a_batch_is_the_mean_of_its_parts(variant: Variant) -> None:
         learn(network, half, small, rounds=3)
     halves = {name: grad / 2 for name, grad in gradients(network).items()}
     assert alike(whole, halves)
-    learn(network, batch, small, rounds=3, prompts=2)
+    learn(network, batch, small, rounds=3, prompts_per_batch=2)
     assert alike(whole, gradients(network))
 
 
@@ -261,10 +268,10 @@ def test_void_and_padding_teach_nothing() -> None:
     original = network.decode_all
 
     def decode_all(*args: Any) -> tuple[Tensor, Tensor]:
-        logits, quality = original(*args)
+        logits, predicted_iou = original(*args)
         logits.retain_grad()
         asked.append(logits)
-        return logits, quality
+        return logits, predicted_iou
 
     network.decode_all = decode_all  # type: ignore[assignment]
     learn(network, [one], small, rounds=4)
@@ -281,18 +288,18 @@ def test_a_further_loss_shapes_the_features(side: int) -> None:
     other = replace(SAM, preprocessing=replace(SAM.preprocessing, side=side))
     seen: list[str] = []
 
-    def extra(features: dict[str, Tensor], items: Sequence[Item]) -> Tensor:
+    def further(features: dict[str, Tensor], items: Sequence[Item]) -> Tensor:
         seen.extend(one.key for one in items)
         assert len(features["image"]) == len(items)
         return 3 * features["image"].mean()
 
     batch = [item(SAM), item(other, seed=1)]
-    facts = learn(network, batch, extra=extra, rounds=1)
+    facts = learn(network, batch, feature_loss=further, rounds=1)
     assert seen == ["0", "1"]
     assert network.encoder.bias.grad is not None
     assert network.encoder.bias.grad.item() == pytest.approx(3)
     plain = learn(Flat(), batch, rounds=1)
-    assert facts["loss"] == pytest.approx(plain["loss"] + facts["extra"], rel=1e-5)
+    assert facts["loss"] == pytest.approx(plain["loss"] + facts["feature_loss"], rel=1e-5)
 
 
 # ------------------------------------------------------------------------------------------ learns
@@ -303,7 +310,7 @@ def test_prompts_come_to_mean_their_masks(name: str) -> None:
     small, network = network_of(find(name))
     network.train()
     batch = [item(small)]
-    objective = Interactive(small, InteractiveConfig(rounds=2, alpha=0.75))
+    objective = Interactive(small, InteractiveConfig(rounds=2, focal_alpha=0.75))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     facts = []
     for number in range(60):
@@ -327,10 +334,19 @@ def test_a_network_without_prompts_is_refused() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"rounds": 0}, {"repeats": -1}, {"prompts": 0}, {"boxes": 1.5}, {"middle": -0.1},
-        {"tight": 1.1}, {"remember": 2.0}, {"lengths": (0.5, 0.4)}, {"lengths": (1.5, -0.5)},
+        {"rounds": 0},
+        {"rounds": 1.5},
+        {"silent_rounds": -1},
+        {"prompts_per_batch": 0},
+        {"box_prob": 1.5},
+        {"center_prob": -0.1},
+        {"tight_box_prob": 1.1},
+        {"mask_prompt_prob": 2.0},
+        {"round_probs": (0.5, 0.4)},
+        {"round_probs": (1.5, -0.5)},
+        {"iou_loss_weight": float("nan")},
     ],
-)  # fmt: skip
+)
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="correct them"):
+    with pytest.raises(InputError, match=f"expected {next(iter(wrong))}"):
         InteractiveConfig(**wrong)

@@ -13,7 +13,7 @@ from anymask.train.segmentation.losses import (
     focal_loss,
     mask_iou,
     mask_loss,
-    nested_loss,
+    multimask_loss,
 )
 
 
@@ -84,13 +84,13 @@ def test_alpha_weighs_the_object_against_the_rest() -> None:
         assert much == pytest.approx((2 - share) * both)
 
 
-def test_only_the_best_of_nested_answers_learns() -> None:
+def test_only_the_best_of_three_masks_learns() -> None:
     losses = torch.tensor([[3.0, 1.0, 2.0], [0.5, 4.0, 4.0]], requires_grad=True)
-    quality = torch.tensor([[0.1, 0.2, 0.9], [0.8, 0.1, 0.1]])
-    loss = nested_loss(losses, quality)
+    predicted_iou = torch.tensor([[0.1, 0.2, 0.9], [0.8, 0.1, 0.1]])
+    loss = multimask_loss(losses, predicted_iou)
     assert loss.tolist() == [1.0, 0.5]
     loss.sum().backward()
     assert losses.grad is not None
     assert losses.grad.tolist() == [[0, 1, 0], [1, 0, 0]]
-    whole = nested_loss(losses, quality, agreement=0.3, ranked=0.5)
+    whole = multimask_loss(losses, predicted_iou, mean_weight=0.3, top_weight=0.5)
     assert whole.tolist() == pytest.approx([1 + 0.3 * 2 + 0.5 * 2, 0.5 + 0.3 * 8.5 / 3 + 0.25])

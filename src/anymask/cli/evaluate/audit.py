@@ -25,11 +25,16 @@ class Audit(EvaluateOptions):
     def run(self) -> int:
         """Compare, write the report, and return the exit code."""
         from anymask.evaluate.audit import compare_folders, summarise
-        from anymask.evaluate.report.report import markdown, write_summary
+        from anymask.evaluate.report.page import Page
+        from anymask.evaluate.report.report import markdown, write_page
 
         summary = summarise(compare_folders(self.automatic, self.corrected))
-        about = {"automatic": str(self.automatic), "corrected": str(self.corrected)}
-        write_summary(self.output, "Audit of masks", {"protocol": "audit", **about}, summary)
+        about = {
+            "protocol": "audit",
+            "automatic": str(self.automatic),
+            "corrected": str(self.corrected),
+        }
+        write_page(self.output, Page("Audit of masks", about, summary))
         if not self.quiet:
             print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
         return 0

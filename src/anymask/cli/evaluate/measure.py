@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.evaluate.options import EvaluateOptions, Models
 from anymask.cli.options import Flag
-from anymask.data.portion import Portion
+from anymask.data.subset import SubsetSpec
 from anymask.errors import InputError
 from anymask.evaluate.protocols import protocol_of
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Measure"]
 
-Q = TypeVar("Q")  # a class of `protocols.options`
+Options = TypeVar("Options")  # a class of `protocols.options`
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure(EvaluateOptions, Generic[Q]):
+class Measure(EvaluateOptions, Generic[Options]):
     """Measure models on data sets whose masks are known."""
 
     data: Annotated[tuple[Path, ...], arg(aliases=["-d"], metavar="PATH...")]
@@ -38,7 +38,7 @@ class Measure(EvaluateOptions, Generic[Q]):
     image_folder: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Where the images of JSON files are; without it, looked for in and beside their folder."""
     model: Models = ("bundled",)
-    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     offline: Flag = False
@@ -47,10 +47,10 @@ class Measure(EvaluateOptions, Generic[Q]):
     """How many of the worst and of the best cases to draw; 0: none."""
     overwrite: Flag = False
     """Measure every image again, also where results exist."""
-    portion: OmitArgPrefixes[Portion] = field(default_factory=Portion)
-    """How much of each data set is measured."""
-    question: OmitArgPrefixes[Q]
-    """What to ask, and how."""
+    subset: OmitArgPrefixes[SubsetSpec] = field(default_factory=SubsetSpec)
+    """Which part of each data set is measured."""
+    options: OmitArgPrefixes[Options]
+    """What to measure, and how."""
 
     def run(self) -> int:
         """Measure, write the report, and return the exit code."""
@@ -61,10 +61,10 @@ class Measure(EvaluateOptions, Generic[Q]):
 
         if not self.data or not self.model:
             raise InputError("expected at least one --data and one --model, got none; name them")
-        protocol = protocol_of(self.question)
+        protocol = protocol_of(self.options)
         with Console(stderr=True, quiet=self.quiet).status("reading the data sets"):
             sets = self._sets()
-        # All of them before the first is measured: a wrong name shall not show after hours.
+        # All of them before the first is measured: a wrong name should not show after hours.
         models = [loading.load(one, self.device, offline=self.offline) for one in self.model]
         summaries: dict[str, Summary] = {}
         folders: dict[str, Path] = {}
@@ -86,7 +86,7 @@ class Measure(EvaluateOptions, Generic[Q]):
         """Open the data sets, by the names under which they are reported."""
         from anymask.data.open import open_dataset
 
-        choice = getattr(self.question, "choice", None)
+        mask_filter = getattr(self.options, "mask_filter", None)
         sets: dict[str, Dataset] = {}
         for path in self.data:
             name = path.resolve().stem if path.is_file() else path.resolve().name
@@ -97,7 +97,7 @@ class Measure(EvaluateOptions, Generic[Q]):
                     f"expected data sets with different names, got {name!r} twice; rename a folder"
                 )
             data = open_dataset(path, self.layout, self.image_folder)
-            sets[name] = self.portion.of(data, choice)
+            sets[name] = self.subset.take(data, mask_filter)
         return sets
 
     def _evaluation(
@@ -109,14 +109,14 @@ class Measure(EvaluateOptions, Generic[Q]):
     ) -> Evaluation:
         from anymask.evaluate.run import Evaluation
 
-        evaluation = Evaluation(protocol, model, sets, folder, asdict(self.portion))
+        evaluation = Evaluation(protocol, model, sets, folder, asdict(self.subset))
         if self.overwrite:
             evaluation.forget()
         evaluation.begin()
         return evaluation
 
     def _measure(self, evaluation: Evaluation, name: str) -> None:
-        """Measure what is not finished, and say where there is nothing to measure."""
+        """Measure what is not finished, and name the data sets with nothing to measure."""
         from anymask.cli.report import progress_bar
 
         waiting = len(evaluation.todo())

@@ -13,7 +13,7 @@ from anymask.cli.options import Flag
 
 __all__ = ["EvaluateOptions", "Models"]
 
-Models = Annotated[tuple[str, ...], arg(aliases=["-m"], metavar="NAME|PATH|URL|HUB-ID...")]
+Models = Annotated[tuple[str, ...], arg(aliases=["-m"], metavar="MODEL...")]
 
 
 @dataclass(frozen=True, kw_only=True)

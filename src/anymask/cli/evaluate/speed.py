@@ -19,14 +19,14 @@ __all__ = ["Speed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(EvaluateOptions):
-    """Time embed, predict and everything mode; tell memory and size."""
+    """Time embed, predict and everything mode; report memory and size."""
 
     image: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="")] = None
-    """A picture; without it, random noise of 640 x 480."""
+    """An image; without it, random noise of 640 x 480."""
     model: Models = ("bundled",)
-    """Models from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
+    """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
-    """Numbers to compute with."""
+    """What is computed with."""
     threads: tuple[int, ...] = (1,)
     """Numbers of threads of the processor."""
     tasks: tuple[Literal["embed", "predict", "everything"], ...] = (
@@ -52,7 +52,8 @@ class Speed(EvaluateOptions):
 
         from rich.console import Console
 
-        from anymask.evaluate.report.report import markdown, write_summary
+        from anymask.evaluate.report.page import Page
+        from anymask.evaluate.report.report import markdown, write_page
         from anymask.evaluate.speed import measure, setups
 
         ways = setups(self.model, self.dtypes, self.threads, self.device, self.offline)
@@ -60,7 +61,7 @@ class Speed(EvaluateOptions):
         with console.status("starting") as status:
             speed = measure(
                 ways,
-                self._picture(),
+                self._image(),
                 self.tasks,
                 self.repeats,
                 self.repeats_everything,
@@ -68,12 +69,12 @@ class Speed(EvaluateOptions):
                 on_step=status.update,
             )
         summary = speed.summary()
-        write_summary(self.output, "Speed", speed.describe(), summary)
+        write_page(self.output, Page("Speed", speed.describe(), summary))
         if not self.quiet:
             print(f"{markdown(summary)}\nThe report is {self.output / 'index.html'}.")
         return 0
 
-    def _picture(self) -> Image:
+    def _image(self) -> Image:
         from anymask.image.image import Image
 
         if self.image is not None:

@@ -58,7 +58,7 @@ class SamOnnxModel(nn.Module):
             image_embeddings: (1, 256, 64, 64).
             point_coords: (n, p, 2), x before y, pixels of the frame. A box is two points; without
                 a box one point of padding must follow, at (0, 0) with label -1.
-            point_labels: float (n, p): 1 on the object, 0 beside it, 2 and 3 the box's top left and
+            point_labels: float (n, p): 1 object, 0 background, 2 and 3 the box's top left and
                 bottom right corner, -1 padding.
             mask_input: Logits (1, 1, 256, 256); zeros if there are none.
             has_mask_input: float (1,), 1 or 0.

@@ -5,13 +5,16 @@ Crowds (``iscrowd``) become void. LVIS (v0.5 and v1) annotates an image for some
 for those of which not every object is annotated, and ``frequency`` with r, c or f (rare, common,
 frequent) for those that are annotated. ``coco`` holds what the file itself says: the entries of
 ``image`` and its ``annotations`` (those that have a mask), all ``categories`` by their id, and the
-``ids`` of all images.
+``ids`` of all images. Ids are in the form of `plain_id`, ``iscrowd`` is 0 or 1, and outlines are
+as COCO has them, whatever the file's own way to write them.
+
+What cannot be used is left out, and a `DataWarning` names it once for each kind.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from os.path import splitext
@@ -19,12 +22,22 @@ from pathlib import Path
 from typing import Any
 
 from anymask.data.dataset import Entry, Labels, Listing, key_of
-from anymask.data.readers.documents import outline
+from anymask.data.readers.annotations import outline, plain_id, split_segmentation
+from anymask.data.readers.coco_entries import (
+    OUTSIDE,
+    UNREADABLE,
+    check_all,
+    image_label,
+    image_names,
+    image_size,
+)
+from anymask.data.readers.image_files import find_images
 from anymask.data.readers.label_image import check_size
+from anymask.data.readers.notes import Notes
 from anymask.data.readers.overlaps import layered
-from anymask.data.readers.pictures import locate
-from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
+from anymask.masks import rle
+from anymask.masks.rle import Counts
 
 __all__ = ["list_images", "read"]
 
@@ -40,8 +53,8 @@ def read(path: str | Path, images: str | Path | None = None) -> Listing:
         images: Folder of the images; None: looked for in and beside the file's folder.
 
     Raises:
-        InputError: The file is missing, damaged or not in this layout, images are not there, or
-            annotations are of images that are not listed.
+        InputError: The file is missing, damaged or not in this layout; none of its images is
+            there, or none of its annotations can be used.
 
     Example:
         >>> data = read("coco/annotations/instances_val2017.json")  # doctest: +SKIP
@@ -53,106 +66,133 @@ def read(path: str | Path, images: str | Path | None = None) -> Listing:
 
 def list_images(document: Fields, path: Path, images: str | Path | None = None) -> Listing:
     """List the images of an annotation file whose content was read before; see `read`."""
+    notes = Notes(path)
     with understanding(f"{str(path)!r} as COCO"):
-        document = _frames(document) if "videos" in document else document
-        listed = document["images"]
-        categories = {category["id"]: category for category in document.get("categories", ())}
-        annotations = _by_image(listed, document["annotations"])
-        files = locate(path, [_names(image) for image in listed], images)
-        ids = list(annotations)
-        return Listing(
-            path.stem,
-            [
-                Entry(
-                    key_of(splitext(_names(image)[0])[0]),
-                    file,
-                    partial(_labels, path, image, annotations[image["id"]], categories, ids),
+        document = _frames(document, notes) if "videos" in document else document
+        listed, annotations = check_all(document["images"], document["annotations"] or (), notes)
+        categories = {
+            plain_id(category["id"]): category for category in document.get("categories") or ()
+        }
+        _note_unknown(annotations, categories, notes)
+        files = find_images(path, [image_names(image) for image in listed.values()], notes, images)
+        labels = [image_label(image) for image in listed.values()]
+        stems = Counter(splitext(label)[0] for label in labels)
+        ids, entries = tuple(listed), []
+        for (number, image), label, file in zip(listed.items(), labels, files, strict=True):
+            if file is not None:
+                stem = splitext(label)[0]
+                key = key_of(label if stems[stem] > 1 else stem)  # a.jpg beside a.png
+                own = annotations.get(number, ())
+                entries.append(
+                    Entry(key, file, partial(_labels, notes, image, own, categories, ids))
                 )
-                for image, file in zip(listed, files, strict=True)
-            ],
-        )
+    notes.warn()
+    return Listing(path.stem, entries)
 
 
-def _by_image(
-    images: Sequence[Fields], annotations: Iterable[Fields]
-) -> Mapping[Any, Sequence[Fields]]:
-    of_image: dict[Any, list[Fields]] = {image["id"]: [] for image in images}
-    if len(of_image) < len(images):
-        raise InputError(
-            f"expected {len(images)} images with ids of their own, got {len(of_image)} different "
-            "ids; check that the file is whole"
-        )
-    for entry in annotations:
-        if entry["image_id"] not in of_image:
-            raise InputError(
-                f"expected annotations of the images listed, got one of image {entry['image_id']}; "
-                "check that the file is whole"
-            )
-        of_image[entry["image_id"]].append(entry)
-    return of_image
+def _note_unknown(
+    annotations: Mapping[Any, Sequence[Fields]], categories: Mapping[Any, Fields], notes: Notes
+) -> None:
+    """Name annotations of unknown categories, if any categories are known."""
+    for some in annotations.values() if categories else ():
+        for entry in some:
+            if entry["category_id"] not in categories:
+                notes.add(
+                    "annotations of categories that are not listed are taken without a name",
+                    f"annotation {entry.get('id')} of category {entry['category_id']!r}",
+                )
 
 
 def _labels(
-    path: Path,
+    notes: Notes,
     image: Fields,
     annotations: Sequence[Fields],
     categories: Mapping[Any, Fields],
     ids: Sequence[Any],
     size_hw: tuple[int, int],
 ) -> Labels:
-    with understanding(f"image {image['id']} of {str(path)!r}"):
-        check_size((int(image["height"]), int(image["width"])), size_hw, path)
-        drawn = [entry for entry in annotations if entry.get("segmentation")]
-        single = [entry for entry in drawn if not entry.get("iscrowd", 0)]
-        crowds = [entry["segmentation"] for entry in drawn if entry.get("iscrowd", 0)]
+    with understanding(f"image {image['id']} of {str(notes.path)!r}"):
+        if (stated := image_size(image)) is not None:
+            check_size(stated, size_hw, notes.path)
+        drawn = _draw(annotations, size_hw, notes)
+        single = [(entry, counts) for entry, counts in drawn if not entry["iscrowd"]]
         found = layered(
-            [outline(entry["segmentation"], size_hw) for entry in single],
+            [counts for _, counts in single],
             size_hw,
-            [categories[entry["category_id"]]["name"] for entry in single] if categories else (),
-            [outline(segmentation, size_hw) for segmentation in crowds],
+            [_name(categories, entry["category_id"]) for entry, _ in single] if categories else (),
+            [counts for entry, counts in drawn if entry["iscrowd"]],
         )
-        own = {"image": image, "annotations": drawn, "categories": categories, "ids": ids}
-        return replace(found, meta={"coco": own, **_federated(image, single, categories)})
+        # What the file says of its own, as far as it can be measured by category.
+        own = {
+            "image": image,
+            "annotations": [entry for entry, _ in drawn if entry["category_id"] is not None],
+            "categories": categories,
+            "ids": ids,
+        }
+        used = [entry["category_id"] for entry, _ in single]
+        return replace(found, meta={"coco": own, **_federated(image, used, categories)})
+
+
+def _draw(
+    annotations: Sequence[Fields], size_hw: tuple[int, int], notes: Notes
+) -> list[tuple[Fields, Counts]]:
+    """Draw the masks that cover anything, each beside its annotation with COCO's own outline."""
+    drawn: list[tuple[Fields, Counts]] = []
+    for entry in annotations:
+        name = f"annotation {entry.get('id')}"
+        try:
+            counts = outline(entry["segmentation"], size_hw)
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            notes.once(UNREADABLE, f"{name} ({error})")
+            continue
+        if not rle.area(counts):
+            notes.once(OUTSIDE, name)
+            continue
+        polygons, runs = split_segmentation(entry["segmentation"])
+        usual: Any = polygons if not runs else runs[0]
+        if len(runs) > 1 or (runs and polygons):
+            usual = {"size": list(size_hw), "counts": rle.to_string(counts)}
+        drawn.append(({**entry, "segmentation": usual}, counts))
+    return drawn
+
+
+def _name(categories: Mapping[Any, Fields], number: Any) -> str:
+    return str(categories.get(number, {}).get("name", ""))
 
 
 def _federated(
-    image: Fields, annotations: Sequence[Fields], categories: Mapping[Any, Fields]
+    image: Fields, used: Sequence[Any], categories: Mapping[Any, Fields]
 ) -> dict[str, Any]:
     """Say what LVIS knows beyond COCO."""
     if "neg_category_ids" not in image:
         return {}
-    used = [categories[number] for number in dict.fromkeys(e["category_id"] for e in annotations)]
+
+    def names(field: str) -> list[str]:
+        return [_name(categories, plain_id(number)) for number in image[field]]
+
+    known = [categories[number] for number in dict.fromkeys(used) if number in categories]
     return {
-        "negative": [categories[number]["name"] for number in image["neg_category_ids"]],
-        "incomplete": [
-            categories[number]["name"] for number in image["not_exhaustive_category_ids"]
-        ],
-        "frequency": {category["name"]: category["frequency"] for category in used},
+        "negative": names("neg_category_ids"),
+        "incomplete": names("not_exhaustive_category_ids"),
+        "frequency": {_name({0: each}, 0): each["frequency"] for each in known},
     }
 
 
-def _names(image: Fields) -> list[str]:
-    """List the names under which an image may lie below the folder of the images."""
-    if "file_name" in image:
-        name = str(image["file_name"])
-        # LVIS v0.5 has the file names of 2014, whose images were renamed in 2017.
-        return list(dict.fromkeys([name, re.sub(r"^COCO_\w+?2014_", "", name)]))
-    split, name = str(image["coco_url"]).split("/")[-2:]  # LVIS v1
-    return [f"{split}/{name}", name]
-
-
-def _frames(document: Fields) -> Fields:
+def _frames(document: Fields, notes: Notes) -> Fields:
     """Turn videos into images: every frame that has a mask becomes one."""
     images: dict[tuple[Any, int], dict[str, Any]] = {}
     annotations = []
-    videos = {video["id"]: video for video in document["videos"]}
+    videos = {plain_id(video["id"]): video for video in document["videos"]}
     for track in document["annotations"] or ():
-        video = videos[track["video_id"]]
+        of, video = plain_id(track["video_id"]), videos.get(plain_id(track["video_id"]))
+        if video is None:
+            notes.add("tracks of videos that are not listed are left out", track.get("id"))
+            continue
         for i, segmentation in enumerate(track["segmentations"]):
             if segmentation is None:
                 continue
             number = images.setdefault(
-                (track["video_id"], i),
+                (of, i),
                 {
                     "id": len(images) + 1,
                     "file_name": video["file_names"][i],

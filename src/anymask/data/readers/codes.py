@@ -106,6 +106,6 @@ def ade20k(path: Path, size_hw: Size) -> Labels:
 
 
 def _ade20k_objects(path: Path, size_hw: Size) -> np.ndarray:
-    colours = read_label_image(path, size_hw)
+    colours = read_label_image(path, size_hw, colours=True)
     classes = (colours >> 16) // 10 << 8 | colours >> 8 & 0xFF
     return layer_of(np.where(classes > 0, classes << 8 | colours & 0xFF, 0))

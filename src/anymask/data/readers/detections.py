@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anymask.data.readers.annotations import plain_id
 from anymask.errors import InputError
 from anymask.formats.annotation import parse_json, understanding
 
@@ -19,13 +20,13 @@ class Detection:
     """One box."""
 
     image: Any
-    """The image's id in its annotation file."""
+    """The image's id in its annotation file, in the form of `plain_id`."""
     category: Any
     """The category's id there."""
     box: tuple[float, float, float, float]
     """xyxy, running round the pixels; without area where the detector saw nothing."""
     score: float
-    """How sure the detector is."""
+    """Confidence of the detector."""
 
 
 def read_detections(path: Path) -> dict[Any, list[Detection]]:
@@ -62,4 +63,5 @@ def _read(entry: Mapping[str, Any]) -> Detection:
             f"expected finite numbers x, y, width and height of at least 0 and a score, got "
             f"{entry['bbox']} and {entry['score']}; correct them"
         )
-    return Detection(entry["image_id"], entry["category_id"], (x, y, x + w, y + h), score)
+    ids = plain_id(entry["image_id"]), plain_id(entry["category_id"])
+    return Detection(*ids, (x, y, x + w, y + h), score)

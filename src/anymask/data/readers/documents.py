@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from anymask.data.dataset import Labels
+from anymask.data.readers.annotations import outline
 from anymask.data.readers.label_image import check_size
 from anymask.data.readers.overlaps import layered
 from anymask.formats import sa1b as sa1b_format
-from anymask.formats.annotation import read_json, read_segmentation, understanding
-from anymask.masks.rle import Counts
+from anymask.formats.annotation import read_json, understanding
 
-__all__ = ["outline", "sa1b", "woodscape"]
+__all__ = ["sa1b", "woodscape"]
 
 
 def sa1b(path: Path, size_hw: tuple[int, int]) -> Labels:
@@ -33,10 +30,3 @@ def woodscape(path: Path, size_hw: tuple[int, int]) -> Labels:
         objects = about["annotation"]
         masks = [outline(entry["segmentation"], size_hw) for entry in objects]
         return layered(masks, size_hw, [entry["tags"][0] for entry in objects])
-
-
-def outline(segmentation: Any, size_hw: tuple[int, int]) -> Counts:
-    """Read a ``segmentation`` as COCO has it, without outlines of fewer than three corners."""
-    if isinstance(segmentation, list):
-        segmentation = [corners for corners in segmentation if np.size(corners) >= 6]
-    return read_segmentation(segmentation, size_hw)

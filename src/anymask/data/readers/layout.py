@@ -32,11 +32,11 @@ class Layout:
         return [part for part in self.parts if next(root.glob(part), None) is None]
 
     def fits(self, root: Path) -> bool:
-        """Tell whether a folder looks like this layout."""
+        """Return whether a folder looks like this layout."""
         return not self.missing(root) and all(next(root.glob(sign), None) for sign in self.signs)
 
     def open(self, root: Path) -> Dataset:
-        """Open a folder, or say which part it lacks.
+        """Open a folder.
 
         Raises:
             InputError: A part is missing, or the reader finds more that is wrong.

@@ -62,22 +62,20 @@ class PerSeg:
         return key_of(self.names[index])
 
     def __getitem__(self, index: int) -> PersonalSample:
-        subject = self.names[index].split("/")[0]
+        thing = self.names[index].split("/")[0]
         image, labels = self._read(self.names[index])
-        seen, known = self._read(f"{subject}/{_REFERENCE}")
-        meta = {"set": self.root.name, "id": self.key(index), "object": subject}
-        names = (subject.replace("_", " "),)
-        reference = Sample(
-            seen, known.layers, meta | {"id": f"{subject}-{_REFERENCE}"}, None, names
-        )
+        seen, known = self._read(f"{thing}/{_REFERENCE}")
+        meta = {"set": self.root.name, "id": self.key(index), "object": thing}
+        names = (thing.replace("_", " "),)
+        reference = Sample(seen, known.layers, meta | {"id": f"{thing}-{_REFERENCE}"}, None, names)
         return PersonalSample(image, labels.layers, meta, None, names, reference=reference)
 
     def _files(self, name: str) -> tuple[Path, Path]:
         return self.root / f"Images/{name}.jpg", self.root / f"Annotations/{name}.png"
 
     def _read(self, name: str) -> tuple[np.ndarray, Labels]:
-        picture, mask = self._files(name)
-        image = Image.open(picture)
+        path, mask = self._files(name)
+        image = Image.open(path)
         labels = codes.foreground(mask, image.size_hw)
         if not labels.layers[0].any():
             raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from anymask.data.dataset import Entry, Labels, Listing
 from anymask.data.readers.layout import Layout
+from anymask.data.readers.notes import Notes
 from anymask.data.readers.overlaps import layered
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json, understanding
@@ -24,26 +25,38 @@ Fields = Mapping[str, Any]
 def _read(root: Path) -> Listing:
     """List the frames of all videos that have an annotation file."""
     frames = {path.stem: path for path in root.glob("rgb_frames/**/*.jpg")}
-    entries = []
+    entries, notes = [], Notes(root)
     for file in sorted(root.glob("annotations/**/*.json")):
         document = read_json(file)
         with understanding(f"{str(file)!r} as VISOR"):
             for frame in document["video_annotations"]:
                 name = Path(frame["image"]["name"]).stem
                 if name not in frames:
-                    raise InputError(
-                        f"expected the frame {name}.jpg below {str(root / 'rgb_frames')!r}, got "
-                        "none; unzip the frames of this video, or remove its annotations"
-                    )
+                    notes.add("frames that are not below rgb_frames are left out", repr(name))
+                    continue
+                for each in frame["annotations"]:
+                    if not _closed(each):
+                        example = f"{each.get('name')!r} of {name!r}"
+                        notes.add("objects without an outline are left out", example)
                 labels = partial(_labels, file, frame["annotations"])
                 entries.append(Entry(name, frames[name], labels))
+    if not entries:
+        raise InputError(
+            f"expected the frames of the annotations in {str(root / 'rgb_frames')!r}, got none of "
+            "them; unzip the frames of these videos"
+        )
+    notes.warn()
     return Listing(root.name, entries)
+
+
+def _closed(each: Fields) -> list[np.ndarray]:
+    """List the outlines of an object that enclose something."""
+    return [np.array(outline) for outline in each["segments"] if len(outline) >= 3]
 
 
 def _labels(file: Path, objects: Sequence[Fields], size_hw: tuple[int, int]) -> Labels:
     with understanding(f"an object of {str(file)!r}"):
-        outlines = [[np.array(s) for s in each["segments"] if len(s) >= 3] for each in objects]
-        masks = [polygon.fill(segments, size_hw) for segments in outlines]
+        masks = [polygon.fill(_closed(each), size_hw) for each in objects]
         return layered(masks, size_hw, [each["name"] for each in objects])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from anymask.data.dataset import Listing
+from anymask.data.readers.notes import Notes
 from anymask.data.readers.pairs import VOC
 from anymask.errors import InputError
 
@@ -36,4 +37,8 @@ def list_images(path: Path) -> Listing:
             f"none among the {len(named)} of {str(path)!r}; complete the folder, or take a list "
             "out of ImageSets/Segmentation"
         )
+    notes = Notes(path)
+    for name in sorted(named - {entry.key for entry in entries}):
+        notes.add("images whose instances were not drawn are left out", repr(name))
+    notes.warn()
     return Listing(f"{root.name}-{path.stem}", entries)

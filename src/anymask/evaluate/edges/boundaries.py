@@ -153,7 +153,7 @@ def _cuts(found: npt.NDArray[Any], thresholds: FloatArray) -> tuple[Iterable[Boo
 
 
 def _checked(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Check that a map tells strengths, and bring bytes to 0 to 1."""
+    """Check that a map holds strengths, and bring bytes to 0 to 1."""
     values = found / 255 if found.dtype == np.uint8 else found
     known = values.dtype == np.bool_ or np.issubdtype(values.dtype, np.floating)
     if values.ndim != 2 or not known or not ((values >= 0) & (values <= 1)).all():

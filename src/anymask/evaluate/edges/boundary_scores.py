@@ -1,4 +1,4 @@
-"""What matched pixels of boundaries say: recall, precision, and the benchmark's numbers."""
+"""Scores of matched boundary pixels: recall, precision, and the benchmark's numbers."""
 
 from __future__ import annotations
 

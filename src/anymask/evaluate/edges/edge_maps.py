@@ -34,26 +34,26 @@ _CANNY_LEVELS = 30  # thresholds tried
 
 
 def from_masks(
-    model: Segmenter, photo: Embedding, points_per_side: int = 16, nms_threshold: float = 0.7
+    model: Segmenter, embedding: Embedding, points_per_side: int = 16, nms_threshold: float = 0.7
 ) -> FloatMap:
     """Take the edges of everything that a model finds (SAM paper, section 7.2 and appendix).
 
-    A grid of points asks for three masks each; duplicates go by the IoU of their boxes, nothing
+    Each point of a grid prompts for three masks; duplicates go by the IoU of their boxes, nothing
     else is filtered. Each mask gives the Sobel gradient of its probabilities along the ring of
     pixels just outside its border; the strongest of all masks counts.
 
     Args:
-        model: Knows points, and three answers.
-        photo: What the model's `embed` returned.
+        model: Takes points, and predicts three masks for each.
+        embedding: What the model's `embed` returned.
         points_per_side: Of the grid.
         nms_threshold: Of the IoU of boxes.
     """
-    h, w = photo.size_hw
+    h, w = embedding.size_hw
     grid = geometry.point_grid(points_per_side) * np.array([w, h])
-    logits, scores = _ask(model, photo, [Prompt(points_xy=xy) for xy in grid])
+    logits, scores = _predict(model, embedding, [Prompt(points_xy=xy) for xy in grid])
     low_hw = logits[0].shape
-    boxes = _boxes(logits, photo.transform)
-    down, across = map(_matrix, photo.transform.taps(low_hw), low_hw)
+    boxes = _boxes(logits, embedding.transform)
+    down, across = map(_matrix, embedding.transform.taps(low_hw), low_hw)
     strongest = np.zeros((h, w), np.float32)
     for i in geometry.nms(
         torch.from_numpy(boxes), torch.from_numpy(scores), nms_threshold
@@ -66,27 +66,29 @@ def from_masks(
     return suppress(_normalised(strongest))
 
 
-def boundary_map(photo: Embedding) -> FloatMap | None:
+def boundary_map(embedding: Embedding) -> FloatMap | None:
     """Take the edges from a model's own map of where masks end; None if it makes none.
 
     Args:
-        photo: What the model's encoder made of an image; of the bundled model it holds such a map.
+        embedding: What the model's `embed` returned; that of the bundled model has such a map.
     """
-    if "boundary" not in photo.features:
+    if "boundary" not in embedding.features:
         return None
-    logits = photo.features["boundary"][0, 0].float().cpu().numpy()
-    down, across = map(_matrix, photo.transform.taps(logits.shape), logits.shape)
+    logits = embedding.features["boundary"][0, 0].float().cpu().numpy()
+    down, across = map(_matrix, embedding.transform.taps(logits.shape), logits.shape)
     return suppress(_probability(down @ logits @ across.T))
 
 
-def _ask(
-    model: Segmenter, photo: Embedding, prompts: list[Prompt]
+def _predict(
+    model: Segmenter, embedding: Embedding, prompts: list[Prompt]
 ) -> tuple[list[FloatMap], FloatMap]:
-    """Ask all prompts; returns the logits (h', w') of all answers and their scores (n,)."""
+    """Predict from all prompts: logits (h', w') of all masks, and their predicted IoU (n,)."""
     logits: list[FloatMap] = []
     scores = []
     for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
-        found, iou = model.decode(photo, prompts[start : start + _PROMPTS_AT_ONCE], multimask=True)
+        found, iou = model.decode(
+            embedding, prompts[start : start + _PROMPTS_AT_ONCE], multimask=True
+        )
         logits += [one for three in found.float().cpu().numpy() for one in three]
         scores.append(iou.float().cpu().numpy().reshape(-1))
     return logits, np.concatenate(scores)

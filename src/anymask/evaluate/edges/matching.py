@@ -44,7 +44,7 @@ class _Side:
     """
 
     near: Callable[[Pixel], list[tuple[Pixel, int]]]
-    """Tells who is within reach of a pixel, and how far."""
+    """Lists who is within reach of a pixel, and how far."""
     highest: int
     price: dict[Pixel, int] = field(default_factory=dict)
     partner: dict[Pixel, Pixel] = field(default_factory=dict)

@@ -54,7 +54,7 @@ def thin(boundary: BoolMap) -> BoolMap:
 
 
 def _may_go() -> BoolMap:
-    """Tell in which of the two turns a pixel goes, by its neighbours as bits: (2, 256)."""
+    """Return in which of the two turns a pixel goes, by its neighbours as bits: (2, 256)."""
     x = (np.arange(256) >> np.arange(8)[:, None] & 1).astype(np.bool_)
     sides, after, previous = x[0::2], x[1::2], np.roll(x[1::2], 1, axis=0)
     lines = (~sides & (after | np.roll(sides, -1, axis=0))).sum(axis=0)

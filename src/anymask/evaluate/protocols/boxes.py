@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from anymask.data.mask_filter import sample_rng
 from anymask.data.simulate import noisy_box, tight_box
-from anymask.data.truths import SIZE_NOTE, SIZES, Truth, chance
+from anymask.data.truths import SIZE_NOTE, SIZES, Truth
 from anymask.evaluate.metrics import mean
 from anymask.evaluate.peers import grabcut
-from anymask.evaluate.protocol import Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import BoxesOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.prompt import Prompt
 
@@ -35,22 +36,22 @@ class Boxes(BoxesOptions):
     """Draw a box around each mask: once along its pixels, once with jittered sides."""
 
     legend = (
-        "In colour the answer to the tight box; the white line is what was wanted. The "
+        "In colour the prediction for the tight box; the white line is the ground truth. The "
         "number is the IoU."
     )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
-        """Ask for all masks of an image at once; the answer ranked first counts."""
-        truths = self.choice.of(sample)
+        """Prompt for all masks of an image at once; the one ranked first counts."""
+        truths = self.mask_filter.select(sample)
         if not truths:
             return []
         boxes = self._boxes(sample, truths)
-        photo = model.embed(Image.open(sample.image))
+        embedding = model.embed(Image.open(sample.image))
         rows = [truth.row() for truth in truths]
         for kind in _KINDS:
-            answers = model.predict(photo, prompts=[Prompt(box=box) for box in boxes[kind]])
-            for row, truth, answer in zip(rows, truths, answers, strict=True):
-                row[kind] = round(truth.overlap(answer.dense()[0]), 5) if len(answer) else 0.0
+            predictions = model.predict(embedding, prompts=[Prompt(box=box) for box in boxes[kind]])
+            for row, truth, found in zip(rows, truths, predictions, strict=True):
+                row[kind] = round(truth.overlap(found.dense()[0]), 5) if len(found) else 0.0
         for row, truth, box in zip(rows, truths, boxes["tight"], strict=True):
             if "grabcut" in self.peers:
                 row["grabcut"] = round(truth.overlap(grabcut(sample.image, box)), 5)
@@ -62,7 +63,7 @@ class Boxes(BoxesOptions):
         kinds = (*_KINDS, *self.peers)
         overall, by_size = [], []
         for name, rows in sets.items():
-            masks = [row for some in rows.values() for row in some]
+            masks = flat(rows)
             overall.append((name, len(masks), *(mean(m[kind] for m in masks) for kind in kinds)))
             for size in SIZES:
                 some = [m for m in masks if m["size"] == size]
@@ -82,17 +83,17 @@ class Boxes(BoxesOptions):
         )
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the answer to the tight box over the image, the box, and the truth's outline."""
+        """Draw the prediction for the tight box, the box, and the outline of the ground truth."""
         truth = sample.masks()[row["mask"]]
-        answer = model.predict(Image.open(sample.image), box=tight_box(truth))
-        return compared(sample.image, answer[:1], truth)
+        prediction = model.predict(Image.open(sample.image), box=tight_box(truth))
+        return draw_comparison(sample.image, prediction[:1], truth)
 
     def _boxes(
         self, sample: Sample, truths: Sequence[Truth]
     ) -> dict[str, list[npt.NDArray[np.float32]]]:
         """Draw the boxes of each kind: (4,) xyxy each."""
-        rng = chance(self.choice.seed + 1, sample)
+        rng = sample_rng(self.mask_filter.seed + 1, sample)
         tight = [tight_box(truth.mask) for truth in truths]
         size_hw = (sample.image.shape[0], sample.image.shape[1])
-        jittered = [noisy_box(box, size_hw, rng, self.spread, self.most) for box in tight]
+        jittered = [noisy_box(box, size_hw, rng, self.spread, self.max_shift) for box in tight]
         return {"tight": tight, "jittered": jittered}

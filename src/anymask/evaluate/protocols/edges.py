@@ -20,7 +20,7 @@ from anymask.evaluate.edges.boundaries import (
     score,
 )
 from anymask.evaluate.edges.edge_maps import CLASSICAL, boundary_map, from_masks
-from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Cell, Curve, Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import EdgesOptions
 from anymask.image.image import Image
 
@@ -48,9 +48,9 @@ class Edges(EdgesOptions):
         people = _drawn(sample)
         if not any(person.any() for person in people):
             return []
-        photo = model.embed(Image.open(sample.image))
-        maps = {_MODEL: from_masks(model, photo, self.points_per_side, self.nms)}
-        own = boundary_map(photo)
+        embedding = model.embed(Image.open(sample.image))
+        maps = {_MODEL: from_masks(model, embedding, self.points_per_side, self.nms)}
+        own = boundary_map(embedding)
         maps |= {} if own is None else {_OWN: own}
         maps |= {peer: CLASSICAL[peer](sample.image) for peer in self.peers}
         processes = min(torch.get_num_threads(), len(people))
@@ -68,7 +68,7 @@ class Edges(EdgesOptions):
         curves = []
         for name, images in sets.items():
             lines = {}
-            measured = [row for some in images.values() for row in some]
+            measured = flat(images)
             own = [_OWN] if any(_OWN in row for row in measured) else []
             for detector in (_MODEL, *own, *self.peers):
                 counts = [_counts(row[detector]) for row in measured]
@@ -107,7 +107,7 @@ def _counts(plain: Mapping[str, Sequence[int]]) -> Counts:
 
 
 def _to_text(strength: npt.NDArray[np.float32]) -> str:
-    """Keep a map for `Edges.draw`, so that the model is not asked again: PNG in base 64."""
+    """Keep a map for `Edges.draw`, so that nothing is predicted again: PNG in base 64."""
     file = io.BytesIO()
     PIL.Image.fromarray(np.rint(255 * strength).astype(np.uint8)).save(file, format="PNG")
     return base64.b64encode(file.getvalue()).decode("ascii")

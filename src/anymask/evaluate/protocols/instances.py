@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anymask.data.readers.annotations import outline
 from anymask.data.readers.detections import Detection, read_detections
-from anymask.data.readers.documents import outline
 from anymask.data.truths import SIZE_NOTE
 from anymask.errors import InputError
 from anymask.evaluate.average_precision import NAMES, average_precision
 from anymask.evaluate.metrics import mean
-from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import InstancesOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -42,10 +42,12 @@ _AT_ONCE = 64  # boxes
 class Instances(InstancesOptions):
     """Draw a mask for each box that a detector found."""
 
-    legend = "In colour the best masks, as many as there are objects; white lines are the objects."
+    legend = (
+        "In colour the best masks, as many as there are objects; white lines are the ground truth."
+    )
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
-        """Draw the masks of one image; they are judged when those of all images are there.
+        """Draw the masks of one image; they are measured when those of all images are there.
 
         Raises:
             InputError: The boxes cannot be read, are of unknown images or categories, or the data
@@ -76,9 +78,7 @@ class Instances(InstancesOptions):
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
         """Measure the average precision of each set."""
-        images = {
-            name: [row for some in rows.values() for row in some] for name, rows in sets.items()
-        }
+        images = {name: flat(rows) for name, rows in sets.items()}
         measured = {name: _precision(some) for name, some in images.items()}
         federated = any("rare" in values for values in measured.values())
         columns = list(NAMES) if federated else list(NAMES)[:6]
@@ -98,7 +98,9 @@ class Instances(InstancesOptions):
         best = sorted(row["found"], key=lambda entry: -entry["score"])[: len(truths)]
         strings = [entry["segmentation"]["counts"] for entry in best]
         masks = Masks((h, w), tuple(rle.from_string(string) for string in strings))
-        return compared(sample.image, masks, np.any([np.zeros((h, w), bool), *truths], axis=0))
+        return draw_comparison(
+            sample.image, masks, np.any([np.zeros((h, w), bool), *truths], axis=0)
+        )
 
     @cached_property
     def _detections(self) -> dict[Any, list[Detection]]:
@@ -120,7 +122,7 @@ class Instances(InstancesOptions):
 
     def _draw(self, model: Segmenter, sample: Sample, detections: Sequence[Detection]) -> Masks:
         """Draw one mask for each box; an empty one where the box holds nothing of the image."""
-        photo = model.embed(Image.open(sample.image))
+        embedding = model.embed(Image.open(sample.image))
         size_hw = (sample.image.shape[0], sample.image.shape[1])
         nothing = Masks.from_dense(np.zeros(size_hw, np.bool_), scores=np.zeros(1))
         drawn = [nothing] * len(detections)
@@ -128,12 +130,12 @@ class Instances(InstancesOptions):
         for start in range(0, len(places), _AT_ONCE):
             some = places[start : start + _AT_ONCE]
             prompts = [Prompt(box=detections[i].box) for i in some]
-            answers = model.predict(photo, prompts=prompts)
+            predictions = model.predict(embedding, prompts=prompts)
             for _ in range(self.rounds if "mask" in model.variant.capabilities else 0):
-                prompts = [_again(*pair) for pair in zip(prompts, answers, strict=True)]
-                answers = model.predict(photo, prompts=prompts)
-            for i, answer in zip(some, answers, strict=True):
-                drawn[i] = answer[:1] if len(answer) else nothing
+                prompts = [_fed_back(*pair) for pair in zip(prompts, predictions, strict=True)]
+                predictions = model.predict(embedding, prompts=prompts)
+            for i, prediction in zip(some, predictions, strict=True):
+                drawn[i] = prediction[:1] if len(prediction) else nothing
         scores = np.array([one.scores[0] for one in drawn])
         return Masks(size_hw, tuple(one.counts[0] for one in drawn), scores=scores)
 
@@ -152,14 +154,14 @@ class Instances(InstancesOptions):
 
 
 def _touches(detection: Detection, size_hw: tuple[int, int]) -> bool:
-    """Tell whether a box holds anything of the image."""
+    """Return whether a box holds anything of the image."""
     (h, w), (x0, y0, x1, y1) = size_hw, detection.box
     return max(x0, 0) < min(x1, w) and max(y0, 0) < min(y1, h)
 
 
-def _again(prompt: Prompt, answer: Masks) -> Prompt:
-    """Ask for the same box, with the answer as it is."""
-    logits = answer.logits[0] if answer.logits is not None and len(answer) else None
+def _fed_back(prompt: Prompt, prediction: Masks) -> Prompt:
+    """Prompt with the same box, and with what was predicted for it."""
+    logits = prediction.logits[0] if prediction.logits is not None and len(prediction) else None
     return Prompt(box=prompt.box, mask_logits=logits)
 
 
@@ -175,7 +177,7 @@ def _truth(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> dict[str, Any]
 def _categories(own: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Describe the categories of an image's true masks."""
     used = dict.fromkeys(entry["category_id"] for entry in own["annotations"])
-    described = [own["categories"][number] for number in used]
+    described = [own["categories"].get(number, {"id": number}) for number in used]
     return [{k: one[k] for k in ("id", "frequency") if k in one} for one in described]
 
 

@@ -1,4 +1,4 @@
-"""What can be said to each protocol: a dataclass whose fields are its flags.
+"""The options of each protocol: a dataclass whose fields are its flags.
 
 They stand apart from what the protocols do, so that the command line can show its help without
 loading PyTorch and NumPy.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from anymask.data.truths import Choice
+from anymask.data.mask_filter import MaskFilter
 from anymask.errors import InputError
 
 __all__ = [
@@ -27,29 +27,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PointsOptions:
-    """Click on each mask, then correct the answer click by click."""
+    """Click on each mask, then correct the prediction click by click."""
 
     counts: tuple[int, ...] = (1, 2, 3, 5, 9)
     """Numbers of clicks that the table shows."""
-    most: int = 20
+    max_clicks: int = 20
     """Clicks at most, for the number of clicks to 85 and 90 % IoU."""
     start: Literal["deepest", "random"] = "deepest"
     """The first click: the point farthest from the mask's border, or any point of the mask."""
-    answers: Literal["first", "always"] = "first"
-    """Ask for three answers at the first click only, or at every click."""
+    multimask: Literal["first", "always"] = "first"
+    """Predict three masks from the first click only, or from every click."""
     peers: tuple[Literal["felzenszwalb"], ...] = ()
     """Classical tools that get the same first click."""
-    choice: Choice = field(default_factory=Choice)
+    mask_filter: MaskFilter = field(default_factory=MaskFilter)
     """Which masks take part."""
 
     name = "points"
 
     def __post_init__(self) -> None:
         """Check that there is something to count."""
-        if not self.counts or min(*self.counts, self.most) < 1:
+        if not self.counts or min(*self.counts, self.max_clicks) < 1:
             raise InputError(
-                f"expected numbers of clicks of at least 1, got counts {self.counts} and most "
-                f"{self.most}; 1 2 3 5 9 and 20 are usual"
+                f"expected numbers of clicks of at least 1, got counts {self.counts} and "
+                f"max_clicks {self.max_clicks}; 1 2 3 5 9 and 20 are usual"
             )
 
 
@@ -59,21 +59,21 @@ class BoxesOptions:
 
     spread: float = 0.1
     """Standard deviation of the jitter, as a share of the box's side."""
-    most: float = 20.0
+    max_shift: float = 20.0
     """Largest move of a side, in pixels."""
     peers: tuple[Literal["grabcut"], ...] = ()
     """Classical tools that get the same tight boxes."""
-    choice: Choice = field(default_factory=Choice)
+    mask_filter: MaskFilter = field(default_factory=MaskFilter)
     """Which masks take part."""
 
     name = "boxes"
 
     def __post_init__(self) -> None:
         """Check the jitter."""
-        if not (0 <= self.spread < math.inf and 0 <= self.most < math.inf):
+        if not (0 <= self.spread < math.inf and 0 <= self.max_shift < math.inf):
             raise InputError(
-                f"expected spread and most of at least 0, got {self.spread} and {self.most}; 0.1 "
-                "and 20 are SAM's"
+                f"expected spread and max_shift of at least 0, got {self.spread} and "
+                f"{self.max_shift}; 0.1 and 20 are SAM's"
             )
 
 
@@ -82,7 +82,7 @@ class EdgesOptions:
     """Find everything, take its edges, and compare them with every annotator's."""
 
     points_per_side: int = 16
-    """Points along each side of the grid that asks the model."""
+    """Points along each side of the grid of prompts."""
     nms: float = 0.7
     """Of two masks whose boxes have a higher IoU than this, the better one counts."""
     reach: float = 0.0075
@@ -109,7 +109,7 @@ class ProposalsOptions:
     counts: tuple[int, ...] = (10, 100, 1000)
     """Numbers of masks of an image that count, best first."""
     points_per_side: int = 64
-    """Points along each side of the grid that asks the model; 64 is the paper's."""
+    """Points along each side of the grid of prompts; 64 is the paper's."""
     nms: float = 0.9
     """Of two masks whose boxes have a higher IoU than this, the better one counts; 0.9 is the
     paper's."""
@@ -131,7 +131,7 @@ class InstancesOptions:
     boxes: Path
     """The detector's boxes: JSON in COCO's format of results."""
     rounds: int = 1
-    """How often an answer is fed back together with its box; 1 is the paper's."""
+    """How often a prediction is fed back together with its box; 1 is the paper's."""
     limit: int | None = None
     """At most so many boxes of each image, the best ones; None: all."""
     score: Literal["detector", "product"] = "detector"
@@ -150,17 +150,17 @@ class InstancesOptions:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """Ask for each category of an image by its name."""
+    """Prompt with the name of each category of an image."""
 
     template: str = "{}"
-    """What is said, with {} for the name; "a photo of a {}" suits some models better."""
+    """The prompt, with {} for the name; "a photo of a {}" suits some models better."""
     present_only: bool = False
-    """Do not ask for the categories that are known to be absent."""
+    """Leave out the categories that are known to be absent."""
 
     name = "text"
 
     def __post_init__(self) -> None:
-        """Check that the name is said."""
+        """Check that the name is in the prompt."""
         if "{}" not in self.template:
             raise InputError(
                 f"expected a template with {{}} for the name, got {self.template!r}; add it"

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from anymask.data.readers.perseg import PersonalSample
 from anymask.errors import CapabilityError, InputError
 from anymask.evaluate.metrics import mean
-from anymask.evaluate.protocol import Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import PerSegOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image, ImageLike
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Personal(Protocol):
             mask: Its pixels, (h, w).
 
         Returns:
-            A function that finds the object in another image, best answer first.
+            A function that finds the object in another image, best first.
         """
         ...
 
@@ -55,17 +55,17 @@ class Personal(Protocol):
 class PerSeg(PerSegOptions):
     """Show the model an object in one image, and let it find the object in others."""
 
-    legend = "In colour the answer; the white line is the object. The number is the IoU."
+    legend = "In colour the prediction; the white line is the ground truth. The number is the IoU."
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
-        """Find the object in one image; the answer ranked first counts.
+        """Find the object in one image; the mask ranked first counts.
 
         Raises:
             CapabilityError: The model cannot be shown an object.
             InputError: The data set shows none.
         """
-        answer = self._find(model, sample)
-        found, truth = _first(answer, sample), sample.masks()[0]
+        prediction = self._find(model, sample)
+        found, truth = _first(prediction, sample), sample.masks()[0]
         shared, united = np.count_nonzero(found & truth), np.count_nonzero(found | truth)
         overlap = round(shared / united, 5)
         return [
@@ -82,11 +82,11 @@ class PerSeg(PerSegOptions):
         """Average over the objects of a set."""
         overall, by_object = [], []
         for name, rows in sets.items():
-            images = [row for some in rows.values() for row in some]
+            images = flat(rows)
             objects: dict[str, list[Row]] = {}
             for row in images:
                 objects.setdefault(row["object"], []).append(row)
-            pooled = {subject: _pooled(some) for subject, some in objects.items()}
+            pooled = {thing: _pooled(some) for thing, some in objects.items()}
             averages = mean(pooled.values()), mean(row["iou"] for row in images)
             overall.append((name, len(objects), len(images), *averages))
             by_object += [(name, k, len(objects[k]), value) for k, value in pooled.items()]
@@ -108,8 +108,8 @@ class PerSeg(PerSegOptions):
         )
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the answer, and the outline of the object."""
-        return compared(sample.image, self._find(model, sample)[:1], sample.masks()[0])
+        """Draw the prediction, and the outline of the object."""
+        return draw_comparison(sample.image, self._find(model, sample)[:1], sample.masks()[0])
 
     def _find(self, model: Segmenter, sample: Sample) -> Masks:
         if not isinstance(model, Personal):
@@ -127,9 +127,9 @@ class PerSeg(PerSegOptions):
         return find(Image.open(sample.image))
 
 
-def _first(answer: Masks, sample: Sample) -> npt.NDArray[np.bool_]:
-    """Take the answer ranked first; no answer is an empty one."""
-    return answer.dense()[0] if len(answer) else np.zeros(sample.image.shape[:2], np.bool_)
+def _first(prediction: Masks, sample: Sample) -> npt.NDArray[np.bool_]:
+    """Take the mask ranked first; no mask is an empty one."""
+    return prediction.dense()[0] if len(prediction) else np.zeros(sample.image.shape[:2], np.bool_)
 
 
 def _pooled(rows: list[Row]) -> float:

@@ -1,7 +1,7 @@
 """Proposals: how many of the true masks are among everything found (SAM paper, section 7.3).
 
 The measure is the average recall AR@k: the share of the true masks that the best k masks of an
-image find, averaged over the thresholds of IoU 0.5, 0.55 ... 0.95. It asks for no categories.
+image find, averaged over the thresholds of IoU 0.5, 0.55 ... 0.95. Categories do not count.
 
 LVIS is federated: each of its images is annotated for some categories only. The true masks are
 those that were annotated, whether or not all objects of their category were; what is found beside
@@ -21,10 +21,10 @@ import numpy.typing as npt
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.data.truths import SIZE_NOTE, SIZES, size_of
 from anymask.evaluate.metrics import FREQUENCIES, mean
-from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import ProposalsOptions
 from anymask.evaluate.recall import THRESHOLDS, finders
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -42,7 +42,7 @@ __all__ = ["Proposals"]
 class Proposals(ProposalsOptions):
     """Find everything, and count which of the true masks are among the best of it."""
 
-    legend = "In colour what was found, at an IoU of 0.5 or more; white lines are what was missed."
+    legend = "In colour what was found, at an IoU of 0.5 or more; white lines: what was missed."
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
         """Count what is found of each group of true masks, at all thresholds together."""
@@ -73,7 +73,7 @@ class Proposals(ProposalsOptions):
         by_size: list[tuple[Cell, ...]] = []
         by_frequency: list[tuple[Cell, ...]] = []
         for name, rows in sets.items():
-            images = [row for some in rows.values() for row in some]
+            images = flat(rows)
             proposals = mean(row["proposals"] for row in images)
             overall.append((name, len(images), proposals, *self._cells(images, "all")))
             by_size += [(name, size, *self._cells(images, size)) for size in SIZES]
@@ -99,17 +99,17 @@ class Proposals(ProposalsOptions):
         return Summary(tuple(tables))
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the masks that find a true one at IoU 0.5, and the outlines of those not found."""
+        """Draw the masks that find a true one at IoU 0.5, and the outlines of those not found."""
         truths, size_hw = sample.masks(), sample.image.shape[:2]
         missed = np.zeros(size_hw, np.bool_)
         for number in row["missed"]:
             missed |= truths[number]
         found = Masks(size_hw, tuple(rle.from_string(counts) for counts in row["found"]))
-        return compared(sample.image, found, missed)
+        return draw_comparison(sample.image, found, missed)
 
     def _find(self, model: Segmenter, sample: Sample) -> Masks:
         """Find everything, best first, no more than count."""
-        most = max(self.counts)
+        max_kept = max(self.counts)
         settings: GenerateConfig | InstanceConfig = GenerateConfig(
             points_per_side=self.points_per_side,
             pred_iou_thresh=0,
@@ -117,9 +117,9 @@ class Proposals(ProposalsOptions):
             box_nms_thresh=self.nms,
         )
         if isinstance(model.variant.generate, InstanceConfig):
-            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, most=most)
+            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, max_instances=max_kept)
         masks = model.generate(Image.open(sample.image), settings)
-        return masks[np.argsort(-_rank(masks), kind="stable")[:most]]
+        return masks[np.argsort(-_rank(masks), kind="stable")[:max_kept]]
 
     def _hits(self, overlaps: npt.NDArray[np.float64]) -> list[int]:
         """Count what the best k find at all thresholds, for each k, of overlaps (n, m)."""
@@ -145,11 +145,11 @@ def _rank(masks: Masks) -> npt.NDArray[np.float32]:
 def _groups(
     sample: Sample, truths: Sequence[npt.NDArray[np.bool_]]
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Tell which true masks are in each group that has any: bool (m,) by its name."""
+    """Return which true masks are in each group that has any: bool (m,) by its name."""
     sizes = np.array([size_of(int(truth.sum())) for truth in truths])
     groups = {"all": np.ones(len(truths), np.bool_)}
     groups |= {size: sizes == size for size in SIZES}
     if frequency := sample.meta.get("frequency"):
-        letters = np.array([frequency[name] for name in sample.names])
+        letters = np.array([frequency.get(name, "") for name in sample.names])
         groups |= {word: letters == letter for letter, word in FREQUENCIES.items()}
     return {name: inside for name, inside in groups.items() if inside.any()}

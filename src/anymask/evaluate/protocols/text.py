@@ -1,9 +1,9 @@
 """Text: what a model makes of the name of a category (SAM paper, section 7.5).
 
 The paper shows pictures of this and no numbers, so the measure is ours. A name can mean several
-objects of an image: "first" is the IoU of the answer ranked first with the object that it fits
-best, "together" that of all answers with all objects of the name. LVIS says of an image which
-categories are surely absent: the right answer to these is none.
+objects of an image: "first" is the IoU of the mask ranked first with the object that it fits
+best, "together" that of all masks with all objects of the name. LVIS lists categories that are not
+in an image: the right prediction for these is none.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from anymask.data.truths import Truth
 from anymask.errors import InputError
 from anymask.evaluate.metrics import FREQUENCIES, mean
-from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table
+from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import TextOptions
-from anymask.evaluate.report.picture import compared
+from anymask.evaluate.report.comparison import draw_comparison
 from anymask.image.image import Image
 from anymask.prompt import Prompt
 
@@ -35,15 +35,15 @@ __all__ = ["Text"]
 
 @dataclass(frozen=True)
 class Text(TextOptions):
-    """Ask for each category of an image by its name."""
+    """Prompt with the name of each category of an image."""
 
-    legend = "In colour the answers to the name; the white line is what has this name."
+    legend = "In colour the masks predicted for the name; the white line is the ground truth."
 
     def measure(self, model: Segmenter, sample: Sample) -> list[Row]:
-        """Ask for all names of an image at once.
+        """Prompt with all names of an image at once.
 
         Raises:
-            CapabilityError: The model knows no text.
+            CapabilityError: The model takes no text.
             InputError: The data set does not name its masks.
         """
         model.variant.check_capable(["text"])
@@ -52,22 +52,22 @@ class Text(TextOptions):
         names = [*objects, *absent]
         if not names:
             return []
-        answers = self._ask(model, sample, names)
+        predictions = self._predict(model, sample, names)
         rows = [
-            _row(sample, name, truths, answer)
-            for (name, truths), answer in zip(objects.items(), answers, strict=False)
+            _row(sample, name, truths, prediction)
+            for (name, truths), prediction in zip(objects.items(), predictions, strict=False)
         ]
-        unfounded = zip(absent, answers[len(objects) :], strict=True)
-        return rows + [{"name": n, "objects": 0, "answers": len(masks)} for n, masks in unfounded]
+        unfounded = zip(absent, predictions[len(objects) :], strict=True)
+        return rows + [{"name": n, "objects": 0, "predicted": len(masks)} for n, masks in unfounded]
 
     def summarise(self, sets: Mapping[str, Rows]) -> Summary:
         """Average over all names of all images of a set."""
         overall, by_frequency = [], []
         for name, rows in sets.items():
-            asked = [row for some in rows.values() for row in some]
+            asked = flat(rows)
             there = [row for row in asked if row["objects"]]
             absent = [row for row in asked if not row["objects"]]
-            silent = mean(row["answers"] == 0 for row in absent)
+            silent = mean(row["predicted"] == 0 for row in absent)
             overall.append((name, *_cells(there), len(absent), silent))
             for letter, word in FREQUENCIES.items():
                 some = [row for row in there if row.get("frequency") == letter]
@@ -75,9 +75,9 @@ class Text(TextOptions):
                     by_frequency.append((name, word, *_cells(some)))
         columns = ("names", "first", "together")
         note = (
-            "First: IoU of the answer ranked first with the object that it fits best. Together: of "
-            "all answers with all objects, where all were annotated. Silent: share of absent names "
-            "that were answered by nothing."
+            "First: IoU of the mask ranked first with the object that it fits best. Together: of "
+            "all masks with all objects, where all were annotated. Silent: share of absent names "
+            "for which nothing was predicted."
         )
         tables = [
             Table(
@@ -95,14 +95,14 @@ class Text(TextOptions):
         return Summary(tuple(tables))
 
     def draw(self, model: Segmenter, sample: Sample, row: Row) -> PIL.Image.Image:
-        """Show the answers to a name, and the outline of its objects."""
-        answer = self._ask(model, sample, [row["name"]])[0]
-        return compared(sample.image, answer, _all(_by_name(sample)[row["name"]]).mask)
+        """Draw the masks predicted for a name, and the outline of its objects."""
+        prediction = self._predict(model, sample, [row["name"]])[0]
+        return draw_comparison(sample.image, prediction, _all(_by_name(sample)[row["name"]]).mask)
 
-    def _ask(self, model: Segmenter, sample: Sample, names: Sequence[str]) -> list[Masks]:
-        said = [self.template.replace("{}", name.replace("_", " ")) for name in names]
+    def _predict(self, model: Segmenter, sample: Sample, names: Sequence[str]) -> list[Masks]:
+        texts = [self.template.replace("{}", name.replace("_", " ")) for name in names]
         return model.predict(
-            Image.open(sample.image), prompts=[Prompt(text=words) for words in said]
+            Image.open(sample.image), prompts=[Prompt(text=words) for words in texts]
         )
 
 
@@ -117,7 +117,8 @@ def _by_name(sample: Sample) -> dict[str, list[Truth]]:
         )
     objects: dict[str, list[Truth]] = {}
     for i, (name, mask) in enumerate(zip(sample.names, masks, strict=True)):
-        objects.setdefault(name, []).append(Truth(i, mask, sample.void))
+        if name:  # else its category is not known, and there is nothing to say
+            objects.setdefault(name, []).append(Truth(i, mask, sample.void))
     return objects
 
 
@@ -127,15 +128,15 @@ def _all(objects: Sequence[Truth]) -> Truth:
     return Truth(objects[0].number, mask, objects[0].void)
 
 
-def _row(sample: Sample, name: str, objects: Sequence[Truth], answer: Masks) -> Row:
-    found = answer.dense()
+def _row(sample: Sample, name: str, objects: Sequence[Truth], prediction: Masks) -> Row:
+    found = prediction.dense()
     first = max(each.overlap(found[0]) for each in objects) if len(found) else 0.0
     together = _all(objects).overlap(np.asarray(found.any(axis=0)))
     complete = name not in sample.meta.get("incomplete", ())
     return {
         "name": name,
         "objects": len(objects),
-        "answers": len(answer),
+        "predicted": len(prediction),
         "frequency": sample.meta.get("frequency", {}).get(name),
         "first": round(first, 5),
         "together": round(together, 5) if complete else None,

@@ -1,1 +1,1 @@
-"""What a run of measurements says: tables, pages, plots, and pictures of the worst answers."""
+"""The report of an evaluation: tables, plots, a page, and drawings of the worst and best cases."""

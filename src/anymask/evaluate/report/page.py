@@ -1,102 +1,81 @@
-"""The page of a report: one HTML file without scripts, beside the pictures that it shows."""
+"""The page of a report: one HTML file without scripts, beside the images that it shows."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import Any
 
-from anymask.evaluate.protocol import Cell, Curve, Summary, Table
+from anymask.evaluate.protocol import Cell, Summary, Table
 from anymask.evaluate.report.plot import svg
+from anymask.optional import optional
 
-__all__ = ["Figure", "page", "shown"]
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8883; --soft: #80868e; --tint: #8881; --mark: #3778bf; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 0 1.5rem; }
-header { border-bottom: 3px solid var(--mark); margin: 2.5rem 0 2rem; padding-bottom: .5rem; }
-h1 { font-size: 2rem; line-height: 1.2; margin: 0; } nav { margin-top: .5rem; }
-h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.5rem 0 .75rem; }
-a { color: var(--mark); } .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .9rem; text-align: right; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; font-size: .875rem; color: var(--soft); vertical-align: bottom; }
-tr:hover td { background: var(--tint); }
-th.text, td.text { text-align: left; } td.text { white-space: nowrap; }
-th:first-child, td:first-child { padding-left: .3rem; }
-.note, figcaption { color: var(--soft); font-size: .875rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
-.plots { gap: 2rem; } .plots figure { max-width: 40rem; }
-.plots figcaption { margin-bottom: .5rem; }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); }
-.cases img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--tint); }
-.cases { gap: 1.25rem; } .cases img { border-radius: 6px; } .cases figcaption { display: flex; }
-.cases b { margin-left: auto; color: CanvasText; } figure { margin: 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; }
-dl { font-size: .875rem; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-dd span { margin-right: 1rem; }
-section:last-of-type { margin-bottom: 4rem; }
-"""
+__all__ = ["Figure", "Page", "render", "shown"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with a line below it."""
+    """An image with a line below it."""
 
     file: str
-    """Path of the picture from the page."""
+    """Path of the image from the page."""
     caption: str
     """What it shows."""
     number: str
     """How good that is."""
 
 
-def page(
-    title: str,
-    about: Mapping[str, Any],
-    summary: Summary,
-    figures: Mapping[str, Sequence[Figure]] | None = None,
-    legend: str = "",
-    links: Mapping[str, str] | None = None,
-) -> str:
-    """Lay out a report.
+@dataclass(frozen=True)
+class Page:
+    """What a report shows."""
+
+    title: str
+    """What was measured."""
+    about: Mapping[str, Any]
+    """How, as plain JSON values."""
+    summary: Summary
+    """The tables, and the curves."""
+    figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
+    """Drawings of cases by their heading."""
+    legend: str = ""
+    """What they show."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of other pages by their text."""
+
+
+def render(page: Page, files: Sequence[str] = ()) -> str:
+    """Lay out a report as HTML.
 
     Args:
-        title: What was measured.
-        about: How, as JSON values.
-        summary: The tables, and the curves.
-        figures: Pictures of cases by their heading.
-        legend: What they show.
-        links: Addresses of other pages by their text.
+        page: What it shows.
+        files: Paths of the same results in other formats, from the page.
+
+    Raises:
+        MissingExtraError: Jinja is not installed, which PyTorch brings.
     """
-    anchors = [
-        f'<a href="{html.escape(to)}">{html.escape(t)}</a>' for t, to in (links or {}).items()
-    ]
-    parts = [
-        f"<header><h1>{html.escape(title)}</h1>"
-        + (f"<nav>{' · '.join(anchors)}</nav>" if anchors else "")
-        + "</header>"
-    ]
-    parts += [_section(table.title, _table(table)) for table in summary.tables]
-    if summary.curves:
-        drawn = "".join(map(_plot, summary.curves))
-        parts.append(_section("Plots", f'<div class="plots">{drawn}</div>'))
-    for heading, some in (figures or {}).items():
-        if some:
-            cases = f'<div class="cases">{"".join(map(_figure, some))}</div>'
-            parts.append(_section(heading, _note(legend) + cases))
-    parts.append(_section("How this was measured", _facts(about)))
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title>"
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<body>{''.join(parts)}</body></html>\n"
+    drawn = ((curve.title, svg(curve)) for curve in page.summary.curves)
+    known = {name: value for name, value in page.about.items() if value not in ({}, [], "")}
+    html: str = _template().render(
+        page=page,
+        style=_text("page.css"),
+        chips=_chips(page.about),
+        tables=[_grid(table) for table in page.summary.tables],
+        plots=[{"title": name, "svg": plot} for name, plot in drawn if plot],
+        facts=[_fact(name, value) for name, value in known.items()],
+        files=files,
     )
+    return html
 
 
 def shown(cell: Cell) -> str:
-    """Write a cell for people."""
+    """Write a cell for people.
+
+    Example:
+        >>> shown(0.12345), shown(12.345), shown(7), shown(None)
+        ('0.123', '12.3', '7', '-')
+    """
     if cell is None:
         return "-"
     if isinstance(cell, float):
@@ -104,57 +83,61 @@ def shown(cell: Cell) -> str:
     return str(cell)
 
 
-def _section(heading: str, body: str) -> str:
-    return f"<section><h2>{html.escape(heading)}</h2>{body}</section>"
+@cache
+def _template() -> Any:
+    jinja = optional("jinja2", extra="eval")
+    environment = jinja.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_text("page.html.jinja"))
 
 
-def _note(words: str) -> str:
-    return f'<p class="note">{html.escape(words)}</p>' if words else ""
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _table(table: Table) -> str:
-    texts = [any(isinstance(row[i], str) for row in table.rows) for i in range(len(table.header))]
-    head = "".join(_cell("th", name, text) for name, text in zip(table.header, texts, strict=True))
-    body = "".join(
-        "<tr>" + "".join(_cell("td", c, text) for c, text in zip(row, texts, strict=True)) + "</tr>"
-        for row in table.rows
-    )
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>{_note(table.note)}'
+def _chips(about: Mapping[str, Any]) -> list[str]:
+    """Say in a few words what was measured on what."""
+    data = about.get("data")
+    sets = data.items() if isinstance(data, Mapping) else ()
+    chips = [f"{name}: {known['images']:,} images" for name, known in sets if "images" in known]
+    return chips + [str(about[name]) for name in ("machine", "device") if name in about]
 
 
-def _cell(tag: str, cell: Any, text: bool) -> str:
-    kind = ' class="text"' if text else ""
-    return f"<{tag}{kind}>{html.escape(shown(cell))}</{tag}>"
+def _grid(table: Table) -> dict[str, Any]:
+    """Prepare a table: of each column its kind, of each row what repeats the one before."""
+    kinds = [_kind([row[i] for row in table.rows]) for i in range(len(table.header))]
+    rows, before = [], None
+    for row in table.rows:
+        starts = kinds[0] != "text" or row[0] != before
+        cells = [_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)]
+        if not starts:
+            cells[0]["kind"] = "again"
+        rows.append({"cells": cells, "starts": starts})
+        before = row[0]
+    columns = list(zip(table.header, kinds, strict=True))
+    return {"title": table.title, "note": table.note, "columns": columns, "rows": rows}
 
 
-def _plot(curve: Curve) -> str:
-    drawn = svg(curve)
-    title = html.escape(curve.title)
-    return f"<figure><figcaption>{title}</figcaption>{drawn}</figure>" if drawn else ""
+def _kind(column: Sequence[Cell]) -> str:
+    """Return what a column holds: text, shares (numbers from 0 to 1), or other numbers."""
+    if any(isinstance(cell, str) for cell in column):
+        return "text"
+    known = [cell for cell in column if cell is not None]
+    shares = all(isinstance(cell, float) and 0 <= cell <= 1 for cell in known)
+    return "share" if known and shares else ""
 
 
-def _figure(figure: Figure) -> str:
-    words = f"{html.escape(figure.caption)}<b>{html.escape(figure.number)}</b>"
-    file = html.escape(figure.file)
-    picture = f'<a href="{file}"><img src="{file}" alt="" loading="lazy"></a>'
-    return f"<figure>{picture}<figcaption>{words}</figcaption></figure>"
+def _cell(cell: Cell, kind: str) -> dict[str, Any]:
+    if cell is None:
+        return {"text": shown(cell), "kind": "none", "share": None}
+    share = f"{cell:.4f}" if kind == "share" else None
+    return {"text": shown(cell), "kind": kind, "share": share}
 
 
-def _facts(about: Mapping[str, Any]) -> str:
-    """List how it was measured, one line for each group of facts."""
-    lines = (
-        f"<dt>{html.escape(name)}</dt><dd>{_fact(value)}</dd>"
-        for name, value in about.items()
-        if value not in ({}, [], "")
-    )
-    return f"<dl>{''.join(lines)}</dl>"
-
-
-def _fact(value: Any) -> str:
-    """Write a value that JSON can hold; groups within groups stand in brackets."""
+def _fact(name: str, value: Any) -> dict[str, Any]:
+    """Say a group of facts in one line; groups within groups stand in brackets."""
     if isinstance(value, Mapping):
-        return "".join(f"<span>{html.escape(f'{k}: {_words(v)}')}</span>" for k, v in value.items())
-    return html.escape(_words(value))
+        return {"name": name, "parts": [f"{k}: {_words(v)}" for k, v in value.items()]}
+    return {"name": name, "text": _words(value)}
 
 
 def _words(value: Any) -> str:

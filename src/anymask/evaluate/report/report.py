@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anymask.atomic import atomic_write, make_folder
 from anymask.evaluate.protocol import Curve, Row, Summary, Table
-from anymask.evaluate.report.page import Figure, page, shown
+from anymask.evaluate.report.page import Figure, Page, render, shown
 from anymask.evaluate.report.plot import svg
 from anymask.evaluate.run import Evaluation
 
@@ -28,11 +28,11 @@ __all__ = [
     "joined",
     "markdown",
     "write_joint_report",
+    "write_page",
     "write_report",
-    "write_summary",
 ]
 
-_LARGEST = 640  # sides of the pictures of cases, in pixels
+_LARGEST = 640  # sides of the images of cases, in pixels
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def write_report(evaluation: Evaluation, cases: int = 12) -> Summary:
         "Best cases": list(_draw(evaluation, best, "best")),
     }
     title = f"{about['protocol']}: {about['model']}"
-    write_summary(evaluation.output, title, about, summary, figures, evaluation.protocol.legend)
+    legend = evaluation.protocol.legend
+    write_page(evaluation.output, Page(title, about, summary, figures, legend))
     return summary
 
 
@@ -75,7 +76,7 @@ def write_joint_report(
 
     Args:
         folder: Where to.
-        protocol: What was asked of all of them.
+        protocol: Name of the protocol that measured all of them.
         summaries: By the name of the model.
         folders: Those of their own reports, below ``folder``.
 
@@ -85,7 +86,8 @@ def write_joint_report(
     summary = joined(summaries)
     links = {name: f"{own.relative_to(folder)}/index.html" for name, own in folders.items()}
     about = {"protocol": protocol, "models": list(summaries)}
-    write_summary(folder, f"{protocol}: {len(summaries)} models", about, summary, links=links)
+    title = f"{protocol}: {len(summaries)} models"
+    write_page(folder, Page(title, about, summary, links=links))
     return summary
 
 
@@ -114,39 +116,28 @@ def joined(summaries: Mapping[str, Summary]) -> Summary:
     return Summary(tuple(tables), tuple(curves))
 
 
-def write_summary(
-    folder: Path,
-    title: str,
-    about: Mapping[str, Any],
-    summary: Summary,
-    figures: Mapping[str, Sequence[Figure]] | None = None,
-    legend: str = "",
-    links: Mapping[str, str] | None = None,
-) -> None:
-    """Write tables, plots and the page.
+def write_page(folder: Path, page: Page) -> None:
+    """Write the tables, the plots and the page of a report.
 
     Args:
         folder: Where to; made when missing.
-        title: Heading of the page.
-        about: How it was measured, as plain JSON values.
-        summary: What was measured.
-        figures: Pictures of cases by their heading.
-        legend: What they show.
-        links: Addresses of other pages by their text.
+        page: What the report shows.
 
     Raises:
         OutputError: The folder cannot be written to.
     """
     make_folder(folder)
+    summary = page.summary
     tables = [asdict(table) for table in summary.tables]
-    _write(folder / "results.json", json.dumps({**about, "tables": tables}, indent=1) + "\n")
+    _write(folder / "results.json", json.dumps({**page.about, "tables": tables}, indent=1) + "\n")
     _write(folder / "results.md", markdown(summary))
     for table in summary.tables:
         _write(folder / f"{table.name}.csv", _csv(table))
     for curve in summary.curves:
         if drawn := svg(curve):
             _write(folder / f"{curve.name}.svg", drawn)
-    _write(folder / "index.html", page(title, about, summary, figures, legend, links))
+    files = ["results.json", "results.md", *(f"{table.name}.csv" for table in summary.tables)]
+    _write(folder / "index.html", render(page, files))
 
 
 def markdown(summary: Summary) -> str:
@@ -190,11 +181,11 @@ def _draw(evaluation: Evaluation, cases: Sequence[Case], stem: str) -> Iterator[
         make_folder(evaluation.output / "cases")
         data = evaluation.sets[case.set]
         index = next(i for i in range(len(data)) if data.key(i) == case.key)
-        picture: PIL.Image.Image = evaluation.protocol.draw(evaluation.model, data[index], case.row)
-        picture.thumbnail((_LARGEST, _LARGEST))
+        drawing: PIL.Image.Image = evaluation.protocol.draw(evaluation.model, data[index], case.row)
+        drawing.thumbnail((_LARGEST, _LARGEST))
         name = f"cases/{stem}-{n}.jpg"
         with atomic_write(evaluation.output / name) as draft:
-            picture.convert("RGB").save(draft, format="JPEG", quality=88)
+            drawing.convert("RGB").save(draft, format="JPEG", quality=88)
         yield Figure(name, f"{case.set}/{case.key}", f"{case.row['score']:.3f}")
 
 

@@ -18,10 +18,10 @@ from anymask.errors import CapabilityError
 from anymask.models.sam import Promptable
 from anymask.models.variants import Preprocessing
 from anymask.predict.segmenter import Segmenter
-from anymask.train.distillation.lesson import Lesson, carry, frames, inside
+from anymask.train.distillation.sample import DistillSample, covers_image, frames, resample
 from anymask.train.objective import Step
 
-__all__ = ["Decoupled", "likeness", "take_over"]
+__all__ = ["Decoupled", "similarity", "take_over"]
 
 
 class Decoupled:
@@ -35,11 +35,13 @@ class Decoupled:
         """
         self.preprocessing = preprocessing
 
-    def __call__(self, model: Any, batch: Sequence[Lesson], step: Step) -> Mapping[str, float]:
+    def __call__(
+        self, model: Any, batch: Sequence[DistillSample], step: Step
+    ) -> Mapping[str, float]:
         """Set the gradients of one batch.
 
         Returns:
-            ``loss``; and ``likeness``, the mean cosine between the embeddings' cells.
+            ``loss``; and ``similarity``, the mean cosine between the embeddings' cells.
         """
         pixels = frames(batch, self.preprocessing, step.device)
         made = model.encode(pixels, tuple(pixels.shape[2:]))["image"].float()
@@ -49,10 +51,10 @@ class Decoupled:
         errors = ((made - target) ** 2).mean(dim=1)
         loss = (errors * counted).sum() / counted.sum()
         step.backward(loss)
-        alike = likeness(made.detach(), target)
+        cosine = similarity(made.detach(), target)
         return {
             "loss": loss.item(),
-            "likeness": ((alike * counted).sum() / counted.sum()).item(),
+            "similarity": ((cosine * counted).sum() / counted.sum()).item(),
         }
 
 
@@ -85,19 +87,19 @@ def take_over(student: nn.Module, teacher: Segmenter) -> None:
     own.image_encoder.requires_grad_(True)
 
 
-def likeness(one: Tensor, other: Tensor) -> Tensor:
+def similarity(one: Tensor, other: Tensor) -> Tensor:
     """Compare two embeddings (b, c, h, w) by the cosine of each cell: (b, h, w)."""
     return F.cosine_similarity(one, other, dim=1)
 
 
-def _target(lesson: Lesson, size_hw: torch.Size) -> tuple[Tensor, Tensor]:
-    """Find what the student shall see, (c, h, w), and which cells count, (h, w)."""
+def _target(sample: DistillSample, size_hw: torch.Size) -> tuple[Tensor, Tensor]:
+    """Find what the student should see, (c, h, w), and which cells count, (h, w)."""
     rows, columns = size_hw
-    seen, transform = lesson.seen, lesson.transform
-    target = carry(seen.features["image"][0], seen.transform, transform, (rows, columns))
+    seen, transform = sample.teacher_embedding, sample.transform
+    target = resample(seen.features["image"][0], seen.transform, transform, (rows, columns))
     if seen.transform == transform:  # the teacher has seen the padding, too, and so will decoders
         return target, torch.ones(rows, columns, dtype=torch.bool)
-    return target, inside(transform, (rows, columns))
+    return target, covers_image(transform, (rows, columns))
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:

@@ -1,6 +1,6 @@
 """SAMI: teach an encoder to see what a SAM sees, from a quarter of the image (Xiong et al., 2023).
 
-The encoder is shown a quarter of the tokens. A decoder guesses the rest: its queries are the hidden
+The encoder is shown a quarter of the tokens. A decoder guesses the rest: its queries are the masked
 tokens alone, its keys and values are all of them. A linear head brings both, in their places, to
 the width of the teacher's embedding, and the loss is the mean squared error over all tokens (paper,
 section 3.2). What is kept is the encoder, which is that of an EfficientSAM.
@@ -22,10 +22,10 @@ from anymask.models.layers import MLP
 from anymask.models.prompt_encoder import FourierCode
 from anymask.models.variants import Preprocessing
 from anymask.train.distillation.config import SamiConfig
-from anymask.train.distillation.lesson import Lesson, carry, frames
+from anymask.train.distillation.sample import DistillSample, frames, resample
 from anymask.train.objective import Step
 
-__all__ = ["Likeness", "Reconstruct", "Sami"]
+__all__ = ["Reconstruct", "Sami", "Similarity"]
 
 
 class Sami(nn.Module):
@@ -41,10 +41,10 @@ class Sami(nn.Module):
         """
         super().__init__()
         self.grid = config.side // encoder.patch_embed.proj.kernel_size[0]
-        self.seen = self.grid**2 - round(config.hidden * self.grid**2)
+        self.visible = self.grid**2 - round(config.mask_ratio * self.grid**2)
         self.encoder = encoder
         self.enter = Linear(encoder.pos_embed.shape[-1], config.width)
-        self.unseen = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.code = FourierCode(config.width)
         self.blocks = nn.ModuleList(
             CrossBlock(config.width, config.heads) for _ in range(config.depth)
@@ -57,39 +57,44 @@ class Sami(nn.Module):
 
         Args:
             pixels: Normalised RGB (b, 3, side, side).
-            order: int64 (b, n), the tokens of each image, those to be seen first.
+            order: int64 (b, n), the tokens of each image, visible ones first.
 
         Returns:
             (b, n, teacher's width), tokens in reading order.
         """
         tokens = self.encoder.patch_embed(pixels) + self.encoder.position((self.grid, self.grid))
         tokens = tokens.flatten(1, 2)
-        seen, hidden = order[:, : self.seen], order[:, self.seen :]
+        visible, masked = order[:, : self.visible], order[:, self.visible :]
         code = self.code.cells(self.grid).flatten(2).mT.expand(len(order), -1, -1)
-        known = self.enter(self._see(_pick(tokens, seen)))
-        guess = self.unseen + _pick(code, hidden).to(known.dtype)
-        around = known + _pick(code, seen).to(known.dtype)
+        known = self.enter(self._encode(_pick(tokens, visible)))
+        guess = self.mask_token + _pick(code, masked).to(known.dtype)
+        around = known + _pick(code, visible).to(known.dtype)
         for block in self.blocks:
             guess = block(guess, around)
         every = _pick(torch.cat([known, guess], dim=1), order.argsort(dim=1))
         out: Tensor = self.head(self.norm(every))
         return out
 
-    def orders(self, batch: Sequence[Lesson]) -> Tensor:
-        """Draw which tokens are seen: each lesson's own order of them, int64 (b, n)."""
+    def orders(self, batch: Sequence[DistillSample]) -> Tensor:
+        """Draw which tokens are visible: each sample's own order of them, int64 (b, n)."""
         draws = [np.random.default_rng(x.seed).permutation(self.grid**2) for x in batch]
         return torch.from_numpy(np.stack(draws))
 
-    def targets(self, batch: Sequence[Lesson]) -> Tensor:
+    def targets(self, batch: Sequence[DistillSample]) -> Tensor:
         """Bring the teacher's embeddings to the tokens' places: float32 (b, n, its width)."""
         size_hw = self.grid, self.grid
         maps = [
-            carry(x.seen.features["image"][0], x.seen.transform, x.transform, size_hw)
+            resample(
+                x.teacher_embedding.features["image"][0],
+                x.teacher_embedding.transform,
+                x.transform,
+                size_hw,
+            )
             for x in batch
         ]
         return torch.stack(maps).flatten(2).mT
 
-    def _see(self, tokens: Tensor) -> Tensor:
+    def _encode(self, tokens: Tensor) -> Tensor:
         """Run the encoder's blocks on some tokens (b, n, width)."""
         x = tokens[:, None]  # its attention does not mind how the tokens are arranged
         for block in self.encoder.blocks:
@@ -98,7 +103,7 @@ class Sami(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """A transformer block in which hidden tokens ask the seen ones and one another."""
+    """A transformer block in which masked tokens attend to the visible ones and one another."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -112,7 +117,7 @@ class CrossBlock(nn.Module):
         self.mlp = MLP(width, 4 * width, nn.GELU())
 
     def forward(self, x: Tensor, around: Tensor) -> Tensor:
-        """Map hidden tokens (b, n, width), among seen ones (b, m, width), to the same shape."""
+        """Map masked tokens (b, n, width), among visible ones (b, m, width), to the same shape."""
         own = self.norm1(x)
         every = torch.cat([self.norm_around(around), own], dim=1)
         q = self.q(own).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -134,12 +139,12 @@ class Reconstruct:
         self.preprocessing = preprocessing
 
     def __call__(
-        self, model: nn.Module, batch: Sequence[Lesson], step: Step
+        self, model: nn.Module, batch: Sequence[DistillSample], step: Step
     ) -> Mapping[str, float]:
         """Set the gradients of one batch.
 
         Returns:
-            ``loss``; ``hidden``, the same of the hidden tokens alone; and ``likeness``, the mean
+            ``loss``; ``masked``, the same of the masked tokens alone; and ``similarity``, the mean
             cosine between the tokens and the teacher's.
         """
         assert isinstance(model, Sami)
@@ -149,38 +154,38 @@ class Reconstruct:
         guess = model(pixels, order).float()
         error = ((guess - target) ** 2).mean(dim=2)
         step.backward(error.mean())
-        hidden = order[:, model.seen :]
+        masked = order[:, model.visible :]
         return {
             "loss": error.mean().item(),
-            "hidden": error.detach().gather(1, hidden).mean().item(),
-            "likeness": F.cosine_similarity(guess.detach(), target, dim=2).mean().item(),
+            "masked": error.detach().gather(1, masked).mean().item(),
+            "similarity": F.cosine_similarity(guess.detach(), target, dim=2).mean().item(),
         }
 
 
-class Likeness:
-    """Judges by photos that are not learned from, of which the same tokens are always hidden."""
+class Similarity:
+    """Validates on images that are not learned from, of which the same tokens are always masked."""
 
-    metric = "likeness"
-    chance = 0.0
+    metric = "similarity"
+    noise_tolerance = 0.0
 
-    def __init__(self, preprocessing: Preprocessing, lessons: Sequence[Lesson]) -> None:
+    def __init__(self, preprocessing: Preprocessing, samples: Sequence[DistillSample]) -> None:
         """Prepare.
 
         Args:
             preprocessing: How the encoder wants its images.
-            lessons: The photos, and what the teacher sees in them.
+            samples: The images, and what the teacher sees in them.
         """
-        self.preprocessing, self.lessons = preprocessing, lessons
+        self.preprocessing, self.samples = preprocessing, samples
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Measure the mean cosine between the tokens and the teacher's."""
         assert isinstance(model, Sami)
         device = next(model.parameters()).device
         found = []
-        for lesson in self.lessons:
-            pixels = frames([lesson], self.preprocessing, device)
-            guess = model(pixels, model.orders([lesson]).to(device)).float()
-            target = model.targets([lesson]).to(device)
+        for sample in self.samples:
+            pixels = frames([sample], self.preprocessing, device)
+            guess = model(pixels, model.orders([sample]).to(device)).float()
+            target = model.targets([sample]).to(device)
             found.append(F.cosine_similarity(guess, target, dim=2).mean().item())
         return {self.metric: fmean(found)}
 

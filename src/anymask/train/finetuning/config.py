@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from anymask.config import check_number
 from anymask.errors import InputError
+from anymask.plain import check_choice, check_number
 from anymask.train.config import LoopConfig
 
 __all__ = ["USUAL_LOOP", "FineTuneConfig", "Learn"]
@@ -15,9 +15,9 @@ __all__ = ["USUAL_LOOP", "FineTuneConfig", "Learn"]
 Learn = Literal["decoder", "decoder+prompts", "lora", "adapter", "everything"]
 
 USUAL_LOOP = LoopConfig(
-    steps=240, batch=4, rate=8e-4, warmup=10, average=0.98, evaluate_every=80, patience=4
+    steps=240, batch_size=4, lr=8e-4, warmup=10, ema_decay=0.98, evaluate_every=80, patience=4
 )
-"""What suits a few dozen images, and takes minutes; the rate is that of SAM's own training."""
+"""What suits a few dozen images, and takes minutes; the learning rate is that of SAM's training."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class FineTuneConfig:
     data: tuple[Path, ...] = ()
     """Data sets to learn from: folders, or JSON files with the annotations of many images."""
     val: tuple[Path, ...] = ()
-    """Data sets to judge by; none: a share of the others is held back."""
+    """Data sets to validate on; none: some of the others."""
     layout: str = "auto"
     """How the data sets are laid out, see docs/evaluation.md; auto: the first that fits."""
     images: int | None = None
     """Take only so many images, drawn at random; none: all."""
-    hold_back: float = 0.2
-    """Share of the images that is held back to judge by, unless --val names others."""
+    val_fraction: float = 0.2
+    """Share of the images to validate on, which the model does not learn from, unless --val names
+    others; 40 images at most."""
     model: str = "bundled"
     """What to start from: a model from `anymask models`; or a path, an address or a hub id."""
     learn: Learn = "decoder"
@@ -47,10 +48,10 @@ class FineTuneConfig:
     """What SAM-Adapter is to find, by the names that the data give their masks; none: all that has
     a mask."""
     masks: int = 4
-    """Masks of an image that are asked for at a time, drawn at random."""
+    """Masks of an image that are prompted for at a time, drawn at random."""
     rounds: int = 4
-    """Questions about each of them at most, fewer more often: a click or a box, then corrections.
-    SAM's paper has 11."""
+    """Rounds of prompts for each of them at most, fewer more often: a click or a box, then
+    corrections. SAM's paper has 11."""
     views: int = 4
     """Copies of each image, mirrored, cropped and in other light, that take turns with it; 0: the
     image alone."""
@@ -69,11 +70,8 @@ class FineTuneConfig:
                 f"expected names for a SAM-Adapter alone, got them to learn {self.learn}; leave "
                 "them out"
             )
-        if not 0 <= self.hold_back < 1:
+        if not 0 <= self.val_fraction < 1:
             raise InputError(
-                f"expected hold_back from 0 to below 1, got {self.hold_back}; 0.2 is usual"
+                f"expected val_fraction from 0 to below 1, got {self.val_fraction}; 0.2 is usual"
             )
-        if self.learn not in get_args(Learn):
-            raise InputError(
-                f"expected learn out of {', '.join(get_args(Learn))}, got {self.learn!r}; name one"
-            )
+        check_choice(self, "learn", get_args(Learn))

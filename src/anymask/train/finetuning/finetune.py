@@ -10,14 +10,12 @@ folder, so that an epoch takes seconds even with a large encoder.
 
 from __future__ import annotations
 
-import json
 import shutil
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,45 +25,35 @@ from torch import Tensor, nn
 from anymask.data.augment import vary
 from anymask.data.dataset import Dataset
 from anymask.data.embeddings import EmbeddingStore
-from anymask.data.item import Choosing, Items
-from anymask.data.joined import Joined
-from anymask.data.open import open_dataset
-from anymask.data.portion import Portion, Subset
-from anymask.data.stream import Stream
-from anymask.data.truths import Choice
+from anymask.data.item import Items
+from anymask.data.mask_filter import TRAINING_FILTER
+from anymask.data.subset import SubsetSpec
 from anymask.data.views import Views
-from anymask.errors import InputError
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.config import LoopConfig
 from anymask.train.embeddings import fill_together
 from anymask.train.finetuning.config import FineTuneConfig
+from anymask.train.finetuning.split import VALIDATED, split_images
 from anymask.train.finetuning.trainable import choose_trainable
-from anymask.train.loop import check_unchanged, fit
+from anymask.train.launch import RunOptions, identity_of, launch
+from anymask.train.loop import check_unchanged
 from anymask.train.objective import Objective, Validation
-from anymask.train.report import Report, judgements
+from anymask.train.report import Report
 from anymask.train.run.distributed import Group, joined, own_device
+from anymask.train.segmentation.encoded_batch import encoder_learns
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
-from anymask.train.segmentation.promptless import OneKind, Promptless, Unprompted
-from anymask.train.segmentation.scene import encoder_learns
-from anymask.train.segmentation.validate import SimulatedUser
+from anymask.train.segmentation.promptless import Promptless, Unprompted
+from anymask.train.segmentation.validate import PromptValidation
 
-__all__ = ["finetune", "split"]
+__all__ = ["finetune"]
 
 _EMBEDDINGS = "embeddings"
-_MOST_JUDGED = 40  # images; more make validation slow, not much surer
 _FEW = 100  # images, with which a model forgets more than it should
 
 
 def finetune(
-    config: FineTuneConfig,
-    out: Path,
-    device: str = "auto",
-    *,
-    offline: bool = False,
-    changed: bool = False,
-    overwrite: bool = False,
-    quiet: bool = False,
+    config: FineTuneConfig, out: Path, device: str = "auto", **options: Unpack[RunOptions]
 ) -> Report:
     """Let a model learn from images with masks; the same call goes on where one stopped.
 
@@ -73,10 +61,7 @@ def finetune(
         config: What to learn from what, and how.
         out: Folder of the run, which `load` takes afterwards.
         device: Where to compute.
-        offline: Download no weights.
-        changed: Go on even if the settings are others than before.
-        overwrite: Forget an earlier run in that folder.
-        quiet: Show no progress.
+        **options: ``offline``, ``allow_changes``, ``overwrite`` and ``quiet``, see `RunOptions`.
 
     Raises:
         CapabilityError: The model cannot learn in this way.
@@ -88,37 +73,35 @@ def finetune(
         >>> finetune(FineTuneConfig(data=(Path("photos"),)), Path("mine")).after  # doctest: +SKIP
         {'one_click': 0.52, 'best_of_three': 0.58, 'five_clicks': 0.77, 'box': 0.76, 'iou': 0.66}
     """
-    model = load(config.model, own_device(device), offline=offline)
+    model = load(config.model, own_device(device), offline=options.get("offline", False))
     network = cast(nn.Module, model.network)
-    asks = Interactive(model.variant, _questions(config))
-    objective: Objective = Promptless(model.variant) if config.learn == "adapter" else asks
+    prompted = Interactive(model.variant, _prompting(config))
+    objective: Objective = Promptless(model.variant) if config.learn == "adapter" else prompted
     with torch.random.fork_rng([]):
         torch.manual_seed(config.loop.seed)  # what is added begins the same in every run
         save = choose_trainable(model, config, out.resolve().name)
-    learned, judged = split(config)
-    config = replace(config, loop=_anchored(config, len(learned)))
-    identity = _identity(model, config, learned, judged)
+    split = split_images(config, model.variant.preprocessing)
+    config = replace(config, loop=_anchored(config, len(split.train)))
+    found = {"variant": model.variant.name, "weights": model.weights_digest}
+    identity = identity_of(config, split, found)
     with joined(model.device) as group:
-        if overwrite:
+        if options.get("overwrite"):
             shutil.rmtree(out / _EMBEDDINGS, ignore_errors=True)
-        elif not changed:
+        elif not options.get("allow_changes"):
             check_unchanged(out, identity, config.loop)  # to encode the images may take long
-        items = _items(model, learned, config, out, group, quiet=quiet)
-        outcome = fit(
+        quiet = options.get("quiet", False)
+        return launch(
             network,
-            Stream(items, config.loop.batch, workers=config.loop.workers),
+            _items(model, split.train, config, out, group, quiet=quiet),
             objective,
             config.loop,
             out,
+            split=split,
             identity=identity,
-            validation=_validation(model, judged, config) if len(judged) else None,
-            ship=save,
-            changed=changed,
-            overwrite=overwrite,
-            quiet=quiet,
+            validation=_validation(model, split.val, config) if len(split.val) else None,
+            save_model=save,
+            options=options,
         )
-    before, after = judgements(out)
-    return Report(outcome, len(learned), len(judged), before, after)
 
 
 def _anchored(config: FineTuneConfig, images: int) -> LoopConfig:
@@ -132,50 +115,21 @@ def _anchored(config: FineTuneConfig, images: int) -> LoopConfig:
     return replace(config.loop, anchor=0.5 if few else 0.0)
 
 
-def split(config: FineTuneConfig) -> tuple[Dataset, Dataset]:
-    """Open the data sets: images to learn from, and others to judge by, which may be none.
-
-    For a model that will not be asked, the masks of an image become one.
-
-    Raises:
-        InputError: There is no image to learn from.
-    """
-    if not config.data:
-        raise InputError("expected at least one data set to learn from, got none; name it (--data)")
-    chance = config.loop.seed
-    data = Portion(images=config.images, draw=chance).of(_open(config.data, config), None)
-    if config.val:
-        return data, _open(config.val, config)
-    held = max(1, round(config.hold_back * len(data))) if config.hold_back and len(data) > 1 else 0
-    order = np.random.default_rng([chance, zlib.crc32(b"held back")]).permutation(len(data))
-    return Subset(data, sorted(order[held:].tolist())), Subset(data, sorted(order[:held].tolist()))
-
-
-def _open(paths: Sequence[Path], config: FineTuneConfig) -> Dataset:
-    data = Joined([open_dataset(path, config.layout) for path in paths])
-    if not len(data):
-        raise InputError(
-            f"expected images with masks in {' and '.join(map(str, paths))}, got none; check the "
-            "paths"
-        )
-    return OneKind(data, config.names) if config.learn == "adapter" else data
-
-
-def _questions(config: FineTuneConfig) -> InteractiveConfig:
-    """Ask as people do: in the middle of things, seldom often, looking at what is ranked first."""
+def _prompting(config: FineTuneConfig) -> InteractiveConfig:
+    """Prompt as people do: in the middle of things, a few times, looking at the first mask."""
     shares = 1 / np.arange(1, config.rounds + 1)
     return InteractiveConfig(
-        repeats=config.rounds // 5,
-        lengths=tuple((shares / shares.sum()).tolist()),
-        remember=0.8,
-        boxes=0.4,
-        middle=0.7,
-        alpha=0.5,
-        agreement=0.05,
-        ranked=0.3,
-        judgement=4,
-        single=1,
-        nested=0.25,
+        silent_rounds=config.rounds // 5,
+        round_probs=tuple((shares / shares.sum()).tolist()),
+        mask_prompt_prob=0.8,
+        box_prob=0.4,
+        center_prob=0.7,
+        focal_alpha=0.5,
+        mean_loss_weight=0.05,
+        top_loss_weight=0.3,
+        iou_loss_weight=4,
+        single_weight=1,
+        multi_weight=0.25,
     )
 
 
@@ -189,44 +143,27 @@ def _items(
     quiet: bool,
 ) -> Items:
     """Give images where the encoder learns, and else what it makes of them and of their copies."""
-    make = partial(Items, choosing=Choosing(config.masks), seed=config.loop.seed)
+    make = partial(
+        Items, mask_filter=replace(TRAINING_FILTER, per_image=config.masks), seed=config.loop.seed
+    )
     wanted = model.variant.preprocessing
     change = (partial(vary, side=wanted.side),) if config.views else ()
     if encoder_learns(cast(nn.Module, model.network)):
         return make(data, wanted, augment=change)
     views = Views(data, config.views, change, config.loop.seed)
     # No more than the run will look at.
-    most = config.loop.steps * config.loop.batch * config.loop.accumulate * group.processes
-    seen = Portion(images=most, draw=config.loop.seed).of(views, None)
+    most = config.loop.steps * config.loop.batch_size * config.loop.accumulate * group.processes
+    seen = SubsetSpec(images=most, draw=config.loop.seed).take(views)
     store = fill_together(out / _EMBEDDINGS, model, seen, group, quiet=quiet)
-    return make(seen, wanted, recall=partial(_recall, store))
+    return make(seen, wanted, lookup=partial(_lookup, store))
 
 
-def _recall(store: EmbeddingStore, key: str, image: npt.NDArray[np.uint8]) -> Mapping[str, Tensor]:
+def _lookup(store: EmbeddingStore, key: str, image: npt.NDArray[np.uint8]) -> Mapping[str, Tensor]:
     return store.read(key, image).features
 
 
-def _identity(
-    model: Segmenter, config: FineTuneConfig, learned: Dataset, judged: Dataset
-) -> dict[str, Any]:
-    """Tell all that decides how a run goes: the settings, and what they led to."""
-    settings = asdict(config)
-    del settings["loop"]  # the loop adds it
-    keys = [[data.key(i) for i in range(len(data))] for data in (learned, judged)]
-    found = {
-        "variant": model.variant.name,
-        "weights": model.weights_digest,
-        "learned": len(learned),
-        "judged": len(judged),
-        "images": f"{zlib.crc32(json.dumps(keys).encode()):08x}",
-    }
-    return {**settings, "found": found}
-
-
-def _validation(model: Segmenter, judged: Dataset, config: FineTuneConfig) -> Validation:
-    some = Portion(images=_MOST_JUDGED, draw=0).of(judged, None)
+def _validation(model: Segmenter, images: Dataset, config: FineTuneConfig) -> Validation:
     if config.learn == "adapter":
-        return Unprompted(model.variant, some)
-    choice = Choice(min_area=Choosing().min_area, max_share=Choosing().max_share, per_image=16)
-    network = cast(nn.Module, model.network)
-    return SimulatedUser(model.variant, some, choice, encoder_learns=encoder_learns(network))
+        return Unprompted(model.variant, images)
+    encodes = encoder_learns(cast(nn.Module, model.network))
+    return PromptValidation(model.variant, images, VALIDATED, encoder_learns=encodes)

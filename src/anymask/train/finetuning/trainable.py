@@ -15,19 +15,19 @@ from anymask.models.variants import Variant
 from anymask.models.weights.adapters import save_adapter
 from anymask.predict.segmenter import Segmenter
 from anymask.train.finetuning.config import FineTuneConfig
-from anymask.train.objective import Ship
-from anymask.train.ship import whole
+from anymask.train.objective import SaveModel
+from anymask.train.save_model import save_full
 
 __all__ = ["choose_trainable"]
 
 
-def choose_trainable(model: Segmenter, config: FineTuneConfig, name: str) -> Ship:
+def choose_trainable(model: Segmenter, config: FineTuneConfig, name: str) -> SaveModel:
     """Let some of a model learn, and nothing else.
 
     Args:
         model: Its network is changed in place.
         config: What learns.
-        name: What the model shall be called when it has learned.
+        name: What the model should be called when it has learned.
 
     Returns:
         How to keep it.
@@ -52,7 +52,7 @@ def choose_trainable(model: Segmenter, config: FineTuneConfig, name: str) -> Shi
     else:
         prompts = _prompts(variant) if config.learn == "decoder+prompts" else ()
         learn_only(network, (*decoder, *prompts))
-    return whole(variant, name, f"{variant.name}, fine-tuned")
+    return save_full(variant, name, f"{variant.name}, fine-tuned")
 
 
 def _decoder(variant: Variant) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ import torch
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
 from anymask.folder import refuse_others
-from anymask.train.config import LoopConfig, plain
+from anymask.plain import to_plain
+from anymask.train.config import LoopConfig
 
 __all__ = [
     "CHECKPOINT",
@@ -27,11 +28,12 @@ __all__ = [
 CHECKPOINT = "checkpoint.pt"
 """Its name in the folder of a run."""
 
+_FORMAT = 2  # 1 had other names of settings
 _FREE = ("loop.workers", "loop.save_minutes")
 """Settings without influence on what is learned."""
 _REMEDY = (
-    "go back to them, go on with the new ones (--changed), start anew (--overwrite), or choose "
-    "another folder (-o)"
+    "go back to them, go on with the new ones (--allow-changes), start anew (--overwrite), or "
+    "choose another folder (-o)"
 )
 
 
@@ -43,7 +45,7 @@ class Place:
     """Steps made."""
     seconds: float = 0.0
     """Time they took, with all that goes with them."""
-    judged: int = -1
+    validated: int = -1
     """Steps made at the last validation."""
     best: float = -math.inf
     """Best value of the metric that decides."""
@@ -55,7 +57,7 @@ class Place:
 
 def settings_of(identity: Mapping[str, Any], config: LoopConfig) -> dict[str, Any]:
     """Put together all that a run is: what it learns from what, and how, as plain values."""
-    settings: dict[str, Any] = plain({**identity, "loop": asdict(config)})
+    settings: dict[str, Any] = to_plain({**identity, "loop": config})
     return settings
 
 
@@ -72,9 +74,14 @@ def write_checkpoint(
         if not tensor.isfinite().all():
             raise InputError(
                 f"expected finite weights after step {place.steps}, got others in {name}; lower "
-                "the rate; the last checkpoint is as it was"
+                "the learning rate; the last checkpoint is as it was"
             )
-    content = {"settings": dict(settings), "place": asdict(place), "state": dict(state)}
+    content = {
+        "format": _FORMAT,
+        "settings": dict(settings),
+        "place": asdict(place),
+        "state": dict(state),
+    }
     with atomic_write(path) as draft:
         try:
             with draft.open("wb") as file:
@@ -87,16 +94,24 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], Place, dict[str, Any]]:
     """Read the settings, the place and the state of a checkpoint.
 
     Raises:
-        InputError: It is damaged, or no checkpoint of the loop.
+        InputError: It is damaged, no checkpoint of the loop, or of another version.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return content["settings"], Place(**content["place"]), content["state"]
+        version = content.get("format", 1)
+        if version == _FORMAT:
+            return content["settings"], Place(**content["place"]), content["state"]
     except Exception as error:  # whatever torch meets in a damaged file
         raise InputError(
             f"expected a checkpoint in {str(path)!r}, got what cannot be read "
             f"({type(error).__name__}); start anew in another folder"
         ) from error
+    age = "an earlier" if version < _FORMAT else "a later"
+    raise InputError(
+        f"expected a run of this version of anymask in {str(path.parent)!r}, got one made by {age} "
+        "version, which cannot go on; load it by --model to start from it, and start anew in "
+        "another folder (-o), or in this one (--overwrite)"
+    )
 
 
 def check_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

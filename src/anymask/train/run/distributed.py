@@ -80,7 +80,7 @@ class Group:
                 tensor.copy_(mean.view_as(tensor))
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Average gradients; a process without one, whose data did not ask for it, counts as 0.
+        """Average gradients; a process without one, whose data did not need it, counts as 0.
 
         What has no gradient in any process has none afterwards either, and is not decayed.
         """

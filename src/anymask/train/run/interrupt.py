@@ -19,7 +19,7 @@ class Interrupt:
     """Holds the first request back; a second one is obeyed at once."""
 
     def __init__(self) -> None:
-        self.asked: int | None = None
+        self.pending: int | None = None
         self._at_once = False
         self._before: dict[int, object] = {}
 
@@ -35,9 +35,9 @@ class Interrupt:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        if self._at_once or self.asked is not None:
+        if self._at_once or self.pending is not None:
             self.obey(number)
-        self.asked = number
+        self.pending = number
 
     def obey(self, number: int | None) -> None:
         """End as the signal wants it; None: go on.
@@ -56,7 +56,7 @@ class Interrupt:
         """Obey without delay inside the block, where nothing is half done."""
         self._at_once = True
         try:
-            self.obey(self.asked)
+            self.obey(self.pending)
             yield
         finally:
             self._at_once = False

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from anymask.errors import InputError
 from anymask.train.config import LoopConfig
 from anymask.train.objective import Objective, Step
-from anymask.train.run.average import Average, changing
 from anymask.train.run.distributed import Group
-from anymask.train.run.optimizer import make_optimizer, rate_share, set_rate
+from anymask.train.run.ema import Ema, changing
+from anymask.train.run.optimizer import lr_ratio, make_optimizer, set_lr
 from anymask.train.run.precision import Precision
 
 __all__ = ["Learner"]
@@ -26,10 +26,10 @@ _NAMED = 8  # images in an error message
 
 
 @dataclass(frozen=True)
-class _Lesson:
+class _BatchResult:
     """What came of one batch."""
 
-    facts: Mapping[str, float]
+    metrics: Mapping[str, float]
     images: list[str]
     loss: float
 
@@ -41,13 +41,13 @@ class Learner:
         self, model: nn.Module, objective: Objective, config: LoopConfig, group: Group
     ) -> None:
         self.model, self.objective, self.config, self.group = model, objective, config, group
-        self.learned = _check({n: p for n, p in model.named_parameters() if p.requires_grad})
-        self.device = next(iter(self.learned.values())).device
+        self.trainable = _check({n: p for n, p in model.named_parameters() if p.requires_grad})
+        self.device = next(iter(self.trainable.values())).device
         group.share_tensors(changing(model).values())
         self.optimizer = make_optimizer(model, config)
         self.optimizer.zero_grad()  # what somebody else may have left
         self.precision = Precision(config.precision, self.device)
-        self.average = Average(model, config.average, config.anchor or 0.0)
+        self.ema = Ema(model, config.ema_decay, config.anchor or 0.0)
 
     def step(self, batches: Iterator[Any], number: int, progress: float) -> dict[str, float]:
         """Learn from the next batches.
@@ -58,29 +58,31 @@ class Learner:
             progress: How much of the run is over, from 0 to 1.
 
         Returns:
-            What the objective recorded, the length of the gradient, and the rate.
+            What the objective recorded, ``grad_norm`` and ``lr``.
 
         Raises:
             InputError: The loss or the gradient is not finite; the weights are left as they were.
         """
-        lessons = [self._study(next(batches), number, i) for i in range(self.config.accumulate)]
-        lessons = [lesson for each in self.group.gather(lessons) for lesson in each]
-        for lesson in lessons:
-            if not math.isfinite(lesson.loss):
-                raise _diverged(f"loss, got {lesson.loss}", number, lesson.images)
-        self.group.average_gradients(self.learned.values())
-        rate = self.config.rate * rate_share(self.config, number, progress)
-        set_rate(self.optimizer, rate)
-        norm = self.precision.step(self.optimizer, self.learned.values(), self.config.clip)
+        results = [
+            self._accumulate(next(batches), number, i) for i in range(self.config.accumulate)
+        ]
+        results = [result for each in self.group.gather(results) for result in each]
+        for result in results:
+            if not math.isfinite(result.loss):
+                raise _diverged(f"loss, got {result.loss}", number, result.images)
+        self.group.average_gradients(self.trainable.values())
+        lr = self.config.lr * lr_ratio(self.config, number, progress)
+        set_lr(self.optimizer, lr)
+        norm = self.precision.step(self.optimizer, self.trainable.values(), self.config.grad_clip)
         if norm is None:
-            images = [name for lesson in lessons for name in lesson.images]
+            images = [name for result in results for name in result.images]
             raise _diverged("gradient, got one that is not", number, images)
         self.optimizer.zero_grad()
         self.group.average(_statistics(self.model))
-        self.average.follow(number + 1)
-        return {**means(lesson.facts for lesson in lessons), "norm": norm, "rate": rate}
+        self.ema.update(number + 1)
+        return {**means(result.metrics for result in results), "grad_norm": norm, "lr": lr}
 
-    def _study(self, batch: Any, number: int, part: int) -> _Lesson:
+    def _accumulate(self, batch: Any, number: int, part: int) -> _BatchResult:
         """Add up the gradients of one batch."""
         place = [self.config.seed, number, part]
         own = np.random.default_rng([*place, 1 + self.group.process])
@@ -93,14 +95,16 @@ class Learner:
 
         step = Step(number, np.random.default_rng(place), self.device, backward)
         with self.precision.forward():
-            facts = self.objective(self.model, batch, step)
-        return _Lesson(facts, images_of(batch), float(torch.stack(losses).sum()) if losses else 0.0)
+            metrics = self.objective(self.model, batch, step)
+        return _BatchResult(
+            metrics, images_of(batch), float(torch.stack(losses).sum()) if losses else 0.0
+        )
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
         """Lend the model with its averaged weights, switched to inference."""
         training = [module for module in self.model.modules() if module.training]
-        with self.average.worn():
+        with self.ema.applied():
             self.model.eval()
             try:
                 yield self.model
@@ -110,7 +114,7 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Give all that a resumed run needs, as nested dictionaries of tensors and numbers."""
-        moments = {n: self.optimizer.state[p] for n, p in self.learned.items()}
+        moments = {n: self.optimizer.state[p] for n, p in self.trainable.items()}
         return {
             **self._tensors(),
             "moments": {name: dict(state) for name, state in moments.items()},
@@ -121,8 +125,8 @@ class Learner:
         """Name what a state has for each thing that changes: its tensors themselves, no copies."""
         return {
             "weights": {name: t.detach() for name, t in changing(self.model).items()},
-            "average": self.average.tensors,
-            "start": self.average.start,
+            "ema": self.ema.tensors,
+            "start": self.ema.start,
         }
 
     @torch.no_grad()
@@ -134,11 +138,11 @@ class Learner:
         """
         for kind, own in self._tensors().items():
             if kind == "start" and not (own and state[kind]):
-                continue  # its share was asked for only now, or no longer
+                continue  # its share was wanted only now, or no longer
             _check_same(own, state[kind])
             for name, tensor in own.items():
                 tensor.copy_(state[kind][name])
-        for name, parameter in self.learned.items():
+        for name, parameter in self.trainable.items():
             moments = state["moments"][name]
             self.optimizer.state[parameter] = {
                 key: value.to(parameter.device if value.ndim else "cpu", copy=True)
@@ -147,10 +151,10 @@ class Learner:
         self.precision.load(state["scale"])
 
 
-def means(facts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+def means(metrics: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Average numbers by name, each over those that have it."""
     found: dict[str, list[float]] = {}
-    for each in facts:
+    for each in metrics:
         for name, value in each.items():
             found.setdefault(name, []).append(value)
     return {name: sum(values) / len(values) for name, values in found.items()}
@@ -163,7 +167,7 @@ def images_of(batch: Any) -> list[str]:
 
 
 def _seed(seed: int, device: torch.device) -> None:
-    """Seed what layers leave to chance, such as dropout, which differs from process to process."""
+    """Seed what layers draw at random, such as dropout, which differs from process to process."""
     # Not torch.manual_seed: it takes notes for every kind of GPU that is not in use.
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
@@ -208,5 +212,5 @@ def _diverged(what: str, number: int, images: list[str]) -> InputError:
     where = f" for {named}" if images else ""
     return InputError(
         f"expected a finite {what} in step {number + 1}{where}; look at these data, or lower the "
-        "rate (the last checkpoint is as it was)"
+        "learning rate (the last checkpoint is as it was)"
     )

@@ -1,4 +1,4 @@
-"""AdamW whose rate depends on the step and on how deep in the encoder a weight lies."""
+"""AdamW whose learning rate depends on the step and on how deep in the encoder a weight lies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from anymask.train.config import LoopConfig
 
-__all__ = ["Trunk", "make_optimizer", "rate_share", "set_rate"]
+__all__ = ["Trunk", "lr_ratio", "make_optimizer", "set_lr"]
 
 
 @runtime_checkable
@@ -24,22 +24,22 @@ class Trunk(Protocol):
 
 
 def make_optimizer(model: nn.Module, config: LoopConfig) -> torch.optim.AdamW:
-    """Put what learns into groups of one rate and one weight decay each."""
+    """Put what learns into groups of one learning rate and one weight decay each."""
     below = _stages_behind(model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for parameter in model.parameters():
         if parameter.requires_grad:
             share = config.layer_decay ** below.get(parameter, 0)
-            groups[share, config.decay if parameter.ndim > 1 else 0.0].append(parameter)
+            groups[share, config.weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
     parts: list[dict[str, Any]] = [
         {"params": parameters, "share": share, "weight_decay": decay}
         for (share, decay), parameters in groups.items()
     ]
-    return torch.optim.AdamW(parts, lr=config.rate, betas=config.betas)
+    return torch.optim.AdamW(parts, lr=config.lr, betas=config.betas)
 
 
 def _stages_behind(model: nn.Module) -> dict[nn.Parameter, int]:
-    """Count the stages of its encoder from a parameter on, as ViTDet does; none: full rate.
+    """Count the stages of its encoder from a parameter on, as ViTDet does; none: the full rate.
 
     What the encoder holds itself, such as a table of positions, belongs to its first stage; what
     follows the stages, such as a neck, learns like the decoder.
@@ -54,8 +54,8 @@ def _stages_behind(model: nn.Module) -> dict[nn.Parameter, int]:
     return behind
 
 
-def rate_share(config: LoopConfig, step: int, progress: float) -> float:
-    """Tell which share of the highest rate is due.
+def lr_ratio(config: LoopConfig, step: int, progress: float) -> float:
+    """Return which share of the highest learning rate is due.
 
     Args:
         config: Its warm-up and schedule.
@@ -68,10 +68,10 @@ def rate_share(config: LoopConfig, step: int, progress: float) -> float:
         "linear": 1 - progress,
         "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
     }[config.schedule]
-    return warm * (config.floor + (1 - config.floor) * left)
+    return warm * (config.min_lr_ratio + (1 - config.min_lr_ratio) * left)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give each group its share of a rate."""
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give each group its share of a learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["share"]
+        group["lr"] = lr * group["share"]

@@ -21,7 +21,7 @@ class Precision:
     """How forward and backward passes compute; weights and optimiser stay in float32."""
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
-        """Choose a type of numbers.
+        """Choose a dtype.
 
         Args:
             name: See `LoopConfig.precision`.
@@ -43,18 +43,18 @@ class Precision:
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def step(
-        self, optimizer: torch.optim.Optimizer, learned: Iterable[nn.Parameter], clip: float
+        self, optimizer: torch.optim.Optimizer, trainable: Iterable[nn.Parameter], grad_clip: float
     ) -> float | None:
         """Shorten the gradients and let the optimiser use them.
 
         A scale that proves too large for fp16 costs this step and is halved.
 
         Returns:
-            The length of all gradients together; None, and nothing done, if it is not finite for
+            The norm of all gradients together; None, and nothing done, if it is not finite for
             another reason than the scale.
         """
         self._scaler.unscale_(optimizer)
-        norm = float(nn.utils.clip_grad_norm_(learned, clip or math.inf))
+        norm = float(nn.utils.clip_grad_norm_(trainable, grad_clip or math.inf))
         if not math.isfinite(norm) and self._scaler.get_scale() <= 1:
             return None
         self._scaler.step(optimizer)

@@ -1,4 +1,4 @@
-"""The folder of a run: settings, metrics, pictures, weights; and the line that shows progress."""
+"""The folder of a run: settings, metrics, previews, weights; and the line that shows progress."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from anymask.atomic import DRAFT, atomic_write, make_folder
 from anymask.errors import OutputError
 from anymask.folder import ResumableFolder
-from anymask.train.config import write_yaml
+from anymask.plain import write_yaml
 from anymask.train.run.checkpoint import CHECKPOINT, Place
 
 __all__ = ["Record"]
 
 _SETTINGS, _METRICS = "config.yaml", "metrics.jsonl"
-_PICTURES = "pictures"
+_PREVIEWS = "previews"
 
 
 class Record:
@@ -66,7 +66,7 @@ class Record:
 
     def forget(self) -> None:
         """Delete what an earlier run left, and nothing else."""
-        self._folder.forget(_METRICS, CHECKPOINT, _PICTURES, "best", "last")
+        self._folder.forget(_METRICS, CHECKPOINT, _PREVIEWS, "best", "last")
 
     def begin(self, settings: Mapping[str, Any], place: Place) -> None:
         """Write the settings, and drop what was recorded after the checkpoint.
@@ -74,7 +74,7 @@ class Record:
         Raises:
             OutputError: The folder cannot be written to.
         """
-        make_folder(self.out / _PICTURES)
+        make_folder(self.out / _PREVIEWS)
         write_yaml(self.out / _SETTINGS, settings)
         path = self.out / _METRICS
         lines = path.read_text().splitlines() if path.exists() else []
@@ -90,10 +90,10 @@ class Record:
         except OSError as error:
             raise OutputError(f"cannot write {str(path)!r}: {error.strerror}; make room") from error
 
-    def picture(self, image: PIL.Image.Image, steps: int) -> None:
-        """Keep a picture of some masks."""
-        with atomic_write(self.out / _PICTURES / f"step-{steps:06d}.jpg") as draft:
-            image.convert("RGB").save(draft, quality=90)
+    def preview(self, image: PIL.Image.Image, steps: int) -> None:
+        """Keep an image of some masks."""
+        with atomic_write(self.out / _PREVIEWS / f"step-{steps:06d}.jpg") as draft:
+            image.convert("RGB").save(draft, predicted_iou=90)
 
     def weights(self, name: str, write: Callable[[Path], None]) -> None:
         """Put a new folder in the place of an old one, when it is complete."""
@@ -106,20 +106,20 @@ class Record:
         draft.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
 
-    def judging(self) -> None:
+    def validating(self) -> None:
         """Say that a validation is going on."""
         self._progress.update(self._task, description="validating")
 
-    def show(self, steps: int, progress: float, facts: Mapping[str, float]) -> None:
+    def show(self, steps: int, progress: float, metrics: Mapping[str, float]) -> None:
         """Renew the line of progress."""
-        said = ", ".join(f"{name} {value:.4g}" for name, value in facts.items())
+        said = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._progress.update(self._task, completed=progress, steps=steps, description=said)
 
 
 def _is_past(line: str, place: Place) -> bool:
-    """Tell whether a line of metrics belongs to what a checkpoint knows."""
+    """Return whether a line of metrics belongs to what a checkpoint knows."""
     try:
         found = json.loads(line)
     except ValueError:  # written while the power went
         return False
-    return bool(found["step"] <= (place.judged if "validation" in found else place.steps))
+    return bool(found["step"] <= (place.validated if "validation" in found else place.steps))

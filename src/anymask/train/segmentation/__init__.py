@@ -1,1 +1,1 @@
-"""Learning to segment: what is asked, how wrong an answer is, and how good a model has become."""
+"""Learning to segment: prompts, losses, and how good a model has become."""

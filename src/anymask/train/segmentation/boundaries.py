@@ -23,7 +23,7 @@ def boundary_loss(logits: Tensor, items: Sequence[Item]) -> Tensor:
 
     Args:
         logits: (b, 1, h, w), of "a mask ends here", at `STRIDE`.
-        items: The b photos.
+        items: The b images.
 
     Returns:
         Their mean cross entropy, in which cells where masks end count up to three times.
@@ -44,7 +44,7 @@ def framed_layers(item: Item) -> npt.NDArray[np.integer]:
 
 
 def _outside(item: Item) -> npt.NDArray[np.bool_]:
-    """Tell which pixels of the frame show nothing of the photo, or nothing that anybody judged."""
+    """Return which pixels of the frame are void or lie outside the image."""
     void = np.zeros(item.layers.shape[1:], np.bool_) if item.void is None else item.void
     (h, w), (frame_h, frame_w) = void.shape, item.transform.frame_hw
     return np.pad(void, ((0, frame_h - h), (0, frame_w - w)), constant_values=True)
@@ -53,7 +53,7 @@ def _outside(item: Item) -> npt.NDArray[np.bool_]:
 def targets(
     layers: npt.NDArray[np.integer], outside: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Tell which share of the label maps end a mask in each cell, and where any knows.
+    """Return which share of the label maps end a mask in each cell, and which cells are known.
 
     Args:
         layers: (n, H, W), 0 is unknown.
@@ -72,7 +72,7 @@ def targets(
 
 
 def _any_of_cell(maps: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Tell for each cell whether any of its pixels is set: (..., H, W) to (..., h, w)."""
+    """Return for each cell whether any of its pixels is set: (..., H, W) to (..., h, w)."""
     h, w = (length // STRIDE for length in maps.shape[-2:])
     cells = maps.reshape(*maps.shape[:-2], h, STRIDE, w, STRIDE)
     found: npt.NDArray[np.bool_] = np.any(cells, axis=(-3, -1))

@@ -1,7 +1,7 @@
 """The loss of a mask in SAM (paper, appendix A): 20 focal + 1 dice; and its real IoU.
 
-Where a weight is given, (..., h, w) from 0 to 1, it says how much each pixel counts: 0 where nobody
-knows whether it belongs to the mask.
+Where a weight is given, (..., h, w) from 0 to 1, it says how much each pixel counts: 0 where it is
+not known whether it belongs to the mask.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["dice_loss", "focal_loss", "mask_iou", "mask_loss", "nested_loss"]
+__all__ = ["dice_loss", "focal_loss", "mask_iou", "mask_loss", "multimask_loss"]
 
 
 def focal_loss(
@@ -60,33 +60,33 @@ def mask_loss(
     return 20 * focal + dice_loss(logits, target, weight)
 
 
-def nested_loss(
-    losses: Tensor, quality: Tensor, *, agreement: float = 0.0, ranked: float = 0.0
+def multimask_loss(
+    losses: Tensor, predicted_iou: Tensor, *, mean_weight: float = 0.0, top_weight: float = 0.0
 ) -> Tensor:
-    """Take the lowest of the losses of nested answers, so that they may mean different things.
+    """Take the lowest of the losses of several masks, so that they may mean different things.
 
     Args:
-        losses: Of each answer, (n, k).
-        quality: How good the network thinks it is, (n, k).
-        agreement: Weight of the mean of the losses beside their lowest.
-        ranked: Weight of the loss of that answer which the network ranks first.
+        losses: Of each mask, (n, k).
+        predicted_iou: Of each mask, (n, k).
+        mean_weight: Weight of the mean of the losses beside their lowest.
+        top_weight: Weight of the loss of the mask with the highest predicted IoU.
 
     Returns:
         (n,).
     """
     loss = losses.amin(dim=1)
-    if agreement:
-        loss = loss + agreement * losses.mean(dim=1)
-    if ranked:
-        first = quality.argmax(dim=1, keepdim=True)
-        loss = loss + ranked * losses.gather(1, first).squeeze(1)
+    if mean_weight:
+        loss = loss + mean_weight * losses.mean(dim=1)
+    if top_weight:
+        top = predicted_iou.argmax(dim=1, keepdim=True)
+        loss = loss + top_weight * losses.gather(1, top).squeeze(1)
     return loss
 
 
 def mask_iou(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Measure the IoU of the thresholded masks with the truth: (..., h, w) to (...)."""
-    answer, truth = logits.detach() > 0, target > 0.5
+    prediction, truth = logits.detach() > 0, target > 0.5
     counted = torch.ones_like(target) if weight is None else weight
-    both = ((answer & truth) * counted).sum(dim=(-2, -1))
-    either = ((answer | truth) * counted).sum(dim=(-2, -1))
+    both = ((prediction & truth) * counted).sum(dim=(-2, -1))
+    either = ((prediction | truth) * counted).sum(dim=(-2, -1))
     return both / either.clamp(min=1e-6)

@@ -1,8 +1,8 @@
 """Learning to find one kind of thing by itself, as a network with a SAM-Adapter does.
 
-The network is asked nothing, and its single answer to that learns to be all there is of the thing
-in a photo. The loss is that of the authors (Chen et al., 2023): cross entropy plus one minus the
-IoU, here at the size of the network's answers. Besides it learns to tell how good its answer is, as
+The network takes no prompt, and its single mask learns to be all there is of the thing in an image.
+The loss is that of the authors (Chen et al., 2023): cross entropy plus one minus the IoU, here at
+the size of the network's predictions. Besides it learns to predict the IoU of its mask, as
 everywhere else.
 """
 
@@ -29,9 +29,9 @@ from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
 from anymask.predict.segmenter import Segmenter
 from anymask.train.objective import Step
-from anymask.train.segmentation.conversation import wishes_of
+from anymask.train.segmentation.encoded_batch import EncodedBatch, group_by_frame
 from anymask.train.segmentation.losses import mask_iou
-from anymask.train.segmentation.scene import Scene, of_one_frame
+from anymask.train.segmentation.rollout import targets_of
 from anymask.train.segmentation.validate import DRAWN, side_by_side
 
 __all__ = ["OneKind", "Promptless", "Unprompted"]
@@ -85,45 +85,47 @@ class Promptless:
         self.variant = variant
 
     def __call__(self, model: nn.Module, batch: Sequence[Item], step: Step) -> dict[str, float]:
-        """Set the gradients of a batch; return ``loss`` and ``iou``, the mean of the answers'."""
+        """Set the gradients of a batch; return ``loss`` and the mean ``iou``."""
         tally = torch.zeros(2, device=step.device)
-        for items in of_one_frame(batch):
-            scene = Scene(model, items, self.variant.preprocessing, step.device)
-            facts = self._learn(scene, items, 1 / len(batch), step)
-            tally += torch.stack(facts).detach()
-            scene.teach_encoder()
+        for items in group_by_frame(batch):
+            encoded = EncodedBatch(model, items, self.variant.preprocessing, step.device)
+            metrics = self._learn(encoded, items, 1 / len(batch), step)
+            tally += torch.stack(metrics).detach()
+            encoded.backward_encoder()
         loss, iou = tally.tolist()
         return {"loss": loss, "iou": iou}
 
     def _learn(
-        self, scene: Scene, items: Sequence[Item], share: float, step: Step
+        self, encoded: EncodedBatch, items: Sequence[Item], loss_weight: float, step: Step
     ) -> tuple[Tensor, Tensor]:
-        """Ask about photos of one frame; shares of the batch's loss and of its mean IoU."""
-        wishes = [
-            wish
-            for owner, item in enumerate(items)
-            for wish in wishes_of(item, owner, scene.mask_hw, boxes=0.0, share=share)
+        """Learn images of one frame; shares of the batch's loss and of its mean IoU."""
+        targets = [
+            target
+            for i, item in enumerate(items)
+            for target in targets_of(
+                item, i, encoded.mask_hw, box_prob=0.0, loss_weight=loss_weight
+            )
         ]
-        target, weight = (
-            torch.stack(maps).to(step.device)[:, None]
-            for maps in zip(*((wish.target, wish.weight) for wish in wishes), strict=True)
-        )
-        counts = torch.tensor([wish.share for wish in wishes], device=step.device)
-        with scene.about([wish.owner for wish in wishes]) as features:
-            prompts = _nothing(len(wishes), scene.frame_hw, step.device)
-            logits, quality = scene.model.decode_all(features, prompts, slice(1))
-            iou = mask_iou(logits, target, weight)
-            cost = _mask_loss(logits.float(), target, weight) + (quality.float() - iou) ** 2
-            loss = (cost[:, 0] * counts).sum()
+        soft_mask = torch.stack([target.soft_mask for target in targets]).to(step.device)[:, None]
+        weight = torch.stack([target.weight for target in targets]).to(step.device)[:, None]
+        shares = torch.tensor([target.loss_weight for target in targets], device=step.device)
+        with encoded.features_of([target.image_index for target in targets]) as features:
+            prompts = _no_prompts(len(targets), encoded.frame_hw, step.device)
+            logits, predicted_iou = encoded.model.decode_all(features, prompts, slice(1))
+            iou = mask_iou(logits, soft_mask, weight)
+            cost = (
+                _mask_loss(logits.float(), soft_mask, weight) + (predicted_iou.float() - iou) ** 2
+            )
+            loss = (cost[:, 0] * shares).sum()
             step.backward(loss)
-        return loss, (iou[:, 0] * counts).sum()
+        return loss, (iou[:, 0] * shares).sum()
 
 
 class Unprompted:
     """How well the thing is found in images that the model does not learn from; `Validation`."""
 
     metric = "iou"
-    chance = 0.0
+    noise_tolerance = 0.0
 
     def __init__(self, variant: Variant, data: Dataset) -> None:
         """Prepare.
@@ -144,8 +146,8 @@ class Unprompted:
         for i in range(len(self.data)):
             sample = self.data[i]
             for mask in sample.masks():
-                answer = segmenter.predict(Image(sample.image)).dense()[0]
-                overlaps.append(Truth(0, mask, sample.void).overlap(answer))
+                mask_found = segmenter.predict(Image(sample.image)).dense()[0]
+                overlaps.append(Truth(0, mask, sample.void).overlap(mask_found))
         if not overlaps:
             raise InputError(
                 f"expected the thing in some of {len(self.data)} images to validate on, got none "
@@ -154,7 +156,7 @@ class Unprompted:
         return {"iou": fmean(overlaps)}
 
     def draw(self, model: nn.Module) -> PIL.Image.Image | None:
-        """Draw the answers for a few images."""
+        """Draw the masks of a few images."""
         segmenter = self._segmenter(model)
         images = [Image(self.data[i].image) for i in range(min(DRAWN, len(self.data)))]
         cases = [segmenter.predict(image).draw(image) for image in images]
@@ -165,8 +167,8 @@ class Unprompted:
         return Segmenter(self.variant, cast(Network, model), device, "")
 
 
-def _nothing(count: int, frame_hw: tuple[int, int], device: torch.device) -> PromptBatch:
-    """Say nothing, so many times."""
+def _no_prompts(count: int, frame_hw: tuple[int, int], device: torch.device) -> PromptBatch:
+    """Prompt with nothing, so many times."""
     points = torch.zeros(count, 0, 2, device=device)
     labels = torch.zeros(count, 0, dtype=torch.int64, device=device)
     return PromptBatch(points, labels, None, None, frame_hw)

@@ -1,4 +1,4 @@
-"""How good a model is while it learns, asked as `anymask evaluate` asks."""
+"""How good a model is while it learns, prompted as `anymask evaluate` prompts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import PIL.Image
 from torch import nn
 
 from anymask.data.dataset import Dataset
-from anymask.data.truths import Choice
+from anymask.data.mask_filter import MaskFilter
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.evaluate.protocol import Row
@@ -24,48 +24,53 @@ from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.predict.segmenter import Segmenter
 
-__all__ = ["DRAWN", "SimulatedUser", "side_by_side"]
+__all__ = ["DRAWN", "PromptValidation", "side_by_side"]
 
 _CLICKS = 5
 DRAWN = 6
-"""Cases in a picture."""
+"""Cases in a preview."""
 _SPREAD = 0.035
 """How much images differ in what a fine-tune brings them: the standard deviation over the facades
 of `docs/training.md`, eight masks each, of the mean IoU that decides."""
 _TILE = 256  # pixels along each side of a drawn case
 
 
-class SimulatedUser:
-    """Clicks once, clicks five times and draws a box, on masks that the model does not learn from.
+class PromptValidation:
+    """One click, five clicks and a box, on masks that the model does not learn from.
 
-    The mean of all IoUs decides which weights are kept; what a few images say may be chance, see
+    The mean of all IoUs decides which weights are kept; what a few images say may be noise, see
     `Validation`.
     """
 
     metric = "iou"
 
     def __init__(
-        self, variant: Variant, data: Dataset, choice: Choice, *, encoder_learns: bool = True
+        self,
+        variant: Variant,
+        data: Dataset,
+        mask_filter: MaskFilter,
+        *,
+        encoder_learns: bool = True,
     ) -> None:
         """Prepare.
 
         Args:
             variant: What the network is.
             data: Images that the model does not learn from.
-            choice: Which of their masks take part.
+            mask_filter: Which of their masks take part.
             encoder_learns: Whether images must be encoded anew each time.
         """
-        self.variant, self.data, self.choice = variant, data, choice
+        self.variant, self.data, self.mask_filter = variant, data, mask_filter
         self.encoder_learns = encoder_learns
-        self.chance = _SPREAD / math.sqrt(max(1, len(data)))
-        self._clicks = Points(counts=(1, _CLICKS), most=_CLICKS, choice=choice)
-        self._boxes = Boxes(choice=choice)
+        self.noise_tolerance = _SPREAD / math.sqrt(max(1, len(data)))
+        self._clicks = Points(counts=(1, _CLICKS), max_clicks=_CLICKS, mask_filter=mask_filter)
+        self._boxes = Boxes(mask_filter=mask_filter)
         self._embeddings: dict[bytes, Embedding] = {}
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Measure mean IoU: ``one_click``, ``best_of_three``, ``five_clicks``, ``box``, their mean.
 
-        One click gets three answers: the one ranked first counts, and so does the best of them.
+        One click gets three masks: the one ranked first counts, and so does the best of them.
 
         Raises:
             InputError: No image has a mask that takes part.
@@ -80,24 +85,24 @@ class SimulatedUser:
         if not clicked:
             raise InputError(
                 f"expected masks to validate on in {len(self.data)} images, got none that cover "
-                f"{self.choice.min_area} pixels to {self.choice.max_share:.0%} of their image; "
-                "give others with --val"
+                f"{self.mask_filter.min_area} pixels to {self.mask_filter.max_share:.0%} of their "
+                "image; give others with --val"
             )
-        facts = {
+        metrics = {
             "one_click": fmean(row["first"][0] for row in clicked),
             "best_of_three": fmean(row["oracle"][0] for row in clicked),
             "five_clicks": fmean(row["first"][-1] for row in clicked),
             "box": fmean(row["tight"] for row in boxed),
         }
-        return {**facts, "iou": fmean(facts.values())}
+        return {**metrics, "iou": fmean(metrics.values())}
 
     def draw(self, model: nn.Module) -> PIL.Image.Image | None:
-        """Draw answers to boxes around the first mask of a few images; in white the truth."""
+        """Draw predictions for boxes around the first mask of a few images; in white the truth."""
         segmenter = self._segmenter(model)
         cases: list[PIL.Image.Image] = []
         for i in range(len(self.data)):
             sample = self.data[i]
-            truths = self.choice.of(sample)
+            truths = self.mask_filter.select(sample)
             if truths:
                 cases.append(self._boxes.draw(segmenter, sample, truths[0].row()))
             if len(cases) == DRAWN:
@@ -114,7 +119,7 @@ class SimulatedUser:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Remembering(Segmenter):
-    """Encodes each image once, however often it is asked about."""
+    """Encodes each image once, however often it is prompted."""
 
     embeddings: dict[bytes, Embedding] = field(default_factory=dict)
 
@@ -127,7 +132,7 @@ class _Remembering(Segmenter):
 
 
 def side_by_side(cases: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
-    """Put pictures into one, small."""
+    """Put images beside one another, small."""
     sheet = PIL.Image.new("RGB", (_TILE * len(cases), _TILE))
     for i, case in enumerate(cases):
         case.thumbnail((_TILE, _TILE))

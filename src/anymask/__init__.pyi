@@ -1,0 +1,28 @@
+"""The public names, once: whoever adds one adds a line here, in the alphabet's order of modules.
+
+Type checkers and editors read this file; at run time `__init__.py` makes of it where each name is
+loaded from when it is first used. ``tests/guards/test_public_names.py`` holds the list to it.
+"""
+
+from .batch.process import process as process
+from .config import GenerateConfig as GenerateConfig
+from .config import InstanceConfig as InstanceConfig
+from .detections import Detections as Detections
+from .embedding import Embedding as Embedding
+from .errors import AnymaskError as AnymaskError
+from .errors import CapabilityError as CapabilityError
+from .errors import InputError as InputError
+from .errors import MissingExtraError as MissingExtraError
+from .errors import OutputError as OutputError
+from .errors import WeightsError as WeightsError
+from .formats import read as read
+from .image.image import Image as Image
+from .image.transform import Transform as Transform
+from .masks.masks import Masks as Masks
+from .models.variants import VARIANTS as VARIANTS
+from .models.variants import Variant as Variant
+from .predict.loading import load as load
+from .predict.segmenter import Segmenter as Segmenter
+from .prompt import Prompt as Prompt
+
+__version__: str
