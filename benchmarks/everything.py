@@ -254,7 +254,7 @@ def random_mobile_sam(dtype: torch.dtype = torch.float32) -> Segmenter:
     """Build a MobileSAM of random weights."""
     torch.manual_seed(0)
     network = build(find("mobile-sam")).eval().to(dtype)
-    return Segmenter(find("mobile-sam"), cast(Network, network), torch.device("cpu"), "random")
+    return Segmenter(find("mobile-sam"), cast(Network, network), "random")
 
 
 def mobile_way(way: str, side: int) -> MadeUp:

@@ -112,8 +112,7 @@ class EdgeJudge:
 
 def _edges(network: nn.Module, image: np.ndarray) -> np.ndarray:
     assert isinstance(network, CompactNet)
-    device = next(network.parameters()).device
-    edges = boundary_map(Segmenter(find("bundled"), network, device, "").embed(Image.open(image)))
+    edges = boundary_map(Segmenter(find("bundled"), network, "").embed(Image.open(image)))
     assert edges is not None
     return edges
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from anymask.config import GenerateConfig, InstanceConfig
+from anymask.config import GenerateConfig
 from anymask.device import find_device, find_dtype, moved
 from anymask.errors import InputError
 from anymask.models.build import build
@@ -36,11 +36,11 @@ def tiny_model(name: str) -> Segmenter:
     torch.manual_seed(0)
     variant = tiny(find(name))
     network = build(variant).eval()
-    if isinstance(variant.generate, InstanceConfig):
-        return InstanceSegmenter(variant, network, CPU, "tiny", variant.generate)
+    if variant.kind == "instances":
+        return InstanceSegmenter(variant, network, "tiny")
     # Without training, hardly anything passes the usual thresholds.
     low = GenerateConfig(4, pred_iou_thresh=0, stability_score_thresh=0)
-    return Segmenter(replace(variant, generate=low), network, CPU, "tiny")
+    return Segmenter(replace(variant, generate=low), network, "tiny")
 
 
 def error(got: Tensor, wanted: Tensor) -> float:
@@ -158,7 +158,7 @@ def test_a_type_that_the_device_does_not_have(monkeypatch: pytest.MonkeyPatch) -
         raise TypeError("the framework doesn't support float64")
 
     monkeypatch.setattr(torch, "zeros", refuse)
-    with pytest.raises(InputError, match=r"numbers that 'mps' has, got torch.float64; float32"):
+    with pytest.raises(InputError, match=r"dtype that 'mps' has, got torch.float64; float32"):
         find_dtype(torch.float64, torch.device("mps"))
 
 

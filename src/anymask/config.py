@@ -152,7 +152,7 @@ class InstanceConfig:
     merge_points: bool = False
     """Answer points as the original does, by uniting the masks under them, not with one mask."""
     text_thresh: float = 0.23
-    """Text means nothing in the picture that CLIP finds less alike than this cosine."""
+    """Text means nothing in the image that CLIP finds less alike than this cosine."""
     text_model: str = "openai/clip-vit-base-patch32"
     """The CLIP that compares text with instances: a hub id, or a folder."""
 
@@ -173,7 +173,7 @@ def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
     Args:
         default: What suits the model.
         config: What the caller wants instead, of the same class; None: the default.
-        options: Single settings that shall differ from that.
+        options: Single settings that should differ from that.
 
     Raises:
         InputError: The model has settings of another class, or no setting of that name.

@@ -1,4 +1,4 @@
-"""Where networks compute, and in which type of numbers."""
+"""Where networks compute, and in which dtype."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def find_device(device: str | torch.device) -> torch.device:
 
 
 def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """Find a type of numbers, by its name if need be, that a device has.
+    """Find a dtype, by its name if need be, that a device has.
 
     Raises:
         InputError: It is none that networks compute in, or the device does not have it.
@@ -58,8 +58,7 @@ def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
         torch.zeros(1, dtype=found, device=device)
     except (RuntimeError, TypeError) as error:
         raise InputError(
-            f"expected a type of numbers that {str(device)!r} has, got {dtype}; float32 always "
-            "works"
+            f"expected a dtype that {str(device)!r} has, got {dtype}; float32 always works"
         ) from error
     return found
 

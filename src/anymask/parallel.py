@@ -10,14 +10,17 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from itertools import starmap
 from threading import Thread
 from typing import Any, TypeVar
 
-__all__ = ["in_order", "in_processes"]
+from anymask.errors import InputError
+
+__all__ = ["in_order", "in_processes", "one_thread", "threads_work"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,6 +72,57 @@ def in_order(
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def threads_work() -> Iterator[None]:
+    """Enclose work on a model, which PyTorch does in several threads.
+
+    A process that is forked from one where they have worked waits for threads that were not copied,
+    and for ever (PyTorch's limit, pytorch/pytorch#17199). So it is told instead.
+
+    Raises:
+        InputError: This is such a process, and it would use several threads.
+    """
+    import torch  # here, so that the command line can import this module quickly
+
+    if torch.get_num_threads() > 1:
+        if _Threads.lost:
+            raise InputError(
+                "expected a process of its own or one thread for a model, got a fork of a process "
+                "that has used a model in several threads; start it by multiprocessing's 'spawn' "
+                "or 'forkserver', or call torch.set_num_threads(1) before forking"
+            )
+        _Threads.used = True
+    yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Enclose work for which PyTorch should start no threads, so that the process can be forked."""
+    import torch  # here, so that the command line can import this module quickly
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Threads:
+    """What happened to the threads in which PyTorch works."""
+
+    used = False  # in this process
+    lost = False  # it was forked from one where they were used
+
+
+def _forked() -> None:
+    _Threads.lost, _Threads.used = _Threads.lost or _Threads.used, False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing is forked
+    os.register_at_fork(after_in_child=_forked)
 
 
 def in_processes(

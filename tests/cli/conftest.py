@@ -26,6 +26,7 @@ class FakeModel:
     def __init__(self, weights_digest: str = "0" * 64) -> None:
         self.variant = SimpleNamespace(
             name="fake",
+            kind="promptable",
             generate=GenerateConfig(points_per_side=3),
             capabilities=frozenset({"points", "box", "mask", "text"}),
         )

@@ -94,7 +94,7 @@ def generate(image, **options):
         print("working", flush=True)
         time.sleep(60)
 
-variant = SimpleNamespace(name="fake", generate=GenerateConfig())
+variant = SimpleNamespace(name="fake", kind="promptable", generate=GenerateConfig())
 model = SimpleNamespace(variant=variant, weights_digest="0", dtype="float32", generate=generate)
 loading.load = lambda *args, **kwargs: model
 sys.exit(main(["everything", sys.argv[1], "-o", sys.argv[2]]))

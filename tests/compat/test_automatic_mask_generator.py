@@ -175,9 +175,37 @@ def test_a_subclass_is_heard_and_finds_the_same(sam: Sam, image: np.ndarray[Any,
         ({"output_mode": "polygon"}, "output_mode out of binary_mask, .* got 'polygon'"),
         ({"points_per_side": None}, "got neither"),
         ({"point_grids": [[(0.5, 0.5)]]}, "got both"),
-        ({"box_nms_thresh": 7}, "box_nms_thresh as a number from 0 to 1"),
+        ({"box_nms_thresh": -1}, "box_nms_thresh as a number from 0 to 1"),
+        ({"crop_n_layers": 1, "crop_n_points_downscale_factor": 0}, "downscale_factor as a whole"),
     ],
 )
 def test_wrong_settings_are_refused_early(sam: Sam, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SamAutomaticMaskGenerator(sam, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "same_as"),
+    [
+        ({"crop_n_points_downscale_factor": 0}, {}),
+        ({"crop_n_points_downscale_factor": 2.5}, {}),
+        (
+            {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2.0},
+            {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2},
+        ),
+        ({"box_nms_thresh": 1.5}, {"box_nms_thresh": 1.0}),
+        ({"crop_nms_thresh": 2}, {"crop_nms_thresh": 1.0}),
+        ({"pred_iou_thresh": -1.0}, {"pred_iou_thresh": 0.0}),
+        ({"min_mask_region_area": 24.5}, {"min_mask_region_area": 25}),
+        ({"min_mask_region_area": -3}, {}),
+    ],
+)
+def test_settings_that_the_original_takes(
+    sam: Sam, image: np.ndarray[Any, Any], options: dict[str, Any], same_as: dict[str, Any]
+) -> None:
+    common = {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    found = SamAutomaticMaskGenerator(sam, **{**common, **options}).generate(image)
+    wanted = SamAutomaticMaskGenerator(sam, **{**common, **same_as}).generate(image)
+    assert len(found) == len(wanted) > 0
+    for a, b in zip(found, wanted, strict=True):
+        assert (a["segmentation"] == b["segmentation"]).all()

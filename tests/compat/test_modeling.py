@@ -127,3 +127,29 @@ def test_moving_moves_everything(sam: Sam) -> None:
     sam.to(device="meta")
     assert sam.device == sam.prompt_encoder.get_dense_pe().device == torch.device("meta")
     assert {tensor.device.type for tensor in sam.state_dict().values()} == {"meta"}
+
+
+def test_every_path_of_the_original_is_there(sam: Sam) -> None:
+    from anymask.compat import modeling
+    from anymask.compat.automatic_mask_generator import SamAutomaticMaskGenerator
+    from anymask.compat.build_sam import sam_model_registry
+    from anymask.compat.modeling.common import LayerNorm2d, MLPBlock
+    from anymask.compat.modeling.image_encoder import Attention, Block, ImageEncoderViT, PatchEmbed
+    from anymask.compat.modeling.mask_decoder import MLP, MaskDecoder
+    from anymask.compat.modeling.prompt_encoder import PositionEmbeddingRandom, PromptEncoder
+    from anymask.compat.modeling.sam import Sam as Whole
+    from anymask.compat.modeling.tiny_vit_sam import TinyViT
+    from anymask.compat.modeling.transformer import TwoWayAttentionBlock, TwoWayTransformer
+    from anymask.compat.predictor import SamPredictor
+
+    assert type(sam) is Whole is modeling.Sam
+    assert type(sam.image_encoder) is ImageEncoderViT is modeling.ImageEncoderViT
+    assert type(sam.mask_decoder) is MaskDecoder is modeling.MaskDecoder
+    assert type(sam.prompt_encoder) is PromptEncoder is modeling.PromptEncoder
+    assert type(sam.mask_decoder.transformer) is TwoWayTransformer is modeling.TwoWayTransformer
+    assert type(sam.mask_decoder.iou_prediction_head) is MLP
+    assert type(sam.prompt_encoder.pe_layer) is PositionEmbeddingRandom
+    kinds = {type(module) for module in sam.modules()}
+    assert {Block, Attention, PatchEmbed, MLPBlock, LayerNorm2d, TwoWayAttentionBlock} <= kinds
+    assert modeling.TinyViT is TinyViT
+    assert all((SamAutomaticMaskGenerator, SamPredictor, sam_model_registry))

@@ -87,6 +87,64 @@ def test_half_a_prompt(sam: Sam, image: Array) -> None:
         predictor.predict(box=np.array([[0, 0, 5, 5], [1, 1, 6, 6]]))
 
 
+def test_no_boxes_have_no_masks(sam: Sam, image: Array) -> None:
+    predictor = SamPredictor(sam)
+    predictor.set_image(image)
+    for multimask, k in ((False, 1), (True, 3)):
+        masks, iou, low_res = predictor.predict_torch(
+            None, None, torch.zeros(0, 4), multimask_output=multimask
+        )
+        assert masks.shape == (0, k, 37, 50) and masks.dtype == torch.bool
+        assert iou.shape == (0, k) and low_res.shape == (0, k, 16, 16)
+    masks, *_ = predictor.predict_torch(torch.zeros(0, 2, 2), torch.zeros(0, 2))
+    assert masks.shape == (0, 3, 37, 50)
+    one = {"image": torch.zeros(3, 47, 64), "original_size": (37, 50), "boxes": torch.zeros(0, 4)}
+    assert sam([one], multimask_output=False)[0]["masks"].shape == (0, 1, 37, 50)
+
+
+@pytest.mark.parametrize("label", [2, 3, 5, -2])
+def test_a_label_that_sam_does_not_know_is_a_place_of_no_kind(sam: Sam, label: int) -> None:
+    """The original adds what it learned about a kind to 0, 1 and -1 alone."""
+    points = torch.tensor([[[10.0, 20.0], [30.0, 5.0]]])
+    labels = torch.tensor([[label, 1]])
+    encoder = sam.prompt_encoder
+    tokens, _ = encoder(points=(points, labels), boxes=None, masks=None)
+    known, _ = encoder(points=(points, torch.ones(1, 2)), boxes=None, masks=None)
+    kind = encoder.point_embeddings[1].weight
+    torch.testing.assert_close(tokens[:, :1], known[:, :1] - kind, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tokens[:, 1:], known[:, 1:], rtol=0, atol=1e-5)
+    box = torch.tensor([[1.0, 2.0, 30.0, 40.0]])
+    with_box, _ = encoder(points=(points, labels), boxes=box, masks=None)
+    torch.testing.assert_close(with_box[:, :2], tokens[:, :2], rtol=0, atol=1e-5)
+    assert with_box.shape == (1, 4, 32)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"point_coords": [[3, 4]], "point_labels": [1, 1]}, "one label for each point"),
+        ({"point_coords": [[3, 4], [5, 6]], "point_labels": [1]}, "one label for each point"),
+        ({"point_coords": [3, 4], "point_labels": [1]}, "expected points"),
+        ({"mask_input": np.zeros((16, 16))}, r"expected mask_input as logits \(1, h, w\)"),
+        ({"mask_input": np.zeros((1, 8, 8))}, r"expected masks as logits \(n, 1, 16, 16\)"),
+        ({"mask_input": np.zeros((3, 16, 16))}, r"expected masks as logits \(n, 1, 16, 16\)"),
+    ],
+)
+def test_prompts_of_other_shapes(
+    sam: Sam, image: Array, said: dict[str, Any], message: str
+) -> None:
+    predictor = SamPredictor(sam)
+    predictor.set_image(image)
+    with pytest.raises(InputError, match=message):
+        predictor.predict(**{name: np.asarray(value) for name, value in said.items()})
+
+
+@pytest.mark.parametrize("shape", [(37, 50), (37, 50, 1), (37, 50, 4), (2, 37, 50, 3)])
+def test_images_of_other_shapes(sam: Sam, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"expected an image of \(h, w, 3\)"):
+        SamPredictor(sam).set_image(np.zeros(shape, np.uint8))
+
+
 # ---- recorded numbers -----------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ class Noise:
 def model() -> Segmenter:
     torch.manual_seed(0)
     variant = tiny(find("sam-vit-b"))
-    return Segmenter(variant, build(variant).eval(), torch.device("cpu"), "0" * 64)
+    return Segmenter(variant, build(variant).eval(), "0" * 64)
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_stored_embeddings_are_those_of_the_model(tmp_path: Path, model: Segment
 
 def test_every_feature_of_the_bundled_model_is_kept(tmp_path: Path) -> None:
     variant = tiny(find("bundled"))
-    model = Segmenter(variant, build(variant).eval(), torch.device("cpu"), "0" * 64)
+    model = Segmenter(variant, build(variant).eval(), "0" * 64)
     data = Noise(1)
     list(fill(tmp_path, model, data))
     stored = EmbeddingStore(tmp_path, model).read(data.key(0), data[0].image)

@@ -89,13 +89,13 @@ def test_what_is_forgotten_is_asked_again() -> None:
 def search(model: Discs, memory: int, config: GenerateConfig) -> tuple[Masks, int]:
     embedding = model.embed(Image(PICTURE))
     found = Search(model, embedding, (0, 0, 210, 150), (150, 210), config, memory)
-    found.ask([Prompt((x, y)) for y in range(9, 150, 18) for x in range(13, 210, 26)])
-    return found.settle(), model.asked
+    found.add([Prompt((x, y)) for y in range(9, 150, 18) for x in range(13, 210, 26)])
+    return found.nms(), model.asked
 
 
 def test_too_little_memory_is_refused_with_what_suffices() -> None:
     picture = np.zeros((1000, 2000, 3), dtype=np.uint8)
-    with pytest.raises(InputError, match=r"at least 235 MiB for a picture of 2000 x 1000 .* 200"):
+    with pytest.raises(InputError, match=r"at least 235 MiB for an image of 2000 x 1000 .* 200"):
         generate(Discs(), picture, GenerateConfig(points_per_side=1, memory=200))
     generate(Discs(), picture, GenerateConfig(points_per_side=1, memory=235))
 

@@ -30,7 +30,9 @@ class ColourModel:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.variant: Any = SimpleNamespace(name="colours", generate=GenerateConfig(**settings))
+        self.variant: Any = SimpleNamespace(
+            name="colours", kind="promptable", generate=GenerateConfig(**settings)
+        )
         self.sizes: list[tuple[int, int]] = []
         self.configs: list[GenerateConfig] = []
 

@@ -33,7 +33,7 @@ def test_the_judgement_knows_what_lies_under_around_and_how_mixed_it_is() -> Non
     """Only the facts' places in the first layer tell them apart, so each is looked at there."""
     one = decoder()
     width = one.mix8.out_channels
-    gist = torch.zeros(1, one.whole.in_features)
+    pooled = torch.zeros(1, one.whole.in_features)
     quarters = torch.full((1, 1, 2, 2, 16, 16), -8.0)
     quarters[..., 4:12, 4:12] = 8.0  # a square of 4 x 4 cells at stride 8
     inside = torch.zeros(1, width, 8, 8)
@@ -43,7 +43,7 @@ def test_the_judgement_knows_what_lies_under_around_and_how_mixed_it_is() -> Non
     facts: list[torch.Tensor] = []
     one.quality_in.register_forward_pre_hook(lambda _, given: facts.append(given[0][0, 0]))
     for maps in (inside, mixed, 1 - inside):
-        one._quality(quarters, maps, gist, slice(1))
+        one._predict_iou(quarters, maps, pooled, slice(1))
     under = [fact[:width] for fact in facts]
     around = [fact[-2 * width - 1 : -width - 1] for fact in facts]
     spread = [fact[-width - 1 : -1] for fact in facts]
@@ -55,7 +55,7 @@ def test_the_judgement_knows_what_lies_under_around_and_how_mixed_it_is() -> Non
         assert torch.allclose(seen, torch.full((width,), float(expected)), atol=0.06)
     assert all(fact[-1] == 1 for fact in facts)  # no cell is in doubt
     quarters[..., 2:4, 4:12] = 0.0  # four cells are now
-    one._quality(quarters, inside, gist, slice(1))
+    one._predict_iou(quarters, inside, pooled, slice(1))
     assert facts[-1][-1] == torch.tensor(17 / 21)
 
 
@@ -71,7 +71,7 @@ def test_the_judgement_teaches_where_all_is_alike() -> None:
     one = decoder()
     maps = torch.zeros(1, one.mix8.out_channels, 8, 8, requires_grad=True)
     quarters = torch.zeros(1, 2, 2, 2, 16, 16)
-    one._quality(
+    one._predict_iou(
         quarters, maps, torch.zeros(1, one.whole.in_features), slice(0, 2)
     ).sum().backward()
     assert maps.grad is not None

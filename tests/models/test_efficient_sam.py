@@ -23,7 +23,7 @@ def model() -> Segmenter:
     torch.manual_seed(0)
     network = build(TINY).eval()
     nn.init.ones_(network.mask_decoder.iou_prediction_head.layers[2].bias)  # sure of everything
-    return Segmenter(TINY, network, torch.device("cpu"), "tiny")
+    return Segmenter(TINY, network, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_position_table_of_the_right_size_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"points": [(5, 5)], "labels": [0]}, "beside the object"),
+        ({"points": [(5, 5)], "labels": [0]}, "background points"),
         ({"mask": np.ones((40, 60), bool)}, "masks as prompts"),
         ({"points": [(5, 5)], "mask_logits": np.zeros((16, 16), np.float32)}, "masks as prompts"),
     ],

@@ -14,11 +14,11 @@ from anymask.models.kernels import (
     Conv2d,
     Linear,
     attend,
+    chunk_rows,
+    chunk_tokens,
     convolve,
     gelu,
-    in_shares,
-    in_strips,
-    sparing,
+    saves_memory,
 )
 
 HALF = [torch.bfloat16, torch.float16]
@@ -150,10 +150,10 @@ def test_linear_layer(tokens: int, bias: bool, dtype: torch.dtype) -> None:
 @pytest.fixture
 def _no_onednn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    kernels.has_units.cache_clear()
+    kernels.natively_supported.cache_clear()
     kernels._onednn.cache_clear()
     yield
-    kernels.has_units.cache_clear()
+    kernels.natively_supported.cache_clear()
     kernels._onednn.cache_clear()
 
 
@@ -224,7 +224,7 @@ def test_shares_of_tokens_make_the_whole(tokens: int, monkeypatch: pytest.Monkey
         return 2 * x[:, :3]
 
     x = values(2, tokens, 4)
-    torch.testing.assert_close(in_shares(layer, x, hidden=40), 2 * x[..., :3])
+    torch.testing.assert_close(chunk_tokens(layer, x, hidden=40), 2 * x[..., :3])
     assert max(seen) <= 10
 
 
@@ -240,16 +240,16 @@ def test_strips_of_a_map_make_the_whole(
     layer.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[2]))
     for at_once in (1, 200, 400, 1 << 20):
         monkeypatch.setattr(kernels, "CPU_VALUES", at_once)
-        torch.testing.assert_close(in_strips(layer, x, stride, hidden=400), layer(x))
+        torch.testing.assert_close(chunk_rows(layer, x, stride, hidden=400), layer(x))
     assert height == 1 or min(seen) < max(seen)
 
 
-def test_only_inference_on_a_cpu_is_sparing() -> None:
+def test_only_inference_on_a_cpu_saves_memory() -> None:
     x = torch.zeros(1)
-    assert not sparing(x)
+    assert not saves_memory(x)
     with torch.no_grad():
-        assert sparing(x)
-        assert not sparing(x.to("meta"))
+        assert saves_memory(x)
+        assert not saves_memory(x.to("meta"))
 
 
 @pytest.mark.slow  # the exporter takes seconds to import

@@ -37,20 +37,20 @@ def test_merging_changes_no_answer_and_unmerging_leaves_no_trace(name: str) -> N
     )
     before = answers(network)
     names = add_lora(network, LoraConfig(rank=3, alpha=6, targets=TARGETS[name]))
-    atol = 1e-6 * max(10.0, float(before.abs().max()))  # logits of up to 50 round like that
-    torch.testing.assert_close(answers(network), before, rtol=0, atol=atol)  # B is zero
+    close = rounding(before)
+    torch.testing.assert_close(answers(network), before, rtol=0, atol=close)  # B is zero
 
     for one in names:  # each of them counts
         with torch.no_grad():
             layer = lora_layers(network)[one]
             layer.lora_B.weight.normal_()
-            assert (answers(network) - before).abs().max() > 1e-6, one
+            assert (answers(network) - before).abs().max() > 2 * close, one
             layer.lora_B.weight.zero_()
 
     learn(network)
     learned = answers(network)
-    assert (learned - before).abs().max() > 1e-3
-    close = 1e-5 * max(1.0, float(learned.abs().max()))
+    close = rounding(learned)
+    assert (learned - before).abs().max() > 10 * close
     for _ in range(2):  # twice is no more than once
         merge(network)
     torch.testing.assert_close(answers(network), learned, rtol=0, atol=close)
@@ -65,6 +65,15 @@ def test_merging_changes_no_answer_and_unmerging_leaves_no_trace(name: str) -> N
     assert list(network.state_dict()) == keys
     assert {type(m) for m in network.modules()} == {type(m) for m in lively(name).modules()}
     torch.testing.assert_close(answers(network), learned, rtol=0, atol=close)
+
+
+def rounding(values: torch.Tensor) -> float:
+    """How far answers may lie apart that are computed in another order.
+
+    Sums of up to a thousand products, dozens of them in a row, round by some 2^-24 of their size
+    each: 100 times that, relative to the largest answer, is out of reach for any processor.
+    """
+    return 100 * 2**-24 * max(1.0, float(values.abs().max()))
 
 
 def test_dropping_what_is_not_merged_forgets_it() -> None:
@@ -138,7 +147,7 @@ def test_copies_and_half_types_have_products_of_their_own() -> None:
     [
         ("sam-vit-b", ("kqv",), "names end in 'kqv', got none; the last words .* lin1, lin2"),
         ("sam-vit-b", ("mlp",), "got MLP; choose other targets"),
-        ("sam-vit-b", ("output_upscaling.0",), "got Quarters"),  # a convolution of its own kind
+        ("sam-vit-b", ("output_upscaling.0",), "got Upsample2x"),  # a convolution of its own kind
         ("mobile-sam", ("conv2.c",), "convolutions of all channels for LoRA, got Conv2d"),
         ("bundled", ("masks",), "got Pointwise"),
     ],

@@ -53,7 +53,7 @@ def segmenter(size: str, layout: Path) -> InstanceSegmenter:
     network = build(variant).eval()
     network.load_state_dict(weights(pseudo_weights.load_layout(layout), ""))
     network.to(memory_format=torch.channels_last)
-    return InstanceSegmenter(variant, network, torch.device("cpu"), "pseudo-weights")
+    return InstanceSegmenter(variant, network, "pseudo-weights")
 
 
 @pytest.fixture(scope="module")

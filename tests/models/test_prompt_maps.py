@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anymask.models.prompt_batch import PromptBatch
-from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, Entrance, PromptMapMaker
+from anymask.models.prompt_maps import COARSE_MAPS, FINE_MAPS, InputProjection, PromptMapMaker
 
 FRAME = (64, 96)
 BOX = torch.tensor([[16.0, 16.0, 48.0, 48.0]])
@@ -111,7 +111,7 @@ def test_no_click_and_a_click_elsewhere_only_agree_where_they_should() -> None:
 @torch.inference_mode()
 def test_numbers_count_like_drawn_maps(prompts: PromptBatch) -> None:
     torch.manual_seed(0)
-    entrance = Entrance(FINE_MAPS, 5)
+    entrance = InputProjection(FINE_MAPS, 5)
     of = features()
     parts = PromptMapMaker()(of, prompts).fine
     image = torch.randn(1, 5, 16, 24)

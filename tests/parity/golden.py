@@ -68,7 +68,7 @@ def segmenter(variant: Variant, layout: Path) -> Segmenter:
     """A model whose weights anybody can make from the layout of its file."""
     network = build(variant).eval()
     network.load_state_dict(weights(pseudo_weights.load_layout(layout), ""))
-    return Segmenter(variant, network, torch.device("cpu"), "pseudo-weights")
+    return Segmenter(variant, network, "pseudo-weights")
 
 
 def framed(image: Image, variant: Variant) -> tuple[Tensor, Transform]:

@@ -14,6 +14,7 @@ from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.masks.masks import Masks
 from anymask.models.build import build
+from anymask.models.network import TorchNetwork
 from anymask.models.variants import find
 from anymask.predict.instances import InstanceSegmenter
 from anymask.predict.loading import load
@@ -25,7 +26,7 @@ SCORES = {WHOLE: 0.9, PART: 0.8, ELSEWHERE: 0.5}
 PICTURE = np.full((64, 128, 3), 200, np.uint8)
 
 
-class Seen(nn.Module):
+class Seen(TorchNetwork):
     """Stands for a network that finds three rectangles in every picture."""
 
     def __init__(self) -> None:
@@ -34,6 +35,12 @@ class Seen(nn.Module):
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         return frame_hw[0] // 4, frame_hw[1] // 4
+
+    def prepare(self, features):
+        raise AssertionError("instances are not decoded")
+
+    def decode(self, features, prompts, multimask):
+        raise AssertionError("instances are not decoded")
 
     def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
         b, _, h, w = pixels.shape
@@ -55,7 +62,7 @@ class Seen(nn.Module):
 def model_of(**changes) -> InstanceSegmenter:
     variant = find("fastsam-s")
     variant = replace(variant, preprocessing=replace(variant.preprocessing, side=128))
-    return InstanceSegmenter(variant, Seen(), torch.device("cpu"), "0" * 64, **changes)
+    return InstanceSegmenter(variant, Seen(), "0" * 64, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +204,7 @@ def test_a_list_of_pictures_goes_through_at_once(model: InstanceSegmenter) -> No
 def tiny_model() -> InstanceSegmenter:
     variant = tiny(find("fastsam-x"))
     torch.manual_seed(0)
-    return InstanceSegmenter(variant, build(variant).eval(), torch.device("cpu"), "1" * 64)
+    return InstanceSegmenter(variant, build(variant).eval(), "1" * 64)
 
 
 # ---- from files -----------------------------------------------------------------------------

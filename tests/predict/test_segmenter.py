@@ -19,6 +19,7 @@ from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.image.image import Image
 from anymask.masks.masks import Masks
+from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Preprocessing, Variant, find
 from anymask.predict import loading
@@ -30,7 +31,7 @@ RADII = (8.0, 32.0, 16.0)  # frame pixels; the answers of a prompt are not in or
 QUALITY = (0.5, 0.9, 0.7)
 
 
-class DiscNet(nn.Module):
+class DiscNet(TorchNetwork):
     """Draws discs round the middle of a prompt's points, or of its box."""
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ VARIANT = replace(
 
 
 def disc_model(variant: Variant = VARIANT, digest: str = "0") -> Segmenter:
-    return Segmenter(variant, DiscNet().eval(), torch.device("cpu"), digest)
+    return Segmenter(variant, DiscNet().eval(), digest)
 
 
 def picture(h: int, w: int, seed: int = 0) -> np.ndarray:
@@ -348,7 +349,7 @@ def test_a_saved_embedding_answers_too(tmp_path: Path, dtype: Any) -> None:
 
 def test_half_precision_weights() -> None:
     network = DiscNet().to(torch.bfloat16).eval()
-    model = Segmenter(VARIANT, network, torch.device("cpu"), "0")
+    model = Segmenter(VARIANT, network, "0")
     masks = model.predict(picture(40, 60), points=[(9, 9)])
     assert network.seen[0][0].dtype == torch.bfloat16
     assert masks.scores.dtype == np.float32

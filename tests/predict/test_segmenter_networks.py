@@ -34,7 +34,7 @@ def picture(h: int, w: int, seed: int = 0) -> np.ndarray:
 def tiny_model(name: str) -> Segmenter:
     torch.manual_seed(0)
     variant = tiny(find(name))
-    return Segmenter(variant, build(variant).eval(), torch.device("cpu"), "tiny")
+    return Segmenter(variant, build(variant).eval(), "tiny")
 
 
 def test_what_was_learned_since_the_last_question_counts() -> None:
@@ -47,7 +47,7 @@ def test_what_was_learned_since_the_last_question_counts() -> None:
     with torch.no_grad():
         for layer in lora_layers(network).values():
             layer.lora_B.weight.normal_()
-    fresh = Segmenter(model.variant, model.network, model.device, "tiny")
+    fresh = Segmenter(model.variant, model.network, "tiny")
     after = model.predict(photo, points=[(9, 9)])
     assert after == fresh.predict(photo, points=[(9, 9)])
     assert after != before
@@ -106,7 +106,7 @@ def test_from_file_to_masks_like_the_reference(shared_dir: Path) -> None:
     variant = find("sam-vit-b")
     network = build(variant)
     network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-    model = Segmenter(variant, network.eval(), torch.device("cpu"), "pseudo")
+    model = Segmenter(variant, network.eval(), "pseudo")
 
     photo = model.embed(parity / "images/truck_odd_223x149.png")
     golden = np.load(parity / "cases/sam_vit_b/truck_odd_223x149.npz")

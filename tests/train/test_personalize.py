@@ -11,6 +11,7 @@ from tests.models.tiny import tiny
 from torch import nn
 
 from anymask.errors import CapabilityError, InputError
+from anymask.models.network import TorchNetwork
 from anymask.models.variants import find
 from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
@@ -20,7 +21,7 @@ RADII = (26.0, 16.0, 7.0)
 QUICK = {"lr": 2e-2, "steps": 60}  # as far as 1000 steps at the usual rate
 
 
-class Discs(nn.Module):
+class Discs(TorchNetwork):
     """Answers whatever it is asked with three discs in the middle of its frame of 64 x 64."""
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class Discs(nn.Module):
 
 @pytest.fixture
 def model() -> Segmenter:
-    return Segmenter(tiny(find("sam-vit-b")), Discs().eval(), torch.device("cpu"), "0" * 64)
+    return Segmenter(tiny(find("sam-vit-b")), Discs().eval(), "0" * 64)
 
 
 def disc(radius: float) -> np.ndarray:

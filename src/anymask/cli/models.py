@@ -38,13 +38,13 @@ class Models:
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.models.variants import VARIANTS
+        from anymask.models.variants import all_variants
 
         if self.json:
-            for variant in VARIANTS:
+            for variant in all_variants():
                 print(jsonlib.dumps(_as_dict(variant)))
         else:
-            _print_table(VARIANTS)
+            _print_table(all_variants())
         return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -30,7 +31,7 @@ OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 
 @dataclass(eq=False, repr=False)
 class SamAutomaticMaskGenerator:
-    """Finds everything in a picture.
+    """Finds everything in an image.
 
     The settings between the first and the last are those of `GenerateConfig`, where each has its
     sentence.
@@ -68,7 +69,7 @@ class SamAutomaticMaskGenerator:
         self.predictor = SamPredictor(self.model)
 
     def generate(self, image: ImageLike) -> list[dict[str, Any]]:
-        """Find everything in a picture.
+        """Find everything in an image.
 
         Args:
             image: uint8 (h, w, 3), RGB.
@@ -79,7 +80,7 @@ class SamAutomaticMaskGenerator:
             [[x, y]]; ``stability_score``; and ``crop_box``, xywh of the crop that it was found in.
         """
         try:
-            masks = generate(_Asking(self.predictor), image, self._config())
+            masks = generate(_AsPromptable(self.predictor), image, self._config())
         finally:
             self.predictor.reset_image()
         return [self._record(one) for one in masks]
@@ -87,8 +88,18 @@ class SamAutomaticMaskGenerator:
     def _config(self) -> GenerateConfig:
         _, *settings, _ = (field.name for field in fields(self))
         given = {name: getattr(self, name) for name in settings}
+        # The original checks none of these: less than 0 keeps all, as 0 does; an IoU is never above
+        # 1; a side of less than a pixel is no region; the factor counts only where there are crops.
         for name in ("pred_iou_thresh", "stability_score_thresh"):
-            given[name] = max(0, given[name])  # the original takes less than 0 for "keep all", too
+            given[name] = max(0, given[name])
+        for name in ("box_nms_thresh", "crop_nms_thresh"):
+            given[name] = min(1, given[name])
+        given["min_mask_region_area"] = max(0, math.ceil(given["min_mask_region_area"]))
+        factor = given["crop_n_points_downscale_factor"]
+        if given["crop_n_layers"] == 0:
+            given["crop_n_points_downscale_factor"] = 1
+        elif isinstance(factor, float) and factor.is_integer():
+            given["crop_n_points_downscale_factor"] = int(factor)
         return GenerateConfig(**given)
 
     def _record(self, one: Masks) -> dict[str, Any]:
@@ -112,7 +123,7 @@ class SamAutomaticMaskGenerator:
         return one.dense()[0]
 
 
-class _Asking:
+class _AsPromptable:
     """A predictor as everything mode asks it.
 
     It goes through public methods, so that a subclass or a stand-in is heard. Enlarging is left to

@@ -10,6 +10,7 @@ from anymask.models.build import build, build_empty
 from anymask.models.sam import Sam as Network
 from anymask.models.variants import Variant, find
 from anymask.models.weights import fill, read_state
+from anymask.models.weights.loading import in_original_layout, without_prefix
 
 __all__ = [
     "assemble",
@@ -77,5 +78,6 @@ def assemble(variant: Variant, checkpoint: Checkpoint = None) -> Sam:
     )
     sam.image_encoder.img_size = how.side
     if checkpoint is not None:
-        fill(sam, read_state(checkpoint), checkpoint, name=variant.name)
+        state = without_prefix(in_original_layout(read_state(checkpoint)), sam.state_dict())
+        fill(sam, state, checkpoint, name=variant.name)
     return sam.eval()

@@ -15,6 +15,7 @@ from torch import Tensor
 from anymask.compat.modeling import Sam
 from anymask.compat.utils.transforms import ResizeLongestSide, Size, as_size
 from anymask.errors import InputError
+from anymask.parallel import threads_work
 
 __all__ = ["NoImageError", "SamPredictor"]
 
@@ -65,11 +66,18 @@ class SamPredictor:
         """
         if image_format not in ("RGB", "BGR"):
             raise InputError(f"expected an image_format of RGB or BGR, got {image_format!r}")
+        shape = np.shape(image)
+        if len(shape) != 3 or shape[2] != 3:
+            raise InputError(
+                f"expected an image of (h, w, 3), got {shape}; a grey one goes three times into "
+                "its colours, np.dstack([grey] * 3)"
+            )
         if image_format != self.model.image_format:
             image = image[..., ::-1]
         resized = torch.as_tensor(self.transform.apply_image(image), device=self.device)
         self.set_torch_image(resized.permute(2, 0, 1)[None], image.shape[:2])
 
+    @threads_work()
     @torch.no_grad()
     def set_torch_image(self, transformed_image: Tensor, original_image_size: Size) -> None:
         """Encode an image that has been resized already.
@@ -118,6 +126,11 @@ class SamPredictor:
         if point_coords is not None:
             if point_labels is None:
                 raise InputError("expected a label for each point, got none; add point_labels")
+            if np.ndim(point_coords) != 2 or np.shape(point_coords)[1] != 2:
+                raise InputError(
+                    f"expected points (p, 2), x before y, got {np.shape(point_coords)}; several "
+                    "prompts go through predict_torch"
+                )
             points = self._tensor(self.transform.apply_coords(point_coords, size))[None]
             labels = self._tensor(point_labels)[None]
         if box is not None:
@@ -128,6 +141,11 @@ class SamPredictor:
                 )
         if mask_input is not None:
             mask = self._tensor(mask_input)[None]
+            if mask.ndim != 4:
+                raise InputError(
+                    f"expected mask_input as logits (1, h, w), got {tuple(mask.shape[1:])}; pass "
+                    "logits[None, i] of an earlier answer"
+                )
         answers = self.predict_torch(points, labels, boxes, mask, multimask_output, return_logits)
         masks, iou, low_res = (answer[0].cpu().numpy() for answer in answers)
         return masks, iou, low_res
@@ -162,6 +180,7 @@ class SamPredictor:
         masks = self.model.postprocess_masks(low_res, input_size, original_size)
         return masks if return_logits else masks > self.model.mask_threshold, iou, low_res
 
+    @threads_work()
     @torch.no_grad()
     def predict_low_res(
         self,

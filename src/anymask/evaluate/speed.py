@@ -206,9 +206,5 @@ def _embed(model: Segmenter, image: Image) -> None:
 
 
 def _size(model: Segmenter) -> Size:
-    weights = list(model.network.parameters())
-    return Size(
-        model.variant.name,
-        sum(p.numel() for p in weights),
-        sum(p.numel() * p.element_size() for p in weights),
-    )
+    count = model.variant.parameters
+    return Size(model.variant.name, count, count * model.dtype.itemsize)

@@ -159,7 +159,7 @@ class Enlarger:
         return int(np.count_nonzero(part.cells > self.offset)) / max(1, outer)
 
     def contains(self, part: Part, points_xy: npt.NDArray[np.float64]) -> BoolArray:
-        """Tell which points (n, 2), pixels of the image, lie on a logit above 0: bool (n,)."""
+        """Return which points (n, 2), pixels of the image, lie on a logit above 0: bool (n,)."""
         inside = np.ones(len(points_xy), dtype=np.bool_)
         places = []
         for axis, line in ((0, self.across), (1, self.down)):
@@ -200,7 +200,7 @@ class Enlarger:
         return Region(stability, (x0, y0), full, rim, inside)
 
     def _limit(self, threshold: float, extreme: float) -> float:
-        """Tell which logits cells must pass, so that pixels may, or must, pass a threshold.
+        """Return which logits cells must pass, so that pixels may, or must, pass a threshold.
 
         Args:
             threshold: Of the pixels.
@@ -209,7 +209,7 @@ class Enlarger:
         return (threshold + self.excess * extreme) / (1 + self.excess)
 
     def _classify(self, part: Part) -> tuple[BoolArray, BoolArray]:
-        """Tell which tiles pass every threshold everywhere, and which some somewhere: (w, h)."""
+        """Return which tiles pass every threshold everywhere, and which some somewhere: (w, h)."""
         x0, y0, x1, y1 = part.tiles
         passes = []
         for limit, combine in (

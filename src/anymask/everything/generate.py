@@ -1,8 +1,8 @@
-"""Everything mode: a mask for each thing in the picture, without a prompt.
+"""Everything mode: a mask for each thing in the image, without a prompt.
 
 A grid of points asks the model, three answers each. What the model doubts, what a slightly moved
 threshold would change, and what another mask already says is dropped. With crop layers the same
-happens again in overlapping parts of the picture, which finds smaller things (Kirillov et al.,
+happens again in overlapping parts of the image, which finds smaller things (Kirillov et al.,
 2023, appendix B).
 """
 
@@ -22,7 +22,7 @@ from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
-from anymask.everything.sampling import ask_all, ask_coarse_to_fine, ask_objects
+from anymask.everything.sampling import add_all, add_coarse_to_fine, add_objects
 from anymask.everything.search import Progress, Promptable, Search
 from anymask.image.image import Image, ImageLike
 from anymask.masks import rle
@@ -48,7 +48,7 @@ def generate(
     scout: Callable[[], Promptable] | None = None,
     progress: Progress | None = None,
 ) -> Masks:
-    """Find everything in a picture.
+    """Find everything in an image.
 
     Args:
         model: Anything that embeds and answers points, such as a `Segmenter`.
@@ -71,10 +71,10 @@ def generate(
     config = config or GenerateConfig()
     _warn_if_hopeless(config)
     _warn_of_crops(config)
-    picture = Image.open(image)
-    memory = _spare(config.memory, picture.size_hw)
+    opened = Image.open(image)
+    memory = _spare(config.memory, opened.size_hw)
     boxes, layers = geometry.crop_boxes(
-        picture.size_hw, config.crop_n_layers, config.crop_overlap_ratio
+        opened.size_hw, config.crop_n_layers, config.crop_overlap_ratio
     )
     grids = _grids(config)
     asked = _counter(progress, sum(len(grids[layer]) for layer in layers))
@@ -82,19 +82,19 @@ def generate(
     dropped: Counter[str] = Counter()
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
-        if x0 < x1 and y0 < y1:  # tiny pictures leave nothing for some crops
-            part = picture.crop(box)
+        if x0 < x1 and y0 < y1:  # tiny images leave nothing for some crops
+            part = opened.crop(box)
             asked(0)
             embedding = model.embed(part)
-            search = Search(model, embedding, box, picture.size_hw, config, memory, asked)
+            search = Search(model, embedding, box, opened.size_hw, config, memory, asked)
             points_xy = grids[layer] * (x1 - x0, y1 - y0)
             if config.sampler == "grid":
-                ask_all(search, points_xy)
+                add_all(search, points_xy)
             elif config.sampler == "hierarchical":
-                ask_coarse_to_fine(search, points_xy)
+                add_coarse_to_fine(search, points_xy)
             else:
-                ask_objects(search, _boundary(search.embedding, part, scout))
-            found.append(search.settle())
+                add_objects(search, _boundary(search.embedding, part, scout))
+            found.append(search.nms())
             dropped += search.dropped
     masks = replace(Masks.concat(found), dropped=dropped)
     if len(found) > 1:
@@ -105,7 +105,7 @@ def generate(
         threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
         cleaned = clean_regions(masks, config.min_mask_region_area, threshold)
         masks = _counted(masks, cleaned, "min_mask_region_area")
-    return replace(refine(masks, config), source=picture.source)
+    return replace(refine(masks, config), source=opened.source)
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
@@ -150,18 +150,18 @@ def _warn_of_crops(config: GenerateConfig) -> None:
 
 
 def _spare(memory: int, size_hw: tuple[int, int]) -> int:
-    """Tell how many bytes are left for answers, beside the picture and what the network needs."""
+    """Return how many bytes are left for answers, beside the image and what the network needs."""
     least = least_memory(size_hw)
     if memory < least:
         raise InputError(
-            f"expected a memory of at least {least} MiB for a picture of {size_hw[1]} x "
+            f"expected a memory of at least {least} MiB for an image of {size_hw[1]} x "
             f"{size_hw[0]} pixels, got {memory}; raise it, or search in smaller tiles"
         )
     return memory * _MIB - _needed(size_hw)
 
 
 def least_memory(size_hw: tuple[int, int]) -> int:
-    """Tell how many MiB a search needs in a picture of this size at least."""
+    """Return how many MiB a search needs in an image of this size at least."""
     return -(-(_needed(size_hw) + _LEAST) // _MIB)
 
 
@@ -172,7 +172,7 @@ def _needed(size_hw: tuple[int, int]) -> int:
 def _boundary(
     embedding: Embedding, part: Image, scout: Callable[[], Promptable] | None
 ) -> Embedding:
-    """Find an embedding of a part of the picture that knows boundaries."""
+    """Find an embedding of a part of the image that knows boundaries."""
     if "boundary" not in embedding.features and scout is not None:
         embedding = scout().embed(part)
     if "boundary" not in embedding.features:
@@ -228,10 +228,10 @@ def clean_regions(masks: Masks, min_area: int, threshold: float) -> Masks:
 
 
 def _surroundings(box: npt.NDArray[Any], min_area: int, size_hw: tuple[int, int]) -> CropBox:
-    """Find a part of the picture that shows all small regions of a mask, and no others.
+    """Find a part of the image that shows all small regions of a mask, and no others.
 
     Beside the mask it has room for a region of the smallest area, so that what lies around the mask
-    is small there only if it is in the whole picture.
+    is small there only if it is in the whole image.
     """
     x0, y0, x1, y1 = box.astype(int).tolist()
     beside, above = -(-min_area // (y1 - y0 + 1)), -(-min_area // (x1 - x0 + 1))

@@ -1,4 +1,4 @@
-"""Grids: overlapping tiles of one size on a picture."""
+"""Grids: overlapping tiles of one size on an image."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Cell = tuple[int, int]
 SMALLEST = 64
 """Pixels that a tile has along each side at least."""
 
-_MOST_PIXELS = np.iinfo(np.uint32).max  # a run of zeros can be as long as the picture
+_MOST_PIXELS = np.iinfo(np.uint32).max  # a run of zeros can be as long as the image
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Overlapping tiles of one size on a picture.
+    """Overlapping tiles of one size on an image.
 
     Each has a core, the pixels that are nearer to its middle than to another tile's. The cores lie
-    side by side and cover the picture.
+    side by side and cover the image.
 
     Attributes:
-        size_hw: Height and width of the picture.
-        side: Height and width of a tile; the picture may be smaller.
+        size_hw: Height and width of the image.
+        side: Height and width of a tile; the image may be smaller.
         tops: First row of each row of tiles.
         lefts: First column of each column of tiles.
     """
@@ -46,10 +46,10 @@ class Grid:
 
     @classmethod
     def lay(cls, size_hw: tuple[int, int], side: int, halo: int) -> Grid:
-        """Spread as few tiles as will do evenly over a picture.
+        """Spread as few tiles as will do evenly over an image.
 
         Args:
-            size_hw: Height and width of the picture.
+            size_hw: Height and width of the image.
             side: Height and width of a tile.
             halo: Half of what neighbours overlap at least.
 
@@ -71,7 +71,7 @@ class Grid:
         if h * w > _MOST_PIXELS:
             raise InputError(
                 f"expected at most {_MOST_PIXELS} pixels, which run lengths can count, got "
-                f"{w} x {h}; cut the picture into parts"
+                f"{w} x {h}; cut the image into parts"
             )
         return cls(size_hw, side, _starts(h, side, halo), _starts(w, side, halo))
 
@@ -104,7 +104,7 @@ class Grid:
         return list(product(rows, columns))
 
     def sees(self, box: Box) -> bool:
-        """Tell whether some tile sees all of a box."""
+        """Return whether some tile sees all of a box."""
         x0, y0, x1, y1 = box
         return all(
             any(start <= low and high <= start + self.side for start in starts)

@@ -1,7 +1,7 @@
-"""The picture as a whole, made small: what knows the things that are larger than a tile.
+"""The image as a whole, made small: what knows the things that are larger than a tile.
 
 Tiles see parts of such things, and what a model makes of parts need not fit together. So the model
-also looks at the whole picture, shrunk to the size of a tile. Of what it finds there, the things
+also looks at the whole image, shrunk to the size of a tile. Of what it finds there, the things
 that no tile sees as a whole are kept, and drawn as finely as the tiles can where they agree.
 """
 
@@ -29,10 +29,10 @@ _VALUES_AT_ONCE = 2**24  # shrunk at a time, of one row of pixels at least
 
 @dataclass(frozen=True)
 class Overview:
-    """A picture made small.
+    """An image made small.
 
     Attributes:
-        pixels: uint8 (h', w', 3); each is the mean of a square of the picture's.
+        pixels: uint8 (h', w', 3); each is the mean of a square of the image's.
         factor: Side of those squares.
     """
 
@@ -41,7 +41,7 @@ class Overview:
 
     @classmethod
     def of(cls, bands: Bands, side: int) -> Overview:
-        """Shrink a picture by a whole number until it is no larger than a tile."""
+        """Shrink an image by a whole number until it is no larger than a tile."""
         h, w = bands.size_hw
         factor = -(-max(h, w) // side)
         step = factor * max(1, _VALUES_AT_ONCE // (3 * w * factor))
@@ -52,10 +52,10 @@ class Overview:
         return cls(np.concatenate([np.asarray(row) for row in rows]), factor)
 
     def large(self, masks: Masks, grid: Grid, parts: Mapping[Cell, Part]) -> Masks:
-        """Give what no tile sees as a whole, in pixels of the picture.
+        """Give what no tile sees as a whole, in pixels of the image.
 
         Args:
-            masks: What was found in the small picture.
+            masks: What was found in the small image.
             grid: The tiles.
             parts: What was found in each.
         """

@@ -18,7 +18,7 @@ from anymask.embedding import Embedding
 from anymask.everything.search import Search
 from anymask.prompt import Prompt
 
-__all__ = ["ask_all", "ask_coarse_to_fine", "ask_objects"]
+__all__ = ["add_all", "add_coarse_to_fine", "add_objects"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -28,12 +28,12 @@ _LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # probabilities above which a b
 _APART = 5  # cells of the map of boundaries; two middles are no nearer than half of this
 
 
-def ask_all(search: Search, points_xy: FloatArray) -> None:
+def add_all(search: Search, points_xy: FloatArray) -> None:
     """Ask all points (n, 2), in pixels of the crop."""
-    search.ask([Prompt(xy) for xy in points_xy])
+    search.add([Prompt(xy) for xy in points_xy])
 
 
-def ask_coarse_to_fine(search: Search, points_xy: FloatArray) -> None:
+def add_coarse_to_fine(search: Search, points_xy: FloatArray) -> None:
     """Ask a few points (n, 2) first, then those between them that no good mask covers.
 
     The last round keeps to the neighbours of points that got an answer which the model trusts:
@@ -43,12 +43,12 @@ def ask_coarse_to_fine(search: Search, points_xy: FloatArray) -> None:
     waiting = points_xy
     for coarser in _COARSER:
         chosen = _one_per_cell(waiting, search.crop_hw, per_side / coarser)
-        ask_all(search, waiting[chosen])
+        add_all(search, waiting[chosen])
         waiting = np.delete(waiting, chosen, axis=0)
         waiting = waiting[~search.covers(waiting)]
     step = np.array(search.crop_hw[::-1]) / per_side
     away = np.abs(waiting[:, None] - search.trusted_xy()) / step
-    ask_all(search, waiting[(away.max(axis=2) < 1.5).any(axis=1)])
+    add_all(search, waiting[(away.max(axis=2) < 1.5).any(axis=1)])
 
 
 def _one_per_cell(points_xy: FloatArray, size_hw: tuple[int, int], per_side: float) -> IntArray:
@@ -62,7 +62,7 @@ def _one_per_cell(points_xy: FloatArray, size_hw: tuple[int, int], per_side: flo
     return np.sort(order[first])
 
 
-def ask_objects(search: Search, seen: Embedding) -> None:
+def add_objects(search: Search, seen: Embedding) -> None:
     """Ask once for each thing that boundaries enclose, in its middle.
 
     Clicks, because they find more than twice as much of what a grid finds as boxes do that are
@@ -72,7 +72,7 @@ def ask_objects(search: Search, seen: Embedding) -> None:
         search: In a crop.
         seen: The same crop, with a feature ``boundary``: logits of "a mask ends here".
     """
-    ask_all(search, _middles(seen))
+    add_all(search, _middles(seen))
 
 
 def _middles(seen: Embedding) -> FloatArray:

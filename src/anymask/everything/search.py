@@ -1,4 +1,4 @@
-"""The search of everything mode in one picture: ask a model, and settle which answers stay.
+"""The search of everything mode in one image: ask a model, and settle which answers stay.
 
 A model that is asked a thousand points gives three thousand answers, and nearly all of them go. So
 as little as possible is done with each. What the model doubts is dropped unseen. Of the rest, the
@@ -70,7 +70,7 @@ class _Candidate:
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """A mask that stays; its box is in pixels of the crop, its run lengths in the picture's."""
+    """A mask that stays; its box is in pixels of the crop, its run lengths in the image's."""
 
     score: float
     prompt: Prompt
@@ -80,13 +80,13 @@ class _Kept:
 
 
 class Search:
-    """Everything in one picture, or in a crop of it.
+    """Everything in one image, or in a crop of it.
 
     Args:
         model: Who is asked.
         embedding: Of the crop.
-        crop: Where it lies in the picture, xyxy.
-        size_hw: Size of the picture.
+        crop: Where it lies in the image, xyxy.
+        size_hw: Size of the image.
         config: What to drop.
         memory: Bytes for the answers. What does not fit is forgotten and asked again later.
         asked: Called with the number of prompts that were asked since the last call, often with
@@ -117,15 +117,15 @@ class Search:
 
     # ---------------------------------------------------------------------- asking
 
-    def ask(self, prompts: Sequence[Prompt], multimask: bool = True) -> None:
+    def add(self, prompts: Sequence[Prompt], multimask: bool = True) -> None:
         """Ask prompts, in pixels of the crop, and remember what the model trusts."""
         while prompts:
             step = self._at_once()
             self._batches.append((prompts[:step], multimask))
-            found, doubted = self._ask(len(self._batches) - 1)
+            found, doubted = self._decode(len(self._batches) - 1)
             self._candidates += found
             self.dropped["pred_iou_thresh"] += doubted
-            self._forget(self._candidates)
+            self._evict(self._candidates)
             self._asked(len(prompts[:step]))
             prompts = prompts[step:]
 
@@ -140,7 +140,7 @@ class Search:
         return np.concatenate([np.empty((0, 2)), *(one.points_xy for one in prompts.values())])
 
     def covers(self, points_xy: npt.NDArray[np.float64]) -> BoolArray:
-        """Tell which points (n, 2) lie in an answer that seems to be stable: bool (n,)."""
+        """Return which points (n, 2) lie in an answer that seems to be stable: bool (n,)."""
         covered = np.zeros(len(points_xy), dtype=np.bool_)
         for one in self._candidates:
             if one.part is not None and self._enlarger is not None:
@@ -150,7 +150,7 @@ class Search:
         return covered
 
     def _at_once(self) -> int:
-        """Tell how many prompts may be asked together: their answers take a part of the memory."""
+        """Return how many prompts to ask together: their answers take a part of the memory."""
         fitting = int(self.memory * (1 - _ROOM_TO_WAIT)) // self._bytes_per_prompt()
         return max(1, min(self.config.points_per_batch, fitting))
 
@@ -159,7 +159,7 @@ class Search:
         h, w = self._low_hw or self.embedding.transform.frame_hw
         return h * w * _BYTES_PER_LOGIT
 
-    def _ask(self, batch: int) -> tuple[list[_Candidate], int]:
+    def _decode(self, batch: int) -> tuple[list[_Candidate], int]:
         """Give the answers to a batch that the model trusts, and the number of all others."""
         prompts, multimask = self._batches[batch]
         logits, iou = self.model.decode(self.embedding, prompts, multimask)
@@ -184,7 +184,7 @@ class Search:
             found.append(_Candidate(score, prompts[place // answers], batch, place, part, *bounds))
         return found, len(iou) - len(found)
 
-    def _forget(self, candidates: Sequence[_Candidate]) -> bool:
+    def _evict(self, candidates: Sequence[_Candidate]) -> bool:
         """Drop logits until the rest fits, those of the worst first; tell if any had to go."""
         waiting = [one for one in candidates if one.part is not None]
         sizes = [one.part.cells.nbytes for one in waiting if one.part is not None]
@@ -198,21 +198,21 @@ class Search:
                 one.part = None
         return True
 
-    def _remember(self, candidates: Sequence[_Candidate]) -> None:
+    def _recompute(self, candidates: Sequence[_Candidate]) -> None:
         """Ask again for the logits of the best of ranked candidates, as many as fit."""
         full = False
         for batch in dict.fromkeys(one.batch for one in candidates if one.part is None):
             if full:
                 break
-            parts = {again.place: again.part for again in self._ask(batch)[0]}
+            parts = {again.place: again.part for again in self._decode(batch)[0]}
             for one in candidates:
                 if one.batch == batch:
                     one.part = parts[one.place]
-            full = self._forget(candidates)
+            full = self._evict(candidates)
 
     # -------------------------------------------------------------------- settling
 
-    def settle(self) -> Masks:
+    def nms(self) -> Masks:
         """Give what is stable, not cut off, and no duplicate of something better; best first."""
         ranked = _ranked(self._candidates)
         held, holding = (
@@ -228,10 +228,10 @@ class Search:
                 continue
             self._asked(0)
             if candidate.part is None:
-                self._remember(
+                self._recompute(
                     [one for one, out in zip(ranked[turn:], gone[turn:], strict=True) if not out]
                 )
-            found = self._judge(candidate, kept)
+            found = self._measure(candidate, kept)
             candidate.part = None
             if isinstance(found, str):
                 self.dropped[found] += 1
@@ -241,7 +241,7 @@ class Search:
                 gone |= _surely_overlap(found.box, held, holding) > threshold + _ROUNDING
         return self._masks(kept)
 
-    def _judge(self, candidate: _Candidate, better: Sequence[_Kept]) -> _Kept | str:
+    def _measure(self, candidate: _Candidate, better: Sequence[_Kept]) -> _Kept | str:
         """Enlarge a candidate; if it goes, name the setting that it does not meet."""
         assert candidate.part is not None and self._enlarger is not None
         least = self.config.stability_score_thresh
@@ -323,7 +323,7 @@ def _areas(boxes: FloatArray) -> FloatArray:
 
 
 def _moved(prompt: Prompt, x: int, y: int) -> Prompt:
-    """Carry a prompt from a crop to the picture."""
+    """Carry a prompt from a crop to the image."""
     if (x, y) == (0, 0):
         return prompt
     by = np.array([x, y, x, y])

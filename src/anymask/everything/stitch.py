@@ -1,4 +1,4 @@
-"""Joining the masks of overlapping tiles to masks of the whole picture.
+"""Joining the masks of overlapping tiles to masks of the whole image.
 
 Two masks of neighbouring tiles are parts of one thing if they agree on the strip that both tiles
 see. Of each tile at most one mask goes into a thing, the best matches first, so that a whole and
@@ -31,7 +31,7 @@ Thing = dict[Cell, int]
 AGREEMENT = 0.5  # IoU of two masks in the strip that two tiles share, above which they are one
 _OPEN = 0.25  # cut, of the side of a square as large as the thing, above which it is only a piece
 _BESIDE = 2  # pixels from the edge of a tile, where masks may fray
-_SAME = 0.7  # IoU of two masks of the picture, above which they are duplicates
+_SAME = 0.7  # IoU of two masks of the image, above which they are duplicates
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Part:
 
     Attributes:
         masks: In pixels of the tile, none of them empty.
-        box: Where the tile lies in the picture.
-        boxes: int64 (n, 4), xyxy in pixels of the picture, right and bottom exclusive.
+        box: Where the tile lies in the image.
+        boxes: int64 (n, 4), xyxy in pixels of the image, right and bottom exclusive.
     """
 
     masks: Masks
@@ -57,7 +57,7 @@ class Part:
         return cls(masks, box, np.add(masks.boxes.astype(np.int64), (x0, y0, x0 + 1, y0 + 1)))
 
     def seen(self, box: Box) -> tuple[IntArray, list[Counts]]:
-        """Cut what lies in a box of the picture out of all masks that reach into it.
+        """Cut what lies in a box of the image out of all masks that reach into it.
 
         Returns:
             The numbers of those masks, int64, and for each what is in the box.
@@ -69,11 +69,11 @@ class Part:
         return np.array([i for i, _ in cuts], dtype=np.int64), [cut for _, cut in cuts]
 
     def cut(self, i: int, box: Box) -> Counts:
-        """Cut what lies in a box of the picture out of mask i."""
+        """Cut what lies in a box of the image out of mask i."""
         return rle.crop(self.masks.counts[i], self.masks.size_hw, _within(box, self.box))
 
     def prompt(self, i: int) -> Prompt | None:
-        """Give the prompt of mask i in pixels of the picture."""
+        """Give the prompt of mask i in pixels of the image."""
         prompt, (x0, y0) = self.masks.prompts[i], self.box[:2]
         if prompt is None:
             return None
@@ -82,12 +82,12 @@ class Part:
 
 
 def join(grid: Grid, parts: Mapping[Cell, Part], large: Masks) -> Masks:
-    """Make the masks of a picture out of those of its tiles.
+    """Make the masks of an image out of those of its tiles.
 
     Args:
         grid: The tiles.
         parts: What was found in each.
-        large: What was found in the picture as a whole.
+        large: What was found in the image as a whole.
 
     Returns:
         Best first, without duplicates. What is known of a mask of several tiles (scores, prompt,
@@ -157,7 +157,7 @@ def _cut_length(grid: Grid, parts: Mapping[Cell, Part], thing: Thing, cell: Cell
 
 
 def _lines(box: Box, size_hw: tuple[int, int]) -> Iterator[Box]:
-    """Give lines beside those edges of a tile behind which the picture goes on."""
+    """Give lines beside those edges of a tile behind which the image goes on."""
     x0, y0, x1, y1 = box
     if x0 > 0:
         yield x0 + _BESIDE, y0, x0 + _BESIDE + 1, y1

@@ -1,9 +1,9 @@
-"""Everything mode on pictures of any size: tile by tile, with what crosses tiles joined.
+"""Everything mode on images of any size: tile by tile, with what crosses tiles joined.
 
 Tiles overlap by twice the halo. What two neighbours say about the strip that both see tells which
 of their masks mean the same thing; those are joined, and where they differ, the tile decides whose
-middle is nearer. What is larger than a tile is found in the whole picture, made small. Only one
-band of the picture is in memory at a time, and masks are run lengths from the beginning to the end.
+middle is nearer. What is larger than a tile is found in the whole image, made small. Only one
+band of the image is in memory at a time, and masks are run lengths from the beginning to the end.
 """
 
 from __future__ import annotations
@@ -86,33 +86,37 @@ def generate_tiled(
     progress: Progress | None = None,
     **options: Any,
 ) -> Masks:
-    """Find everything in a picture that is too large, or too rich, for one look.
+    """Find everything in an image that is too large, or too rich, for one look.
 
     Args:
         model: Finds everything in each tile; several threads call it at once.
-        source: Path of a picture of up to 4 thousand million pixels, best a TIFF file (see
-            `bands`), or anything else that is a picture.
+        source: Path of an image of up to 4 thousand million pixels, best a TIFF file (see
+            `bands`), or anything else that is an image.
         config: What to look for in each tile and what to drop; None: what suits the model. Limits
-            of areas are meant for the whole picture.
+            of areas are meant for the whole image.
         tile: Height and width of a tile in pixels; the model shrinks tiles larger than its frame.
-        halo: How far a tile reaches beyond its share of the picture; None: an eighth of the tile.
+        halo: How far a tile reaches beyond its share of the image; None: an eighth of the tile.
             What is smaller than twice this is seen as a whole by some tile.
         progress: Is told how many tiles are done, and of how many, also from other threads and
             while none becomes ready; what it raises ends the search.
-        **options: Single settings that shall differ from those of ``config``.
+        **options: Single settings that should differ from those of ``config``.
 
     Returns:
-        The masks of the whole picture, best first. A mask joined from several tiles has the scores,
+        The masks of the whole image, best first. A mask joined from several tiles has the scores,
         the prompt and the crop box of its largest part.
 
     Raises:
         InputError: The tile is too small, the halo does not fit, the memory does not suffice for
-            one tile, or the picture cannot be read.
+            one tile, or the image cannot be read.
     """
     default: Any = model.variant.generate
     settings = changed(default, config, options)
-    workers = _at_once(settings, tile)
-    per_tile = _for_one_tile(settings, workers)
+    searches = model.variant.kind == "promptable"
+    workers = torch.get_num_threads()
+    per_tile = settings
+    if searches:
+        workers = _at_once(settings.memory, tile)
+        per_tile = _for_one_tile(settings, workers)
     with open_bands(source) as bands:
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
@@ -136,7 +140,7 @@ def generate_tiled(
             tell()
         masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile, tell))
         masks = replace(masks, dropped=sum(dropped, Counter()))
-        if isinstance(settings, GenerateConfig):
+        if searches:
             masks = refine(masks, settings)
         geo = read_geo(source) if isinstance(source, str | os.PathLike) else None
         return replace(masks, source=bands.source, model=model.variant.name, geo=geo)
@@ -162,30 +166,23 @@ def _large(
     return overview.large(masks, grid, parts)
 
 
-def _at_once(settings: GenerateConfig | InstanceConfig, tile: int) -> int:
-    """Tell how many tiles to search at a time, as far as the memory allows.
+def _at_once(memory: int, tile: int) -> int:
+    """Return how many tiles to search at a time, as far as the memory, in MiB, allows.
 
     That is as many as PyTorch has threads, each with one of them, because it is faster than all
     threads on one tile.
     """
-    threads = torch.get_num_threads()
-    if not isinstance(settings, GenerateConfig):
-        return threads
-    return max(1, min(threads, settings.memory // least_memory((tile, tile))))
+    return max(1, min(torch.get_num_threads(), memory // least_memory((tile, tile))))
 
 
-def _for_one_tile(
-    settings: GenerateConfig | InstanceConfig, workers: int
-) -> GenerateConfig | InstanceConfig:
-    """Leave out what is about the whole picture, and share the memory among workers."""
-    if not isinstance(settings, GenerateConfig):
-        return settings
+def _for_one_tile(settings: GenerateConfig, workers: int) -> GenerateConfig:
+    """Leave out what is about the whole image, and share the memory among workers."""
     share = max(1, settings.memory // workers)
     return replace(settings, min_area=0, max_area=None, memory=share)
 
 
 def _cut(bands: Bands, grid: Grid) -> Iterator[tuple[Cell, Pixels]]:
-    """Cut a picture into tiles, with one row of them in memory."""
+    """Cut an image into tiles, with one row of them in memory."""
     for row in range(len(grid.tops)):
         _, top, _, bottom = grid.box((row, 0))
         band = bands.read(top, bottom)

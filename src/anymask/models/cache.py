@@ -40,7 +40,7 @@ def place(variant: Variant) -> Path:
 
 
 def offline() -> bool:
-    """Tell whether ``$ANYMASK_OFFLINE`` or ``$HF_HUB_OFFLINE`` forbids downloads."""
+    """Return whether ``$ANYMASK_OFFLINE`` or ``$HF_HUB_OFFLINE`` forbids downloads."""
     switches = (os.environ.get(name, "") for name in ("ANYMASK_OFFLINE", "HF_HUB_OFFLINE"))
     return any(switch.strip().lower() not in ("", "0", "false", "no", "off") for switch in switches)
 

@@ -4,7 +4,7 @@ SAM's decoder reads a prompt as tokens and must learn from a billion masks how a
 pixels. With a few thousand photos that is too much to ask. Here the comparison is made by hand and
 only its use is learned: the encoder gives every pixel a key, a click is compared with all keys by
 cosine, and the resulting maps (at three scales, for foreground and background, beside distances to
-the clicks, the inside of the box, colour likeness and the previous mask) are the input channels of
+the clicks, the inside of the box, similar colours and the previous mask) are the input channels of
 a small convolutional U-shaped decoder. Whatever depends on the image alone is computed in
 ``encode``.
 """
@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
-from anymask.models.kernels import Conv2d, sparing
+from anymask.models.kernels import Conv2d, saves_memory
+from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
     FINE_MAPS,
-    Entrance,
+    InputProjection,
     Pointwise,
     PromptMapMaker,
     PromptMaps,
@@ -156,10 +157,10 @@ class PlainResidual(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _bend(x + self.second(_bend(self.first(x))))
+        return _leaky_relu(x + self.second(_leaky_relu(self.first(x))))
 
 
-def _bend(x: Tensor) -> Tensor:
+def _leaky_relu(x: Tensor) -> Tensor:
     """Leaky, because plain rectified units died by the dozen in the decoder's first steps.
 
     In place: nothing that it is applied to is needed again, and fresh memory is what costs here.
@@ -175,9 +176,9 @@ class CompactDecoder(nn.Module):
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         d4, d8, d16, d32 = config.decoder_widths
-        self.enter4 = Entrance(FINE_MAPS, d4)
-        self.enter8 = Entrance(COARSE_MAPS, d8)
-        self.enter16 = Entrance(COARSE_MAPS, d16)
+        self.enter4 = InputProjection(FINE_MAPS, d4)
+        self.enter8 = InputProjection(COARSE_MAPS, d8)
+        self.enter16 = InputProjection(COARSE_MAPS, d16)
         self.down8 = Conv2d(d4, d8, 3, 2, 1)
         self.down16 = Conv2d(d8, d16, 3, 2, 1)
         self.down32 = Conv2d(d16, d32, 3, 2, 1)
@@ -201,19 +202,19 @@ class CompactDecoder(nn.Module):
 
     def forward(self, maps: PromptMaps, features: Features, slots: slice) -> tuple[Tensor, Tensor]:
         """Return logits (n, k, h/2, w/2) of the frame and expected IoU (n, k) of some slots."""
-        x4 = _bend(self.enter4.enter(maps.fine, features["image4"]))
+        x4 = _leaky_relu(self.enter4.enter(maps.fine, features["image4"]))
         entered8 = self.enter8.enter(maps.coarse8, features["image8"])
-        x8 = self.block8(_bend(self.norm8(self.down8(x4) + entered8)))
+        x8 = self.block8(_leaky_relu(self.norm8(self.down8(x4) + entered8)))
         entered16 = self.enter16.enter(maps.coarse16, features["image16"])
-        x16 = self.block16(_bend(self.norm16(self.down16(x8) + entered16)))
-        x32 = self.block32(_bend(self.norm32(self.down32(x16) + features["image32"])))
-        gist = x32.mean(dim=(2, 3))
-        x32 = x32 + self.whole(gist)[:, :, None, None]
-        y16 = self._climb(x16, self.up16(x32), self.mix16)
-        y8 = self._climb(x8, self.up8(y16), self.mix8)
-        y4 = self._climb(x4, self.up4(y8), self.mix4)
+        x16 = self.block16(_leaky_relu(self.norm16(self.down16(x8) + entered16)))
+        x32 = self.block32(_leaky_relu(self.norm32(self.down32(x16) + features["image32"])))
+        pooled = x32.mean(dim=(2, 3))
+        x32 = x32 + self.whole(pooled)[:, :, None, None]
+        y16 = self._upsample_add(x16, self.up16(x32), self.mix16)
+        y8 = self._upsample_add(x8, self.up8(y16), self.mix8)
+        y4 = self._upsample_add(x4, self.up4(y8), self.mix4)
         quarters = self._quarters(y4, slots)
-        return _interleave(quarters), self._quality(quarters.detach(), y8, gist, slots)
+        return _interleave(quarters), self._predict_iou(quarters.detach(), y8, pooled, slots)
 
     def _quarters(self, y4: Tensor, slots: slice) -> Tensor:
         """Compute the logits of the quarters of every cell: (n, k, 2, 2, h, w)."""
@@ -225,11 +226,11 @@ class CompactDecoder(nn.Module):
         return logits.view(n, -1, 2, 2, h, w)
 
     @staticmethod
-    def _climb(skip: Tensor, above: Tensor, mix: nn.Module) -> Tensor:
+    def _upsample_add(skip: Tensor, above: Tensor, mix: nn.Module) -> Tensor:
         enlarged = F.interpolate(above, size=skip.shape[-2:], mode="nearest")
-        return _bend(mix(_bend(skip + enlarged)))
+        return _leaky_relu(mix(_leaky_relu(skip + enlarged)))
 
-    def _quality(self, quarters: Tensor, y8: Tensor, gist: Tensor, slots: slice) -> Tensor:
+    def _predict_iou(self, quarters: Tensor, y8: Tensor, pooled: Tensor, slots: slice) -> Tensor:
         """Judge each mask by what lies under it and around it, its size and how decided it is."""
         coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
         soft = torch.sigmoid(coarse)  # (n, k, h, w) at stride 8
@@ -243,9 +244,9 @@ class CompactDecoder(nn.Module):
         peak = soft.amax(-1, keepdim=True)
         size = torch.log(mass / soft.shape[-1]) / 8
         steady = _cells_above(coarse, 1) / _cells_above(coarse, -1)
-        gist = gist[:, None, :].expand(-1, soft.shape[1], -1)
-        facts = torch.cat([under, gist, size, doubt, peak, around, spread, steady], dim=-1)
-        hidden = _bend(self.quality_in(facts) + self.slot[slots])
+        pooled = pooled[:, None, :].expand(-1, soft.shape[1], -1)
+        facts = torch.cat([under, pooled, size, doubt, peak, around, spread, steady], dim=-1)
+        hidden = _leaky_relu(self.quality_in(facts) + self.slot[slots])
         return torch.sigmoid(self.quality_out(hidden)).squeeze(-1)
 
 
@@ -286,12 +287,12 @@ class Refinement(nn.Module):
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         """Read two maps of the pyramid, the second at half the size: (b, 1, h, w)."""
         enlarged = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        x = _bend(self.enter(torch.cat([fine, enlarged], dim=1)))
-        refined: Tensor = self.leave(_bend(self.second(_bend(self.first(x)))))
+        x = _leaky_relu(self.enter(torch.cat([fine, enlarged], dim=1)))
+        refined: Tensor = self.leave(_leaky_relu(self.second(_leaky_relu(self.first(x)))))
         return refined
 
 
-class CompactNet(nn.Module):
+class CompactNet(TorchNetwork):
     """Encoder and decoder of the bundled model; see the module text."""
 
     def __init__(self, config: CompactConfig) -> None:
@@ -326,7 +327,7 @@ class CompactNet(nn.Module):
 
         Returns:
             ``key4|8|16``: unit-length pixel keys at strides 4, 8, 16; ``image4|8|16|32``: the
-            image's share of the decoder's first layers; ``colour``: the picture at stride 4;
+            image's share of the decoder's first layers; ``colour``: the image at stride 4;
             ``boundary``: logits of "a mask ends here" at stride 4. Each (b, c, h, w).
         """
         pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -353,19 +354,21 @@ class CompactNet(nn.Module):
         self, features: Features, prompts: PromptBatch, slots: slice = slice(CompactDecoder.MASKS)
     ) -> tuple[Tensor, Tensor]:
         """Return all slots or some: logits (n, k, h', w') and expected IoU (n, k)."""
-        if not sparing(features["image4"]) or len(features["image4"]) > 1:
+        if not saves_memory(features["image4"]) or len(features["image4"]) > 1:
             return self._answer(features, prompts, slots)
         few = prompts.split(_PROMPTS_AT_ONCE)
-        logits, quality = zip(*(self._answer(features, some, slots) for some in few), strict=True)
-        return torch.cat(logits), torch.cat(quality)
+        logits, predicted_iou = zip(
+            *(self._answer(features, some, slots) for some in few), strict=True
+        )
+        return torch.cat(logits), torch.cat(predicted_iou)
 
     def _answer(
         self, features: Features, prompts: PromptBatch, slots: slice
     ) -> tuple[Tensor, Tensor]:
         """Answer prompts that are worked on together."""
-        logits, quality = self.decoder(self.prompt_maps(features, prompts), features, slots)
+        logits, predicted_iou = self.decoder(self.prompt_maps(features, prompts), features, slots)
         # Prompts that say nothing at all are answered once for all of them.
-        return logits.expand(len(prompts), -1, -1, -1), quality.expand(len(prompts), -1)
+        return logits.expand(len(prompts), -1, -1, -1), predicted_iou.expand(len(prompts), -1)
 
     def decode(
         self, features: Features, prompts: PromptBatch, multimask: bool

@@ -35,6 +35,8 @@ class VitConfig:
     """Height and width of the square of pixels that becomes one token."""
     window: int = 14
     """Height and width of an attention window, in tokens."""
+    mlp: int | None = None
+    """Hidden channels of the blocks' MLPs; None: four times the width."""
 
     @property
     def grid(self) -> int:

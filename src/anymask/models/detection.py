@@ -155,7 +155,7 @@ def _pixels(boxes: Tensor) -> list[list[int]]:
 
 
 def _weights(cells: int, pixels: int, like: Tensor) -> Tensor:
-    """Tell how much each of some cells adds to each pixel of a bilinear resize: (pixels, cells)."""
+    """Give what each of some cells adds to each pixel of a bilinear resize: (pixels, cells)."""
     unit = torch.eye(cells, device=like.device)[None, None]
     return F.interpolate(unit, (pixels, cells), mode="bilinear")[0, 0]
 
@@ -168,7 +168,7 @@ def _used(weights: Tensor) -> tuple[Tensor, slice]:
 
 
 def _placement(frame_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple[float, float, float]:
-    """Tell how an image of a size lies in a frame: its scale, and the padding above and left."""
+    """Return how an image of a size lies in a frame: its scale, and the padding above and left."""
     (frame_h, frame_w), (h, w) = frame_hw, size_hw
     scale = min(frame_h / h, frame_w / w)
     return scale, (frame_h - h * scale) / 2, (frame_w - w * scale) / 2

@@ -20,6 +20,7 @@ from anymask.errors import CapabilityError
 from anymask.models.config import FastSamConfig
 from anymask.models.kernels import Conv2d
 from anymask.models.layers import convolve_and_normalise
+from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 
 __all__ = ["STRIDES", "FastSam", "fit_bins"]
@@ -148,7 +149,7 @@ def _tower(inside: int, width: int, outside: int) -> nn.Sequential:
     )
 
 
-class FastSam(nn.Module):
+class FastSam(TorchNetwork):
     """All instances of an image at once; fulfils `Network`, but knows no prompts.
 
     Features:

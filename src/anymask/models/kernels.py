@@ -38,13 +38,13 @@ __all__ = [
     "Conv2d",
     "Linear",
     "attend",
+    "chunk_rows",
+    "chunk_tokens",
     "convolve",
     "gelu",
-    "has_units",
-    "in_shares",
-    "in_strips",
     "linear",
-    "sparing",
+    "natively_supported",
+    "saves_memory",
     "tracing",
 ]
 
@@ -85,7 +85,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def convolve(x: Tensor, layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Apply a convolution with other weights than its own, as if it had them."""
     pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1
-    if pointwise and sparing(x):  # for which PyTorch on one thread would turn the map over
+    if pointwise and saves_memory(x):  # for which PyTorch on one thread would turn the map over
         tokens = _in_float(_product, x.permute(0, 2, 3, 1), weight.flatten(1), bias)
         return tokens.permute(0, 3, 1, 2)
     apply: Callable[..., Tensor] = layer._conv_forward
@@ -95,7 +95,7 @@ def convolve(x: Tensor, layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -
 def gelu(x: Tensor) -> Tensor:
     """Apply GELU; in inference on a CPU to ``x`` itself, which nobody may want afterwards."""
     in_place: Callable[[Tensor], Tensor] = torch.ops.aten.gelu_
-    return in_place(x) if sparing(x) else F.gelu(x)
+    return in_place(x) if saves_memory(x) else F.gelu(x)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tensor:
@@ -111,14 +111,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tens
     Returns:
         (n, heads, queries, d).
     """
-    if not sparing(q) or k.shape[2] <= FEW_KEYS or not (bias or _is_wide()):
+    if not saves_memory(q) or k.shape[2] <= FEW_KEYS or not (bias or _is_wide()):
         return _in_float(_attend_fused, q, k, v, *bias)
     q = (q * q.shape[-1] ** -0.5).contiguous()
     v_turned = v.transpose(2, 3).contiguous()
-    return _in_float(_attend_sparing, q, k.contiguous(), v_turned, *bias)
+    return _in_float(_attend_in_chunks, q, k.contiguous(), v_turned, *bias)
 
 
-def in_shares(layer: Callable[[Tensor], Tensor], x: Tensor, hidden: int) -> Tensor:
+def chunk_tokens(layer: Callable[[Tensor], Tensor], x: Tensor, hidden: int) -> Tensor:
     """Apply what looks at one token at a time, to a share of the tokens at a time.
 
     Args:
@@ -126,13 +126,13 @@ def in_shares(layer: Callable[[Tensor], Tensor], x: Tensor, hidden: int) -> Tens
         x: (..., c).
         hidden: The most values that it holds for one token.
     """
-    if not sparing(x):
+    if not saves_memory(x):
         return layer(x)
     shares = torch.split(x.flatten(0, -2), max(1, 4 * CPU_VALUES // hidden))
     return torch.cat([layer(share) for share in shares]).view(*x.shape[:-1], -1)
 
 
-def in_strips(layer: Callable[[Tensor], Tensor], x: Tensor, stride: int, hidden: int) -> Tensor:
+def chunk_rows(layer: Callable[[Tensor], Tensor], x: Tensor, stride: int, hidden: int) -> Tensor:
     """Apply what looks at rows of a map and their neighbours, to a strip of rows at a time.
 
     Args:
@@ -144,7 +144,7 @@ def in_strips(layer: Callable[[Tensor], Tensor], x: Tensor, stride: int, hidden:
     """
     height = -(-x.shape[2] // stride)
     rows = max(1, 4 * CPU_VALUES // (hidden * len(x)))
-    if not sparing(x) or rows >= height:
+    if not saves_memory(x) or rows >= height:
         return layer(x)
     strips = []
     for top in range(0, height, rows):
@@ -155,27 +155,27 @@ def in_strips(layer: Callable[[Tensor], Tensor], x: Tensor, stride: int, hidden:
     return torch.cat(strips, dim=2)
 
 
-def sparing(x: Tensor) -> bool:
-    """Tell whether to go easy on memory: in inference on a CPU, where nothing is recorded."""
+def saves_memory(x: Tensor) -> bool:
+    """Return whether to go easy on memory: in inference on a CPU, where nothing is recorded."""
     return x.device.type == "cpu" and not torch.is_grad_enabled() and not tracing()
 
 
 def tracing() -> bool:
-    """Tell whether the calls are being recorded as a graph, for export or for a compiler."""
+    """Return whether the calls are being recorded as a graph, for export or for a compiler."""
     in_trace: bool = torch.jit.is_tracing()  # type: ignore[no-untyped-call, attr-defined]
     return in_trace or torch.compiler.is_compiling()
 
 
 def _in_float(do: Callable[..., Tensor], x: Tensor, *others: Tensor | None) -> Tensor:
     """Do something by way of float32 where the CPU has no units for the type of ``x``."""
-    if not sparing(x) or has_units(x.dtype):
+    if not saves_memory(x) or natively_supported(x.dtype):
         return do(x, *others)
     return do(*(None if y is None else y.float() for y in (x, *others))).to(x.dtype)
 
 
 @functools.cache
-def has_units(dtype: torch.dtype) -> bool:
-    """Tell whether the CPU can compute in a type of numbers, and PyTorch lets it."""
+def natively_supported(dtype: torch.dtype) -> bool:
+    """Return whether the CPU can compute in a dtype, and PyTorch lets it."""
     if dtype not in (torch.bfloat16, torch.float16):
         return True
     if not _has_onednn():
@@ -187,7 +187,7 @@ def has_units(dtype: torch.dtype) -> bool:
 
 @functools.cache
 def _is_wide() -> bool:
-    """Tell whether the processor has AVX-512, for which PyTorch's fused attention does too little.
+    """Return whether the processor has AVX-512, of which PyTorch's fused attention makes little.
 
     Its products are MKL's; on narrower processors these are no slower than oneDNN's, and it takes
     the softmax in fewer steps.
@@ -203,7 +203,7 @@ def _onednn() -> Any:
 
 
 def _has_onednn() -> bool:
-    """Tell whether this PyTorch was built with oneDNN."""
+    """Return whether this PyTorch was built with oneDNN."""
     built: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return built
 
@@ -211,7 +211,7 @@ def _has_onednn() -> bool:
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply (..., in) by the turned weight (out, in), and add the bias (out,)."""
     # Asked in this order, because counting the tokens of a recorded call would freeze their number.
-    many = sparing(x) and x.shape[:-1].numel() >= MANY_TOKENS
+    many = saves_memory(x) and x.shape[:-1].numel() >= MANY_TOKENS
     if many and x.dtype == torch.float32 and (onednn := _onednn()):
         product: Tensor = onednn(x, weight.contiguous(), bias, "none", [], "")
         return product
@@ -233,7 +233,7 @@ def _attend_fused(q: Tensor, k: Tensor, v: Tensor, *bias: Tensor) -> Tensor:
     return torch.cat(parts, dim=2)
 
 
-def _attend_sparing(q: Tensor, k: Tensor, v_turned: Tensor, *bias: Tensor) -> Tensor:
+def _attend_in_chunks(q: Tensor, k: Tensor, v_turned: Tensor, *bias: Tensor) -> Tensor:
     """Attend with a share of the scores at a time: of n, of the heads, of the queries.
 
     Args:
@@ -250,7 +250,7 @@ def _attend_sparing(q: Tensor, k: Tensor, v_turned: Tensor, *bias: Tensor) -> Te
                 q_, *terms = (_narrow(x, dim, start, share) for x in (q, *bias))
                 of_all = dim == 2  # every query meets all keys
                 k_, v_ = (x if of_all else _narrow(x, dim, start, share) for x in (k, v_turned))
-                parts.append(_attend_sparing(q_, k_, v_, *terms))
+                parts.append(_attend_in_chunks(q_, k_, v_, *terms))
             return torch.cat(parts, dim)
     scores = _times_turned(q, k)
     if bias:

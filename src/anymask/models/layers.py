@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.kernels import Conv2d, Linear, convolve, in_shares
+from anymask.models.kernels import Conv2d, Linear, chunk_tokens, convolve
 
 __all__ = ["ACTIVATIONS", "MLP", "LayerNorm2d", "Neck", "convolve_and_normalise"]
 
@@ -41,7 +41,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., width) to (..., width)."""
-        return in_shares(lambda some: self.lin2(self.act(self.lin1(some))), x, self.hidden)
+        return chunk_tokens(lambda some: self.lin2(self.act(self.lin1(some))), x, self.hidden)
 
 
 class Neck(nn.Sequential):

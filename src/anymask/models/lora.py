@@ -117,7 +117,7 @@ _KINDS: dict[type[nn.Module], type[LoraLinear | LoraConv2d]] = {
 
 
 def add_lora(network: nn.Module, config: LoraConfig) -> list[str]:
-    """Give layers a product each, and let nothing else learn but the parts that shall learn whole.
+    """Give layers a product each, and let nothing else learn but the parts that should learn whole.
 
     Batch normalisation must stay in inference while it trains (`nn.Module.eval`): what it counts is
     neither in the products nor in their file.
@@ -175,7 +175,7 @@ def drop_lora(network: nn.Module) -> None:
 
 
 def adaptable(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
-    """Tell whether a layer can have a product: linear ones, and convolutions of all channels."""
+    """Return whether a layer can have a product: linear ones, and convolutions of all channels."""
     return type(layer) in _KINDS and getattr(layer, "groups", 1) == 1
 
 

@@ -1,4 +1,4 @@
-"""SAM's mask decoder: embedding and prompt tokens to masks and their predicted quality.
+"""SAM's mask decoder: embedding and prompt tokens to masks and their predicted IoU.
 
 The image stays a row of tokens, one per cell, from the beginning to the logits; pixels come into
 their order only there, where they are few. docs/decoder.md has the reasons and the numbers.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import DecoderConfig
-from anymask.models.kernels import linear, sparing, tracing
+from anymask.models.kernels import linear, saves_memory, tracing
 from anymask.models.layers import ACTIVATIONS
 from anymask.models.two_way import FirstLook, TwoWayTransformer
 
@@ -38,10 +38,10 @@ class MaskDecoder(nn.Module):
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(SLOTS, width)
         self.output_upscaling = nn.Sequential(
-            Quarters(width, width // 4),
+            Upsample2x(width, width // 4),
             norm,
             nn.GELU(),
-            Quarters(width // 4, width // 8),
+            Upsample2x(width // 4, width // 8),
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
@@ -120,12 +120,12 @@ class MaskDecoder(nn.Module):
         Where the maps are largest, it goes by a share of the cells at a time.
         """
         maps = self.output_upscaling[:2](cells)
-        shares = torch.split(maps, _CELLS_AT_ONCE if sparing(maps) else maps.shape[1], dim=1)
+        shares = torch.split(maps, _CELLS_AT_ONCE if saves_memory(maps) else maps.shape[1], dim=1)
         upscale = self.output_upscaling[2:]
         return torch.cat([classifiers @ upscale(x).flatten(1, 3).mT for x in shares], dim=2)
 
 
-class Quarters(nn.ConvTranspose2d):
+class Upsample2x(nn.ConvTranspose2d):
     """Every token becomes four, for the quarters of its cell.
 
     It is a transposed 2x2 convolution with a stride of 2, as the matrix product that it is.

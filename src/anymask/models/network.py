@@ -1,9 +1,13 @@
-"""What every promptable network can do, whatever is inside it."""
+"""What a model has to bring to be asked by `Segmenter`, whatever computes inside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from torch import nn
+
+from anymask.device import moved
 
 if TYPE_CHECKING:
     from typing import Self
@@ -13,26 +17,84 @@ if TYPE_CHECKING:
 
     from anymask.models.prompt_batch import PromptBatch
 
-__all__ = ["Network"]
+__all__ = ["MEMBERS", "Network", "TorchNetwork"]
 
 
 class Network(Protocol):
-    """An ``nn.Module`` that encodes images once and decodes any number of prompts afterwards.
+    """Encodes images once and decodes any number of prompts afterwards.
 
-    It works in the model frame only: preprocessing and the way back to original pixels are not its
-    business. It keeps no state between calls, so several threads may share it.
+    Anything with these eight members is one: an ``nn.Module`` (see `TorchNetwork`), a session of
+    another runtime, a service. It works in the model's frame only: preprocessing, and the way back
+    to pixels of the image, are not its business. It keeps no state between calls, so several
+    threads may share it. Tensors come and go on its `device`; where it returns a tensor, a numpy
+    array will do. The values that it returns may be of any floating-point dtype.
+
+    Example:
+        A network without PyTorch inside, which finds what is as bright as the first point:
+
+        >>> import numpy as np, torch
+        >>> class Brightness:
+        ...     device, dtype, version = torch.device("cpu"), torch.float32, 0
+        ...
+        ...     def mask_hw(self, frame_hw):
+        ...         return frame_hw[0] // 4, frame_hw[1] // 4
+        ...
+        ...     def encode(self, pixels, resized_hw):
+        ...         b, _, h, w = pixels.shape
+        ...         cells = pixels.numpy().mean(axis=1).reshape(b, 1, h // 4, 4, w // 4, 4)
+        ...         return {"grey": cells.mean(axis=(3, 5))}
+        ...
+        ...     def prepare(self, features):
+        ...         return features
+        ...
+        ...     def decode(self, features, prompts, multimask):
+        ...         grey = features["grey"].numpy()[0, 0]
+        ...         x, y = prompts.points_xy[:, 0].numpy().astype(int).T // 4
+        ...         logits = 2 - abs(grey - grey[y, x][:, None, None])
+        ...         k = 3 if multimask else 1
+        ...         return logits[:, None].repeat(k, axis=1), np.full((len(prompts), k), 0.5)
+        ...
+        ...     def moved(self, device, dtype):
+        ...         raise InputError("Brightness computes on the CPU in float32; leave it there")
+        >>> from dataclasses import replace
+        >>> from anymask import InputError, Segmenter
+        >>> from anymask.models.variants import find
+        >>> variant = find("sam-vit-b")
+        >>> variant = replace(variant, name="brightness", capabilities=frozenset(["points"]))
+        >>> model = Segmenter(variant, Brightness(), "version 1 of Brightness")
+        >>> image = np.zeros((40, 60, 3), np.uint8)
+        >>> image[10:20, 10:30] = 255
+        >>> model.predict(image, points=[(15, 15)]).areas.tolist()
+        [200]
     """
 
-    def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
-        """Tell the (height, width) of the mask logits for a frame of the given size."""
+    @property
+    def device(self) -> torch.device:
+        """Where it takes and returns tensors."""
         ...
 
-    def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, Tensor]:
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point dtype of the pixels and the features that it takes."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever its weights do; of fixed weights any, such as 0.
+
+        What `prepare` returned is used again as long as the version is the same.
+        """
+        ...
+
+    def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return the (height, width) of the mask logits for a frame of the given size."""
+        ...
+
+    def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> Mapping[str, Tensor]:
         """Turn images into features.
 
         Args:
-            pixels: (b, 3, h, w), RGB, normalised, zeros in the padding (bottom and right), of the
-                network's floating-point type.
+            pixels: (b, 3, h, w), RGB, normalised, zeros in the padding, of the network's dtype.
             resized_hw: Size of the image inside that frame, the same for the whole batch.
 
         Returns:
@@ -47,7 +109,8 @@ class Network(Protocol):
             features: What `encode` returned for that image, each (1, c, h', w').
 
         Returns:
-            Features for `decode` that save it time. They are larger, and not to be stored.
+            Features for `decode` that save it time; often the same ones. They may be larger, and
+            are not stored.
         """
         ...
 
@@ -59,7 +122,7 @@ class Network(Protocol):
         Args:
             features: What `encode` returned for that image, each (1, c, h', w'); or what `prepare`
                 made of it, for the same answers.
-            prompts: n prompts of the same shape, in frame pixels.
+            prompts: n prompts of the same form, in frame pixels.
             multimask: Three answers per prompt (k = 3: whole, part, subpart), not one (k = 1).
 
         Returns:
@@ -68,24 +131,50 @@ class Network(Protocol):
         """
         ...
 
-    # What callers use of nn.Module, so that a Network need not be cast to one.
+    def moved(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Return a copy of the network on another device or of another dtype; this one stays.
 
-    def eval(self) -> Self:
-        """Switch to inference."""
+        Raises:
+            InputError: It cannot be moved there, in one sentence.
+        """
         ...
 
-    def train(self, mode: bool = ...) -> Self:
-        """Switch to training."""
-        ...
 
-    def to(self, device: torch.device | str | None = ..., dtype: torch.dtype | None = ...) -> Self:
-        """Move to a device or convert to a floating-point type, in place."""
-        ...
+MEMBERS = tuple(name for name in vars(Network) if not name.startswith("_"))
+"""What a `Network` has, by name."""
 
-    def parameters(self, recurse: bool = ...) -> Iterator[torch.nn.Parameter]:
-        """Iterate over the learned tensors."""
-        ...
 
-    def state_dict(self) -> dict[str, Any]:
-        """List every tensor under its key in the weight file."""
-        ...
+class TorchNetwork(nn.Module):
+    """Gives an ``nn.Module`` those members of `Network` that follow from its parameters."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point dtype of its parameters."""
+        return next(self.parameters()).dtype
+
+    @property
+    def version(self) -> int:
+        """Number of the changes that its weights have seen, as far as PyTorch counts them.
+
+        It may be in training, or get LoRA.
+        """
+        return _changes(self)
+
+    def moved(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Return a copy of the network on another device or of another dtype."""
+        return moved(self, device, dtype)
+
+
+def _changes(module: nn.Module) -> int:
+    """Count the changes that the weights below a module have seen.
+
+    Plain recursion: `nn.Module.parameters` takes five times as long, and this is asked every time.
+    """
+    weights = [weight for weight in module._parameters.values() if weight is not None]
+    own = sum(weight._version for weight in weights if not weight.is_inference())
+    return own + sum(_changes(part) for part in module._modules.values() if part is not None)

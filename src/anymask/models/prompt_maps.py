@@ -2,7 +2,7 @@
 
 A prompt often says nothing of some kind: no background point, no box, no mask. The maps of
 that kind are then the same everywhere, and are kept as one number per channel instead of being
-drawn: the first layer of the decoder adds them to its bias (`Entrance`).
+drawn: the first layer of the decoder adds them to its bias (`InputProjection`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,16 @@ from torch import Tensor, nn
 from anymask.models.kernels import linear
 from anymask.models.prompt_batch import PromptBatch
 
-__all__ = ["COARSE_MAPS", "FINE_MAPS", "Entrance", "Pointwise", "PromptMapMaker", "PromptMaps"]
+__all__ = [
+    "COARSE_MAPS",
+    "FINE_MAPS",
+    "InputProjection",
+    "Pointwise",
+    "PromptMapMaker",
+    "PromptMaps",
+]
 
-COARSE_MAPS = 2 * 2 + 2  # likeness to foreground and background points, likeness to the box
+COARSE_MAPS = 2 * 2 + 2  # similarity to foreground and background points, and to the box
 FINE_MAPS = COARSE_MAPS + 2 * 3 + 2 * 1 + 4 + 5  # distance, colour, place in the box, previous mask
 
 Part = Tensor
@@ -56,7 +63,7 @@ class Pointwise(nn.Conv2d):
         return mixed.permute(0, 3, 1, 2)
 
 
-class Entrance(Pointwise):
+class InputProjection(Pointwise):
     """A 1x1 convolution of maps that come in parts, of which some are mere numbers."""
 
     def enter(self, parts: Sequence[Part], image: Tensor) -> Tensor:
@@ -89,7 +96,7 @@ class Entrance(Pointwise):
 
 
 class PromptMapMaker(nn.Module):
-    """Draws prompts as maps; the only thing learned here is how sharp a likeness should be."""
+    """Draws prompts as maps; the only thing learned here is how sharp a similarity should be."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,20 +106,23 @@ class PromptMapMaker(nn.Module):
         """Draw n prompts over an image's features (batch 1, or n for n images)."""
         key4, key8, key16 = features["key4"], features["key8"], features["key16"]
         fine = [
-            *self._click_likeness(key4, prompts, 0),
-            _box_likeness(key4, prompts, stride=4),
+            *self._click_similarity(key4, prompts, 0),
+            _box_similarity(key4, prompts, stride=4),
             *_distances(prompts, key4),
-            *_colour_likeness(features["colour"], prompts),
+            *_colour_similarity(features["colour"], prompts),
             _box_place(prompts, key4),
             _previous_mask(prompts, key4),
         ]
         return PromptMaps(
             fine,
-            [*self._click_likeness(key8, prompts, 1), _box_likeness(key8, prompts, stride=8)],
-            [*self._click_likeness(key16, prompts, 2), _box_likeness(key16, prompts, stride=16)],
+            [*self._click_similarity(key8, prompts, 1), _box_similarity(key8, prompts, stride=8)],
+            [
+                *self._click_similarity(key16, prompts, 2),
+                _box_similarity(key16, prompts, stride=16),
+            ],
         )
 
-    def _click_likeness(self, keys: Tensor, prompts: PromptBatch, level: int) -> list[Part]:
+    def _click_similarity(self, keys: Tensor, prompts: PromptBatch, level: int) -> list[Part]:
         """Cosine of every key with the clicked ones, the best click counting, plain and sharpened.
 
         Two channels for points on the object, two for background points.
@@ -182,7 +192,7 @@ def _distances(prompts: PromptBatch, like: Tensor) -> list[Part]:
     return parts
 
 
-def _colour_likeness(colour: Tensor, prompts: PromptBatch) -> list[Part]:
+def _colour_similarity(colour: Tensor, prompts: PromptBatch) -> list[Part]:
     """How close each cell's colour comes to that of the clicks: one channel for each label."""
     nothing = colour.new_zeros(1)
     if prompts.points_xy.shape[1] == 0:
@@ -190,11 +200,11 @@ def _colour_likeness(colour: Tensor, prompts: PromptBatch) -> list[Part]:
     clicked = _sample(colour, prompts).float()  # (n, p, 3)
     palette = colour.float()
     gaps = [palette[:, None, i] - clicked[:, :, i, None, None] for i in range(3)]  # (n, p, h, w)
-    likeness = torch.exp(-1.5 * torch.sqrt(gaps[0] ** 2 + gaps[1] ** 2 + gaps[2] ** 2))
+    similarity = torch.exp(-1.5 * torch.sqrt(gaps[0] ** 2 + gaps[1] ** 2 + gaps[2] ** 2))
     return [
         nothing
         if absent.all()
-        else likeness.masked_fill(absent, 0.0).amax(dim=1)[:, None].to(colour.dtype)
+        else similarity.masked_fill(absent, 0.0).amax(dim=1)[:, None].to(colour.dtype)
         for absent in _absent(prompts)
     ]
 
@@ -222,8 +232,8 @@ def _box_place(prompts: PromptBatch, like: Tensor) -> Part:
     return maps.to(like.dtype)
 
 
-def _box_likeness(keys: Tensor, prompts: PromptBatch, stride: int) -> Part:
-    """Likeness to the middle of the box, and to the bands beside its four sides."""
+def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Part:
+    """Similarity to the middle of the box, and to the bands beside its four sides."""
     if prompts.boxes is None:
         return keys.new_zeros(2)
     n, (h, w) = len(prompts), keys.shape[-2:]

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from anymask.models.config import SamConfig, TinyVitConfig
-from anymask.models.kernels import has_units, sparing
+from anymask.models.kernels import natively_supported, saves_memory
 from anymask.models.mask_decoder import SLOTS, MaskDecoder
+from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.tiny_vit import TinyVit
@@ -23,7 +24,7 @@ from anymask.models.vit import ImageEncoder
 __all__ = ["Promptable", "Sam"]
 
 
-class Promptable(nn.Module):
+class Promptable(TorchNetwork):
     """Image encoder, prompt encoder and mask decoder in a row; fulfils `Network`.
 
     It has one feature, ``"image"``: (b, decoder width, grid, grid), so (b, 256, 64, 64) in the
@@ -51,7 +52,7 @@ class Promptable(nn.Module):
 
     def prepare(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Add the cells' position code and the decoder's first look; see `Network.prepare`."""
-        if self._without_units(features):
+        if self._unsupported(features):
             return self._in_float().prepare(features)
         code = self.prompt_encoder.image_code()
         image = features["image"].to(code.dtype).contiguous(memory_format=torch.channels_last)
@@ -78,7 +79,7 @@ class Promptable(nn.Module):
         Returns:
             Mask logits float32 (n, k, 4 * grid, 4 * grid) and predicted IoU float32 (n, k).
         """
-        if self._without_units(features):
+        if self._unsupported(features):
             return self._in_float().decode_all(features, prompts, slots)
         tokens, added = self.prompt_encoder(prompts)
         image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
@@ -89,10 +90,10 @@ class Promptable(nn.Module):
         logits, iou = self.mask_decoder(image, code, tokens, added, look, slots)
         return logits.float(), iou.float()
 
-    def _without_units(self, features: Mapping[str, Tensor]) -> bool:
-        """Tell whether a CPU is asked to compute in a type that it has no units for."""
+    def _unsupported(self, features: Mapping[str, Tensor]) -> bool:
+        """Return whether a CPU is asked to compute in a type that it has no units for."""
         dtype = self.mask_decoder.iou_token.weight.dtype
-        return sparing(features["image"]) and not has_units(dtype)
+        return saves_memory(features["image"]) and not natively_supported(dtype)
 
     def _in_float(self) -> Promptable:
         """Copy all but the image encoder to float32, which takes less time than it saves."""

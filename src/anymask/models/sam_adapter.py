@@ -1,6 +1,6 @@
 """SAM-Adapter (Chen et al., 2023, "SAM fails to segment anything?"): one kind of thing, unprompted.
 
-Every block of a vision transformer is told beforehand what the picture holds of detail: its high
+Every block of a vision transformer is told beforehand what the image holds of detail: its high
 frequencies, cut into patches, plus the patches' own tokens, both brought down to a few channels. A
 small layer of each block's own makes of them what it needs, and one layer that all blocks share
 brings it up to the width of the tokens, to which it is added. This learns together with the mask
@@ -121,7 +121,7 @@ def find_encoder(network: nn.Module) -> Transformer:
 
 
 def fitting(encoder: Transformer, config: SamAdapterConfig) -> SamAdapter:
-    """Make a SAM-Adapter of an encoder's size, on its device and of its type of numbers."""
+    """Make a SAM-Adapter of an encoder's size, on its device and of its dtype."""
     weight = encoder.patch_embed.proj.weight
     adapter = SamAdapter(config, weight.shape[0], weight.shape[2], len(encoder.blocks))
     return adapter.to(weight)
@@ -146,7 +146,7 @@ def high_frequencies(pixels: Tensor, low_share: float) -> Tensor:
 
 
 def _slow(side: int, reach: int, device: torch.device) -> Tensor:
-    """Tell which of a spectrum's waves along a side go round less than ``reach`` times, (side,)."""
+    """Find waves of a spectrum along a side that go round less than ``reach`` times, (side,)."""
     wave = torch.arange(side, device=device)
     wave = torch.where(wave < (side + 1) // 2, wave, wave - side)  # the second half goes backwards
     return (-reach <= wave) & (wave < reach)

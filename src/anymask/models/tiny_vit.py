@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.models.config import TinyVitConfig
-from anymask.models.kernels import Linear, attend, gelu, in_shares, in_strips
+from anymask.models.kernels import Linear, attend, chunk_rows, chunk_tokens, gelu
 from anymask.models.layers import Neck, convolve_and_normalise
 from anymask.models.vit import join_windows, split_windows
 
@@ -107,7 +107,7 @@ class Stem(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Map (b, 3, h, w) to (b, width, h / 4, w / 4)."""
         hidden = self.width * pixels.shape[3] // 2  # two rows of half as many pixels and channels
-        return in_strips(self.seq, pixels, stride=4, hidden=hidden)
+        return chunk_rows(self.seq, pixels, stride=4, hidden=hidden)
 
 
 class Bottleneck(nn.Module):
@@ -123,7 +123,7 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to (b, out, h / stride, w / stride)."""
         hidden = self.hidden * self.stride * x.shape[3]
-        return in_strips(self._transform, x, self.stride, hidden)
+        return chunk_rows(self._transform, x, self.stride, hidden)
 
     def _transform(self, x: Tensor) -> Tensor:
         mapped: Tensor = self.conv3(gelu(self.conv2(gelu(self.conv1(x)))))
@@ -170,7 +170,7 @@ class AttentionBlock(nn.Module):
         tokens = tokens + self.attn(tokens)
         x = self.local_conv(tokens.permute(0, 3, 1, 2))
         tokens = x.permute(0, 2, 3, 1)
-        mixed = tokens + in_shares(self.mlp, tokens, EXPANSION * x.shape[1])
+        mixed = tokens + chunk_tokens(self.mlp, tokens, EXPANSION * x.shape[1])
         return mixed.permute(0, 3, 1, 2)
 
 

@@ -163,7 +163,7 @@ class Attention(nn.Module):
         return parameter.view(self.heads, -1, *parameter.shape[1:])
 
     def few(self, tokens: Tensor) -> bool:
-        """Tell whether to project the tokens (n, t, c) rather than the cells: it is less work.
+        """Return whether to project the tokens (n, t, c) rather than the cells: it is less work.
 
         What is recorded must not depend on their number. It takes the weights themselves, so the
         layers must be plain: scripts put others, such as low-rank adapters, in their places.

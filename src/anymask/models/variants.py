@@ -1,4 +1,13 @@
-"""The table of models: what each is made of, what it takes, and where its weights come from."""
+"""The table of models: what each is made of, what it takes, and where its weights come from.
+
+Other packages add models by an entry point of the group ``anymask.models`` (see `anymask.plugins`),
+whose name is the model's and which gives a `ModelPlugin`, or a list of them for several names:
+
+    [project.entry-points."anymask.models"]
+    their-model = "their_package:MODEL"
+
+Nothing of such a package is imported before one of its models is asked for, or all are listed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from anymask.config import GenerateConfig, InstanceConfig
-from anymask.errors import CapabilityError, WeightsError
+from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.models.config import (
     CompactConfig,
     EfficientSamConfig,
@@ -17,19 +26,34 @@ from anymask.models.config import (
     TinyVitConfig,
     VitConfig,
 )
+from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     import numpy.typing as npt
     import torch
     from torch import Tensor
 
     from anymask.image.transform import Enlarging, Resizing, Transform
+    from anymask.models.network import Network
 
-__all__ = ["VARIANTS", "Capability", "Preprocessing", "Variant", "WeightSource", "find"]
+__all__ = [
+    "VARIANTS",
+    "Capability",
+    "Kind",
+    "ModelPlugin",
+    "Preprocessing",
+    "Variant",
+    "WeightSource",
+    "all_variants",
+    "find",
+    "find_plugin",
+]
 
 Capability = Literal["points", "negative_points", "box", "mask", "text", "multimask", "nothing"]
+Kind = Literal["promptable", "instances"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +123,7 @@ class WeightSource:
     """Where weights come from, and how to recognise them."""
 
     file: str
-    """File name, in the package's ``models/bundled`` or in the cache folder."""
+    """File name, in the package's ``models/bundled`` or in the cache folder; or a whole path."""
     licence: str
     """SPDX name of the licence of the weights."""
     url: str | None = None
@@ -120,8 +144,8 @@ class Variant:
     """Models of one family share their code."""
     summary: str
     """One line for people who choose."""
-    network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig
-    """Architecture numbers; their class decides which network is built."""
+    network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig | None
+    """Architecture numbers; their class decides which network is built. None: another package's."""
     preprocessing: Preprocessing
     """How an image becomes the network's input."""
     parameters: int
@@ -134,10 +158,31 @@ class Variant:
     """Title and address of the publication."""
     aliases: tuple[str, ...] = ()
     """Other names that mean this variant."""
+    kind: Kind = "promptable"
+    """Its decoder answers each prompt; or it finds all instances at once, and prompts select."""
     generate: GenerateConfig | InstanceConfig = field(default_factory=GenerateConfig)
     """What everything mode looks for and drops, unless told otherwise."""
+    never_alone: frozenset[Capability] = frozenset()
+    """Prompts that it understands only beside a point on the object, a box or a text.
+
+    A mask among them is completed by what it implies; background points are refused.
+    """
     always_three: bool = False
     """Three answers to every prompt unless told otherwise, not only to a single point."""
+
+    def __post_init__(self) -> None:
+        """Check that the settings are those of its kind."""
+        wanted = _SETTINGS.get(self.kind)
+        if wanted is None:
+            kinds = " or ".join(_SETTINGS)
+            raise WeightsError(
+                f"expected {self.name} to be of the kind {kinds}, got {self.kind!r}; correct it"
+            )
+        if not isinstance(self.generate, wanted):
+            raise WeightsError(
+                f"expected {wanted.__name__} as the settings of {self.name}, which is of the kind "
+                f"{self.kind!r}, got {type(self.generate).__name__}; correct one of the two"
+            )
 
     @property
     def most_points(self) -> int | None:
@@ -163,6 +208,23 @@ class Variant:
                 )
 
 
+@dataclass(frozen=True)
+class ModelPlugin:
+    """A model of another package.
+
+    Example:
+        >>> plugin = ModelPlugin(variant, open=lambda path, device, dtype: Session(path, device))
+        ... # doctest: +SKIP
+    """
+
+    variant: Variant
+    """Its row of the table; ``network`` is None, and ``weights.file`` may be a whole path."""
+    open: Callable[[Path, torch.device, torch.dtype], Network]
+    """Makes the network of the path of the weights, for a device and a floating-point dtype."""
+
+
+_SETTINGS = {"promptable": GenerateConfig, "instances": InstanceConfig}
+
 _WORDS = {
     "points": "points",
     "negative_points": "background points (label 0)",
@@ -170,7 +232,7 @@ _WORDS = {
     "mask": "masks as prompts",
     "text": "text",
     "multimask": "three answers to one prompt (multimask)",
-    "nothing": "pictures without a prompt",
+    "nothing": "images without a prompt",
 }
 
 
@@ -244,6 +306,8 @@ def _fast_sam(
         weights=weights,
         paper=("Fast Segment Anything", "https://arxiv.org/abs/2306.12156"),
         aliases=(f"fastsam_{size}", f"fast-sam-{size}"),
+        never_alone=frozenset({"negative_points"}),
+        kind="instances",
         generate=InstanceConfig(),
     )
 
@@ -264,6 +328,8 @@ VARIANTS: tuple[Variant, ...] = (
             size=8_518_220,
         ),
         aliases=("bundled", "compact"),
+        # It learned to improve a mask with a click, and always has one on the object.
+        never_alone=frozenset({"mask", "negative_points"}),
         # Its scores and its logits are more modest than SAM's.
         generate=GenerateConfig(
             points_per_side=24,
@@ -349,6 +415,16 @@ VARIANTS: tuple[Variant, ...] = (
 )
 
 
+def all_variants() -> tuple[Variant, ...]:
+    """List the table, and behind it the models of other packages, which are imported for it.
+
+    Raises:
+        InputError: One of those packages cannot be imported, or gives no `ModelPlugin`.
+    """
+    found = [plugin.variant for own in plugin_names("models") if (plugin := find_plugin(own))]
+    return (*VARIANTS, *found)
+
+
 def find(name: str) -> Variant:
     """Look up a variant by its name or alias, in any case.
 
@@ -358,14 +434,46 @@ def find(name: str) -> Variant:
 
     Raises:
         WeightsError: No variant has that name; the message suggests the nearest ones.
+        InputError: The package that adds a model of that name does not give one.
     """
     by_name = {known: v for v in VARIANTS for known in (v.name, *v.aliases)}
     variant = by_name.get(name.lower())
     if variant is not None:
         return variant
-    near = difflib.get_close_matches(name.lower(), by_name, n=3, cutoff=0.5)
-    suggested = dict.fromkeys(by_name[known].name for known in near) or [v.name for v in VARIANTS]
+    plugin = find_plugin(name)
+    if plugin is not None:
+        return plugin.variant
+    names = {known: v.name for known, v in by_name.items()}
+    names |= {other.lower(): other for other in plugin_names("models")}
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    suggested = dict.fromkeys([names[known] for known in near] or names.values())
     raise WeightsError(
         f"expected the name of a model or an existing file of weights, got {name!r}; "
         f"try {' or '.join(suggested)}"
+    )
+
+
+def find_plugin(name: str) -> ModelPlugin | None:
+    """Import the model that another package adds under a name, in any case; None: there is none.
+
+    Raises:
+        InputError: The package cannot be imported, or gives something else.
+    """
+    known = next((own for own in plugin_names("models") if own.lower() == name.lower()), None)
+    if known is None:
+        return None
+    given = load_plugin("models", known)
+    plugins: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
+    for plugin in plugins:
+        if not isinstance(plugin, ModelPlugin):
+            raise InputError(
+                f"expected a ModelPlugin or a list of them from the package that adds {known!r} to "
+                f"anymask.models, got a {type(plugin).__name__}; update or uninstall that package"
+            )
+        if plugin.variant.name == known:
+            return plugin
+    names = ", ".join(other.variant.name for other in plugins) or "none"
+    raise InputError(
+        f"expected a model called {known!r} from the package that adds it to anymask.models, got "
+        f"{names}; update or uninstall that package"
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.models.config import VitConfig
-from anymask.models.kernels import Conv2d, Linear, attend, sparing
+from anymask.models.kernels import Conv2d, Linear, attend, saves_memory
 from anymask.models.layers import MLP, Neck
 
 __all__ = ["Block", "ImageEncoder", "PatchEmbed", "Transformer"]
@@ -26,7 +26,7 @@ class Transformer(nn.Module):
     blocks: nn.ModuleList
     neck: Neck
     adapter: nn.Module | None
-    """A `SamAdapter`, which tells each block something about the picture, or none."""
+    """A `SamAdapter`, which tells each block something about the image, or none."""
 
     def position(self, grid_hw: tuple[int, int]) -> Tensor:
         """Give the position code of the tokens, (1, *grid_hw, width)."""
@@ -59,7 +59,8 @@ class ImageEncoder(Transformer):
             None if i in config.global_blocks else config.window for i in range(config.depth)
         )
         self.blocks = nn.ModuleList(
-            Block(width, Attention(width, config.heads, grid, window)) for window in windows
+            Block(width, Attention(width, config.heads, grid, window), config.mlp)
+            for window in windows
         )
         self.neck = Neck(width, out)
         self.adapter = None
@@ -85,12 +86,12 @@ class PatchEmbed(nn.Module):
 class Block(nn.Module):
     """A transformer block, normalised before each of its two branches."""
 
-    def __init__(self, width: int, attention: nn.Module) -> None:
+    def __init__(self, width: int, attention: nn.Module, hidden: int | None = None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = attention
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width, 4 * width, nn.GELU())
+        self.mlp = MLP(width, hidden or 4 * width, nn.GELU())
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, h, w, width) to the same shape."""
@@ -117,7 +118,7 @@ class Attention(nn.Module):
         if self.window is None:
             projected: Tensor = self.proj(self._attend(self.qkv(x)))
             return projected
-        strips = torch.split(x, self.window, dim=1) if sparing(x) else [x]
+        strips = torch.split(x, self.window, dim=1) if saves_memory(x) else [x]
         return torch.cat([self._in_windows(strip, self.window) for strip in strips], dim=1)
 
     def _in_windows(self, x: Tensor, window: int) -> Tensor:

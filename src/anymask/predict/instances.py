@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anymask.config import GenerateConfig, InstanceConfig
+from anymask.config import InstanceConfig
 from anymask.embedding import Embedding
 from anymask.image.image import ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.models.detection import Candidates, candidates, detect, draw, image_boxes
+from anymask.parallel import threads_work
 from anymask.predict.segmenter import Segmenter
 from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
@@ -42,7 +43,8 @@ class InstanceSegmenter(Segmenter):
     no instance fits. `decode` does not exist here.
 
     Attributes:
-        settings: What `predict` selects from, and what `generate` keeps unless told otherwise.
+        settings: What `predict` selects from, and what `generate` keeps unless told otherwise;
+            None: those of the variant.
         scorer: Compares instances with a text; None: the CLIP that the settings name.
 
     Example:
@@ -50,20 +52,14 @@ class InstanceSegmenter(Segmenter):
         >>> united = replace(model, settings=InstanceConfig(merge_points=True))  # doctest: +SKIP
     """
 
-    settings: InstanceConfig = field(default_factory=InstanceConfig)
+    settings: InstanceConfig | None = None
     scorer: Scorer | None = None
 
     @property
     def _usual(self) -> InstanceConfig:
-        return self.settings
+        return self.settings or cast(InstanceConfig, self.variant.generate)
 
-    def _find(
-        self,
-        image: ImageLike,
-        settings: GenerateConfig | InstanceConfig,
-        progress: Progress | None = None,
-    ) -> Masks:
-        assert isinstance(settings, InstanceConfig)
+    def _find(self, image: ImageLike, settings: Any, progress: Progress | None = None) -> Masks:
         embedding = self.embed(image)
         if progress is not None:
             progress(0, 1)
@@ -73,6 +69,7 @@ class InstanceSegmenter(Segmenter):
         gone = {"confidence": doubted, "box_nms_thresh": len(scores) - doubted - len(found.scores)}
         return replace(self._draw(embedding, found, settings), dropped=Counter(gone))
 
+    @threads_work()
     def _answer_one(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool | None
     ) -> list[Masks]:
@@ -81,11 +78,11 @@ class InstanceSegmenter(Segmenter):
         self._check_capable(prompts, multimask)
         for prompt in prompts:
             prompt.check_inside(embedding.size_hw)
-        found = self._detect(embedding, self.settings)
+        found = self._detect(embedding, self._usual)
         boxes = image_boxes(found.boxes, embedding.transform)
         answers = []
         for prompt in prompts:
-            masks = self._draw(embedding, found[_near(prompt, boxes)], self.settings)
+            masks = self._draw(embedding, found[_near(prompt, boxes)], self._usual)
             fitting = self._select(embedding, masks, prompt)[: 3 if multimask else 1]
             answers.append(replace(fitting, prompts=(prompt,) * len(fitting)))
         return answers
@@ -110,17 +107,17 @@ class InstanceSegmenter(Segmenter):
         return masks[masks.areas > 0]
 
     def _select(self, embedding: Embedding, masks: Masks, prompt: Prompt) -> Masks:
-        settings = self.settings
+        settings = self._usual
         if settings.merge_points and prompt.required_capabilities in (
             ["points"],
             ["points", "negative_points"],
         ):
             return merge(masks, prompt.points_xy, prompt.labels)
-        likeness = None
+        similarity = None
         if prompt.text is not None:
             scorer = self.scorer or Clip.load(settings.text_model, str(self.device))
-            likeness = scorer(list(cut(masks, _picture(embedding))), prompt.text)
-        return select(masks, prompt, likeness, settings.text_thresh)
+            similarity = scorer(list(cut(masks, _seen(embedding))), prompt.text)
+        return select(masks, prompt, similarity, settings.text_thresh)
 
 
 def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
@@ -131,7 +128,7 @@ def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
         boxes: (n, 4), xyxy, pixels of the image.
     """
     near = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    if len(prompt.points_xy):
+    if prompt.labels.any():  # a background point says nothing of where the object is
         points = boxes.new_tensor(prompt.points_xy.astype(np.float32))
         # A point stands for the nearest pixel, which can be half a pixel away.
         beyond = (points < boxes[:, None, :2] - 1) | (points > boxes[:, None, 2:] + 1)
@@ -142,7 +139,7 @@ def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
     return near
 
 
-def _picture(embedding: Embedding) -> npt.NDArray[np.uint8]:
+def _seen(embedding: Embedding) -> npt.NDArray[np.uint8]:
     """Give what the network saw, without its padding: RGB uint8 (h, w, 3)."""
     (top, left), (h, w) = embedding.transform.offset_hw, embedding.transform.resized_hw
     shown = embedding.features["picture"][0, :, top : top + h, left : left + w]

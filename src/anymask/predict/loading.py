@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 
-from anymask.config import InstanceConfig
 from anymask.device import find_device, find_dtype
 from anymask.models.weights import load_network
 from anymask.predict.segmenter import Segmenter
@@ -37,14 +36,14 @@ def load(
             ``"float16"``. The half types save memory, and time where the device has units for them;
             the outlines of masks may differ by a few pixels.
         adapter: Folder of what the model learned beside its weights: LoRA, which costs no time, as
-            it is added to the weights; or a SAM-Adapter, with which the model is asked nothing.
+            it is added to the weights; or a SAM-Adapter, with which the model takes no prompt.
         offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
 
     Raises:
         WeightsError: The name is unknown, or the weights are missing, damaged or foreign, or the
             adapter was made for another model.
         OutputError: A download cannot be written.
-        InputError: There is no such device, or it does not have that type of numbers.
+        InputError: There is no such device, or it does not have that dtype.
 
     Example:
         >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
@@ -53,8 +52,8 @@ def load(
     place = find_device(device)
     kind = None if dtype is None else find_dtype(dtype, place)
     network, variant, digest = load_network(name_or_path, place, kind, offline, adapter)
-    if isinstance(variant.generate, InstanceConfig):
+    if variant.kind == "instances":
         from anymask.predict.instances import InstanceSegmenter
 
-        return InstanceSegmenter(variant, network, place, digest, variant.generate)
-    return Segmenter(variant, network, place, digest, scout=partial(load, device=place))
+        return InstanceSegmenter(variant, network, digest)
+    return Segmenter(variant, network, digest, scout=partial(load, device=place))

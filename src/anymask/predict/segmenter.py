@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anymask.config import GenerateConfig, InstanceConfig, changed
-from anymask.device import find_device, find_dtype, moved
+from anymask.device import find_device, find_dtype
 from anymask.embedding import Embedding
-from anymask.errors import InputError
+from anymask.errors import CapabilityError, InputError
 from anymask.image.image import Image, ImageLike
 from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
-from anymask.models.network import Network
+from anymask.models.network import MEMBERS, Network
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
-from anymask.parallel import in_order
+from anymask.parallel import in_order, threads_work
+from anymask.predict.implied import complete
 from anymask.predict.recent import Recent
 from anymask.prompt import Numbers, Prompt
 
@@ -35,7 +36,7 @@ __all__ = ["Segmenter"]
 # These bound the memory of long lists.
 _IMAGES_AT_ONCE = 8
 _PROMPTS_AT_ONCE = 64
-_PICTURES_AT_ONCE = 2
+_IMAGES_SEARCHED_AT_ONCE = 2
 
 _PREPARED_AT_ONCE = 4  # embeddings kept as the decoder likes them: some 14 MB each for a SAM
 
@@ -51,37 +52,49 @@ class Segmenter:
 
     Attributes:
         variant: Which model it is.
-        network: Its network, in inference mode.
-        device: Where it computes.
-        weights_digest: SHA-256 of its weights, in hex.
+        network: Its network, in inference mode; anything with the members of `Network`.
+        weights_digest: Tells its weights from all others: the SHA-256 of their file, in hex.
         scout: Loads a model that sees boundaries, for everything mode of a model that does not
             (sampler "boxes"); None: there is none.
     """
 
     variant: Variant
     network: Network
-    device: torch.device
     weights_digest: str
     scout: Callable[[], Promptable] | None = field(default=None, kw_only=True, repr=False)
     _prepared: Recent[Embedding, Mapping[str, Tensor]] = field(
         default_factory=lambda: Recent(_PREPARED_AT_ONCE), init=False, repr=False
     )
 
+    def __post_init__(self) -> None:
+        """Check that the network is one."""
+        if missing := [name for name in MEMBERS if not hasattr(self.network, name)]:
+            raise InputError(
+                f"expected a network with {', '.join(MEMBERS)}, got a "
+                f"{type(self.network).__name__} without {', '.join(missing)}; add what is missing, "
+                "see anymask.models.network.Network"
+            )
+
     def __repr__(self) -> str:
         """Name the model and its device."""
         return f"Segmenter({self.variant.name!r}, device={str(self.device)!r})"
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.network.device
+
+    @property
     def dtype(self) -> torch.dtype:
-        """Type of the numbers that it computes with."""
-        return next(iter(self.network.parameters())).dtype
+        """Floating-point dtype that it computes in."""
+        return self.network.dtype
 
     def to(
         self,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
     ) -> Segmenter:
-        """Make the same model on another device or with another type of numbers.
+        """Make the same model on another device or of another dtype.
 
         This one stays as it is, so that whoever shares it can go on using it. Embeddings fit both.
 
@@ -90,12 +103,12 @@ class Segmenter:
             dtype: As for `load`; None: the same.
 
         Raises:
-            InputError: There is no such device, or it does not have that type of numbers.
+            InputError: There is no such device, or it does not have that dtype, or the network
+                cannot be moved.
         """
         place = self.device if device is None else find_device(device)
         kind = find_dtype(self.dtype if dtype is None else dtype, place)
-        network = cast(nn.Module, self.network)
-        return replace(self, network=cast(Network, moved(network, place, kind)), device=place)
+        return replace(self, network=self.network.moved(place, kind))
 
     # -------------------------------------------------------------------- embed
 
@@ -126,6 +139,7 @@ class Segmenter:
             embeddings += self._embed([Image.open(one) for one in few])
         return embeddings
 
+    @threads_work()
     def _embed(self, images: Sequence[Image]) -> list[Embedding]:
         """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
@@ -145,7 +159,8 @@ class Segmenter:
         """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder."""
         frames = self.variant.preprocessing.frames(resized, transform, self.device)
         with torch.inference_mode():
-            return self.network.encode(frames.to(self.dtype), transform.resized_hw)
+            features = self.network.encode(frames.to(self.dtype), transform.resized_hw)
+            return {name: torch.as_tensor(maps) for name, maps in features.items()}
 
     def _sign(self, transform: Transform, resized: npt.NDArray[Any]) -> str:
         """Tell an embedding by the model and by what the network saw of the image."""
@@ -247,6 +262,7 @@ class Segmenter:
             return self._answer([subject], [[prompts]], multimask)[0][0]
         return self._answer([subject], [_check_list(prompts)], multimask)[0]
 
+    @threads_work()
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
     ) -> tuple[Tensor, Tensor]:
@@ -269,17 +285,39 @@ class Segmenter:
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         iou = torch.empty((len(prompts), answers), device=self.device)
-        for places in _alike([prompt.form for prompt in prompts]):
-            group = PromptBatch.of([prompts[i] for i in places], transform, mask_hw, self.device)
-            with torch.inference_mode():
-                found, quality = self.network.decode(features, group, multimask)
-            logits[places], iou[places] = found.float(), quality.float()
+        asked = [self._asked(prompt, transform) for prompt in prompts]
+        for places in _alike([prompt.form for prompt in asked]):
+            group = PromptBatch.of([asked[i] for i in places], transform, mask_hw, self.device)
+            logits[places], iou[places] = self._decode(features, group, multimask)
         return logits, iou
+
+    def _asked(self, prompt: Prompt, transform: Transform) -> Prompt:
+        """Return a prompt as the network understands it."""
+        _, box, mask = prompt.form
+        alone = mask and not box and not prompt.labels.any()
+        completed = alone and "mask" in self.variant.never_alone
+        return complete(prompt, transform) if completed else prompt
+
+    def _decode(
+        self, features: Mapping[str, Tensor], group: PromptBatch, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Ask the network, and check that it answers in the shapes that it should."""
+        with torch.inference_mode():
+            answers = map(torch.as_tensor, self.network.decode(features, group, multimask))
+        found, predicted_iou = answers
+        wanted = len(group), 3 if multimask else 1
+        wanted_hw = tuple(self.network.mask_hw(group.frame_hw))
+        if found.shape != wanted + wanted_hw or predicted_iou.shape != wanted:
+            raise InputError(
+                f"expected logits {wanted + wanted_hw} and predicted IoU {wanted} of the network "
+                f"of {self.variant.name}, got {tuple(found.shape)} and "
+                f"{tuple(predicted_iou.shape)}; correct its decode"
+            )
+        return found.float(), predicted_iou.float()
 
     def _prepare(self, embedding: Embedding) -> Mapping[str, Tensor]:
         """Get an embedding ready for the network, unless that was done a moment ago."""
-        changes = _changes(cast(nn.Module, self.network))  # it may be in training, or get LoRA
-        return self._prepared.get(embedding, changes, self._make_ready)
+        return self._prepared.get(embedding, self.network.version, self._make_ready)
 
     @torch.inference_mode()
     def _make_ready(self, embedding: Embedding) -> Mapping[str, Tensor]:
@@ -333,8 +371,8 @@ class Segmenter:
             for start in range(0, len(places), _PROMPTS_AT_ONCE):
                 some = places[start : start + _PROMPTS_AT_ONCE]
                 logits, iou = self.decode(embedding, [prompts[i] for i in some], want)
-                for i, one, quality in zip(some, logits, iou, strict=True):
-                    answers[i] = self._masks(embedding, prompts[i], one, quality)
+                for i, one, predicted_iou in zip(some, logits, iou, strict=True):
+                    answers[i] = self._masks(embedding, prompts[i], one, predicted_iou)
         return [answers[i] for i in range(len(prompts))]
 
     def _masks(self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor) -> Masks:
@@ -350,7 +388,7 @@ class Segmenter:
         return masks.sort()
 
     def _wants_three(self, prompt: Prompt) -> bool:
-        """Tell whether a prompt can mean several things: a single point says nothing of size."""
+        """Return whether a prompt can mean several things: a single point says nothing of size."""
         ambiguous = prompt.form == (1, False, False) or self.variant.always_three
         return ambiguous and "multimask" in self.variant.capabilities
 
@@ -368,8 +406,19 @@ class Segmenter:
     def _check_capable(self, prompts: Sequence[Prompt], multimask: bool | None) -> None:
         for prompt in prompts:
             self.variant.check_capable(prompt.required_capabilities)
+            self._check_alone(prompt)
         if multimask:
             self.variant.check_capable(["multimask"])
+
+    def _check_alone(self, prompt: Prompt) -> None:
+        """Refuse nothing but background points where the model makes nothing of them."""
+        only_background = len(prompt.labels) > 0 and not prompt.labels.any()
+        others = {"box", "mask", "text"}.intersection(prompt.required_capabilities)
+        if only_background and not others and "negative_points" in self.variant.never_alone:
+            raise CapabilityError(
+                f"{self.variant.name} does not know background points (label 0) alone; add a point "
+                "on the object (label 1), or something else that says where it is"
+            )
 
     # ----------------------------------------------------------------- generate
 
@@ -406,9 +455,9 @@ class Segmenter:
         progress: Progress | None = None,
         **options: Any,
     ) -> Masks | list[Masks]:
-        """Find everything in a picture, or in each picture of a list, without a prompt.
+        """Find everything in an image, or in each image of a list, without a prompt.
 
-        Of a list, the model answers for one picture while the answers for another are sorted out.
+        Of a list, the model answers for one image while the answers for another are sorted out.
 
         Args:
             image: Path, bytes, Pillow image or array.
@@ -422,7 +471,7 @@ class Segmenter:
             progress: Told now and then how much is done, and of how much: tiles, else points.
                 Several threads may call it. What it raises ends the search within one batch of
                 points, and comes out of `generate`.
-            **options: Single settings that shall differ from those of ``config``.
+            **options: Single settings that should differ from those of ``config``.
 
         Returns:
             The masks; none at all if nothing was found.
@@ -448,7 +497,7 @@ class Segmenter:
 
         if not isinstance(image, (list, tuple)):
             return find(cast(ImageLike, image))
-        workers = min(_PICTURES_AT_ONCE, max(1, len(image)))
+        workers = min(_IMAGES_SEARCHED_AT_ONCE, max(1, len(image)))
         return list(in_order(find, image, workers))
 
     @property
@@ -456,28 +505,12 @@ class Segmenter:
         """The settings of `generate` unless others are given."""
         return self.variant.generate
 
-    def _find(
-        self,
-        image: ImageLike,
-        settings: GenerateConfig | InstanceConfig,
-        progress: Progress | None = None,
-    ) -> Masks:
-        """Find everything in a picture."""
-        from anymask.everything.generate import generate  # the first click shall not wait for it
+    def _find(self, image: ImageLike, settings: Any, progress: Progress | None = None) -> Masks:
+        """Find everything in an image, with settings of the model's class."""
+        from anymask.everything.generate import generate  # the first click should not wait for it
 
-        assert isinstance(settings, GenerateConfig)
         masks = generate(self, image, settings, self.scout, progress)
         return replace(masks, model=self.variant.name)
-
-
-def _changes(module: nn.Module) -> int:
-    """Count the changes that the weights below a module have seen, as far as they count them.
-
-    Plain recursion: `nn.Module.parameters` takes five times as long, and this is asked every time.
-    """
-    weights = [weight for weight in module._parameters.values() if weight is not None]
-    own = sum(weight._version for weight in weights if not weight.is_inference())
-    return own + sum(_changes(part) for part in module._modules.values() if part is not None)
 
 
 def _warn_of_shares(prompt: Prompt, size_hw: tuple[int, int]) -> None:

@@ -23,8 +23,8 @@ BoolArray = npt.NDArray[np.bool_]
 def select(
     masks: Masks,
     prompt: Prompt,
-    likeness: npt.ArrayLike | None = None,
-    least_likeness: float = -1.0,
+    similarity: npt.ArrayLike | None = None,
+    least_similarity: float = -1.0,
 ) -> Masks:
     """Find the masks that a prompt can mean, the likeliest first.
 
@@ -37,8 +37,8 @@ def select(
     Args:
         masks: All that there are.
         prompt: Points, a box, a text, or several of these.
-        likeness: (n,), how like the text each mask looks; needed for a text.
-        least_likeness: A mask that is less like the text is out of the question.
+        similarity: (n,), how like the text each mask looks; needed for a text.
+        least_similarity: A mask that is less like the text is out of the question.
 
     Returns:
         Some of the masks in another order; none where nothing fits.
@@ -47,13 +47,13 @@ def select(
     possible = np.ones(len(masks), dtype=np.bool_)
     order = [-masks.scores.astype(np.float64), masks.areas]  # the last is the most important
     if prompt.text is not None:
-        alike = np.asarray(likeness, dtype=np.float64)
+        alike = np.asarray(similarity, dtype=np.float64)
         if alike.shape != (len(masks),):
             raise InputError(
-                f"expected likeness with the text as {len(masks)} numbers, one for each mask, got "
+                f"expected similarity to the text as {len(masks)} numbers, one for each mask, got "
                 f"shape {alike.shape}; compare each mask with the text"
             )
-        possible &= alike >= least_likeness
+        possible &= alike >= least_similarity
         order.append(-alike)
     if prompt.box is not None:
         overlap = _box_iou(masks, prompt.box)
@@ -62,7 +62,8 @@ def select(
     if len(prompt.points_xy):
         held = _holds(masks, prompt.points_xy)
         wanted = prompt.labels == 1
-        possible &= held[:, wanted].any(axis=1)
+        if wanted.any() or (prompt.box is None and prompt.text is None):
+            possible &= held[:, wanted].any(axis=1)
         order.append(-(held == wanted).sum(axis=1))
     ranked = np.lexsort(order)
     return masks[ranked[possible[ranked]]]
@@ -99,7 +100,7 @@ def merge(masks: Masks, points_xy: Numbers, labels: Numbers | None = None) -> Ma
 
 
 def _holds(masks: Masks, points_xy: FloatArray) -> BoolArray:
-    """Tell which masks hold which points: bool (masks, points)."""
+    """Return which masks hold which points: bool (masks, points)."""
     h, w = masks.size_hw
     # A point names the pixel whose centre is nearest; the border belongs to the last one.
     x, y = np.minimum(np.rint(points_xy), (w - 1, h - 1)).astype(np.int64).T

@@ -1,4 +1,4 @@
-"""CLIP: how alike pictures and a text are (Radford et al., 2021)."""
+"""CLIP: how alike images and a text are (Radford et al., 2021)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Clip", "Scorer", "cut"]
 
 Pixels = npt.NDArray[np.uint8]
 
-# Of the values 0 to 255 of the pictures that CLIP was trained with.
+# Of the values 0 to 255 of the images that CLIP was trained with.
 _MEAN = np.array([122.77, 116.75, 104.09], dtype=np.float32)
 _STD = np.array([68.5, 66.63, 70.32], dtype=np.float32)
 _GREY = np.array([123, 117, 104], dtype=np.uint8)
@@ -29,10 +29,10 @@ _AT_ONCE = 32
 
 
 class Scorer(Protocol):
-    """Anything that compares pictures with a text."""
+    """Anything that compares images with a text."""
 
-    def __call__(self, pictures: Sequence[Pixels], text: str) -> npt.ArrayLike:
-        """Tell how alike each of n pictures, RGB uint8 (h, w, 3), is to the text: (n,), -1 to 1."""
+    def __call__(self, images: Sequence[Pixels], text: str) -> npt.ArrayLike:
+        """Return how alike each of n images, RGB uint8 (h, w, 3), is to the text: (n,), -1 to 1."""
         ...
 
 
@@ -73,45 +73,45 @@ class Clip:
         return cls(model.to(device).eval(), tokenizer)
 
     @torch.inference_mode()
-    def __call__(self, pictures: Sequence[Pixels], text: str) -> npt.NDArray[np.float32]:
-        """Compare each of n pictures with the text: cosines, float32 (n,)."""
+    def __call__(self, images: Sequence[Pixels], text: str) -> npt.NDArray[np.float32]:
+        """Compare each of n images with the text: cosines, float32 (n,)."""
         device = self.model.device
         words = self.tokenizer([f"a photo of {text}"], return_tensors="pt", truncation=True)
         side = self.model.config.vision_config.image_size
         cosines = [np.zeros(0, np.float32)]
-        for start in range(0, len(pictures), _AT_ONCE):
-            some = [_prepare(picture, side) for picture in pictures[start : start + _AT_ONCE]]
+        for start in range(0, len(images), _AT_ONCE):
+            some = [_prepare(image, side) for image in images[start : start + _AT_ONCE]]
             pixels = torch.from_numpy(np.stack(some)).to(device)
             seen = self.model(**words.to(device), pixel_values=pixels)
             cosines.append((seen.image_embeds @ seen.text_embeds.T)[:, 0].float().cpu().numpy())
         return np.concatenate(cosines)
 
 
-def cut(masks: Masks, picture: Pixels) -> Iterator[Pixels]:
-    """Cut the box of each mask out of a picture, with grey where the mask is not.
+def cut(masks: Masks, image: Pixels) -> Iterator[Pixels]:
+    """Cut the box of each mask out of an image, with grey where the mask is not.
 
     Args:
         masks: n masks.
-        picture: RGB uint8 (h, w, 3), the masks' image in any size.
+        image: RGB uint8 (h, w, 3), the masks' image in any size.
 
     Yields:
-        RGB uint8, n pictures of different sizes.
+        RGB uint8, n images of different sizes.
     """
-    (h, w), (height, width) = picture.shape[:2], masks.size_hw
+    (h, w), (height, width) = image.shape[:2], masks.size_hw
     rows = ((np.arange(h) + 0.5) * height / h).astype(np.int64)
     columns = ((np.arange(w) + 0.5) * width / w).astype(np.int64)
     for counts, box in zip(masks.counts, masks.boxes, strict=True):
         x0, y0 = np.floor(box[:2] * (w / width, h / height)).astype(np.int64)
         x1, y1 = np.ceil((box[2:] + 1) * (w / width, h / height)).astype(np.int64)
         mask = rle.decode(counts, masks.size_hw)[np.ix_(rows[y0:y1], columns[x0:x1])]
-        yield np.where(mask[..., None], picture[y0:y1, x0:x1], _GREY)
+        yield np.where(mask[..., None], image[y0:y1, x0:x1], _GREY)
 
 
-def _prepare(picture: Pixels, side: int) -> npt.NDArray[np.float32]:
-    """Fill a picture up to a square, resize and normalise it: float32 (3, side, side)."""
-    h, w = picture.shape[:2]
+def _prepare(image: Pixels, side: int) -> npt.NDArray[np.float32]:
+    """Fill an image up to a square, resize and normalise it: float32 (3, side, side)."""
+    h, w = image.shape[:2]
     square = PIL.Image.new("RGB", (max(h, w), max(h, w)), tuple(_GREY.tolist()))
-    square.paste(PIL.Image.fromarray(picture), ((max(h, w) - w) // 2, (max(h, w) - h) // 2))
+    square.paste(PIL.Image.fromarray(image), ((max(h, w) - w) // 2, (max(h, w) - h) // 2))
     small = square.resize((side, side), PIL.Image.Resampling.BICUBIC)
     normal: npt.NDArray[np.float32] = (np.asarray(small, np.float32) - _MEAN) / _STD
     return normal.transpose(2, 0, 1)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from tests.models.tiny import tiny
 
-from anymask.config import InstanceConfig
 from anymask.evaluate.protocols.boxes import Boxes
 from anymask.evaluate.protocols.points import Points
 from anymask.models.build import build
@@ -22,10 +21,10 @@ FAMILIES = {variant.family: variant for variant in VARIANTS}
 def segmenter(family: str) -> Segmenter:
     torch.manual_seed(0)
     variant = tiny(FAMILIES[family])
-    network, cpu = build(variant).eval(), torch.device("cpu")
-    if isinstance(variant.generate, InstanceConfig):
-        return InstanceSegmenter(variant, network, cpu, "0" * 64, variant.generate)
-    return Segmenter(variant, network, cpu, "0" * 64)
+    network = build(variant).eval()
+    if variant.kind == "instances":
+        return InstanceSegmenter(variant, network, "0" * 64)
+    return Segmenter(variant, network, "0" * 64)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -34,7 +34,10 @@ class Finder:
     """Finds the masks given, which it believes in as much as told."""
 
     def __init__(self, masks: Sequence[np.ndarray], usual: Any = None, **known: Any) -> None:
-        self.variant = SimpleNamespace(generate=usual or GenerateConfig())
+        self.variant = SimpleNamespace(
+            kind="instances" if isinstance(usual, InstanceConfig) else "promptable",
+            generate=usual or GenerateConfig(),
+        )
         self.masks = Masks.from_dense(np.array(masks), **known) if len(masks) else Masks.empty(SIZE)
 
     def generate(self, image: object, settings: Any) -> Masks:

@@ -196,9 +196,9 @@ def test_a_model_that_learned_it_is_prompted_with_nothing(
     assert masks == model.predict(model.embed(picture))
     masks.save(tmp_path / "found.json")
     assert anymask.read(tmp_path / "found.json").areas.tolist() == masks.areas.tolist()
-    with pytest.raises(CapabilityError, match="does not know points, only pictures without"):
+    with pytest.raises(CapabilityError, match="does not know points, only images without"):
         model.predict(picture, points=[(12, 14)])
-    with pytest.raises(CapabilityError, match="only pictures without a prompt"):
+    with pytest.raises(CapabilityError, match="only images without a prompt"):
         model.generate(picture)
     assert len(list((tmp_path / "run" / "previews").iterdir())) == 3
 
@@ -207,7 +207,7 @@ def test_other_models_have_to_be_asked(tmp_path: Path) -> None:
     picture = np.zeros((20, 30, 3), np.uint8)
     with pytest.raises(InputError, match="got an empty prompt; add one"):
         anymask.load().predict(picture)
-    with pytest.raises(CapabilityError, match="does not know pictures without a prompt"):
+    with pytest.raises(CapabilityError, match="does not know images without a prompt"):
         anymask.load().predict(picture, prompts=anymask.Prompt.nothing())
 
 

@@ -58,7 +58,7 @@ def calculate_stability_score(
 def remove_small_regions(
     mask: npt.NDArray[np.bool_], area_thresh: float, mode: Literal["holes", "islands"]
 ) -> tuple[npt.NDArray[np.bool_], bool]:
-    """Clean a mask, and tell whether it was dirty; see `geometry.remove_small_regions`."""
+    """Clean a mask, and return whether it was dirty; see `geometry.remove_small_regions`."""
     return geometry.remove_small_regions(mask, area_thresh, mode)
 
 

@@ -34,8 +34,8 @@ class ResizeLongestSide:
         Returns:
             uint8 (h', w', 3) or (h', w').
         """
-        picture = Image.open(image)
-        resized = self._fit(picture.size_hw).resize(picture)
+        opened = Image.open(image)
+        resized = self._fit(opened.size_hw).resize(opened)
         return resized if image.ndim == 3 else resized[..., 0]
 
     def apply_coords(self, coords: npt.ArrayLike, original_size: Size) -> npt.NDArray[Any]:

@@ -116,7 +116,7 @@ class Proposals(ProposalsOptions):
             stability_score_thresh=0,
             box_nms_thresh=self.nms,
         )
-        if isinstance(model.variant.generate, InstanceConfig):
+        if model.variant.kind == "instances":
             settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, max_instances=max_kept)
         masks = model.generate(Image.open(sample.image), settings)
         return masks[np.argsort(-_rank(masks), kind="stable")[:max_kept]]

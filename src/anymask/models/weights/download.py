@@ -51,7 +51,7 @@ def download(url: str, target: Path, sha256: str | None = None, name: str = "wei
 
     Args:
         url: An http or https address.
-        target: Where the file shall be; its folder is made when missing.
+        target: Where the file should be; its folder is made when missing.
         sha256: SHA-256 of the file in hex, or the leading part of it. Only with it does a download
             go on where an earlier call left off.
         name: What is downloaded, for messages.
@@ -224,7 +224,7 @@ class _Download:
             raise _Broken(f"no connection ({reason})") from error
 
     def _continues(self, response: Any) -> bool:
-        """Tell whether a server sends what was asked for, or the file from its beginning."""
+        """Return whether a server sends what was asked for, or the file from its beginning."""
         said: str = response.headers.get("Content-Range", "")
         return response.status == 206 and said.startswith(f"bytes {self._size}-")
 

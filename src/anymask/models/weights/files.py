@@ -24,9 +24,15 @@ __all__ = ["State", "check_file", "read_state"]
 
 State = dict[str, Tensor]
 
-# Where the weights lie when a file holds more; the first of these that has any is taken. Averaged
-# ones (ema) are what training with them answers with.
-_WRAPPERS = ("ema", "model", "state_dict", "model_state_dict")
+# Where the weights lie when a file holds more, perhaps one inside the other; the first of these
+# that has any is taken. Averaged ones (ema) are what training with them answers with.
+_WRAPPERS = (
+    *("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "params_ema"),
+    *("model", "state_dict", "model_state_dict", "model_state", "net", "network", "params"),
+    *("module", "weights", "checkpoint"),
+)
+_DEEPEST = 4  # wrappers inside each other
+_AVERAGES = "n_averaged"  # how often torch.optim.swa_utils has averaged the weights beside it
 _LARGEST_MEMBER = 4 << 30  # SAM-H has 2.6 GB
 
 
@@ -184,12 +190,8 @@ def _damaged(origin: str) -> WeightsError:
 
 def _find_tensors(content: object, origin: str) -> State:
     """Find the tensors by key in what a file holds."""
-    inside = [content.get(key) for key in _WRAPPERS] if isinstance(content, Mapping) else []
-    for candidate in [content, *inside]:
-        if isinstance(candidate, StandIn):
-            candidate = pickles.collect(candidate)
-        if isinstance(candidate, Mapping) and candidate and not _strangers(candidate):
-            return {key: value.detach() for key, value in candidate.items()}
+    if tensors := _unwrapped(content, _DEEPEST):
+        return {key: value.detach() for key, value in tensors.items() if key != _AVERAGES}
     found = _name(content)
     if isinstance(content, Mapping):
         strangers = _strangers(content)
@@ -199,6 +201,21 @@ def _find_tensors(content: object, origin: str) -> State:
     raise WeightsError(
         f"expected tensors by key in {origin!r}, got {found}; save only the network's state_dict()"
     )
+
+
+def _unwrapped(content: object, depth: int) -> Mapping[str, Tensor] | None:
+    """Find a dictionary of nothing but tensors in what a file holds, so many levels down."""
+    if isinstance(content, StandIn):
+        content = pickles.collect(content)
+    if not isinstance(content, Mapping) or not content:
+        return None
+    if not _strangers(content):
+        return content
+    if depth:
+        for key in _WRAPPERS:
+            if tensors := _unwrapped(content.get(key), depth - 1):
+                return tensors
+    return None
 
 
 def _strangers(content: Mapping[object, object]) -> list[tuple[object, object]]:

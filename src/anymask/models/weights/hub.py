@@ -47,7 +47,7 @@ def fetch(repo: str, revision: str | None, file: str | None, offline: bool) -> P
 
 
 def _answers() -> bool:
-    """Tell whether there is a connection: huggingface_hub itself takes half a minute to say no."""
+    """Return whether there is a connection: huggingface_hub takes half a minute to say no."""
     import urllib.error
     import urllib.request
 

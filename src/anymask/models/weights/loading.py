@@ -22,15 +22,25 @@ from anymask.models import cache
 from anymask.models.build import AnyNetwork, build_empty
 from anymask.models.config import CompactConfig, FastSamConfig
 from anymask.models.network import Network
-from anymask.models.variants import VARIANTS, Variant
+from anymask.models.variants import VARIANTS, ModelPlugin, Variant, find_plugin
 from anymask.models.weights.files import State, read_state
 from anymask.models.weights.filling import fill, first
 from anymask.models.weights.locate import locate
+from anymask.parallel import one_thread
 
 if TYPE_CHECKING:
     from anymask.models.weights.adapters import Adapter
 
-__all__ = ["Checkpoint", "build_filled", "fill", "load_network", "read_checkpoint", "recognise"]
+__all__ = [
+    "Checkpoint",
+    "build_filled",
+    "fill",
+    "in_original_layout",
+    "load_network",
+    "read_checkpoint",
+    "recognise",
+    "without_prefix",
+]
 
 _ADAPTER = "adapter_config.json"
 _LONGEST_PREFIX = 3  # module.model.net. and the like
@@ -71,7 +81,7 @@ def load_network(
 
     Args:
         source: What `locate` finds: a variant or its name, a path, an address, or a hub id.
-        device: Where the network shall live.
+        device: Where the network should live.
         dtype: Floating-point type of its weights, float32 if not given.
         offline: Download nothing.
         adapter: Folder of what it learned beside its weights.
@@ -86,13 +96,45 @@ def load_network(
     Example:
         >>> network, variant, digest = load_network("sam_vit_b_01ec64.pth")  # doctest: +SKIP
     """
-    found = read_checkpoint(source, offline, adapter)
-    with _no_collection():
+    if plugin := _plugin_of(source):
+        return _open_plugin(plugin, device, dtype or torch.float32, offline, adapter)
+    # Whoever loads a model and then forks processes that use it finds no threads lost.
+    with one_thread(), _no_collection():
+        found = read_checkpoint(source, offline, adapter)
         network = build_filled(found, dtype or torch.float32)
-    if isinstance(found.variant.network, CompactConfig | FastSamConfig):
-        # Nothing but convolutions, which like it better on a CPU.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.to(device).eval(), found.variant, found.digest()
+        if isinstance(found.variant.network, CompactConfig | FastSamConfig):
+            # Nothing but convolutions, which like it better on a CPU.
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(device).eval()
+    return network, found.variant, found.digest()
+
+
+def _plugin_of(source: str | os.PathLike[str] | Variant) -> ModelPlugin | None:
+    """Find the model of another package that a source names."""
+    if isinstance(source, Variant):
+        return None if source.network else find_plugin(source.name)
+    if not isinstance(source, str) or "/" in source:
+        return None
+    own = {name for variant in VARIANTS for name in (variant.name, *variant.aliases)}
+    return None if source.lower() in own else find_plugin(source)
+
+
+def _open_plugin(
+    plugin: ModelPlugin,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    offline: bool,
+    adapter: str | os.PathLike[str] | None,
+) -> tuple[Network, Variant, str]:
+    """Let another package make its network."""
+    variant = plugin.variant
+    if adapter is not None:
+        raise WeightsError(
+            f"expected an adapter for a network of anymask, got one for {variant.name}, which "
+            "another package brings; load it without one"
+        )
+    path, _ = locate(variant, offline)
+    return plugin.open(path, torch.device(device), dtype), variant, cache.digest(path)
 
 
 def read_checkpoint(
@@ -111,8 +153,13 @@ def read_checkpoint(
         WeightsError: They are missing, damaged, or of no network that anymask knows.
         OutputError: A download cannot be written.
     """
-    # What only some weights need is imported for them alone: the first click shall not wait.
+    # What only some weights need is imported for them alone: the first click should not wait.
     path, variant, adapters = _locate(source, offline, adapter)
+    if variant is not None and variant.network is None:
+        raise WeightsError(
+            f"expected a network of anymask, got {variant.name}, which another package brings; it "
+            "can be loaded and asked, not converted or trained"
+        )
     if path.is_dir():
         from anymask.models.weights.folder import files_of, read_folder
 
@@ -120,10 +167,7 @@ def read_checkpoint(
         state, variant = read_folder(path)
     else:
         files, state = (path,), read_state(path)
-    if any(key.startswith("vision_encoder.") for key in state):
-        from anymask.models.weights.transformers_layout import to_original
-
-        state = to_original(state)
+    state = in_original_layout(state)
     variant = variant or recognise(state, path)
     if isinstance(variant.network, FastSamConfig):
         from anymask.models.fastsam import fit_bins
@@ -180,7 +224,7 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
             f"expected numbers that make a network in the config of {found.origin!r}, got "
             f"{found.variant.network!r:.200}; correct it"
         ) from error
-    state = _without_prefix(found.state, _entries(network.state_dict()))
+    state = without_prefix(found.state, network.state_dict())
     fill(network, state, found.origin, dtype, found.variant.name)
     for adapter in found.adapters:
         from anymask.models.lora import drop_lora, merge
@@ -194,7 +238,7 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
 
 
 def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Variant:
-    """Tell which variant weights belong to, by their keys and shapes.
+    """Return which variant weights belong to, by their keys and shapes.
 
     A prefix that all keys have in common is overlooked.
 
@@ -203,14 +247,20 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
         origin: Where they come from, for messages.
 
     Returns:
-        The variant whose layout fits best; whether it fits entirely is for `fill` to check.
+        The variant whose layout fits best; whether it fits entirely is for `fill` to check. A SAM
+        of a size that is not in the table gets a row of its own.
 
     Raises:
-        WeightsError: No variant shares even half of the layout.
+        WeightsError: No variant shares even half of the layout, and no SAM of other sizes does.
     """
     shares = {variant.name: _share(state, _layout(variant)) for variant in VARIANTS}
     best = max(VARIANTS, key=lambda variant: shares[variant.name])
     if shares[best.name] < 0.5:
+        from anymask.models.weights.sam_sizes import row_by_sizes
+
+        for some in _prefixes_off(state):
+            if row := row_by_sizes(some, origin):
+                return row
         names = ", ".join(variant.name for variant in VARIANTS)
         raise WeightsError(
             f"expected weights of one of {names}, got {str(origin)!r} with {len(state)} other keys "
@@ -220,7 +270,7 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
 
 
 def _is_adapter(path: Path) -> bool:
-    """Tell whether a path leads to an adapter, without importing what reads it."""
+    """Return whether a path leads to an adapter, without importing what reads it."""
     folder = path.parent if path.name.startswith("adapter_") and path.is_file() else path
     return (folder / _ADAPTER).is_file()
 
@@ -252,13 +302,24 @@ def _entries(state: Mapping[str, Tensor]) -> frozenset[tuple[str, torch.Size]]:
 
 
 def _share(state: Mapping[str, Tensor], layout: frozenset[tuple[str, torch.Size]]) -> float:
-    """Tell how much of a layout weights have, 0 to 1, under the prefix that suits it best."""
+    """Return how much of a layout weights have, 0 to 1, under the prefix that suits it best."""
     return max(_overlap(_entries(some), layout) for some in _prefixes_off(state))
 
 
-def _without_prefix(state: State, layout: frozenset[tuple[str, torch.Size]]) -> State:
-    """Take off the prefix that all keys have in common, as far as the layout has none."""
+def without_prefix(state: State, wanted: Mapping[str, Tensor]) -> State:
+    """Take off the prefix that all keys have in common, as far as those wanted do not have it."""
+    layout = _entries(wanted)
     return max(_prefixes_off(state), key=lambda some: _overlap(_entries(some), layout))
+
+
+def in_original_layout(state: State) -> State:
+    """Give a SAM in the layout of transformers, under whatever prefix, its original keys."""
+    for some in _prefixes_off(state):
+        if any(key.startswith("vision_encoder.") for key in some):
+            from anymask.models.weights.transformers_layout import to_original
+
+            return to_original(some)
+    return state
 
 
 def _overlap(some: frozenset[object], other: frozenset[object]) -> float:

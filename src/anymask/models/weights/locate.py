@@ -103,7 +103,7 @@ def _named(variant: Variant, offline: bool) -> Path:
         if weights.url is None:
             raise WeightsError(
                 f"expected the weights of {variant.name} at {str(path)!r}, got nothing; install "
-                f"anymask again"
+                f"{'anymask' if variant.network else 'the package that adds it'} again"
             )
         _refuse_offline(offline, variant.name, path, weights.url)
         _download(weights.url, path, weights.sha256, variant.name)

@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _PREFIX = "base_model.model."
+# What it is under when the model was wrapped for several devices, or compiled, before or after.
+_WRAPPED = re.compile(rf"^((module|_orig_mod)\.)*({re.escape(_PREFIX)})?((module|_orig_mod)\.)*")
 
 # What peft also calls LoRA: products that count in another way, and other weights to begin with.
 _OTHER_WAYS = ("use_dora", "use_qalora", "use_bdlora", "kasa_config", "monteclora_config")
@@ -87,7 +89,7 @@ def whole_parts(network: nn.Module, facts: Mapping[str, Any]) -> tuple[str, ...]
 
 
 def scale_of(facts: Mapping[str, Any], rank: int, names: Sequence[str]) -> float:
-    """Tell how many times a product counts, for a layer that goes by some names.
+    """Return how many times a product counts, for a layer that goes by some names.
 
     Raises:
         Misfit: The config says another rank, or does not say it in numbers.
@@ -151,5 +153,5 @@ def key_of(key: str) -> str:
 
 def _without_wrappers(key: str) -> str:
     """Take out of a key what stands for peft's own modules."""
-    key = key.removeprefix(_PREFIX).replace(".base_layer.", ".")
+    key = _WRAPPED.sub("", key).replace(".base_layer.", ".")
     return re.sub(r"\.(lora_[AB])\.\w+\.weight$", r".\1.weight", key)

@@ -227,7 +227,7 @@ class _Machine(pickle._Unpickler):
         self._stand_ins: dict[str, type[StandIn]] = {}
 
     def find_class(self, module: str, name: str) -> object:
-        """Give what stands for a name: a builder, a type of numbers, or a class of stand-ins."""
+        """Give what stands for a name: a builder, a dtype, or a class of stand-ins."""
         module, name = NAME_MAPPING.get((module, name), (module, name))
         module = IMPORT_MAPPING.get(module, module)  # up to protocol 2, names are those of Python 2
         full = f"{module}.{name}"

@@ -22,6 +22,7 @@ __all__ = [
     "make_config",
     "make_preprocessor_config",
     "read_variant",
+    "row_of",
     "to_original",
     "to_transformers",
 ]
@@ -88,7 +89,7 @@ def _rename(key: str, pairs: list[tuple[str, str]]) -> str:
 
 
 def describes_sam(config: Mapping[str, Any]) -> bool:
-    """Tell whether a config is that of a SAM in transformers."""
+    """Return whether a config is that of a SAM in transformers."""
     return config.get("model_type") == "sam" or "SamModel" in (config.get("architectures") or ())
 
 
@@ -113,15 +114,18 @@ def read_variant(
                 f"correct it"
             )
     vision, prompt, decoder = (_Numbers(parts[part], part, origin) for part in _PARTS)
+    width = vision("hidden_size", 768)
+    mlp = vision("mlp_dim", 4 * width)
     network = SamConfig(
         VitConfig(
-            width=vision("hidden_size", 768),
+            width=width,
             depth=vision("num_hidden_layers", 12),
             heads=vision("num_attention_heads", 12),
             global_blocks=vision.several("global_attn_indexes", (2, 5, 8, 11)),
             side=vision("image_size", 1024),
             patch=vision("patch_size", 16),
             window=vision("window_size", 14),
+            mlp=None if mlp == 4 * width else mlp,
         ),
         DecoderConfig(
             width=decoder("hidden_size", 256),
@@ -132,16 +136,20 @@ def read_variant(
         mask_channels=prompt("mask_input_channels", 16),
     )
     _check_rest(network, parts, origin)
-    row = next((v for v in VARIANTS if v.network == network), None) or _new_row(network)
+    row = row_of(network)
     look = _read_preprocessing(row.preprocessing, network.encoder.side, preprocessor, origin)
     return replace(row, preprocessing=look)
 
 
-def _new_row(network: SamConfig) -> Variant:
-    """Make a row for a size that is not in the table."""
+def row_of(network: SamConfig) -> Variant:
+    """Find the row of the table for a size of SAM, or make one for a size that is not there."""
+    known = next((variant for variant in VARIANTS if variant.network == network), None)
+    if known is not None:
+        return known
     row = replace(find("sam-vit-b"), name="sam-custom", network=network, aliases=())
     return replace(
         row,
+        preprocessing=replace(row.preprocessing, side=network.encoder.side),
         summary="a SAM of a size of its own",
         parameters=sum(p.numel() for p in build_empty(row).parameters()),
         weights=WeightSource("model.safetensors", licence="unknown"),
@@ -160,6 +168,7 @@ def make_config(network: SamConfig) -> dict[str, Any]:
     numbers: dict[str, dict[str, Any]] = {
         "vision_config": {
             "hidden_size": encoder.width,
+            "mlp_dim": encoder.mlp or 4 * encoder.width,
             "num_hidden_layers": encoder.depth,
             "num_attention_heads": encoder.heads,
             "global_attn_indexes": list(encoder.global_blocks),
@@ -180,7 +189,7 @@ def make_config(network: SamConfig) -> dict[str, Any]:
 
 
 def make_preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Describe what happens to a picture as transformers does."""
+    """Describe what happens to an image as transformers does."""
     side = preprocessing.side
     return {
         "image_processor_type": "SamImageProcessor",
@@ -209,7 +218,6 @@ def _rest(network: SamConfig) -> dict[str, dict[str, Any]]:
         "vision_config": {
             "num_channels": 3,
             "patch_size": encoder.patch,
-            "mlp_dim": 4 * encoder.width,
             "output_channels": decoder.width,
             "hidden_act": "gelu",
             "layer_norm_eps": 1e-6,
@@ -280,7 +288,8 @@ class _Numbers:
 
     def __call__(self, key: str, usual: int) -> int:
         """Give a number, or what is usual."""
-        value = self._part.get(key, usual)
+        value = self._part.get(key)
+        value = usual if value is None else value  # null stands for what is usual
         if type(value) is not int or not 0 < value <= _LARGEST:
             raise self._fault(key, "a positive number", value)
         return value

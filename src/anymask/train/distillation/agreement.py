@@ -96,8 +96,7 @@ class Agreement:
         return self._targets[index]
 
     def _predict(self, model: nn.Module, image: np.ndarray, prompts: Sequence[Prompt]) -> Masks:
-        device = next(model.parameters()).device
-        student = Segmenter(self.variant, cast(Network, model), device, "")
+        student = Segmenter(self.variant, cast(Network, model), "")
         return _first(student, student.embed(Image(image)), prompts)
 
 

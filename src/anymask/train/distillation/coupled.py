@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from anymask.config import InstanceConfig
 from anymask.data.simulate import SimulatedUser, noisy_box, tight_box
 from anymask.errors import CapabilityError
 from anymask.image.transform import Transform
@@ -55,7 +54,7 @@ class Coupled:
             CapabilityError: One of the two does not answer prompts.
         """
         for one in (teacher.variant, variant):
-            if isinstance(one.generate, InstanceConfig):
+            if one.kind == "instances":
                 raise CapabilityError(
                     f"expected two models that answer prompts, got {one.name}, which finds all "
                     "objects at once and only chooses among them; choose another one"

@@ -112,7 +112,7 @@ def _student(config: DistillConfig, device: str, offline: bool) -> Segmenter:
             if isinstance(module, PlainVit):  # else tokens would not know their places
                 nn.init.trunc_normal_(module.pos_embed, std=0.02)
     place = find_device(device)
-    return Segmenter(variant, cast(Network, network.to(place).eval()), place, "from scratch")
+    return Segmenter(variant, cast(Network, network.to(place).eval()), "from scratch")
 
 
 def _images(config: DistillConfig) -> tuple[Dataset, Split]:

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anymask.config import InstanceConfig
 from anymask.data.item import Item
 from anymask.errors import CapabilityError, InputError
 from anymask.models.prompt_batch import PromptBatch
@@ -172,7 +171,7 @@ class Interactive:
         Raises:
             CapabilityError: The network does not take prompts.
         """
-        if isinstance(variant.generate, InstanceConfig):
+        if variant.kind == "instances":
             raise CapabilityError(
                 f"expected a model that answers prompts, got {variant.name}, which finds all "
                 "objects at once and only chooses among them; train another model"

@@ -163,8 +163,7 @@ class Unprompted:
         return side_by_side(cases) if cases else None
 
     def _segmenter(self, model: nn.Module) -> Segmenter:
-        device = next(model.parameters()).device
-        return Segmenter(self.variant, cast(Network, model), device, "")
+        return Segmenter(self.variant, cast(Network, model), "")
 
 
 def _no_prompts(count: int, frame_hw: tuple[int, int], device: torch.device) -> PromptBatch:

@@ -113,8 +113,7 @@ class PromptValidation:
         """Make a segmenter of a network that is learning."""
         if self.encoder_learns:
             self._embeddings.clear()
-        device = next(model.parameters()).device
-        return _Remembering(self.variant, cast(Network, model), device, "", self._embeddings)
+        return _Remembering(self.variant, cast(Network, model), "", self._embeddings)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

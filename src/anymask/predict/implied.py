@@ -1,0 +1,112 @@
+"""What a mask says beside its shape: a box around it, and places that are surely inside."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from anymask.image.transform import Transform
+from anymask.prompt import Prompt
+
+__all__ = ["complete", "deepest_points"]
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+
+_POINTS = 3  # on the object, at most
+_BACKGROUND_POINTS = 2  # at most
+_SIDE = 128  # depths are measured on a grid of at most so many cells per side
+
+
+def complete(prompt: Prompt, transform: Transform) -> Prompt:
+    """Add to a mask the box and the points that it implies.
+
+    For models that understand a mask only beside something else (`Variant.never_alone`). Background
+    points of the prompt stay. A mask without a pixel implies nothing.
+
+    Args:
+        prompt: With a mask of either kind, and neither a box nor a point on the object.
+        transform: Of the image that it is about.
+
+    Returns:
+        The prompt with a box; and for a mask in pixels of the image, which may be rough, with up to
+        three points deep inside it, and up to two deep in what the box holds beside it. An answer's
+        logits need none: points would only move what is right already (`benchmarks/masks_in.py`).
+    """
+    mask = _in_image(prompt, transform)
+    if not mask.any():
+        return prompt
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    x0, x1, y0, y1 = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
+    points, labels = prompt.points_xy, prompt.labels
+    if prompt.mask is not None:
+        corner, inside = (x0, y0), mask[y0:y1, x0:x1]
+        on = deepest_points(inside, _POINTS) + corner
+        beside = deepest_points(~inside, _BACKGROUND_POINTS) + corner
+        points = np.concatenate([on, beside, points])
+        labels = np.repeat([1, 0], [len(on), len(points) - len(on)])
+    return Prompt(points, labels, (x0, y0, x1, y1), prompt.mask, prompt.mask_logits)
+
+
+def deepest_points(mask: BoolArray, count: int) -> FloatArray:
+    """Find pixels far from the edge of a mask, in several parts of it.
+
+    Args:
+        mask: (h, w); what lies beyond its borders does not count as inside.
+        count: Most of them.
+
+    Returns:
+        (n, 2), x before y, the deepest first; none where nothing is inside.
+
+    Example:
+        >>> deepest_points(np.ones((5, 21), bool), 2).tolist()
+        [[2.0, 2.0], [7.0, 2.0]]
+    """
+    step = -(-max(mask.shape) // _SIDE)
+    cells = mask[step // 2 :: step, step // 2 :: step]
+    if not cells.any():  # thinner than a cell
+        cells, step = mask, 1
+    depth = _depth(cells)
+    y, x = np.mgrid[: depth.shape[0], : depth.shape[1]]
+    points: list[tuple[int, int]] = []
+    while len(points) < count and depth.any():
+        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+        points.append((int(column) * step + step // 2, int(row) * step + step // 2))
+        # The next one is in another part.
+        depth[np.hypot(x - column, y - row) < 1.5 * depth[row, column]] = 0
+    return np.array(points, dtype=np.float64).reshape(-1, 2)
+
+
+def _depth(mask: BoolArray) -> npt.NDArray[np.int64]:
+    """Count how often each cell survives that a mask loses its edge: int (h, w)."""
+    inside = np.pad(mask, 1)
+    depth = np.zeros(inside.shape, np.int64)
+    across = False
+    while inside.any():
+        depth += inside
+        # In turns without and with the diagonals, so that what remains of a disc stays round.
+        inside = _eroded(inside, across)
+        across = not across
+    return depth[1:-1, 1:-1]
+
+
+def _eroded(mask: BoolArray, across: bool) -> BoolArray:
+    """Take away what touches the outside, which lies all round; diagonally too if ``across``."""
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    rows = inner.copy() if across else mask
+    inner[:, 1:] &= rows[:, :-1]
+    inner[:, :-1] &= rows[:, 1:]
+    return inner
+
+
+def _in_image(prompt: Prompt, transform: Transform) -> BoolArray:
+    """Give the mask of a prompt in pixels of the image."""
+    if prompt.mask is not None:
+        return prompt.mask
+    assert prompt.mask_logits is not None
+    logits = torch.from_numpy(prompt.mask_logits.copy())[None]
+    mask: BoolArray = (transform.masks_to_image(logits)[0] > 0).numpy()
+    return mask
