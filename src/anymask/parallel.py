@@ -27,7 +27,10 @@ Result = TypeVar("Result")
 
 
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    give_up: Callable[[], None] = lambda: None,
 ) -> Generator[Result]:
     """Do the same work on many items, and give the results in the order of the items.
 
@@ -40,6 +43,8 @@ def in_order(
         work: Safe to call in several threads.
         items: Taken one after the other in the caller's thread.
         workers: Number of threads; 1: the caller's own.
+        give_up: Called when the work ends early, before what has begun is waited for: a chance to
+            end that early, too.
 
     Example:
         >>> list(in_order(lambda number: number * number, range(4), workers=2))
@@ -61,6 +66,9 @@ def in_order(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BaseException:
+        give_up()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)

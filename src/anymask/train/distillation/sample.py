@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anymask.data.dataset import Dataset
+from anymask.data.embeddings import EmbeddingStore
 from anymask.data.item import shuffled
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.models.variants import Preprocessing
-from anymask.train.embeddings import EmbeddingStore
 
 __all__ = [
     "DistillSample",
