@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OutputError: The place cannot be written to, or the disk is full.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "note.txt"
         >>> with atomic_write(path) as draft:
@@ -87,7 +87,7 @@ def output(target: Target) -> Iterator[IO[bytes]]:
         InputError: It is neither, is closed, or is opened for text or for reading.
         OutputError: It cannot be written to.
 
-    Example:
+    Examples:
         >>> import io
         >>> file = io.BytesIO()
         >>> with output(file) as draft:

@@ -53,7 +53,7 @@ class ResumableFolder:
         free: Names in the identity that are noted, but may differ, with dots for names in names.
         remedy: What to do about a folder of another identity.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> folder = ResumableFolder(Path(tempfile.mkdtemp()), {"model": "sam-vit-b"})
         >>> with folder.at_work():
@@ -284,7 +284,7 @@ def differences(
         now: The other.
         free: Names, with dots, that may differ.
 
-    Example:
+    Examples:
         >>> differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
         ['b.c: 2, now 3']
     """

@@ -50,7 +50,7 @@ class Lock:
         path: The file; its folder is made when missing.
         content: What it says about the holder.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "lock"
         >>> lock = Lock(path)

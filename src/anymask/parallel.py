@@ -46,7 +46,7 @@ def in_order(
         give_up: Called when the work ends early, before what has begun is waited for: a chance to
             end that early, too.
 
-    Example:
+    Examples:
         >>> list(in_order(lambda number: number * number, range(4), workers=2))
         [0, 1, 4, 9]
     """
@@ -137,7 +137,7 @@ def in_processes(
         jobs: Arguments for each call; they and the results travel between the processes.
         processes: Number of them; 1: the caller's own.
 
-    Example:
+    Examples:
         >>> in_processes(pow, [(2, 3), (3, 2)], processes=1)
         [8, 9]
     """

@@ -262,7 +262,7 @@ def _split(pattern: Path) -> tuple[Path, tuple[str, ...]]:
 def natural_order(text: str) -> list[str | int]:
     """Give a sort key by which 2 comes before 10.
 
-    Example:
+    Examples:
         >>> sorted(["10.jpg", "2.jpg"], key=natural_order)
         ['2.jpg', '10.jpg']
     """

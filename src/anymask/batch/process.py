@@ -120,7 +120,7 @@ def process(
         CapabilityError: The model does not know this kind of prompt.
         OutputError: The folder cannot be written to, or the disk is full.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> import numpy as np
         >>> photo = np.zeros((48, 64, 3), np.uint8)

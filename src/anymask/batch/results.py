@@ -165,7 +165,7 @@ class Results:
                 ) from error
             if name.casefold() == _RUN_FILE or os.path.realpath(path) in inputs:
                 raise InputError(
-                    f"the result {str(path)!r} of {str(item.path)!r} would replace "
+                    f"cannot write {str(path)!r}, the result of {str(item.path)!r}, over "
                     f"{'a file of the run' if name.casefold() == _RUN_FILE else 'another image'}; "
                     "choose another folder (-o), or rename the image"
                 )

@@ -141,7 +141,7 @@ class Report:
 def explain_nothing(dropped: Mapping[str, int]) -> str:
     """Say which setting dropped how many answers, the most harmful first; see `Masks.dropped`.
 
-    Example:
+    Examples:
         >>> explain_nothing({"box_nms_thresh": 2, "pred_iou_thresh": 1000})
         'nothing found; of 1,002 answers, --pred-iou-thresh dropped 1,000, --box-nms-thresh 2'
     """

@@ -47,7 +47,7 @@ class InstanceSegmenter(Segmenter):
             None: those of the variant.
         scorer: Compares instances with a text; None: the CLIP that the settings name.
 
-    Example:
+    Examples:
         >>> model = load("fastsam-s")  # doctest: +SKIP
         >>> united = replace(model, settings=InstanceConfig(merge_points=True))  # doctest: +SKIP
     """

@@ -480,7 +480,7 @@ class Segmenter:
             InputError: The image cannot be read, or a setting does not fit.
             CapabilityError: The settings need what this model does not know.
 
-        Example:
+        Examples:
             >>> load().generate("truck.jpg", points_per_side=16)  # doctest: +SKIP
             Masks(61 masks of 1800 x 1200, best score 0.97)
         """

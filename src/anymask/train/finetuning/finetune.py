@@ -69,7 +69,7 @@ def finetune(
         WeightsError: The model is unknown, or its weights are missing or damaged.
         OutputError: Something cannot be written.
 
-    Example:
+    Examples:
         >>> finetune(FineTuneConfig(data=(Path("photos"),)), Path("mine")).after  # doctest: +SKIP
         {'one_click': 0.52, 'best_of_three': 0.58, 'five_clicks': 0.77, 'box': 0.76, 'iou': 0.66}
     """
