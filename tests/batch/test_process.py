@@ -203,8 +203,8 @@ def test_an_image_that_is_a_result_and_one_that_would_be_replaced(
         str(tmp_path / "*.png"), tmp_path, model=model, points_per_side=2, overwrite=True
     )
     errors = {one.image.name: one.error for one in report.failed}
-    assert "over another image" in errors["a.png"]
-    assert "over a file of the run" in errors["anymask-run.png"]
+    assert "would replace another image" in errors["a.png"]
+    assert "would replace a file of the run" in errors["anymask-run.png"]
     assert (tmp_path / "a-overlay.png").read_bytes() == before
     again = anymask.process(str(tmp_path / "*.png"), tmp_path, model=model, points_per_side=2)
     made = [one for one in again.failed if one.image.name == "a-overlay-overlay.png"]

@@ -148,8 +148,8 @@ class Results:
         """
         if item.origin and os.path.realpath(item.path) in produced:
             raise InputError(
-                f"{str(item.path)!r} is a result of an earlier run; choose another folder (-o) to "
-                "work on it, or leave it out"
+                f"expected an image, but {str(item.path)!r} is a result of an earlier run; choose "
+                "another folder (-o) to work on it, or leave it out"
             )
         for name in names:
             path = self.path / name
@@ -163,11 +163,12 @@ class Results:
                     f"cannot write {Path(name).name[-40:]!r}, the result of "
                     f"{item.path.name[:40]!r}: {reason}; rename the image"
                 ) from error
-            if name.casefold() == _RUN_FILE or os.path.realpath(path) in inputs:
+            run_file = name.casefold() == _RUN_FILE
+            if run_file or os.path.realpath(path) in inputs:
                 raise InputError(
-                    f"cannot write {str(path)!r}, the result of {str(item.path)!r}, over "
-                    f"{'a file of the run' if name.casefold() == _RUN_FILE else 'another image'}; "
-                    "choose another folder (-o), or rename the image"
+                    f"cannot write {str(path)!r}, the result of {str(item.path)!r}: it would "
+                    f"replace {'a file of the run' if run_file else 'another image'}; choose "
+                    "another folder (-o), or rename the image"
                 )
 
     def _check_same(self, item: Item, record: Record) -> None:
