@@ -12,13 +12,14 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
-.PHONY: help demo check test clean
+.PHONY: help demo check test docs clean
 
 help:
 	@echo "make demo   cut a photo by click, box and everything; pictures in demo-out/"
 	@echo "make check  format, lint, types and the guards of the house"
-	@echo "make test   all tests but those marked slow or gpu"
-	@echo "make clean  remove .venv, caches and demo-out/"
+	@echo "make test   all tests but those marked slow or gpu, and how much of the code they run"
+	@echo "make docs   the documentation as a site, in site/"
+	@echo "make clean  remove .venv, caches, demo-out/ and site/"
 
 demo: .venv/.installed
 	$(BIN)/anymask segment $(PHOTO) --point $(CLICK) --output demo-out/click --overwrite
@@ -35,8 +36,12 @@ check: .venv/.installed-dev
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest --quiet --ignore=tests/guards
 
+docs: .venv/.installed-docs
+	$(BIN)/python recipes/docs_commands.py
+	$(BIN)/zensical build --clean --strict
+
 clean:
-	rm -rf .venv demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-out site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -48,4 +53,9 @@ clean:
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing the tools for checks and tests into .venv"
 	$(INSTALL) --editable '.[image,eval,dev]'
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	@echo "Installing what builds the documentation into .venv"
+	$(INSTALL) --editable '.[image,docs]'
 	@touch $@

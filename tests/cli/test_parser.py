@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 import pytest
 
 from anymask.cli import COMMANDS
-from anymask.cli.parser import parse, sentences
+from anymask.cli.flags import sentences
+from anymask.cli.parser import parse
 from anymask.cli.search import ONLY_IN_PYTHON, Search
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.models.variants import find
@@ -63,7 +64,7 @@ def test_typing_errors_in_flags(words: list[str], meant: str, run) -> None:
     [
         (["everything", "a.jpg", "--xyzzy"], "--xyzzy"),
         (["evaluate", "points"], "--data"),
-        (["everything", "a.jpg", "--format", "gif"], "png"),
+        (["everything", "a.jpg", "--dtype", "int"], "bfloat16"),
         (["models", "a"], "a"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -26,12 +27,19 @@ PAGES = [
 ]
 
 
+class Screen(io.BytesIO):
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
 class Terminal:
     """Stands in for standard output and standard error of an encoding, bytes and all."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, encoding: str, errors: str = "strict"):
         self.encoding = encoding
-        self.bytes = {name: io.BytesIO() for name in ("stdout", "stderr")}
+        self.bytes = {name: Screen() for name in ("stdout", "stderr")}
         for name, file in self.bytes.items():
             stream = io.TextIOWrapper(file, encoding=encoding, errors=errors)
             monkeypatch.setattr(sys, name, stream)
@@ -181,6 +189,19 @@ def test_paragraphs_end_where_the_terminal_does(monkeypatch) -> None:
     about, _, options = terminal.text("stdout").partition("Examples:")
     assert max(map(len, about.splitlines())) <= 50
     assert "\n  anymask segment photo.jpg --point 500,375" in options, "examples stay in one line"
+
+
+def test_pages_in_colour_look_like_those_without(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    pages = []
+    for term in ("dumb", "xterm"):
+        monkeypatch.setenv("TERM", term)
+        terminal = Terminal(monkeypatch, "utf-8")
+        terminal.bytes["stdout"].terminal = True
+        assert terminal.run("segment", "--help") == 0
+        pages.append(terminal.text("stdout"))
+    assert "\033[" in pages[1] and "\033[" not in pages[0]
+    assert re.sub(r"\033\[[\d;]*m", "", pages[1]) == pages[0]
 
 
 def test_sentences_of_several_lines_are_filled(monkeypatch) -> None:

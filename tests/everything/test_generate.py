@@ -14,7 +14,7 @@ import pytest
 import torch
 from tests.parity.amg.fake_scene import FakeScene
 
-from anymask.cli.parser import sentences
+from anymask.cli.flags import sentences
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError

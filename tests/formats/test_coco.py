@@ -133,7 +133,10 @@ def test_reads_foreign_files(tmp_path: Path) -> None:
         ({"images": [{"id": 7, "file_name": "a"}]}, "a field 'height'"),
         ({"images": 3}, "not iterable"),
         ({"annotations": [{"id": 5, "segmentation": []}]}, "a field 'image_id'"),
-        ({"annotations": [{"id": 5, "image_id": 7, "segmentation": [[1, 2, 3]]}]}, "n 5: .*y1"),
+        (
+            {"annotations": [{"id": 5, "image_id": 7, "segmentation": [[1, 2, 3]]}]},
+            "n 5: .*polyg",
+        ),
         ({"annotations": [{"id": 5, "image_id": 7, "iscrowd": 2}]}, "iscrowd of 0 or 1, got 2"),
         ({"annotations": [{"id": 5, "image_id": 7, "anymask_meta": 2}]}, "as an object, got int"),
     ],
@@ -349,6 +352,24 @@ def test_two_categories_of_one_name_stay_two(tmp_path: Path) -> None:
     again = json.loads((tmp_path / "again.json").read_text())
     assert again["categories"] == twins
     assert [a["category_id"] for a in again["annotations"]] == [18, 1, 17, 18]
+
+
+def test_ids_and_names_of_other_types(tmp_path: Path) -> None:
+    document = {
+        **FOREIGN,
+        "categories": [{"id": "3", "name": 12}, {"id": 4}],
+        "annotations": [
+            {**FOREIGN["annotations"][0], "image_id": "7"},
+            {**FOREIGN["annotations"][0], "category_id": 4},
+        ],
+    }
+    (tmp_path / "masks.json").write_text(json.dumps(document))
+    masks = coco.read(tmp_path / "masks.json")
+    assert masks.labels == ("12", None)
+    coco.write(tmp_path / "again.json", masks)
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again["categories"] == [{"id": "3", "name": 12}, {"id": 4, "name": "4"}]
+    assert [entry["category_id"] for entry in again["annotations"]] == ["3", 4]
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,9 @@ def test_an_error_leaves_an_open_file_alone(masks: Masks) -> None:
     ("target", "format", "says"),
     [
         (io.BytesIO(), None, "a file without a name, got none; give one out of sa1b, coco, png"),
-        (io.StringIO(), "coco", "use mode 'wb'"),
-        (3, "coco", "a file open for writing bytes, got int"),
-        (b"bytes", "coco", "a file open for writing bytes, got bytes"),
+        (io.StringIO(), "coco", 'open it with "wb"'),
+        (3, "coco", "a file opened for writing bytes, got int"),
+        (b"bytes", "coco", "a file opened for writing bytes, got bytes"),
     ],
 )
 def test_unfit_targets(target: Any, format: str | None, says: str, masks: Masks) -> None:

@@ -25,7 +25,7 @@ from anymask.errors import AnymaskError
 if TYPE_CHECKING:
     from anymask.cli.parser import Command
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "parse"]
 
 COMMANDS = {
     "segment": "Cut one thing out of each image, by clicks, a box, a rough mask or its name.",
@@ -94,7 +94,7 @@ def _run(words: list[str]) -> int:
         return 0
     debug = "--debug" in words
     try:
-        return _parse(words).run()
+        return parse(words).run()
     except BrokenPipeError:
         raise
     except AnymaskError as error:
@@ -106,7 +106,7 @@ def _run(words: list[str]) -> int:
         return _fail(debug, message, 2)
 
 
-def _parse(words: list[str]) -> Command:
+def parse(words: list[str]) -> Command:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     from anymask.cli.parser import choose
 

@@ -13,7 +13,7 @@ from anymask.cli.learning import LearningOptions, parse_learning
 from anymask.cli.parser import choose
 from anymask.train.distillation.config import CoupledConfig, DecoupledConfig, SamiConfig
 
-__all__ = ["parse"]
+__all__ = ["METHODS", "parse"]
 
 _ABOUT = """Let a small model learn from a large one, from photos without labels.
 
@@ -65,7 +65,7 @@ class _Sami(_Method):
     """Who learns what from whom."""
 
 
-_METHODS: dict[str, tuple[type[_Method], str]] = {
+METHODS: dict[str, tuple[type[_Method], str]] = {
     "decoupled": (
         _Decoupled,
         "The student's encoder learns what its teacher's sees, and takes over its decoder.",
@@ -83,6 +83,6 @@ _METHODS: dict[str, tuple[type[_Method], str]] = {
 
 def parse(words: Sequence[str]) -> LearningOptions:
     """Turn the words after ``anymask distill`` into a command; see `parse_learning`."""
-    summaries = {name: about for name, (_, about) in _METHODS.items()}
+    summaries = {name: about for name, (_, about) in METHODS.items()}
     name = choose(words, "anymask distill", _ABOUT, summaries)
-    return parse_learning(_METHODS[name][0], words[1:], f"anymask distill {name}", summaries[name])
+    return parse_learning(METHODS[name][0], words[1:], f"anymask distill {name}", summaries[name])

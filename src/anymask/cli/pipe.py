@@ -47,11 +47,6 @@ class _Inlet:
 
     command: Any
 
-    @property
-    def debug(self) -> bool:
-        """Whether errors show where they happened."""
-        return bool(self.command.debug)
-
     def run(self) -> int:
         """Keep the image beside the results, and go on as with any other."""
         from anymask.atomic import atomic_write, make_folder
@@ -72,11 +67,6 @@ class _Outlet:
 
     command: Any
     masks: bool  # and not the cut-out
-
-    @property
-    def debug(self) -> bool:
-        """Whether errors show where they happened."""
-        return bool(self.command.debug)
 
     def run(self) -> int:
         """Answer for one image; the exit code is 1 if there is nothing to cut out."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from tyro.conf import arg
 
-from anymask.cli.parser import sentences
+from anymask.cli.flags import sentences
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.models.variants import VARIANTS
 
@@ -32,7 +32,7 @@ def _make_search(kinds: tuple[type[Any], ...], usual: Usual) -> type[Any]:
         said, hints = sentences(kind), get_type_hints(kind)
         for name in [name for name in hints if name not in ONLY_IN_PYTHON | rows.keys()]:
             flag: Any = Annotated[hints[name] | None, arg(help_behavior_hint=_hint(name, usual))]
-            rows[name] = (name, flag, field(default=None, metadata={"help": said[name]}))
+            rows[name] = (name, flag, field(default=None, metadata={"help": said.get(name)}))
     about = "What to look for and what to drop; what is not given is what suits the model."
     return make_dataclass(
         "Search", rows.values(), namespace={"__doc__": about, "given": _given}, frozen=True

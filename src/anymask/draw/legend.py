@@ -24,6 +24,7 @@ _SMALLEST = 10  # pixels of letters that can be read
 _WIDEST, _HIGHEST = 0.45, 0.6  # shares of the image's width and height that a legend may take
 _COLUMNS = 4  # at most
 _FEWEST = 4  # letters, in widths of an m, for which there must be room
+_LONGEST = 200  # characters of a name that are looked at; more have no room anywhere
 _FINE = 4  # round corners are drawn this much larger and then reduced, which smooths them
 _PLATE, _OPACITY = (18, 20, 24), 205
 _WHITE, _GREY = (255, 255, 255), (176, 182, 190)
@@ -150,7 +151,8 @@ class Legend:
 
 
 def _one_line(name: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    printable = "".join(c if c.isprintable() else " " for c in name[:_LONGEST])
+    return " ".join(printable.split())
 
 
 def _count(font: Font, row: _Row) -> float:

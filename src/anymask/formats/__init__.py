@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anymask.atomic import Target, atomic_write
+from anymask.atomic import Target, atomic_write, output
 from anymask.errors import InputError
 from anymask.formats import files
 from anymask.formats.files import Content, Source
@@ -185,7 +185,7 @@ def _with_files(theirs: Format) -> Format:
             with atomic_write(target) as draft:
                 theirs.write(draft, masks, **options)
             return
-        with tempfile.TemporaryDirectory() as folder, files.output(target) as file:
+        with tempfile.TemporaryDirectory() as folder, output(target) as file:
             path = Path(folder) / f"masks{theirs.suffix}"
             theirs.write(path, masks, **options)
             file.write(path.read_bytes())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,9 +16,8 @@ import numpy.typing as npt
 from anymask.errors import InputError
 from anymask.formats import files
 from anymask.formats.files import Source
-from anymask.masks import polygon, rle
+from anymask.formats.segmentation import read_segmentation
 from anymask.masks.fields import Meta
-from anymask.masks.rle import Counts
 
 if TYPE_CHECKING:
     from anymask.image.geo import Geo
@@ -36,6 +34,7 @@ __all__ = [
     "names_taken",
     "parse_json",
     "plain",
+    "plain_id",
     "prompt_fields",
     "read_all",
     "read_geo",
@@ -44,12 +43,9 @@ __all__ = [
     "read_meta",
     "read_number",
     "read_prompt",
-    "read_segmentation",
     "track_field",
     "understanding",
 ]
-
-_LONGEST_RUN = np.iinfo(np.uint32).max
 
 
 def geo_field(geo: Geo | None) -> dict[str, Any]:
@@ -232,89 +228,21 @@ def read_iscrowd(entry: Mapping[str, Any]) -> bool:
 
 _NO, _YES = {"", "0", "0.0", "false", "no"}, {"1", "1.0", "true", "yes"}
 
-# -------------------------------------------------------------------- segmentations
+# ------------------------------------------------------------------ names and numbers
 
 
-def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
-    """Read the ``segmentation`` of an annotation to run lengths, whichever kind it is.
-
-    Args:
-        segmentation: Run lengths, ``{"size": [h, w], "counts": c}`` where c is a list of lengths or
-            a compressed string; an outline ``[x0, y0, x1, y1, ...]`` or ``[[x0, y0], [x1, y1],
-            ...]``; a list of outlines and run lengths, which are united; or nothing (None, [] or
-            {}). Outlines of one or two corners cover nothing, as nothing does.
-        size_hw: Height and width of the image.
-
-    Raises:
-        InputError: It is none of these, or was made for an image of another size.
+def plain_id(value: Any) -> Any:
+    """Return the one form of an id in which 1, 1.0 and "1" are the same.
 
     Example:
-        >>> read_segmentation([0, 0, 2, 0, 2, 2, 0, 2], (2, 3)).tolist()
-        [0, 4, 2]
+        >>> plain_id("12"), plain_id(12.0), plain_id("a12"), plain_id("012")
+        (12, 12, 'a12', '012')
     """
-    if segmentation is None or segmentation in ([], {}):
-        return np.array([size_hw[0] * size_hw[1]], dtype=np.uint32)
-    if not isinstance(segmentation, list):
-        return _run_lengths(segmentation, size_hw)
-    parts = [segmentation] if _is_outline(segmentation) else segmentation
-    masks = [_run_lengths(part, size_hw) for part in parts if isinstance(part, Mapping)]
-    outlines = [_corners(part) for part in parts if not isinstance(part, Mapping)]
-    drawn = polygon.fill([corners for corners in outlines if len(corners) >= 3], size_hw)
-    return rle.merge([drawn, *masks]) if masks else drawn
-
-
-def _is_outline(segmentation: list[Any]) -> bool:
-    """Tell one outline, of numbers or of corners, from a list of them."""
-    return all(isinstance(part, int | float) for part in segmentation) or (
-        len(segmentation) >= 3
-        and all(isinstance(part, list) and len(part) == 2 for part in segmentation)
-    )
-
-
-def _run_lengths(segmentation: object, size_hw: tuple[int, int]) -> Counts:
-    if not isinstance(segmentation, Mapping) or "counts" not in segmentation:
-        raise InputError(
-            "expected a segmentation as polygons or as run lengths with 'size' and 'counts', got "
-            f"{type(segmentation).__name__}; check that the file is a COCO or SA-1B file"
-        )
-    given = segmentation["counts"]
-    counts = rle.from_string(given) if isinstance(given, (str, bytes)) else _uncompressed(given)
-    size = segmentation.get("size", size_hw)
-    total = int(counts.sum(dtype=np.int64))
-    if size not in (list(size_hw), tuple(size_hw)) or total != size_hw[0] * size_hw[1]:
-        raise InputError(
-            f"expected run lengths of an image of (h, w) = {tuple(size_hw)}, got size {size} and "
-            f"{total} pixels; find the image that the annotation belongs to"
-        )
-    return counts
-
-
-def _uncompressed(given: object) -> Counts:
-    whole = isinstance(given, (list, tuple, np.ndarray)) and all(
-        isinstance(length, (int, float, np.integer))
-        and 0 <= length <= _LONGEST_RUN
-        and length == int(length)
-        for length in given
-    )
-    if not whole:
-        raise InputError(
-            "expected run lengths as whole numbers of 0 or more, got "
-            f"{reprlib.repr(given)}; check that the file is whole"
-        )
-    return np.array(given, dtype=np.uint32)
-
-
-def _corners(outline: object) -> npt.NDArray[np.float64]:
-    try:
-        return np.asarray(outline, dtype=np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"expected a polygon as numbers x0, y0, x1, y1, ..., got {reprlib.repr(outline)}; "
-            "check that the file is whole"
-        ) from None
-
-
-# ------------------------------------------------------------------ names and numbers
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isdecimal() and str(int(value)) == value:
+        return int(value)
+    return value
 
 
 def file_name(source: str | None) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Categories", "Numbers", "is_number"]
+__all__ = ["Categories", "Numbers", "category_name", "is_number"]
 
 
 def is_number(value: object) -> bool:
     """Tell whether something can be an id: a whole number or, as some files have it, a text."""
     return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def category_name(record: Mapping[str, Any]) -> str | None:
+    """Give the name of a category, which some files have as a number; None if it has none."""
+    name = record.get("name")
+    return None if name is None else str(name)
 
 
 class Numbers:
@@ -66,7 +72,7 @@ class Categories:
             number = earlier.get(name)
             if number is None:
                 number = self._numbers.take(wanted)
-                self._by_id[number] = {**record, "id": number, "name": name}
+                self._by_id[number] = {"name": name, **record, "id": number}
                 self._by_name.setdefault(name, number)
             self._at[wanted, name] = number
 
@@ -77,7 +83,7 @@ class Categories:
             label: Its name.
             record: What a file said of the category; it counts if it still has that name.
         """
-        if record is not None and record.get("name") == label:
+        if record is not None and category_name(record) == label:
             self.add([record])
             return self._at[record.get("id"), _name(record)]
         if label not in self._by_name:
@@ -91,4 +97,4 @@ class Categories:
 
 
 def _name(record: Mapping[str, Any]) -> str:
-    return str(record.get("name", record.get("id")))
+    return category_name(record) or str(record.get("id"))

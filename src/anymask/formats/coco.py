@@ -28,11 +28,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from anymask.atomic import Target
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
-from anymask.formats.categories import Categories, Numbers, is_number
+from anymask.formats.categories import Categories, Numbers, category_name, is_number
 from anymask.formats.files import Content, Source
 from anymask.masks import polygon, rle
 from anymask.masks.fields import check_meta
@@ -115,7 +115,7 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
     images: list[dict[str, Any]] = []
     document: dict[str, Any] = {}
     categories, image_ids, ids = Categories(), Numbers(), Numbers()
-    with files.output(target) as file:
+    with output(target) as file:
         file.write(b'{"annotations": [')
         separator = "\n"
 
@@ -283,10 +283,13 @@ def _read_images(content: Content, document: Entry, images: Sequence[Entry]) -> 
     rest |= {"categories": named} if named else {}
     rest = {k: v for k, v in rest.items() if (k, v) != ("info", _INFO)}
     about = check_meta(fields.finite(rest), "what the file says")
-    categories = {str(record["id"]): None for record in listed}
-    categories |= {str(record["id"]): record for record in about.get("categories", ())}
+    categories = {fields.plain_id(record["id"]): None for record in listed}
+    categories |= {fields.plain_id(record["id"]): record for record in about.get("categories", ())}
     bare: list[Any] = []
-    found = [_read_image(image, of_image[image["id"]], categories, about, bare) for image in images]
+    found = [
+        _read_image(image, of_image[fields.plain_id(image["id"])], categories, about, bare)
+        for image in images
+    ]
     if bare:
         warnings.warn(
             f"{len(bare)} annotations of {content.name} cover no pixel ({_few(bare)}): they have a "
@@ -298,18 +301,17 @@ def _read_images(content: Content, document: Entry, images: Sequence[Entry]) -> 
 
 def _by_image(content: Content, document: Entry) -> dict[Any, list[Entry]]:
     images = document["images"]
-    of_image: dict[Any, list[Entry]] = {image["id"]: [] for image in images}
+    of_image: dict[Any, list[Entry]] = {fields.plain_id(image["id"]): [] for image in images}
     if len(of_image) < len(images):
         raise InputError(
             f"expected {len(images)} images with ids of their own, got {len(of_image)} different "
             "ids; number the images anew"
         )
-    known = {str(number): number for number in of_image}  # "7" and 7 are one image
     lost = []
     for entry in document["annotations"]:
-        number = str(entry["image_id"])
-        if number in known:
-            of_image[known[number]].append(entry)
+        number = fields.plain_id(entry["image_id"])
+        if number in of_image:
+            of_image[number].append(entry)
         else:
             lost.append(number)
     if lost:
@@ -337,7 +339,7 @@ def _read_image(
         number = entry.get("id", place + 1)
         with fields.understanding(f"annotation {number}"):
             category = _category(entry, categories)
-            labels.append(None if category is None else category.get("name"))
+            labels.append(None if category is None else category_name(category))
             meta = _read_meta(entry, category)
             run_lengths = entry["segmentation"] and isinstance(entry["segmentation"], Mapping)
             if not rle.area(counts) and not run_lengths:
@@ -370,7 +372,7 @@ def _category(entry: Entry, categories: Entry) -> Entry | None:
     number = entry.get("category_id")
     if number is None:
         return None
-    found: Entry | None = categories.get(str(number), {"id": number})
+    found: Entry | None = categories.get(fields.plain_id(number), {"id": number})
     return found
 
 

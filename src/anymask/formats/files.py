@@ -1,4 +1,4 @@
-"""Where formats write to and read from: paths, files that are open already, and bytes."""
+"""Where formats read from: paths, files that are open already, and bytes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from anymask.atomic import Target, output
+from anymask.atomic import Target
 from anymask.errors import InputError
 
-__all__ = ["Content", "Source", "Target", "load", "output", "path_of"]
+__all__ = ["Content", "Source", "load", "path_of"]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Content"
 """A path, what is in a file, or a file opened for reading bytes, which is read from where it is."""

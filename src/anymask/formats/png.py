@@ -22,7 +22,7 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.PngImagePlugin
 
-from anymask.atomic import Target
+from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
@@ -62,7 +62,7 @@ def write(target: Target, masks: Masks) -> None:
     text = PIL.PngImagePlugin.PngInfo()
     if known := _known(masks):
         text.add_itxt(_KEYWORD, json.dumps({"masks": known}, ensure_ascii=False))
-    with files.output(target) as file:
+    with output(target) as file:
         label_map.save(file, format="PNG", pnginfo=text)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anymask.atomic import Target
+from anymask.atomic import Target, output
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
 from anymask.formats.categories import Numbers, is_number
@@ -67,7 +67,7 @@ def write(target: Target, masks: Masks) -> None:
     rest = dict(masks.image_meta.get("document", {})) if _has_document(masks) else {}
     rest = {key: value for key, value in rest.items() if key not in _DOCUMENT}
     rest |= {} if masks.model is None else {"model": masks.model}
-    with files.output(target) as file:
+    with output(target) as file:
         # Mask by mask, because tens of thousands of them take several times their memory as text.
         file.write(f'{{"image": {json.dumps(_image(masks))}, "annotations": ['.encode())
         for i in range(len(masks)):

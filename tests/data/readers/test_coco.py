@@ -12,7 +12,7 @@ import pytest
 from anymask.data.readers import coco
 from anymask.data.readers.notes import DataWarning
 from anymask.errors import InputError
-from anymask.formats.annotation import read_segmentation
+from anymask.formats.segmentation import read_segmentation
 from anymask.masks import rle
 
 SIZE = (6, 8)

@@ -74,6 +74,6 @@ def test_everything_but_the_neck_learns(sami: Sami, order: torch.Tensor) -> None
 def test_larger_frames_have_more_tokens() -> None:
     encoder = build(tiny(find("efficient-sam-ti"))).image_encoder
     larger = Sami(encoder, 8, SamiConfig(side=96, mask_ratio=0.5, width=16, depth=1, heads=2))
-    assert (larger.grid, larger.teacher_embedding) == (6, 18)
+    assert (larger.grid, larger.visible) == (6, 18)
     pixels, order = torch.randn(2, 3, 96, 96), torch.stack([torch.randperm(36) for _ in range(2)])
     assert larger(pixels, order).shape == (2, 36, 8)

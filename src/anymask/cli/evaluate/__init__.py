@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anymask.cli.evaluate.options import EvaluateOptions
     from anymask.cli.evaluate.sets import Sets
 
-__all__ = ["parse"]
+__all__ = ["OTHERS", "parse"]
 
 _ABOUT = """Measure models on data sets whose masks are known.
 
@@ -33,7 +33,7 @@ Examples:
   anymask evaluate sets
   anymask evaluate points --help"""
 
-_OTHERS = {  # they need no data sets
+OTHERS = {  # they need no data sets
     "speed": ("Speed", "Time embed, predict and everything mode; report memory and size."),
     "audit": ("Audit", "Compare automatic masks with those that people corrected."),
     "sets": ("Sets", "List public data sets: their licences, where they are, how to open them."),
@@ -45,10 +45,10 @@ def parse(words: Sequence[str]) -> EvaluateOptions | Sets:
 
     Help and wrong usage end the process here.
     """
-    summaries = {name: line for name, (_, line) in (PROTOCOLS | _OTHERS).items()}
+    summaries = {name: line for name, (_, line) in (PROTOCOLS | OTHERS).items()}
     if not words or words[0] not in summaries:
         # Other packages are looked for only where a name is not ours.
-        summaries = protocol_summaries() | {name: line for name, (_, line) in _OTHERS.items()}
+        summaries = protocol_summaries() | {name: line for name, (_, line) in OTHERS.items()}
     name = choose(words, "anymask evaluate", _ABOUT, summaries)
     kind, about = _command(name)
     command: EvaluateOptions | Sets = parse_words(
@@ -59,8 +59,8 @@ def parse(words: Sequence[str]) -> EvaluateOptions | Sets:
 
 def _command(name: str) -> tuple[Any, str]:
     """Import the class whose fields are the flags of a subcommand, and say what it does."""
-    if name in _OTHERS:
-        kind, about = _OTHERS[name]
+    if name in OTHERS:
+        kind, about = OTHERS[name]
         return getattr(importlib.import_module(f"anymask.cli.evaluate.{name}"), kind), about
     from anymask.cli.evaluate.measure import Measure
 

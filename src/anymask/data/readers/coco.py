@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from anymask.data.dataset import Entry, Labels, Listing, key_of
-from anymask.data.readers.annotations import outline, plain_id, split_segmentation
 from anymask.data.readers.coco_entries import (
     OUTSIDE,
     UNREADABLE,
@@ -35,7 +34,8 @@ from anymask.data.readers.image_files import find_images
 from anymask.data.readers.label_image import check_size
 from anymask.data.readers.notes import Notes
 from anymask.data.readers.overlaps import layered
-from anymask.formats.annotation import read_json, understanding
+from anymask.formats.annotation import plain_id, read_json, understanding
+from anymask.formats.segmentation import read_segmentation, split_segmentation
 from anymask.masks import rle
 from anymask.masks.rle import Counts
 
@@ -141,7 +141,7 @@ def _draw(
     for entry in annotations:
         name = f"annotation {entry.get('id')}"
         try:
-            counts = outline(entry["segmentation"], size_hw)
+            counts = read_segmentation(entry["segmentation"], size_hw)
         except (TypeError, ValueError, IndexError, OverflowError) as error:
             notes.once(UNREADABLE, f"{name} ({error})")
             continue

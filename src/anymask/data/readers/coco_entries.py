@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import PureWindowsPath
 from typing import Any
 
-from anymask.data.readers.annotations import plain_id, split_segmentation
 from anymask.data.readers.notes import Notes
 from anymask.errors import InputError
-from anymask.formats.annotation import read_iscrowd
+from anymask.formats.annotation import plain_id, read_iscrowd
+from anymask.formats.segmentation import split_segmentation
 
 __all__ = ["OUTSIDE", "UNREADABLE", "check_all", "image_label", "image_names", "image_size"]
 

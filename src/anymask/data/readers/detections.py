@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anymask.data.readers.annotations import plain_id
 from anymask.errors import InputError
-from anymask.formats.annotation import parse_json, understanding
+from anymask.formats.annotation import parse_json, plain_id, understanding
 
 __all__ = ["Detection", "read_detections"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from anymask.data.dataset import Labels
-from anymask.data.readers.annotations import outline
 from anymask.data.readers.label_image import check_size
 from anymask.data.readers.overlaps import layered
 from anymask.formats import sa1b as sa1b_format
 from anymask.formats.annotation import read_json, understanding
+from anymask.formats.segmentation import read_segmentation
 
 __all__ = ["sa1b", "woodscape"]
 
@@ -28,5 +28,5 @@ def woodscape(path: Path, size_hw: tuple[int, int]) -> Labels:
         about = document[path.name]
         check_size((about["image_height"], about["image_width"]), size_hw, path)
         objects = about["annotation"]
-        masks = [outline(entry["segmentation"], size_hw) for entry in objects]
+        masks = [read_segmentation(entry["segmentation"], size_hw) for entry in objects]
         return layered(masks, size_hw, [entry["tags"][0] for entry in objects])

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from anymask.data.dataset import Entry, Labels, Listing, key_of
-from anymask.data.readers.annotations import outline
 from anymask.data.readers.image_files import find_images
 from anymask.data.readers.notes import Notes
 from anymask.data.readers.overlaps import layered
 from anymask.formats.annotation import understanding
+from anymask.formats.segmentation import read_segmentation
 
 __all__ = ["list_images"]
 
@@ -75,7 +75,7 @@ def _regions(images: Fields, notes: Notes) -> dict[str, list[Fields]]:
 def _labels(path: Path, shapes: Sequence[Fields], size_hw: tuple[int, int]) -> Labels:
     with understanding(f"a region of {str(path)!r}"):
         polygons = [_corners(shape).ravel().tolist() for shape in shapes]
-        return layered([outline(polygon, size_hw) for polygon in polygons], size_hw)
+        return layered([read_segmentation(polygon, size_hw) for polygon in polygons], size_hw)
 
 
 def _corners(shape: Fields) -> np.ndarray:

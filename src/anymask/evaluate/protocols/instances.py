@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anymask.data.readers.annotations import outline
 from anymask.data.readers.detections import Detection, read_detections
 from anymask.data.truths import SIZE_NOTE
 from anymask.errors import InputError
@@ -22,6 +21,7 @@ from anymask.evaluate.metrics import mean
 from anymask.evaluate.protocol import Cell, Row, Rows, Summary, Table, flat
 from anymask.evaluate.protocols.options import InstancesOptions
 from anymask.evaluate.report.comparison import draw_comparison
+from anymask.formats.segmentation import read_segmentation
 from anymask.image.image import Image
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -170,7 +170,7 @@ def _truth(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> dict[str, Any]
     names = ("image_id", "category_id", "segmentation", "area")
     kept = {name: entry[name] for name in names if name in entry}
     if "area" not in kept:
-        kept["area"] = rle.area(outline(entry["segmentation"], size_hw))
+        kept["area"] = rle.area(read_segmentation(entry["segmentation"], size_hw))
     return {**kept, "iscrowd": entry.get("iscrowd", 0)}
 
 

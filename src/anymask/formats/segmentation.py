@@ -1,4 +1,4 @@
-"""Fields of annotations that files write in several ways, and what each of them means."""
+"""The ``segmentation`` of an annotation: polygons and run lengths, however they are written."""
 
 from __future__ import annotations
 
@@ -7,42 +7,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from anymask.errors import InputError
-from anymask.formats.annotation import read_segmentation
+from anymask.masks import polygon, rle
 from anymask.masks.rle import Counts
 
-__all__ = ["outline", "plain_id", "split_segmentation"]
+__all__ = ["read_segmentation", "split_segmentation"]
+
+_LONGEST_RUN = np.iinfo(np.uint32).max
 
 
-def plain_id(value: Any) -> Any:
-    """Return the one form of an id in which 1, 1.0 and "1" are the same.
-
-    Example:
-        >>> plain_id("12"), plain_id(12.0), plain_id("a12"), plain_id("012")
-        (12, 12, 'a12', '012')
-    """
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and value.isdecimal() and str(int(value)) == value:
-        return int(value)
-    return value
-
-
-def outline(segmentation: Any, size_hw: tuple[int, int]) -> Counts:
-    """Read a ``segmentation``, in any of the forms of `split_segmentation`, to run lengths.
+def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
+    """Read a ``segmentation`` to run lengths, whichever kind it is.
 
     Args:
-        segmentation: What the annotation says.
-        size_hw: Height and width of its image.
-
-    Returns:
-        Run lengths of the image; of several pieces all that any of them covers.
+        segmentation: Any of the forms of `split_segmentation`; of several pieces all that any of
+            them covers. None, [] and {} cover nothing.
+        size_hw: Height and width of the image.
 
     Raises:
-        InputError: It cannot be read, or is of an image of another size.
+        InputError: It is none of these, or was made for an image of another size.
+
+    Example:
+        >>> read_segmentation([0, 0, 2, 0, 2, 2, 0, 2], (2, 3)).tolist()
+        [0, 4, 2]
     """
+    if segmentation is None or segmentation in ([], {}):
+        return np.array([size_hw[0] * size_hw[1]], dtype=np.uint32)
     polygons, runs = split_segmentation(segmentation)
-    return read_segmentation([*polygons, *runs], size_hw)
+    masks = [_run_lengths(piece, size_hw) for piece in runs]
+    if polygons or not masks:
+        masks.append(polygon.fill([np.reshape(one, (-1, 2)) for one in polygons], size_hw))
+    return rle.merge(masks) if len(masks) > 1 else masks[0]
 
 
 def split_segmentation(segmentation: Any) -> tuple[list[list[float]], list[Mapping[str, Any]]]:
@@ -127,3 +124,33 @@ def _unreadable(value: object) -> InputError:
         "expected a segmentation as polygons or as run lengths with 'size' and 'counts', got "
         f"{reprlib.repr(value)}; draw it anew, or remove the annotation"
     )
+
+
+def _run_lengths(segmentation: Mapping[str, Any], size_hw: tuple[int, int]) -> Counts:
+    if segmentation.get("counts") is None:
+        raise _unreadable(segmentation)
+    given = segmentation["counts"]
+    counts = rle.from_string(given) if isinstance(given, (str, bytes)) else _uncompressed(given)
+    size = segmentation.get("size", size_hw)
+    total = int(counts.sum(dtype=np.int64))
+    if size not in (list(size_hw), tuple(size_hw)) or total != size_hw[0] * size_hw[1]:
+        raise InputError(
+            f"expected run lengths of an image of (h, w) = {tuple(size_hw)}, got size {size} and "
+            f"{total} pixels; find the image that the annotation belongs to"
+        )
+    return counts
+
+
+def _uncompressed(given: object) -> Counts:
+    whole = isinstance(given, (list, tuple, np.ndarray)) and all(
+        isinstance(length, (int, float, np.integer))
+        and 0 <= length <= _LONGEST_RUN
+        and length == int(length)
+        for length in given
+    )
+    if not whole:
+        raise InputError(
+            "expected run lengths as whole numbers of 0 or more, got "
+            f"{reprlib.repr(given)}; check that the file is whole"
+        )
+    return np.array(given, dtype=np.uint32)

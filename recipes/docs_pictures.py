@@ -1,0 +1,98 @@
+"""Make the pictures of the tutorial and the gallery, with the bundled model.
+
+    python recipes/docs_pictures.py
+
+The prompts are those of `docs/tutorial.md`; nothing is retouched. `recipes/readme_picture.py` makes
+the one of the README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+import anymask
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+PHOTOS = PICTURES / "photos"
+GAP = 8
+HEIGHT = 360
+
+
+def on_squares(cut: PIL.Image.Image, step: int = 12) -> PIL.Image.Image:
+    """Lay a cut-out, RGBA, over the grey and white squares that stand for "nothing here"."""
+    y, x = np.mgrid[: cut.height, : cut.width] // step
+    grey = np.where((x + y) % 2, 255, 225).astype(np.uint8)
+    paper = PIL.Image.fromarray(grey).convert("RGB")
+    paper.paste(cut, mask=cut)
+    return paper
+
+
+def in_a_row(panels: Sequence[PIL.Image.Image], name: str) -> None:
+    """Bring the panels to one height and save them side by side."""
+    same = [
+        panel.convert("RGB").resize(
+            (round(panel.width * HEIGHT / panel.height), HEIGHT), PIL.Image.Resampling.LANCZOS
+        )
+        for panel in panels
+    ]
+    width = sum(panel.width for panel in same) + GAP * (len(same) - 1)
+    strip = PIL.Image.new("RGB", (width, HEIGHT), "white")
+    left = 0
+    for panel in same:
+        strip.paste(panel, (left, 0))
+        left += panel.width + GAP
+    strip.save(PICTURES / name, quality=88, optimize=True)
+    print(name, strip.size)
+
+
+def rocket(model: anymask.Segmenter) -> None:
+    """Cut out by a box: the overlay, and the cut-out from closer."""
+    path = PHOTOS / "rocket.jpg"
+    mask = model.predict(path, box=(305, 95, 345, 330)).best()
+    near = (225, 80, 425, 380)
+    overlay, cut = mask.draw(path), mask.cutout(path, crop=False)
+    in_a_row([overlay, overlay.crop(near), on_squares(cut.crop(near))], "tutorial-rocket.jpg")
+
+
+def cat(model: anymask.Segmenter) -> None:
+    """Answer a click, and then its corrections."""
+    path = PHOTOS / "cat.jpg"
+    embedding = model.embed(path)
+    first = model.predict(embedding, points=[(230, 180)]).best()
+    better = model.predict(
+        embedding,
+        points=[(230, 180), (150, 120), (330, 250), (410, 200)],
+        labels=[1, 1, 1, 0],
+        mask_logits=first.logits[0],
+    )
+    in_a_row([first.draw(path), better.draw(path)], "tutorial-cat.jpg")
+
+
+def everything(model: anymask.Segmenter) -> None:
+    """Find everything; and which mask is a part of which; and one number for each pixel."""
+    astronaut, coffee = PHOTOS / "astronaut.jpg", PICTURES / "coffee.jpg"
+    found = {path: model.generate(path, min_area=200) for path in (astronaut, coffee)}
+    in_a_row([masks.draw(path) for path, masks in found.items()], "tutorial-everything.jpg")
+    masks = found[astronaut]
+    tree = masks.tree()
+    parts = masks[[i for i in range(len(masks)) if tree.depth[i] > 0]]
+    in_a_row([masks[tree.roots].draw(astronaut), parts.draw(astronaut)], "gallery-tree.jpg")
+    labels = found[coffee].label_map(fill=True)
+    colours = np.random.default_rng(3).integers(40, 256, (labels.max() + 1, 3), dtype=np.uint8)
+    photo = PIL.Image.open(coffee)
+    in_a_row([photo, PIL.Image.fromarray(colours[labels])], "gallery-label-map.jpg")
+
+
+def main() -> None:
+    """Make them all."""
+    model = anymask.load()
+    for picture in (rocket, cat, everything):
+        picture(model)
+
+
+if __name__ == "__main__":
+    main()
