@@ -74,7 +74,7 @@ class Adapter:
             return locate(base, offline)
         except WeightsError as error:
             raise WeightsError(
-                f"cannot find the model of the adapter in {str(self.config.parent)!r}: {error}, or "
+                f"cannot find the model of the adapter in {str(self.config.parent)!r}: {error}; or "
                 f"load it from elsewhere with this as its adapter"
             ) from error
 
