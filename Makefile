@@ -34,7 +34,8 @@ check: .venv/.installed-dev
 	$(BIN)/python -m pytest --quiet tests/guards
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest --quiet --ignore=tests/guards
+	$(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report=
+	$(BIN)/python -m pytest --quiet --doctest-modules src --cov --cov-append
 
 docs: .venv/.installed-docs
 	$(BIN)/python recipes/docs_commands.py

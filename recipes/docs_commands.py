@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
-import io
 import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
+import io
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path

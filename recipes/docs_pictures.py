@@ -8,6 +8,10 @@ the one of the README.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,6 +4,7 @@ Type checkers and editors read this file; at run time `__init__.py` makes of it 
 loaded from when it is first used. ``tests/guards/test_public_names.py`` holds the list to it.
 """
 
+from .batch.process import process as process
 from .config import GenerateConfig as GenerateConfig
 from .config import InstanceConfig as InstanceConfig
 from .detections import Detections as Detections

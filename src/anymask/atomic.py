@@ -15,7 +15,7 @@ from typing import IO, TypeAlias, cast
 
 from anymask.errors import InputError, OutputError
 
-__all__ = ["DRAFT", "Target", "atomic_write", "make_folder", "output"]
+__all__ = ["DRAFT", "Target", "atomic_write", "cannot_write", "make_folder", "output"]
 
 DRAFT = ".anymask-"
 """How the names of unfinished files begin, which only a killed process leaves behind."""
@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OutputError: The place cannot be written to, or the disk is full.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "note.txt"
         >>> with atomic_write(path) as draft:
@@ -70,10 +70,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OutputError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"cannot write {str(path)!r}: {reason}; choose another place or make room"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -90,7 +87,7 @@ def output(target: Target) -> Iterator[IO[bytes]]:
         InputError: It is neither, is closed, or is opened for text or for reading.
         OutputError: It cannot be written to.
 
-    Example:
+    Examples:
         >>> import io
         >>> file = io.BytesIO()
         >>> with output(file) as draft:
@@ -136,6 +133,16 @@ def make_folder(path: str | os.PathLike[str]) -> None:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
+        found = OutputError(
             f"cannot make the folder {str(path)!r}: {error.strerror}; choose another place"
-        ) from error
+        )
+        found.errno = error.errno
+        raise found from error
+
+
+def cannot_write(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    """Put into words why something cannot be written; ``errno`` stays that of the error."""
+    reason = error.strerror or str(error)
+    found = OutputError(f"cannot write {str(path)!r}: {reason}; choose another place or make room")
+    found.errno = error.errno
+    return found

@@ -50,7 +50,7 @@ class Detections:
         source: Where the image came from.
         model: Name of the detector.
 
-    Example:
+    Examples:
         >>> found = Detections((480, 640), [(10, 20, 110, 220), (300, 40, 420, 90)], [0.9, 0.4])
         >>> found[found.scores > 0.5]
         Detections(1 box of 640 x 480, best score 0.90)
@@ -90,7 +90,7 @@ class Detections:
     def from_masks(cls, masks: Masks) -> Detections:
         """Take the boxes of masks, with their scores and labels; an empty mask has none.
 
-        Example:
+        Examples:
             >>> mask = np.zeros((48, 64), bool)
             >>> mask[10:20, 30:35] = True
             >>> Detections.from_masks(Masks.from_dense(mask)).boxes.tolist()
@@ -230,7 +230,7 @@ class Detections:
         Returns:
             The remaining boxes, best first; of equal scores, the earlier one is the better one.
 
-        Example:
+        Examples:
             >>> boxes, names = [(0, 0, 9, 9), (0, 0, 9, 10), (0, 0, 9, 9)], ["dog", "dog", "bed"]
             >>> Detections((20, 20), boxes, [0.7, 0.8, 0.3], names).nms().labels
             ('dog', 'bed')
@@ -298,7 +298,7 @@ class Detections:
         Args:
             image_id: Number of the image.
 
-        Example:
+        Examples:
             >>> found = Detections((48, 64), [(10, 20, 15, 40)], [0.5], ["cup"])
             >>> found.to_coco()["annotations"][0]["bbox"]
             [10.0, 20.0, 5.0, 20.0]
@@ -363,7 +363,7 @@ class Detections:
         Raises:
             OutputError: It cannot be written; what was there before is untouched.
 
-        Example:
+        Examples:
             >>> import io
             >>> file = io.BytesIO()
             >>> Detections((48, 64), [(10, 20, 15, 40)], labels=["cup"]).save(file)

@@ -88,7 +88,7 @@ class Embedding:
             OutputError: It cannot be written.
             InputError: The features hold NaN or infinity, or do not fit into ``dtype``.
 
-        Example:
+        Examples:
             >>> import io
             >>> transform = Transform((480, 640), (384, 512), (384, 512))
             >>> embedding = Embedding({"image": torch.ones(1, 8, 4, 4)}, transform, "signature")

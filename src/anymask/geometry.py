@@ -79,7 +79,7 @@ def nms(
     Returns:
         int64 (k,), numbers of the boxes that stay, best first, on the device of the boxes.
 
-    Example:
+    Examples:
         >>> import torch
         >>> boxes = torch.tensor([[0, 0, 9, 9], [1, 0, 9, 9], [20, 0, 29, 9]])
         >>> nms(boxes, torch.tensor([0.8, 0.9, 0.5]), threshold=0.7)
@@ -116,7 +116,7 @@ def nms_ranked(
     Returns:
         int64 (k,), numbers of the boxes that stay, rising.
 
-    Example:
+    Examples:
         >>> nms_ranked(np.float32([[1, 0, 9, 9], [0, 0, 9, 9], [20, 0, 29, 9]]), threshold=0.7)
         array([0, 2])
     """
@@ -167,7 +167,7 @@ def mask_boxes(masks: Tensor) -> Tensor:
     Returns:
         float32 (n, 4) xyxy, first and last pixel inclusive; zeros for an empty mask.
 
-    Example:
+    Examples:
         >>> import torch
         >>> mask_boxes(torch.tensor([[[False, True, True]]]))
         tensor([[1., 0., 2., 0.]])
@@ -204,7 +204,7 @@ def stability_score(logits: Tensor, threshold: float, offset: float) -> Tensor:
         float32 (n,), intersection over union of the mask of the higher threshold with that of the
         lower one. NaN where both are empty, which any comparison drops.
 
-    Example:
+    Examples:
         >>> import torch
         >>> stability_score(torch.tensor([[[-3.0, 0.5, 2.0, 4.0]]]), threshold=0, offset=1)
         tensor([0.6667])
@@ -230,7 +230,7 @@ def point_grid(n_per_side: int) -> npt.NDArray[np.float64]:
     Returns:
         float64 (n * n, 2) numpy, x before y, row by row, each in the middle of its cell.
 
-    Example:
+    Examples:
         >>> point_grid(2).tolist()
         [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
     """
@@ -278,7 +278,7 @@ def crop_boxes(
         Boxes xyxy (last pixel exclusive) in pixels of the image, column by column, and the layer of
         each.
 
-    Example:
+    Examples:
         >>> crop_boxes((40, 60), n_layers=1, overlap_ratio=0.25)[0][:3]
         [(0, 0, 60, 40), (0, 0, 35, 25), (0, 15, 35, 40)]
     """

@@ -29,7 +29,10 @@ Result = TypeVar("Result")
 
 
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    give_up: Callable[[], None] = lambda: None,
 ) -> Generator[Result]:
     """Do the same work on many items, and give the results in the order of the items.
 
@@ -42,8 +45,10 @@ def in_order(
         work: Safe to call in several threads.
         items: Taken one after the other in the caller's thread.
         workers: Number of threads; 1: the caller's own.
+        give_up: Called when the work ends early, before what has begun is waited for: a chance to
+            end that early, too.
 
-    Example:
+    Examples:
         >>> list(in_order(lambda number: number * number, range(4), workers=2))
         [0, 1, 4, 9]
     """
@@ -63,6 +68,9 @@ def in_order(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BaseException:
+        give_up()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
@@ -132,7 +140,7 @@ def in_processes(
         jobs: Arguments for each call; they and the results travel between the processes.
         processes: Number of them; 1: the caller's own.
 
-    Example:
+    Examples:
         >>> in_processes(pow, [(2, 3), (3, 2)], processes=1)
         [8, 9]
     """

@@ -53,7 +53,7 @@ def to_plain(value: Any, where: str = "") -> Any:
     Raises:
         InputError: There is something else in it.
 
-    Example:
+    Examples:
         >>> from anymask.config import InstanceConfig
         >>> to_plain({"file": Path("a.png"), "search": InstanceConfig()})["search"]["confidence"]
         0.4
@@ -127,7 +127,7 @@ def from_plain(
         InputError: A name is unknown or missing, a value of another type than its field, or refused
             by the dataclass.
 
-    Example:
+    Examples:
         >>> from anymask.config import InstanceConfig
         >>> from_plain(InstanceConfig, {"confidence": 1, "box_nms_thresh": "5e-1"}).box_nms_thresh
         0.5

@@ -37,7 +37,7 @@ def load_plugin(group: Group, name: str) -> Any | None:
     Raises:
         InputError: Two packages add that name, or the one that does cannot be imported.
 
-    Example:
+    Examples:
         >>> load_plugin("formats", "no-such-format") is None
         True
     """

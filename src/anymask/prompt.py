@@ -50,7 +50,7 @@ class Prompt:
             `Masks.logits`: a mask to improve, or None.
         text: What the object is called, or None.
 
-    Example:
+    Examples:
         >>> Prompt([(500, 375), (20, 30)], labels=[1, 0]).points_xy.shape
         (2, 2)
     """

@@ -14,7 +14,8 @@ import pytest
 
 from anymask.cli import main
 from anymask.config import GenerateConfig
-from anymask.image.image import Image
+from anymask.everything.tiled import TILE, generate_tiled, is_large
+from anymask.image.image import Image, ImageLike
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
@@ -30,6 +31,7 @@ class FakeModel:
             capabilities=frozenset({"points", "box", "mask", "text"}),
         )
         self.weights_digest = weights_digest
+        self.dtype = "float32"
         self.seen: list[str] = []
         self.sizes: list[tuple[int, int]] = []
         self.prompts: list[Prompt] = []
@@ -41,8 +43,22 @@ class FakeModel:
         single_point = prompts.form == (1, False, False)
         return self._squares(image, [4, 2, 6] if multimask or single_point else [4])
 
-    def generate(self, image: Image, config: GenerateConfig | None = None, **options: Any) -> Masks:
+    def generate(
+        self,
+        image: ImageLike,
+        config: GenerateConfig | None = None,
+        *,
+        tile: int | None = None,
+        halo: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        **options: Any,
+    ) -> Masks:
+        if tile or is_large(image):
+            tiles = {"tile": tile or TILE, "halo": halo, "progress": progress}
+            return generate_tiled(self, image, config, **tiles, **options)
+        assert isinstance(image, Image)
         self.sizes.append(image.size_hw)
+        progress(0, 1)
         config = replace(config or self.variant.generate, **options)
         return self._squares(image, [2] * config.points_per_side)
 

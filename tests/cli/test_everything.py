@@ -69,7 +69,7 @@ def test_tiles(fake, tmp_path, run) -> None:
     assert masks.size_hw == (200, 300) and masks.crop_boxes is not None
     with PIL.Image.open(tmp_path / "out" / "big-overlay.png") as overlay:
         assert overlay.size == (300, 200)
-    assert "tile was 128, now None" in run("everything", big, "-o", tmp_path / "out").err
+    assert "tile: 128, now None" in run("everything", big, "-o", tmp_path / "out").err
 
 
 def test_pictures_too_large_to_decode_are_done_in_tiles(fake, tmp_path, run, monkeypatch) -> None:

@@ -89,13 +89,13 @@ from anymask.config import GenerateConfig
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let jobs in the back ignore it
 
-def generate(image):
+def generate(image, **options):
     with atomic_write(sys.argv[2] + "/slow.json"):
         print("working", flush=True)
         time.sleep(60)
 
 variant = SimpleNamespace(name="fake", kind="promptable", generate=GenerateConfig())
-model = SimpleNamespace(variant=variant, weights_digest="0", generate=generate)
+model = SimpleNamespace(variant=variant, weights_digest="0", dtype="float32", generate=generate)
 loading.load = lambda *args, **kwargs: model
 sys.exit(main(["everything", sys.argv[1], "-o", sys.argv[2]]))
 """

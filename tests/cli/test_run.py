@@ -190,9 +190,9 @@ def test_other_settings_or_weights_are_refused(fake, photos, tmp_path, run) -> N
     before = tree(tmp_path / "out")
     result = run(*words, "--points-per-side", "7")
     assert result.code == 2
-    assert "points_per_side was 3, now 7" in result.err
+    assert "points_per_side: 3, now 7" in result.err
     fake.weights_digest = "1" * 64
-    assert "weights was" in run(*words).err
+    assert "weights: " in run(*words).err
     assert tree(tmp_path / "out") == before
     assert run(*words, "--overwrite").code == 0
 

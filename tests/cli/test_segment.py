@@ -77,7 +77,7 @@ def test_words_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None:
     assert result.code == 0
     assert [prompt.text for prompt in fake.prompts] == ["a dog"]
     assert (
-        "text was a dog, now a cat"
+        "text: 'a dog', now 'a cat'"
         in run("segment", photo, "--text", "a cat", "-o", tmp_path / "out").err
     )
 
@@ -126,7 +126,7 @@ def test_another_click_into_the_same_folder_needs_a_word(fake, photo, tmp_path, 
     assert run(*words, "--point", "1,1").code == 0
     result = run(*words, "--point", "2,2")
     assert result.code == 2
-    assert "points was [[1.0, 1.0]], now [[2.0, 2.0]]" in result.err
+    assert "points: [[1.0, 1.0]], now [[2.0, 2.0]]" in result.err
     assert "--overwrite" in result.err
     assert run(*words, "--point", "2,2", "--overwrite").code == 0
     again = run(*words, "--point", "2,2")

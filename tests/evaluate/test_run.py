@@ -39,7 +39,7 @@ def test_other_options_do_not_mix_into_the_same_folder(
     Evaluation(Boxes(), knowing(), {"squares": squares}, tmp_path).begin()
     other = Evaluation(Boxes(spread=0.3), knowing(), {"squares": squares}, tmp_path)
     with pytest.raises(
-        InputError, match=r"differs in options: .*0\.1.*now.*0\.3.*; choose another"
+        InputError, match=r"options\.spread: 0\.1, now 0\.3; start anew .*choose another"
     ):
         other.begin()
     (tmp_path / "run.json").write_text("{")
@@ -58,7 +58,9 @@ def test_a_file_of_the_options_is_known_by_its_content(
     evaluation.begin()
     evaluation.begin()
     boxes.write_text("[ ]")
-    with pytest.raises(InputError, match=r"differs in files: .*boxes.*; choose another"):
+    with pytest.raises(
+        InputError, match=r"got others in files\..*boxes.*: '.*', now '.*choose another"
+    ):
         evaluation.begin()
 
 

@@ -36,7 +36,7 @@ class ColourModel:
         self.sizes: list[tuple[int, int]] = []
         self.configs: list[GenerateConfig] = []
 
-    def generate(self, image: Image, config: GenerateConfig) -> Masks:
+    def generate(self, image: Image, config: GenerateConfig, *, progress: Any = None) -> Masks:
         self.sizes.append(image.size_hw)
         self.configs.append(config)
         named = {
@@ -237,7 +237,7 @@ def test_progress_and_errors_come_through() -> None:
     assert told == [(i + 1, 6) for i in range(6)]
 
     class Broken(ColourModel):
-        def generate(self, image: Image, config: GenerateConfig) -> Masks:
+        def generate(self, image: Image, config: GenerateConfig, *, progress: Any = None) -> Masks:
             raise InputError("expected more memory")
 
     before = threading.active_count()

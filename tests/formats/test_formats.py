@@ -229,6 +229,26 @@ def test_a_format_of_others_that_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
         formats.find("broken")
 
 
+def test_the_command_line_offers_formats_of_others() -> None:
+    code = (
+        "from importlib.metadata import EntryPoint\n"
+        "import anymask.plugins as plugins\n"
+        "point = EntryPoint('numbers', 'nobody:NOTHING', 'anymask.formats')\n"
+        "plugins.entry_points = lambda group: [point] if group == point.group else []\n"
+        "from anymask.cli import main\n"
+        "main(['segment', '--help'])\n"
+    )
+    source = Path(__file__).resolve().parents[2] / "src"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--format {sa1b,coco,png,numbers}" in said.stdout
+
+
 def test_names_are_listed_without_loading_anything() -> None:
     code = (
         "import sys, anymask.formats as formats\nformats.names()\n"

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 # Lowest first. A package stands for all of its modules.
 LAYERS = [
     ["errors", "optional", "plugins"],
-    ["atomic", "parallel", "plain", "config", "device", "geometry", "folder"],
+    ["atomic", "parallel", "plain", "config", "device", "geometry", "lock", "folder"],
     ["image", "masks", "embedding", "prompt", "detections"],
     ["models"],
     ["text", "everything", "predict"],

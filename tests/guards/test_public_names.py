@@ -37,6 +37,7 @@ PUBLIC = [
     "WeightsError",
     "__version__",
     "load",
+    "process",
     "read",
 ]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
@@ -13,13 +12,9 @@ from anymask.cli.options import ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
 from anymask.cli.search import Search
-from anymask.config import changed
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from anymask.cli.parser import Command
-    from anymask.cli.report import Report
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
@@ -35,8 +30,6 @@ Examples:
   anymask everything photos/ --format coco -o out/
   anymask everything 'photos/**/*.jpg' --points-per-side 16 --json
   anymask everything - -o - < photo.jpg > masks.json"""
-
-_TILE = 1024  # for images that are too large to be decoded at once
 
 _Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 
@@ -60,63 +53,19 @@ class Everything(ImageOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.cli.run import Job, run
+        from anymask.batch.job import Everything as Job
+        from anymask.cli.process import process
 
         job = Job(
-            command="everything",
-            options=self,
-            settings=self._settings,
-            work=self._work,
-            draw=self._draw,
-            endings=[] if self.no_overlay else ["-overlay.png"],
-            describe=_describe,
+            options=self.search.given(),
+            tile=self.tile,
+            halo=self.halo,
+            format=self.format,
+            overlay=not self.no_overlay,
         )
-        return run(job)
+        return process(self, job)
 
     def find(self, model: Segmenter, image: Image) -> Masks:
         """Find everything in one image."""
-        if self.tile is None:
-            return model.generate(image, **self.search.given())
-        from anymask.everything.tiled import generate_tiled
-
         given = self.search.given()
-        return generate_tiled(model, image, tile=self.tile, halo=self.halo, **given)
-
-    def _work(self, model: Segmenter, path: Path, report: Report) -> tuple[Masks, Image | None]:
-        from anymask.everything.tiled import generate_tiled
-        from anymask.image.geo import read_geo
-        from anymask.image.image import Image
-        from anymask.image.pixels import MAX_PIXELS, read_size
-
-        h, w = read_size(path)
-        large = h * w > MAX_PIXELS
-        if large and self.tile is None:
-            report.note(f"{path}: {w} x {h} pixels, so in tiles of {_TILE}; choose with --tile")
-        image = None if large else Image.open(path)
-        if image and self.tile is None:
-            masks = model.generate(image, **self.search.given())
-            return replace(masks, geo=read_geo(path)), image
-        masks = generate_tiled(
-            model,
-            image or path,
-            tile=self.tile or _TILE,
-            halo=self.halo,
-            progress=lambda done, total: report.working_on(path, f", tile {done} of {total}"),
-            **self.search.given(),
-        )
-        return replace(masks, geo=read_geo(path)), image
-
-    def _settings(self, model: Segmenter) -> dict[str, Any]:
-        search = asdict(changed(model.variant.generate, None, self.search.given()))
-        for name in ("points_per_batch", "memory"):  # change how the masks are found, not which
-            search.pop(name, None)
-        tiles = {"tile": self.tile, "halo": self.halo}
-        return {"format": self.format, "overlay": not self.no_overlay, **tiles, **search}
-
-    def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        if not self.no_overlay:
-            yield "-overlay.png", masks.draw(image)
-
-
-def _describe(masks: Masks) -> dict[str, Any]:
-    return {"dropped": dict(masks.dropped)}
+        return model.generate(image, tile=self.tile, halo=self.halo, **given)

@@ -22,7 +22,7 @@ def sentences(kind: type[Any]) -> dict[str, str]:
 
     tyro reads it as well, but keeps the line breaks of the source, which lie wrong in a terminal.
 
-    Example:
+    Examples:
         >>> from anymask.config import InstanceConfig
         >>> sentences(InstanceConfig)["confidence"]
         'Keep instances whose score is above this.'

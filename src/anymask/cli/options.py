@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from anymask import formats
 
-__all__ = ["Flag", "ImageOptions"]
+__all__ = ["Flag", "Format", "ImageOptions"]
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
+if TYPE_CHECKING:  # which cannot know the formats that other packages add
+    Format = str
+else:
+    Format = Literal[tuple(formats.names())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class ImageOptions:
     """Numbers to compute with; the 16-bit ones are faster on GPUs and on some newer CPUs."""
     offline: Flag = False
     """Download no weights; use only what is here."""
-    format: Annotated[str, arg(aliases=["-f"], metavar="|".join(formats.names()))] = "sa1b"
+    format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
     """How masks are written. sa1b: a JSON file for each image; coco: one JSON file for all; png: a
     label map for each."""
     workers: Annotated[int, arg(metavar="INT")] = 2

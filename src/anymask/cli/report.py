@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -24,27 +23,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["Outcome", "Report", "explain_nothing", "progress_bar"]
+if TYPE_CHECKING:
+    from anymask.batch.run import ImageResult
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one image."""
-
-    image: Path
-    status: Literal["done", "skipped", "failed"]
-    files: list[Path] = field(default_factory=list)
-    summary: dict[str, Any] = field(default_factory=dict)
-    seconds: float | None = None
-    error: str | None = None
-
-    def as_json(self) -> str:
-        """Give one line; what is not known is left out."""
-        line = {"image": str(self.image), "status": self.status, **self.summary}
-        if self.seconds is not None:
-            line["seconds"] = round(self.seconds, 3)
-        line |= {"error": self.error} if self.error else {"files": [str(f) for f in self.files]}
-        return json.dumps(line)
+__all__ = ["Report", "explain_nothing", "progress_bar"]
 
 
 class _Rate(ProgressColumn):
@@ -89,7 +71,7 @@ class Report:
             lines: Print JSON.
             quiet: Print nothing else.
         """
-        self.outcomes: list[Outcome] = []
+        self.results: list[ImageResult] = []
         self._total = total
         self._lines = lines
         self._quiet = quiet
@@ -110,24 +92,24 @@ class Report:
         """Show which image is next, and which step of it."""
         self._progress.update(self._task, description=_shortened(image.name) + step)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, result: ImageResult) -> None:
         """Count an image, and print its line."""
-        self.outcomes.append(outcome)
-        if outcome.status != "skipped":
+        self.results.append(result)
+        if result.status != "skipped":
             self._progress.advance(self._task)
         if self._lines:
-            print(outcome.as_json(), flush=True)
-        if outcome.summary.get("masks") == 0 and not self._quiet:
-            why = explain_nothing(outcome.summary.get("dropped", {}))
-            self.note(f"anymask: {outcome.image}: {why}")
+            print(json.dumps(result.as_dict()), flush=True)
+        if result.summary.get("masks") == 0 and not self._quiet:
+            why = explain_nothing(result.summary.get("dropped", {}))
+            self.note(f"anymask: {result.image}: {why}")
 
     def note(self, text: str) -> None:
         """Print to standard error, above the bar."""
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def count(self, status: str) -> int:
-        """Count the images with this outcome."""
-        return sum(outcome.status == status for outcome in self.outcomes)
+        """Count the images with this result."""
+        return sum(result.status == status for result in self.results)
 
     def conclude(self, folder: Path) -> None:
         """Say how it went: details of a single image, numbers of many, and every failure."""
@@ -135,8 +117,8 @@ class Report:
         if self._quiet or self._lines:
             return
         if self._total == 1:
-            for outcome in self.outcomes:
-                _say_details(outcome)
+            for result in self.results:
+                _say_details(result)
             return
         numbers = [f"{self.count('done')} done"]
         if skipped := self.count("skipped"):
@@ -146,20 +128,20 @@ class Report:
         print(f"{self._total} images: {', '.join(numbers)}; results in {folder}/")
 
     def _say_failures(self) -> None:
-        failures = [outcome for outcome in self.outcomes if outcome.status == "failed"]
+        failures = [result for result in self.results if result.status == "failed"]
         if self._total > 1 and failures:
             self.note(f"anymask: {len(failures)} of {self._total} images failed:")
         lead = "  " if self._total > 1 else "anymask: error: "
-        for outcome in failures:
-            message = outcome.error or ""
-            named = str(outcome.image) in message
-            self.note(lead + (message if named else f"{outcome.image}: {message}"))
+        for result in failures:
+            message = result.error or ""
+            named = str(result.image) in message
+            self.note(lead + (message if named else f"{result.image}: {message}"))
 
 
 def explain_nothing(dropped: Mapping[str, int]) -> str:
     """Say which setting dropped how many answers, the most harmful first; see `Masks.dropped`.
 
-    Example:
+    Examples:
         >>> explain_nothing({"box_nms_thresh": 2, "pred_iou_thresh": 1000})
         'nothing found; of 1,002 answers, --pred-iou-thresh dropped 1,000, --box-nms-thresh 2'
     """
@@ -175,21 +157,21 @@ def _shortened(name: str, width: int = 24) -> str:
     return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
 
 
-def _say_details(outcome: Outcome) -> None:
-    if outcome.status == "failed":
+def _say_details(result: ImageResult) -> None:
+    if result.status == "failed":
         return
-    number = outcome.summary["masks"]
+    number = result.summary["masks"]
     said = "1 mask" if number == 1 else f"{number} masks"
-    answers = outcome.summary.get("answers", [])
+    answers = result.summary.get("answers", [])
     if len(answers) == 1:
-        pixels = outcome.summary["height"] * outcome.summary["width"]
+        pixels = result.summary["height"] * result.summary["width"]
         share = 100 * answers[0]["area"] / pixels
         said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the image)"
         if answers[0]["score"] is not None:
             said += f", predicted IoU {answers[0]['score']:.2f}"
-    end = "" if outcome.seconds is None else f", {outcome.seconds:.1f} s"
-    if outcome.status == "skipped":
+    end = "" if result.seconds is None else f", {result.seconds:.1f} s"
+    if result.status == "skipped":
         end = "; already there, made with the same settings"
-    print(f"{outcome.image}: {said}{end}")
-    for file in outcome.files:
+    print(f"{result.image}: {said}{end}")
+    for file in result.files:
         print(f"  {file}")

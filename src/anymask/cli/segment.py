@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -18,8 +17,6 @@ from anymask.cli.pipe import piped
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
@@ -114,41 +111,18 @@ class Segment(ImageOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.cli.run import Job, run
+        from anymask.batch.job import Segment as Job
+        from anymask.cli.process import process
 
         prompt = self.prompt.read()
         job = Job(
-            command="segment",
-            options=self,
-            settings=lambda model: self._settings(model, prompt),
-            work=lambda model, path, report: self._work(model, path, prompt),
-            draw=self._draw,
-            endings=self._endings(),
-            describe=_describe,
+            prompts=(prompt,),
+            all=self.all,
+            format=self.format,
+            overlay=not self.no_overlay,
+            cutout=not self.no_cutout,
         )
-        return run(job)
-
-    def _settings(self, model: Segmenter, prompt: Prompt) -> dict[str, Any]:
-        _check_said(model, prompt)
-        mask = prompt.mask
-        return {
-            "points": prompt.points_xy[prompt.labels == 1].tolist(),
-            "not": prompt.points_xy[prompt.labels == 0].tolist(),
-            "box": None if prompt.box is None else prompt.box.tolist(),
-            "mask": None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()[:16],
-            "text": prompt.text,
-            "all": self.all,
-            "format": self.format,
-            "overlay": not self.no_overlay,
-            "cutout": not self.no_cutout,
-        }
-
-    def _work(self, model: Segmenter, path: Path, prompt: Prompt) -> tuple[Masks, Image]:
-        from anymask.image.image import Image
-
-        image = Image.open(path)
-        masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
-        return masks if self.all else masks.best(), image
+        return process(self, job, lambda model: _check_said(model, prompt))
 
     def find(self, model: Segmenter, image: Image) -> Masks:
         """Find the thing in one image."""
@@ -157,36 +131,10 @@ class Segment(ImageOptions):
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
         return masks if self.all else masks.best()
 
-    def _endings(self) -> list[str]:
-        numbers = ["-1", "-2", "-3"] if self.all else [""]
-        kinds = ["-overlay.png"] * (not self.no_overlay) + ["-cutout.png"] * (not self.no_cutout)
-        return [number + kind for number in numbers for kind in kinds]
-
-    def _draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        for i, mask in enumerate(masks):
-            number = f"-{i + 1}" if self.all else ""
-            if not self.no_overlay:
-                yield f"{number}-overlay.png", mask.draw(image)
-            if not self.no_cutout:
-                yield f"{number}-cutout.png", mask.cutout(image)
-
 
 def _check_said(model: Segmenter, prompt: Prompt) -> None:
     if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
         raise InputError(_TOO_FEW)
-
-
-def _describe(masks: Masks) -> dict[str, Any]:
-    return {"answers": [_answer(mask) for mask in masks]}
-
-
-def _answer(mask: Masks) -> dict[str, Any]:
-    score = float(mask.scores[0])
-    return {
-        "score": None if score != score else round(score, 4),
-        "area": int(mask.areas[0]),
-        "box": mask.boxes[0].tolist(),
-    }
 
 
 def _numbers(flag: str, text: str) -> list[float]:

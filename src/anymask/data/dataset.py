@@ -126,7 +126,7 @@ class Listing:
 def key_of(name: str) -> str:
     """Make a key of the path of an image below its data set's folder, without suffix.
 
-    Example:
+    Examples:
         >>> key_of("val/frankfurt/000294")
         'val-frankfurt-000294'
     """
@@ -139,7 +139,7 @@ class LabelMapFolder(Listing):
     Images may be in any format, masks in any without loss. Images without masks are left out, and
     so are other files in ``masks/``; a `DataWarning` names them.
 
-    Example:
+    Examples:
         >>> data = LabelMapFolder("photos-val")  # doctest: +SKIP
         >>> len(data), data[0].image.shape  # doctest: +SKIP
         (100, (321, 481, 3))

@@ -23,7 +23,7 @@ def open_images(path: str | Path) -> Dataset:
     Raises:
         InputError: There is no such path, no image in it, or a data set is damaged.
 
-    Example:
+    Examples:
         >>> len(open_images("holiday"))  # doctest: +SKIP
         412
     """

@@ -101,7 +101,9 @@ class Items:
             InputError: The data set is empty.
         """
         if not len(dataset):
-            raise InputError("expected at least one image to learn from, got an empty data set")
+            raise InputError(
+                "expected at least one image to learn from, got an empty data set; check the path"
+            )
         self.dataset, self.preprocessing = dataset, preprocessing
         self.mask_filter = mask_filter
         self.augment, self.lookup, self.seed = tuple(augment), lookup, seed

@@ -57,7 +57,7 @@ class DataSource:
     def files(self) -> tuple[str, ...]:
         """Patterns of the files below what is opened; empty where we have no reader.
 
-        Example:
+        Examples:
             >>> find("PPDLS").files
             ('**/*_rgb.png', '**/*_label.png')
         """
@@ -231,7 +231,7 @@ def find(name: str) -> DataSource:
     Raises:
         InputError: There is none of this name.
 
-    Example:
+    Examples:
         >>> find("lvis").layout
         'coco'
     """

@@ -49,7 +49,7 @@ class MaskFilter:
     def select(self, sample: Sample) -> list[Truth]:
         """Select masks of a sample, measured in pixels of its image; they keep their order.
 
-        Example:
+        Examples:
             >>> import numpy as np
             >>> from anymask.data.dataset import Sample
             >>> layer = np.zeros((8, 8), np.uint8)

@@ -48,7 +48,7 @@ def open_dataset(
         InputError: There is no such path or layout, a part of the layout is missing, or a file is
             damaged.
 
-    Example:
+    Examples:
         >>> len(open_dataset("cityscapes"))  # doctest: +SKIP
         3475
     """

@@ -42,7 +42,7 @@ class SimulatedUser:
     boxes that fit exactly. With one they are those of training (appendix A): any pixel of the mask,
     any wrong pixel, and noisy boxes, or as often as wanted what people do.
 
-    Example:
+    Examples:
         >>> mask = np.zeros((9, 9), bool)
         >>> mask[2:7, 1:6] = True
         >>> user = SimulatedUser()

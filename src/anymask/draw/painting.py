@@ -67,7 +67,7 @@ def overlay(
     Raises:
         InputError: The masks are of another size, alpha is out of range, or the font is none.
 
-    Example:
+    Examples:
         >>> photo = np.zeros((48, 64, 3), np.uint8)
         >>> overlay(photo, Masks.from_dense(np.ones((48, 64), bool), labels=["night"])).size
         (64, 48)
@@ -126,7 +126,7 @@ def cutout(
     Raises:
         InputError: The mask is of another size, or feather is out of range.
 
-    Example:
+    Examples:
         >>> photo, mask = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), bool)
         >>> mask[10:20, 30:35] = True
         >>> cutout(photo, mask, crop=True).size

@@ -79,7 +79,7 @@ def colours_of_labels(labels: Iterable[str | None]) -> dict[str, Colour]:
     It is drawn from the letters of the name, so that it is the same in every image, unless another
     name in the image has it or one like it.
 
-    Example:
+    Examples:
         >>> colours_of_labels(["dog", None, "dog"]) == colours_of_labels(["dog"])
         True
     """

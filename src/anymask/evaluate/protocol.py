@@ -27,7 +27,7 @@ Cell: TypeAlias = str | int | float | None
 def flat(rows: Rows) -> list[Row]:
     """List the rows of all images.
 
-    Example:
+    Examples:
         >>> flat({"a": [{"iou": 1.0}], "b": [], "c": [{"iou": 0.5}]})
         [{'iou': 1.0}, {'iou': 0.5}]
     """

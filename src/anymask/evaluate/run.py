@@ -8,19 +8,17 @@ image; one with other options does not mix into the same folder.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anymask.atomic import atomic_write, make_folder
 from anymask.data.dataset import Dataset
 from anymask.errors import InputError
-from anymask.evaluate.protocol import EvaluationProtocol, Row, Rows, Summary
+from anymask.evaluate.protocol import EvaluationProtocol, Rows, Summary
+from anymask.folder import ResumableFolder
 from anymask.plain import to_plain
 
 if TYPE_CHECKING:
@@ -48,10 +46,26 @@ class Evaluation:
     subset: Mapping[str, Any] = field(default_factory=dict)
     """Which part of the data sets is measured, as plain JSON values."""
 
+    def _folder(self, identity: Mapping[str, Any] | None = None) -> ResumableFolder:
+        """Describe the folder; other versions of packages are named in the report only."""
+        return ResumableFolder(
+            self.output,
+            identity or {},
+            holds="this measurement",
+            about=_ABOUT,
+            records=_ROWS,
+            free=("versions",),
+        )
+
     def forget(self) -> None:
-        """Delete what has been measured, and nothing else of the folder."""
-        shutil.rmtree(self.output / _ROWS, ignore_errors=True)
-        (self.output / _ABOUT).unlink(missing_ok=True)
+        """Delete what has been measured, and nothing else of the folder.
+
+        Raises:
+            InputError: Another process is measuring there.
+        """
+        folder = self._folder()
+        with folder.at_work():
+            folder.forget()
 
     def begin(self) -> None:
         """Note what is measured how, or check that the folder holds the same measurement.
@@ -60,13 +74,7 @@ class Evaluation:
             InputError: The folder holds a measurement with other options.
             OutputError: It cannot be written to.
         """
-        about = self.describe()
-        path = self.output / _ABOUT
-        if path.is_file():
-            _check_same(path, about)
-        else:
-            make_folder(self.output)
-            _write_json(path, about)
+        self._folder(self.describe()).begin()
 
     def describe(self) -> dict[str, Any]:
         """Return all that decides the numbers, as plain JSON values.
@@ -91,37 +99,42 @@ class Evaluation:
 
     def todo(self) -> list[tuple[str, int]]:
         """List the images that are not finished: name of the set and index."""
+        folder = self._folder()
         return [
             (name, i)
             for name, data in self.sets.items()
             for i in range(len(data))
-            if not self._path(name, data.key(i)).is_file()
+            if folder.read(f"{name}/{data.key(i)}") is None
         ]
 
     def steps(self) -> Iterator[tuple[str, str]]:
-        """Measure what is not finished, image by image; yields the set and key of each."""
-        for name, i in self.todo():
-            data = self.sets[name]
-            rows = self.protocol.measure(self.model, data[i])
-            path = self._path(name, data.key(i))
-            make_folder(path.parent)
-            _write_json(path, rows)
-            yield name, data.key(i)
+        """Measure what is not finished, image by image; yields the set and key of each.
+
+        Raises:
+            InputError: Another process is measuring there.
+            OutputError: The folder cannot be written to.
+        """
+        folder = self._folder()
+        with folder.at_work():
+            for name, i in self.todo():
+                data = self.sets[name]
+                rows = self.protocol.measure(self.model, data[i])
+                folder.record(f"{name}/{data.key(i)}", rows)
+                yield name, data.key(i)
 
     def rows(self) -> dict[str, Rows]:
         """Read the rows of every finished image, by set and key."""
+        folder = self._folder()
         found: dict[str, Rows] = {}
         for name, data in self.sets.items():
-            paths = {data.key(i): self._path(name, data.key(i)) for i in range(len(data))}
-            found[name] = {k: _read_rows(p) for k, p in paths.items() if p.is_file()}
+            keys = [data.key(i) for i in range(len(data))]
+            rows = ((key, folder.read(f"{name}/{key}")) for key in keys)
+            found[name] = {key: some for key, some in rows if some is not None}
         return found
 
     def summary(self) -> Summary:
         """Put together what has been measured so far."""
         return self.protocol.summarise(self.rows())
-
-    def _path(self, name: str, key: str) -> Path:
-        return self.output / _ROWS / name / f"{key}.json"
 
 
 def _digest(path: Path) -> str:
@@ -149,31 +162,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _check_same(path: Path, about: Mapping[str, Any]) -> None:
-    """Refuse to mix measurements; other versions of packages are named in the report only."""
-    try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"expected the options of a measurement in {str(path)!r}, got a file that cannot be "
-            "read; choose another folder with -o"
-        ) from error
-    differing = sorted(key for key in about if key != "versions" and before.get(key) != about[key])
-    if differing:
-        changes = "; ".join(f"{k}: {before.get(k)!r}, now {about[k]!r}" for k in differing)
-        raise InputError(
-            f"expected {str(path.parent)!r} to hold this measurement, got one that differs in "
-            f"{changes}; choose another folder with -o, or start anew with --overwrite"
-        )
-
-
-def _read_rows(path: Path) -> Sequence[Row]:
-    rows: list[Row] = json.loads(path.read_text())
-    return rows
-
-
-def _write_json(path: Path, content: object) -> None:
-    with atomic_write(path) as draft:
-        draft.write_text(json.dumps(content, indent=1) + "\n")

@@ -23,7 +23,7 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.everything.sampling import add_all, add_coarse_to_fine, add_objects
-from anymask.everything.search import Promptable, Search
+from anymask.everything.search import Progress, Promptable, Search
 from anymask.image.image import Image, ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -46,6 +46,7 @@ def generate(
     image: ImageLike,
     config: GenerateConfig | None = None,
     scout: Callable[[], Promptable] | None = None,
+    progress: Progress | None = None,
 ) -> Masks:
     """Find everything in an image.
 
@@ -55,6 +56,8 @@ def generate(
         config: What to look for and what to drop; None: SAM's defaults.
         scout: Gives a model that sees boundaries, for the sampler "boxes" and a model that does
             not.
+        progress: Told how many points were asked, and of how many at most; called between batches
+            of points and while their answers are settled. What it raises ends the search.
 
     Returns:
         The masks in SAM's order: best first inside a crop, small crops before large ones; none at
@@ -74,13 +77,16 @@ def generate(
         opened.size_hw, config.crop_n_layers, config.crop_overlap_ratio
     )
     grids = _grids(config)
+    asked = _counter(progress, sum(len(grids[layer]) for layer in layers))
     found = []
     dropped: Counter[str] = Counter()
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
         if x0 < x1 and y0 < y1:  # tiny images leave nothing for some crops
             part = opened.crop(box)
-            search = Search(model, model.embed(part), box, opened.size_hw, config, memory)
+            asked(0)
+            embedding = model.embed(part)
+            search = Search(model, embedding, box, opened.size_hw, config, memory, asked)
             points_xy = grids[layer] * (x1 - x0, y1 - y0)
             if config.sampler == "grid":
                 add_all(search, points_xy)
@@ -100,6 +106,19 @@ def generate(
         cleaned = clean_regions(masks, config.min_mask_region_area, threshold)
         masks = _counted(masks, cleaned, "min_mask_region_area")
     return replace(refine(masks, config), source=opened.source)
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
+    """Make a function that adds up the points that were asked, and tells."""
+    done = 0
+
+    def asked(prompts: int) -> None:
+        nonlocal done
+        done += prompts
+        if progress is not None:
+            progress(min(done, total), total)
+
+    return asked
 
 
 def _counted(before: Masks, after: Masks, setting: str) -> Masks:

@@ -53,7 +53,7 @@ class Grid:
             side: Height and width of a tile.
             halo: Half of what neighbours overlap at least.
 
-        Example:
+        Examples:
             >>> Grid.lay((1000, 2000), side=1024, halo=128).lefts
             (0, 488, 976)
         """

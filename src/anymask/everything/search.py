@@ -10,9 +10,9 @@ its own too much. That they do is often sure before their boxes are known.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,13 @@ from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
 
-__all__ = ["Promptable", "Search"]
+__all__ = ["Progress", "Promptable", "Search"]
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 CropBox = tuple[int, int, int, int]
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is told how much is done, and of how much; what it raises ends the search."""
 
 _ROUNDING = 1e-6  # what float32 may do to a ratio
 _BYTES_PER_LOGIT = 3 * 4  # of a prompt: three answers, float32
@@ -87,6 +89,8 @@ class Search:
         size_hw: Size of the image.
         config: What to drop.
         memory: Bytes for the answers. What does not fit is forgotten and asked again later.
+        asked: Called with the number of prompts that were asked since the last call, often with
+            none; what it raises ends the search.
 
     Attributes:
         dropped: How many answers went, by the setting that they did not meet.
@@ -100,10 +104,11 @@ class Search:
         size_hw: tuple[int, int],
         config: GenerateConfig,
         memory: float,
+        asked: Callable[[int], None] = lambda prompts: None,
     ) -> None:
         self.model, self.embedding = model, embedding
         self.crop, self.size_hw = crop, size_hw
-        self.config, self.memory = config, memory
+        self.config, self.memory, self._asked = config, memory, asked
         self.dropped: Counter[str] = Counter()
         self._batches: list[tuple[Sequence[Prompt], bool]] = []
         self._candidates: list[_Candidate] = []
@@ -121,6 +126,7 @@ class Search:
             self._candidates += found
             self.dropped["pred_iou_thresh"] += doubted
             self._evict(self._candidates)
+            self._asked(len(prompts[:step]))
             prompts = prompts[step:]
 
     @property
@@ -220,6 +226,7 @@ class Search:
                 candidate.part = None
                 self.dropped["box_nms_thresh"] += 1
                 continue
+            self._asked(0)
             if candidate.part is None:
                 self._recompute(
                     [one for one, out in zip(ranked[turn:], gone[turn:], strict=True) if not out]

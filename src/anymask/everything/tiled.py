@@ -9,11 +9,14 @@ band of the image is in memory at a time, and masks are run lengths from the beg
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+import PIL.Image
 import torch
 
 from anymask.config import GenerateConfig, InstanceConfig, changed
@@ -21,6 +24,8 @@ from anymask.everything import stitch
 from anymask.everything.generate import least_memory, refine
 from anymask.everything.grid import Cell, Grid
 from anymask.everything.overview import Overview
+from anymask.everything.search import Progress
+from anymask.image import pixels
 from anymask.image.bands import Bands, open_bands
 from anymask.image.colour import Pixels
 from anymask.image.geo import read_geo
@@ -29,7 +34,33 @@ from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
 from anymask.parallel import in_order
 
-__all__ = ["Generator", "generate_tiled"]
+__all__ = ["TILE", "Generator", "generate_tiled", "is_large", "size_of"]
+
+TILE = 1024
+"""Height and width of a tile in pixels, unless said otherwise."""
+
+
+def size_of(image: ImageLike) -> tuple[int, int] | None:
+    """Tell height and width of an image without decoding it; None: only decoding would tell.
+
+    Raises:
+        InputError: It is the path of a file that is missing, damaged or not an image.
+    """
+    if isinstance(image, str | os.PathLike):
+        return pixels.read_size(image)
+    if isinstance(image, Image):
+        return image.size_hw
+    if isinstance(image, PIL.Image.Image):
+        return image.height, image.width
+    if isinstance(image, np.ndarray) and image.ndim >= 2:
+        return image.shape[0], image.shape[1]
+    return None
+
+
+def is_large(image: ImageLike) -> bool:
+    """Return whether an image has too many pixels to be searched at once."""
+    h, w = size_of(image) or (0, 0)
+    return h * w > pixels.MAX_PIXELS
 
 
 class Generator(Protocol):
@@ -40,7 +71,7 @@ class Generator(Protocol):
         """Which model it is."""
         ...
 
-    def generate(self, image: Image, config: Any) -> Masks:
+    def generate(self, image: Image, config: Any, *, progress: Progress | None = None) -> Masks:
         """Find everything."""
         ...
 
@@ -50,9 +81,9 @@ def generate_tiled(
     source: ImageLike,
     config: GenerateConfig | InstanceConfig | None = None,
     *,
-    tile: int = 1024,
+    tile: int = TILE,
     halo: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Masks:
     """Find everything in an image that is too large, or too rich, for one look.
@@ -66,7 +97,8 @@ def generate_tiled(
         tile: Height and width of a tile in pixels; the model shrinks tiles larger than its frame.
         halo: How far a tile reaches beyond its share of the image; None: an eighth of the tile.
             What is smaller than twice this is seen as a whole by some tile.
-        progress: Is told how many tiles are done, and of how many.
+        progress: Is told how many tiles are done, and of how many, also from other threads and
+            while none becomes ready; what it raises ends the search.
         **options: Single settings that should differ from those of ``config``.
 
     Returns:
@@ -89,17 +121,24 @@ def generate_tiled(
         grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
         parts: dict[Cell, stitch.Part] = {}
         dropped: list[Counter[str]] = []
+        ended = threading.Event()
+
+        def tell(*_: int) -> None:
+            if ended.is_set():
+                raise _Ended
+            if progress is not None:
+                progress(len(parts), len(grid))
 
         def search(tile: tuple[Cell, Pixels]) -> tuple[Cell, stitch.Part]:
-            cell, pixels = tile
-            found = model.generate(Image(pixels), per_tile)
-            dropped.append(found.dropped)
-            return cell, stitch.Part.of(found, grid, cell)
+            cell, part = tile
+            masks = model.generate(Image(part), per_tile, progress=tell)
+            dropped.append(masks.dropped)
+            return cell, stitch.Part.of(masks, grid, cell)
 
-        for cell, part in in_order(search, _cut(bands, grid), workers):
+        for cell, part in in_order(search, _cut(bands, grid), workers, ended.set):
             parts[cell] = part
-            progress(len(parts), len(grid))
-        masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile))
+            tell()
+        masks = stitch.join(grid, parts, _large(model, bands, grid, parts, per_tile, tell))
         masks = replace(masks, dropped=sum(dropped, Counter()))
         if searches:
             masks = refine(masks, settings)
@@ -107,14 +146,24 @@ def generate_tiled(
         return replace(masks, source=bands.source, model=model.variant.name, geo=geo)
 
 
+class _Ended(Exception):
+    """Another tile failed, so this one need not go on."""
+
+
 def _large(
-    model: Generator, bands: Bands, grid: Grid, parts: Mapping[Cell, stitch.Part], config: Any
+    model: Generator,
+    bands: Bands,
+    grid: Grid,
+    parts: Mapping[Cell, stitch.Part],
+    config: Any,
+    tell: Progress,
 ) -> Masks:
     """Find what no tile sees as a whole."""
     if len(grid) == 1:
         return Masks.empty(grid.size_hw)
     overview = Overview.of(bands, grid.side)
-    return overview.large(model.generate(Image(overview.pixels), config), grid, parts)
+    masks = model.generate(Image(overview.pixels), config, progress=tell)
+    return overview.large(masks, grid, parts)
 
 
 def _at_once(memory: int, tile: int) -> int:

@@ -58,7 +58,7 @@ class Format(NamedTuple):
 def names() -> list[str]:
     """List the formats by name, ours first, without importing any.
 
-    Example:
+    Examples:
         >>> names()[:3]
         ['sa1b', 'coco', 'png']
     """
@@ -73,7 +73,7 @@ def find(name: str) -> Format:
     Raises:
         InputError: There is none of that name, or the package that adds it is broken.
 
-    Example:
+    Examples:
         >>> find("png").suffix
         '.png'
     """
@@ -105,7 +105,7 @@ def write(target: Target, masks: Masks, format: str | None = None, **options: An
         InputError: The format is unknown, or cannot hold these masks.
         OutputError: The file cannot be written; what was there before is untouched.
 
-    Example:
+    Examples:
         >>> import io
         >>> from anymask import Masks
         >>> file = io.BytesIO()
@@ -127,7 +127,7 @@ def read(source: Source, format: str | None = None, **options: Any) -> Masks:
     Raises:
         InputError: The file is missing, damaged, or of no known format.
 
-    Example:
+    Examples:
         >>> read("truck.json").labels  # doctest: +SKIP
         ('wheel', 'wheel', 'window')
     """

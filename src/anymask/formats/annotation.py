@@ -212,7 +212,7 @@ def read_iscrowd(entry: Mapping[str, Any]) -> bool:
     Raises:
         InputError: It is neither yes nor no.
 
-    Example:
+    Examples:
         >>> read_iscrowd({"iscrowd": "0"}), read_iscrowd({"iscrowd": 1}), read_iscrowd({})
         (False, True, False)
     """
@@ -234,7 +234,7 @@ _NO, _YES = {"", "0", "0.0", "false", "no"}, {"1", "1.0", "true", "yes"}
 def plain_id(value: Any) -> Any:
     """Return the one form of an id in which 1, 1.0 and "1" are the same.
 
-    Example:
+    Examples:
         >>> plain_id("12"), plain_id(12.0), plain_id("a12"), plain_id("012")
         (12, 12, 'a12', '012')
     """

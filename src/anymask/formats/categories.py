@@ -29,7 +29,7 @@ class Numbers:
     def take(self, wanted: Any = None) -> Any:
         """Give a number that was not given before.
 
-        Example:
+        Examples:
             >>> numbers = Numbers()
             >>> [numbers.take(wanted) for wanted in (None, 7, 7, "a")]
             [1, 7, 2, 'a']

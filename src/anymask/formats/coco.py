@@ -76,7 +76,7 @@ def write(target: Target, masks: Masks | Iterable[Masks], *, polygons: bool = Fa
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
 
-    Example:
+    Examples:
         >>> import io
         >>> import numpy as np
         >>> file = io.BytesIO()
@@ -104,7 +104,7 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
 
-    Example:
+    Examples:
         >>> import io
         >>> file = io.BytesIO()
         >>> with writer(file) as add:
@@ -231,7 +231,7 @@ def read(
         InputError: The file is missing, damaged, or not in this layout; or has several images and
             none is named.
 
-    Example:
+    Examples:
         >>> masks = read("instances_val2017.json", "000000000139.jpg")  # doctest: +SKIP
         >>> masks.labels[:2], masks.meta[0]["category"]["supercategory"]  # doctest: +SKIP
         (('potted plant', 'potted plant'), 'furniture')

@@ -47,7 +47,7 @@ def write(target: Target, masks: Masks) -> None:
         InputError: There are more masks than 16 bits can count.
         OutputError: The file cannot be written; what was there before is untouched.
 
-    Example:
+    Examples:
         >>> file = io.BytesIO()
         >>> write(file, Masks.from_dense(np.ones((2, 3), bool), labels=["sky"]))
         >>> read(file.getvalue())

@@ -56,7 +56,7 @@ def write(target: Target, masks: Masks) -> None:
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
 
-    Example:
+    Examples:
         >>> import io
         >>> file = io.BytesIO()
         >>> write(file, Masks.from_dense(np.ones((2, 3), bool), labels=["sky"]))

@@ -29,7 +29,7 @@ def read_segmentation(segmentation: object, size_hw: tuple[int, int]) -> Counts:
     Raises:
         InputError: It is none of these, or was made for an image of another size.
 
-    Example:
+    Examples:
         >>> read_segmentation([0, 0, 2, 0, 2, 2, 0, 2], (2, 3)).tolist()
         [0, 4, 2]
     """
@@ -56,7 +56,7 @@ def split_segmentation(segmentation: Any) -> tuple[list[list[float]], list[Mappi
     Raises:
         InputError: It is none of these.
 
-    Example:
+    Examples:
         >>> split_segmentation([0, 0, 9, 0, 9, 9])
         ([[0.0, 0.0, 9.0, 0.0, 9.0, 9.0]], [])
         >>> split_segmentation([[[0, 0], [9, 0], [9, 9]], {"size": [1, 1], "counts": [0, 1]}])

@@ -60,7 +60,7 @@ def open_bands(source: ImageLike) -> Iterator[Bands]:
         InputError: It is missing, damaged, no image, or too large for its format.
         MissingExtraError: It is a TIFF file and tifffile is not installed.
 
-    Example:
+    Examples:
         >>> with open_bands(np.zeros((500, 300), np.uint8)) as bands:
         ...     bands.size_hw, bands.read(100, 200).shape
         ((500, 300), (100, 300, 3))

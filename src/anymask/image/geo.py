@@ -45,7 +45,7 @@ class Geo:
         citation: What the file calls that system.
         geographic: Whether that system is of longitude and latitude, not of metres on a map.
 
-    Example:
+    Examples:
         >>> Geo((0.5, 0, 600_000, 0, -0.5, 5_700_000), epsg=32632).cropped(10, 20).transform
         (0.5, 0, 600005.0, 0, -0.5, 5699990.0)
     """

@@ -37,7 +37,7 @@ class Image:
             cut-out keeps; None if all of it is.
         geo: Where on the earth it lies; None if not known.
 
-    Example:
+    Examples:
         >>> image = Image.open(np.zeros((2, 3), np.uint8))
         >>> image.size_hw, image.pixels.shape
         ((2, 3), (2, 3, 3))
@@ -99,7 +99,7 @@ class Image:
             InputError: It is missing, damaged, too large, or not an image.
             MissingExtraError: The package that reads its format is not installed.
 
-        Example:
+        Examples:
             >>> Image.open(np.full((1, 1), 0.5)).pixels.tolist()
             [[[128, 128, 128]]]
         """
@@ -140,7 +140,7 @@ class Image:
         Raises:
             InputError: The part is empty or reaches over the border.
 
-        Example:
+        Examples:
             >>> Image.open(np.zeros((40, 60), np.uint8)).crop((10, 10, 30, 20)).size_hw
             (10, 20)
         """
@@ -191,7 +191,7 @@ class Image:
             InputError: The format is unknown, or cannot hold the image.
             OutputError: The file cannot be written; what was there before is untouched.
 
-        Example:
+        Examples:
             >>> import io
             >>> file = io.BytesIO()
             >>> Image.open(np.eye(4)).save(file, "png")

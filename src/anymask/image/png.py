@@ -26,7 +26,7 @@ _RUNS = 3  # zlib's Z_RLE
 def encode_png(picture: PIL.Image.Image) -> bytes:
     """Write a Pillow image to the content of a PNG file, losslessly.
 
-    Example:
+    Examples:
         >>> file = io.BytesIO(encode_png(PIL.Image.new("RGB", (64, 48))))
         >>> PIL.Image.open(file).size
         (64, 48)

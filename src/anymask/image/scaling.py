@@ -163,7 +163,7 @@ def value_range(low: float, high: float, floating: bool, channels: int) -> Bound
     Raises:
         InputError: The values are not finite, or are colours below zero.
 
-    Example:
+    Examples:
         >>> value_range(0, 3900, floating=False, channels=3)  # a camera of 12 bits
         (0.0, 4095.0)
     """

@@ -95,7 +95,7 @@ class Transform:
             centre: Pad on all four sides alike, not only at the bottom and right.
             enlarge: How masks come back.
 
-        Example:
+        Examples:
             >>> Transform.fit((480, 640), side=1024).resized_hw
             (768, 1024)
         """

@@ -113,7 +113,7 @@ def check_prompts(prompts: Sequence[Prompt | None], n: int) -> tuple[Prompt | No
 def check_labels(labels: Iterable[str | None], n: int, of: str = "mask") -> tuple[str | None, ...]:
     """Check the names of n masks; none at all stands for None for each.
 
-    Example:
+    Examples:
         >>> check_labels(["dog", None], 2), check_labels((), 2)
         (('dog', None), (None, None))
     """
@@ -203,7 +203,7 @@ def check_meta(meta: Meta, what: str) -> ReadOnlyDict:
     Raises:
         InputError: JSON cannot hold it.
 
-    Example:
+    Examples:
         >>> check_meta({"iscrowd": 1, "tags": ("wet", "dark")}, "meta of mask 0")
         {'iscrowd': 1, 'tags': ['wet', 'dark']}
     """

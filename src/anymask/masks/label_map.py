@@ -25,7 +25,7 @@ def paint(counts: Iterable[tuple[int, Counts]], size_hw: tuple[int, int]) -> Lab
     Returns:
         int32 (h, w), column-major in memory as run lengths are; 0 where no mask is.
 
-    Example:
+    Examples:
         >>> paint([(7, np.array([1, 2, 1], dtype=np.uint32))], (2, 2)).tolist()
         [[0, 7], [7, 0]]
     """

@@ -83,7 +83,7 @@ class Masks:
             they did not meet, such as ``{"pred_iou_thresh": 3012, "box_nms_thresh": 44}``; no part
             of what is compared or written to files.
 
-    Example:
+    Examples:
         >>> dense = np.zeros((2, 4, 6), bool)
         >>> dense[0, :2] = dense[1, 3] = True
         >>> masks = Masks.from_dense(dense, labels=["dog", "cat"], scores=[0.8, 0.9])
@@ -159,7 +159,7 @@ class Masks:
         Raises:
             InputError: The array is not boolean or has another number of dimensions.
 
-        Example:
+        Examples:
             >>> Masks.from_dense(np.ones((480, 640), bool), labels=["sky"])
             Masks(1 mask of 640 x 480: sky)
         """
@@ -305,7 +305,7 @@ class Masks:
             For each mask a list of float32 (k, 2) arrays, one for each piece, x before y, at least
             three corners each; clockwise as seen, holes counterclockwise.
 
-        Example:
+        Examples:
             >>> Masks.from_dense(np.eye(1, dtype=bool)).polygons()[0][0].tolist()
             [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
         """
@@ -329,7 +329,7 @@ class Masks:
         Raises:
             MissingExtraError: Gaps are to be filled and OpenCV is not installed.
 
-        Example:
+        Examples:
             >>> Masks.from_dense(np.eye(3, dtype=bool)[:, None]).label_map().tolist()
             [[1, 2, 3]]
         """
@@ -353,7 +353,7 @@ class Masks:
         Args:
             threshold: Share of a mask that has to lie inside another one, above 0 and at most 1.
 
-        Example:
+        Examples:
             >>> truck, wheel = np.ones((2, 4, 6), bool)
             >>> wheel[:, 2:] = False
             >>> Masks.from_dense(np.stack([truck, wheel])).tree().parents.tolist()
@@ -393,7 +393,7 @@ class Masks:
             min_stability: See `stability`.
             label: The name, or one of several names, that a mask must have.
 
-        Example:
+        Examples:
             >>> masks = Masks.from_dense(np.ones((3, 4, 6), bool), labels=["dog", "cat", None])
             >>> len(masks.filter(label=["dog", "cat"])), len(masks.filter(max_area=0.5))
             (2, 0)
@@ -425,7 +425,7 @@ class Masks:
         Returns:
             The remaining masks, best first; of equal scores, the earlier one is the better one.
 
-        Example:
+        Examples:
             >>> twins = Masks.from_dense(np.ones((2, 4, 6), bool), scores=[0.8, 0.9])
             >>> twins.nms()
             Masks(1 mask of 6 x 4, best score 0.90)
@@ -452,7 +452,7 @@ class Masks:
 
         The format follows the suffix of a path unless given.
 
-        Example:
+        Examples:
             >>> import io
             >>> file = io.BytesIO()
             >>> Masks.empty((480, 640)).save(file, format="coco")

@@ -79,7 +79,7 @@ def trace(
     Raises:
         InputError: The tolerance is below 0 or not finite.
 
-    Example:
+    Examples:
         >>> trace(np.array([0, 3], dtype=np.uint32), (1, 3))[0].tolist()
         [[0.0, 0.0], [3.0, 0.0], [3.0, 1.0], [0.0, 1.0]]
     """

@@ -37,7 +37,7 @@ def fill(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
     Raises:
         InputError: An outline has fewer than three corners, or one far away or not a number.
 
-    Example:
+    Examples:
         >>> fill([[(0, 0), (2, 0), (2, 2), (0, 2)]], (2, 3)).tolist()
         [0, 4, 2]
     """

@@ -54,7 +54,7 @@ def encode(mask: npt.NDArray[np.bool_]) -> Counts:
     Args:
         mask: bool (h, w).
 
-    Example:
+    Examples:
         >>> encode(np.array([[False, True], [True, True]])).tolist()
         [1, 3]
     """
@@ -120,7 +120,7 @@ def encode_window(
         corner_xy: Where it begins in the mask.
         size_hw: Size of the mask.
 
-    Example:
+    Examples:
         >>> encode_window(np.array([[True]]), corner_xy=(1, 0), size_hw=(2, 3)).tolist()
         [2, 1, 3]
     """
@@ -177,7 +177,7 @@ def to_string(counts: Counts) -> str:
     From the fourth on, each is written as the difference to the one before the last, which is small
     because neighbouring columns look alike.
 
-    Example:
+    Examples:
         >>> to_string(np.array([6, 1, 40, 4, 5, 4, 5, 4, 21], dtype=np.uint32))
         '61X13mN000`0'
     """
@@ -241,7 +241,7 @@ def area(counts: Counts) -> int:
 def bounding_box(counts: Counts, size_hw: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Find the box of a mask: float32 (4,) xyxy, first and last pixel inclusive; empty: zeros.
 
-    Example:
+    Examples:
         >>> bounding_box(np.array([1, 3], dtype=np.uint32), (2, 2)).tolist()
         [0.0, 0.0, 1.0, 1.0]
     """
@@ -324,7 +324,7 @@ def merge(masks: Iterable[Counts], intersect: bool = False) -> Counts:
         masks: At least one mask.
         intersect: Keep what all have in common instead of what any has.
 
-    Example:
+    Examples:
         >>> left, middle = np.uint32([0, 4, 4]), np.uint32([2, 4, 2])
         >>> merge([left, middle]).tolist(), merge([left, middle], intersect=True).tolist()
         ([0, 6, 2], [2, 2, 4])
@@ -388,7 +388,7 @@ def crop(counts: Counts, size_hw: tuple[int, int], box: tuple[int, int, int, int
         size_hw: Height and width of its image.
         box: The part: xyxy, right and bottom exclusive, inside the image.
 
-    Example:
+    Examples:
         >>> crop(np.uint32([1, 3]), (2, 2), (0, 1, 2, 2)).tolist()
         [0, 2]
     """
@@ -410,7 +410,7 @@ def place(
         corner_xy: Where its first pixel lies in the whole.
         whole_hw: Height and width of the whole.
 
-    Example:
+    Examples:
         >>> place(np.uint32([0, 1]), (1, 1), (1, 1), (2, 3)).tolist()
         [3, 1, 2]
     """
@@ -429,7 +429,7 @@ def enlarge(
         factor: Side of the squares.
         whole_hw: Height and width of the larger image; what goes beyond is cut off.
 
-    Example:
+    Examples:
         >>> enlarge(np.uint32([1, 1]), (2, 1), 2, (3, 2)).tolist()
         [2, 1, 2, 1]
     """
@@ -453,7 +453,7 @@ def columns(counts: Counts, h: int) -> tuple[IntArray, IntArray, IntArray]:
         counts: The mask.
         h: Height of its image.
 
-    Example:
+    Examples:
         >>> [part.tolist() for part in columns(np.uint32([1, 2, 1]), 2)]
         [[0, 1], [1, 0], [2, 1]]
     """

@@ -22,7 +22,7 @@ class Tree:
     Attributes:
         parents: int64 (n,), read-only: the smallest mask around each mask, -1 if there is none.
 
-    Example:
+    Examples:
         >>> tree = Tree(np.array([-1, 0, 1, -1]))
         >>> [("  " * tree.depth[i]) + str(i) for i in tree.walk()]
         ['0', '  1', '    2', '3']

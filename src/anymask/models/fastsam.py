@@ -208,8 +208,8 @@ class FastSam(TorchNetwork):
     ) -> tuple[Tensor, Tensor]:
         """Refuse: prompts select among the instances, they make no new ones."""
         raise CapabilityError(
-            "expected a model with a decoder for prompts, got FastSAM, which has only instances to "
-            "select from; call predict, or load another model"
+            "expected a model with a decoder, got FastSAM, whose prompts select among instances; "
+            "call predict, or load another model"
         )
 
     def _backbone(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

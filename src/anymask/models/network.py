@@ -29,7 +29,7 @@ class Network(Protocol):
     threads may share it. Tensors come and go on its `device`; where it returns a tensor, a numpy
     array will do. The values that it returns may be of any floating-point dtype.
 
-    Example:
+    Examples:
         A network without PyTorch inside, which finds what is as bright as the first point:
 
         >>> import numpy as np, torch

@@ -212,7 +212,7 @@ class Variant:
 class ModelPlugin:
     """A model of another package.
 
-    Example:
+    Examples:
         >>> plugin = ModelPlugin(variant, open=lambda path, device, dtype: Session(path, device))
         ... # doctest: +SKIP
     """
@@ -428,7 +428,7 @@ def all_variants() -> tuple[Variant, ...]:
 def find(name: str) -> Variant:
     """Look up a variant by its name or alias, in any case.
 
-    Example:
+    Examples:
         >>> find("sam-vit-b").parameters
         93735472
 

@@ -59,7 +59,7 @@ def deepest_points(mask: BoolArray, count: int) -> FloatArray:
     Returns:
         (n, 2), x before y, the deepest first; none where nothing is inside.
 
-    Example:
+    Examples:
         >>> deepest_points(np.ones((5, 21), bool), 2).tolist()
         [[2.0, 2.0], [7.0, 2.0]]
     """

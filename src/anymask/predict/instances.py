@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
 from anymask.text.clip import Clip, Scorer, cut
 
+if TYPE_CHECKING:
+    from anymask.everything.search import Progress
+
 __all__ = ["InstanceSegmenter"]
 
 
@@ -44,7 +47,7 @@ class InstanceSegmenter(Segmenter):
             None: those of the variant.
         scorer: Compares instances with a text; None: the CLIP that the settings name.
 
-    Example:
+    Examples:
         >>> model = load("fastsam-s")  # doctest: +SKIP
         >>> united = replace(model, settings=InstanceConfig(merge_points=True))  # doctest: +SKIP
     """
@@ -56,8 +59,10 @@ class InstanceSegmenter(Segmenter):
     def _usual(self) -> InstanceConfig:
         return self.settings or cast(InstanceConfig, self.variant.generate)
 
-    def _find(self, image: ImageLike, settings: Any) -> Masks:
+    def _find(self, image: ImageLike, settings: Any, progress: Progress | None = None) -> Masks:
         embedding = self.embed(image)
+        if progress is not None:
+            progress(0, 1)
         found = self._detect(embedding, settings)
         scores = candidates(embedding.features).scores
         doubted = int((scores <= settings.confidence).sum())

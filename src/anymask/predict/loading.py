@@ -45,7 +45,7 @@ def load(
         OutputError: A download cannot be written.
         InputError: There is no such device, or it does not have that dtype.
 
-    Example:
+    Examples:
         >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
         Masks(3 masks of 1800 x 1200, best score 0.96)
     """

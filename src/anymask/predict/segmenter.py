@@ -29,7 +29,7 @@ from anymask.predict.recent import Recent
 from anymask.prompt import Numbers, Prompt
 
 if TYPE_CHECKING:
-    from anymask.everything.search import Promptable
+    from anymask.everything.search import Progress, Promptable
 
 __all__ = ["Segmenter"]
 
@@ -429,6 +429,10 @@ class Segmenter:
         self,
         image: ImageLike,
         config: GenerateConfig | InstanceConfig | None = ...,
+        *,
+        tile: int | None = ...,
+        halo: int | None = ...,
+        progress: Progress | None = ...,
         **options: Any,
     ) -> Masks: ...
     @overload
@@ -436,6 +440,10 @@ class Segmenter:
         self,
         image: Sequence[ImageLike],
         config: GenerateConfig | InstanceConfig | None = ...,
+        *,
+        tile: int | None = ...,
+        halo: int | None = ...,
+        progress: Progress | None = ...,
         **options: Any,
     ) -> list[Masks]: ...
 
@@ -443,6 +451,10 @@ class Segmenter:
         self,
         image: ImageLike | Sequence[ImageLike],
         config: GenerateConfig | InstanceConfig | None = None,
+        *,
+        tile: int | None = None,
+        halo: int | None = None,
+        progress: Progress | None = None,
         **options: Any,
     ) -> Masks | list[Masks]:
         """Find everything in an image, or in each image of a list, without a prompt.
@@ -453,31 +465,53 @@ class Segmenter:
             image: Path, bytes, Pillow image or array.
             config: What to look for and what to drop, of the class that this model takes; None:
                 what suits it.
-            **options: Single settings that should differ from that.
+            tile: Search squares of this many pixels along each side, one by one, and join what
+                crosses them (see `everything.tiled`); None: only if the image has more pixels than
+                may be decoded at once, 200 million, in squares of 1024.
+            halo: How far each square reaches into its neighbours, in pixels; None: an eighth of
+                its side.
+            progress: Told now and then how much is done, and of how much: tiles, else points.
+                Several threads may call it. What it raises ends the search within one batch of
+                points, and comes out of `generate`.
+            **options: Single settings that should differ from those of ``config``.
 
         Returns:
             The masks; none at all if nothing was found.
 
-        Example:
+        Raises:
+            InputError: The image cannot be read, or a setting does not fit.
+            CapabilityError: The settings need what this model does not know.
+
+        Examples:
             >>> load().generate("truck.jpg", points_per_side=16)  # doctest: +SKIP
             Masks(61 masks of 1800 x 1200, best score 0.97)
         """
         settings = changed(self._usual, config, options)
+
+        def find(one: ImageLike) -> Masks:
+            from anymask.everything.tiled import TILE, generate_tiled, is_large
+
+            if tile is None and not is_large(one):
+                return self._find(one, settings, progress)
+            return generate_tiled(
+                self, one, settings, tile=tile or TILE, halo=halo, progress=progress
+            )
+
         if not isinstance(image, (list, tuple)):
-            return self._find(cast(ImageLike, image), settings)
+            return find(cast(ImageLike, image))
         workers = min(_IMAGES_SEARCHED_AT_ONCE, max(1, len(image)))
-        return list(in_order(lambda one: self._find(one, settings), image, workers))
+        return list(in_order(find, image, workers))
 
     @property
     def _usual(self) -> GenerateConfig | InstanceConfig:
         """The settings of `generate` unless others are given."""
         return self.variant.generate
 
-    def _find(self, image: ImageLike, settings: Any) -> Masks:
+    def _find(self, image: ImageLike, settings: Any, progress: Progress | None = None) -> Masks:
         """Find everything in an image, with settings of the model's class."""
         from anymask.everything.generate import generate  # the first click should not wait for it
 
-        masks = generate(self, image, settings, self.scout)
+        masks = generate(self, image, settings, self.scout, progress)
         return replace(masks, model=self.variant.name)
 
 

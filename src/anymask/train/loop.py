@@ -141,8 +141,10 @@ class _Run:
 
     def begin(self, *, allow_changes: bool, overwrite: bool) -> None:
         """Take up an earlier run, or start a new one."""
-        if overwrite and self.group.leads:
-            self.record.forget()
+        if self.group.leads:
+            self.record.claim()
+            if overwrite:
+                self.record.forget()
         if self.group.share(self.record.checkpoint.exists()):
             settings, self.place, state = read_checkpoint(self.record.checkpoint)
             if not allow_changes:

@@ -97,7 +97,7 @@ def learn_weights(
         InputError: The mask is empty or of another size, or a number is too small.
         CapabilityError: The model does not give three masks, or does not know the prompt.
 
-    Example:
+    Examples:
         >>> learn_weights(model, "my-dog.jpg", mask)  # doctest: +SKIP
         MaskWeights(whole=0.87, part=0.24, subpart=-0.11)
     """

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from anymask.data.dataset import LabelMapFolder
+from anymask.data.embeddings import EmbeddingStore, fill
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.agreement import Agreement
-from anymask.train.embeddings import EmbeddingStore, fill
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from anymask.data.dataset import LabelMapFolder
+from anymask.data.embeddings import EmbeddingStore, fill
 from anymask.errors import CapabilityError
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import find
@@ -19,7 +20,6 @@ from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.coupled import Coupled
 from anymask.train.distillation.sample import DistillSample, DistillSamples
-from anymask.train.embeddings import EmbeddingStore, fill
 from anymask.train.objective import Step
 
 pytest.importorskip("cv2", reason="training needs the extra 'image'")

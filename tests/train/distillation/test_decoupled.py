@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from anymask.data.dataset import LabelMapFolder
+from anymask.data.embeddings import EmbeddingStore, fill
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.decoupled import Decoupled, take_over
 from anymask.train.distillation.sample import DistillSample, DistillSamples
-from anymask.train.embeddings import EmbeddingStore, fill
 from anymask.train.objective import Step
 
 

@@ -11,6 +11,7 @@ import torch
 from tests.models.tiny import tiny
 
 from anymask.data.dataset import LabelMapFolder
+from anymask.data.embeddings import EmbeddingStore, fill
 from anymask.errors import InputError
 from anymask.image.transform import Transform
 from anymask.models.variants import find
@@ -22,7 +23,6 @@ from anymask.train.distillation.sample import (
     frames,
     resample,
 )
-from anymask.train.embeddings import EmbeddingStore, fill
 
 PADDED = Transform.fit((48, 64), side=64)  # 48 x 64 in a square, padded below
 SQUASHED = Transform.fit((48, 64), side=64, squash=True)

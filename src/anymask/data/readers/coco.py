@@ -56,7 +56,7 @@ def read(path: str | Path, images: str | Path | None = None) -> Listing:
         InputError: The file is missing, damaged or not in this layout; none of its images is
             there, or none of its annotations can be used.
 
-    Example:
+    Examples:
         >>> data = read("coco/annotations/instances_val2017.json")  # doctest: +SKIP
         >>> len(data), data[0].names[:2]  # doctest: +SKIP
         (5000, ('potted plant', 'potted plant'))

@@ -85,7 +85,7 @@ def image_names(image: Fields) -> list[str]:
 def image_label(image: Fields) -> str:
     """Return the name of an image without what holds for another machine only.
 
-    Example:
+    Examples:
         >>> image_label({"file_name": "/home/me/a.jpg"}), image_label({"file_name": "val/a.jpg"})
         ('a.jpg', 'val/a.jpg')
     """

@@ -71,7 +71,7 @@ def benchmark(
         InputError: A map has another form, or another size than what was drawn; or there are no
             images, or not as many of both.
 
-    Example:
+    Examples:
         >>> line = np.eye(100, dtype=bool)
         >>> benchmark([line], [[line]]).ods
         1.0

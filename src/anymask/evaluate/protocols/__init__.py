@@ -46,7 +46,7 @@ def protocol_summaries() -> dict[str, str]:
     Raises:
         InputError: Two packages add the same name.
 
-    Example:
+    Examples:
         >>> protocol_summaries()["boxes"]
         'Draw a box around each mask, tightly and with a hasty hand.'
     """

@@ -72,7 +72,7 @@ def render(page: Page, files: Sequence[str] = ()) -> str:
 def shown(cell: Cell) -> str:
     """Write a cell for people.
 
-    Example:
+    Examples:
         >>> shown(0.12345), shown(12.345), shown(7), shown(None)
         ('0.123', '12.3', '7', '-')
     """

@@ -74,8 +74,8 @@ class Adapter:
             return locate(base, offline)
         except WeightsError as error:
             raise WeightsError(
-                f"cannot find the model of the adapter in {str(self.config.parent)!r}: {error}; or "
-                f"load it from elsewhere with this as its adapter"
+                f"cannot find the model of the adapter in {str(self.config.parent)!r} ({error}); "
+                f"or load it from elsewhere with this as its adapter"
             ) from error
 
     def check_made_for(self, variant: Variant) -> None:

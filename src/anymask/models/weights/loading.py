@@ -93,7 +93,7 @@ def load_network(
         WeightsError: The name is unknown, or the weights are missing, damaged or foreign.
         OutputError: A download cannot be written.
 
-    Example:
+    Examples:
         >>> network, variant, digest = load_network("sam_vit_b_01ec64.pth")  # doctest: +SKIP
     """
     if plugin := _plugin_of(source):

@@ -11,6 +11,7 @@ import PIL.Image
 from torch import nn
 
 from anymask.data.dataset import Dataset
+from anymask.data.embeddings import EmbeddingStore
 from anymask.data.truths import iou
 from anymask.embedding import Embedding
 from anymask.image.image import Image
@@ -19,7 +20,6 @@ from anymask.models.network import Network
 from anymask.models.variants import Variant
 from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
-from anymask.train.embeddings import EmbeddingStore
 
 __all__ = ["Agreement"]
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from anymask.data.dataset import Dataset
+from anymask.data.embeddings import EmbeddingStore
 from anymask.errors import CapabilityError, InputError
 from anymask.models.efficient_sam import EfficientSam, PlainVit
 from anymask.models.sam import Promptable
@@ -22,7 +23,6 @@ from anymask.train.distillation.coupled import Coupled
 from anymask.train.distillation.decoupled import Decoupled, take_over
 from anymask.train.distillation.sami import Reconstruct, Sami, Similarity
 from anymask.train.distillation.sample import DistillSamples
-from anymask.train.embeddings import EmbeddingStore
 from anymask.train.objective import Objective, Validation
 from anymask.train.segmentation.encoded_batch import DECODERS
 

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anymask.data.dataset import Dataset
+from anymask.data.embeddings import EmbeddingStore
 from anymask.data.item import shuffled
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.models.variants import Preprocessing
-from anymask.train.embeddings import EmbeddingStore
 
 __all__ = [
     "DistillSample",
@@ -68,7 +68,9 @@ class DistillSamples:
             InputError: The data set is empty, or an image has no embedding.
         """
         if not len(dataset):
-            raise InputError("expected at least one image to learn from, got an empty data set")
+            raise InputError(
+                "expected at least one image to learn from, got an empty data set; check the path"
+            )
         missing = [key for i in range(len(dataset)) if (key := dataset.key(i)) not in store]
         if missing:
             raise InputError(

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from anymask.data.augment import vary
 from anymask.data.dataset import Dataset
+from anymask.data.embeddings import EmbeddingStore
 from anymask.data.item import Items
 from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.data.subset import SubsetSpec
@@ -31,7 +32,7 @@ from anymask.data.views import Views
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.train.config import LoopConfig
-from anymask.train.embeddings import EmbeddingStore, fill_together
+from anymask.train.embeddings import fill_together
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.split import VALIDATED, split_images
 from anymask.train.finetuning.trainable import choose_trainable
@@ -68,7 +69,7 @@ def finetune(
         WeightsError: The model is unknown, or its weights are missing or damaged.
         OutputError: Something cannot be written.
 
-    Example:
+    Examples:
         >>> finetune(FineTuneConfig(data=(Path("photos"),)), Path("mine")).after  # doctest: +SKIP
         {'one_click': 0.52, 'best_of_three': 0.58, 'five_clicks': 0.77, 'box': 0.76, 'iou': 0.66}
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
+from anymask.folder import refuse_others
 from anymask.plain import to_plain
 from anymask.train.config import LoopConfig
 
@@ -30,6 +31,10 @@ CHECKPOINT = "checkpoint.pt"
 _FORMAT = 2  # 1 had other names of settings
 _FREE = ("loop.workers", "loop.save_minutes")
 """Settings without influence on what is learned."""
+_REMEDY = (
+    "go back to them, go on with the new ones (--allow-changes), start anew (--overwrite), or "
+    "choose another folder (-o)"
+)
 
 
 @dataclass
@@ -115,20 +120,4 @@ def check_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: 
     Raises:
         InputError: They differ; it lists where.
     """
-    before, now = dict(_flat(saved)), dict(_flat(wanted))
-    names = [name for name in now | before if before.get(name) != now.get(name)]
-    changes = [f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in names if n not in _FREE]
-    if changes:
-        raise InputError(
-            f"expected the settings of the run in {str(folder)!r}, got others in "
-            f"{'; '.join(changes)}; go back to them, go on with the new ones (--allow-changes), "
-            "start anew (--overwrite), or choose another folder (-o)"
-        )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+    refuse_others(folder, "a run with these settings", saved, wanted, _FREE, _REMEDY)

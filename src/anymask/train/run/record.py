@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from anymask.atomic import DRAFT, atomic_write, make_folder
 from anymask.errors import OutputError
+from anymask.folder import ResumableFolder
 from anymask.plain import write_yaml
 from anymask.train.run.checkpoint import CHECKPOINT, Place
 
@@ -28,6 +30,8 @@ class Record:
 
     def __init__(self, out: Path, *, quiet: bool) -> None:
         self.out, self.checkpoint = out, out / CHECKPOINT
+        self._folder = ResumableFolder(out, about=_SETTINGS)
+        self._claim = ExitStack()
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("step {task.fields[steps]}"),
@@ -47,15 +51,22 @@ class Record:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take it away."""
+        """Take it away, and leave the folder to others."""
         self._progress.stop()
+        self._claim.close()
+
+    def claim(self) -> None:
+        """Keep other runs out of the folder until the end.
+
+        Raises:
+            InputError: Another process is at work there.
+            OutputError: The folder cannot be written to.
+        """
+        self._claim.enter_context(self._folder.at_work())
 
     def forget(self) -> None:
         """Delete what an earlier run left, and nothing else."""
-        for name in (_SETTINGS, _METRICS, CHECKPOINT):
-            (self.out / name).unlink(missing_ok=True)
-        for name in (_PREVIEWS, "best", "last"):
-            shutil.rmtree(self.out / name, ignore_errors=True)
+        self._folder.forget(_METRICS, CHECKPOINT, _PREVIEWS, "best", "last")
 
     def begin(self, settings: Mapping[str, Any], place: Place) -> None:
         """Write the settings, and drop what was recorded after the checkpoint.

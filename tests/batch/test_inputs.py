@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from anymask.cli.inputs import find_images
+from anymask.batch.inputs import find_images
 from anymask.errors import InputError
 
 
@@ -74,3 +78,60 @@ def test_refusals(tmp_path: Path, arguments: list[str], message: str) -> None:
     touch(tmp_path, "empty/notes.txt", "out/a.jpg")
     with pytest.raises(InputError, match=message):
         keys(tmp_path, *arguments)
+
+
+@pytest.fixture
+def unprivileged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of one who is not root, who could read everything."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        yield Path(name)
+        os.seteuid(user)
+        for path in [Path(name), *Path(name).rglob("*")]:
+            path.chmod(0o777)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+@pytest.mark.parametrize("argument", ["in", "in/**/*.jpg", "in/*/*.jpg"])
+def test_what_may_not_be_read_is_named(unprivileged: Path, argument: str) -> None:
+    touch(unprivileged, "in/x/a.jpg", "in/private/b.jpg")
+    (unprivileged / "in" / "private").chmod(0)
+    items = find_images([str(unprivileged / argument)], unprivileged / "out")
+    assert [item.path.name for item in items if item.error is None] == ["a.jpg"]
+    (error,) = (item.error for item in items if item.error is not None)
+    assert f"cannot read '{unprivileged}/in/private': Permission denied" in error
+    for name in ("in/private", "in/private/b.jpg"):
+        (item,) = find_images([unprivileged / name], unprivileged / "out")
+        assert "Permission denied" in (item.error or "")
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/a.jpg", "p/b.jpg", "out/c.jpg")
+    (tmp_path / "p" / "album").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "p" / "results").symlink_to(tmp_path / "out")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "p")
+    (tmp_path / "p" / "notes.txt").symlink_to("nowhere")
+    items = find_images([tmp_path / "p"], tmp_path / "out")
+    assert [item.key for item in items if item.error is None] == ["album/a", "b"]
+    (error,) = (item.error for item in items if item.error is not None)
+    assert "album/back': it is a link back to a folder above it" in error
+    assert keys(tmp_path, "p/**/*.jpg") == ["album/a", "", "b"]
+
+
+def test_a_key_stays_whatever_comes_beside_it(tmp_path: Path) -> None:
+    touch(tmp_path, "p/a.jpg", "p/a.png", "p/a.tif", "q/a.jpg")
+    known = {str(tmp_path / "p" / "a.png"): "a", str(tmp_path / "p" / "a.tif"): "a.jpg"}
+    items = find_images([tmp_path / "p"], tmp_path / "out", known)
+    assert {item.path.name: item.key for item in items} == {
+        "a.jpg": "a.jpg~2", "a.png": "a", "a.tif": "a.jpg",
+    }  # fmt: skip
+
+
+def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "p/a.jpg", "p/A.jpg")
+    if len(os.listdir(tmp_path / "p")) == 1:
+        pytest.skip("this file system takes them for one")
+    assert sorted(keys(tmp_path, "p")) in (["A.jpg", "a.jpg~2"], ["A.jpg~2", "a.jpg"])

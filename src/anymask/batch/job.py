@@ -1,0 +1,231 @@
+"""What is done with each image of a batch: cut something out by prompts, or find everything."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from anymask import formats
+from anymask.config import changed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import PIL.Image
+
+    from anymask.image.image import Image, ImageLike
+    from anymask.masks.masks import Masks
+    from anymask.predict.segmenter import Segmenter
+    from anymask.prompt import Prompt
+
+__all__ = ["Everything", "Job", "Segment", "Watch"]
+
+_NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
+
+
+class Watch(Protocol):
+    """Who looks on while an image is worked on."""
+
+    def step(self, text: str = "") -> None:
+        """Hear how far it is; may raise, to end the work."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Hear something about this image that the user should know."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """What is done with each image; a frozen value that any number of threads may use."""
+
+    name: ClassVar[str]
+    """Name of the command that does the same."""
+    format: str = "sa1b"
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; or a
+    format that another package adds."""
+    overlay: bool = True
+    """Draw the masks over the image."""
+
+    def __post_init__(self) -> None:
+        """Check the format."""
+        formats.find(self.format)
+
+    @abstractmethod
+    def settings(self, model: Segmenter) -> dict[str, Any]:
+        """Give all that decides how the results look, but for the model: plain JSON values.
+
+        Raises:
+            InputError: The model does not know one of them.
+        """
+
+    @abstractmethod
+    def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
+        """Find the masks of an image; None takes the place of one that is too large to draw."""
+
+    @abstractmethod
+    def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+        """Make pictures of them, each with the end of its file name."""
+
+    @abstractmethod
+    def endings(self) -> list[str]:
+        """List the ends of those names, as far as they are known beforehand."""
+
+    def describe(self, masks: Masks) -> dict[str, Any]:
+        """Say what is worth knowing about the masks, as plain JSON values."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(Job):
+    """Cut the same things out of each image.
+
+    Attributes:
+        prompts: What to cut out, one thing each.
+        all: Keep all three answers to each prompt, best first, instead of the best.
+        cutout: Write each thing by itself, with everything else transparent.
+    """
+
+    name = "segment"
+    prompts: Sequence[Prompt]
+    all: bool = False
+    cutout: bool = True
+
+    def settings(self, model: Segmenter) -> dict[str, Any]:
+        """Give the prompts and what is drawn."""
+        said = [_said(prompt) for prompt in self.prompts]
+        prompts = said[0] if len(said) == 1 else {"prompts": dict(enumerate(said, start=1))}
+        return {
+            **prompts,
+            "all": self.all,
+            "format": self.format,
+            "overlay": self.overlay,
+            "cutout": self.cutout,
+        }
+
+    def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
+        """Ask the model."""
+        from anymask.image.image import Image
+        from anymask.masks.masks import Masks
+
+        image = Image.open(source)
+        watch.step()
+        multimask = True if self.all else None
+        if len(self.prompts) == 1:
+            answers = [model.predict(image, prompts=self.prompts[0], multimask=multimask)]
+        else:
+            answers = model.predict(image, prompts=list(self.prompts), multimask=multimask)
+        return Masks.concat(some if self.all else some.best() for some in answers), image
+
+    def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+        """Draw each mask over the image and by itself."""
+        for i, mask in enumerate(masks):
+            number = f"-{i + 1}" if self._many else ""
+            if self.overlay:
+                yield f"{number}-overlay.png", mask.draw(image)
+            if self.cutout:
+                yield f"{number}-cutout.png", mask.cutout(image)
+
+    def endings(self) -> list[str]:
+        """Count the answers that there may be."""
+        answers = len(self.prompts) * (3 if self.all else 1)
+        numbers = [f"-{i + 1}" for i in range(answers)] if self._many else [""]
+        kinds = ["-overlay.png"] * self.overlay + ["-cutout.png"] * self.cutout
+        return [number + kind for number in numbers for kind in kinds]
+
+    @property
+    def _many(self) -> bool:
+        return self.all or len(self.prompts) > 1
+
+    def describe(self, masks: Masks) -> dict[str, Any]:
+        """Give score, area and box of each answer."""
+        return {"answers": [_answer(mask) for mask in masks]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything(Job):
+    """Find everything in each image.
+
+    Attributes:
+        options: What to look for and what to drop; what is not given is what suits the model.
+        tile: Height and width in pixels of the squares to look at one by one; None: all at once,
+            unless the image is too large for that.
+        halo: How far each square reaches into its neighbours; None: an eighth of its side.
+    """
+
+    name = "everything"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tile: int | None = None
+    halo: int | None = None
+
+    def settings(self, model: Segmenter) -> dict[str, Any]:
+        """Give what the options and the model's own settings come to."""
+        search = asdict(changed(model.variant.generate, None, dict(self.options)))
+        for name in _NEUTRAL:
+            search.pop(name, None)
+        tiles = {"tile": self.tile, "halo": self.halo}
+        return {"format": self.format, "overlay": self.overlay, **tiles, **search}
+
+    def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
+        """Search the image, or its tiles."""
+        from anymask.everything.tiled import TILE, is_large, size_of
+        from anymask.image.geo import read_geo
+        from anymask.image.image import Image
+
+        large = is_large(source)
+        if large and self.tile is None:
+            h, w = size_of(source) or (0, 0)
+            watch.note(f"{w} x {h} pixels, so in tiles of {TILE}; choose with --tile")
+        image = None if large else Image.open(source)
+        unit = "tile {} of {}" if large or self.tile else "{} of {} points"
+        masks = model.generate(
+            source if image is None else image,
+            tile=self.tile,
+            halo=self.halo,
+            progress=lambda done, total: watch.step(f", {unit.format(done, total)}"),
+            **self.options,
+        )
+        if isinstance(source, str | os.PathLike):
+            masks = replace(masks, geo=read_geo(source))
+        return masks, image
+
+    def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+        """Draw all masks over the image."""
+        if self.overlay:
+            yield "-overlay.png", masks.draw(image)
+
+    def describe(self, masks: Masks) -> dict[str, Any]:
+        """Give how many answers which setting dropped."""
+        return {"dropped": dict(masks.dropped)}
+
+    def endings(self) -> list[str]:
+        """Name the overlay."""
+        return ["-overlay.png"] * self.overlay
+
+
+def _said(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "points": prompt.points_xy[prompt.labels == 1].tolist(),
+        "not": prompt.points_xy[prompt.labels == 0].tolist(),
+        "box": None if prompt.box is None else prompt.box.tolist(),
+        "mask": _digest(prompt.mask),
+        "mask_logits": _digest(prompt.mask_logits),
+        "text": prompt.text,
+    }
+
+
+def _digest(array: npt.NDArray[np.generic] | None) -> str | None:
+    return None if array is None else hashlib.sha256(array.tobytes()).hexdigest()[:16]
+
+
+def _answer(mask: Masks) -> dict[str, Any]:
+    score = float(mask.scores[0])
+    return {
+        "score": None if score != score else round(score, 4),
+        "area": int(mask.areas[0]),
+        "box": mask.boxes[0].tolist(),
+    }

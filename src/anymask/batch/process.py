@@ -1,0 +1,201 @@
+"""``anymask.process``: a folder of images in, results out, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anymask.batch.inputs import Images, find_images
+from anymask.batch.job import Everything, Job, Segment
+from anymask.batch.results import known_keys
+from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.errors import InputError
+
+if TYPE_CHECKING:
+    from anymask.predict.segmenter import Segmenter
+    from anymask.prompt import Numbers, Prompt
+
+__all__ = ["BatchReport", "process"]
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of a batch.
+
+    Attributes:
+        output: Folder of the results.
+        results: What became of each image; of a cancelled batch, of those that it came to.
+        cancelled: Whether it was given up; the same call goes on.
+        notes: Sentences that the user should know.
+    """
+
+    output: Path
+    results: list[ImageResult] = field(default_factory=list)
+    cancelled: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[ImageResult]:
+        """The images that failed, each with its ``error``."""
+        return [result for result in self.results if result.status == "failed"]
+
+    def count(self, status: str) -> int:
+        """Count the images that are "done", "skipped" or "failed"."""
+        return sum(result.status == status for result in self.results)
+
+    def __str__(self) -> str:
+        """Say it in one line, with a line for each failure."""
+        numbers = [f"{self.count('done')} done", f"{self.count('skipped')} already there"]
+        numbers += [f"{len(self.failed)} failed"]
+        end = ", cancelled" if self.cancelled else ""
+        lines = [f"{len(self.results)} images: {', '.join(numbers)}{end}; results in {self.output}"]
+        return "\n".join([*lines, *(f"  {one.image}: {one.error}" for one in self.failed)])
+
+
+def process(
+    images: Images,
+    output: str | os.PathLike[str] = "anymask-out",
+    *,
+    model: str | Segmenter = "bundled",
+    points: Numbers | None = None,
+    labels: Numbers | None = None,
+    box: Numbers | None = None,
+    mask: Numbers | None = None,
+    text: str | None = None,
+    prompts: Prompt | Sequence[Prompt] | None = None,
+    all: bool = False,
+    format: str = "sa1b",
+    overlay: bool = True,
+    cutout: bool = True,
+    workers: int = 2,
+    overwrite: bool = False,
+    on_result: Callable[[ImageResult], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+    **options: Any,
+) -> BatchReport:
+    """Cut something out of many images, or find everything in them, into a folder of results.
+
+    It does what ``anymask segment`` and ``anymask everything`` do, and the folder is the same: what
+    is finished there is skipped, whoever did it, so a call that was interrupted or killed goes on
+    when it is repeated, and several processes may share the work. An image that cannot be done does
+    not stop the others; see `BatchReport.failed`.
+
+    Args:
+        images: A file, a folder (with all that is in it), a pattern such as ``"in/**/*.jpg"``, or
+            a list of these. Or a mapping from names of results to images in memory, such as
+            ``{"first": array, "second": jpeg_bytes}``; see `Image.open` for what may be one.
+        output: Folder for the results; made when missing.
+        model: What `load` returned, or the name or path that it takes.
+        points: With ``labels``, ``box``, ``mask`` and ``text``: what to cut out of each image, as
+            for `Segmenter.predict`, in pixels of the image, x before y. Nothing: find everything.
+        labels: (n,), 1 for points on the object, 0 for background points.
+        box: (4,), xyxy.
+        mask: Rough mask, bool (h, w), the size of each image.
+        text: What the object is called, for models that know text.
+        prompts: Instead of these five: a prompt, or several, one object each.
+        all: Keep all three answers to a prompt, best first, instead of the best.
+        format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
+            map each; or a format that another package adds.
+        overlay: Draw the masks over the images.
+        cutout: Write what was cut out by itself, with everything else transparent.
+        workers: Images worked on at a time, which share the processor's cores.
+        overwrite: Do every image again, also where results exist.
+        on_result: Called with the result of each image when it is there, in the caller's thread;
+            ``result.masks`` are its masks.
+        progress: Called with how far it is, from several threads, but by one at a time.
+        cancel: Asked often, from several threads; when it returns true, the work ends within about
+            a second, and the report says so.
+        **options: In everything mode: ``tile``, ``halo`` and the settings of `Segmenter.generate`.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        InputError: There are no such images, an argument does not fit, the folder holds results of
+            other settings, or another process is making such there.
+        CapabilityError: The model does not know this kind of prompt.
+        OutputError: The folder cannot be written to, or the disk is full.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> photo = np.zeros((48, 64, 3), np.uint8)
+        >>> photo[10:30, 20:40] = 255
+        >>> report = process({"square": photo}, tempfile.mkdtemp(), points=[(30, 20)])
+        >>> [result.status for result in report.results], len(report.results[0].masks)
+        (['done'], 1)
+        >>> report.failed
+        []
+    """
+    direct = {"points": points, "labels": labels, "box": box, "mask": mask, "text": text}
+    job = _job(direct, prompts, options, all=all, cutout=cutout, format=format, overlay=overlay)
+    folder = Path(output)
+    items = find_images(images, folder, known_keys(folder))
+    if isinstance(model, str | os.PathLike):
+        from anymask.predict.loading import load
+
+        model = load(model)
+    results: list[ImageResult] = []
+    notes: list[str] = []
+    batch = Batch(
+        job,
+        model,
+        items,
+        folder,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+        cancel=cancel,
+        note=notes.append,
+    )
+    try:
+        with batch:
+            for result in batch:
+                results.append(result)
+                if on_result is not None:
+                    on_result(result)
+    except Cancelled:
+        return BatchReport(folder, results, True, notes)
+    return BatchReport(folder, results, False, notes)
+
+
+def _job(
+    direct: dict[str, Any],
+    prompts: Prompt | Sequence[Prompt] | None,
+    options: dict[str, Any],
+    *,
+    all: bool,
+    cutout: bool,
+    format: str,
+    overlay: bool,
+) -> Job:
+    """Make a job of what was said."""
+    from anymask.prompt import Prompt
+
+    said = [name for name, value in direct.items() if value is not None]
+    if said and prompts is not None:
+        raise InputError(
+            f"expected {' and '.join(said)} or prompts, got both; put it all into the prompts"
+        )
+    if not said and prompts is None:
+        tiles = {name: options.pop(name, None) for name in ("tile", "halo")}
+        return Everything(options=options, **tiles, format=format, overlay=overlay)
+    if options:
+        raise InputError(
+            f"expected no settings of everything mode beside a prompt, got {', '.join(options)}; "
+            "leave one of them out"
+        )
+    if prompts is None:
+        points = direct.pop("points")
+        prompts = Prompt(points, **direct)
+    some = (prompts,) if isinstance(prompts, Prompt) else tuple(prompts)
+    if not some or not {type(one) for one in some} <= {Prompt}:
+        raise InputError(
+            "expected a Prompt or a list of them, got something else; make one with "
+            "Prompt(points_xy=...)"
+        )
+    return Segment(prompts=some, all=all, cutout=cutout, format=format, overlay=overlay)
