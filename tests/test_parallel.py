@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 import torch
 
-from anymask.parallel import in_order, in_processes
+from anymask.parallel import in_order, in_processes, one_thread
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -107,3 +109,25 @@ def test_processes_end_with_a_caller_that_is_killed(tmp_path: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the process outlived its caller by ten seconds")
+
+
+def test_loading_in_two_threads_leaves_the_number_of_threads_alone() -> None:
+    before = torch.get_num_threads()
+    started, go_on = Event(), Event()
+
+    def first() -> None:
+        with one_thread():
+            started.set()
+            go_on.wait(10)
+
+    def second() -> None:
+        started.wait(10)
+        Timer(0.05, go_on.set).start()
+        with one_thread():
+            assert torch.get_num_threads() == 1
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(first), pool.submit(second)]:
+            done.result()
+        assert pool.submit(torch.get_num_threads).result() == before
+    assert torch.get_num_threads() == before

@@ -15,12 +15,14 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import starmap
-from threading import Thread
+from threading import RLock, Thread
 from typing import Any, TypeVar
 
 from anymask.errors import InputError
 
 __all__ = ["in_order", "in_processes", "one_thread", "threads_work"]
+
+_ALONE = RLock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -102,12 +104,13 @@ def one_thread() -> Iterator[None]:
     """Enclose work for which PyTorch should start no threads, so that the process can be forked."""
     import torch  # here, so that the command line can import this module quickly
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    with _ALONE:  # two at a time would restore each other's number
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 class _Threads:

@@ -1,4 +1,4 @@
-"""The search of everything mode in one image: ask a model, and settle which answers stay.
+"""The search of everything mode in one image: decode prompts, and keep what is no duplicate.
 
 A model that is asked a thousand points gives three thousand answers, and nearly all of them go. So
 as little as possible is done with each. What the model doubts is dropped unseen. Of the rest, the

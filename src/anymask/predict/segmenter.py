@@ -284,12 +284,12 @@ class Segmenter:
         mask_hw = self.network.mask_hw(transform.frame_hw)
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
-        iou = torch.empty((len(prompts), answers), device=self.device)
+        predicted_iou = torch.empty((len(prompts), answers), device=self.device)
         asked = [self._asked(prompt, transform) for prompt in prompts]
         for places in _alike([prompt.form for prompt in asked]):
             group = PromptBatch.of([asked[i] for i in places], transform, mask_hw, self.device)
-            logits[places], iou[places] = self._decode(features, group, multimask)
-        return logits, iou
+            logits[places], predicted_iou[places] = self._decode(features, group, multimask)
+        return logits, predicted_iou
 
     def _asked(self, prompt: Prompt, transform: Transform) -> Prompt:
         """Return a prompt as the network understands it."""
@@ -370,17 +370,19 @@ class Segmenter:
             places = [i for i in range(len(prompts)) if three[i] == want]
             for start in range(0, len(places), _PROMPTS_AT_ONCE):
                 some = places[start : start + _PROMPTS_AT_ONCE]
-                logits, iou = self.decode(embedding, [prompts[i] for i in some], want)
-                for i, one, predicted_iou in zip(some, logits, iou, strict=True):
-                    answers[i] = self._masks(embedding, prompts[i], one, predicted_iou)
+                logits, predicted_iou = self.decode(embedding, [prompts[i] for i in some], want)
+                for i, *answer in zip(some, logits, predicted_iou, strict=True):
+                    answers[i] = self._masks(embedding, prompts[i], *answer)
         return [answers[i] for i in range(len(prompts))]
 
-    def _masks(self, embedding: Embedding, prompt: Prompt, logits: Tensor, iou: Tensor) -> Masks:
+    def _masks(
+        self, embedding: Embedding, prompt: Prompt, logits: Tensor, predicted_iou: Tensor
+    ) -> Masks:
         """Bring the answers to one prompt, (k, h', w') and (k,), to the size of the image."""
         masks = Masks.from_dense(
             (embedding.transform.masks_to_image(logits) > 0).cpu().numpy(),
-            scores=iou.cpu().numpy(),
-            prompts=(prompt,) * len(iou),
+            scores=predicted_iou.cpu().numpy(),
+            prompts=(prompt,) * len(predicted_iou),
             logits=logits.cpu().numpy(),
             source=embedding.source,
             model=self.variant.name,
