@@ -254,9 +254,12 @@ class Batch:
         start = time.perf_counter()
         try:
             record = self._do(item, _Watch(self, item))
-        except (Cancelled, *_FINAL):
+        except Cancelled:
             raise
         except Exception as error:
+            # A missing reader of HEIC, say, is both: it concerns this image alone.
+            if isinstance(error, _FINAL) and not isinstance(error, InputError):
+                raise
             if isinstance(error, OutputError) and error.errno not in _OF_ONE_IMAGE:
                 raise
             return ImageResult(item.path, "failed", error=_sentence(error), exception=error)
