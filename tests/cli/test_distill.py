@@ -82,7 +82,7 @@ def test_sami(run: Run, asked: list[Any]) -> None:
 
 def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
-    file.write_text("data: [photos]\nmasks: 3\nloop: {rate: 1e-5}\nfound: {teacher: abc}\n")
+    file.write_text("data: [photos]\nmasks: 3\nloop: {lr: 1e-5}\nfound: {teacher: abc}\n")
     command: Any = parse(["coupled", "--config", str(file), "--masks", "2"])
     assert command.settings.data == (Path("photos"),)
     assert (command.settings.masks, command.settings.loop.lr) == (2, 1e-5)
@@ -96,7 +96,7 @@ def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path) -> None:
         (["sami", "--help"], 0, "--mask-ratio"),
         (["semi"], 2, "decoupled, coupled, sami"),
         (["coupled", "--masks", "0"], 2, "expected masks as a whole number"),
-        (["decoupled"], 2, "expected photos to learn from"),
+        (["decoupled"], 2, "expected images to learn from"),
     ],
 )
 def test_help_and_wrong_usage(run: Run, words: list[str], code: int, said: str) -> None:

@@ -67,7 +67,7 @@ def test_flags_reach_the_loop(run: Run, asked: list[Any]) -> None:
     (config, *_), flags = asked[0]
     assert (config.learn, config.rank) == ("lora", 4)
     assert (config.loop.lr, config.loop.steps) == (1e-4, 7)
-    assert config.loop.batch_size == USUAL_LOOP.batch
+    assert config.loop.batch_size == USUAL_LOOP.batch_size
     assert config.val == (Path("a"), Path("b"))
     assert flags["overwrite"]
 
@@ -75,9 +75,7 @@ def test_flags_reach_the_loop(run: Run, asked: list[Any]) -> None:
 @pytest.mark.parametrize("form", ["--config {}", "--config={}"])
 def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path, form: str) -> None:
     file = tmp_path / "settings.yaml"
-    file.write_text(
-        "data: [photos]\nlearn: everything\nloop: {rate: 1e-5}\nfound: {weights: abc}\n"
-    )
+    file.write_text("data: [photos]\nlearn: everything\nloop: {lr: 1e-5}\nfound: {weights: abc}\n")
     words = form.format(file).split()
     config = parse([*words, "--masks", "2"]).settings
     assert (config.data, config.learn, config.masks) == ((Path("photos"),), "everything", 2)
@@ -86,7 +84,7 @@ def test_a_file_of_settings_gives_way_to_flags(tmp_path: Path, form: str) -> Non
 
 def test_a_file_may_name_settings_of_the_loop_as_flags_do(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
-    file.write_text("steps: 7\nrate: 1e-5\nloop: {rate: 1e-4}\n")
+    file.write_text("steps: 7\nlr: 1e-5\nloop: {lr: 1e-4}\n")
     config = parse(["--config", str(file)]).settings
     assert (config.loop.steps, config.loop.lr) == (7, 1e-4)
 
@@ -114,3 +112,11 @@ def test_data_is_asked_for(run: Run, tmp_path: Path) -> None:
     said = run("train", "-o", tmp_path / "mine")
     assert said.code == 2
     assert "expected at least one data set to learn from" in said.err
+
+
+@pytest.mark.parametrize("text", ["rate: 1e-5\n", "loop: {rate: 1e-5}\n"])
+def test_settings_of_an_earlier_version_are_refused(tmp_path: Path, run: Run, text: str) -> None:
+    (tmp_path / "old.yaml").write_text(text)
+    said = run("train", "--config", tmp_path / "old.yaml")
+    assert said.code == 2
+    assert "of an earlier one; rename them (rate is lr now)" in said.err

@@ -159,7 +159,7 @@ class Items:
                     return item
         raise InputError(
             f"expected masks of at least {self.choosing.min_area} pixels, as the model sees them, "
-            f"and at most {self.choosing.max_share:.0%} of their photo, got none in all "
+            f"and at most {self.choosing.max_share:.0%} of their image, got none in all "
             f"{len(self)} photos; check the labels"
         )
 

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Unpack, cast
 
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from anymask.data.augment import vary
 from anymask.data.dataset import Dataset
 from anymask.data.item import Choosing, Items
-from anymask.data.portion import Portion
+from anymask.data.portion import Subset
 from anymask.data.views import Views
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
@@ -149,7 +150,9 @@ def _items(
     views = Views(data, config.views, change, config.loop.seed)
     # No more than the run will look at.
     most = config.loop.steps * config.loop.batch_size * config.loop.accumulate * group.processes
-    seen = Portion(images=most, draw=config.loop.seed).of(views, None)
+    order = np.random.default_rng(config.loop.seed).permutation(len(views)).tolist()
+    fitting = filter(make(views, wanted).fits, order)  # to encode the others would be in vain
+    seen = Subset(views, sorted(islice(fitting, most)))
     store = fill_together(out / _EMBEDDINGS, model, seen, group, quiet=quiet)
     return make(seen, wanted, recall=partial(_recall, store))
 
