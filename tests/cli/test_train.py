@@ -112,3 +112,11 @@ def test_data_is_asked_for(run: Run, tmp_path: Path) -> None:
     said = run("train", "-o", tmp_path / "mine")
     assert said.code == 2
     assert "expected at least one data set to learn from" in said.err
+
+
+@pytest.mark.parametrize("text", ["rate: 1e-5\n", "loop: {rate: 1e-5}\n"])
+def test_settings_of_an_earlier_version_are_refused(tmp_path: Path, run: Run, text: str) -> None:
+    (tmp_path / "old.yaml").write_text(text)
+    said = run("train", "--config", tmp_path / "old.yaml")
+    assert said.code == 2
+    assert "of an earlier one; rename them (rate is lr now)" in said.err

@@ -199,9 +199,9 @@ def test_two_empty_label_maps_of_six_do_not_matter(
     for number in (1, 4):
         nothing = PIL.Image.fromarray(np.zeros((48, 64), np.uint8))
         nothing.save(photos / "masks" / f"{number}.png")
+    model = tiny_model("bundled")
     for seed in range(3):
-        loop = replace(LOOP, seed=seed)
-        config = settings(photos, model=tiny_model("bundled"), learn=learn, loop=loop)
+        config = settings(photos, model=model, learn=learn, loop=replace(LOOP, seed=seed))
         report = finetune(config, tmp_path / f"run{seed}", quiet=True)
         assert (report.train_images, report.val_images) == (5, 1)
         assert report.after.keys() == {"one_click", "best_of_three", "five_clicks", "box", "iou"}

@@ -54,3 +54,9 @@ def test_nothing_in_a_checkpoint_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a checkpoint"):
         read_checkpoint(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_run_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    torch.save({"settings": {}, "place": {"judged": 1}, "state": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="got one made by an earlier version, which cannot go on"):
+        read_checkpoint(tmp_path / "checkpoint.pt")

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Unpack, cast
 
@@ -27,7 +28,7 @@ from anymask.data.dataset import Dataset
 from anymask.data.embeddings import EmbeddingStore
 from anymask.data.item import Items
 from anymask.data.mask_filter import TRAINING_FILTER
-from anymask.data.subset import SubsetSpec
+from anymask.data.subset import Subset
 from anymask.data.views import Views
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
@@ -153,7 +154,9 @@ def _items(
     views = Views(data, config.views, change, config.loop.seed)
     # No more than the run will look at.
     most = config.loop.steps * config.loop.batch_size * config.loop.accumulate * group.processes
-    seen = SubsetSpec(images=most, draw=config.loop.seed).take(views)
+    order = np.random.default_rng(config.loop.seed).permutation(len(views)).tolist()
+    fitting = filter(make(views, wanted).fits, order)  # to encode the others would be in vain
+    seen = Subset(views, sorted(islice(fitting, most)))
     store = fill_together(out / _EMBEDDINGS, model, seen, group, quiet=quiet)
     return make(seen, wanted, lookup=partial(_lookup, store))
 
