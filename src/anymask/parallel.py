@@ -20,12 +20,16 @@ from typing import Any, TypeVar
 
 from anymask.errors import InputError
 
-__all__ = ["in_order", "in_processes", "one_thread", "threads_work"]
+__all__ = ["LostThreadsError", "in_order", "in_processes", "one_thread", "threads_work"]
 
 _ALONE = RLock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class LostThreadsError(InputError):
+    """A model is used in a forked process, where it would wait for ever."""
 
 
 def in_order(
@@ -84,13 +88,13 @@ def threads_work() -> Iterator[None]:
     and for ever (PyTorch's limit, pytorch/pytorch#17199). So it is told instead.
 
     Raises:
-        InputError: This is such a process, and it would use several threads.
+        LostThreadsError: This is such a process, and it would use several threads.
     """
     import torch  # here, so that the command line can import this module quickly
 
     if torch.get_num_threads() > 1:
         if _Threads.lost:
-            raise InputError(
+            raise LostThreadsError(
                 "expected a process of its own or one thread for a model, got a fork of a process "
                 "that has used a model in several threads; start it by multiprocessing's 'spawn' "
                 "or 'forkserver', or call torch.set_num_threads(1) before forking"

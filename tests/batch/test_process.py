@@ -21,6 +21,7 @@ import anymask
 from anymask.batch.run import Progress
 from anymask.errors import CapabilityError, InputError, OutputError
 from anymask.image.image import Image
+from anymask.parallel import LostThreadsError
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CLICK = {"points": [(5, 5)]}
@@ -171,12 +172,14 @@ def test_over_long_paths_of_results_cost_one_image(
 def test_what_the_next_image_would_meet_too_is_raised(
     model: FakeModel, images: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    def refuse(image: Image) -> None:
-        raise CapabilityError("this model does not do that; load another")
+    for kind in (CapabilityError, LostThreadsError):
 
-    model.before = refuse
-    with pytest.raises(CapabilityError):
-        anymask.process(images, tmp_path / "out", model=model, **CLICK)
+        def refuse(image: Image, kind: type[Exception] = kind) -> None:
+            raise kind("neither this one nor the next; do something else")
+
+        model.before = refuse
+        with pytest.raises(kind):
+            anymask.process(images, tmp_path / "out", model=model, **CLICK)
     model.before = lambda image: None
     replace = os.replace
 

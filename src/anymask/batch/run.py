@@ -30,7 +30,7 @@ from anymask.errors import (
     OutputError,
     WeightsError,
 )
-from anymask.parallel import in_order
+from anymask.parallel import LostThreadsError, in_order
 
 if TYPE_CHECKING:
     from anymask.masks.masks import Masks
@@ -259,6 +259,8 @@ class Batch:
             raise
         except Exception as error:
             # A missing reader of HEIC, say, is both: it concerns this image alone.
+            if isinstance(error, LostThreadsError):
+                raise
             if isinstance(error, _FINAL) and not isinstance(error, InputError):
                 raise
             if isinstance(error, OutputError) and error.errno not in _OF_ONE_IMAGE:
