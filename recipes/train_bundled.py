@@ -262,7 +262,7 @@ def make_validation(config: Config) -> PromptValidation:
 
 def main(config: Config) -> None:
     """Train, or go on training."""
-    loop = replace(config.loop, steps=sum(config.steps), batch=max(config.crops))
+    loop = replace(config.loop, steps=sum(config.steps), batch_size=max(config.crops))
     identity = {k: v for k, v in asdict(config).items() if k not in ("loop", "out", "data")}
     fit(
         make_network(config),
