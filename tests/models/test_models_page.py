@@ -10,8 +10,8 @@ from anymask.models.variants import VARIANTS, Variant
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 
-HEAD = "| model | points | background | box | mask | text | file | from |"
-RULE = "| --- | :-: | :-: | :-: | :-: | :-: | ---: | --- |"
+HEAD = "| model | points | background | box | mask | text | file |"
+RULE = "| --- | :-: | :-: | :-: | :-: | :-: | --- |"
 
 
 def row(variant: Variant) -> str:
@@ -20,10 +20,10 @@ def row(variant: Variant) -> str:
         "yes" if ability in variant.capabilities else "-"
         for ability in ("points", "negative_points", "box", "mask", "text")
     ]
-    size = f"{weights.size / 1e6:,.1f} MB" if weights.size else "?"
-    host = f"[file]({weights.url})" if weights.url else "inside the package"
+    size = f"{weights.size / 1e6:,.1f} MB" if weights.size else "file"  # nobody says how large
+    host = f"[{size}]({weights.url})" if weights.url else f"{size}, inside"
     paper = f", [paper]({variant.paper[1]})" if variant.paper else ""
-    cells = [f"`{variant.name}`", *knows, size, f"{host}{paper}"]
+    cells = [f"`{variant.name}`", *knows, f"{host}{paper}"]
     return f"| {' | '.join(cells)} |"
 
 
