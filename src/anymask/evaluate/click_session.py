@@ -70,7 +70,7 @@ class ClickSession:
         return Prompt(self.points, self.labels, mask_logits=logits)
 
     def see(self, answer: Masks) -> None:
-        """Judge the answers; the one ranked first is what the next click corrects."""
+        """Measure the answers; the one ranked first is what the next click corrects."""
         masks = answer.dense()
         overlaps = [self.truth.overlap(mask) for mask in masks]
         if self.answer is None:

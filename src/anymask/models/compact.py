@@ -231,7 +231,7 @@ class CompactDecoder(nn.Module):
         return _leaky_relu(mix(_leaky_relu(skip + enlarged)))
 
     def _predict_iou(self, quarters: Tensor, y8: Tensor, pooled: Tensor, slots: slice) -> Tensor:
-        """Judge each mask by what lies under it and around it, its size and how decided it is."""
+        """Predict each mask's IoU from what lies in and around it, its size and its certainty."""
         coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
         soft = torch.sigmoid(coarse)  # (n, k, h, w) at stride 8
         rim = F.max_pool2d(soft, 3, 1, 1) - soft
