@@ -135,3 +135,14 @@ def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
     if len(os.listdir(tmp_path / "p")) == 1:
         pytest.skip("this file system takes them for one")
     assert sorted(keys(tmp_path, "p")) in (["A.jpg", "a.jpg~2"], ["A.jpg~2", "a.jpg"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_among_images_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    touch(tmp_path, "p/a.jpg")
+    os.mkfifo(tmp_path / "p/b.jpg")
+    os.symlink("gone.jpg", tmp_path / "p/c.jpg")
+    items = {item.path.name: item.error for item in find_images([tmp_path / "p"], tmp_path / "out")}
+    assert items.keys() == {"a.jpg", "b.jpg", "c.jpg"}
+    assert "b.jpg': it is no file but a pipe" in str(items["b.jpg"])
+    assert items["a.jpg"] is None

@@ -239,6 +239,17 @@ def test_coco_lists_each_image_once_whatever_happens_to_the_folder(
     assert report.count("skipped") == 3 and names(out) == ["a.jpeg", "c.png", "d.png"]
 
 
+def test_coco_names_files_that_differ_in_case_alone(model: FakeModel, tmp_path: Path) -> None:
+    photos = ["A.jpg", "a.jpg", "b~2.jpg", "deep/A.jpg", "deep/a.jpg"]
+    for name in photos:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        make_photo(tmp_path / "in" / name, (30, 20))
+    if len(list((tmp_path / "in").iterdir())) < 4:
+        pytest.skip("this file system takes them for one")
+    anymask.process(tmp_path / "in", tmp_path / "out", model=model, **CLICK, format="coco")
+    assert sorted(names(tmp_path / "out")) == photos
+
+
 def test_coco_says_what_it_leaves_out(model: FakeModel, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     anymask.process(images, out, model=model, **CLICK, format="coco")

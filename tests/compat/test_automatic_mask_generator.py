@@ -131,6 +131,20 @@ def test_settings_may_change_afterwards(sam: Sam) -> None:
     assert 0 < len(generator.generate(predictor.scene.image)) < before
 
 
+def test_point_grids_can_be_read_and_replaced(sam: Sam, image: np.ndarray[Any, Any]) -> None:
+    loose = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    options: dict[str, Any] = {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}
+    generator = SamAutomaticMaskGenerator(sam, points_per_side=4, **options)
+    assert generator.point_grids is not None
+    assert [grid.shape for grid in generator.point_grids] == [(16, 2), (4, 2)]
+    generator = SamAutomaticMaskGenerator(sam, points_per_side=4, **loose)
+    generator.point_grids = [np.array([[0.25, 0.75]])]
+    h, w = image.shape[:2]
+    points = [record["point_coords"][0] for record in generator.generate(image)]
+    assert points
+    np.testing.assert_allclose(points, [[0.25 * w, 0.75 * h]] * len(points))
+
+
 @pytest.mark.parametrize("name", ["pred_iou_thresh", "stability_score_thresh"])
 def test_thresholds_below_0_keep_all(sam: Sam, name: str) -> None:
     found = []
@@ -198,6 +212,7 @@ def test_wrong_settings_are_refused_early(sam: Sam, options: dict[str, Any], mes
         ({"pred_iou_thresh": -1.0}, {"pred_iou_thresh": 0.0}),
         ({"min_mask_region_area": 24.5}, {"min_mask_region_area": 25}),
         ({"min_mask_region_area": -3}, {}),
+        ({"points_per_side": 3.0}, {}),
     ],
 )
 def test_settings_that_the_original_takes(

@@ -22,7 +22,10 @@ def test_the_modules_say_their_sizes(sam: Sam) -> None:
     assert encoder.input_image_size == (64, 64)
     assert encoder.mask_input_size == (16, 16)
     assert encoder.get_dense_pe().shape == (1, 32, 4, 4)
+    assert encoder.num_point_embeddings == len(encoder.point_embeddings) == 4
     assert sam.mask_decoder.num_mask_tokens == 4
+    assert sam.mask_decoder.num_multimask_outputs == 3
+    assert sam.mask_decoder.transformer_dim == 32
     assert (sam.mask_threshold, sam.image_format) == (0.0, "RGB")
 
 

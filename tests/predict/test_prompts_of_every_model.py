@@ -119,6 +119,21 @@ def test_a_mask_alone_is_answered_with_about_that_mask(of: str) -> None:
         assert (found & disc).sum() / (found | disc).sum() > 0.85
 
 
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["row", "column", "diagonal", "dot"])
+def test_a_mask_thinner_than_the_model_draws_is_a_scribble(kind: str, width: int) -> None:
+    image = np.full((400, 600, 3), (220, 230, 240), np.uint8)
+    y, x = np.mgrid[:400, :600]
+    disc = np.hypot(x - 130, y - 130) < 70
+    image[disc] = (200, 30, 30)
+    across = {"row": y - 120, "column": x - 120, "diagonal": x - y}.get(kind, y - 120)
+    length = np.abs(x - 130) < (width if kind == "dot" else 45)
+    scribble = disc & (across >= 0) & (across < width) & (length | (kind == "column"))
+    found = anymask.load().predict(image, mask=scribble).dense()
+    assert found.shape == (1, 400, 600)
+    assert (found[0] & disc).sum() / (found[0] | disc).sum() > 0.85
+
+
 def test_the_mask_of_nothing_is_answered_with_nothing() -> None:
     masks = anymask.load().predict(IMAGE, mask=np.zeros((50, 70), np.bool_))
     assert masks.areas.tolist() == [0]

@@ -214,7 +214,10 @@ class _Search:
 
     def _file(self, entry: os.DirEntry[str], path: Path) -> Iterator[_Found]:
         if path.suffix.lower() in _SUFFIXES:
-            yield _Found(path, self.root)
+            if entry.is_file() or not path.exists():  # a link to nothing says so when it is opened
+                yield _Found(path, self.root)
+            else:  # to open a pipe that nobody writes to would take for ever
+                yield self._failed(path, "it is no file but a pipe or a device")
         elif not path.suffix and entry.is_symlink():
             path.stat()  # what it leads to nowhere may have been a folder of images
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -398,7 +399,8 @@ def _settings(job: Job, model: Segmenter) -> dict[str, Any]:
 def _name_of(key: str, record: Record) -> str:
     """Name an image in the file of all masks: by its place below the folder of all images."""
     place, name = PurePosixPath(key), Path(record.source or key).name
-    if place.name in (name, Path(name).stem):
+    plain = re.sub(r"~\d+$", "", place.name)  # of names that differ in case alone
+    if {place.name, plain} & {name, Path(name).stem}:
         return str(place.with_name(name))
     return f"{key}{Path(name).suffix}"
 

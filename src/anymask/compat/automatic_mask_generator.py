@@ -19,6 +19,7 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.everything.generate import generate
+from anymask.geometry import layer_grids
 from anymask.image.image import Image, ImageLike
 from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
@@ -65,8 +66,13 @@ class SamAutomaticMaskGenerator:
                 f"expected an output_mode out of {', '.join(OUTPUT_MODES)}, got "
                 f"{self.output_mode!r}; name one"
             )
-        self._config()
+        self._grids: Sequence[Any] | None = None  # those of points_per_side
+        config = self._config()
         self.predictor = SamPredictor(self.model)
+        if self.point_grids is None:  # the original's scripts read them, and put others there
+            layers, factor = config.crop_n_layers, config.crop_n_points_downscale_factor
+            assert config.points_per_side is not None
+            self.point_grids = self._grids = layer_grids(config.points_per_side, layers, factor)
 
     def generate(self, image: ImageLike) -> list[dict[str, Any]]:
         """Find everything in an image.
@@ -94,6 +100,12 @@ class SamAutomaticMaskGenerator:
             given[name] = max(0, given[name])
         for name in ("box_nms_thresh", "crop_nms_thresh"):
             given[name] = min(1, given[name])
+        if self._grids is not None:
+            own = self.point_grids is not self._grids
+            given["points_per_side" if own else "point_grids"] = None
+        side = given["points_per_side"]
+        if isinstance(side, float) and side.is_integer():
+            given["points_per_side"] = int(side)
         given["min_mask_region_area"] = max(0, math.ceil(given["min_mask_region_area"]))
         factor = given["crop_n_points_downscale_factor"]
         if given["crop_n_layers"] == 0:

@@ -16,18 +16,22 @@ FloatArray = npt.NDArray[np.float64]
 
 _POINTS = 3  # on the object, at most
 _BACKGROUND_POINTS = 2  # at most
+_THINNEST = 1.5  # cells of its logits that the thinnest thing measures which a model draws
 _SIDE = 128  # depths are measured on a grid of at most so many cells per side
 
 
-def complete(prompt: Prompt, transform: Transform) -> Prompt:
+def complete(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Prompt:
     """Add to a mask the box and the points that it implies.
 
     For models that understand a mask only beside something else (`Variant.never_alone`). Background
-    points of the prompt stay. A mask without a pixel implies nothing.
+    points of the prompt stay. A mask without a pixel implies nothing. One that is thinner than what
+    the model draws is a scribble: only points on it say anything, for its box and its shape would
+    ask for something as thin, which is nothing.
 
     Args:
         prompt: With a mask of either kind, and neither a box nor a point on the object.
         transform: Of the image that it is about.
+        mask_hw: Height and width of the model's logits, which cover its frame.
 
     Returns:
         The prompt with a box; and for a mask in pixels of the image, which may be rough, with up to
@@ -43,10 +47,29 @@ def complete(prompt: Prompt, transform: Transform) -> Prompt:
     if prompt.mask is not None:
         corner, inside = (x0, y0), mask[y0:y1, x0:x1]
         on = deepest_points(inside, _POINTS) + corner
+        if _is_scribble(inside, transform, mask_hw):
+            labels = np.repeat([1, 0], [len(on), len(points)])
+            return Prompt(np.concatenate([on, points]), labels)
         beside = deepest_points(~inside, _BACKGROUND_POINTS) + corner
         points = np.concatenate([on, beside, points])
         labels = np.repeat([1, 0], [len(on), len(points) - len(on)])
     return Prompt(points, labels, (x0, y0, x1, y1), prompt.mask, prompt.mask_logits)
+
+
+def _is_scribble(mask: BoolArray, transform: Transform, mask_hw: tuple[int, int]) -> bool:
+    """Return whether a mask (h, w), cut to its box, is nowhere as thick as a model can draw."""
+    sizes = zip(
+        transform.original_hw, transform.resized_hw, transform.frame_hw, mask_hw, strict=True
+    )
+    rows, columns = (
+        max(1, round(_THINNEST * original * frame / (resized * cells)))
+        for original, resized, frame, cells in sizes
+    )
+    if rows > mask.shape[0] or columns > mask.shape[1]:
+        return True
+    before = np.pad(mask.cumsum(axis=0, dtype=np.int32).cumsum(axis=1), ((1, 0), (1, 0)))
+    down = before[rows:] - before[:-rows]  # pixels in each block of so many rows and columns
+    return bool((down[:, columns:] - down[:, :-columns]).max() < rows * columns)
 
 
 def deepest_points(mask: BoolArray, count: int) -> FloatArray:

@@ -285,18 +285,18 @@ class Segmenter:
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         predicted_iou = torch.empty((len(prompts), answers), device=self.device)
-        asked = [self._asked(prompt, transform) for prompt in prompts]
+        asked = [self._asked(prompt, transform, mask_hw) for prompt in prompts]
         for places in _alike([prompt.form for prompt in asked]):
             group = PromptBatch.of([asked[i] for i in places], transform, mask_hw, self.device)
             logits[places], predicted_iou[places] = self._decode(features, group, multimask)
         return logits, predicted_iou
 
-    def _asked(self, prompt: Prompt, transform: Transform) -> Prompt:
+    def _asked(self, prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Prompt:
         """Return a prompt as the network understands it."""
         _, box, mask = prompt.form
         alone = mask and not box and not prompt.labels.any()
         completed = alone and "mask" in self.variant.never_alone
-        return complete(prompt, transform) if completed else prompt
+        return complete(prompt, transform, mask_hw) if completed else prompt
 
     def _decode(
         self, features: Mapping[str, Tensor], group: PromptBatch, multimask: bool

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from anymask.compat.utils import amg
+from anymask.errors import InputError
 from anymask.masks import rle
 
 MASK = torch.zeros(2, 5, 7, dtype=torch.bool)
@@ -64,3 +66,18 @@ def test_batches() -> None:
     batches = list(amg.batch_iterator(2, numbers, letters))
     assert [b[0].tolist() for b in batches] == [[0, 1], [2, 3], [4]]
     assert [b[1] for b in batches] == [["a", "b"], ["c", "d"], ["e"]]
+    for unequal in (([1, 2, 3], [1]), ()):
+        with pytest.raises(InputError, match="sequences of one length"):
+            list(amg.batch_iterator(2, *unequal))
+
+
+def test_a_box_keeps_its_form() -> None:
+    assert amg.box_xyxy_to_xywh([1, 2, 5, 7]) == [1, 2, 4, 5]
+    assert amg.box_xyxy_to_xywh(np.array([1, 2, 5, 7])).tolist() == [1, 2, 4, 5]
+    assert amg.box_xyxy_to_xywh(torch.tensor([1, 2, 5, 7])).tolist() == [1, 2, 4, 5]
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 5), (3, 0, 5), (2, 3, 5, 0)])
+def test_boxes_of_masks_without_a_pixel(shape: tuple[int, ...]) -> None:
+    boxes = amg.batched_mask_to_box(torch.zeros(shape, dtype=torch.bool))
+    assert boxes.shape == (*shape[:-2], 4) and not boxes.any()

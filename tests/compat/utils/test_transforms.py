@@ -62,6 +62,7 @@ def test_a_grey_picture_stays_grey() -> None:
     np.testing.assert_array_equal(
         transform.apply_image(colours[..., 0]), transform.apply_image(colours)[..., 0]
     )
+    assert transform.apply_image(colours[..., :1]).shape == (48, 64)
 
 
 def test_resizing_in_torch_is_nearly_the_same() -> None:

@@ -11,9 +11,21 @@ __all__ = ["MLP", "MaskDecoder"]
 
 
 class MaskDecoder(mask_decoder.MaskDecoder):
-    """Embeddings to masks and their predicted quality."""
+    """Embeddings to masks and their predicted IoU.
 
+    Attributes:
+        num_multimask_outputs: Masks of one prompt, if it wants several.
+        num_mask_tokens: As many, and the one for those that want one.
+        transformer_dim: Channels of an embedding.
+    """
+
+    num_multimask_outputs = mask_decoder.SLOTS - 1
     num_mask_tokens = mask_decoder.SLOTS
+
+    @property
+    def transformer_dim(self) -> int:
+        """Channels of an embedding."""
+        return int(self.iou_token.weight.shape[1])
 
     def forward(  # type: ignore[override]  # the same work, in other words
         self,

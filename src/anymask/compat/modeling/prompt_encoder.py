@@ -22,7 +22,10 @@ class PromptEncoder(prompt_encoder.PromptEncoder):
         image_embedding_size: Height and width of the image's embedding.
         input_image_size: Height and width of the padded image.
         mask_input_size: Height and width of a mask.
+        num_point_embeddings: Kinds of points: background, object, and two corners of a box.
     """
+
+    num_point_embeddings = 4
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__(config)

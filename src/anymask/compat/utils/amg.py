@@ -12,6 +12,7 @@ from torch import Tensor
 
 from anymask import geometry
 from anymask.compat.utils.transforms import Size, as_size
+from anymask.errors import InputError
 from anymask.geometry import point_grid as build_point_grid
 from anymask.masks.rle import Counts, area, decode, encode_many, to_string
 
@@ -31,11 +32,13 @@ __all__ = [
     "rle_to_mask",
 ]
 
-Box = TypeVar("Box", npt.NDArray[Any], Tensor)
+Box = TypeVar("Box", npt.NDArray[Any], Tensor, list[Any])
 
 
 def batched_mask_to_box(masks: Tensor) -> Tensor:
     """Find the boxes of masks (..., h, w): int64 (..., 4) xyxy, inclusive; empty: zeros."""
+    if masks.numel() == 0:
+        return torch.zeros((*masks.shape[:-2], 4), dtype=torch.long, device=masks.device)
     flat = masks.bool().reshape(-1, *masks.shape[-2:])
     return geometry.mask_boxes(flat).long().reshape(*masks.shape[:-2], 4)
 
@@ -45,6 +48,8 @@ def box_xyxy_to_xywh(box_xyxy: Box) -> Box:
     x0, y0, x1, y1 = box_xyxy
     if isinstance(box_xyxy, Tensor):
         return torch.stack([x0, y0, x1 - x0, y1 - y0])
+    if isinstance(box_xyxy, list):
+        return [x0, y0, x1 - x0, y1 - y0]
     return np.stack([x0, y0, x1 - x0, y1 - y0])
 
 
@@ -86,7 +91,16 @@ def generate_crop_boxes(
 
 
 def batch_iterator(batch_size: int, *args: Any) -> Iterator[list[Any]]:
-    """Go through sequences of one length together, a batch of each at a time."""
+    """Go through sequences of one length together, a batch of each at a time.
+
+    Raises:
+        InputError: There are none, or some are longer than others.
+    """
+    lengths = [len(values) for values in args]
+    if len(set(lengths)) != 1:
+        raise InputError(
+            f"expected sequences of one length, got lengths of {lengths}; give as many of each"
+        )
     for start in range(0, len(args[0]), batch_size):
         yield [values[start : start + batch_size] for values in args]
 

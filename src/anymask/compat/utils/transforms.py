@@ -29,14 +29,14 @@ class ResizeLongestSide:
         """Resize an image as SAM was trained to see it.
 
         Args:
-            image: uint8 (h, w, 3), or (h, w) for a grey one.
+            image: uint8 (h, w, 3), or (h, w) or (h, w, 1) for a grey one.
 
         Returns:
             uint8 (h', w', 3) or (h', w').
         """
         opened = Image.open(image)
         resized = self._fit(opened.size_hw).resize(opened)
-        return resized if image.ndim == 3 else resized[..., 0]
+        return resized[..., 0] if image.ndim == 2 or image.shape[2] == 1 else resized
 
     def apply_coords(self, coords: npt.ArrayLike, original_size: Size) -> npt.NDArray[Any]:
         """Carry points (..., 2), x before y, of an image of (h, w) to its resized form, float64."""

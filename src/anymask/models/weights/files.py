@@ -25,7 +25,7 @@ __all__ = ["State", "check_file", "read_state"]
 State = dict[str, Tensor]
 
 # Where the weights lie when a file holds more, perhaps one inside the other; the first of these
-# that has any is taken. Averaged ones (ema) are what training with them answers with.
+# that has any is taken, or else the only one under any other key. Averaged ones (ema) are what training with them answers with.
 _WRAPPERS = (
     *("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "params_ema"),
     *("model", "state_dict", "model_state_dict", "model_state", "net", "network", "params"),
@@ -198,6 +198,8 @@ def _find_tensors(content: object, origin: str) -> State:
         found = (
             f"{_name(strangers[0][1])} under {strangers[0][0]!r:.60}" if strangers else "nothing"
         )
+        if sets := _sets(content, _DEEPEST):
+            found = f"tensors under {', '.join(f'{key!r:.60}' for key in sets)}"
     raise WeightsError(
         f"expected tensors by key in {origin!r}, got {found}; save only the network's state_dict()"
     )
@@ -215,7 +217,17 @@ def _unwrapped(content: object, depth: int) -> Mapping[str, Tensor] | None:
         for key in _WRAPPERS:
             if tensors := _unwrapped(content.get(key), depth - 1):
                 return tensors
+        others = _sets(content, depth)
+        if len(others) == 1:  # whatever it is called
+            return next(iter(others.values()))
     return None
+
+
+def _sets(content: Mapping[object, object], depth: int) -> dict[object, Mapping[str, Tensor]]:
+    """Find all dictionaries of nothing but tensors in a wrapper, by their keys."""
+    inner = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+    found = {key: _unwrapped(value, depth - 1) for key, value in inner.items()}
+    return {key: tensors for key, tensors in found.items() if tensors}
 
 
 def _strangers(content: Mapping[object, object]) -> list[tuple[object, object]]:
