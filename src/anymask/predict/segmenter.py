@@ -70,7 +70,7 @@ class Segmenter:
         """Check that the network is one."""
         if missing := [name for name in MEMBERS if not hasattr(self.network, name)]:
             raise InputError(
-                f"expected a network with {', '.join(MEMBERS)}, got a "
+                f"expected a network with {', '.join(MEMBERS)}, got "
                 f"{type(self.network).__name__} without {', '.join(missing)}; add what is missing, "
                 "see anymask.models.network.Network"
             )
@@ -493,9 +493,8 @@ class Segmenter:
 
             if tile is None and not is_large(one):
                 return self._find(one, settings, progress)
-            return generate_tiled(
-                self, one, settings, tile=tile or TILE, halo=halo, progress=progress
-            )
+            side = TILE if tile is None else tile
+            return generate_tiled(self, one, settings, tile=side, halo=halo, progress=progress)
 
         if not isinstance(image, (list, tuple)):
             return find(cast(ImageLike, image))
