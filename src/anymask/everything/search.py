@@ -162,19 +162,19 @@ class Search:
     def _decode(self, batch: int) -> tuple[list[_Candidate], int]:
         """Give the answers to a batch that the model trusts, and the number of all others."""
         prompts, multimask = self._batches[batch]
-        logits, iou = self.model.decode(self.embedding, prompts, multimask)
-        answers = iou.shape[1]
-        iou = iou.flatten()
-        places = torch.arange(len(iou), device=iou.device)
+        logits, predicted_iou = self.model.decode(self.embedding, prompts, multimask)
+        answers = predicted_iou.shape[1]
+        predicted_iou = predicted_iou.flatten()
+        places = torch.arange(len(predicted_iou), device=predicted_iou.device)
         if self.config.pred_iou_thresh > 0:
-            places = places[iou > self.config.pred_iou_thresh]
+            places = places[predicted_iou > self.config.pred_iou_thresh]
         self._low_hw = logits.shape[2], logits.shape[3]
         if self._enlarger is None:
             offset = self.config.stability_score_offset
             self._enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
         found = []
         for score, place, one in zip(
-            iou[places].tolist(),
+            predicted_iou[places].tolist(),
             places.tolist(),
             _picked(logits.flatten(0, 1), places),
             strict=True,
@@ -182,7 +182,7 @@ class Search:
             part = self._enlarger.cut(one)
             bounds = self._enlarger.bounds(part)
             found.append(_Candidate(score, prompts[place // answers], batch, place, part, *bounds))
-        return found, len(iou) - len(found)
+        return found, len(predicted_iou) - len(found)
 
     def _evict(self, candidates: Sequence[_Candidate]) -> bool:
         """Drop logits until the rest fits, those of the worst first; tell if any had to go."""

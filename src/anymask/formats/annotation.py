@@ -207,7 +207,7 @@ def finite(value: Any) -> Any:
 
 
 def read_iscrowd(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an annotation is of a crowd, however its ``iscrowd`` is written.
+    """Return whether an annotation is of a crowd, however its ``iscrowd`` is written.
 
     Raises:
         InputError: It is neither yes nor no.

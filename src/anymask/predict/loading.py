@@ -32,7 +32,7 @@ def load(
             the model that it was made for, with the adapter.
         device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
             there is one.
-        dtype: Type of the numbers to compute with: ``"float32"`` (as does None), ``"bfloat16"`` or
+        dtype: Dtype to compute in: ``"float32"`` (as does None), ``"bfloat16"`` or
             ``"float16"``. The half types save memory, and time where the device has units for them;
             the outlines of masks may differ by a few pixels.
         adapter: Folder of what the model learned beside its weights: LoRA, which costs no time, as

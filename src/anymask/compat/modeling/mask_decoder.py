@@ -11,7 +11,7 @@ __all__ = ["MLP", "MaskDecoder"]
 
 
 class MaskDecoder(mask_decoder.MaskDecoder):
-    """Embeddings to masks and their predicted quality."""
+    """Embeddings to masks and their predicted IoU."""
 
     num_mask_tokens = mask_decoder.SLOTS
 
