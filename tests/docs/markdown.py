@@ -29,7 +29,7 @@ _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S
 )
 _SKIP = re.compile(r"<!-- not run: (?P<reason>[^>]+?) -->\s*\Z")
-_SETUP = re.compile(r"<!-- setup\n(?P<code>.*?)-->\s*\Z", re.S)
+_SETUP = re.compile(r"<!-- setup\n(?P<code>(?:(?!-->).)*)-->\s*\Z", re.S)
 
 
 @dataclass(frozen=True)
