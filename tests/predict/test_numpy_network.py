@@ -133,5 +133,10 @@ def test_nothing_of_it_is_a_module(model: Segmenter) -> None:
 
 @pytest.mark.parametrize(("tile", "got"), [(0, "0"), (-3, "-3"), ("64", "'64'"), (True, "True")])
 def test_a_tile_that_cannot_be_is_refused(model: Segmenter, tile: int, got: str) -> None:
-    with pytest.raises(InputError, match=f"expected tiles of at least 64 pixels.*got {got};"):
+    with pytest.raises(InputError, match=rf"expected tiles of at least 64 pixels.*got {got};"):
         model.generate(IMAGE, tile=tile)
+
+
+def test_a_halo_that_cannot_be_is_refused_even_where_nothing_is_tiled(model: Segmenter) -> None:
+    with pytest.raises(InputError, match=r"expected a halo of at least 1 pixel.*got -3;"):
+        model.generate(IMAGE, halo=-3)

@@ -17,8 +17,8 @@ __all__ = ["METHODS", "parse"]
 
 _ABOUT = """Let a small model learn from a large one, from photos without labels.
 
-What the teacher sees in the photos is worked out once and kept. Some photos are held back to judge
-by; the best weights are kept, the run's folder loads like any model, and the same command goes on
+What the teacher sees in the photos is worked out once and kept. Some are for validation;
+the best weights are kept, the run's folder loads like any model, and the same command goes on
 where it stopped.
 
 Examples:

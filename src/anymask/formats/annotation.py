@@ -279,7 +279,7 @@ def prompt_fields(prompt: Prompt | None) -> dict[str, Any]:
     """Write the points and the box of a prompt; masks and text are left out.
 
     ``point_coords`` is SA-1B's own field. The others are ours, and only there when they say
-    something: ``point_labels`` when a point lies beside the object, ``prompt_box`` when a box was
+    something: ``point_labels`` for a background point, ``prompt_box`` when a box was
     given.
     """
     if prompt is None:

@@ -190,7 +190,7 @@ class Variant:
             )
 
     @property
-    def most_points(self) -> int | None:
+    def max_points(self) -> int | None:
         """Points that one prompt may have, a box counting as two; None: any number."""
         return getattr(self.network, "max_points", None)
 

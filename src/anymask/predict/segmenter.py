@@ -487,6 +487,10 @@ class Segmenter:
             Masks(61 masks of 1800 x 1200, best score 0.97)
         """
         settings = changed(self._usual, config, options)
+        if tile is not None or halo is not None:
+            from anymask.everything import grid, tiled
+
+            grid.check_tiles(tiled.TILE if tile is None else tile, halo)
 
         def find(one: ImageLike) -> Masks:
             from anymask.everything.tiled import TILE, generate_tiled, is_large
