@@ -292,8 +292,8 @@ class Detections:
         """Give a document in COCO's layout: one image, and an annotation for each box.
 
         Categories are numbered from 1 on in the order in which their names come first; boxes
-        without a name are of a category "object" that is marked as ``unlabelled``. Its annotations alone are what COCO calls
-        results.
+        without a name are of a category "object" that is marked as ``unlabelled``. Its annotations
+        alone are what COCO calls results.
 
         Args:
             image_id: Number of the image.

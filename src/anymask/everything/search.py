@@ -83,13 +83,13 @@ class Search:
     """Everything in one image, or in a crop of it.
 
     Args:
-        model: Who is asked.
+        model: Decodes the prompts.
         embedding: Of the crop.
         crop: Where it lies in the image, xyxy.
         size_hw: Size of the image.
         config: What to drop.
-        memory: Bytes for the answers. What does not fit is forgotten and asked again later.
-        asked: Called with the number of prompts that were asked since the last call, often with
+        memory: Bytes for the answers. What does not fit is dropped and decoded again later.
+        decoded: Called with the number of prompts that were decoded since the last call, often with
             none; what it raises ends the search.
 
     Attributes:
@@ -104,11 +104,11 @@ class Search:
         size_hw: tuple[int, int],
         config: GenerateConfig,
         memory: float,
-        asked: Callable[[int], None] = lambda prompts: None,
+        decoded: Callable[[int], None] = lambda prompts: None,
     ) -> None:
         self.model, self.embedding = model, embedding
         self.crop, self.size_hw = crop, size_hw
-        self.config, self.memory, self._asked = config, memory, asked
+        self.config, self.memory, self._decoded = config, memory, decoded
         self.dropped: Counter[str] = Counter()
         self._batches: list[tuple[Sequence[Prompt], bool]] = []
         self._candidates: list[_Candidate] = []
@@ -126,7 +126,7 @@ class Search:
             self._candidates += found
             self.dropped["pred_iou_thresh"] += doubted
             self._evict(self._candidates)
-            self._asked(len(prompts[:step]))
+            self._decoded(len(prompts[:step]))
             prompts = prompts[step:]
 
     @property
@@ -226,7 +226,7 @@ class Search:
                 candidate.part = None
                 self.dropped["box_nms_thresh"] += 1
                 continue
-            self._asked(0)
+            self._decoded(0)
             if candidate.part is None:
                 self._recompute(
                     [one for one, out in zip(ranked[turn:], gone[turn:], strict=True) if not out]

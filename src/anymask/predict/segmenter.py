@@ -285,18 +285,18 @@ class Segmenter:
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         predicted_iou = torch.empty((len(prompts), answers), device=self.device)
-        asked = [self._asked(prompt, transform) for prompt in prompts]
-        for places in _alike([prompt.form for prompt in asked]):
-            group = PromptBatch.of([asked[i] for i in places], transform, mask_hw, self.device)
+        completed = [self._completed(prompt, transform) for prompt in prompts]
+        for places in _alike([prompt.form for prompt in completed]):
+            group = PromptBatch.of([completed[i] for i in places], transform, mask_hw, self.device)
             logits[places], predicted_iou[places] = self._decode(features, group, multimask)
         return logits, predicted_iou
 
-    def _asked(self, prompt: Prompt, transform: Transform) -> Prompt:
+    def _completed(self, prompt: Prompt, transform: Transform) -> Prompt:
         """Return a prompt as the network understands it."""
         _, box, mask = prompt.form
         alone = mask and not box and not prompt.labels.any()
-        completed = alone and "mask" in self.variant.never_alone
-        return complete(prompt, transform) if completed else prompt
+        incomplete = alone and "mask" in self.variant.never_alone
+        return complete(prompt, transform) if incomplete else prompt
 
     def _decode(
         self, features: Mapping[str, Tensor], group: PromptBatch, multimask: bool
