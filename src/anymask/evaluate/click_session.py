@@ -43,7 +43,7 @@ class ClickSession:
         self._shown = np.zeros_like(truth.mask)
         self._known = model.variant.capabilities
         self._user = SimulatedUser(negative="negative_points" in self._known)
-        self._most = model.variant.most_points
+        self._most = model.variant.max_points
 
     @property
     def content(self) -> float:

@@ -171,7 +171,12 @@ class Variant:
     """Three answers to every prompt unless told otherwise, not only to a single point."""
 
     def __post_init__(self) -> None:
-        """Check that the settings are those of its kind."""
+        """Check that the settings are those of its kind, and that there is something to load."""
+        if not isinstance(self.weights, WeightSource):
+            raise WeightsError(
+                f"expected a WeightSource as the weights of {self.name}, got {self.weights!r}; for "
+                "a model without a weight file, such as a service, name a file of its package"
+            )
         wanted = _SETTINGS.get(self.kind)
         if wanted is None:
             kinds = " or ".join(_SETTINGS)
@@ -185,7 +190,7 @@ class Variant:
             )
 
     @property
-    def most_points(self) -> int | None:
+    def max_points(self) -> int | None:
         """Points that one prompt may have, a box counting as two; None: any number."""
         return getattr(self.network, "max_points", None)
 
@@ -218,7 +223,11 @@ class ModelPlugin:
     """
 
     variant: Variant
-    """Its row of the table; ``network`` is None, and ``weights.file`` may be a whole path."""
+    """Its row of the table; ``network`` is None, and ``weights.file`` may be a whole path.
+
+    A model without weights of its own, such as a service, names a file of its package, such as
+    ``__file__``: embeddings of another version of that file are not taken for its own.
+    """
     open: Callable[[Path, torch.device, torch.dtype], Network]
     """Makes the network of the path of the weights, for a device and a floating-point dtype."""
 
