@@ -315,3 +315,37 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, side: int) -
     for read in (Image.open, in_bands):
         with pytest.raises(InputError, match="million pixels"):
             read(tmp_path / "b.tif")
+
+
+NO_DATA = {  # what GDAL writes, and the value that it means
+    "a number": ("-9999", np.float32, -9999),
+    "the lowest float, rounded": ("-3.40282346639e+38", np.float32, np.finfo(np.float32).min),
+    "not a number": ("nan", np.float32, np.nan),
+    "infinity": ("inf", np.float64, np.inf),
+    "a signed integer": ("-32768", np.int16, -32768),
+    "an unsigned integer": ("65535", np.uint16, 65535),
+}
+
+
+@pytest.mark.parametrize("kind", NO_DATA)
+@pytest.mark.parametrize("low", [0, -500])
+def test_values_that_stand_for_none_take_no_contrast(tmp_path: Path, kind: str, low: int) -> None:
+    text, dtype, value = NO_DATA[kind]
+    if low < 0 and dtype == np.uint16:
+        pytest.skip("it has no values below zero")
+    heights = np.linspace(low, 3000, H * W).reshape(H, W).astype(dtype)
+    wanted = Image.open(heights).pixels.copy()
+    wanted[5:15, 20:30] = 0
+    heights[5:15, 20:30] = value
+    path = tmp_path / "heights.tif"
+    tifffile.imwrite(path, heights, extratags=[(42113, "s", 0, text, True)])
+    np.testing.assert_array_equal(Image.open(path).pixels, wanted)
+    with open_bands(path) as opened:
+        np.testing.assert_array_equal(opened.read(3, 30), wanted[3:30])
+
+
+def test_nothing_but_values_that_stand_for_none(tmp_path: Path) -> None:
+    path = tmp_path / "none.tif"
+    tag = (42113, "s", 0, "nan", True)
+    tifffile.imwrite(path, np.full((H, W), np.nan, np.float32), extratags=[tag])
+    assert not Image.open(path).pixels.any()

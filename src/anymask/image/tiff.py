@@ -2,7 +2,8 @@
 
 Of more than three bands the first three are shown as red, green and blue (which is what the
 satellites and drones have first that add infrared behind), of two the first as grey; a warning says
-so. An alpha channel is none of these bands.
+so. An alpha channel is none of these bands. Values that stand for none, by GDAL's tag, are shown as
+the smallest.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LARGEST_SEGMENT = 2**33  # bytes; what a bomb unpacks to is more
 _VALUES_AT_ONCE = 2**24  # looked through at a time for the smallest and the largest
 
 # Tags of TIFF files and what they can say.
-_ORIENTATION, _PROFILE = 274, 34675
+_ORIENTATION, _PROFILE, _NO_DATA = 274, 34675, 42113
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _PLAIN, _JPEG = 1, 7
 _PREMULTIPLIED, _ALPHA = 1, 2
@@ -75,6 +76,7 @@ class Tiff:
         self._shown = self._choose_samples()
         self._last: dict[int, Any] = {}  # what was decoded last, because bands overlap
         self._bounds: tuple[Bounds | None] | None = None
+        self._no_data = self._read_no_data()
 
     @property
     def tags(self) -> Mapping[int, Any]:
@@ -129,7 +131,10 @@ class Tiff:
         Raises:
             InputError: They are damaged, or hold NaN, infinity or colours below zero.
         """
-        page, values = self._page, self.values(top, bottom)
+        page, values, bounds = self._page, self.values(top, bottom), self.bounds()
+        missing = self._missing(values)
+        if missing is not None and bounds is not None:
+            values = np.where(missing, np.asarray(bounds[0], values.dtype), values)
         tag = page.tags.get(_PROFILE)
         if page.photometric == _PALETTE:
             colours = (np.asarray(page.colormap) >> 8).astype(np.uint8)
@@ -137,7 +142,7 @@ class Tiff:
         return from_values(
             values,
             background,
-            self.bounds(),
+            bounds,
             inverted=page.photometric == _WHITE_IS_ZERO,
             premultiplied=_PREMULTIPLIED in page.extrasamples,
             profile=None if tag is None else bytes(tag.value),
@@ -161,9 +166,35 @@ class Tiff:
         extremes = []
         for top in range(0, h, step):
             values = self.values(top, min(top + step, h))
-            extremes += [float(values.min()), float(values.max())]
+            missing = self._missing(values)
+            values = values if missing is None else values[~missing]
+            if values.size:
+                extremes += [float(values.min()), float(values.max())]
         floating = np.dtype(page.dtype).kind == "f"
-        return value_range(min(extremes), max(extremes), floating, len(self._shown))
+        low, high = min(extremes, default=0.0), max(extremes, default=0.0)
+        return value_range(low, high, floating, len(self._shown))
+
+    def _read_no_data(self) -> float | None:
+        """Read which value stands for none, as GDAL writes it (heights where nobody measured)."""
+        tag = self._page.tags.get(_NO_DATA)
+        try:
+            return None if tag is None else float(str(tag.value).strip(" \0"))
+        except ValueError:
+            return None
+
+    def _missing(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+        """Find the values that stand for none; they would take all contrast from the others."""
+        if self._no_data is None:
+            return None
+        if np.isnan(self._no_data):
+            return np.isnan(values) if values.dtype.kind == "f" else None
+        # The tag is a decimal text of a value that may have fewer bits.
+        no_data = self._no_data
+        if values.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                no_data = float(np.asarray(no_data, values.dtype))
+        found: npt.NDArray[np.bool_] = values == no_data
+        return found
 
     def values(self, top: int, bottom: int) -> npt.NDArray[Any]:
         """Read the stored values of some rows: (rows, w, c), grey or RGB, and alpha if it has any.

@@ -25,7 +25,8 @@ __all__ = ["State", "check_file", "read_state"]
 State = dict[str, Tensor]
 
 # Where the weights lie when a file holds more, perhaps one inside the other; the first of these
-# that has any is taken, or else the only one under any other key. Averaged ones (ema) are what training with them answers with.
+# that has any is taken, or else the only one under any other key. Averaged ones (ema) are what
+# training with them answers with.
 _WRAPPERS = (
     *("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "params_ema"),
     *("model", "state_dict", "model_state_dict", "model_state", "net", "network", "params"),
