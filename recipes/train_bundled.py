@@ -32,9 +32,11 @@ from anymask.data.augment import change_light, cropped, paste_object, paste_shap
 from anymask.data.dataset import Dataset, LabelMapFolder, Sample
 from anymask.data.item import Choosing, Item, Items
 from anymask.data.joined import Joined
+from anymask.data.rough import ROUGH_KINDS, roughened
 from anymask.data.stream import Stream
 from anymask.evaluate.portion import Portion
 from anymask.evaluate.truths import Choice
+from anymask.image import LOGIT
 from anymask.models.compact import CompactDecoder, CompactNet
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
@@ -43,12 +45,22 @@ from anymask.train.config import LoopConfig
 from anymask.train.loop import fit
 from anymask.train.objective import Step
 from anymask.train.segmentation.boundaries import boundary_loss, framed_layers
-from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
+from anymask.train.segmentation.conversation import Conversation
+from anymask.train.segmentation.interactive import Extra, Interactive, InteractiveConfig, Turn
 from anymask.train.segmentation.scene import Features
 from anymask.train.segmentation.validate import SimulatedUser
 from anymask.train.ship import write_half
 
-SETS = {"bsds500": 0.33, "voc-animals": 0.40, "ccp": 0.16, "coco128": 0.11}
+SETS = {
+    "bsds500": 0.22,
+    "voc-animals": 0.20,
+    "voc-objects": 0.17,
+    "coco-mini": 0.16,
+    "ccp": 0.10,
+    "coco-person": 0.07,
+    "coco128": 0.04,
+    "street": 0.04,
+}
 """Data sets, each with folders NAME-train and NAME-val, and how much is drawn from each."""
 
 LOOP = LoopConfig(rate=1e-3, decay=0.03, betas=(0.9, 0.98), warmup=300, clip=3, evaluate_every=500)
@@ -88,7 +100,11 @@ class Config:
     zooms: tuple[float, ...] = (1.8, 1.4, 1.15)
     """Largest magnification of a crop, in each phase."""
     start: Path | None = None
-    """Weights to start from; none: random ones."""
+    """Weights to start from, those of a network without a trunk included; none: random ones."""
+    trunk: Path | None = None
+    """Weights of the trunk, see `recipes/fetch_trunk.py`; none: those of ``start``, or no trunk."""
+    rough: float = 0.15
+    """Chance that all that is said at first about some masks is a rough mask."""
     further: float = 0.5
     """Weight of the two losses that shape the encoder."""
     blend: float = 0.0
@@ -187,12 +203,56 @@ class Phases:
 
 
 class Lesson(Interactive):
-    """Conversations, with batch norms that do not gather statistics of too few crops."""
+    """Conversations, some of which begin with a rough mask and nothing else.
+
+    Batch norms do not gather statistics of too few crops.
+    """
+
+    def __init__(
+        self, config: InteractiveConfig, extra: Extra | None = None, rough: float = 0.0
+    ) -> None:
+        super().__init__(find("bundled"), config, extra)
+        self.rough = rough
+
+    def _converse(
+        self,
+        model: Any,
+        features: Features,
+        talk: Conversation,
+        turns: Sequence[Turn],
+        step: Step,
+        tally: dict[str, Tensor],
+    ) -> None:
+        """Go through the rounds of a group."""
+        rng = talk.wishes[0].rng
+        if rng.random() < self.rough:
+            talk.hear(rough_logits(talk.target, rng))
+            turns = [Turn(speak=False, remember=True), *turns[1:]]
+        super()._converse(model, features, talk, turns, step, tally)
 
     def __call__(self, model: nn.Module, batch: Sequence[Item], step: Step) -> dict[str, float]:
         """Set the gradients of a batch."""
         model.get_submodule("encoder").train(len(batch) > 2)
         return super().__call__(model, batch, step)
+
+
+def rough_logits(targets: Tensor, rng: np.random.Generator) -> Tensor:
+    """Make of masks, float (n, h, w), what a rough mask or an earlier answer would say.
+
+    Half of them as sure as a mask that a user gives, half with soft borders and less sure.
+    """
+    truths = (targets > 0.5) | (targets == targets.amax((1, 2), keepdim=True))
+    rough = []
+    for truth in truths.cpu().numpy():
+        kind = ROUGH_KINDS[rng.integers(len(ROUGH_KINDS))]
+        mask = torch.from_numpy(roughened(truth, kind, rng)).float()
+        sure = LOGIT
+        if rng.random() < 0.5:
+            reach = int(rng.integers(1, 4))
+            mask = F.avg_pool2d(mask[None], 2 * reach + 1, 1, reach, count_include_pad=False)[0]
+            sure = float(rng.uniform(2, LOGIT))
+        rough.append(sure * (2 * mask - 1))
+    return torch.stack(rough).to(targets.device)
 
 
 def shape_features(features: Features, items: Sequence[Item]) -> Tensor:
@@ -240,9 +300,18 @@ def ship(config: Config, net: nn.Module, folder: Path) -> None:
 def make_network(config: Config) -> CompactNet:
     """Build the network, with random weights or with those to start from."""
     torch.manual_seed(config.loop.seed)
-    net = CompactNet(CompactConfig())
+    state = {} if config.start is None else read_state(config.start)
+    begins = "encoder.taps."
+    has_trunk = config.trunk is not None or any(key.startswith(begins) for key in state)
+    net = CompactNet(replace(CompactConfig(), trunk=has_trunk))
+    taps = {key: value for key, value in net.state_dict().items() if key.startswith(begins)}
     if config.start is not None:
-        fill(net, read_state(config.start), config.start)
+        fill(net, {**taps, **state}, config.start)
+    if net.encoder.taps is not None:
+        trunk = net.encoder.taps.backbone
+        if config.trunk is not None:
+            fill(trunk, read_state(config.trunk), config.trunk)
+        trunk.requires_grad_(False)  # what it learned from is more than we have
     return net.float().to(memory_format=torch.channels_last).train()
 
 
@@ -261,7 +330,7 @@ def main(config: Config) -> None:
     fit(
         make_network(config),
         Phases(config),
-        Lesson(find("bundled"), config.asked, lambda f, i: config.further * shape_features(f, i)),
+        Lesson(config.asked, lambda f, i: config.further * shape_features(f, i), config.rough),
         loop,
         config.out,
         identity=identity,
