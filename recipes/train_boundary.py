@@ -12,7 +12,7 @@ A quarter of an hour on one CPU core; the same command goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from anymask.evaluate.boundaries import benchmark
 from anymask.evaluate.edge_maps import boundary_map
 from anymask.evaluate.portion import Portion
 from anymask.image import Image
-from anymask.models.compact import CompactNet
+from anymask.models.compact import CompactNet, has_trunk
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
@@ -110,9 +110,10 @@ def _edges(network: nn.Module, image: np.ndarray) -> np.ndarray:
 def make_network(start: Path) -> CompactNet:
     """Build the network with given weights, and a refinement that says nothing yet."""
     torch.manual_seed(0)
-    net = CompactNet(CompactConfig())
+    state = read_state(start)
+    net = CompactNet(replace(CompactConfig(), trunk=has_trunk(state)))
     own = {key: value for key, value in net.state_dict().items() if key.startswith("refinement.")}
-    fill(net, {**read_state(start), **own}, start)
+    fill(net, {**state, **own}, start)
     net.requires_grad_(False).refinement.requires_grad_(True)
     return net.float().to(memory_format=torch.channels_last).eval()
 

@@ -37,7 +37,7 @@ from anymask.data.stream import Stream
 from anymask.evaluate.portion import Portion
 from anymask.evaluate.truths import Choice
 from anymask.image import LOGIT
-from anymask.models.compact import CompactDecoder, CompactNet
+from anymask.models.compact import TAPS, CompactDecoder, CompactNet, has_trunk
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
@@ -301,10 +301,8 @@ def make_network(config: Config) -> CompactNet:
     """Build the network, with random weights or with those to start from."""
     torch.manual_seed(config.loop.seed)
     state = {} if config.start is None else read_state(config.start)
-    begins = "encoder.taps."
-    has_trunk = config.trunk is not None or any(key.startswith(begins) for key in state)
-    net = CompactNet(replace(CompactConfig(), trunk=has_trunk))
-    taps = {key: value for key, value in net.state_dict().items() if key.startswith(begins)}
+    net = CompactNet(replace(CompactConfig(), trunk=config.trunk is not None or has_trunk(state)))
+    taps = {key: value for key, value in net.state_dict().items() if key.startswith(TAPS)}
     if config.start is not None:
         fill(net, {**taps, **state}, config.start)
     if net.encoder.taps is not None:

@@ -12,7 +12,7 @@ many times. No mask changes. Ten minutes on one CPU core, nearly all of it for t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from anymask.data.augment import mirrored
 from anymask.data.dataset import LabelMapFolder
 from anymask.data.item import Choosing, Item, Items
 from anymask.evaluate.metrics import rank_correlation
-from anymask.models.compact import CompactDecoder, CompactNet
+from anymask.models.compact import CompactDecoder, CompactNet, has_trunk
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
@@ -36,7 +36,16 @@ from anymask.train.objective import Step
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 from anymask.train.ship import write_half
 
-PHOTOS = {"bsds500": 450, "voc-animals": 550, "ccp": 250, "coco128": 100}
+PHOTOS = {
+    "bsds500": 300,
+    "voc-animals": 300,
+    "voc-objects": 250,
+    "coco-mini": 250,
+    "ccp": 150,
+    "coco-person": 100,
+    "coco128": 50,
+    "street": 60,
+}
 """Data sets, each a folder NAME-train, and how often one of its photos is taken: again, with other
 masks, where there are not so many."""
 
@@ -231,8 +240,9 @@ def judged(head: Head, answers: Answers) -> dict[str, float | None] | None:
 
 def make_network(start: Path) -> CompactNet:
     """Build the network with given weights."""
-    net = CompactNet(CompactConfig())
-    fill(net, read_state(start), start)
+    state = read_state(start)
+    net = CompactNet(replace(CompactConfig(), trunk=has_trunk(state)))
+    fill(net, state, start)
     return net.float().to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 

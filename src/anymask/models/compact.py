@@ -30,7 +30,10 @@ from anymask.models.prompt_maps import (
 from anymask.models.trunk import TAP_WIDTHS, Trunk
 from anymask.prompt import PromptBatch
 
-__all__ = ["CompactDecoder", "CompactNet"]
+__all__ = ["TAPS", "CompactDecoder", "CompactNet", "has_trunk"]
+
+TAPS = "encoder.taps."
+"""How the keys of the trunk, and of what joins it to the encoder, begin."""
 
 Features = Mapping[str, Tensor]
 
@@ -414,6 +417,11 @@ class CompactNet(nn.Module):
             nested answers with ``multimask``, else 1.
         """
         return self.decode_all(features, prompts, slice(1, 4) if multimask else slice(1))
+
+
+def has_trunk(state: Mapping[str, Tensor]) -> bool:
+    """Return whether weights of a `CompactNet` include a trunk, see `CompactConfig.trunk`."""
+    return any(key.startswith(TAPS) for key in state)
 
 
 def _channels_last(features: Features) -> dict[str, Tensor]:

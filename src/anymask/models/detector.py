@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from anymask import geometry
 from anymask.errors import InputError, WeightsError
 from anymask.image import Image, ImageLike
+from anymask.models.compact import TAPS
 from anymask.models.trunk import TAP_WIDTHS, SameConv, Trunk
 from anymask.models.variants import Preprocessing
 from anymask.models.weights.files import read_state
@@ -42,7 +43,7 @@ PREPROCESSING = Preprocessing(side=300, pad=None, squash=True, mean=(127.5,) * 3
 FILE = "anymask-detector.safetensors"
 """The heads, beside the bundled model, whose file has the trunk."""
 
-_TRUNK = "encoder.taps.backbone."
+_TRUNK = f"{TAPS}backbone."
 """How the keys of the trunk begin in the file of the bundled model."""
 
 _FURTHER = ((256, 512), (128, 256), (128, 256), (64, 128))
