@@ -24,18 +24,12 @@ from anymask.image import Image, ImageLike
 from anymask.models.compact import TAPS
 from anymask.models.trunk import TAP_WIDTHS, SameConv, Trunk
 from anymask.models.variants import Preprocessing
+from anymask.models.vocabulary import LABELS
 from anymask.models.weights.files import read_state
 from anymask.models.weights.filling import fill
 from anymask.models.weights.locate import locate
 
 __all__ = ["LABELS", "Detections", "Detector", "anchors", "decode", "detect", "load_detector"]
-
-LABELS = (
-    "Bicycle", "Boot", "Laptop", "Person", "Chair", "Cattle", "Desk", "Cat", "Computer mouse",
-    "Computer monitor", "Box", "Mug", "Coffee cup", "Stationary bicycle", "Table", "Bottle",
-    "High heels", "Vehicle", "Footwear", "Dog", "Book", "Camera", "Car",
-)  # fmt: skip
-"""What it knows, in the order of its scores; the background, number 0 of the file, left out."""
 
 PREPROCESSING = Preprocessing(side=300, pad=None, squash=True, mean=(127.5,) * 3, std=(127.5,) * 3)
 """How a photo becomes its input."""
