@@ -40,7 +40,7 @@ def test_a_block_keeps_the_size_of_a_map(depth: int, dilated: bool) -> None:
 
 @torch.inference_mode()
 def test_it_sees_a_photo_as_the_original_does(packaged: Saliency) -> None:
-    """Recorded with the weights before they were rounded to float16, by ONNX Runtime."""
+    """Recorded with the weights before they were rounded to float16."""
     from anymask.image import Image
 
     photo = Image.open(COFFEE)
