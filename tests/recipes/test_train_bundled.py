@@ -23,14 +23,22 @@ from safetensors.torch import save_file
 from tests.models.tiny import prompts, tiny
 
 from anymask.image import LOGIT
+from anymask.models.config import CompactConfig
 from anymask.models.trunk import Trunk
-from anymask.models.variants import find
+from anymask.models.variants import Variant, find
 from anymask.models.weights import build, fill, read_state
 from anymask.train.config import LoopConfig
 from anymask.train.objective import Step
 from recipes import train_bundled
 
 cv2 = pytest.importorskip("cv2", reason="training needs the extra 'image'")
+
+
+def plain() -> Variant:
+    """The bundled model, tiny and without a trunk."""
+    variant = tiny(find("bundled"))
+    assert isinstance(variant.network, CompactConfig)
+    return replace(variant, network=replace(variant.network, trunk=False))
 
 
 def draw_set(root: Path, count: int = 4) -> None:
@@ -51,7 +59,7 @@ def draw_set(root: Path, count: int = 4) -> None:
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(train_bundled, "SETS", {"drawn": 1.0})
-    small = tiny(find("bundled")).network
+    small = plain().network
     monkeypatch.setattr(train_bundled, "CompactConfig", lambda: small)
     for part in ("train", "val"):
         draw_set(tmp_path / f"drawn-{part}")
@@ -95,7 +103,7 @@ def test_it_learns(config: Config) -> None:
     losses = [facts["loss"] for facts in map(json.loads, lines) if "loss" in facts]
     assert len(losses) == 61
     assert np.mean(losses[50:60]) < 0.9 * np.mean(losses[:5])
-    network = build(tiny(find("bundled")))
+    network = build(plain())
     path = config.out / "last" / find("bundled").weights.file
     fill(network, read_state(path), path)  # strictly
 
@@ -171,7 +179,7 @@ def test_exported_weights_load_strictly(config: Config, tmp_path: Path) -> None:
 
 def test_exported_answers_are_blended_and_lifted(config: Config, tmp_path: Path) -> None:
     net = make_network(config).eval()
-    blended = build(tiny(find("bundled"))).eval()
+    blended = build(plain()).eval()
     export(net, tmp_path / "blended.safetensors", blend=0.25, lift=(0.5, 0.25))
     fill(blended, read_state(tmp_path / "blended.safetensors"), "here")
     with torch.inference_mode():
