@@ -37,14 +37,14 @@ from anymask.train.segmentation.interactive import Interactive, InteractiveConfi
 from anymask.train.ship import write_half
 
 PHOTOS = {
-    "bsds500": 300,
-    "voc-animals": 300,
-    "voc-objects": 250,
-    "coco-mini": 250,
-    "ccp": 150,
-    "coco-person": 100,
-    "coco128": 50,
-    "street": 60,
+    "bsds500": 200,
+    "voc-animals": 180,
+    "voc-objects": 160,
+    "coco-mini": 160,
+    "ccp": 100,
+    "coco-person": 60,
+    "coco128": 38,
+    "street": 40,
 }
 """Data sets, each a folder NAME-train, and how often one of its photos is taken: again, with other
 masks, where there are not so many."""

@@ -30,7 +30,7 @@ from anymask.models.prompt_maps import (
 from anymask.models.trunk import TAP_WIDTHS, Trunk
 from anymask.prompt import PromptBatch
 
-__all__ = ["TAPS", "CompactDecoder", "CompactNet", "has_trunk"]
+__all__ = ["TAPS", "CompactDecoder", "CompactEncoder", "CompactNet", "has_trunk"]
 
 TAPS = "encoder.taps."
 """How the keys of the trunk, and of what joins it to the encoder, begin."""
