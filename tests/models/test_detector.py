@@ -28,10 +28,7 @@ COFFEE = Path(__file__).parents[2] / "docs/pictures/coffee.jpg"
 
 @pytest.fixture(scope="module")
 def packaged() -> Detector:
-    try:
-        return load_detector()
-    except WeightsError as error:
-        pytest.skip(str(error))
+    return load_detector()
 
 
 def test_its_parts_have_the_sizes_of_the_original() -> None:
