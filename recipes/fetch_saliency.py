@@ -12,6 +12,10 @@ by its hash.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import hashlib
 import zipfile
 from dataclasses import dataclass

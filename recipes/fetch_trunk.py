@@ -13,6 +13,10 @@ Everything that is read is checked by its hash. Two files come out: ``trunk.safe
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import hashlib
 import tarfile
 from collections.abc import Iterator
