@@ -23,7 +23,7 @@ from anymask.cli.evaluate import OTHERS
 from anymask.evaluate.protocols import PROTOCOLS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
-WIDTH = 96
+WIDTH = 84  # what the page shows without scrolling
 
 ABOUT = """\
 # Commands

@@ -2,7 +2,7 @@
 
     python recipes/readme_picture.py
 
-From left to right: two clicks, one of them beside the object; a box and six clicks that correct its
+From left to right: a foreground and a background point; a box and six clicks that correct its
 mask; the cut-out; everything.
 """
 

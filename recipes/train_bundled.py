@@ -37,9 +37,11 @@ from anymask.data.dataset import Dataset, LabelMapFolder, Sample
 from anymask.data.item import Item, Items
 from anymask.data.joined import Joined
 from anymask.data.mask_filter import TRAINING_FILTER, MaskFilter
+from anymask.data.rough import ROUGH_KINDS, roughened
 from anymask.data.stream import Stream
 from anymask.data.subset import SubsetSpec
-from anymask.models.compact import CompactDecoder, CompactNet
+from anymask.image.transform import LOGIT
+from anymask.models.compact import TAPS, CompactDecoder, CompactNet, has_trunk
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
@@ -49,10 +51,25 @@ from anymask.train.objective import Step
 from anymask.train.save_model import write_half
 from anymask.train.segmentation.boundaries import boundary_loss, framed_layers
 from anymask.train.segmentation.encoded_batch import Features
-from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
+from anymask.train.segmentation.interactive import (
+    FeatureLoss,
+    Interactive,
+    InteractiveConfig,
+    Round,
+)
+from anymask.train.segmentation.rollout import InteractiveRollout
 from anymask.train.segmentation.validate import PromptValidation
 
-SETS = {"bsds500": 0.33, "voc-animals": 0.40, "ccp": 0.16, "coco128": 0.11}
+SETS = {
+    "bsds500": 0.22,
+    "voc-animals": 0.20,
+    "voc-objects": 0.17,
+    "coco-mini": 0.16,
+    "ccp": 0.10,
+    "coco-person": 0.07,
+    "coco128": 0.04,
+    "street": 0.04,
+}
 """Data sets, each with folders NAME-train and NAME-val, and how much is drawn from each."""
 
 LOOP = LoopConfig(
@@ -94,7 +111,11 @@ class Config:
     zooms: tuple[float, ...] = (1.8, 1.4, 1.15)
     """Largest magnification of a crop, in each phase."""
     start: Path | None = None
-    """Weights to start from; none: random ones."""
+    """Weights to start from, those of a network without a trunk included; none: random ones."""
+    trunk: Path | None = None
+    """Weights of the trunk, see `recipes/fetch_trunk.py`; none: those of ``start``, or no trunk."""
+    rough_prob: float = 0.15
+    """Probability that the first prompt for some masks is a rough mask alone."""
     further: float = 0.5
     """Weight of the two losses that shape the encoder."""
     blend: float = 0.0
@@ -192,13 +213,60 @@ class Phases:
                 start = end
 
 
-class DistillSample(Interactive):
-    """Conversations, with batch norms that do not gather statistics of too few crops."""
+class PromptsOrMask(Interactive):
+    """Rounds of prompts, some of which begin with a rough mask and nothing else.
+
+    Batch norms do not gather statistics of too few crops.
+    """
+
+    def __init__(
+        self,
+        config: InteractiveConfig,
+        feature_loss: FeatureLoss | None = None,
+        rough_prob: float = 0.0,
+    ) -> None:
+        super().__init__(find("bundled"), config, feature_loss)
+        self.rough_prob = rough_prob
+
+    def _run(
+        self,
+        model: Any,
+        features: Features,
+        rollout: InteractiveRollout,
+        rounds: Sequence[Round],
+        step: Step,
+        tally: dict[str, Tensor],
+    ) -> None:
+        """Go through the rounds of a group."""
+        rng = rollout.targets[0].rng
+        if rng.random() < self.rough_prob:
+            rollout.observe(rough_logits(rollout.soft_mask, rng))
+            rounds = [Round(new_prompt=False, with_mask=True), *rounds[1:]]
+        super()._run(model, features, rollout, rounds, step, tally)
 
     def __call__(self, model: nn.Module, batch: Sequence[Item], step: Step) -> dict[str, float]:
         """Set the gradients of a batch."""
         model.get_submodule("encoder").train(len(batch) > 2)
         return super().__call__(model, batch, step)
+
+
+def rough_logits(targets: Tensor, rng: np.random.Generator) -> Tensor:
+    """Make of masks, float (n, h, w), what a rough mask or an earlier answer would say.
+
+    Half of them as sure as a mask that a user gives, half with soft borders and less sure.
+    """
+    truths = (targets > 0.5) | (targets == targets.amax((1, 2), keepdim=True))
+    rough = []
+    for truth in truths.cpu().numpy():
+        kind = ROUGH_KINDS[rng.integers(len(ROUGH_KINDS))]
+        mask = torch.from_numpy(roughened(truth, kind, rng)).float()
+        sure = LOGIT
+        if rng.random() < 0.5:
+            reach = int(rng.integers(1, 4))
+            mask = F.avg_pool2d(mask[None], 2 * reach + 1, 1, reach, count_include_pad=False)[0]
+            sure = float(rng.uniform(2, LOGIT))
+        rough.append(sure * (2 * mask - 1))
+    return torch.stack(rough).to(targets.device)
 
 
 def shape_features(features: Features, items: Sequence[Item]) -> Tensor:
@@ -246,9 +314,16 @@ def save_model(config: Config, net: nn.Module, folder: Path) -> None:
 def make_network(config: Config) -> CompactNet:
     """Build the network, with random weights or with those to start from."""
     torch.manual_seed(config.loop.seed)
-    net = CompactNet(CompactConfig())
+    state = {} if config.start is None else read_state(config.start)
+    net = CompactNet(replace(CompactConfig(), trunk=config.trunk is not None or has_trunk(state)))
+    taps = {key: value for key, value in net.state_dict().items() if key.startswith(TAPS)}
     if config.start is not None:
-        fill(net, read_state(config.start), config.start)
+        fill(net, {**taps, **state}, config.start)
+    if net.encoder.taps is not None:
+        trunk = net.encoder.taps.backbone
+        if config.trunk is not None:
+            fill(trunk, read_state(config.trunk), config.trunk)
+        trunk.requires_grad_(False)  # what it learned from is more than we have
     return net.float().to(memory_format=torch.channels_last).train()
 
 
@@ -262,13 +337,15 @@ def make_validation(config: Config) -> PromptValidation:
 
 def main(config: Config) -> None:
     """Train, or go on training."""
-    loop = replace(config.loop, steps=sum(config.steps), batch=max(config.crops))
+    loop = replace(config.loop, steps=sum(config.steps), batch_size=max(config.crops))
     identity = {k: v for k, v in asdict(config).items() if k not in ("loop", "out", "data")}
     fit(
         make_network(config),
         Phases(config),
-        DistillSample(
-            find("bundled"), config.prompting, lambda f, i: config.further * shape_features(f, i)
+        PromptsOrMask(
+            config.prompting,
+            lambda f, i: config.further * shape_features(f, i),
+            config.rough_prob,
         ),
         loop,
         config.out,

@@ -33,7 +33,7 @@ from anymask.data.dataset import LabelMapFolder
 from anymask.data.item import Item, Items
 from anymask.data.mask_filter import TRAINING_FILTER
 from anymask.evaluate.metrics import rank_correlation
-from anymask.models.compact import CompactDecoder, CompactNet
+from anymask.models.compact import CompactDecoder, CompactNet, has_trunk
 from anymask.models.config import CompactConfig
 from anymask.models.variants import find
 from anymask.models.weights import fill, read_state
@@ -42,7 +42,16 @@ from anymask.train.objective import Step
 from anymask.train.save_model import write_half
 from anymask.train.segmentation.interactive import Interactive, InteractiveConfig
 
-IMAGES = {"bsds500": 450, "voc-animals": 550, "ccp": 250, "coco128": 100}
+IMAGES = {
+    "bsds500": 200,
+    "voc-animals": 180,
+    "voc-objects": 160,
+    "coco-mini": 160,
+    "ccp": 100,
+    "coco-person": 60,
+    "coco128": 38,
+    "street": 40,
+}
 """Data sets, each a folder NAME-train, and how often one of its images is taken: again, with other
 masks, where there are not so many."""
 
@@ -240,8 +249,9 @@ def measure(head: Head, masks: MaskInputs) -> dict[str, float | None] | None:
 
 def make_network(start: Path) -> CompactNet:
     """Build the network with given weights."""
-    net = CompactNet(CompactConfig())
-    fill(net, read_state(start), start)
+    state = read_state(start)
+    net = CompactNet(replace(CompactConfig(), trunk=has_trunk(state)))
+    fill(net, state, start)
     return net.float().to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 

@@ -151,18 +151,20 @@ def test_clipping() -> None:
 def test_files_in_cocos_layout(tmp_path: Path) -> None:
     path = tmp_path / "found.json"
     FOUND.save(path)
-    named = Detections(
-        FOUND.size_hw, BOXES, FOUND.scores, ["dog", "object", "cup"], "a.jpg", "yolo"
-    )
-    assert Detections.load(path) == named
+    assert Detections.load(path) == FOUND
     file = io.BytesIO()
     FOUND.save(file)
     assert file.getvalue() == path.read_bytes()
-    assert Detections.load(file.getvalue()) == Detections.load(path, "a.jpg") == named
+    assert Detections.load(file.getvalue()) == Detections.load(path, "a.jpg") == FOUND
     document = json.loads(path.read_bytes())
     assert [e["bbox"] for e in document["annotations"]][2] == [30, 40, 12, 9.5]
     assert ["score" in e for e in document["annotations"]] == [True, False, True]
     assert {e["name"]: e["id"] for e in document["categories"]} == {"dog": 1, "object": 2, "cup": 3}
+
+
+def test_no_name_is_told_from_the_name_of_an_object() -> None:
+    found = Detections((9, 9), [(0, 0, 3, 3), (1, 1, 4, 4)], labels=[None, "object"])
+    assert Detections.from_coco(found.to_coco()).labels == (None, "object")
 
 
 def test_one_of_several_images_is_read() -> None:

@@ -191,6 +191,8 @@ def test_the_files_below_would_be_good_otherwise(tmp_path: Path) -> None:
         (content(header(frame_hw=[0, 1]), **{"feature/a": MAP}), "damaged or foreign"),
         (content(header(frame_hw=7), **{"feature/a": MAP}), "damaged or foreign"),
         (content(header(frame_hw=["a", 1]), **{"feature/a": MAP}), "damaged or foreign"),
+        (content(header(offset_hw=["a", 1]), **{"feature/a": MAP}), "damaged or foreign"),
+        (content(header(enlarge="cubist"), **{"feature/a": MAP}), "damaged or foreign"),
         (content(header()), "at least one feature map"),
         (content(header(), a=MAP), "damaged or foreign"),
         (content(header(), **{"feature/a": MAP[0]}), "damaged or foreign"),

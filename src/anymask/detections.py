@@ -292,8 +292,8 @@ class Detections:
         """Give a document in COCO's layout: one image, and an annotation for each box.
 
         Categories are numbered from 1 on in the order in which their names come first; boxes
-        without a name are of the category "object". Its annotations alone are what COCO calls
-        results.
+        without a name are of a category "object" that is marked as ``unlabelled``. Its annotations
+        alone are what COCO calls results.
 
         Args:
             image_id: Number of the image.
@@ -304,18 +304,18 @@ class Detections:
             [10.0, 20.0, 5.0, 20.0]
         """
         h, w = self.size_hw
-        names = {name: i for i, name in enumerate(dict.fromkeys(map(_category, self.labels)), 1)}
+        numbers = {label: i for i, label in enumerate(dict.fromkeys(self.labels), 1)}
         entries = []
         for i, (x0, y0, x1, y1) in enumerate(self.boxes.astype(float).tolist()):
             entry: dict[str, Any] = {"id": i + 1, "image_id": image_id}
-            entry["category_id"] = names[_category(self.labels[i])]
+            entry["category_id"] = numbers[self.labels[i]]
             entry |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": float(self.areas[i])}
             if not np.isnan(self.scores[i]):
                 entry["score"] = float(self.scores[i])
             entries.append(entry)
         image = {"id": image_id, "width": w, "height": h, "file_name": Path(self.source or "").name}
         image |= {} if self.model is None else {"model": self.model}
-        categories = [{"id": number, "name": name} for name, number in names.items()]
+        categories = [{"id": number, **_category(label)} for label, number in numbers.items()]
         return {"images": [image], "annotations": entries, "categories": categories}
 
     @classmethod
@@ -331,7 +331,10 @@ class Detections:
         """
         try:
             about = _choose_image(list(document["images"]), image)
-            names = {entry["id"]: entry["name"] for entry in document.get("categories", ())}
+            names = {
+                entry["id"]: None if entry.get("unlabelled") is True else entry["name"]
+                for entry in document.get("categories", ())
+            }
             entries = [e for e in document["annotations"] if e["image_id"] == about["id"]]
             boxes = np.array([e["bbox"] for e in entries], np.float64).reshape(-1, 4)
             boxes[:, 2:] += boxes[:, :2]
@@ -408,8 +411,9 @@ def _check_boxes(boxes: FloatArray) -> FloatArray:
     return boxes
 
 
-def _category(label: str | None) -> str:
-    return "object" if label is None else label
+def _category(label: str | None) -> dict[str, Any]:
+    """Name a category; that of boxes without a name is told from a real one when it is read."""
+    return {"name": "object", "unlabelled": True} if label is None else {"name": label}
 
 
 def _choose_image(images: list[Mapping[str, Any]], wanted: int | str | None) -> Mapping[str, Any]:

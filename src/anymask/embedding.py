@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.image.transform import Transform
+from anymask.plain import from_plain, to_plain
 
 __all__ = ["Embedding", "StoredDtype"]
 
@@ -102,12 +103,8 @@ class Embedding:
         tensors: dict[str, Tensor] = {}
         for name, tensor in self.features.items():
             tensors |= _pack(name, tensor.detach().cpu().float(), dtype)
-        about = {
-            "version": _VERSION,
-            "signature": self.signature,
-            "source": self.source,
-            **asdict(self.transform),
-        }
+        own = {"version": _VERSION, "signature": self.signature, "source": self.source}
+        about = own | to_plain(self.transform)
         content = safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)})
         with output(path) as file:
             file.write(content)
@@ -126,9 +123,9 @@ class Embedding:
         try:
             about = _about(_header(content))
             tensors = dict(sorted(safetensors.torch.load(content).items()))
-            sizes = {name: tuple(about[name]) for name in about if name.endswith("_hw")}
-            transform = Transform(**sizes, enlarge=about.get("enlarge", "bilinear"))
-            return cls(_unpack(tensors), transform, about["signature"], about.get("source"))
+            signature, source = about.pop("signature"), about.pop("source", None)
+            transform = from_plain(Transform, about)
+            return cls(_unpack(tensors), transform, signature, source)
         except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"expected an embedding saved by anymask, but {name} is damaged or foreign "
@@ -204,6 +201,6 @@ def _about(header: Mapping[str, str]) -> dict[str, Any]:
     if _FORMAT not in header:
         raise ValueError("a safetensors file of another kind")
     about: dict[str, Any] = json.loads(header[_FORMAT])
-    if about["version"] != _VERSION:
-        raise ValueError(f"version {about['version']}, where this anymask reads {_VERSION}")
+    if (version := about.pop("version")) != _VERSION:
+        raise ValueError(f"version {version}, where this anymask reads {_VERSION}")
     return about

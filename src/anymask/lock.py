@@ -14,8 +14,8 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from anymask.atomic import cannot_write, make_folder
 
@@ -29,7 +29,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: BinaryIO) -> None:
+    def _lock(file: FileIO) -> None:
         # Far behind the end, because Windows lets nobody else read locked bytes.
         file.seek(1 << 30)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -37,7 +37,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: BinaryIO) -> None:
+    def _lock(file: FileIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -65,7 +65,7 @@ class Lock:
         self.path, self.content = path, content
         self.real = True
         """Whether the file system has locks; known once the lock was taken."""
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def acquire(self, timeout: float = 0.0, check: Callable[[], None] = lambda: None) -> bool:
         """Take the lock.
@@ -103,7 +103,7 @@ class Lock:
 
     def _try(self) -> bool:
         try:
-            file = self.path.open("a+b")
+            file = self.path.open("a+b", buffering=0)
         except FileNotFoundError:  # its folder went with the last lock that was in it
             make_folder(self.path.parent)
             return False
@@ -111,16 +111,22 @@ class Lock:
             raise cannot_write(self.path, error) from error
         try:
             self._file = file if self._owns(file) else None
-            if self._file is not None and self.content:
-                file.truncate(0)
-                file.write(self.content.encode())
-                file.flush()
         finally:
             if self._file is None:
                 file.close()
+        if self._file is not None and self.content:
+            self._write_content(file)
         return self._file is not None
 
-    def _owns(self, file: BinaryIO) -> bool:
+    def _write_content(self, file: FileIO) -> None:
+        try:
+            file.truncate(0)
+            file.write(self.content.encode())
+        except OSError as error:  # such as that of a full disk
+            self.release()
+            raise cannot_write(self.path, error) from error
+
+    def _owns(self, file: FileIO) -> bool:
         try:
             _lock(file)
         except OSError as error:

@@ -91,10 +91,16 @@ def _encode(value: Any, where: str, *, named: bool) -> Any:
 
 
 @functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Give the types of the fields; once for each class, for stores hold thousands of values."""
+    return get_type_hints(kind)
+
+
+@functools.cache
 def _is_open(kind: type, name: str) -> bool:
     """Return whether several dataclasses may stand in a field, or among its items."""
     try:
-        hint = get_type_hints(kind)[name]
+        hint = _hints(kind)[name]
     except NameError:  # a type that is imported for type checkers alone
         return True
     return len(_classes([hint])) > 1
@@ -132,7 +138,7 @@ def from_plain(
         >>> from_plain(InstanceConfig, {"confidence": 1, "box_nms_thresh": "5e-1"}).box_nms_thresh
         0.5
     """
-    hints = get_type_hints(kind, localns=dict(names or {}))
+    hints = get_type_hints(kind, localns=dict(names)) if names else _hints(kind)  # type: ignore[arg-type]
     known = [field for field in fields(kind) if field.init]  # type: ignore[arg-type]
     given = {name: value for name, value in values.items() if name != _CLASS}
     for name in given:

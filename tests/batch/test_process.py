@@ -276,6 +276,17 @@ def test_emptied_and_truncated_results_are_done_again(
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("damage", [{"files": ["a.json"]}, {"stamp": 7}, {"summary": None}])
+def test_an_image_whose_record_is_damaged_is_done_again(
+    model: FakeModel, images: Path, tmp_path: Path, damage: dict[str, object]
+) -> None:
+    anymask.process(images, tmp_path / "out", model=model, **CLICK)
+    record = tmp_path / "out" / ".anymask" / "done" / "a.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | damage))
+    report = anymask.process(images, tmp_path / "out", model=model, **CLICK)
+    assert [result.status for result in report.results] == ["done", "skipped", "skipped"]
+
+
 def test_results_that_somebody_edited_stay(model: FakeModel, images: Path, tmp_path: Path) -> None:
     anymask.process(images, tmp_path / "out", model=model, **CLICK)
     path = tmp_path / "out" / "a.json"

@@ -29,7 +29,7 @@ _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S
 )
 _SKIP = re.compile(r"<!-- not run: (?P<reason>[^>]+?) -->\s*\Z")
-_SETUP = re.compile(r"<!-- setup\n(?P<code>.*?)-->\s*\Z", re.S)
+_SETUP = re.compile(r"<!-- setup\n(?P<code>(?:(?!-->).)*)-->\s*\Z", re.S)
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,12 @@ def commands(block: Block) -> list[list[str]]:
             if word not in ("&&", "|", ";"):
                 words.append(word)
             elif words:
-                found.append(words)
+                found.append(_without_redirections(words))
                 words = []
     return found
+
+
+def _without_redirections(words: list[str]) -> list[str]:
+    """Leave out ``< file`` and ``> file``, which are the shell's."""
+    signs = {number for number, word in enumerate(words) if word in ("<", ">", ">>", "2>")}
+    return [w for n, w in enumerate(words) if n not in signs and n - 1 not in signs]

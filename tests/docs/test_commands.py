@@ -35,7 +35,7 @@ def check(words: list[str]) -> None:
         if words[1] != "-m":
             assert (ROOT / words[1]).is_file(), f"no such script: {words[1]}"
     else:
-        assert program in {"pip", "cp", "cd", "git", "export"}, f"what is {program}?"
+        assert program in {"pip", "mkdir", "cp", "cd", "git", "export"}, f"what is {program}?"
 
 
 @pytest.fixture

@@ -46,14 +46,14 @@ class Knowing:
         self,
         needed: int = 1,
         capabilities: Sequence[str] = ("negative_points", "multimask", "mask"),
-        most_points: int | None = None,
+        max_points: int | None = None,
         always_three: bool = False,
     ) -> None:
         self.needed = needed
         self.variant = SimpleNamespace(
             name="knowing",
             capabilities=frozenset({"points", "box", *capabilities}),
-            most_points=most_points,
+            max_points=max_points,
             always_three=always_three,
         )
         self.asked: list[tuple[list[Prompt], bool | None]] = []

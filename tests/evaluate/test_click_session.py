@@ -45,7 +45,7 @@ def test_a_model_without_negative_points_is_told_only_what_is_missing(knowing: A
 
 def test_a_model_gets_no_more_clicks_than_it_takes(knowing: Any) -> None:
     none = np.zeros_like(TRUTH)
-    session = asked(ClickSession(Truth(0, TRUTH), (10, 8), knowing(most_points=2)), none, none)
+    session = asked(ClickSession(Truth(0, TRUTH), (10, 8), knowing(max_points=2)), none, none)
     assert not session.click()
     assert len(session.prompt().points_xy) == 2
     assert session.row()["most_clicks"] == 2

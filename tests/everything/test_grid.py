@@ -64,6 +64,10 @@ def test_neighbours_come_once() -> None:
         ((9, 9), 63, 8, "tiles of at least 64 pixels along each side, got 63"),
         ((9, 9), 64, 32, "less than half of the tile, 32, got 32"),
         ((9, 9), 64, 0, "at least 1 pixel .* got 0"),
+        ((9, 9), 0, 8, "tiles of at least 64 pixels along each side, got 0"),
+        ((9, 9), "64", 8, "tiles of at least 64 pixels along each side, got '64'"),
+        ((9, 9), 64.5, 8, "tiles of at least 64 pixels along each side, got 64.5"),
+        ((9, 9), 64, 8.5, "at least 1 pixel .* got 8.5"),
         ((70_000, 70_000), 1024, 128, "at most 4294967295 pixels"),
     ],
 )

@@ -103,6 +103,25 @@ def test_what_is_no_model_is_named(install: Install, module: str, message: str) 
         anymask.load("flat-colours")
 
 
+def test_a_service_names_a_file_of_its_package_instead_of_weights(install: Install) -> None:
+    service = """
+WEIGHTS = WeightSource(__file__, "MIT")
+ONE = ModelPlugin(
+    replace(VARIANT, name="flat-colours", weights=WEIGHTS), lambda path, *_: FlatColours()
+)
+"""
+    install("flat-colours = their_models:ONE", module=MODULE + service)
+    model = anymask.load("flat-colours")
+    assert len(model.predict(np.zeros((40, 60, 3), np.uint8), points=[(15, 20)])) == 3
+
+
+def test_a_model_without_anything_to_load_is_refused(install: Install) -> None:
+    nothing = 'ONE = ModelPlugin(replace(VARIANT, name="flat-colours", weights=None), FlatColours)'
+    install("flat-colours = their_models:ONE", module=MODULE + nothing)
+    with pytest.raises(InputError, match=r"'their-models'.*WeightSource.*flat-colours, got None"):
+        anymask.load("flat-colours")
+
+
 def test_it_cannot_be_converted_or_adapted(install: Install, tmp_path: Path) -> None:
     install("flat-colours = their_models:ONE")
     with pytest.raises(WeightsError, match=r"flat-colours, which another package brings.*trained"):

@@ -52,7 +52,7 @@ def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfi
             return CompactConfig(
                 encoder_widths=(8, 12, 16, 32), encoder_depths=(1, 1, 1, 2), heads=2,
                 pyramid_widths=(8, 12, 16, 16), key_widths=(4, 8, 8),
-                decoder_widths=(8, 8, 16, 16), quality_width=8,
+                decoder_widths=(8, 8, 16, 16), quality_width=8, trunk=network.trunk,
             )  # fmt: skip
         case FastSamConfig():
             return replace(network, widths=(4, 8, 8, 16, 16), depths=(1, 1, 1, 1), neck_depth=1)

@@ -108,7 +108,7 @@ def test_new_weights_count(model: Segmenter) -> None:
 def test_what_is_no_network_is_refused(name: str) -> None:
     members = {known: None for known in MEMBERS if known != name}
     other = type("Other", (), members)()
-    with pytest.raises(InputError, match=rf"got a Other without {name};"):
+    with pytest.raises(InputError, match=rf"got Other without {name};"):
         Segmenter(VARIANT, other, "")
 
 
@@ -129,3 +129,14 @@ def test_answers_of_another_shape_are_refused(model: Segmenter, answers: tuple) 
 
 def test_nothing_of_it_is_a_module(model: Segmenter) -> None:
     assert not isinstance(model.network, torch.nn.Module)
+
+
+@pytest.mark.parametrize(("tile", "got"), [(0, "0"), (-3, "-3"), ("64", "'64'"), (True, "True")])
+def test_a_tile_that_cannot_be_is_refused(model: Segmenter, tile: int, got: str) -> None:
+    with pytest.raises(InputError, match=rf"expected tiles of at least 64 pixels.*got {got};"):
+        model.generate(IMAGE, tile=tile)
+
+
+def test_a_halo_that_cannot_be_is_refused_even_where_nothing_is_tiled(model: Segmenter) -> None:
+    with pytest.raises(InputError, match=r"expected a halo of at least 1 pixel.*got -3;"):
+        model.generate(IMAGE, halo=-3)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 from tests.models.tiny import tiny
 from tests.recipes.test_train_bundled import draw_set
@@ -52,3 +53,19 @@ def test_only_the_refinement_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shipped = read_state(config.out / "last" / find("bundled").weights.file)
     changed = {k for k, v in shipped.items() if k not in older or (v != older[k].to(v.dtype)).any()}
     assert changed == {k for k in start if k.startswith("refinement.")}
+
+
+def test_each_photo_is_encoded_once() -> None:
+    network = build(tiny(find("bundled"))).eval()
+    two = torch.stack([torch.zeros(3, 64, 64), torch.ones(3, 64, 64)])
+    with torch.no_grad():
+        before = network.encoder(two)
+    passes: list[int] = []
+    network.encoder.stem.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    train_boundary.encode_once(network.encoder)
+    for _ in range(3):
+        found = network.encoder(two)
+    assert passes == [1, 1]
+    assert all(
+        torch.allclose(a, b, rtol=2e-3, atol=2e-3) for a, b in zip(before, found, strict=True)
+    )

@@ -10,15 +10,35 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PillowImage
-from recipes.train_bundled import Config, Mixture, Phases, export, make_network
+from recipes.train_bundled import (
+    Config,
+    Mixture,
+    Phases,
+    PromptsOrMask,
+    export,
+    make_network,
+    rough_logits,
+)
+from safetensors.torch import save_file
 from tests.models.tiny import prompts, tiny
 
-from anymask.models.variants import find
+from anymask.image.transform import LOGIT
+from anymask.models.config import CompactConfig
+from anymask.models.trunk import Trunk
+from anymask.models.variants import Variant, find
 from anymask.models.weights import build, fill, read_state
 from anymask.train.config import LoopConfig
+from anymask.train.objective import Step
 from recipes import train_bundled
 
 cv2 = pytest.importorskip("cv2", reason="training needs the extra 'image'")
+
+
+def plain() -> Variant:
+    """The bundled model, tiny and without a trunk."""
+    variant = tiny(find("bundled"))
+    assert isinstance(variant.network, CompactConfig)
+    return replace(variant, network=replace(variant.network, trunk=False))
 
 
 def draw_set(root: Path, count: int = 4) -> None:
@@ -39,7 +59,7 @@ def draw_set(root: Path, count: int = 4) -> None:
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(train_bundled, "SETS", {"drawn": 1.0})
-    small = tiny(find("bundled")).network
+    small = plain().network
     monkeypatch.setattr(train_bundled, "CompactConfig", lambda: small)
     for part in ("train", "val"):
         draw_set(tmp_path / f"drawn-{part}")
@@ -83,9 +103,69 @@ def test_it_learns(config: Config) -> None:
     losses = [facts["loss"] for facts in map(json.loads, lines) if "loss" in facts]
     assert len(losses) == 61
     assert np.mean(losses[50:60]) < 0.9 * np.mean(losses[:5])
-    network = build(tiny(find("bundled")))
+    network = build(plain())
     path = config.out / "last" / find("bundled").weights.file
     fill(network, read_state(path), path)  # strictly
+
+
+def test_a_trunk_is_added_to_weights_without_one_and_rests(config: Config, tmp_path: Path) -> None:
+    plain, path = make_network(config).eval(), tmp_path / "plain.safetensors"
+    export(plain, path, blend=0.0, lift=(0.0, 0.0))
+    torch.manual_seed(1)
+    save_file(Trunk().state_dict(), tmp_path / "trunk.safetensors")
+    config = replace(config, start=path, trunk=tmp_path / "trunk.safetensors", steps=(1, 1))
+    rich = make_network(config).eval()
+    assert rich.encoder.taps is not None
+    learning = {name for name, p in rich.named_parameters() if p.requires_grad}
+    assert not any("backbone" in name for name in learning)
+    assert any("taps.mixes" in name for name in learning)
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        before, after = (net.encode(pixels, (64, 64)) for net in (plain, rich))
+    assert all(torch.allclose(before[k], after[k], atol=0.02) for k in before)  # fp16
+    train_bundled.main(config)
+    learned = read_state(config.out / "last" / find("bundled").weights.file)
+    given = read_state(tmp_path / "trunk.safetensors")
+    assert all(
+        torch.equal(learned[f"encoder.taps.backbone.{k}"], v.half()) for k, v in given.items()
+    )
+    assert learned["encoder.taps.mixes.0.weight"].any()
+    last = config.out / "last" / find("bundled").weights.file
+    assert make_network(replace(config, start=last, trunk=None)).encoder.taps is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rough_masks_come_as_logits(seed: int) -> None:
+    targets = torch.zeros(2, 32, 32)
+    targets[0, 8:24, 8:24] = 1
+    targets[1, 3, 3] = 0.2  # thinner than a cell
+    logits = rough_logits(targets, np.random.default_rng(seed))
+    assert logits.shape == targets.shape
+    assert logits.abs().max() <= LOGIT
+    assert (logits[0] > 0).any() and (logits[0] < 0).any()
+    overlap = ((logits[0] > 0) & (targets[0] > 0)).sum() / (
+        (logits[0] > 0) | (targets[0] > 0)
+    ).sum()
+    assert overlap > 0.4
+
+
+def test_some_rounds_begin_with_a_rough_mask_alone(config: Config) -> None:
+    seen: list[tuple[int, bool, bool]] = []
+
+    class Watched(PromptsOrMask):
+        def _predict(self, model, features, rollout, prompts):
+            has_box, has_mask = prompts.boxes is not None, prompts.mask_logits is not None
+            seen.append((prompts.points_xy.shape[1], has_box, has_mask))
+            return super()._predict(model, features, rollout, prompts)
+
+    objective = Watched(config.prompting, rough_prob=1.0)
+    net, batch = make_network(config), next(iter(Phases(config).iterate(0)))
+    step = Step(0, np.random.default_rng(0), torch.device("cpu"), lambda loss: loss.backward())
+    assert np.isfinite(objective(net, batch, step)["loss"])
+    assert seen[0] == (0, False, True)
+    seen.clear()
+    Watched(config.prompting, rough_prob=0.0)(net, batch, step)
+    assert (0, False, True) not in seen
 
 
 def test_exported_weights_load_strictly(config: Config, tmp_path: Path) -> None:
@@ -98,7 +178,7 @@ def test_exported_weights_load_strictly(config: Config, tmp_path: Path) -> None:
 
 def test_exported_answers_are_blended_and_lifted(config: Config, tmp_path: Path) -> None:
     net = make_network(config).eval()
-    blended = build(tiny(find("bundled"))).eval()
+    blended = build(plain()).eval()
     export(net, tmp_path / "blended.safetensors", blend=0.25, lift=(0.5, 0.25))
     fill(blended, read_state(tmp_path / "blended.safetensors"), "here")
     with torch.inference_mode():

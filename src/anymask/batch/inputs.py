@@ -149,7 +149,7 @@ def _look(argument: str, path: Path, output: Path) -> list[_Found]:
         if _same(path, output):
             raise InputError(
                 f"expected results and images in different folders, got {argument!r} for both; "
-                "choose another folder with -o"
+                "choose another folder (-o)"
             )
         found = list(_Search(path, output).walk(path, _EVERYTHING))
     elif path.exists() or path.is_symlink():

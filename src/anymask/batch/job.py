@@ -69,7 +69,7 @@ class Job(ABC):
 
     @abstractmethod
     def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        """Make pictures of them, each with the end of its file name."""
+        """Draw them: images, each with the end of its file name."""
 
     @abstractmethod
     def endings(self) -> list[str]:
@@ -179,7 +179,7 @@ class Everything(Job):
         large = is_large(source)
         if large and self.tile is None:
             h, w = size_of(source) or (0, 0)
-            watch.note(f"{w} x {h} pixels, so in tiles of {TILE}; choose with --tile")
+            watch.note(f"{w} x {h} pixels, so in tiles of {TILE}; choose another size (--tile)")
         image = None if large else Image.open(source)
         unit = "tile {} of {}" if large or self.tile else "{} of {} points"
         masks = model.generate(

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ import PIL.Image
 from anymask.batch.inputs import Item, natural_order
 from anymask.errors import InputError
 from anymask.folder import ResumableFolder, differences
+from anymask.plain import from_plain, to_plain
 
 __all__ = ["Record", "Results", "known_keys"]
 
 _RUN_FILE = "anymask-run.json"
 _PARTS = ".anymask/masks"
-_REMEDY = "; add --overwrite to replace them, or choose another folder with -o"
+_REMEDY = "; replace them (--overwrite), or choose another folder (-o)"
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def known_keys(path: Path) -> dict[str, str]:
 
 
 def _record(folder: ResumableFolder, key: str) -> Record | None:
+    found = folder.read(key)
     try:
-        return Record(**folder.read(key))
-    except TypeError:
+        return from_plain(Record, found) if isinstance(found, dict) else None
+    except InputError:  # damaged, or of another version: the image is done again
         return None
 
 
@@ -85,7 +87,7 @@ class Results:
             return None
         if record.source != item.origin:
             record = replace(record, source=item.origin)
-            self.folder.record(item.key, asdict(record))
+            self.folder.record(item.key, to_plain(record))
         return record
 
     def _is_of(self, record: Record, item: Item) -> bool:
@@ -124,7 +126,7 @@ class Results:
                 if os.path.lexists(self.path / name):
                     raise InputError(
                         f"{str(self.path / name)!r} exists and is not of an earlier run; "
-                        "add --overwrite to replace it, or choose another folder with -o"
+                        "replace it (--overwrite), or choose another folder (-o)"
                     )
 
     def produced(self) -> frozenset[str]:
@@ -232,7 +234,7 @@ class Results:
             sizes[name] = draft.stat().st_size
             self.folder.publish(draft, name)
         record = Record(self.settings, item.origin, stamp, sizes, summary)
-        self.folder.record(item.key, asdict(record))
+        self.folder.record(item.key, to_plain(record))
         return record
 
     # ------------------------------------------------------------------ joining
@@ -285,8 +287,8 @@ def _readable(path: Path) -> bool:
     try:
         if path.suffix == ".json":
             return isinstance(json.loads(path.read_bytes()), dict)
-        with PIL.Image.open(path) as picture:
-            picture.load()
+        with PIL.Image.open(path) as image:
+            image.load()
         return True
     except Exception:  # whatever a damaged file brings about
         return False

@@ -284,11 +284,11 @@ class Batch:
         with ExitStack() as stack:
             self._open.append(drafts)
             stack.callback(self._open.remove, drafts)
-            for ending, picture in self.job.draw(masks, image) if image else ():
+            for ending, drawn in self.job.draw(masks, image) if image else ():
                 watch.step(", writing")
                 name = item.key + ending
                 drafts[name] = stack.enter_context(folder.draft(name))
-                drafts[name].write_bytes(encode_png(picture))
+                drafts[name].write_bytes(encode_png(drawn))
             watch.step(", writing")
             name = self._masks_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))

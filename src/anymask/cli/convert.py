@@ -48,7 +48,7 @@ class Convert:
     dtype: Annotated[
         Literal["float32", "float16", "bfloat16"] | None, arg(help_behavior_hint="")
     ] = None
-    """Type of the numbers; without it, the one that they have."""
+    """Dtype of the weights; without it, the one that they have."""
     layout: Literal["anymask", "transformers"] = "anymask"
     """Whose config and key names; that of transformers has words for SAM alone."""
     offline: Flag = False

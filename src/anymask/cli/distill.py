@@ -17,9 +17,9 @@ __all__ = ["METHODS", "parse"]
 
 _ABOUT = """Let a small model learn from a large one, from photos without labels.
 
-What the teacher sees in the photos is worked out once and kept. Some photos are held back to judge
-by; the best weights are kept, the run's folder loads like any model, and the same command goes on
-where it stopped.
+The teacher's embeddings are worked out once and kept. Some photos are for validation, and the
+weights that do best there are kept. The run's folder loads like any model, and the same command
+goes on where it stopped.
 
 Examples:
   anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile

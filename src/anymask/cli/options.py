@@ -35,7 +35,7 @@ class ImageOptions:
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Numbers to compute with; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
     offline: Flag = False
     """Download no weights; use only what is here."""
     format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"

@@ -16,7 +16,7 @@ __all__ = ["Train", "parse"]
 
 _ABOUT = """Let a model learn from your own images with masks.
 
-A share of the images is held back to judge by; the best weights by that measure are kept. The run's
+A share of the images is for validation, and the weights that do best there are kept. The run's
 folder loads like any model, and the same command goes on where it stopped.
 
 Examples:

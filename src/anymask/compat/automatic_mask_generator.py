@@ -164,12 +164,14 @@ class _AsPromptable:
         points = torch.as_tensor(placed.astype(np.float32), device=self.predictor.device)
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         if self.usual:
-            logits, iou = self.predictor.predict_low_res(points, labels, multimask_output=multimask)
+            logits, predicted_iou = self.predictor.predict_low_res(
+                points, labels, multimask_output=multimask
+            )
         else:
-            logits, iou, _ = self.predictor.predict_torch(
+            logits, predicted_iou, _ = self.predictor.predict_torch(
                 points, labels, multimask_output=multimask, return_logits=True
             )
-        return logits - self.predictor.model.mask_threshold, iou
+        return logits - self.predictor.model.mask_threshold, predicted_iou
 
 
 def _xywh(box: npt.NDArray[np.float32]) -> list[int]:

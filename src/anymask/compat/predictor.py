@@ -147,8 +147,8 @@ class SamPredictor:
                     "logits[None, i] of an earlier answer"
                 )
         answers = self.predict_torch(points, labels, boxes, mask, multimask_output, return_logits)
-        masks, iou, low_res = (answer[0].cpu().numpy() for answer in answers)
-        return masks, iou, low_res
+        masks, predicted_iou, low_res = (answer[0].cpu().numpy() for answer in answers)
+        return masks, predicted_iou, low_res
 
     def predict_torch(
         self,
@@ -174,11 +174,11 @@ class SamPredictor:
             resolution logits, (n, k, 256, 256). In the network's order.
         """
         _, input_size, original_size = self._image()
-        low_res, iou = self.predict_low_res(
+        low_res, predicted_iou = self.predict_low_res(
             point_coords, point_labels, boxes, mask_input, multimask_output
         )
         masks = self.model.postprocess_masks(low_res, input_size, original_size)
-        return masks if return_logits else masks > self.model.mask_threshold, iou, low_res
+        return masks if return_logits else masks > self.model.mask_threshold, predicted_iou, low_res
 
     @threads_work()
     @torch.no_grad()
@@ -198,14 +198,14 @@ class SamPredictor:
         if point_coords is not None and point_labels is not None:
             points = point_coords, point_labels
         sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=mask_input)
-        low_res, iou = self.model.mask_decoder(
+        low_res, predicted_iou = self.model.mask_decoder(
             image_embeddings=features,
             image_pe=self.model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask_output,
         )
-        return low_res.float(), iou.float()
+        return low_res.float(), predicted_iou.float()
 
     def get_image_embedding(self) -> Tensor:
         """Give the image's embedding, (1, 256, 64, 64)."""

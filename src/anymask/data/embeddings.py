@@ -16,7 +16,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from anymask.folder import ResumableFolder
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.parallel import in_order
+from anymask.plain import from_plain, to_plain
 from anymask.predict.segmenter import Segmenter
 
 __all__ = ["EmbeddingStore", "fill"]
@@ -192,7 +193,7 @@ def _write_shard(
         embeddings = model.embed([Image.open(image) for _, image in some])
         for (key, image), embedding in zip(some, embeddings, strict=True):
             tensors |= {f"{len(rows)}/{n}": x for n, x in _halve(key, embedding).items()}
-            rows.append([key, _digest(image), embedding.signature, asdict(embedding.transform)])
+            rows.append([key, _digest(image), embedding.signature, to_plain(embedding.transform)])
     with folder.writing(f"{_SHARDS}/{secrets.token_hex(8)}.safetensors") as draft:
         draft.write_bytes(safetensors.torch.save(tensors, {_FORMAT: json.dumps(rows)}))
 
@@ -221,17 +222,11 @@ def _read_header(shard: Path) -> dict[str, _Place]:
         with safetensors.safe_open(os.fspath(shard), framework="pt") as file:
             rows = json.loads((file.metadata() or {})[_FORMAT])
         return {
-            key: _Place(shard, row, digest, signature, _transform(about))
+            key: _Place(shard, row, digest, signature, from_plain(Transform, about))
             for row, (key, digest, signature, about) in enumerate(rows)
         }
     except (safetensors.SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise _damaged(shard) from error
-
-
-def _transform(about: dict[str, Any]) -> Transform:
-    """Rebuild a transform from its fields; JSON has lists where there were tuples."""
-    sizes = {name: tuple(value) for name, value in about.items() if name.endswith("_hw")}
-    return Transform(**{**about, **sizes})
 
 
 def _read_row(place: _Place) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ class ClickSession:
         self._shown = np.zeros_like(truth.mask)
         self._known = model.variant.capabilities
         self._user = SimulatedUser(negative="negative_points" in self._known)
-        self._most = model.variant.most_points
+        self._most = model.variant.max_points
 
     @property
     def content(self) -> float:
@@ -70,7 +70,7 @@ class ClickSession:
         return Prompt(self.points, self.labels, mask_logits=logits)
 
     def see(self, answer: Masks) -> None:
-        """Judge the answers; the one ranked first is what the next click corrects."""
+        """Measure the answers; the one ranked first is what the next click corrects."""
         masks = answer.dense()
         overlaps = [self.truth.overlap(mask) for mask in masks]
         if self.answer is None:

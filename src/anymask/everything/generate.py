@@ -56,7 +56,7 @@ def generate(
         config: What to look for and what to drop; None: SAM's defaults.
         scout: Gives a model that sees boundaries, for the sampler "boxes" and a model that does
             not.
-        progress: Told how many points were asked, and of how many at most; called between batches
+        progress: Told how many points were decoded, and of how many at most; called between batches
             of points and while their answers are settled. What it raises ends the search.
 
     Returns:
@@ -77,16 +77,16 @@ def generate(
         opened.size_hw, config.crop_n_layers, config.crop_overlap_ratio
     )
     grids = _grids(config)
-    asked = _counter(progress, sum(len(grids[layer]) for layer in layers))
+    decoded = _counter(progress, sum(len(grids[layer]) for layer in layers))
     found = []
     dropped: Counter[str] = Counter()
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
         if x0 < x1 and y0 < y1:  # tiny images leave nothing for some crops
             part = opened.crop(box)
-            asked(0)
+            decoded(0)
             embedding = model.embed(part)
-            search = Search(model, embedding, box, opened.size_hw, config, memory, asked)
+            search = Search(model, embedding, box, opened.size_hw, config, memory, decoded)
             points_xy = grids[layer] * (x1 - x0, y1 - y0)
             if config.sampler == "grid":
                 add_all(search, points_xy)
@@ -109,16 +109,16 @@ def generate(
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    """Make a function that adds up the points that were asked, and tells."""
+    """Make a function that adds up the points that were decoded, and tells."""
     done = 0
 
-    def asked(prompts: int) -> None:
+    def decoded(prompts: int) -> None:
         nonlocal done
         done += prompts
         if progress is not None:
             progress(min(done, total), total)
 
-    return asked
+    return decoded
 
 
 def _counted(before: Masks, after: Masks, setting: str) -> Masks:

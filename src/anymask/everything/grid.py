@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
 
-__all__ = ["SMALLEST", "Box", "Cell", "Grid"]
+__all__ = ["SMALLEST", "Box", "Cell", "Grid", "check_tiles"]
 
 Box = tuple[int, int, int, int]
 """xyxy in whole pixels, right and bottom exclusive."""
@@ -23,6 +24,37 @@ SMALLEST = 64
 """Pixels that a tile has along each side at least."""
 
 _MOST_PIXELS = np.iinfo(np.uint32).max  # a run of zeros can be as long as the image
+
+
+def check_tiles(side: int, halo: int | None = None) -> int:
+    """Check how large tiles are to be, and how far each reaches into its neighbours.
+
+    Returns:
+        The halo: the one given, or an eighth of the side.
+
+    Raises:
+        InputError: They are no whole numbers, or too small, or the halo is too large.
+
+    Examples:
+        >>> check_tiles(1024)
+        128
+    """
+    if not _is_whole(side) or side < SMALLEST:
+        raise InputError(
+            f"expected tiles of at least {SMALLEST} pixels along each side, got {side!r}; the "
+            "default is 1024"
+        )
+    halo = side // 8 if halo is None else halo
+    if not _is_whole(halo) or not 0 < halo < side / 2:
+        raise InputError(
+            f"expected a halo of at least 1 pixel and less than half of the tile, {side // 2}, "
+            f"got {halo!r}; an eighth of the tile is usual"
+        )
+    return halo
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -57,16 +89,7 @@ class Grid:
             >>> Grid.lay((1000, 2000), side=1024, halo=128).lefts
             (0, 488, 976)
         """
-        if side < SMALLEST:
-            raise InputError(
-                f"expected tiles of at least {SMALLEST} pixels along each side, got {side}; the "
-                "default is 1024"
-            )
-        if not 0 < halo < side / 2:
-            raise InputError(
-                f"expected a halo of at least 1 pixel and less than half of the tile, {side // 2}, "
-                f"got {halo}; an eighth of the tile is usual"
-            )
+        check_tiles(side, halo)
         h, w = size_hw
         if h * w > _MOST_PIXELS:
             raise InputError(

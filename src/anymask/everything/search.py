@@ -83,13 +83,13 @@ class Search:
     """Everything in one image, or in a crop of it.
 
     Args:
-        model: Who is asked.
+        model: Decodes the prompts.
         embedding: Of the crop.
         crop: Where it lies in the image, xyxy.
         size_hw: Size of the image.
         config: What to drop.
-        memory: Bytes for the answers. What does not fit is forgotten and asked again later.
-        asked: Called with the number of prompts that were asked since the last call, often with
+        memory: Bytes for the answers. What does not fit is dropped and decoded again later.
+        decoded: Called with the number of prompts that were decoded since the last call, often with
             none; what it raises ends the search.
 
     Attributes:
@@ -104,11 +104,11 @@ class Search:
         size_hw: tuple[int, int],
         config: GenerateConfig,
         memory: float,
-        asked: Callable[[int], None] = lambda prompts: None,
+        decoded: Callable[[int], None] = lambda prompts: None,
     ) -> None:
         self.model, self.embedding = model, embedding
         self.crop, self.size_hw = crop, size_hw
-        self.config, self.memory, self._asked = config, memory, asked
+        self.config, self.memory, self._decoded = config, memory, decoded
         self.dropped: Counter[str] = Counter()
         self._batches: list[tuple[Sequence[Prompt], bool]] = []
         self._candidates: list[_Candidate] = []
@@ -126,7 +126,7 @@ class Search:
             self._candidates += found
             self.dropped["pred_iou_thresh"] += doubted
             self._evict(self._candidates)
-            self._asked(len(prompts[:step]))
+            self._decoded(len(prompts[:step]))
             prompts = prompts[step:]
 
     @property
@@ -162,19 +162,19 @@ class Search:
     def _decode(self, batch: int) -> tuple[list[_Candidate], int]:
         """Give the answers to a batch that the model trusts, and the number of all others."""
         prompts, multimask = self._batches[batch]
-        logits, iou = self.model.decode(self.embedding, prompts, multimask)
-        answers = iou.shape[1]
-        iou = iou.flatten()
-        places = torch.arange(len(iou), device=iou.device)
+        logits, predicted_iou = self.model.decode(self.embedding, prompts, multimask)
+        answers = predicted_iou.shape[1]
+        predicted_iou = predicted_iou.flatten()
+        places = torch.arange(len(predicted_iou), device=predicted_iou.device)
         if self.config.pred_iou_thresh > 0:
-            places = places[iou > self.config.pred_iou_thresh]
+            places = places[predicted_iou > self.config.pred_iou_thresh]
         self._low_hw = logits.shape[2], logits.shape[3]
         if self._enlarger is None:
             offset = self.config.stability_score_offset
             self._enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
         found = []
         for score, place, one in zip(
-            iou[places].tolist(),
+            predicted_iou[places].tolist(),
             places.tolist(),
             _picked(logits.flatten(0, 1), places),
             strict=True,
@@ -182,7 +182,7 @@ class Search:
             part = self._enlarger.cut(one)
             bounds = self._enlarger.bounds(part)
             found.append(_Candidate(score, prompts[place // answers], batch, place, part, *bounds))
-        return found, len(iou) - len(found)
+        return found, len(predicted_iou) - len(found)
 
     def _evict(self, candidates: Sequence[_Candidate]) -> bool:
         """Drop logits until the rest fits, those of the worst first; tell if any had to go."""
@@ -226,7 +226,7 @@ class Search:
                 candidate.part = None
                 self.dropped["box_nms_thresh"] += 1
                 continue
-            self._asked(0)
+            self._decoded(0)
             if candidate.part is None:
                 self._recompute(
                     [one for one, out in zip(ranked[turn:], gone[turn:], strict=True) if not out]

@@ -22,7 +22,7 @@ import torch
 from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.everything import stitch
 from anymask.everything.generate import least_memory, refine
-from anymask.everything.grid import Cell, Grid
+from anymask.everything.grid import Cell, Grid, check_tiles
 from anymask.everything.overview import Overview
 from anymask.everything.search import Progress
 from anymask.image import pixels
@@ -109,6 +109,7 @@ def generate_tiled(
         InputError: The tile is too small, the halo does not fit, the memory does not suffice for
             one tile, or the image cannot be read.
     """
+    halo = check_tiles(tile, halo)
     default: Any = model.variant.generate
     settings = changed(default, config, options)
     searches = model.variant.kind == "promptable"
@@ -118,7 +119,7 @@ def generate_tiled(
         workers = _at_once(settings.memory, tile)
         per_tile = _for_one_tile(settings, workers)
     with open_bands(source) as bands:
-        grid = Grid.lay(bands.size_hw, tile, tile // 8 if halo is None else halo)
+        grid = Grid.lay(bands.size_hw, tile, halo)
         parts: dict[Cell, stitch.Part] = {}
         dropped: list[Counter[str]] = []
         ended = threading.Event()

@@ -207,7 +207,7 @@ def finite(value: Any) -> Any:
 
 
 def read_iscrowd(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an annotation is of a crowd, however its ``iscrowd`` is written.
+    """Return whether an annotation is of a crowd, however its ``iscrowd`` is written.
 
     Raises:
         InputError: It is neither yes nor no.
@@ -279,7 +279,7 @@ def prompt_fields(prompt: Prompt | None) -> dict[str, Any]:
     """Write the points and the box of a prompt; masks and text are left out.
 
     ``point_coords`` is SA-1B's own field. The others are ours, and only there when they say
-    something: ``point_labels`` when a point lies beside the object, ``prompt_box`` when a box was
+    something: ``point_labels`` when there is a background point, ``prompt_box`` when a box was
     given.
     """
     if prompt is None:

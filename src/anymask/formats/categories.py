@@ -9,7 +9,7 @@ __all__ = ["Categories", "Numbers", "category_name", "is_number"]
 
 
 def is_number(value: object) -> bool:
-    """Tell whether something can be an id: a whole number or, as some files have it, a text."""
+    """Return whether something can be an id: a whole number or, as some files have it, a text."""
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 

@@ -23,7 +23,7 @@ _LARGE = 1_000_000  # pixels, from which OpenCV saves more time than its import 
 _RUNS = 3  # zlib's Z_RLE
 
 
-def encode_png(picture: PIL.Image.Image) -> bytes:
+def encode_png(image: PIL.Image.Image) -> bytes:
     """Write a Pillow image to the content of a PNG file, losslessly.
 
     Examples:
@@ -31,27 +31,27 @@ def encode_png(picture: PIL.Image.Image) -> bytes:
         >>> PIL.Image.open(file).size
         (64, 48)
     """
-    large = picture.width * picture.height >= _LARGE and picture.mode in ("RGB", "RGBA")
+    large = image.width * image.height >= _LARGE and image.mode in ("RGB", "RGBA")
     if large and importlib.util.find_spec("cv2"):
         import cv2
 
-        order = cv2.COLOR_RGBA2BGRA if picture.mode == "RGBA" else cv2.COLOR_RGB2BGR
+        order = cv2.COLOR_RGBA2BGRA if image.mode == "RGBA" else cv2.COLOR_RGB2BGR
         flags = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-        done, content = cv2.imencode(".png", cv2.cvtColor(np.asarray(picture), order), flags)
+        done, content = cv2.imencode(".png", cv2.cvtColor(np.asarray(image), order), flags)
         if done:
             return content.tobytes()
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_type=_RUNS)
+    image.save(buffer, "PNG", compress_type=_RUNS)
     return buffer.getvalue()
 
 
-def write_png(picture: PIL.Image.Image, path: str | os.PathLike[str]) -> None:
+def write_png(image: PIL.Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a Pillow image to a PNG file, losslessly.
 
     Raises:
         OutputError: It cannot be written.
     """
     try:
-        Path(path).write_bytes(encode_png(picture))
+        Path(path).write_bytes(encode_png(image))
     except OSError as error:
         raise OutputError(f"expected to write an image, got {error.strerror or error}") from None

@@ -29,12 +29,17 @@ from anymask.models.prompt_maps import (
     PromptMapMaker,
     PromptMaps,
 )
+from anymask.models.trunk import TAP_WIDTHS, Trunk
 
-__all__ = ["CompactDecoder", "CompactNet"]
+__all__ = ["TAPS", "CompactDecoder", "CompactEncoder", "CompactNet", "has_trunk"]
+
+TAPS = "encoder.taps."
+"""How the keys of the trunk, and of what joins it to the encoder, begin."""
 
 Features = Mapping[str, Tensor]
 
 _PROMPTS_AT_ONCE = 16  # on a CPU, whose caches hold no more
+_MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of the pixels that come in
 
 
 class ConvNorm(nn.Sequential):
@@ -90,6 +95,34 @@ class Mixer(nn.Module):
         return mapped
 
 
+class Taps(nn.Module):
+    """What a trained trunk sees, for each stage of the encoder to add to its own maps.
+
+    The 1x1 convolutions start at zero, so that an encoder that has learned without a trunk begins
+    where it stood.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.backbone = Trunk()
+        self.mixes = nn.ModuleList(
+            Conv2d(tap, width, 1) for tap, width in zip(TAP_WIDTHS, widths, strict=True)
+        )
+        for weights in self.mixes.parameters():
+            nn.init.zeros_(weights)
+        # From pixels normalised for our own stages to the -1..1 that the trunk has learned from.
+        mean, std = torch.tensor(_MEAN)[:, None, None], torch.tensor(_STD)[:, None, None]
+        self.register_buffer("scale", std / 127.5, persistent=False)
+        self.register_buffer("shift", mean / 127.5 - 1, persistent=False)
+        self.scale: Tensor
+        self.shift: Tensor
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Return maps at strides 4, 8, 16, 32 with the channels of the encoder's stages."""
+        taps = self.backbone(pixels * self.scale + self.shift)
+        return [mix(tap) for mix, tap in zip(self.mixes, taps, strict=True)]
+
+
 class CompactEncoder(nn.Module):
     """Photo to a pyramid: strides 4, 8, 16 by convolutions, 32 by attention, then top-down."""
 
@@ -105,6 +138,7 @@ class CompactEncoder(nn.Module):
         self.stage16 = self._stage(w8, w16, n16)
         self.down32 = nn.Sequential(ConvNorm(w16, w32, stride=2), nn.ReLU())
         self.stage32 = nn.Sequential(*(Mixer(w32, config.heads) for _ in range(n32)))
+        self.taps = Taps(config.encoder_widths) if config.trunk else None
         p4, p8, p16, p32 = config.pyramid_widths
         self.lateral32 = ConvNorm(w32, p32, 1)
         self.lateral16, self.top16, self.smooth16 = self._merge(w16, p32, p16)
@@ -122,10 +156,11 @@ class CompactEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the pyramid (strides 4, 8, 16, 32), each (b, c, h, w)."""
-        c4 = self.stage4(self.stem(pixels))
-        c8 = self.stage8(c4)
-        c16 = self.stage16(c8)
-        c32 = self.stage32(self.down32(c16))
+        taps = (None,) * 4 if self.taps is None else self.taps(pixels)
+        c4 = _plus(self.stage4(self.stem(pixels)), taps[0])
+        c8 = _plus(self.stage8(c4), taps[1])
+        c16 = _plus(self.stage16(c8), taps[2])
+        c32 = self.stage32(_plus(self.down32(c16), taps[3]))
         p32 = F.relu(self.lateral32(c32))
         p16 = _merge_down(self.lateral16(c16), self.top16(p32), self.smooth16)
         p8 = _merge_down(self.lateral8(c8), self.top8(p16), self.smooth8)
@@ -135,7 +170,12 @@ class CompactEncoder(nn.Module):
     def trunk(self) -> list[nn.Module]:
         """List what an image passes through before the way back up."""
         deepest = nn.Sequential(self.down32, self.stage32)
-        return [self.stem, self.stage4, self.stage8, self.stage16, deepest]
+        own: list[nn.Module] = [self.stem, self.stage4, self.stage8, self.stage16, deepest]
+        return own if self.taps is None else [self.taps.backbone, *own]
+
+
+def _plus(maps: Tensor, tap: Tensor | None) -> Tensor:
+    return maps if tap is None else maps + tap
 
 
 def _merge_down(skip: Tensor, above: Tensor, smooth: nn.Module) -> Tensor:
@@ -231,7 +271,7 @@ class CompactDecoder(nn.Module):
         return _leaky_relu(mix(_leaky_relu(skip + enlarged)))
 
     def _predict_iou(self, quarters: Tensor, y8: Tensor, pooled: Tensor, slots: slice) -> Tensor:
-        """Judge each mask by what lies under it and around it, its size and how decided it is."""
+        """Predict each mask's IoU from what lies in and around it, its size and its certainty."""
         coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
         soft = torch.sigmoid(coarse)  # (n, k, h, w) at stride 8
         rim = F.max_pool2d(soft, 3, 1, 1) - soft
@@ -380,6 +420,11 @@ class CompactNet(TorchNetwork):
             nested answers with ``multimask``, else 1.
         """
         return self.decode_all(features, prompts, slice(1, 4) if multimask else slice(1))
+
+
+def has_trunk(state: Mapping[str, Tensor]) -> bool:
+    """Return whether weights of a `CompactNet` include a trunk, see `CompactConfig.trunk`."""
+    return any(key.startswith(TAPS) for key in state)
 
 
 def _channels_last(features: Features) -> dict[str, Tensor]:

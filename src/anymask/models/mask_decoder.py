@@ -89,8 +89,8 @@ class MaskDecoder(nn.Module):
             return answer(prompt_tokens, cells)
         few = torch.split(prompt_tokens, _AT_ONCE)
         seen = torch.split(cells, _AT_ONCE) if len(cells) > 1 else [cells] * len(few)
-        logits, iou = zip(*map(answer, few, seen), strict=True)
-        return torch.cat(logits), torch.cat(iou)
+        logits, predicted_iou = zip(*map(answer, few, seen), strict=True)
+        return torch.cat(logits), torch.cat(predicted_iou)
 
     def _answer(
         self,
@@ -111,8 +111,8 @@ class MaskDecoder(nn.Module):
         classifiers = torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)
         logits = self._classify(cells, classifiers)
         pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
-        iou = self.iou_prediction_head(tokens[:, 0])[:, slots]
-        return pixels.view(n, -1, *order.shape), iou
+        predicted_iou = self.iou_prediction_head(tokens[:, 0])[:, slots]
+        return pixels.view(n, -1, *order.shape), predicted_iou
 
     def _classify(self, cells: Tensor, classifiers: Tensor) -> Tensor:
         """Upscale cells (n, cells, c) and multiply by classifiers (n, k, c'): (n, k, 16 * cells).

@@ -16,7 +16,7 @@ from anymask.models.prompt_batch import PromptBatch
 __all__ = ["PointEncoder", "PromptEncoder"]
 
 PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
-"""Labels of points beside 0 background and 1 foreground."""
+"""Labels of points in addition to 0 (background) and 1 (foreground)."""
 
 
 class PromptEncoder(nn.Module):

@@ -87,8 +87,8 @@ class Promptable(TorchNetwork):
             code = self.prompt_encoder.image_code()
         elif prompts.mask_logits is None:
             look = FirstLook(*(features[name] for name in FirstLook._fields))
-        logits, iou = self.mask_decoder(image, code, tokens, added, look, slots)
-        return logits.float(), iou.float()
+        logits, predicted_iou = self.mask_decoder(image, code, tokens, added, look, slots)
+        return logits.float(), predicted_iou.float()
 
     def _unsupported(self, features: Mapping[str, Tensor]) -> bool:
         """Return whether a CPU is asked to compute in a type that it has no units for."""

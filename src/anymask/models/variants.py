@@ -171,7 +171,12 @@ class Variant:
     """Three answers to every prompt unless told otherwise, not only to a single point."""
 
     def __post_init__(self) -> None:
-        """Check that the settings are those of its kind."""
+        """Check that the settings are those of its kind, and that there is something to load."""
+        if not isinstance(self.weights, WeightSource):
+            raise WeightsError(
+                f"expected a WeightSource as the weights of {self.name}, got {self.weights!r}; for "
+                "a model without a weight file, such as a service, name a file of its package"
+            )
         wanted = _SETTINGS.get(self.kind)
         if wanted is None:
             kinds = " or ".join(_SETTINGS)
@@ -185,7 +190,7 @@ class Variant:
             )
 
     @property
-    def most_points(self) -> int | None:
+    def max_points(self) -> int | None:
         """Points that one prompt may have, a box counting as two; None: any number."""
         return getattr(self.network, "max_points", None)
 
@@ -218,7 +223,11 @@ class ModelPlugin:
     """
 
     variant: Variant
-    """Its row of the table; ``network`` is None, and ``weights.file`` may be a whole path."""
+    """Its row of the table; ``network`` is None, and ``weights.file`` may be a whole path.
+
+    A model without weights of its own, such as a service, names a file of its package, such as
+    ``__file__``: embeddings of another version of that file are not taken for its own.
+    """
     open: Callable[[Path, torch.device, torch.dtype], Network]
     """Makes the network of the path of the weights, for a device and a floating-point dtype."""
 
@@ -317,15 +326,15 @@ VARIANTS: tuple[Variant, ...] = (
         name="anymask-compact",
         family="compact",
         summary="our own small model, in the package; trained on research photos, see its card",
-        network=CompactConfig(),
+        network=CompactConfig(trunk=True),
         preprocessing=Preprocessing(side=512, pad=32),
-        parameters=4_239_810,
+        parameters=6_837_898,
         capabilities=_ALL,
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="eece114cdd7134f080c8722b1bb765201d789c08dcb4bde4e5493313ec8c3d4b",
-            size=8_518_220,
+            sha256="55326b2b55872c006c0899a46fefc0a545342506ff69e1d3a6121ce5e57c499b",
+            size=13_727_180,
         ),
         aliases=("bundled", "compact"),
         # It learned to improve a mask with a click, and always has one on the object.

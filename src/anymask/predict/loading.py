@@ -32,9 +32,9 @@ def load(
             the model that it was made for, with the adapter.
         device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
             there is one.
-        dtype: Type of the numbers to compute with: ``"float32"`` (as does None), ``"bfloat16"`` or
-            ``"float16"``. The half types save memory, and time where the device has units for them;
-            the outlines of masks may differ by a few pixels.
+        dtype: Dtype to compute in: ``"float32"`` (as does None), ``"bfloat16"`` or ``"float16"``.
+            The half types save memory, and time where the device has units for them; the outlines
+            of masks may differ by a few pixels.
         adapter: Folder of what the model learned beside its weights: LoRA, which costs no time, as
             it is added to the weights; or a SAM-Adapter, with which the model takes no prompt.
         offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
@@ -46,8 +46,9 @@ def load(
         InputError: There is no such device, or it does not have that dtype.
 
     Examples:
-        >>> load().predict("truck.jpg", points=[(500, 375)])  # doctest: +SKIP
-        Masks(3 masks of 1800 x 1200, best score 0.96)
+        >>> masks = load().predict("docs/pictures/coffee.jpg", points=[(365, 270)])
+        >>> len(masks), masks.size_hw
+        (3, (400, 600))
     """
     place = find_device(device)
     kind = None if dtype is None else find_dtype(dtype, place)

@@ -70,7 +70,7 @@ class Segmenter:
         """Check that the network is one."""
         if missing := [name for name in MEMBERS if not hasattr(self.network, name)]:
             raise InputError(
-                f"expected a network with {', '.join(MEMBERS)}, got a "
+                f"expected a network with {', '.join(MEMBERS)}, got "
                 f"{type(self.network).__name__} without {', '.join(missing)}; add what is missing, "
                 "see anymask.models.network.Network"
             )
@@ -285,18 +285,18 @@ class Segmenter:
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         predicted_iou = torch.empty((len(prompts), answers), device=self.device)
-        asked = [self._asked(prompt, transform, mask_hw) for prompt in prompts]
-        for places in _alike([prompt.form for prompt in asked]):
-            group = PromptBatch.of([asked[i] for i in places], transform, mask_hw, self.device)
+        completed = [self._completed(prompt, transform, mask_hw) for prompt in prompts]
+        for places in _alike([prompt.form for prompt in completed]):
+            group = PromptBatch.of([completed[i] for i in places], transform, mask_hw, self.device)
             logits[places], predicted_iou[places] = self._decode(features, group, multimask)
         return logits, predicted_iou
 
-    def _asked(self, prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Prompt:
+    def _completed(self, prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Prompt:
         """Return a prompt as the network understands it."""
         _, box, mask = prompt.form
         alone = mask and not box and not prompt.labels.any()
-        completed = alone and "mask" in self.variant.never_alone
-        return complete(prompt, transform, mask_hw) if completed else prompt
+        incomplete = alone and "mask" in self.variant.never_alone
+        return complete(prompt, transform, mask_hw) if incomplete else prompt
 
     def _decode(
         self, features: Mapping[str, Tensor], group: PromptBatch, multimask: bool
@@ -483,19 +483,24 @@ class Segmenter:
             CapabilityError: The settings need what this model does not know.
 
         Examples:
-            >>> load().generate("truck.jpg", points_per_side=16)  # doctest: +SKIP
-            Masks(61 masks of 1800 x 1200, best score 0.97)
+            >>> from anymask import load
+            >>> masks = load().generate("docs/pictures/coffee.jpg", points_per_side=4)
+            >>> masks.size_hw
+            (400, 600)
         """
         settings = changed(self._usual, config, options)
+        if tile is not None or halo is not None:
+            from anymask.everything import grid, tiled
+
+            grid.check_tiles(tiled.TILE if tile is None else tile, halo)
 
         def find(one: ImageLike) -> Masks:
             from anymask.everything.tiled import TILE, generate_tiled, is_large
 
             if tile is None and not is_large(one):
                 return self._find(one, settings, progress)
-            return generate_tiled(
-                self, one, settings, tile=tile or TILE, halo=halo, progress=progress
-            )
+            side = TILE if tile is None else tile
+            return generate_tiled(self, one, settings, tile=side, halo=halo, progress=progress)
 
         if not isinstance(image, (list, tuple)):
             return find(cast(ImageLike, image))

@@ -81,7 +81,7 @@ def test_nothing_measured_is_no_error() -> None:
 
 def test_cells_beyond_the_clicks_that_a_model_takes_are_empty(squares: Any, knowing: Any) -> None:
     points = Points(counts=(1, 2, 5), max_clicks=20)
-    model = knowing(needed=9, capabilities=("multimask",), most_points=3, always_three=True)
+    model = knowing(needed=9, capabilities=("multimask",), max_points=3, always_three=True)
     found = rows(points, model, squares)
     assert all(len(prompt.points_xy) <= 3 for asked, _ in model.asked for prompt in asked)
     assert all(three for _, three in model.asked)  # as its authors use it

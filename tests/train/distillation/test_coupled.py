@@ -143,7 +143,7 @@ def test_a_student_that_listens_to_few_points_is_asked_less(
     calls = asked(monkeypatch, student)
     learn(teacher, student, [samples(student)[0]], masks=1, rounds=9)
     last = calls[-1]
-    assert last.points_xy.shape[1] + 2 * (last.boxes is not None) == student.variant.most_points
+    assert last.points_xy.shape[1] + 2 * (last.boxes is not None) == student.variant.max_points
     assert len(calls) < 9
 
 

@@ -82,7 +82,7 @@ class Sam(nn.Module):
         sparse, dense = self.prompt_encoder(
             points=points, boxes=one.get("boxes"), masks=one.get("mask_inputs")
         )
-        low_res, iou = self.mask_decoder(
+        low_res, predicted_iou = self.mask_decoder(
             image_embeddings=embedding,
             image_pe=self.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
@@ -92,7 +92,7 @@ class Sam(nn.Module):
         masks = self.postprocess_masks(low_res, one["image"].shape[-2:], one["original_size"])
         return {
             "masks": masks > self.mask_threshold,
-            "iou_predictions": iou,
+            "iou_predictions": predicted_iou,
             "low_res_logits": low_res,
         }
 

@@ -86,11 +86,11 @@ def _predict(
     logits: list[FloatMap] = []
     scores = []
     for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
-        found, iou = model.decode(
+        found, predicted_iou = model.decode(
             embedding, prompts[start : start + _PROMPTS_AT_ONCE], multimask=True
         )
         logits += [one for three in found.float().cpu().numpy() for one in three]
-        scores.append(iou.float().cpu().numpy().reshape(-1))
+        scores.append(predicted_iou.float().cpu().numpy().reshape(-1))
     return logits, np.concatenate(scores)
 
 

@@ -188,7 +188,7 @@ class _Rollout:
         assert self._shown is not None
         known = self._prompts[0].points_xy.shape[0] + 2 * (self._prompts[0].box is not None)
         sides = self.teacher.variant, self.student.variant
-        if known in [side.most_points for side in sides]:
+        if known in [side.max_points for side in sides]:
             return False
         negative = all("negative_points" in side.capabilities for side in sides)
         self._prompts = [

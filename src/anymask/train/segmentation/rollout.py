@@ -152,7 +152,7 @@ class InteractiveRollout:
             self._begin()
             return True
         count = self._points.shape[1] + (0 if self._boxes is None else 2)
-        if count == self.variant.most_points:
+        if count == self.variant.max_points:
             return False
         self._correct(self._logits)
         return True
