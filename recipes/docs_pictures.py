@@ -62,18 +62,20 @@ def rocket(model: anymask.Segmenter) -> None:
     in_a_row([overlay, overlay.crop(near), on_squares(cut.crop(near))], "tutorial-rocket.jpg")
 
 
-def cat(model: anymask.Segmenter) -> None:
-    """Answer a click, and then its corrections."""
-    path = PHOTOS / "cat.jpg"
+def clicks(model: anymask.Segmenter) -> None:
+    """Cut the cat out by a click, and the astronaut by a click and its corrections."""
+    path = PHOTOS / "astronaut.jpg"
+    cat = model.predict(PHOTOS / "cat.jpg", points=[(230, 180)]).best()
     embedding = model.embed(path)
-    first = model.predict(embedding, points=[(230, 180)]).best()
+    first = model.predict(embedding, points=[(225, 300)]).best()
     better = model.predict(
         embedding,
-        points=[(230, 180), (150, 120), (330, 250), (410, 200)],
-        labels=[1, 1, 1, 0],
+        points=[(225, 300), (225, 60), (400, 420)],
+        labels=[1, 1, 0],
         mask_logits=first.logits[0],
     )
-    in_a_row([first.draw(path), better.draw(path)], "tutorial-cat.jpg")
+    panels = [cat.draw(PHOTOS / "cat.jpg"), first.draw(path), better.draw(path)]
+    in_a_row(panels, "tutorial-clicks.jpg")
 
 
 def everything(model: anymask.Segmenter) -> None:
@@ -94,7 +96,7 @@ def everything(model: anymask.Segmenter) -> None:
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, cat, everything):
+    for picture in (rocket, clicks, everything):
         picture(model)
 
 
