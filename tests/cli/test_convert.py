@@ -34,7 +34,7 @@ def test_a_file_becomes_a_folder_that_explains_itself(run, tmp_path: Path) -> No
     torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, path)
     result = run("convert", path, "-o", tmp_path / "out")
     assert result.code == 0, result.err
-    assert result.out == f"anymask-compact: {len(state)} tensors, 17.0 MB in {tmp_path}/out/\n"
+    assert result.out == f"anymask-compact: {len(state)} tensors, 27.4 MB in {tmp_path}/out/\n"
     network, variant, _ = load_network(tmp_path / "out")
     assert variant == find("bundled")
     torch.testing.assert_close(dict(network.state_dict()), dict(state), rtol=0, atol=0)
