@@ -119,7 +119,7 @@ class Taps(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Return maps at strides 4, 8, 16, 32 with the channels of the encoder's stages."""
-        # In float32, whatever the pixels are: these two are not among the weights that are converted.
+        # In float32, whatever the pixels are: no conversion of the weights reaches these two.
         scaled = pixels.float() * self.scale + self.shift
         taps = self.backbone(scaled.to(pixels.dtype))
         return [mix(tap) for mix, tap in zip(self.mixes, taps, strict=True)]
