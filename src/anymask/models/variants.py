@@ -337,7 +337,8 @@ VARIANTS: tuple[Variant, ...] = (
             size=13_727_180,
         ),
         aliases=("bundled", "compact"),
-        # It learned to improve a mask with a click, and always has one on the object.
+        # It has learned of a mask alone, but does better with what that implies; and every prompt
+        # that it has learned from had something on the object.
         never_alone=frozenset({"mask", "negative_points"}),
         # Its scores and its logits are more modest than SAM's.
         generate=GenerateConfig(
