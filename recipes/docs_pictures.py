@@ -82,11 +82,16 @@ def everything(model: anymask.Segmenter) -> None:
     """Find everything; and which mask is a part of which; and one number for each pixel."""
     astronaut, coffee = PHOTOS / "astronaut.jpg", PICTURES / "coffee.jpg"
     found = {path: model.generate(path, min_area=200) for path in (astronaut, coffee)}
-    in_a_row([masks.draw(path) for path, masks in found.items()], "tutorial-everything.jpg")
+    in_a_row(
+        [masks.draw(path, prompts=False) for path, masks in found.items()],
+        "tutorial-everything.jpg",
+    )
     masks = found[astronaut]
     tree = masks.tree()
     parts = masks[[i for i in range(len(masks)) if tree.depth[i] > 0]]
-    in_a_row([masks[tree.roots].draw(astronaut), parts.draw(astronaut)], "gallery-tree.jpg")
+    in_a_row(
+        [m.draw(astronaut, prompts=False) for m in (masks[tree.roots], parts)], "gallery-tree.jpg"
+    )
     labels = found[coffee].label_map(fill=True)
     colours = np.random.default_rng(3).integers(40, 256, (labels.max() + 1, 3), dtype=np.uint8)
     photo = PIL.Image.open(coffee)

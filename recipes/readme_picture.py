@@ -46,7 +46,12 @@ def main() -> None:
     paper = squares(photo.to_pil().size)
     cut = cup.cutout(photo)
     paper.paste(cut, mask=cut)
-    panels = [spoon.draw(photo), cup.draw(photo), paper, model.generate(photo).draw(photo)]
+    panels = [
+        spoon.draw(photo),
+        cup.draw(photo),
+        paper,
+        model.generate(photo).draw(photo, prompts=False),
+    ]
     w, h = panels[0].size
     strip = PIL.Image.new("RGB", (len(panels) * (w + GAP) - GAP, h), "white")
     for i, panel in enumerate(panels):
