@@ -37,7 +37,7 @@ def roughened(
     Returns:
         bool (h, w), not empty; the mask itself where nothing of it would be left.
 
-    Example:
+    Examples:
         >>> mask = np.zeros((64, 64), bool)
         >>> mask[16:48, 16:48] = True
         >>> int(roughened(mask, "dilated", np.random.default_rng(0)).sum()) > 32 * 32

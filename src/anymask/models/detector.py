@@ -154,7 +154,7 @@ def anchors() -> Tensor:
 
     Each is its middle's y and x, its height and its width, as shares of the frame.
 
-    Example:
+    Examples:
         >>> anchors().shape
         torch.Size([1917, 4])
     """
@@ -201,7 +201,7 @@ def detect(
     Raises:
         InputError: A number is out of its range, or a label is unknown.
 
-    Example:
+    Examples:
         >>> from anymask.models.detector import detect, load_detector
         >>> found = detect(load_detector(), "photo.jpg")  # doctest: +SKIP
         >>> found.labels, found.boxes.shape  # doctest: +SKIP

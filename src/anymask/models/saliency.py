@@ -151,7 +151,7 @@ def main_subject(network: Saliency, image: ImageLike) -> npt.NDArray[np.float32]
         float32 (h, w) of the image, 0 to 1; above 0.5 is the subject. An image of nothing in
         particular gets low values everywhere.
 
-    Example:
+    Examples:
         >>> from anymask.models.saliency import load_saliency, main_subject
         >>> alpha = main_subject(load_saliency(), "photo.jpg")  # doctest: +SKIP
     """

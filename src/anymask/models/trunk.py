@@ -121,7 +121,8 @@ class Trunk(nn.Module):
         Returns:
             (b, c, h', w') at strides 4, 8, 16, 32 with `TAP_WIDTHS` channels, sizes rounded up.
 
-        Example:
+        Examples:
+            >>> import torch
             >>> maps = Trunk()(torch.zeros(1, 3, 64, 96))
             >>> [tuple(m.shape[1:]) for m in maps]
             [(144, 16, 24), (192, 8, 12), (576, 4, 6), (1280, 2, 3)]

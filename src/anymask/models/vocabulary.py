@@ -76,7 +76,7 @@ def parse_words(text: str) -> tuple[str, ...]:
     Raises:
         InputError: It names nothing.
 
-    Example:
+    Examples:
         >>> parse_words("A dog. the People, and Cups")
         ('dog', 'people', 'cups')
     """
@@ -100,7 +100,7 @@ def labels_of(text: str) -> dict[str, tuple[str, ...]]:
     Raises:
         InputError: It names nothing, or something that the detector does not know.
 
-    Example:
+    Examples:
         >>> labels_of("People. cup")
         {'people': ('Person',), 'cup': ('Coffee cup', 'Mug')}
     """
