@@ -41,7 +41,7 @@ __all__ = ["Batch", "Cancelled", "ImageResult", "Progress"]
 COCO_FILE = "annotations.json"
 """The one file of all masks."""
 
-# With these, the next image would fail in the same way.
+# With these, the next image would fail in the same way, unless they are of the image.
 _FINAL = (CapabilityError, MissingExtraError, WeightsError)
 # With other numbers, such as that of a full disk, the next one could not be written, either.
 _OF_ONE_IMAGE = {
@@ -258,12 +258,7 @@ class Batch:
         except Cancelled:
             raise
         except Exception as error:
-            # A missing reader of HEIC, say, is both: it concerns this image alone.
-            if isinstance(error, LostThreadsError):
-                raise
-            if isinstance(error, _FINAL) and not isinstance(error, InputError):
-                raise
-            if isinstance(error, OutputError) and error.errno not in _OF_ONE_IMAGE:
+            if _meets_the_next(error):
                 raise
             return ImageResult(item.path, "failed", error=_sentence(error), exception=error)
         seconds = time.perf_counter() - start
@@ -405,6 +400,15 @@ def _name_of(key: str, record: Record) -> str:
     if {place.name, plain} & {name, Path(name).stem}:
         return str(place.with_name(name))
     return f"{key}{Path(name).suffix}"
+
+
+def _meets_the_next(error: Exception) -> bool:
+    """Return whether the next image would fail in the same way."""
+    if isinstance(error, OutputError):
+        return error.errno not in _OF_ONE_IMAGE
+    if isinstance(error, InputError):  # of this image, as a missing reader of HEIC is
+        return isinstance(error, LostThreadsError)
+    return isinstance(error, _FINAL)
 
 
 def _sentence(error: Exception) -> str:
