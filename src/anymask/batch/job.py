@@ -46,8 +46,8 @@ class Job(ABC):
     name: ClassVar[str]
     """Name of the command that does the same."""
     format: str = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; or a
-    format that another package adds."""
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
+    yolo: a data set with data.yaml, labels and images; or a format that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
 
@@ -78,6 +78,10 @@ class Job(ABC):
     def describe(self, masks: Masks) -> dict[str, Any]:
         """Say what is worth knowing about the masks, as plain JSON values."""
         return {}
+
+    def classes(self) -> Sequence[str]:
+        """List the labels that masks may get, as formats that number them should count them."""
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
