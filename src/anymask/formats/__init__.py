@@ -32,6 +32,8 @@ _OURS = (
     "coco",
     "png",
     "yolo",
+    "labelme",
+    "voc",
 )  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
 
@@ -68,6 +70,9 @@ class Format(NamedTuple):
     """Tells a JSON file of this format: keys that the object in it has, all of them."""
     place: str = ""
     """For a format that keeps the masks of many images in one folder: the file to open there."""
+    names_image: bool = False
+    """Whether a file says where its image is; then ``write`` takes ``image_path``, that from the
+    folder of the file."""
     copies_images: bool = False
     """Whether the images lie in that folder, too, as in data sets for training."""
     collect: Collect | None = None

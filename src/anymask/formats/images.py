@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 
-__all__ = ["SUFFIXES", "find_image", "named"]
+__all__ = ["SUFFIXES", "find_image", "free_name", "named"]
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".avif", ".jp2"),
@@ -33,3 +34,15 @@ def find_image(path: Path) -> Path | None:
 def named(stem: Path) -> list[Path]:
     """List the images of a name that has no suffix."""
     return [p for suffix in SUFFIXES if (p := stem.with_name(stem.name + suffix)).is_file()]
+
+
+def free_name(source: str | None, taken: set[str]) -> str:
+    """Name an image below the folder of all images, unlike any other."""
+    place = Path(source or "image")
+    parts = (place.name,) if place.is_absolute() or ".." in place.parts else place.parts
+    stem = Path(*parts).with_suffix("").as_posix()
+    numbered = (f"{stem}-{i}" for i in count(2))
+    names = chain((stem, Path(*parts).as_posix()), numbered)
+    name = next(name for name in names if name.casefold() not in taken)
+    taken.add(name.casefold())
+    return name

@@ -34,6 +34,8 @@ __all__ = ["FORMAT", "read", "write"]
 
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # one whole number per pixel
 _KEYWORD = "anymask"
+VOC_PALETTE = b"PLTE\x00\x00\x00\x80\x00\x00\x00\x80\x00\x80\x80\x00"
+"""In the head of a PNG: how the palette of Pascal VOC begins, whose 255 is void."""
 
 
 def write(target: Target, masks: Masks) -> None:
@@ -124,4 +126,8 @@ def _opened(content: Content) -> tuple[npt.NDArray[np.integer], str | None]:
     )
 
 
-FORMAT = Format(".png", write, read, recognises=lambda head: head.startswith(b"\x89PNG"))
+def _recognises(head: bytes) -> bool:
+    return head.startswith(b"\x89PNG") and VOC_PALETTE not in head
+
+
+FORMAT = Format(".png", write, read, recognises=_recognises)

@@ -17,7 +17,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from anymask.errors import InputError
 from anymask.folder import ResumableFolder
 from anymask.formats import files
 from anymask.formats.classes import SharedClasses
-from anymask.formats.images import SUFFIXES, named
+from anymask.formats.images import SUFFIXES, free_name, named
 from anymask.formats.losses import Losses
 from anymask.formats.yolo_names import (
     SET_FILE,
@@ -92,23 +91,9 @@ def writer(
     with folder.at_work(alone=False), collect(folder, names, **options) as add_named:
 
         def add(masks: Masks, image: str | os.PathLike[str] | None = None) -> None:
-            add_named(
-                _free_name(masks.source, taken), masks, None if image is None else Path(image)
-            )
+            add_named(free_name(masks.source, taken), masks, None if image is None else Path(image))
 
         yield add
-
-
-def _free_name(source: str | None, taken: set[str]) -> str:
-    """Name an image below the folder of all images, unlike any other."""
-    place = Path(source or "image")
-    parts = (place.name,) if place.is_absolute() or ".." in place.parts else place.parts
-    stem = Path(*parts).with_suffix("").as_posix()
-    numbered = (f"{stem}-{i}" for i in count(2))
-    names = chain((stem, Path(*parts).as_posix()), numbered)
-    name = next(name for name in names if name.casefold() not in taken)
-    taken.add(name.casefold())
-    return name
 
 
 @contextmanager
