@@ -46,8 +46,9 @@ class Job(ABC):
     name: ClassVar[str]
     """Name of the command that does the same."""
     format: str = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
-    yolo: a data set with data.yaml, labels and images; or a format that another package adds."""
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; yolo:
+    a data set with data.yaml, labels and images; labelme: a JSON file of LabelMe's each; voc: a
+    data set with PNGs and XML of Pascal VOC's; or a format that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
 

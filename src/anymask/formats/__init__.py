@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anymask.folder import ResumableFolder
     from anymask.masks.masks import Masks
 
-__all__ = ["Format", "find", "names", "read", "write"]
+__all__ = ["Collect", "Format", "find", "names", "read", "recognise", "write"]
 
 _OURS = (
     "sa1b",
@@ -162,7 +162,7 @@ def read(source: Source, format: str | None = None, **options: Any) -> Masks:
     if format is not None:
         return find(format).read(source, **options)
     content = files.load(source)
-    name = _by_content(content)
+    name = recognise(content)
     if name not in _OURS and isinstance(source, str | os.PathLike):
         return find(name).read(source, **options)
     return find(name).read(content, **options)  # which is not read, and perhaps parsed, again
@@ -185,7 +185,12 @@ def _by_suffix(target: Target) -> str:
     )
 
 
-def _by_content(content: Content) -> str:
+def recognise(content: Content) -> str:
+    """Tell the name of the format of a file by what is in it.
+
+    Raises:
+        InputError: It is of none.
+    """
     head = content.data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
     looks_like_json = head.startswith((b"{", b"\xff\xfe{", b"\xfe\xff\0{"))
     for name in names():

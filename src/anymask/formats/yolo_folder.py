@@ -11,7 +11,6 @@ folder that was moved is read here all the same. Until images are held back, ``v
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +25,7 @@ from anymask.errors import InputError
 from anymask.folder import ResumableFolder
 from anymask.formats import files
 from anymask.formats.classes import SharedClasses
-from anymask.formats.images import SUFFIXES, free_name, named
+from anymask.formats.images import SUFFIXES, free_name, is_held_back, named
 from anymask.formats.losses import Losses
 from anymask.formats.yolo_names import (
     SET_FILE,
@@ -124,7 +123,7 @@ def collect(
     def add(name: str, masks: Masks, image: Path | None) -> None:
         split = masks.image_meta.get("split")
         if split not in SPLITS:
-            split = "val" if _share_of(name) < val_fraction else "train"
+            split = "val" if is_held_back(name, val_fraction) else "train"
         masks = _without_split(masks)
         _put(folder, f"labels/{split}/{name}.txt", rows_of(masks, classes, losses, tolerance))
         if image is not None:
@@ -142,11 +141,6 @@ def collect(
     finally:
         lock.release()
     losses.warn(repr(str(folder.path)))
-
-
-def _share_of(name: str) -> float:
-    """Give a number from 0 to 1 that follows from a name alone."""
-    return int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8], 16) / 2**32
 
 
 def _without_split(masks: Masks) -> Masks:
