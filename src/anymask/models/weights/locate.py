@@ -6,13 +6,14 @@ import hashlib
 import os
 import re
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 
 from anymask.errors import WeightsError
 from anymask.models import cache
 from anymask.models.variants import Variant, find
 
-__all__ = ["locate"]
+__all__ = ["locate", "locate_folder"]
 
 _SUFFIXES = {".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".zip"}
 _KEPT = ("best", "last")
@@ -60,6 +61,41 @@ def locate(
             return found, None
         raise unknown
     return _at_path(Path(source)), None
+
+
+def locate_folder(
+    source: str | os.PathLike[str], beside: Sequence[str], offline: bool = False
+) -> Path:
+    """Find the folder of a model as ``save_pretrained`` writes it; fetch it from the hub if need be.
+
+    Args:
+        source: The path of a folder, or a hub id: ``org/name`` or ``org/name@revision``.
+        beside: Names of the files that belong to the weights, those that there are.
+        offline: Use nothing but what is here already.
+
+    Raises:
+        WeightsError: There is no such thing, or no connection.
+        OutputError: It cannot be written to the cache.
+    """
+    path = Path(source).expanduser()
+    if str(source).strip() and _exists(path):
+        if path.is_dir():
+            return path
+        raise WeightsError(
+            f"expected a folder with config.json and weights, got the file {str(path)!r:.500}; "
+            "name the folder that it is in"
+        )
+    hub_id = _HUB_ID.fullmatch(str(source))
+    if hub_id is None or hub_id["file"]:
+        raise WeightsError(
+            f"expected the folder of a model or a hub id (org/name), got {str(source)!r:.500}; "
+            "check the path"
+        )
+    from anymask.models.weights import hub
+
+    offline = offline or cache.offline()
+    found = hub.fetch(hub_id["repo"], hub_id["revision"], None, offline, beside)
+    return found if found.is_dir() else found.parent
 
 
 def _elsewhere(source: str, offline: bool) -> Path | None:
