@@ -24,7 +24,7 @@ def bert_vocabulary() -> dict[str, int]:
     for token, number in {**special, "?": 1029}.items():
         vocabulary.pop(f"[unused{number}]", None)
         vocabulary[token] = number
-    others = [*WORDS, *SIGNS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    others = dict.fromkeys([*WORDS, *SIGNS, *LETTERS, *(f"##{letter}" for letter in LETTERS)])
     return vocabulary | {token: 1030 + i for i, token in enumerate(others)}
 
 
@@ -82,7 +82,10 @@ def make_owlv2(folder: Path, seed: int = 0) -> Path:
     words = ["!", "!</w>", *letters, *(f"{one}</w>" for one in letters)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     tokenizer = transformers.CLIPTokenizer(
-        vocab={word: i for i, word in enumerate(words)}, merges=[], pad_token="!"
+        vocab={word: i for i, word in enumerate(words)},
+        merges=[],
+        pad_token="!",
+        model_max_length=16,
     )
     blocks = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     ends = {"bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1, "pad_token_id": 0}

@@ -48,7 +48,8 @@ class Normalisation:
 
     def __call__(self, scaled: FloatArray) -> Tensor:
         """Normalise values that were multiplied by the factor, (h, w, 3), to (3, h, w)."""
-        normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
+        normal = (scaled - mean) / std
         return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32))
 
 
@@ -106,7 +107,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Squared:
-    """Images that are filled up with black to a square, at the bottom and at the right, and resized.
+    """Images that are filled up to a square, black at the bottom or at the right, and resized.
 
     Resizing is what SciPy and scikit-image do: a Gaussian against aliasing, then linear
     interpolation, mirrored at the borders.

@@ -23,6 +23,7 @@ from anymask.detections import Detections
 from anymask.device import find_device, find_dtype
 from anymask.errors import WeightsError
 from anymask.image.image import Image
+from anymask.optional import optional
 from anymask.text.candidates import candidates
 from anymask.text.frames import Scaled
 from anymask.text.pretrained import find_folder, image_settings, load_network, load_tokenizer
@@ -155,10 +156,11 @@ class GroundingDino:
             >>> grounder.detect([Image.open("dog.jpg")], ["dog"], 0.35)  # doctest: +SKIP
             [Detections(1 box of 640 x 480, best score 0.81)]
         """
+        optional("transformers", extra="text")  # before anything is fetched
         place = find_device(device)
         number = find_dtype(dtype, place)
-        folder = find_folder(name_or_path, offline=offline)
-        network = load_network(folder, _KIND, "GroundingDinoForObjectDetection", number)
+        folder = find_folder(name_or_path, _KIND, offline=offline)
+        network = load_network(folder, "GroundingDinoForObjectDetection", number)
         tokenizer = load_tokenizer(folder, "BertTokenizer", ("tokenizer.json", "vocab.txt"))
         _check_tokenizer(tokenizer, network, str(folder))
         frames = Scaled.read(image_settings(folder))
@@ -236,9 +238,7 @@ class GroundingDino:
             return spell(self._tokenizer, phrases, {_BEGIN, _END, _STOP, _QUESTION})
 
 
-def load(
-    name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu"
-) -> GroundingDino:
+def load(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu") -> GroundingDino:
     """Load a GroundingDINO; see `GroundingDino.load`."""
     return GroundingDino.load(name_or_path, device)
 
@@ -248,7 +248,7 @@ def _check_tokenizer(tokenizer: Any, network: Any, folder: str) -> None:
     needed = {"[CLS]": _BEGIN, "[SEP]": _END, ".": _STOP, "?": _QUESTION}
     found = {token: tokenizer.convert_tokens_to_ids(token) for token in needed}
     words = int(network.config.text_config.vocab_size)
-    if found != needed or len(tokenizer) > words:
+    if found != needed or max(tokenizer.get_vocab().values()) >= words:
         raise WeightsError(
             f"expected the tokenizer of an uncased BERT with at most {words} tokens in {folder!r}, "
             "got another; get the folder again"

@@ -24,6 +24,7 @@ from anymask.detections import Detections
 from anymask.device import find_device, find_dtype
 from anymask.errors import InputError, WeightsError
 from anymask.image.image import Image
+from anymask.optional import optional
 from anymask.text.candidates import candidates
 from anymask.text.frames import Squared
 from anymask.text.pretrained import find_folder, image_settings, load_network, load_tokenizer
@@ -156,10 +157,11 @@ class Owlv2:
             >>> grounder.detect([Image.open("dog.jpg")], ["dog"], 0.2)  # doctest: +SKIP
             [Detections(1 box of 640 x 480, best score 0.64)]
         """
+        optional("transformers", extra="text")  # before anything is fetched
         place = find_device(device)
         number = find_dtype(dtype, place)
-        folder = find_folder(name_or_path, offline=offline)
-        network = load_network(folder, _KIND, "Owlv2ForObjectDetection", number)
+        folder = find_folder(name_or_path, _KIND, offline=offline)
+        network = load_network(folder, "Owlv2ForObjectDetection", number)
         tokenizer = load_tokenizer(folder, "CLIPTokenizer", ("tokenizer.json", "vocab.json"))
         _check_tokenizer(tokenizer, network, str(folder))
         frames = Squared.read(image_settings(folder))
@@ -218,8 +220,8 @@ class Owlv2:
             InputError: There is no example, or one names no part of its image.
 
         Examples:
-            >>> mug = Example(Image.open("mug.jpg"), (40, 60, 300, 380), label="mug")  # doctest: +SKIP
-            >>> grounder.detect_like([Image.open("desk.jpg")], mug)  # doctest: +SKIP
+            >>> mug, desk = Image.open("mug.jpg"), Image.open("desk.jpg")  # doctest: +SKIP
+            >>> grounder.detect_like([desk], Example(mug, (40, 60, 300, 380)))  # doctest: +SKIP
             [Detections(2 boxes of 640 x 480, best score 0.97)]
         """
         some = [examples] if isinstance(examples, Example) else list(examples)
@@ -320,8 +322,9 @@ class Owlv2:
         seen = self.network.owlv2.text_model(
             input_ids=ids.to(device), attention_mask=read.to(device)
         )
-        embedding: Tensor = self.network.owlv2.text_projection(seen.pooler_output)
-        return embedding / torch.linalg.vector_norm(embedding, dim=-1, keepdim=True)
+        embedded = self.network.owlv2.text_projection(seen.pooler_output)
+        meant: Tensor = embedded / torch.linalg.vector_norm(embedded, dim=-1, keepdim=True)
+        return meant
 
     # -------------------------------------------------------------------- examples
 
@@ -329,12 +332,10 @@ class Owlv2:
         """Choose the embedding, (1, c), that stands for an example."""
         corners = example.corners()
         features, boxes = self._see([example.image])
+        embeddings: Tensor = self.network.class_predictor(features)[1][0]
         if corners is None:
-            objectness = self.network.objectness_predictor(features)[0]
-            chosen = int(objectness.argmax())
-            embeddings = self.network.class_predictor(features)[1][0]
+            chosen = int(self.network.objectness_predictor(features)[0].argmax())
         else:
-            embeddings = self.network.class_predictor(features)[1][0]
             box = torch.from_numpy(corners / max(example.image.size_hw)).to(boxes.device)
             chosen = best_patch(boxes[0].float(), embeddings.float(), box)
         return embeddings[chosen : chosen + 1]
@@ -375,7 +376,8 @@ def _check_tokenizer(tokenizer: Any, network: Any, folder: str) -> None:
     words = int(network.config.text_config.vocab_size)
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     # The network finds the end of a text by its number, which is the greatest.
-    if begin is None or end is None or end != max(end, len(tokenizer) - 1) or end >= words:
+    last = max(tokenizer.get_vocab().values())
+    if begin is None or end != last or end >= words:
         raise WeightsError(
             f"expected the tokenizer of a CLIP with at most {words} tokens, the end of a text the "
             f"last of them, in {folder!r}, got another; get the folder again"

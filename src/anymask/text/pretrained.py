@@ -12,7 +12,7 @@ import torch
 
 from anymask.errors import AnymaskError, WeightsError
 from anymask.models.weights.folder import read_json
-from anymask.models.weights.locate import locate_folder
+from anymask.models.weights.locate import locate_config, locate_folder
 from anymask.optional import optional
 
 __all__ = ["find_folder", "image_settings", "load_network", "load_tokenizer", "model_type"]
@@ -31,53 +31,52 @@ _FILES = (
 )
 
 
-def find_folder(name_or_path: str | os.PathLike[str], *, offline: bool = False) -> Path:
+def find_folder(name_or_path: str | os.PathLike[str], kind: str, *, offline: bool = False) -> Path:
     """Find the folder of a model; fetch it from the hub if it is not here.
 
     Args:
         name_or_path: A folder, or a hub id (``org/name``).
+        kind: What `model_type` has to say; of another model no weights are fetched.
         offline: Download nothing; ``$ANYMASK_OFFLINE`` says the same.
 
     Raises:
-        WeightsError: There is none, it has no config, or it cannot be fetched.
+        WeightsError: There is none, it is of another kind, or it cannot be fetched.
     """
-    folder = locate_folder(name_or_path, _FILES, offline)
-    if not (folder / "config.json").is_file():
+    found = model_type(name_or_path, offline=offline)
+    if found != kind:
         raise WeightsError(
-            f"expected config.json and weights in {str(folder)!r}, got no config.json; name a "
-            "folder that save_pretrained of transformers wrote"
+            f"expected a model of the type {kind} in {str(name_or_path)!r}, got one of the type "
+            f"{found}; name another"
         )
-    return folder
+    return locate_folder(name_or_path, _FILES, offline)
 
 
-def model_type(folder: Path) -> str:
-    """Say what kind of model a folder holds, in the words of transformers, such as "owlv2".
+def model_type(name_or_path: str | os.PathLike[str], *, offline: bool = False) -> str:
+    """Say what type of model something is, in the words of transformers, such as "owlv2".
+
+    Args:
+        name_or_path: A folder, or a hub id (``org/name``).
+        offline: Download nothing.
 
     Raises:
-        WeightsError: Its config cannot be read.
+        WeightsError: There is no such thing, or its config cannot be read or fetched.
     """
-    return str(read_json(folder / "config.json").get("model_type"))
+    return str(read_json(locate_config(name_or_path, offline)).get("model_type"))
 
 
-def load_network(folder: Path, kind: str, class_name: str, dtype: torch.dtype) -> Any:
+def load_network(folder: Path, class_name: str, dtype: torch.dtype) -> Any:
     """Load a network, in inference mode.
 
     Args:
         folder: See `find_folder`.
-        kind: The model type that is expected.
         class_name: Name of its class in transformers.
         dtype: Of its numbers.
 
     Raises:
         MissingExtraError: transformers is not installed.
-        WeightsError: The folder holds another model, or files are missing or damaged.
+        WeightsError: Files are missing or damaged.
     """
     transformers = optional("transformers", extra="text")
-    found = model_type(folder)
-    if found != kind:
-        raise WeightsError(
-            f"expected a model of type {kind} in {str(folder)!r}, got {found}; name another folder"
-        )
     with _explained(folder), _quiet(transformers):
         network, about = getattr(transformers, class_name).from_pretrained(
             folder, dtype=dtype, local_files_only=True, output_loading_info=True
@@ -85,8 +84,8 @@ def load_network(folder: Path, kind: str, class_name: str, dtype: torch.dtype) -
     # transformers fills what a file lacks with random numbers, and only warns.
     if missing := sorted(about["missing_keys"]):
         raise WeightsError(
-            f"expected all weights of a {kind} in {str(folder)!r}, got none for {missing[0]} and "
-            f"{len(missing) - 1} more; get the folder again"
+            f"expected all weights of {class_name} in {str(folder)!r}, got none for {missing[0]} "
+            f"and {len(missing) - 1} more; get the folder again"
         )
     return network.eval().requires_grad_(False)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anymask.errors import InputError
+from anymask.text.phrases import shown
 
 __all__ = ["Spelled", "spell"]
 
@@ -36,7 +37,7 @@ class Spelled:
         """
         if self.unreadable:
             raise InputError(
-                f"expected phrases with words that can be read, got {_short(self.unreadable[0])}; "
+                f"expected phrases with words that can be read, got {shown(self.unreadable)}; "
                 "leave it out"
             )
         if not self.names:
@@ -45,7 +46,7 @@ class Spelled:
             if len(ids) > most:
                 raise InputError(
                     f"expected phrases of at most {most} tokens, got {len(ids)} in "
-                    f"{_short(name)}; say it in fewer words"
+                    f"{shown([name])}; say it in fewer words"
                 )
         return self
 
@@ -59,7 +60,9 @@ def spell(tokenizer: Any, phrases: Sequence[str], without: Collection[int] = ())
         without: Numbers of tokens that are left out.
     """
     if isinstance(phrases, str) or not all(isinstance(phrase, str) for phrase in phrases):
-        raise InputError(f"expected a list of phrases, got {phrases!r:.200}; write ['dog', 'cat']")
+        raise InputError(
+            f"expected a list of phrases, got {type(phrases).__name__}; write ['dog', 'cat']"
+        )
     nothing = {*tokenizer.all_special_ids} - {*without}
     found: dict[tuple[int, ...], str] = {}
     unreadable = []
@@ -73,7 +76,3 @@ def spell(tokenizer: Any, phrases: Sequence[str], without: Collection[int] = ())
         else:
             found.setdefault(ids, phrase)
     return Spelled(tuple(found.values()), tuple(found), tuple(unreadable))
-
-
-def _short(phrase: str) -> str:
-    return repr(phrase) if len(phrase) < 80 else f"{phrase[:60]!r}..."

@@ -13,7 +13,7 @@ from anymask.errors import WeightsError
 from anymask.models import cache
 from anymask.models.variants import Variant, find
 
-__all__ = ["locate", "locate_folder"]
+__all__ = ["locate", "locate_config", "locate_folder"]
 
 _SUFFIXES = {".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".zip"}
 _KEPT = ("best", "last")
@@ -66,7 +66,7 @@ def locate(
 def locate_folder(
     source: str | os.PathLike[str], beside: Sequence[str], offline: bool = False
 ) -> Path:
-    """Find the folder of a model as ``save_pretrained`` writes it; fetch it from the hub if need be.
+    """Find the folder of a model as transformers writes it; fetch it if need be.
 
     Args:
         source: The path of a folder, or a hub id: ``org/name`` or ``org/name@revision``.
@@ -77,14 +77,37 @@ def locate_folder(
         WeightsError: There is no such thing, or no connection.
         OutputError: It cannot be written to the cache.
     """
+    return _folder_or_hub(source, None, beside, offline)
+
+
+def locate_config(source: str | os.PathLike[str], offline: bool = False) -> Path:
+    """Find the config.json of what `locate_folder` takes, without its weights.
+
+    Raises:
+        WeightsError: There is no such thing, or no connection.
+        OutputError: It cannot be written to the cache.
+    """
+    return _folder_or_hub(source, "config.json", (), offline)
+
+
+def _folder_or_hub(
+    source: str | os.PathLike[str], file: str | None, beside: Sequence[str], offline: bool
+) -> Path:
+    """Find a folder or, if one is named, a file in it."""
     path = Path(source).expanduser()
     if str(source).strip() and _exists(path):
-        if path.is_dir():
-            return path
-        raise WeightsError(
-            f"expected a folder with config.json and weights, got the file {str(path)!r:.500}; "
-            "name the folder that it is in"
-        )
+        if not path.is_dir():
+            raise WeightsError(
+                f"expected a folder with config.json and weights, got the file {str(path)!r:.500}; "
+                "name the folder that it is in"
+            )
+        found = path / file if file else path
+        if not found.exists():
+            raise WeightsError(
+                f"expected {file} and weights in {str(path)!r:.500}, got no {file}; name a folder "
+                "that save_pretrained of transformers wrote"
+            )
+        return found
     hub_id = _HUB_ID.fullmatch(str(source))
     if hub_id is None or hub_id["file"]:
         raise WeightsError(
@@ -94,8 +117,8 @@ def locate_folder(
     from anymask.models.weights import hub
 
     offline = offline or cache.offline()
-    found = hub.fetch(hub_id["repo"], hub_id["revision"], None, offline, beside)
-    return found if found.is_dir() else found.parent
+    fetched = hub.fetch(hub_id["repo"], hub_id["revision"], file, offline, beside)
+    return fetched.parent if fetched.is_file() and not file else fetched
 
 
 def _elsewhere(source: str, offline: bool) -> Path | None:
