@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.text.tiny_grounders import image, make_old
+from tests.text.tiny_grounders import LETTERS, image, make_old
 
 from anymask.detections import Detections
 from anymask.errors import InputError, WeightsError
@@ -132,8 +132,25 @@ def test_it_grounds(dino_folder: Path) -> None:
     assert set(found.labels) <= {"dog", "red car"}
     assert len(found)
     assert (np.diff(found.scores) <= 0).all()
-    many = [f"car {i}" for i in range(5000)]
-    assert set(ground(image().pixels, many[:600], grounder=dino_folder).labels) <= set(many)
+
+
+def test_thousands_of_phrases(grounder: GroundingDino) -> None:
+    """Read in as many captions as they need: 4 tokens each, so 63 phrases in a caption."""
+    phrases = [f"{a}{b}{c}" for a in LETTERS for b in LETTERS for c in LETTERS][:5000]
+    read: list[int] = []
+    hook = grounder.network.register_forward_hook(lambda *_: read.append(1))
+    encoder = grounder.network.model.backbone.conv_encoder
+    seen: list[int] = []
+    other = encoder.register_forward_hook(lambda *_: seen.append(1))
+    try:
+        (found,) = grounder.detect([image()], phrases, 0.2)
+    finally:
+        hook.remove()
+        other.remove()
+    assert len(read) == -(-5000 // 63)
+    assert len(seen) == 1
+    assert len(set(found.labels)) > 3
+    assert set(found.labels) <= set(phrases)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])

@@ -146,14 +146,14 @@ def test_without_a_box_it_is_image_guided_detection_of_transformers(
     (theirs,) = processor.post_process_image_guided_detection(
         outputs, threshold=0.0, nms_threshold=1.0, target_sizes=torch.tensor([photo.size_hw])
     )
-    (found,) = grounder.detect_like([photo], Example(reference, label="it"), 0.0, nms_thresh=1.0)
+    (found,) = grounder.like(Example(reference, label="it")).detect([photo], ["it"], 0.0)
     assert set(found.labels) == {"it"}
     # Theirs are stretched until the best is 1, and what has less than a tenth of it is left out.
     best = outputs.logits.sigmoid().max().item()
     boxes, kept = whole(theirs["boxes"].numpy(), photo.size_hw)
     raw = (theirs["scores"].numpy() * 0.9 + 0.1) * best
     order = np.argsort(-raw[kept], kind="stable")
-    some = found[found.scores > 0.101 * best]
+    some = found[found.scores > 0.101 * best].sort()
     assert len(some) == len(order) > 5
     np.testing.assert_allclose(some.scores, raw[kept][order], atol=1e-4)
     np.testing.assert_allclose(some.boxes, boxes[kept][order], atol=2e-3)
@@ -162,22 +162,25 @@ def test_without_a_box_it_is_image_guided_detection_of_transformers(
 def test_scores_stay_low_where_the_thing_is_not(grounder: Owlv2) -> None:
     """No stretching: what one image scores does not depend on what else is in it."""
     example = Example(image(50, 60, 5), (5, 5, 40, 40))
-    a, b = grounder.detect_like([image(seed=1), image(seed=2)], example, 0.0, nms_thresh=1.0)
-    (again,) = grounder.detect_like([image(seed=1)], example, 0.0, nms_thresh=1.0)
+    like = grounder.like(example)
+    a, b = like.detect([image(seed=1), image(seed=2)], ["example"], 0.0)
+    (again,) = like.detect([image(seed=1)], ["example"], 0.0)
     assert a.scores.max() == pytest.approx(again.scores.max(), abs=1e-5)
     assert a.scores.max() != b.scores.max()
     assert max(a.scores.max(), b.scores.max()) < 1
     least = float(a.scores.max()) + 1e-3
-    assert len(grounder.detect_like([image(seed=1)], example, least)[0]) == 0
+    assert len(like.detect([image(seed=1)], ["example"], least)[0]) == 0
 
 
 def test_a_mask_stands_for_its_box(grounder: Owlv2) -> None:
     reference = image(50, 60, 5)
     mask = np.zeros((50, 60), bool)
     mask[8:30, 10:41] = True
-    by_mask = grounder.detect_like([image()], Example(reference, mask=mask), 0.0)
-    by_box = grounder.detect_like([image()], Example(reference, (10, 8, 41, 30)), 0.0)
-    assert by_mask == by_box
+    by_mask = grounder.like(Example(reference, mask=mask))
+    by_box = grounder.like(Example(reference, (10, 8, 41, 30)))
+    elsewhere = grounder.like(Example(reference, (0, 0, 8, 8)))
+    answers = [one.detect([image()], ["example"], 0.0) for one in (by_mask, by_box, elsewhere)]
+    assert answers[0] == answers[1] != answers[2]
 
 
 def test_several_examples_each_with_its_name(grounder: Owlv2) -> None:
@@ -187,11 +190,36 @@ def test_several_examples_each_with_its_name(grounder: Owlv2) -> None:
         Example(reference, (30, 20, 60, 50), label="b"),
         Example(image(40, 40, 9), label="a"),
     ]
-    (found,) = grounder.detect_like([image()], examples, 0.0, nms_thresh=1.0)
-    assert set(found.labels) <= {"a", "b"}
-    each = [grounder.detect_like([image()], one, 0.0, nms_thresh=1.0)[0] for one in examples]
-    best = np.max([np.sort(one.scores)[::-1][0] for one in each])
-    assert found.scores.max() == pytest.approx(best, abs=1e-5)
+    like = grounder.like(examples)
+    assert like.words == ("a", "b")
+    assert like.unknown(["A", "c"]) == ("c",)
+    (found,) = like.detect([image()], ["A", "b"], 0.0)
+    assert set(found.labels) <= {"A", "b"}
+    (first,) = like.detect([image()], ["a"], 0.0)
+    each = [grounder.like(one).detect([image()], [one.label], 0.0)[0] for one in examples]
+    expected = np.max([each[0].scores, each[2].scores], axis=0)  # views of one thing
+    np.testing.assert_allclose(first.scores, expected, atol=1e-5)
+    np.testing.assert_allclose(found.scores, np.maximum(expected, each[1].scores), atol=1e-5)
+    with pytest.raises(
+        InputError, match="out of the labels of examples, .a., .b."
+    ):
+        like.detect([image()], ["a", "dog"], 0.5)
+
+
+def test_examples_ground(grounder: Owlv2) -> None:
+    """Through the seam, as any words: an example is seen once for all images."""
+    like = grounder.like(Example(image(50, 60, 5), (5, 5, 40, 40), label="Red mug"))
+    assert isinstance(like, Grounder)
+    seen: list[int] = []
+    hook = grounder.network.owlv2.vision_model.register_forward_hook(lambda *_: seen.append(1))
+    try:
+        first, second = ground(
+            [image().pixels, image(seed=1).pixels], "red mug", grounder=like, threshold=0.0
+        )
+    finally:
+        hook.remove()
+    assert len(seen) == 1  # both images at once
+    assert set(first.labels) == set(second.labels) == {"red mug"}
 
 
 def test_bad_examples_are_one_sentence(grounder: Owlv2) -> None:
@@ -206,9 +234,9 @@ def test_bad_examples_are_one_sentence(grounder: Owlv2) -> None:
         (Example(reference, (0, 0, np.nan, 3)), "four numbers"),
     ]:
         with pytest.raises(InputError, match=match):
-            grounder.detect_like([image()], example)
+            grounder.like(example)
     with pytest.raises(InputError, match="at least one example"):
-        grounder.detect_like([image()], [])
+        grounder.like([])
 
 
 def test_the_patch_that_stands_for_a_box() -> None:
@@ -245,8 +273,8 @@ def test_images_of_another_size_are_refused(owl_folder: Path, tmp_path: Path) ->
 def test_bfloat16(owl_folder: Path) -> None:
     (found,) = Owlv2.load(owl_folder, dtype="bfloat16").detect([image()], PHRASES, 0.0)
     assert len(found) > 3
-    (like,) = Owlv2.load(owl_folder, dtype="bfloat16").detect_like([image()], Example(image()), 0.0)
-    assert len(like)
+    like = Owlv2.load(owl_folder, dtype="bfloat16").like(Example(image(), (5, 5, 30, 30)))
+    assert len(like.detect([image()], ["example"], 0.0)[0])
 
 
 def test_it_grounds(owl_folder: Path) -> None:

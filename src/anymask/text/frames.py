@@ -138,16 +138,20 @@ class Squared:
     def __call__(self, image: Image) -> Tensor:
         """Prepare an image: float32 (3, side, side)."""
         h, w = image.size_hw
-        to_square = _resampling(max(h, w), self.side)
-        down, across = to_square[:, :h], to_square[:, :w]  # what else there is, is black
-        scaled = image.pixels.astype(np.float32) * np.float32(self.normal.factor)
-        resized = np.stack([down @ scaled[..., i] @ across.T for i in range(3)], axis=2)
-        return self.normal(resized)
+        longest = max(h, w)
+        scaled = torch.from_numpy(image.pixels.astype(np.float32) * np.float32(self.normal.factor))
+        down, across = (_resampling(longest, self.side, n) for n in (h, w))
+        lower = torch.sparse.mm(down, scaled.flatten(1)).unflatten(1, (w, 3)).transpose(0, 1)
+        resized = torch.sparse.mm(across, lower.flatten(1)).unflatten(1, (self.side, 3))
+        return self.normal(resized.transpose(0, 1).numpy())
 
 
 @functools.lru_cache(maxsize=8)
-def _resampling(old: int, new: int) -> FloatArray:
-    """Make the matrix (new, old) that resizes the columns it is multiplied with."""
+def _resampling(old: int, new: int, n: int) -> Tensor:
+    """Make the sparse matrix (new, n) that brings lines of ``old`` pixels to a length of ``new``.
+
+    Only the first n of the old ones are not black.
+    """
     sigma = max(0.0, (old / new - 1) / 2)
     radius = int(4 * sigma + 0.5)
     steps = np.arange(-radius, radius + 1)
@@ -155,14 +159,20 @@ def _resampling(old: int, new: int) -> FloatArray:
     weights /= weights.sum()
     places = (np.arange(new) + 0.5) * old / new - 0.5
     first = np.floor(places).astype(np.int64)
-    rows = np.arange(new)
-    matrix = np.zeros((new, old), np.float32)
-    for neighbour, share in ((first, first + 1 - places), (first + 1, places - first)):
-        for step, weight in zip(steps, weights, strict=True):
-            # The Gaussian mirrors at the border, and so does what is interpolated from it.
-            column = _mirrored(_mirrored(neighbour, old) + step, old)
-            np.add.at(matrix, (rows, column), share * weight)
-    return matrix
+    neighbours = np.stack([first, first + 1], axis=1)  # (new, 2)
+    shares = np.stack([first + 1 - places, places - first], axis=1)
+    # The Gaussian mirrors at the border, and so does what is interpolated from it.
+    columns = _mirrored(_mirrored(neighbours, old)[..., None] + steps, old).ravel()
+    values = (shares[..., None] * weights).ravel()
+    rows = np.repeat(np.arange(new), len(values) // new)
+    seen = columns < n
+    matrix = torch.sparse_coo_tensor(
+        torch.from_numpy(np.stack([rows, columns])[:, seen]),
+        torch.from_numpy(values[seen]),
+        (new, n),
+        check_invariants=True,
+    )
+    return matrix.coalesce().float()  # what one pixel gives by two ways is added up
 
 
 def _mirrored(places: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:

@@ -27,10 +27,11 @@ from anymask.image.image import Image
 from anymask.optional import optional
 from anymask.text.candidates import candidates
 from anymask.text.frames import Squared
+from anymask.text.phrases import shown
 from anymask.text.pretrained import find_folder, image_settings, load_network, load_tokenizer
 from anymask.text.tokens import Spelled, spell
 
-__all__ = ["Example", "Owlv2", "load"]
+__all__ = ["ByExample", "Example", "Owlv2", "load"]
 
 _KIND = "owlv2"
 _TEMPLATE = "a photo of a {}"
@@ -50,7 +51,7 @@ class Example:
         box: (4,), xyxy, where in it the thing is; None: see ``mask``.
         mask: bool (h, w), where it is, instead of a box; None, too: the most object-like of all
             that is in the image.
-        label: What it is called; None: it has no name. Examples of one name are views of one thing.
+        label: What it is called. Examples of one name are views of one thing.
 
     Examples:
         >>> import numpy as np
@@ -61,7 +62,7 @@ class Example:
     image: Image
     box: Sequence[float] | npt.NDArray[Any] | None = None
     mask: npt.NDArray[np.bool_] | None = None
-    label: str | None = None
+    label: str = "example"
 
     def corners(self) -> npt.NDArray[np.float32] | None:
         """Give the box, float32 (4,), or that of the mask; None: there is neither.
@@ -120,9 +121,6 @@ class Owlv2:
 
     threshold = 0.1
     """Least score for phrases, as transformers has it."""
-    example_threshold = 0.9
-    """Least score for examples, likewise: patches of images are more alike than words and patches
-    are."""
     words: tuple[str, ...] = ()
 
     def __init__(self, network: Any, tokenizer: Any, frames: Squared, name: str = _KIND) -> None:
@@ -191,45 +189,36 @@ class Owlv2:
         return self._find(images, meant, spelled.names, threshold)
 
     @torch.inference_mode()
-    def detect_like(
-        self,
-        images: Sequence[Image],
-        examples: Example | Sequence[Example],
-        threshold: float = example_threshold,
-        *,
-        nms_thresh: float = 0.3,
-    ) -> list[Detections]:
-        """Find what looks like an example: image-guided (one-shot) detection.
+    def like(self, examples: Example | Sequence[Example]) -> ByExample:
+        """Learn what examples look like, to find more of it: image-guided (one-shot) detection.
 
         Where an example has a box, the embedding that stands for it is, as published (Minderer et
         al., "Simple Open-Vocabulary Object Detection", 2022, and its code), the one that differs
         most from the average of its image, of the patches whose boxes overlap the example's about
-        as well as the best one. Scores are the network's own, so a thing that is not there has a
-        low one everywhere; transformers stretches them until the best is 1.
+        as well as the best one does. Without a box it is that of the most object-like patch, as in
+        transformers. Scores are the network's own, so a thing that is not there has a low one
+        everywhere; transformers stretches them until the best is 1.
 
         Args:
-            images: Where to look; any number, of any sizes.
             examples: What to look for, or several such things.
-            threshold: Least score, 0 to 1.
-            nms_thresh: Of two boxes of one label whose IoU is greater than this, the better stays.
 
         Returns:
-            For each image its boxes, best first, labelled as the example that they are most like.
+            A grounder that knows the examples' labels.
 
         Raises:
             InputError: There is no example, or one names no part of its image.
 
         Examples:
-            >>> mug, desk = Image.open("mug.jpg"), Image.open("desk.jpg")  # doctest: +SKIP
-            >>> grounder.detect_like([desk], Example(mug, (40, 60, 300, 380)))  # doctest: +SKIP
-            [Detections(2 boxes of 640 x 480, best score 0.97)]
+            >>> mug = Example(Image.open("mug.jpg"), (40, 60, 300, 380), label="mug")
+            ... # doctest: +SKIP
+            >>> anymask.detect("desk.jpg", grounder=owlv2.like(mug))  # doctest: +SKIP
+            Detections(2 boxes of 640 x 480, best score 0.97)
         """
         some = [examples] if isinstance(examples, Example) else list(examples)
         if not some:
             raise InputError("expected at least one example, got none; give what to look for")
         meant = torch.cat([self._embed(example) for example in some])
-        found = self._find(images, meant, [example.label for example in some], threshold)
-        return [one.nms(nms_thresh) for one in found]
+        return ByExample(self, meant, tuple(example.label for example in some))
 
     # ------------------------------------------------------------------ comparing
 
@@ -237,7 +226,7 @@ class Owlv2:
         self,
         images: Sequence[Image],
         meant: Tensor,
-        names: Sequence[str | None],
+        names: Sequence[str],
         threshold: float,
     ) -> list[Detections]:
         """Compare every patch of every image with what is looked for."""
@@ -339,6 +328,50 @@ class Owlv2:
             box = torch.from_numpy(corners / max(example.image.size_hw)).to(boxes.device)
             chosen = best_patch(boxes[0].float(), embeddings.float(), box)
         return embeddings[chosen : chosen + 1]
+
+
+class ByExample:
+    """Looks for what is like examples; a `Grounder` that knows their labels.
+
+    Args:
+        grounder: Who made it, by `Owlv2.like`.
+        meant: float (n, c), the embeddings of n examples.
+        names: Their labels.
+    """
+
+    threshold = 0.9
+    """Least score, as transformers has it in its example: patches of images are more alike than
+    words and patches are."""
+
+    def __init__(self, grounder: Owlv2, meant: Tensor, names: tuple[str, ...]) -> None:
+        self.name, self.words = grounder.name, tuple(dict.fromkeys(names))
+        self._grounder, self._meant, self._names = grounder, meant, names
+
+    def unknown(self, phrases: Sequence[str]) -> tuple[str, ...]:
+        """Tell for which of the phrases there is no example, whatever their case."""
+        known = {name.casefold() for name in self.words}
+        return tuple(phrase for phrase in phrases if phrase.casefold() not in known)
+
+    @torch.inference_mode()
+    def detect(
+        self, images: Sequence[Image], phrases: Sequence[str], threshold: float
+    ) -> list[Detections]:
+        """Find candidates in each image; see `Grounder.detect`.
+
+        Raises:
+            InputError: There is no example for one of the phrases.
+        """
+        if unknown := self.unknown(phrases):
+            raise InputError(
+                f"expected phrases out of the labels of examples, {shown(self.words)}, got "
+                f"{shown(unknown)}; give an example of it"
+            )
+        asked = {phrase.casefold(): phrase for phrase in reversed(phrases)}
+        wanted = [i for i, name in enumerate(self._names) if name.casefold() in asked]
+        names = [asked[self._names[i].casefold()] for i in wanted]
+        if not wanted:
+            raise InputError("expected at least one phrase, got none; say what to look for")
+        return self._grounder._find(images, self._meant[wanted], names, threshold)
 
 
 def best_patch(boxes: Tensor, embeddings: Tensor, box: Tensor) -> int:
