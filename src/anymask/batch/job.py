@@ -46,8 +46,8 @@ class Job(ABC):
     name: ClassVar[str]
     """Name of the command that does the same."""
     format: str = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; or a
-    format that another package adds."""
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
+    grounded-sam: that, and a JSON file each; or a format that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
 

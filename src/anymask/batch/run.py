@@ -287,7 +287,11 @@ class Batch:
             watch.step(", writing")
             name = self._masks_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            masks.save(drafts[name], format=self._masks_format)
+            masks_format = formats.find(self._masks_format)
+            masks_format.write(drafts[name], masks)
+            for name, (_, write) in zip(self._beside(item.key), masks_format.beside, strict=True):
+                drafts[name] = stack.enter_context(folder.draft(name))
+                write(drafts[name], masks)
             self._check()
             h, w = masks.size_hw
             summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
@@ -310,6 +314,12 @@ class Batch:
         # A label map must not be taken for an overlay.
         return f"{key}-labels{suffix}" if suffix == ".png" else key + suffix
 
+    def _beside(self, key: str) -> list[str]:
+        """Name the further files of an image's masks."""
+        known = formats.find(self._masks_format)
+        name = self._masks_name(key).removesuffix(known.suffix)
+        return [name + suffix for suffix, _ in known.beside]
+
     @property
     def _masks_format(self) -> str:
         """Name the format of that file."""
@@ -317,7 +327,8 @@ class Batch:
 
     def _names(self, item: Item) -> list[str]:
         """List the files that an image will get, as far as they are known beforehand."""
-        return [*(item.key + end for end in self.job.endings()), self._masks_name(item.key)]
+        drawn = (item.key + end for end in self.job.endings())
+        return [*drawn, self._masks_name(item.key), *self._beside(item.key)]
 
     # --------------------------------------------------------------- looking on
 
