@@ -108,13 +108,19 @@ def _entries(masks: Masks) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = [{"value": 0, "label": "background"}]
     for i, label in enumerate(masks.labels):
         entry = {"value": i + 1, **(_NAMELESS if label is None else {"label": label})}
-        score, prompt = fields.known(masks.scores[i]), masks.prompts[i]
-        if score is not None:
-            entry["logit"] = score
-        given = None if prompt is None else prompt.box
-        box = masks.boxes[i] + (0, 0, 1, 1) if given is None else given
-        entries.append(entry | {"box": np.asarray(box, np.float64).tolist()})
+        if not np.isnan(masks.scores[i]):
+            entry["logit"] = _short(masks.scores[i])
+        prompt = masks.prompts[i]
+        box = None if prompt is None else prompt.box
+        if box is None:
+            box = masks.boxes[i] + np.array([0, 0, 1, 1], np.float32)  # theirs name the last pixel
+        entries.append(entry | {"box": [_short(edge) for edge in box]})
     return entries
+
+
+def _short(value: np.floating[Any]) -> float:
+    """Give a number with the digits that it has: 0.9 for the float32 next to it."""
+    return float(str(value))
 
 
 def _label(entry: Mapping[str, Any]) -> str | None:

@@ -7,11 +7,12 @@ compared with those of any number of phrases, or with one taken from an example 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,14 @@ class Example:
     box: Sequence[float] | npt.NDArray[Any] | None = None
     mask: npt.NDArray[np.bool_] | None = None
     label: str = "example"
+
+    def digest(self) -> str:
+        """Tell it from other examples, in 8 hex digits."""
+        corners = self.corners()
+        told = hashlib.sha256(repr((self.image.size_hw, self.label)).encode())
+        told.update(self.image.pixels.tobytes())
+        told.update(b"" if corners is None else corners.tobytes())
+        return told.hexdigest()[:8]
 
     def corners(self) -> npt.NDArray[np.float32] | None:
         """Give the box, float32 (4,), or that of the mask; None: there is neither.
@@ -218,7 +227,8 @@ class Owlv2:
         if not some:
             raise InputError("expected at least one example, got none; give what to look for")
         meant = torch.cat([self._embed(example) for example in some])
-        return ByExample(self, meant, tuple(example.label for example in some))
+        name = "+".join([f"{self.name} by example", *(example.digest() for example in some)])
+        return ByExample(self, meant, tuple(example.label for example in some), name)
 
     # ------------------------------------------------------------------ comparing
 
@@ -337,14 +347,15 @@ class ByExample:
         grounder: Who made it, by `Owlv2.like`.
         meant: float (n, c), the embeddings of n examples.
         names: Their labels.
+        name: What its answers say made them.
     """
 
     threshold = 0.9
     """Least score, as transformers has it in its example: patches of images are more alike than
     words and patches are."""
 
-    def __init__(self, grounder: Owlv2, meant: Tensor, names: tuple[str, ...]) -> None:
-        self.name, self.words = grounder.name, tuple(dict.fromkeys(names))
+    def __init__(self, grounder: Owlv2, meant: Tensor, names: tuple[str, ...], name: str) -> None:
+        self.name, self.words = name, tuple(dict.fromkeys(names))
         self._grounder, self._meant, self._names = grounder, meant, names
 
     def unknown(self, phrases: Sequence[str]) -> tuple[str, ...]:
@@ -371,7 +382,8 @@ class ByExample:
         names = [asked[self._names[i].casefold()] for i in wanted]
         if not wanted:
             raise InputError("expected at least one phrase, got none; say what to look for")
-        return self._grounder._find(images, self._meant[wanted], names, threshold)
+        found = self._grounder._find(images, self._meant[wanted], names, threshold)
+        return [replace(one, model=self.name) for one in found]
 
 
 def best_patch(boxes: Tensor, embeddings: Tensor, box: Tensor) -> int:
