@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,7 +83,7 @@ class Job(ABC, Generic[Model, Found]):
 
     @abstractmethod
     def endings(self) -> list[str]:
-        """List the ends of further files' names, as far as they are known beforehand."""
+        """List the ends of those names, as far as they are known beforehand."""
 
     @abstractmethod
     def written(self) -> str | None:
@@ -104,6 +105,10 @@ class Job(ABC, Generic[Model, Found]):
         """Write what else belongs to an image: contents, each with the end of its file name."""
         return iter(())
 
+    def further_endings(self) -> list[str]:
+        """List the ends of those names."""
+        return []
+
     def describe(self, found: Found) -> dict[str, Any]:
         """Say what is worth knowing about what was found, as plain JSON values."""
         return {}
@@ -115,8 +120,8 @@ class MaskJob(Job["Segmenter", "Masks"]):
 
     unit = "masks"
     format: str = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; or a
-    format that another package adds."""
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
+    grounded-sam: that, and a JSON file each; or a format that another package adds."""
 
     def __post_init__(self) -> None:
         """Check the format."""
@@ -141,7 +146,21 @@ class MaskJob(Job["Segmenter", "Masks"]):
 
     def save(self, found: Masks, path: Path) -> None:
         """Write masks."""
-        found.save(path, format=self.written())
+        formats.find(self.written()).write(path, found)
+
+    def further(self, found: Masks) -> Iterator[tuple[str, bytes]]:
+        """Write what the format puts beside that file."""
+        beside = formats.find(self.written()).beside
+        for ending, (_, write) in zip(self.further_endings(), beside, strict=True):
+            content = io.BytesIO()
+            write(content, found)
+            yield ending, content.getvalue()
+
+    def further_endings(self) -> list[str]:
+        """Name those files as that one, but for the suffix."""
+        known = formats.find(self.written())
+        name = self.suffix().removesuffix(known.suffix)
+        return [name + suffix for suffix, _ in known.beside]
 
     @contextmanager
     def joining(self, path: Path) -> Iterator[Callable[[Path, str], None]]:

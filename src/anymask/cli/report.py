@@ -105,7 +105,9 @@ class Report:
         if _number(result)[0] == 0 and not self._quiet:
             why = explain_nothing(result.summary.get("dropped", {}))
             if text := result.summary.get("text"):
-                why += f" for {text!r}"
+                from anymask.text.phrases import shown
+
+                why += f" for {shown([text] if isinstance(text, str) else text)}"
             self.note(f"anymask: {result.image}: {why}")
 
     def note(self, text: str) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
+from anymask.cli.examples import ExampleOptions
 from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
-from anymask.cli.words import WordOptions
+from anymask.cli.places import check_commas, read_mask, read_numbers
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,25 +35,20 @@ Examples:
   anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
   anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
   anymask segment photos/ --text "dog. person." -o out/
+  anymask segment photos/ --example mug.jpg --example-box 40,60,300,380 --grounder owlv2
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask segment photo.jpg --model runs/roofs  # after anymask train --learn adapter"""
 
 
 def parse(words: Sequence[str]) -> Command:
     """Turn the words after ``anymask segment`` into a command."""
-    _check_commas(words)
+    check_commas(words)
     return piped(parse_words(Segment, words, "anymask segment", _ABOUT), words)
 
 
 _Points = Annotated[
     UseAppendAction[tuple[str, ...]], arg(metavar="X,Y", help_behavior_hint="(repeatable)")
 ]
-
-_FORMS = {
-    "--point": ("X,Y", "500,375"),
-    "--not": ("X,Y", "500,375"),
-    "--box": ("X0,Y0,X1,Y1", "425,600,700,875"),
-}
 
 _TOO_FEW = (
     "expected --point, --box, --mask or --text, got none of them; say what to cut out, or find "
@@ -84,9 +78,9 @@ class PromptOptions:
         Raises:
             InputError: They are too few, or not in the form that they should have.
         """
-        points = [_numbers("--point", text) for text in self.point]
-        points += [_numbers("--not", text) for text in self.not_]
-        box = self.box and _numbers("--box", self.box)
+        points = [read_numbers("--point", text) for text in self.point]
+        points += [read_numbers("--not", text) for text in self.not_]
+        box = self.box and read_numbers("--box", self.box)
         from anymask.prompt import Prompt
 
         if not (self.point or self.box or self.mask or text):
@@ -97,7 +91,7 @@ class PromptOptions:
             points_xy=points or None,
             labels=[1] * len(self.point) + [0] * len(self.not_) if points else None,
             box=box or None,
-            mask=None if self.mask is None else _read_mask(self.mask),
+            mask=None if self.mask is None else read_mask(self.mask),
             text=text,  # type: ignore[arg-type]  # beside others it is one text, or refused
         )
 
@@ -112,8 +106,9 @@ class Segment(ImageOptions):
     """Do not write the thing by itself, with everything else transparent."""
     prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
     """What to cut out: at least one of --point, --box, --mask and --text."""
-    words: OmitArgPrefixes[WordOptions] = field(default_factory=WordOptions)
-    """What to cut out by name: all that --text says, which stands alone."""
+    words: OmitArgPrefixes[ExampleOptions] = field(default_factory=ExampleOptions)
+    """What to cut out by name or by example: all that --text or --example says, which stand
+    alone."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
@@ -141,8 +136,10 @@ class Segment(ImageOptions):
         """Make a job of the words."""
         from anymask.batch.words import Words
 
+        given = self.words.given()
+        given["grounder"] = self.words.load(self.device, self.offline)
         return Words(
-            **self.words.given(),
+            **given,
             all=self.all,
             format=self.format,
             overlay=not self.no_overlay,
@@ -154,7 +151,7 @@ class Segment(ImageOptions):
         """Return whether words say what to cut out, and nothing else."""
         prompt = self.prompt
         others = prompt.point or prompt.not_ or prompt.box or prompt.mask
-        return bool(self.words.text) and not others
+        return bool(self.words.text or self.words.example) and not others
 
     def find(self, model: Segmenter, image: Image) -> Masks:
         """Find it in one image."""
@@ -171,52 +168,3 @@ class Segment(ImageOptions):
 def _check_said(model: Segmenter, prompt: Prompt) -> None:
     if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
         raise InputError(_TOO_FEW)
-
-
-def _numbers(flag: str, text: str) -> list[float]:
-    """Read numbers with commas between them, as many as the flag has."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != len(_FORMS[flag][0].split(",")):
-        raise _formless(flag, text)
-    return numbers
-
-
-def _formless(flag: str, text: str) -> InputError:
-    """Say how the flag is written, if possible with the numbers at hand."""
-    form, example = _FORMS[flag]
-    seen = re.findall(r"-?\d+(?:\.\d+)?", text)
-    right = len(seen) == len(form.split(","))
-    hint = f"did you mean {flag} {','.join(seen)}?" if right else "write it like that"
-    return InputError(f"expected {flag} {form} like {example}, got {text!r}; {hint}")
-
-
-def _check_commas(words: Sequence[str]) -> None:
-    """Refuse coordinates with blanks between them, before the second is taken for an image."""
-    for place, word in enumerate(words):
-        flag, _, first = word.partition("=")
-        if flag in _FORMS:
-            following = [*([first] if first else []), *words[place + 1 :]]
-            loose = list(takewhile(_is_loose, following))
-            if len(loose) > 1:
-                raise _formless(flag, " ".join(loose))
-
-
-def _is_loose(word: str) -> bool:
-    """Return whether a word is a bare number, with or without a comma at its ends."""
-    return re.fullmatch(r"[,(\[]?-?\d+(\.\d+)?[,)\]]?", word) is not None
-
-
-def _read_mask(path: Path) -> Any:
-    """Read a rough mask: bool (h, w), true where the image is light and not transparent."""
-    from anymask.image.image import Image
-
-    mask = Image.open(path, background=(0, 0, 0)).pixels.max(axis=2) >= 128
-    if not mask.any():
-        raise InputError(
-            f"expected a rough mask that is light where the thing is, but {str(path)!r} is dark "
-            "everywhere; paint the thing white"
-        )
-    return mask
