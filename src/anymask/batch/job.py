@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Everything", "Job", "Segment", "Watch"]
+__all__ = ["Everything", "Job", "Segment", "Watch", "answer"]
 
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
@@ -143,7 +143,7 @@ class Segment(Job):
 
     def describe(self, masks: Masks) -> dict[str, Any]:
         """Give score, area and box of each answer."""
-        return {"answers": [_answer(mask) for mask in masks]}
+        return {"answers": [answer(mask) for mask in masks]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +222,8 @@ def _digest(array: npt.NDArray[np.generic] | None) -> str | None:
     return None if array is None else hashlib.sha256(array.tobytes()).hexdigest()[:16]
 
 
-def _answer(mask: Masks) -> dict[str, Any]:
+def answer(mask: Masks) -> dict[str, Any]:
+    """Give score, area and box of one mask as plain JSON values."""
     score = float(mask.scores[0])
     return {
         "score": None if score != score else round(score, 4),

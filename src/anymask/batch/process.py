@@ -12,6 +12,7 @@ from anymask.batch.inputs import Images, find_images
 from anymask.batch.job import Everything, Job, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.batch.subject import Subject
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def process(
     mask: Numbers | None = None,
     text: str | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
+    subject: bool = False,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -97,6 +99,7 @@ def process(
         mask: Rough mask, bool (h, w), the size of each image.
         text: What the object is called, for models that know text.
         prompts: Instead of these five: a prompt, or several, one object each.
+        subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; or a format that another package adds.
@@ -132,7 +135,11 @@ def process(
         []
     """
     direct = {"points": points, "labels": labels, "box": box, "mask": mask, "text": text}
-    job = _job(direct, prompts, options, all=all, cutout=cutout, format=format, overlay=overlay)
+    if subject:
+        _check_alone([*direct.values(), prompts, *options, all or None])
+        job: Job = Subject(cutout=cutout, format=format, overlay=overlay)
+    else:
+        job = _job(direct, prompts, options, all=all, cutout=cutout, format=format, overlay=overlay)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -161,6 +168,13 @@ def process(
     except Cancelled:
         return BatchReport(folder, results, True, notes)
     return BatchReport(folder, results, False, notes)
+
+
+def _check_alone(others: Sequence[object]) -> None:
+    if any(other is not None for other in others):
+        raise InputError(
+            "expected subject alone, got a prompt or a setting beside it; leave one of them out"
+        )
 
 
 def _job(

@@ -110,7 +110,7 @@ class _Outlet:
         from anymask.image.png import encode_png
 
         if not self.masks:
-            return encode_png(masks.cutout(image))
+            return encode_png(self.command.cut(masks, image))
         file = io.BytesIO()
         masks.save(file, format=self.command.format)
         return file.getvalue()

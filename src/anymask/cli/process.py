@@ -27,15 +27,12 @@ __all__ = ["process"]
 _MOMENT = 1.5  # seconds that work has to end by itself
 
 
-def process(
-    options: ImageOptions, job: Job, check: Callable[[Segmenter], None] = lambda model: None
-) -> int:
+def process(options: ImageOptions, job: Job | Callable[[Segmenter], Job]) -> int:
     """Do a job for every image that the options name.
 
     Args:
         options: What the user said.
-        job: What to do with each image.
-        check: Refuses a model that the job is not for.
+        job: What to do with each image; or what makes it once the model is known.
 
     Returns:
         The exit code: 0 if all is well, 1 if some images failed, 2 if all did.
@@ -48,7 +45,6 @@ def process(
     items = find_images(options.images, options.output, known_keys(options.output))
     with _Ending() as ending:
         model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
-        check(model)
         report: Report | None = None
 
         def tell(progress: Progress) -> None:
@@ -56,7 +52,7 @@ def process(
                 report.working_on(progress.image, progress.step)
 
         batch = Batch(
-            job,
+            job(model) if callable(job) else job,
             model,
             items,
             options.output,

@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from anymask.batch.subject import SUBJECT
+
 if TYPE_CHECKING:
     from anymask.batch.run import ImageResult
 
@@ -101,6 +103,8 @@ class Report:
             print(json.dumps(result.as_dict()), flush=True)
         if result.summary.get("masks") == 0 and not self._quiet:
             why = explain_nothing(result.summary.get("dropped", {}))
+            if _is_subject(result):
+                why = "no main subject found; say what to cut out (--point, --box, --text)"
             self.note(f"anymask: {result.image}: {why}")
 
     def note(self, text: str) -> None:
@@ -153,6 +157,10 @@ def explain_nothing(dropped: Mapping[str, int]) -> str:
     return f"nothing found; of {sum(n for n, _ in numbers):,} answers, {', '.join(parts)}"
 
 
+def _is_subject(result: ImageResult) -> bool:
+    return result.summary.get("prompt") == SUBJECT
+
+
 def _shortened(name: str, width: int = 24) -> str:
     return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
 
@@ -162,6 +170,8 @@ def _say_details(result: ImageResult) -> None:
         return
     number = result.summary["masks"]
     said = "1 mask" if number == 1 else f"{number} masks"
+    if number and _is_subject(result):
+        said = SUBJECT
     answers = result.summary.get("answers", [])
     if len(answers) == 1:
         pixels = result.summary["height"] * result.summary["width"]

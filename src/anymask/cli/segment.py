@@ -17,6 +17,9 @@ from anymask.cli.pipe import piped
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.batch.job import Job
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
@@ -25,12 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Segment", "parse"]
 
-_ABOUT = """Cut one thing out of each image, by clicks, a box, a rough mask or its name.
+_ABOUT = """Cut one thing out of each image, by clicks, a box, a rough mask or its name; or, without
+any of these, its main subject.
 
 Each image gets an overlay, a cut-out with a transparent background, and the mask as JSON.
 Coordinates are pixels of the image, x from the left and y from the top.
 
 Examples:
+  anymask segment photos/ -o cut/  # the main subject of each, without its background
   anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
   anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
@@ -54,14 +59,14 @@ _FORMS = {
 }
 
 _TOO_FEW = (
-    "expected --point, --box, --mask or --text, got none of them; say what to cut out, or find "
-    "everything with `anymask everything`"
+    "expected --point, --box, --mask or --text beside --not, got none of them; say what to cut "
+    "out, or leave out --not to get the main subject"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
-    """What to cut out: at least one of --point, --box, --mask and --text."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
 
     point: _Points = ()
     """A pixel on the thing: x from the left, y from the top."""
@@ -100,41 +105,55 @@ class PromptOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(ImageOptions):
-    """Cut one thing out of each image, by clicks, a box, a rough mask or its name."""
+    """Cut one thing out of each image: by clicks, a box, a rough mask, its name, or no prompt."""
 
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
     no_cutout: Flag = False
     """Do not write the thing by itself, with everything else transparent."""
     prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
-    """What to cut out: at least one of --point, --box, --mask and --text."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.batch.job import Segment as Job
         from anymask.cli.process import process
 
         prompt = self.prompt.read()
-        job = Job(
-            prompts=(prompt,),
-            all=self.all,
-            format=self.format,
-            overlay=not self.no_overlay,
-            cutout=not self.no_cutout,
-        )
-        return process(self, job, lambda model: _check_said(model, prompt))
+        return process(self, lambda model: self._job(model, prompt))
+
+    def _job(self, model: Segmenter, prompt: Prompt) -> Job:
+        from anymask.batch.job import Segment as ByPrompts
+        from anymask.batch.subject import Subject
+
+        drawn = {"overlay": not self.no_overlay, "cutout": not self.no_cutout}
+        if self._means_subject(model, prompt):
+            return Subject(format=self.format, **drawn)
+        return ByPrompts(prompts=(prompt,), all=self.all, format=self.format, **drawn)
+
+    def _means_subject(self, model: Segmenter, prompt: Prompt) -> bool:
+        """Return whether the main subject is meant, not what a model finds without a prompt."""
+        if prompt.required_capabilities != ["nothing"] or "nothing" in model.variant.capabilities:
+            return False
+        if self.all:
+            raise InputError(
+                "expected a prompt for --all, got none; there is one main subject: leave out --all"
+            )
+        return True
 
     def find(self, model: Segmenter, image: Image) -> Masks:
         """Find the thing in one image."""
         prompt = self.prompt.read()
-        _check_said(model, prompt)
+        if self._means_subject(model, prompt):
+            return model.subject(image)
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
         return masks if self.all else masks.best()
 
+    def cut(self, masks: Masks, image: Image) -> PIL.Image.Image:
+        """Cut out of an image what was found in it: a main subject with a soft edge."""
+        from anymask.predict.subject import LABEL
 
-def _check_said(model: Segmenter, prompt: Prompt) -> None:
-    if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
-        raise InputError(_TOO_FEW)
+        nothing = self.prompt.read().required_capabilities == ["nothing"]
+        return masks.cutout(image, soft=nothing and masks.labels == (LABEL,))
 
 
 def _numbers(flag: str, text: str) -> list[float]:

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-
 __all__ = ["Soft", "soften"]
 
 FloatArray = npt.NDArray[np.float32]
@@ -30,10 +29,10 @@ BoolArray = npt.NDArray[np.bool_]
 _SIDE = 640  # the longer side of what edges are measured on
 _CELL = 4  # pixels of that which are one cell of what is known of colours
 _TILE = 256  # pixels of the image
-_BAND = 0.01  # of the diagonal: how far from the mask's edge the true one may lie
+_BAND = 0.007  # of the diagonal: how far from the mask's edge the true one may lie
 _REACH = 3  # bands, in which colours are collected
 _NOISE = 0.02**2  # variance that every colour has, of 0 to 1
-_DOUBT = 6.0  # squared distance of the two sides, in deviations, at which half is left to the mask
+_DOUBT = 12.0  # squared distance of the two sides, in deviations, at which half is left to the mask
 _HAZE = 0.1  # mixtures below are nothing, and all is above one minus this
 _FAINT = 1e-6  # weight of what is no evidence, so that there is always some
 _PAIRS = ([0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])  # of the channels, for a symmetric 3 x 3 matrix
@@ -61,9 +60,9 @@ def soften(pixels: ByteArray, mask: BoolArray) -> Soft:
 
     Examples:
         >>> pixels = np.full((40, 60, 3), 20, np.uint8)
-        >>> pixels[:, 30:], pixels[:, 29] = 220, 120  # the edge is mixed, and the mask has missed it
-        >>> soften(pixels, np.arange(60)[None].repeat(40, axis=0) >= 31).alpha[20, 27:33].tolist()
-        [0, 0, 127, 255, 255, 255]
+        >>> pixels[:, 30:], pixels[:, 29] = 220, 120  # half of it is of either side
+        >>> soften(pixels, pixels[..., 0] > 150).alpha[20, 27:32].tolist()
+        [0, 0, 126, 255, 255]
     """
     alpha = mask.astype(np.uint8) * 255
     colours = pixels.copy()
@@ -170,13 +169,12 @@ def _discriminant(
         [xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z]
     ) / (a * xx + b * xy + c * xz)
     distance = np.maximum((slope * (inner[0] - outer[0])).sum(axis=0), 1e-6)
-    slope = slope / distance
-    return slope, -(slope * outer[0]).sum(axis=0), distance
+    slope = np.asarray(slope / distance, dtype=np.float32)
+    offset: FloatArray = -(slope * outer[0]).sum(axis=0)
+    return slope, offset, distance
 
 
-def _gathered(
-    weight: FloatArray, colours: FloatArray, reach: int
-) -> tuple[FloatArray, FloatArray]:
+def _gathered(weight: FloatArray, colours: FloatArray, reach: int) -> tuple[FloatArray, FloatArray]:
     """Average the colours (3, h, w) around each cell: means (3, ...), covariances (6, ...)."""
     rows, columns = _PAIRS
     weight = weight + np.float32(_FAINT)
@@ -198,10 +196,7 @@ def _pooled(maps: FloatArray) -> FloatArray:
 
 
 def _spread(maps: FloatArray, reach: int) -> FloatArray:
-    """Average (..., h, w) over squares of ``2 * reach + 1``, twice; beyond the border is nothing.
-
-    Nothing counts: the squares are cut off there.
-    """
+    """Average (..., h, w) over squares of ``2 * reach + 1``, cut off at the border; and again."""
     for axis in (-1, -2, -1, -2):
         maps = _averaged(maps, reach, axis)
     return maps
@@ -209,7 +204,7 @@ def _spread(maps: FloatArray, reach: int) -> FloatArray:
 
 def _averaged(maps: FloatArray, reach: int, axis: int) -> FloatArray:
     n = maps.shape[axis]
-    before = np.zeros((*maps.shape[:axis], 1, *maps.shape[axis:][1:]))
+    before = np.zeros_like(np.take(maps, [0], axis=axis), dtype=np.float64)
     sums = np.concatenate([before, np.cumsum(maps, axis=axis, dtype=np.float64)], axis=axis)
     place = np.arange(n)
     last, first = np.minimum(place + reach + 1, n), np.maximum(place - reach, 0)
@@ -229,7 +224,8 @@ def _feathered(mask: BoolArray, place: tuple[int, int, int, int]) -> FloatArray:
 
 def _shrunk_colours(pixels: ByteArray, size_hw: tuple[int, int]) -> FloatArray:
     shrunk = PIL.Image.fromarray(pixels).resize(size_hw[::-1], PIL.Image.Resampling.BOX)
-    return np.moveaxis(np.asarray(shrunk, dtype=np.float32) / 255, 2, 0)
+    colours: FloatArray = np.asarray(shrunk, dtype=np.float32) / np.float32(255)
+    return np.moveaxis(colours, 2, 0)
 
 
 def _resized(

@@ -22,7 +22,14 @@ from anymask.models.weights.files import read_state
 from anymask.models.weights.filling import fill
 from anymask.models.weights.locate import locate
 
-__all__ = ["PREPROCESSING", "ResidualU", "Saliency", "load_saliency", "main_subject", "saliency_logits"]
+__all__ = [
+    "PREPROCESSING",
+    "ResidualU",
+    "Saliency",
+    "load_saliency",
+    "main_subject",
+    "saliency_logits",
+]
 
 PREPROCESSING = Preprocessing(side=320, pad=None, squash=True)
 """How a photo becomes its input."""

@@ -41,6 +41,7 @@ _SURE = 8.0  # logits beyond are no surer
 _CLOSER = 0.3  # of the subject's sides: how much around it the second look shows
 _LARGE = 0.8  # of the image: a subject's surroundings so large need no second look
 _LEAST = 0.001  # of the image: less than this is no subject
+_LEAST_IOU = 0.5  # to expect: stripes get 0.45, things from 0.8 on
 _BACKGROUND = -3.0  # logits below this are background for sure
 _POINTS, _BACKGROUND_POINTS = 3, 2  # at most
 
@@ -67,9 +68,7 @@ class Promptable(Protocol):
         """Encode an image."""
         ...
 
-    def predict(
-        self, embedding: Embedding, /, *, prompts: Prompt, multimask: bool | None
-    ) -> Masks:
+    def predict(self, embedding: Embedding, /, *, prompts: Prompt, multimask: bool | None) -> Masks:
         """Answer a prompt."""
         ...
 
@@ -101,6 +100,9 @@ def find_subject(model: Promptable, image: ImageLike) -> Masks:
     seen = frame.resized(rough)
     answer = frame.ask(model, embedding, seen)
     fused = seen if answer is None else (seen + answer) / 2
+    score = _expected_iou(fused)
+    if score < _LEAST_IOU:
+        return found
     large = F.interpolate(fused[None, None], size=photo.size_hw, mode="bilinear")[0, 0]
     mask = (large > 0).cpu().numpy()
     mask = soften(photo.pixels, mask).alpha >= 128
@@ -109,7 +111,7 @@ def find_subject(model: Promptable, image: ImageLike) -> Masks:
     return Masks.from_dense(
         mask,
         labels=[LABEL],
-        scores=[_expected_iou(fused)],
+        scores=[score],
         logits=frame.logits(fused).cpu().numpy()[None] if frame.mask_hw else None,
         source=photo.source,
         model=model.variant.name,
@@ -182,8 +184,7 @@ class _Frame:
         prompt = self._prompt(seen, model.variant)
         if prompt is None:
             return None
-        multimask = True if model.variant.always_three else False
-        answers = model.predict(embedding, prompts=prompt, multimask=multimask)
+        answers = model.predict(embedding, prompts=prompt, multimask=model.variant.always_three)
         maps = [self._map_of(answer).to(seen.device) for answer in answers]
         if not maps:
             return None
@@ -200,7 +201,7 @@ class _Frame:
         labels = np.ones(len(points), np.int64)
         if "negative_points" in variant.capabilities:
             beside = deepest_points(logits[y0:y1, x0:x1] < _BACKGROUND, _BACKGROUND_POINTS)
-            points = np.concatenate([points, beside + (x0, y0)])
+            points = np.concatenate([points, beside + np.array([x0, y0])])
             labels = np.repeat([1, 0], [len(labels), len(beside)])
         height, width = self.transform.original_hw
         scale = np.array([width, height]) / self.transform.resized_hw[::-1]
