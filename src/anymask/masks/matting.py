@@ -27,6 +27,7 @@ ByteArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
 _SIDE = 640  # the longer side of what edges are measured on
+_LEAST_SIDE = 32  # but a shorter side is not made shorter than this
 _CELL = 4  # pixels of that which are one cell of what is known of colours
 _TILE = 256  # pixels of the image
 _BAND = 0.007  # of the diagonal: how far from the mask's edge the true one may lie
@@ -101,7 +102,8 @@ class _Edge:
         """Look at the two sides of the edge of a mask."""
         size_hw = (mask.shape[0], mask.shape[1])
         scale = min(1.0, _SIDE / max(size_hw))
-        small_hw = max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+        height, width = (max(min(side, _LEAST_SIDE), round(side * scale)) for side in size_hw)
+        small_hw = height, width
         colours = _shrunk_colours(pixels, small_hw)
         cover = _resized(mask.astype(np.float32), small_hw, PIL.Image.Resampling.BOX)
         band = max(1, round(_BAND * float(np.hypot(*small_hw))))
@@ -214,11 +216,11 @@ def _averaged(maps: FloatArray, reach: int, axis: int) -> FloatArray:
 
 
 def _feathered(mask: BoolArray, place: tuple[int, int, int, int]) -> FloatArray:
-    """Give a tile of a mask an edge of three pixels."""
+    """Give a tile of a mask an edge of two pixels, at which no line gets lost."""
     left, top, right, bottom = place
     x0, y0 = max(left - 1, 0), max(top - 1, 0)
     part = mask[y0 : bottom + 1, x0 : right + 1].astype(np.float32)
-    soft = _averaged(_averaged(part, 1, -1), 1, -2)
+    soft = (part + _averaged(_averaged(part, 1, -1), 1, -2)) / 2
     return soft[top - y0 : bottom - y0, left - x0 : right - x0]
 
 

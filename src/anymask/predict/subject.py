@@ -41,7 +41,7 @@ _SURE = 8.0  # logits beyond are no surer
 _CLOSER = 0.3  # of the subject's sides: how much around it the second look shows
 _LARGE = 0.8  # of the image: a subject's surroundings so large need no second look
 _LEAST = 0.001  # of the image: less than this is no subject
-_LEAST_IOU = 0.5  # to expect: stripes get 0.45, things from 0.8 on
+_LEAST_IOU = 0.5  # to expect: patterns may get as much, things rather more
 _BACKGROUND = -3.0  # logits below this are background for sure
 _POINTS, _BACKGROUND_POINTS = 3, 2  # at most
 
