@@ -1,6 +1,6 @@
 """How well is the main subject of an image found, beside simpler ways, and what does it cost?
 
-    python benchmarks/subject.py ../shared/data              # 24 images a set, half an hour of a busy core
+    python benchmarks/subject.py ../shared/data  # 24 images a set
     python benchmarks/subject.py ../shared/data --images 999 # all that qualify
     python benchmarks/subject.py --seconds docs/pictures/coffee.jpg
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from anymask.batch.job import Job, answer
+from anymask.batch.job import MaskJob, answer
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -23,7 +23,7 @@ SUBJECT = "main subject"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject(Job):
+class Subject(MaskJob):
     """Cut the main subject out of each image.
 
     Attributes:

@@ -20,14 +20,13 @@ from anymask.errors import AnymaskError
 if TYPE_CHECKING:
     from anymask.batch.job import Job
     from anymask.batch.run import ImageResult, Progress
-    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["process"]
 
 _MOMENT = 1.5  # seconds that work has to end by itself
 
 
-def process(options: ImageOptions, job: Job | Callable[[Segmenter], Job]) -> int:
+def process(options: ImageOptions, job: Job[Any, Any] | Callable[[Any], Job[Any, Any]]) -> int:
     """Do a job for every image that the options name.
 
     Args:
@@ -40,11 +39,11 @@ def process(options: ImageOptions, job: Job | Callable[[Segmenter], Job]) -> int
     from anymask.batch.results import known_keys
     from anymask.batch.run import Batch
     from anymask.cli.report import Report
-    from anymask.predict import loading
+    from anymask.models.cache import kept_offline
 
     items = find_images(options.images, options.output, known_keys(options.output))
-    with _Ending() as ending:
-        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
+    with _Ending() as ending, kept_offline(options.offline):
+        model = options.load()
         report: Report | None = None
 
         def tell(progress: Progress) -> None:

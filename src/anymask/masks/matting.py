@@ -185,7 +185,8 @@ def _gathered(weight: FloatArray, colours: FloatArray, reach: int) -> tuple[Floa
     )
     total, *rest = _spread(_pooled(sums), reach)
     means, products = np.stack(rest[:3]) / total, np.stack(rest[3:]) / total
-    return means, products - means[rows] * means[columns]
+    covariances: FloatArray = products - means[rows] * means[columns]
+    return means, covariances
 
 
 def _pooled(maps: FloatArray) -> FloatArray:
@@ -194,7 +195,8 @@ def _pooled(maps: FloatArray) -> FloatArray:
     padded = np.pad(maps, ((0, 0), (0, -height % _CELL), (0, -width % _CELL)))
     _, height, width = padded.shape
     cells = padded.reshape(n, height // _CELL, _CELL, width // _CELL, _CELL)
-    return cells.sum(axis=(2, 4), dtype=np.float64).astype(np.float32)
+    sums: FloatArray = cells.sum(axis=(2, 4), dtype=np.float64).astype(np.float32)
+    return sums
 
 
 def _spread(maps: FloatArray, reach: int) -> FloatArray:
@@ -220,7 +222,7 @@ def _feathered(mask: BoolArray, place: tuple[int, int, int, int]) -> FloatArray:
     left, top, right, bottom = place
     x0, y0 = max(left - 1, 0), max(top - 1, 0)
     part = mask[y0 : bottom + 1, x0 : right + 1].astype(np.float32)
-    soft = (part + _averaged(_averaged(part, 1, -1), 1, -2)) / 2
+    soft: FloatArray = (part + _averaged(_averaged(part, 1, -1), 1, -2)) / np.float32(2)
     return soft[top - y0 : bottom - y0, left - x0 : right - x0]
 
 

@@ -31,6 +31,7 @@ PREDICTED_IOU = "mask_predicted_iou"
 """Where `Masks.meta` has the predicted IoU of a mask whose score is the grounder's."""
 
 _SAME_PHRASE = 0.5
+_INSIDE = 0.8  # things of one name share no pixels: a torso within its person is no other one
 _OTHER_PHRASE = 0.8  # as for boxes: what has another name may still be most of the same thing
 _IMAGES_AT_ONCE = 8
 
@@ -146,8 +147,9 @@ def find_words(
 ) -> list[Masks]:
     """Cut out what phrases name, all instances of it, in each image of a list.
 
-    Where two masks of one phrase overlap by more than half, or two of different phrases by more
-    than 0.8 (intersection over union), the one of the lower score goes; so does an empty one.
+    Where two masks of one phrase overlap by more than half (intersection over union) or one lies in
+    the other by more than 0.8, or two of different phrases overlap by more than 0.8, the one of the
+    lower score goes; so does an empty one.
 
     Args:
         model: Knows boxes.
@@ -217,7 +219,7 @@ def _named(
 def _without_duplicates(masks: Masks) -> Masks:
     some = masks[masks.areas > 0]
     kept = [
-        some.filter(label=label).nms(_SAME_PHRASE, "mask")
+        some.filter(label=label).nms(_SAME_PHRASE, "mask").nms(_INSIDE, "containment")
         for label in dict.fromkeys(some.labels)
         if label is not None
     ]
