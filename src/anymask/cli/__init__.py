@@ -31,8 +31,8 @@ __all__ = ["COMMANDS", "main", "parse"]
 COMMANDS = {
     "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
     "everything": "Find everything in each image, without a prompt.",
-    "detect": "Find boxes of all things in each image that a detector knows by name.",
     "models": "List the models, with size, licence and what they can do.",
+    "detect": "Find boxes of all things in each image that a detector knows by name.",
     "convert": "Write weights as a folder of config.json and model.safetensors.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
     "train": "Let a model learn from your own images with masks.",
