@@ -279,10 +279,10 @@ def test_a_soft_cutout_is_cropped_to_what_is_seen() -> None:
     pixels[20:40, 30:50] = (210, 40, 30)
     mask = np.zeros((60, 80), bool)
     mask[20:40, 30:50] = True
-    whole = cutout(pixels, mask, soft=True)
+    whole = Masks.from_dense(mask).cutout(pixels, soft=True)
     assert whole.size == (80, 60) and whole.getpixel((0, 0)) == (0, 0, 0, 0)
     assert whole.getpixel((40, 30)) == (210, 40, 30, 255)
-    cropped = cutout(pixels, mask, soft=True, crop=True)
+    cropped = Masks.from_dense(mask).cutout(pixels, soft=True, crop=True)
     assert cropped.size == (20, 20)
     assert np.array_equal(cropped, np.asarray(whole)[20:40, 30:50])
-    assert cutout(pixels, mask & False, soft=True).getextrema()[3] == (0, 0)
+    assert Masks.from_dense(mask & False).cutout(pixels, soft=True).getextrema()[3] == (0, 0)
