@@ -12,6 +12,7 @@ from anymask.batch.inputs import Images, find_images
 from anymask.batch.job import Everything, MaskJob, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.batch.subject import Subject
 from anymask.batch.words import Words
 from anymask.errors import InputError
 
@@ -72,6 +73,7 @@ def process(
     threshold: Threshold | None = None,
     grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
+    subject: bool = False,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -106,6 +108,7 @@ def process(
         threshold: With ``text``: least score of the detector.
         grounder: With ``text``: the detector.
         prompts: Instead of these: a prompt, or several, one object each.
+        subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; "grounded-sam": that, and a JSON file each; or a format that another package
@@ -148,7 +151,11 @@ def process(
         "grounder": grounder,
     }
     drawn: dict[str, Any] = {"format": format, "overlay": overlay}
-    job = _job(direct, words, prompts, options, all=all, cutout=cutout, **drawn)
+    if subject:
+        _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
+        job: MaskJob = Subject(cutout=cutout, **drawn)
+    else:
+        job = _job(direct, words, prompts, options, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -177,6 +184,13 @@ def process(
     except Cancelled:
         return BatchReport(folder, results, True, notes)
     return BatchReport(folder, results, False, notes)
+
+
+def _check_alone(others: Sequence[object]) -> None:
+    if any(other is not None for other in others):
+        raise InputError(
+            "expected subject alone, got a prompt or a setting beside it; leave one of them out"
+        )
 
 
 def _job(

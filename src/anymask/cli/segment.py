@@ -17,6 +17,9 @@ from anymask.cli.places import check_commas, read_mask, read_numbers
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.batch.job import MaskJob
     from anymask.batch.words import Words
     from anymask.cli.parser import Command
     from anymask.image.image import Image
@@ -26,12 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Segment", "parse"]
 
-_ABOUT = """Cut a thing out of each image, by clicks, a box or a rough mask; or all that words name.
+_ABOUT = """Cut a thing out of each image, by clicks, a box or a rough mask; or all that words name;
+or, without any of these, its main subject.
 
 Each image gets an overlay, a cut-out with a transparent background, and the masks as JSON.
 Coordinates are pixels of the image, x from the left and y from the top.
 
 Examples:
+  anymask segment photos/ -o cut/  # the main subject of each, without its background
   anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
   anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
   anymask segment photos/ --text "dog. person." -o out/
@@ -51,14 +56,14 @@ _Points = Annotated[
 ]
 
 _TOO_FEW = (
-    "expected --point, --box, --mask or --text, got none of them; say what to cut out, or find "
-    "everything with `anymask everything`"
+    "expected --point, --box, --mask or --text beside --not, got none of them; say what to cut "
+    "out, or leave out --not to get the main subject"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
-    """What to cut out: at least one of --point, --box, --mask and --text."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
 
     point: _Points = ()
     """A pixel on the thing: x from the left, y from the top."""
@@ -98,34 +103,45 @@ class PromptOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(ImageOptions):
-    """Cut one thing out of each image, or all that words name."""
+    """Cut one thing out of each image, all that words name, or its main subject."""
 
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
     no_cutout: Flag = False
     """Do not write the thing by itself, with everything else transparent."""
     prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
-    """What to cut out: at least one of --point, --box, --mask and --text."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
     words: OmitArgPrefixes[ExampleOptions] = field(default_factory=ExampleOptions)
     """What to cut out by name or by example: all that --text or --example says, which stand
     alone."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.batch.job import Segment as Job
         from anymask.cli.process import process
 
         if self._by_name:
             return process(self, self._words())
         prompt = self._read()
-        job = Job(
-            prompts=(prompt,),
-            all=self.all,
-            format=self.format,
-            overlay=not self.no_overlay,
-            cutout=not self.no_cutout,
-        )
-        return process(self, job, lambda model: _check_said(model, prompt))
+        return process(self, lambda model: self._job(model, prompt))
+
+    def _job(self, model: Segmenter, prompt: Prompt) -> MaskJob:
+        from anymask.batch.job import Segment as ByPrompts
+        from anymask.batch.subject import Subject
+
+        drawn: dict[str, bool] = {"overlay": not self.no_overlay, "cutout": not self.no_cutout}
+        if self._means_subject(model, prompt):
+            return Subject(format=self.format, **drawn)
+        return ByPrompts(prompts=(prompt,), all=self.all, format=self.format, **drawn)
+
+    def _means_subject(self, model: Segmenter, prompt: Prompt) -> bool:
+        """Return whether the main subject is meant, not what a model finds without a prompt."""
+        if prompt.required_capabilities != ["nothing"] or "nothing" in model.variant.capabilities:
+            return False
+        if self.all:
+            raise InputError(
+                "expected a prompt for --all, got none; there is one main subject: leave out --all"
+            )
+        return True
 
     def _read(self) -> Prompt:
         """Read the prompt where it is no words alone."""
@@ -160,11 +176,14 @@ class Segment(ImageOptions):
             job.settings(model)  # checks what was said
             return job.find(model, image)
         prompt = self._read()
-        _check_said(model, prompt)
+        if self._means_subject(model, prompt):
+            return model.subject(image)
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
         return masks if self.all else masks.best()
 
+    def cut(self, masks: Masks, image: Image) -> PIL.Image.Image:
+        """Cut out of an image what was found in it: a main subject with a soft edge."""
+        from anymask.predict.subject import LABEL
 
-def _check_said(model: Segmenter, prompt: Prompt) -> None:
-    if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
-        raise InputError(_TOO_FEW)
+        silent = not self._by_name and self._read().required_capabilities == ["nothing"]
+        return masks.cutout(image, soft=silent and masks.labels == (LABEL,))
