@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = [
     "GenerateConfig",
     "InstanceConfig",
+    "Keep",
+    "LabelConfig",
+    "Outside",
     "PointGrid",
     "Sampler",
     "changed",
@@ -22,6 +25,8 @@ __all__ = [
 
 PointGrid = tuple[tuple[float, float], ...]
 Sampler = Literal["grid", "hierarchical", "boxes"]
+Outside = Literal["keep", "dim", "blank"]
+Keep = Literal["all", "labelled", "things"]
 
 
 @dataclass(frozen=True)
@@ -151,17 +156,67 @@ class InstanceConfig:
     """Draw masks at the resolution of the image; else at that of the model, which is coarser."""
     merge_points: bool = False
     """Answer points as the original does, by uniting the masks under them, not with one mask."""
-    text_thresh: float = 0.23
-    """Text means nothing in the image that CLIP finds less alike than this cosine."""
-    text_model: str = "openai/clip-vit-base-patch32"
-    """The CLIP that compares text with instances: a hub id, or a folder."""
+    text_thresh: float | None = None
+    """Text means nothing in the image that is less alike; by itself a cosine of 0.23 for CLIP, and a
+    probability of 0.05 for SigLIP."""
+    text_model: str = "clip"
+    """What compares text with instances: clip, siglip2, or a hub id or folder of such a model."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
         for name in ("confidence", "box_nms_thresh"):
             check_number(self, name, 0, 1)
         check_number(self, "max_instances", 1, whole=True)
-        check_number(self, "text_thresh", -1, 1)
+        if self.text_thresh is not None:
+            check_number(self, "text_thresh", -1, 1)
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How masks are given names; scores of names are from 0 to 1."""
+
+    ranker: str | None = None
+    """Who gives the names. bundled: the detector inside the package, which knows 23 everyday things;
+    clip, siglip2, siglip2-naflex, or a hub id or a folder of a CLIP or SigLIP: whoever knows any
+    word. By itself bundled where that knows all words, else siglip2."""
+    label_thresh: float | None = None
+    """Least score of a name; by itself 0.3 of the detector's, 0.05 of SigLIP's, 0 of CLIP's."""
+    label_margin: float = 0.01
+    """How much more alike than all of label_background a name must be, as a cosine (CLIP and
+    SigLIP)."""
+    label_background: tuple[str, ...] = ("something", "a background", "a texture")
+    """Phrases for what has none of the names (CLIP and SigLIP)."""
+    label_template: str | None = None
+    """Sentence for each name, with {} in it; by itself "a photo of {}" for CLIP and "this is a photo
+    of {}." for SigLIP."""
+    label_context: float = 0.1
+    """How far the box of a mask is widened before it is looked at, as a share of its longer side."""
+    label_outside: Outside = "dim"
+    """What becomes of what is in that box but not of the mask: keep it, dim it half way to grey, or
+    blank it."""
+    label_keep: Keep = "all"
+    """all: every mask, those without a name, too; labelled: those with a name; things: also one
+    mask for each thing, the surest of those of one name that share more than 0.8 of the smaller."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.label_thresh is not None:
+            check_number(self, "label_thresh", 0, 1)
+        check_number(self, "label_margin", -2, 2)
+        check_number(self, "label_context", 0, 10)
+        check_choice(self, "label_outside", get_args(Outside))
+        check_choice(self, "label_keep", get_args(Keep))
+        if self.label_template is not None and self.label_template.count("{}") != 1:
+            raise InputError(
+                "expected a label_template with {} once, in the place of the name, got "
+                f"{self.label_template!r}; write e.g. 'a photo of {{}}'"
+            )
+        if isinstance(self.label_background, str):
+            raise InputError(
+                f"expected label_background as a list of phrases, got {self.label_background!r}; "
+                f"write [{self.label_background!r}]"
+            )
+        object.__setattr__(self, "label_background", tuple(self.label_background))
 
 
 Config = TypeVar("Config", bound=GenerateConfig | InstanceConfig)

@@ -8,7 +8,7 @@ import torch
 
 from anymask.errors import MissingExtraError, WeightsError
 from anymask.masks.masks import Masks
-from anymask.text.clip import Clip, cut
+from anymask.text.rank import crops
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
