@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from anymask import formats
-from anymask.config import changed
+from anymask.config import Keep, changed
+from anymask.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
+    from anymask.text.label import Labeller
 
 __all__ = ["Everything", "Job", "Segment", "Watch"]
 
+_FOR_DETECTORS = ("coco", "yolo")
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
 
@@ -46,14 +50,29 @@ class Job(ABC):
     name: ClassVar[str]
     """Name of the command that does the same."""
     format: str = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; or a
-    format that another package adds."""
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
+    semantic: a map of the classes each; or a format that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
 
     def __post_init__(self) -> None:
         """Check the format."""
         formats.find(self.format)
+        if self.format == "semantic" and not self.classes:
+            raise InputError(
+                "expected words for the format semantic, whose values are their numbers, got none; "
+                "name the masks (--labels)"
+            )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All names that masks may have, in the order of their numbers; none if none are asked."""
+        return ()
+
+    @property
+    def format_options(self) -> dict[str, Any]:
+        """Give what the format has to know beside the masks of one image."""
+        return {"names": self.classes} if self.format in ("coco", "semantic") else {}
 
     @abstractmethod
     def settings(self, model: Segmenter) -> dict[str, Any]:
@@ -155,12 +174,26 @@ class Everything(Job):
         tile: Height and width in pixels of the squares to look at one by one; None: all at once,
             unless the image is too large for that.
         halo: How far each square reaches into its neighbours; None: an eighth of its side.
+        labeller: Gives the masks names; None: they have none.
     """
 
     name = "everything"
     options: Mapping[str, Any] = field(default_factory=dict)
     tile: int | None = None
     halo: int | None = None
+    labeller: Labeller | None = None
+
+    def __post_init__(self) -> None:
+        """Check the format, and keep of a data set for detectors one mask for each thing."""
+        super().__post_init__()
+        if self.labeller is not None:
+            usual: Keep = "things" if self.format in _FOR_DETECTORS else "all"
+            object.__setattr__(self, "labeller", self.labeller.keeping(usual))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All names that masks may have."""
+        return () if self.labeller is None else self.labeller.classes
 
     def settings(self, model: Segmenter) -> dict[str, Any]:
         """Give what the options and the model's own settings come to."""
@@ -168,7 +201,8 @@ class Everything(Job):
         for name in _NEUTRAL:
             search.pop(name, None)
         tiles = {"tile": self.tile, "halo": self.halo}
-        return {"format": self.format, "overlay": self.overlay, **tiles, **search}
+        names = {} if self.labeller is None else self.labeller.settings()
+        return {"format": self.format, "overlay": self.overlay, **tiles, **search, **names}
 
     def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
         """Search the image, or its tiles."""
@@ -177,6 +211,11 @@ class Everything(Job):
         from anymask.image.image import Image
 
         large = is_large(source)
+        if large and self.labeller is not None:
+            raise InputError(
+                "expected an image that fits into memory to name its masks, got one in tiles; "
+                "shrink it, or leave the names (--labels) out"
+            )
         if large and self.tile is None:
             h, w = size_of(source) or (0, 0)
             watch.note(f"{w} x {h} pixels, so in tiles of {TILE}; choose another size (--tile)")
@@ -189,6 +228,9 @@ class Everything(Job):
             progress=lambda done, total: watch.step(f", {unit.format(done, total)}"),
             **self.options,
         )
+        if self.labeller is not None and image is not None:
+            watch.step(", naming")
+            masks = self.labeller(masks, image)
         if isinstance(source, str | os.PathLike):
             masks = replace(masks, geo=read_geo(source))
         return masks, image
@@ -199,8 +241,12 @@ class Everything(Job):
             yield "-overlay.png", masks.draw(image)
 
     def describe(self, masks: Masks) -> dict[str, Any]:
-        """Give how many answers which setting dropped."""
-        return {"dropped": dict(masks.dropped)}
+        """Give how many answers which setting dropped, and how many masks have which name."""
+        dropped = {"dropped": dict(masks.dropped)}
+        if self.labeller is None:
+            return dropped
+        named = Counter(name for name in masks.labels if name is not None)
+        return {**dropped, "labels": dict(named.most_common())}
 
     def endings(self) -> list[str]:
         """Name the overlay."""

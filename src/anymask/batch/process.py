@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ from anymask.batch.inputs import Images, find_images
 from anymask.batch.job import Everything, Job, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.config import LabelConfig
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Numbers, Prompt
+    from anymask.text.label import Labeller
 
 __all__ = ["BatchReport", "process"]
 
@@ -61,7 +63,7 @@ def process(
     *,
     model: str | Segmenter = "bundled",
     points: Numbers | None = None,
-    labels: Numbers | None = None,
+    labels: Numbers | str | os.PathLike[str] | Sequence[str] | None = None,
     box: Numbers | None = None,
     mask: Numbers | None = None,
     text: str | None = None,
@@ -92,14 +94,15 @@ def process(
         model: What `load` returned, or the name or path that it takes.
         points: With ``labels``, ``box``, ``mask`` and ``text``: what to cut out of each image, as
             for `Segmenter.predict`, in pixels of the image, x before y. Nothing: find everything.
-        labels: (n,), 1 for points on the object, 0 for background points.
+        labels: (n,), 1 for points on the object, 0 for background points. Where everything is to be
+            found: words to name the masks by, as for `text.label.label`.
         box: (4,), xyxy.
         mask: Rough mask, bool (h, w), the size of each image.
         text: What the object is called, for models that know text.
         prompts: Instead of these five: a prompt, or several, one object each.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
-            map each; or a format that another package adds.
+            map each; "semantic": a map of the labels each; or a format that another package adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
         workers: Images worked on at a time, which share the processor's cores.
@@ -109,7 +112,8 @@ def process(
         progress: Called with how far it is, from several threads, but by one at a time.
         cancel: Asked often, from several threads; when it returns true, the work ends within about
             a second, and the report says so.
-        **options: In everything mode: ``tile``, ``halo`` and the settings of `Segmenter.generate`.
+        **options: In everything mode: ``tile``, ``halo``, the settings of `Segmenter.generate`, and
+            those of `LabelConfig`.
 
     Returns:
         What became of each image.
@@ -132,7 +136,19 @@ def process(
         []
     """
     direct = {"points": points, "labels": labels, "box": box, "mask": mask, "text": text}
-    job = _job(direct, prompts, options, all=all, cutout=cutout, format=format, overlay=overlay)
+    words = _words(direct, prompts)
+    if words is not None:
+        from anymask.text.label import load_labeller
+
+        known = {field.name for field in fields(LabelConfig)} & options.keys()
+        how = {name: options.pop(name) for name in known}
+        device = "auto" if isinstance(model, str | os.PathLike) else model.device
+        labeller = load_labeller(words, device=device, **how)
+    else:
+        labeller = None
+    job = _job(
+        direct, prompts, options, labeller, all=all, cutout=cutout, format=format, overlay=overlay
+    )
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -163,10 +179,25 @@ def process(
     return BatchReport(folder, results, False, notes)
 
 
+def _words(
+    direct: dict[str, Any], prompts: Prompt | Sequence[Prompt] | None
+) -> str | os.PathLike[str] | Sequence[str] | None:
+    """Take the labels out of what was said, if they are words and not those of points."""
+    labels = direct["labels"]
+    alone = prompts is None and all(direct[name] is None for name in direct if name != "labels")
+    one = isinstance(labels, str | os.PathLike)
+    several = isinstance(labels, list | tuple) and all(isinstance(word, str) for word in labels)
+    if not alone or not (one or several):
+        return None
+    words: str | os.PathLike[str] | Sequence[str] = direct.pop("labels")
+    return words
+
+
 def _job(
     direct: dict[str, Any],
     prompts: Prompt | Sequence[Prompt] | None,
     options: dict[str, Any],
+    labeller: Labeller | None,
     *,
     all: bool,
     cutout: bool,
@@ -183,7 +214,9 @@ def _job(
         )
     if not said and prompts is None:
         tiles = {name: options.pop(name, None) for name in ("tile", "halo")}
-        return Everything(options=options, **tiles, format=format, overlay=overlay)
+        return Everything(
+            options=options, **tiles, labeller=labeller, format=format, overlay=overlay
+        )
     if options:
         raise InputError(
             f"expected no settings of everything mode beside a prompt, got {', '.join(options)}; "

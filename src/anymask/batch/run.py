@@ -226,6 +226,8 @@ class Batch:
             yield self._counted(item, result)
         if self.job.format == "coco" and self._good:
             self._join()
+        if self.job.format == "semantic":
+            self._write_legend()
 
     def _attempts(
         self, items: Sequence[Item], patience: float = 0
@@ -287,7 +289,9 @@ class Batch:
             watch.step(", writing")
             name = self._masks_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            masks.save(drafts[name], format=self._masks_format)
+            alone = self._masks_format == self.job.format  # else it is written when all are joined
+            options = self.job.format_options if alone else {}
+            masks.save(drafts[name], format=self._masks_format, **options)
             self._check()
             h, w = masks.size_hw
             summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
@@ -308,7 +312,8 @@ class Batch:
             return self.results.part(key)
         suffix = formats.find(self.job.format).suffix
         # A label map must not be taken for an overlay.
-        return f"{key}-labels{suffix}" if suffix == ".png" else key + suffix
+        end = "-classes" if self.job.format == "semantic" else "-labels"
+        return f"{key}{end}{suffix}" if suffix == ".png" else key + suffix
 
     @property
     def _masks_format(self) -> str:
@@ -356,7 +361,10 @@ class Batch:
         lock.acquire(math.inf, self._check)  # or an older list might replace a newer one
         try:
             pairs, left_out = self.results.to_join(self.items)
-            with folder.writing(COCO_FILE) as draft, coco.writer(draft) as add:
+            with (
+                folder.writing(COCO_FILE) as draft,
+                coco.writer(draft, names=self.job.classes) as add,
+            ):
                 for key, record in pairs:
                     self._check()
                     part = self.results.path / self.results.part(key)
@@ -365,6 +373,13 @@ class Batch:
             lock.release()
         for why in left_out:
             self._say(f"{self.results.path / COCO_FILE} leaves out what is out of date: {why}")
+
+    def _write_legend(self) -> None:
+        """Write which value of the label maps is which name."""
+        from anymask.formats import semantic
+
+        with self.results.folder.writing(semantic.LEGEND_FILE) as draft:
+            semantic.write_legend(draft, self.job.classes)
 
 
 class _Watch:

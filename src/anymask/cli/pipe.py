@@ -91,6 +91,8 @@ class _Outlet:
         return 0
 
     def _check(self) -> None:
+        from anymask import formats
+
         options = self.command
         images = options.images
         if len(images) != 1 or Path(images[0]).is_dir():
@@ -99,7 +101,7 @@ class _Outlet:
         for flag in ("json", "all"):
             if getattr(options, flag, False) and not (flag == "all" and self.masks):
                 raise InputError(f"expected one result for -o -, got --{flag} too; leave it out")
-        binary = not self.masks or options.format == "png"
+        binary = not self.masks or formats.find(options.format).suffix == ".png"
         if binary and sys.stdout.isatty():
             raise InputError(
                 "expected a file or a program to take the image, got a terminal; "
@@ -112,7 +114,8 @@ class _Outlet:
         if not self.masks:
             return encode_png(masks.cutout(image))
         file = io.BytesIO()
-        masks.save(file, format=self.command.format)
+        options = getattr(self.command, "format_options", {})
+        masks.save(file, format=self.command.format, **options)
         return file.getvalue()
 
 

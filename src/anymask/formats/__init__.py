@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "find", "names", "read", "write"]
 
-_OURS = ("sa1b", "coco", "png")  # of those with one suffix, the first is written if none is named
+_OURS = (
+    "sa1b",
+    "coco",
+    "png",
+    "semantic",
+)  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
 
 

@@ -64,7 +64,13 @@ Entry = Mapping[str, Any]
 # ----------------------------------------------------------------------------- writing
 
 
-def write(target: Target, masks: Masks | Iterable[Masks], *, polygons: bool = False) -> None:
+def write(
+    target: Target,
+    masks: Masks | Iterable[Masks],
+    *,
+    polygons: bool = False,
+    names: Sequence[str] = (),
+) -> None:
     """Write the masks of one image, or of several.
 
     Args:
@@ -72,6 +78,7 @@ def write(target: Target, masks: Masks | Iterable[Masks], *, polygons: bool = Fa
         masks: Of one image, or of each.
         polygons: Write outlines instead of run lengths, but for crowds and empty masks. Filled as
             COCO does it, they give the same masks.
+        names: Categories that get the numbers from 1 on, in this order, also those of no mask.
 
     Raises:
         OutputError: The file cannot be written; what was there before is untouched.
@@ -84,18 +91,21 @@ def write(target: Target, masks: Masks | Iterable[Masks], *, polygons: bool = Fa
         >>> json.loads(file.getvalue())["annotations"][0]["segmentation"]
         [[0, 0, 3, 0, 3, 2, 0, 2]]
     """
-    with writer(target, polygons=polygons) as add:
+    with writer(target, polygons=polygons, names=names) as add:
         for entry in [masks] if isinstance(masks, Masks) else masks:
             add(entry)
 
 
 @contextmanager
-def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Masks], None]]:
+def writer(
+    target: Target, *, polygons: bool = False, names: Sequence[str] = ()
+) -> Iterator[Callable[[Masks], None]]:
     """Write image by image, so that a folder of any size needs the memory of one image.
 
     Args:
         target: A path, or a file opened for writing bytes.
         polygons: See `write`.
+        names: See `write`.
 
     Yields:
         A function that adds the masks of one more image. The file appears when the block ends; if
@@ -115,6 +125,8 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
     images: list[dict[str, Any]] = []
     document: dict[str, Any] = {}
     categories, image_ids, ids = Categories(), Numbers(), Numbers()
+    for name in names:
+        categories.of(name, None)
     with output(target) as file:
         file.write(b'{"annotations": [')
         separator = "\n"

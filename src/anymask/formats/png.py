@@ -30,7 +30,7 @@ from anymask.formats.files import Content, Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 
-__all__ = ["FORMAT", "read", "write"]
+__all__ = ["FORMAT", "opened", "read", "write"]
 
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # one whole number per pixel
 _KEYWORD = "anymask"
@@ -79,7 +79,7 @@ def read(source: Source) -> Masks:
         InputError: The file is missing, damaged, or not a label map.
     """
     content = files.load(source)
-    label_map, text = _opened(content)
+    label_map, text = opened(content, _KEYWORD)
     numbers = np.unique(label_map)
     numbers = numbers[numbers > 0]
     with fields.understanding(f"what {content.name} says of its masks"):
@@ -107,12 +107,12 @@ def _known(masks: Masks) -> list[Mapping[str, Any]]:
     return known
 
 
-def _opened(content: Content) -> tuple[npt.NDArray[np.integer], str | None]:
-    """Read the numbers of a label map, (h, w), and the text about its masks."""
+def opened(content: Content, keyword: str) -> tuple[npt.NDArray[np.integer], str | None]:
+    """Read the numbers of a label map, (h, w), and the text that is kept under a keyword."""
     try:
         with PIL.Image.open(io.BytesIO(content.data), formats=["PNG"]) as image:
             if image.mode in _MODES:
-                return np.asarray(image).astype(np.int32), image.info.get(_KEYWORD)
+                return np.asarray(image).astype(np.int32), image.info.get(keyword)
             mode = image.mode
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise InputError(
@@ -124,4 +124,8 @@ def _opened(content: Content) -> tuple[npt.NDArray[np.integer], str | None]:
     )
 
 
-FORMAT = Format(".png", write, read, recognises=lambda head: head.startswith(b"\x89PNG"))
+def _recognises(head: bytes) -> bool:
+    return head.startswith(b"\x89PNG") and b"anymask-classes" not in head  # which is semantic
+
+
+FORMAT = Format(".png", write, read, recognises=_recognises)

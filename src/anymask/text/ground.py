@@ -29,7 +29,7 @@ from anymask.models.cache import offline
 from anymask.optional import optional
 from anymask.text.phrases import Phrases, Text, Threshold, shown
 
-__all__ = ["Grounder", "choose", "find_grounder", "ground", "look_for"]
+__all__ = ["Grounder", "choose", "find_grounder", "ground", "grounder_names", "look_for"]
 
 _SAME_PHRASE = 0.5
 _OTHER_PHRASE = 0.8  # higher: things with different names may fill nearly the same box
@@ -104,6 +104,11 @@ def find_grounder(
         ('zebra',)
     """
     return _find(os.fspath(name_or_path), str(find_device(device)))
+
+
+def grounder_names() -> tuple[str, ...]:
+    """List the names of grounders, the bundled one first."""
+    return tuple(_KINDS)
 
 
 @functools.lru_cache(maxsize=2)

@@ -8,9 +8,12 @@ ways, and compared with all phrases at once.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -23,22 +26,23 @@ from anymask.config import Outside
 from anymask.errors import WeightsError
 from anymask.masks import rle
 from anymask.masks.masks import Masks
+from anymask.models.cache import digest
 from anymask.models.cache import offline as is_offline
 from anymask.optional import optional
 from anymask.parallel import threads_work
 
-__all__ = ["RANKERS", "Ranker", "Scorer", "crops", "load_ranker"]
+__all__ = ["RANKERS", "Ranker", "Scorer", "crops", "is_at_hand", "load_ranker"]
 
 Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 One = TypeVar("One")
 
 RANKERS = {
-    "clip": "openai/clip-vit-base-patch32",
     "siglip2": "google/siglip2-base-patch16-224",
     "siglip2-naflex": "google/siglip2-base-patch16-naflex",
+    "clip": "openai/clip-vit-base-patch32",
 }
-"""Hub ids by the short names that commands take."""
+"""Hub ids by the short names that commands take, the first choice first."""
 
 _FAMILIES = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
 _TEMPLATES = {"clip": "a photo of {}", "siglip": "this is a photo of {}."}
@@ -65,15 +69,18 @@ class Ranker:
         tokenizer: Its tokenizer.
         processor: Its image processor.
         name: Where it came from.
+        version: Tells its weights from others that came from there.
 
     Attributes:
         sigmoid: Whether it says by itself that a phrase fits nothing, as SigLIP does: each phrase
             has a probability of its own. With CLIP, phrases share one.
     """
 
-    def __init__(self, network: Any, tokenizer: Any, processor: Any, name: str = "") -> None:
+    def __init__(
+        self, network: Any, tokenizer: Any, processor: Any, name: str = "", version: str = ""
+    ) -> None:
         self.network, self.tokenizer, self.processor = network, tokenizer, processor
-        self.name = name
+        self.name, self.version = name, version
         self.sigmoid = network.config.model_type != "clip"
         self._said: tuple[tuple[str, ...], Tensor] | None = None
         self._saying = threading.Lock()
@@ -188,23 +195,60 @@ def load_ranker(name_or_path: str, device: str = "cpu", *, offline: bool = False
     source = RANKERS.get(name_or_path, name_or_path)
     here = {"local_files_only": offline or is_offline()}
     try:
-        kind = transformers.AutoConfig.from_pretrained(source, **here).model_type
-        if kind not in _FAMILIES:
-            raise ValueError(f"it is a {kind!r}, not a CLIP, SigLIP or SigLIP 2")
-        network, loading = getattr(transformers, _FAMILIES[kind]).from_pretrained(
-            source, dtype=torch.float32, output_loading_info=True, **here
-        )
-        if lost := sorted(loading["missing_keys"]):  # which would be left to chance
-            raise ValueError(f"its weights lack {len(lost)} tensors, {lost[0]!r} first")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **here)
-        _check_tokenizer(tokenizer, network.config.text_config.vocab_size)
-        processor = transformers.AutoImageProcessor.from_pretrained(source, **here)
+        if not Path(source).is_dir() and (source.count("/") != 1 or source[0] in "/.~"):
+            raise ValueError("there is no such folder, and no such id of the hub")
+        with _quietly(transformers, here["local_files_only"] or Path(source).is_dir()):
+            kind = transformers.AutoConfig.from_pretrained(source, **here).model_type
+            if kind not in _FAMILIES:
+                raise ValueError(f"it is of the kind {kind!r}")
+            network, loading = getattr(transformers, _FAMILIES[kind]).from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True, **here
+            )
+            if lost := sorted(loading["missing_keys"]):  # which would be left to chance
+                raise ValueError(f"its weights lack {len(lost)} tensors, {lost[0]!r} first")
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **here)
+            _check_tokenizer(tokenizer, network.config.text_config.vocab_size)
+            processor = transformers.AutoImageProcessor.from_pretrained(source, **here)
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise WeightsError(
-            f"cannot load the CLIP or SigLIP {name_or_path!r}: {_reason(error)}; name a hub id that "
-            "can be reached, or a folder with its config, weights, tokenizer and preprocessor"
+            f"cannot load the CLIP or SigLIP {name_or_path!r}: {_reason(error)}; name a hub id "
+            "that can be reached, or a folder with its config, weights, tokenizer and preprocessor"
         ) from error
-    return Ranker(network.to(device).eval(), tokenizer, processor, name_or_path)
+    version = _version(source, network.config)
+    return Ranker(network.to(device).eval(), tokenizer, processor, name_or_path, version)
+
+
+def is_at_hand(name: str) -> bool:
+    """Return whether a ranker could be loaded without a download, by its short name."""
+    if importlib.util.find_spec("transformers") is None:
+        return False
+    import huggingface_hub
+
+    files = ("config.json", "model.safetensors")
+    found = [huggingface_hub.try_to_load_from_cache(RANKERS[name], file) for file in files]
+    return all(isinstance(path, str) for path in found)
+
+
+def _version(source: str, config: Any) -> str:
+    """Tell weights by the hub's commit, or those of a folder by their content."""
+    files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
+    return digest(*files)[:16] if files else str(getattr(config, "_commit_hash", None) or "")
+
+
+@contextmanager
+def _quietly(transformers: Any, local: bool) -> Iterator[None]:
+    """Keep transformers from talking, but for how far a download is."""
+    logging = transformers.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if local:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _check_tokenizer(tokenizer: Any, vocab_size: int) -> None:
@@ -218,9 +262,10 @@ def _check_tokenizer(tokenizer: Any, vocab_size: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Take the first line of what transformers says, as part of a sentence."""
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return first.strip().rstrip(".:")
+    """Take the first sentence of what transformers says, as part of another."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    return first.strip().split(". ")[0].rstrip(".:")
 
 
 def crops(
@@ -298,4 +343,4 @@ def _batches(some: Iterable[One], size: int) -> Iterator[list[One]]:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return torch.nn.functional.normalize(vectors, dim=-1)
