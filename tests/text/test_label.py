@@ -192,6 +192,15 @@ def test_each_box_names_the_mask_that_fits_best() -> None:
     assert match(masks, found).tolist() == [0, 1, -1, -1]
 
 
+def test_a_backdrop_is_no_thing() -> None:
+    """What lies around a thing may have the very box of the detection."""
+    dense = np.zeros((2, *SIZE), bool)
+    dense[0, 4:38, 12:48] = True
+    dense[1] = ~dense[0]
+    found = Detections(SIZE, [(0, 0, 60, 40)], [0.9])
+    assert match(Masks.from_dense(dense), found).tolist() == [0, -1]
+
+
 def test_a_mask_is_not_named_twice() -> None:
     masks = squares((10, 10, 30, 30))
     found = Detections(SIZE, [(9, 9, 30, 31), (10, 10, 30, 30)], [0.9, 0.8])

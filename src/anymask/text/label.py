@@ -25,12 +25,13 @@ from anymask.detections import Detections
 from anymask.device import find_device
 from anymask.errors import InputError
 from anymask.image.image import Image, ImageLike
+from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.text.ground import Grounder, find_grounder, ground, grounder_names
 from anymask.text.phrases import parse, shown
 from anymask.text.rank import RANKERS, Ranker, crops, is_at_hand, load_ranker
 
-__all__ = ["Labeller", "label", "load_labeller", "match", "rank", "read_labels"]
+__all__ = ["Labeller", "fit", "label", "load_labeller", "match", "rank", "read_labels"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -352,8 +353,8 @@ def rank(
 def match(masks: Masks, found: Detections) -> npt.NDArray[np.int64]:
     """Find the mask that each box is about.
 
-    Boxes choose one after the other, the surest first. Each takes the mask that fits it best, if
-    its own box and that have an intersection over union of at least 0.5; none is taken twice.
+    Boxes choose one after the other, the surest first. Each takes the mask that fits it best (see
+    `fit`), if that is at least 0.5; none is taken twice.
 
     Args:
         masks: n masks, none of them empty.
@@ -368,14 +369,46 @@ def match(masks: Masks, found: Detections) -> npt.NDArray[np.int64]:
         >>> match(Masks.from_dense(dense), Detections((20, 20), [(1, 1, 12, 12)], [0.9])).tolist()
         [0, -1]
     """
-    around = masks.boxes + np.array([0, 0, 1, 1], np.float32)  # theirs name the last pixel
-    fit = geometry.box_iou(torch.from_numpy(around), torch.tensor(found.boxes)).numpy()
+    fits = fit(masks, found)
     places = np.full(len(masks), -1, dtype=np.int64)
     for place in np.argsort(-found.scores, kind="stable"):
-        free = np.where(places < 0, fit[:, place], 0)
+        free = np.where(places < 0, fits[:, place], 0)
         if len(free) and free.max() >= _FITS:
             places[free.argmax()] = place
     return places
+
+
+def fit(masks: Masks, found: Detections) -> npt.NDArray[np.float64]:
+    """Measure how well masks fit boxes.
+
+    The geometric mean of two intersections over union: of the mask's own box with the box, and of
+    the mask with the ellipse in the box. The second tells a thing from what is around it, whose own
+    box may fit as well.
+
+    Args:
+        masks: n masks, none of them empty.
+        found: k boxes in the same image.
+
+    Returns:
+        float64 (n, k), 0 to 1.
+    """
+    around = masks.boxes + np.array([0, 0, 1, 1], np.float32)  # theirs name the last pixel
+    of_boxes = geometry.box_iou(torch.from_numpy(around), torch.tensor(found.boxes)).numpy()
+    ellipses = [_ellipse(box, masks.size_hw) for box in found.boxes.astype(np.float64)]
+    fits: npt.NDArray[np.float64] = np.sqrt(of_boxes * rle.iou(masks.counts, ellipses))
+    return fits
+
+
+def _ellipse(box: npt.NDArray[np.float64], size_hw: tuple[int, int]) -> rle.Counts:
+    """Draw the ellipse in a box as run lengths."""
+    h, w = size_hw
+    x0, y0 = np.floor(box[:2]).clip(0, (w - 1, h - 1)).astype(int)
+    x1, y1 = np.ceil(box[2:]).clip((x0 + 1, y0 + 1), (w, h)).astype(int)
+    half = np.maximum((box[2:] - box[:2]) / 2, 0.5)
+    across = (np.arange(x0, x1) + 0.5 - box[[0, 2]].mean()) / half[0]
+    down = (np.arange(y0, y1) + 0.5 - box[[1, 3]].mean()) / half[1]
+    inside = down[:, None] ** 2 + across**2 <= 1
+    return rle.place(rle.encode(inside), inside.shape, (int(x0), int(y0)), size_hw)
 
 
 def _kept(masks: Masks, keep: Keep | None) -> Masks:
