@@ -51,28 +51,14 @@ class Job(ABC):
     """Name of the command that does the same."""
     format: str = "sa1b"
     """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
-    semantic: a map of the classes each; or a format that another package adds."""
+    semantic: a map of the labels each; yolo: a data set with data.yaml, labels and images; or a
+    format that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
 
     def __post_init__(self) -> None:
         """Check the format."""
         formats.find(self.format)
-        if self.format == "semantic" and not self.classes:
-            raise InputError(
-                "expected words for the format semantic, whose values are their numbers, got none; "
-                "name the masks (--labels)"
-            )
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """All names that masks may have, in the order of their numbers; none if none are asked."""
-        return ()
-
-    @property
-    def format_options(self) -> dict[str, Any]:
-        """Give what the format has to know beside the masks of one image."""
-        return {"names": self.classes} if self.format in ("coco", "semantic") else {}
 
     @abstractmethod
     def settings(self, model: Segmenter) -> dict[str, Any]:
@@ -97,6 +83,10 @@ class Job(ABC):
     def describe(self, masks: Masks) -> dict[str, Any]:
         """Say what is worth knowing about the masks, as plain JSON values."""
         return {}
+
+    def classes(self) -> Sequence[str]:
+        """List the labels that masks may get, as formats that number them should count them."""
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +179,14 @@ class Everything(Job):
         if self.labeller is not None:
             usual: Keep = "things" if self.format in _FOR_DETECTORS else "all"
             object.__setattr__(self, "labeller", self.labeller.keeping(usual))
+        elif self.format == "semantic":
+            raise InputError(
+                "expected words for the format semantic, whose values are their numbers, got none; "
+                "name the masks (--labels)"
+            )
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """All names that masks may have."""
+    def classes(self) -> Sequence[str]:
+        """List all names that masks may have."""
         return () if self.labeller is None else self.labeller.classes
 
     def settings(self, model: Segmenter) -> dict[str, Any]:

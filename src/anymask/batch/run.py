@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from anymask import __version__, formats
 from anymask.batch.inputs import Item
 from anymask.batch.job import Job
 from anymask.batch.results import Record, Results
+from anymask.data.readers.notes import DataWarning
 from anymask.errors import (
     AnymaskError,
     CapabilityError,
@@ -38,9 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Cancelled", "ImageResult", "Progress"]
 
-COCO_FILE = "annotations.json"
-"""The one file of all masks."""
-
+_JOIN = ".join"  # no key of an image: their results are not hidden
 # With these, the next image would fail in the same way, unless they are of the image.
 _FINAL = (CapabilityError, MissingExtraError, WeightsError)
 # With other numbers, such as that of a full disk, the next one could not be written, either.
@@ -160,6 +160,7 @@ class Batch:
         self.job, self.model, self.items = job, model, items
         self.results = Results(output, _settings(job, model))
         self.workers, self.overwrite, self.waiting = workers, overwrite, 0
+        self._format = formats.find(job.format)
         self._progress, self._cancel, self._note = progress, cancel, note
         self._ended = threading.Event()
         self._telling = threading.Lock()
@@ -182,7 +183,8 @@ class Batch:
             good = [item for item in self.items if item.error is None]
             if not self.overwrite:
                 for item in good:
-                    self.results.check_free(item, self._names(item))
+                    names = [*self._names(item), *filter(None, [self._format.place])]
+                    self.results.check_free(item, names)
                 records = ((item.key, self.results.finished(item)) for item in good)
                 self._finished = {key: record for key, record in records if record is not None}
             self._produced = self.results.produced()
@@ -224,10 +226,8 @@ class Batch:
             next(attempts, None)  # it has ended by itself, not early
         for item, result in zip(others, self._attempts(others, math.inf), strict=True):
             yield self._counted(item, result)
-        if self.job.format == "coco" and self._good:
-            self._join()
-        if self.job.format == "semantic":
-            self._write_legend()
+        if self._format.collect is not None and self._good:
+            self._join(self._format.collect)
 
     def _attempts(
         self, items: Sequence[Item], patience: float = 0
@@ -289,9 +289,7 @@ class Batch:
             watch.step(", writing")
             name = self._masks_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            alone = self._masks_format == self.job.format  # else it is written when all are joined
-            options = self.job.format_options if alone else {}
-            masks.save(drafts[name], format=self._masks_format, **options)
+            masks.save(drafts[name], format=self._masks_format)
             self._check()
             h, w = masks.size_hw
             summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
@@ -300,7 +298,8 @@ class Batch:
     def _skipped(self, item: Item, record: Record) -> ImageResult:
         files = [self.results.path / name for name in record.files]
         # The file that the user wants, instead of the part that will be joined into it.
-        shown = [self.results.path / COCO_FILE if self.results.is_part(f) else f for f in files]
+        joined = self.results.path / self._format.place
+        shown = [joined if self.results.is_part(file) else file for file in files]
         masks = self.results.path / self._masks_name(item.key)
         return ImageResult(
             item.path, "skipped", shown, record.summary, _masks=masks, _format=self._masks_format
@@ -308,17 +307,16 @@ class Batch:
 
     def _masks_name(self, key: str) -> str:
         """Name the file of an image's masks."""
-        if self.job.format == "coco":
+        if self._format.collect is not None:
             return self.results.part(key)
-        suffix = formats.find(self.job.format).suffix
+        suffix = self._format.suffix
         # A label map must not be taken for an overlay.
-        end = "-classes" if self.job.format == "semantic" else "-labels"
-        return f"{key}{end}{suffix}" if suffix == ".png" else key + suffix
+        return f"{key}-labels{suffix}" if suffix == ".png" else key + suffix
 
     @property
     def _masks_format(self) -> str:
         """Name the format of that file."""
-        return "sa1b" if self.job.format == "coco" else self.job.format
+        return self.job.format if self._format.collect is None else "sa1b"
 
     def _names(self, item: Item) -> list[str]:
         """List the files that an image will get, as far as they are known beforehand."""
@@ -352,34 +350,34 @@ class Batch:
 
     # ------------------------------------------------------------------ joining
 
-    def _join(self) -> None:
-        """Write the masks of all finished images to one file, one image in memory at a time."""
-        from anymask.formats import coco, sa1b
+    def _join(self, collect: formats.Collect) -> None:
+        """Write the masks of all finished images to one place, one image in memory at a time."""
+        from anymask.formats import sa1b
 
-        folder = self.results.folder
-        lock = folder.lock(COCO_FILE)
+        place = self.results.path / self._format.place
+        lock = self.results.folder.lock(_JOIN)
         lock.acquire(math.inf, self._check)  # or an older list might replace a newer one
         try:
             pairs, left_out = self.results.to_join(self.items)
             with (
-                folder.writing(COCO_FILE) as draft,
-                coco.writer(draft, names=self.job.classes) as add,
+                warnings.catch_warnings(record=True) as warned,
+                collect(self.results.folder, self.job.classes()) as add,
             ):
+                warnings.simplefilter("always", DataWarning)
                 for key, record in pairs:
                     self._check()
-                    part = self.results.path / self.results.part(key)
-                    add(replace(sa1b.read(part), source=_name_of(key, record)))
+                    masks = sa1b.read(self.results.path / self.results.part(key))
+                    image = Path(record.source) if record.source else None
+                    add(key, replace(masks, source=_name_of(key, record)), image)
         finally:
             lock.release()
+        for warning in warned:  # such as what the format cannot hold
+            self._say(str(warning.message))
         for why in left_out:
-            self._say(f"{self.results.path / COCO_FILE} leaves out what is out of date: {why}")
-
-    def _write_legend(self) -> None:
-        """Write which value of the label maps is which name."""
-        from anymask.formats import semantic
-
-        with self.results.folder.writing(semantic.LEGEND_FILE) as draft:
-            semantic.write_legend(draft, self.job.classes)
+            self._say(f"{place} leaves out what is out of date: {why}")
+        nameless = sum(not record.source for _, record in pairs)
+        if nameless and self._format.copies_images:
+            self._say(f"{nameless} images have no file that could lie beside their labels")
 
 
 class _Watch:

@@ -89,7 +89,7 @@ class Everything(ImageOptions):
     @property
     def format_options(self) -> dict[str, Any]:
         """Give what the format has to know beside the masks."""
-        return self._job.format_options
+        return {"names": self._job.classes()} if self.format in ("semantic", "yolo") else {}
 
     @cached_property
     def _job(self) -> Job:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from anymask.atomic import Target, atomic_write, output
 from anymask.errors import InputError
@@ -21,6 +22,7 @@ from anymask.formats.files import Content, Source
 from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:
+    from anymask.folder import ResumableFolder
     from anymask.masks.masks import Masks
 
 __all__ = ["Format", "find", "names", "read", "write"]
@@ -30,8 +32,15 @@ _OURS = (
     "coco",
     "png",
     "semantic",
+    "yolo",
 )  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
+
+
+Collect: TypeAlias = (
+    "Callable[[ResumableFolder, Iterable[str]], AbstractContextManager[Callable[..., None]]]"
+)
+"""See `Format.collect`."""
 
 
 class Format(NamedTuple):
@@ -58,6 +67,16 @@ class Format(NamedTuple):
     """Tells from the first bytes of a file (up to 4096) whether it is of this format."""
     keys: frozenset[str] = frozenset()
     """Tells a JSON file of this format: keys that the object in it has, all of them."""
+    place: str = ""
+    """For a format that keeps the masks of many images in one folder: the file to open there."""
+    copies_images: bool = False
+    """Whether the images lie in that folder, too, as in data sets for training."""
+    collect: Collect | None = None
+    """Writes the masks of many images to one folder, for formats whose files need each other, as
+    numbers of classes need a list of names. Takes the folder, at which somebody is at work, and the
+    names that get the first numbers; a context manager that gives a function, which takes the name
+    of an image (a path below the folder, without suffix), its `Masks` and, if there is one, its
+    file. None: a file for each image is all."""
 
 
 def names() -> list[str]:
@@ -152,13 +171,12 @@ def _by_suffix(target: Target) -> str:
             "expected the name of a format for a file without a name, got none; give one out of "
             f"{', '.join(names())}"
         )
-    suffixes = []
-    for name in names():
-        suffixes.append(find(name).suffix)
-        if path.name.lower().endswith(suffixes[-1].lower()):
-            return name
+    suffixes = {name: find(name).suffix for name in names()}
+    fitting = [name for name in suffixes if path.name.lower().endswith(suffixes[name].lower())]
+    if fitting:
+        return max(fitting, key=lambda name: len(suffixes[name]))  # the first of the longest
     raise InputError(
-        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes))}, got "
+        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes.values()))}, got "
         f"{path.name!r}; change it, or name a format: {', '.join(names())}"
     )
 
@@ -173,6 +191,8 @@ def _by_content(content: Content) -> str:
         document = content.document if known.keys and looks_like_json else None
         if isinstance(document, dict) and known.keys <= document.keys():
             return name
+    if not head and content.path is not None and content.path.suffix.lower() == ".txt":
+        return "yolo"  # of an image without masks
     raise InputError(
         f"expected a file of masks in one of the formats {', '.join(names())}, got {content.name}, "
         "which looks like none; if it is one, name the format"

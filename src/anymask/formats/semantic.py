@@ -7,13 +7,15 @@ name are left out, and so is everything that is known of a mask beside its name.
 
 8 bits with a palette in the colours of overlays for up to 255 names, else 16 bits. The names are in
 a text chunk of the file (iTXt, keyword ``anymask-classes``), which programs that edit images may
-drop, so a folder of results has them in ``classes.json``, too (see `write_legend`).
+drop, so a folder of results has them in ``classes.json``, too: value, name and colour of each.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,27 +26,20 @@ import PIL.PngImagePlugin
 from anymask.atomic import Target, output
 from anymask.draw.palette import colours_of_labels
 from anymask.errors import InputError
+from anymask.folder import ResumableFolder
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
+from anymask.formats.classes import Names, SharedClasses
 from anymask.formats.files import Source
 from anymask.masks import label_map, rle
 from anymask.masks.masks import Masks
 
-__all__ = [
-    "FORMAT",
-    "KEYWORD",
-    "LEGEND_FILE",
-    "class_map",
-    "legend",
-    "read",
-    "write",
-    "write_legend",
-]
+__all__ = ["FORMAT", "class_map", "collect", "legend", "read", "write"]
 
 Order = Literal["smallest_on_top", "score"]
 
-KEYWORD = "anymask-classes"
-LEGEND_FILE = "classes.json"
+_KEYWORD = "anymask-classes"
+_PLACE = "classes.json"
 _COLOURS = 255
 _MOST = int(np.iinfo(np.uint16).max)
 
@@ -158,15 +153,45 @@ def write(
     else:
         picture = PIL.Image.fromarray(values.astype(np.uint16))
     text = PIL.PngImagePlugin.PngInfo()
-    text.add_itxt(KEYWORD, json.dumps(names, ensure_ascii=False))
+    text.add_itxt(_KEYWORD, json.dumps(names, ensure_ascii=False))
     with output(target) as file:
         picture.save(file, format="PNG", pnginfo=text)
 
 
-def write_legend(target: Target, names: Sequence[str]) -> None:
-    """Write ``classes.json``: value, name and colour of each class."""
-    with output(target) as file:
-        file.write(json.dumps(legend(names), ensure_ascii=False, indent=1).encode())
+@contextmanager
+def collect(
+    folder: ResumableFolder, names: Iterable[str] = ()
+) -> Iterator[Callable[[str, Masks, Path | None], None]]:
+    """Write the images of a folder of results, and what their values mean; see `Format.collect`.
+
+    Args:
+        folder: Where somebody is at work.
+        names: The first classes.
+    """
+    classes = SharedClasses(folder, _PLACE, _read_names, _write_names, names)
+
+    def add(name: str, masks: Masks, image: Path | None) -> None:
+        for label in masks.labels:
+            if label is not None:
+                classes.number(label)
+        with folder.writing(f"{name}-classes.png") as draft:
+            write(draft, masks, names=[str(name) for name in classes.names])
+
+    yield add
+
+
+def _read_names(path: Path) -> list[str]:
+    """Read the names of the values from 1 on; none if there is no file."""
+    if not path.is_file():
+        return []
+    content = files.load(path)
+    with fields.understanding(f"{content.name} as a list of classes"):
+        return [str(entry["name"]) for entry in content.document["classes"][1:]]
+
+
+def _write_names(path: Path, names: Names) -> None:
+    shown = legend([str(name) for name in names])
+    path.write_text(json.dumps(shown, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def read(source: Source) -> Masks:
@@ -184,7 +209,7 @@ def read(source: Source) -> Masks:
     from anymask.formats.png import opened
 
     content = files.load(source)
-    values, text = opened(content, KEYWORD)
+    values, text = opened(content, _KEYWORD)
     if text is None:
         raise InputError(
             f"expected a label map that names its classes, got {content.name} without; read it as "
@@ -201,7 +226,7 @@ def read(source: Source) -> Masks:
 
 
 def _recognises(head: bytes) -> bool:
-    return head.startswith(b"\x89PNG") and KEYWORD.encode() in head
+    return head.startswith(b"\x89PNG") and _KEYWORD.encode() in head
 
 
-FORMAT = Format(".png", write, read, recognises=_recognises)
+FORMAT = Format(".png", write, read, recognises=_recognises, place=_PLACE, collect=collect)
