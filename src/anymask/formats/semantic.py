@@ -189,9 +189,9 @@ def _read_names(path: Path) -> list[str]:
         return [str(entry["name"]) for entry in content.document["classes"][1:]]
 
 
-def _write_names(path: Path, names: Names) -> None:
+def _write_names(draft: Path, target: Path, names: Names) -> None:
     shown = legend([str(name) for name in names])
-    path.write_text(json.dumps(shown, ensure_ascii=False, indent=1), encoding="utf-8")
+    draft.write_text(json.dumps(shown, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def read(source: Source) -> Masks:

@@ -128,6 +128,8 @@ class InstanceSegmenter(Segmenter):
         self, embedding: Embedding, masks: Masks, text: str
     ) -> tuple[npt.NDArray[Any], float]:
         """Tell how alike masks, each alone on grey, and a text are, (n,), and what is enough."""
+        if not len(masks):
+            return np.zeros(0), 0.0
         scorer = self.scorer or load_ranker(self._usual.text_model, str(self.device))
         alike = np.asarray(scorer(crops(masks, _seen(embedding)), [text]), dtype=np.float64)
         if alike.shape != (len(masks), 1):

@@ -43,7 +43,7 @@ LABEL_SCORE = "label_score"
 
 _SIGMOID_THRESH = 0.05
 _SAME_THING = 0.8
-_FITS = 0.5
+_FITS = 0.4
 _LONG = 1000  # letters
 
 
@@ -354,7 +354,7 @@ def match(masks: Masks, found: Detections) -> npt.NDArray[np.int64]:
     """Find the mask that each box is about.
 
     Boxes choose one after the other, the surest first. Each takes the mask that fits it best (see
-    `fit`), if that is at least 0.5; none is taken twice.
+    `fit`), if that is at least 0.4; none is taken twice.
 
     Args:
         masks: n masks, none of them empty.
