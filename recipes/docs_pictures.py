@@ -8,6 +8,7 @@ the one of the README.
 
 from __future__ import annotations
 
+import io
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
@@ -98,10 +99,22 @@ def everything(model: anymask.Segmenter) -> None:
     in_a_row([photo, PIL.Image.fromarray(colours[labels])], "gallery-label-map.jpg")
 
 
+def names(model: anymask.Segmenter) -> None:
+    """Name the masks of everything mode: all of them, the things alone, and the semantic map."""
+    path, words = PHOTOS / "cat.jpg", ["cat", "dog", "person"]
+    masks = model.generate(path)
+    named = anymask.label(masks, path, words)
+    things = anymask.label(masks, path, words, label_keep="things")
+    values = io.BytesIO()
+    named.save(values, format="semantic", names=words)
+    panels = [named.draw(path, prompts=False), things.draw(path, prompts=False)]
+    in_a_row([*panels, PIL.Image.open(values)], "labels.jpg")
+
+
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, everything):
+    for picture in (rocket, clicks, everything, names):
         picture(model)
 
 
