@@ -10,6 +10,10 @@ of the mask). Another network may like other crops better.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product

@@ -10,6 +10,10 @@ one. Searching takes seconds per image; the masks are kept in ``--cache``.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
