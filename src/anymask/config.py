@@ -197,7 +197,7 @@ class LabelConfig:
     label_keep: Keep | None = None
     """all: every mask, those without a name, too; labelled: those with a name; things: also one
     mask for each thing, the surest of those of one name that share more than 0.8 of the smaller. By
-    itself things where a data set for detectors is written (formats coco and yolo), else all."""
+    itself things where a data set for detectors is written (coco, yolo, voc), else all."""
 
     def __post_init__(self) -> None:
         """Check the settings."""

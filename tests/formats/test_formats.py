@@ -67,9 +67,11 @@ def test_missing_files_and_folders(format: str | None, tmp_path: Path) -> None:
 
 
 def test_unknown_formats(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sa1b, coco, png, yolo, got 'gif'"):
+    with pytest.raises(InputError, match="sa1b, coco, png, yolo, labelme, voc, got 'gif'"):
         masks.save(tmp_path / "masks.json", format="gif")
-    with pytest.raises(InputError, match=r"ends in \.json or \.png or \.txt, got 'masks\.tif'"):
+    with pytest.raises(
+        InputError, match=r"ends in \.json or \.png or \.txt or \.xml, got 'masks\.tif'"
+    ):
         masks.save(tmp_path / "masks.tif")
     with pytest.raises(InputError, match="got 'gif'"):
         formats.read(tmp_path / "masks.json", format="gif")
@@ -200,7 +202,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("name", ["numbers", "shapes"])
 def test_formats_of_others_are_like_ours(name: str, masks: Masks, tmp_path: Path) -> None:
-    assert formats.names() == ["sa1b", "coco", "png", "yolo", "numbers", "shapes"]
+    assert formats.names() == ["sa1b", "coco", "png", "yolo", "labelme", "voc", "numbers", "shapes"]
     path = tmp_path / "masks"
     masks.save(path, format=name)
     assert os.listdir(tmp_path) == ["masks"]
@@ -218,13 +220,15 @@ def test_suffixes_of_others(masks: Masks, tmp_path: Path) -> None:
     assert (tmp_path / "a.numbers.txt").read_bytes().startswith(b"NUMBERS")
     masks.save(tmp_path / "a.json")
     assert formats.read(tmp_path / "a.json").source == masks.source
-    with pytest.raises(InputError, match=r"\.png or \.txt or \.numbers\.txt, got 'a\.dat'"):
+    with pytest.raises(InputError, match=r"\.txt or \.xml or \.numbers\.txt, got 'a\.dat'"):
         masks.save(tmp_path / "a.dat")
 
 
 @pytest.mark.usefixtures("plugins")
 def test_errors_list_formats_of_others(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sa1b, coco, png, yolo, numbers, shapes, got 'gif'"):
+    with pytest.raises(
+        InputError, match="sa1b, coco, png, yolo, labelme, voc, numbers, shapes, got 'gif'"
+    ):
         masks.save(tmp_path / "masks.json", format="gif")
     with pytest.raises(InputError, match=r"cannot read .*missing"):
         formats.read(tmp_path / "missing", format="numbers")
@@ -254,7 +258,7 @@ def test_the_command_line_offers_formats_of_others() -> None:
         text=True,
         check=True,
     )
-    assert "--format {sa1b,coco,png,yolo,numbers}" in said.stdout
+    assert "{sa1b,coco,png,yolo,labelme,voc,numbers}" in "".join(said.stdout.split())
 
 
 def test_names_are_listed_without_loading_anything() -> None:

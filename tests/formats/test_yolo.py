@@ -61,7 +61,7 @@ def test_masks_come_back_to_the_pixel(masks: Masks) -> None:
     assert back.labels == full.labels
 
 
-@settings(max_examples=20)
+@settings(max_examples=6)
 @given(st.lists(random_masks(), max_size=3))
 def test_a_data_set_comes_back(several: list[Masks]) -> None:
     import tempfile

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Everything", "Job", "Segment", "Watch"]
 
-_FOR_DETECTORS = ("coco", "yolo")
+_FOR_DETECTORS = ("coco", "yolo", "voc")
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
 
@@ -51,8 +51,9 @@ class Job(ABC):
     """Name of the command that does the same."""
     format: str = "sa1b"
     """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
-    semantic: a map of the labels each; yolo: a data set with data.yaml, labels and images; or a
-    format that another package adds."""
+    semantic: a map of the labels each; yolo: a data set with data.yaml, labels and images; labelme:
+    a JSON file of LabelMe's each; voc: a data set with PNGs and XML of Pascal VOC's; or a format
+    that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
 

@@ -103,7 +103,8 @@ def process(
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; "semantic": a map of the labels each; "yolo": a data set with ``data.yaml``,
-            labels and images; or a format that another package adds.
+            labels and images; "labelme": a JSON file of LabelMe's each; "voc": a data set with PNGs
+            and XML of Pascal VOC's; or a format that another package adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
         workers: Images worked on at a time, which share the processor's cores.

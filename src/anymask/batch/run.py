@@ -289,7 +289,8 @@ class Batch:
             watch.step(", writing")
             name = self._masks_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            masks.save(drafts[name], format=self._masks_format)
+            options = self._image_path(item, name) if self._format.names_image else {}
+            masks.save(drafts[name], format=self._masks_format, **options)
             self._check()
             h, w = masks.size_hw
             summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
@@ -312,6 +313,16 @@ class Batch:
         suffix = self._format.suffix
         # A label map must not be taken for an overlay.
         return f"{key}-labels{suffix}" if suffix == ".png" else key + suffix
+
+    def _image_path(self, item: Item, name: str) -> dict[str, str]:
+        """Say where an image is, from the folder of the file of its masks."""
+        if not item.origin:
+            return {"image_path": item.path.name}
+        folder = os.path.dirname(os.path.abspath(self.results.path / name))
+        try:
+            return {"image_path": Path(os.path.relpath(item.origin, folder)).as_posix()}
+        except ValueError:  # on another drive of Windows
+            return {"image_path": item.origin}
 
     @property
     def _masks_format(self) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anymask.folder import ResumableFolder
     from anymask.masks.masks import Masks
 
-__all__ = ["Format", "find", "names", "read", "write"]
+__all__ = ["Collect", "Format", "find", "names", "read", "recognise", "write"]
 
 _OURS = (
     "sa1b",
@@ -33,6 +33,8 @@ _OURS = (
     "png",
     "semantic",
     "yolo",
+    "labelme",
+    "voc",
 )  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
 
@@ -69,6 +71,9 @@ class Format(NamedTuple):
     """Tells a JSON file of this format: keys that the object in it has, all of them."""
     place: str = ""
     """For a format that keeps the masks of many images in one folder: the file to open there."""
+    names_image: bool = False
+    """Whether a file says where its image is; then ``write`` takes ``image_path``, that from the
+    folder of the file."""
     copies_images: bool = False
     """Whether the images lie in that folder, too, as in data sets for training."""
     collect: Collect | None = None
@@ -158,7 +163,7 @@ def read(source: Source, format: str | None = None, **options: Any) -> Masks:
     if format is not None:
         return find(format).read(source, **options)
     content = files.load(source)
-    name = _by_content(content)
+    name = recognise(content)
     if name not in _OURS and isinstance(source, str | os.PathLike):
         return find(name).read(source, **options)
     return find(name).read(content, **options)  # which is not read, and perhaps parsed, again
@@ -181,7 +186,12 @@ def _by_suffix(target: Target) -> str:
     )
 
 
-def _by_content(content: Content) -> str:
+def recognise(content: Content) -> str:
+    """Tell the name of the format of a file by what is in it.
+
+    Raises:
+        InputError: It is of none.
+    """
     head = content.data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
     looks_like_json = head.startswith((b"{", b"\xff\xfe{", b"\xfe\xff\0{"))
     for name in names():

@@ -31,17 +31,17 @@ class Losses:
     def __init__(self, name: str) -> None:
         self.name = name
         self._counts: Counter[str] = Counter()
-        self._changes: Counter[str] = Counter()
+        self._changes: Counter[tuple[str, str]] = Counter()
 
     def add(self, kind: str, number: int = 1) -> None:
         """Count what is left out, by a noun in the singular."""
         if number:
             self._counts[kind] += number
 
-    def change(self, kind: str, number: int = 1) -> None:
-        """Count what comes back changed, by words that follow a number, as in "masks, cut"."""
+    def change(self, kind: str, what: str, number: int = 1) -> None:
+        """Count what comes back changed, by a noun in the singular and what happens to it."""
         if number:
-            self._changes[kind] += number
+            self._changes[kind, what] += number
 
     def add_fields(self, masks: Masks, held: Collection[str] = ()) -> None:
         """Count the fields of masks that are known and that the format has no place for.
@@ -65,12 +65,12 @@ class Losses:
     def sentence(self, where: str) -> str:
         """Say it in one sentence; nothing if nothing is lost."""
         lost = [f"{n:,} {_plural(kind, n)}" for kind, n in self._counts.items()]
-        changed = [f"{n:,} {kind}" for kind, n in self._changes.items()]
+        changed = [f"{n:,} {_plural(kind, n)} {what}" for (kind, what), n in self._changes.items()]
         parts = []
         if lost:
             parts.append(f"{_listed(lost)} {'is' if _one(self._counts) else 'are'} not in {where}")
         if changed:
-            parts.append(f"in {where} " + _listed(changed))
+            parts.append(_listed(changed))
         return f"{self.name} cannot hold all that is known: {'; '.join(parts)}" if parts else ""
 
     def warn(self, where: str) -> None:
@@ -79,14 +79,15 @@ class Losses:
             warnings.warn(sentence, DataWarning, stacklevel=3)
 
 
-_PLURALS = {
-    "entry of meta": "entries of meta",
-    "place on the earth": "places on the earth",
-}
+_PLURALS = {"entry": "entries"}
+_FIRST = ("entry of", "place on", "mask that", "mask beyond")  # whose first word is the noun
 
 
 def _plural(kind: str, number: int) -> str:
-    return kind if number == 1 else _PLURALS.get(kind, f"{kind}s")
+    if number == 1:
+        return kind
+    noun, *rest = kind.split(" ", 1) if kind.startswith(_FIRST) else [kind]
+    return " ".join([_PLURALS.get(noun, f"{noun}s"), *rest])
 
 
 def _one(counts: Counter[str]) -> bool:

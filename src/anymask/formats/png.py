@@ -34,6 +34,8 @@ __all__ = ["FORMAT", "opened", "read", "write"]
 
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # one whole number per pixel
 _KEYWORD = "anymask"
+VOC_PALETTE = b"PLTE\x00\x00\x00\x80\x00\x00\x00\x80\x00\x80\x80\x00"
+"""In the head of a PNG: how the palette of Pascal VOC begins, whose 255 is void."""
 
 
 def write(target: Target, masks: Masks) -> None:
@@ -125,7 +127,8 @@ def opened(content: Content, keyword: str) -> tuple[npt.NDArray[np.integer], str
 
 
 def _recognises(head: bytes) -> bool:
-    return head.startswith(b"\x89PNG") and b"anymask-classes" not in head  # which is semantic
+    others = (VOC_PALETTE, b"anymask-classes")  # of voc and semantic
+    return head.startswith(b"\x89PNG") and not any(mark in head for mark in others)
 
 
 FORMAT = Format(".png", write, read, recognises=_recognises)

@@ -11,13 +11,11 @@ folder that was moved is read here all the same. Until images are held back, ``v
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from anymask.errors import InputError
 from anymask.folder import ResumableFolder
 from anymask.formats import files
 from anymask.formats.classes import SharedClasses
-from anymask.formats.images import SUFFIXES, named
+from anymask.formats.images import SUFFIXES, free_name, is_held_back, named
 from anymask.formats.losses import Losses
 from anymask.formats.yolo_names import (
     SET_FILE,
@@ -92,23 +90,9 @@ def writer(
     with folder.at_work(alone=False), collect(folder, names, **options) as add_named:
 
         def add(masks: Masks, image: str | os.PathLike[str] | None = None) -> None:
-            add_named(
-                _free_name(masks.source, taken), masks, None if image is None else Path(image)
-            )
+            add_named(free_name(masks.source, taken), masks, None if image is None else Path(image))
 
         yield add
-
-
-def _free_name(source: str | None, taken: set[str]) -> str:
-    """Name an image below the folder of all images, unlike any other."""
-    place = Path(source or "image")
-    parts = (place.name,) if place.is_absolute() or ".." in place.parts else place.parts
-    stem = Path(*parts).with_suffix("").as_posix()
-    numbered = (f"{stem}-{i}" for i in count(2))
-    names = chain((stem, Path(*parts).as_posix()), numbered)
-    name = next(name for name in names if name.casefold() not in taken)
-    taken.add(name.casefold())
-    return name
 
 
 @contextmanager
@@ -139,7 +123,7 @@ def collect(
     def add(name: str, masks: Masks, image: Path | None) -> None:
         split = masks.image_meta.get("split")
         if split not in SPLITS:
-            split = "val" if _share_of(name) < val_fraction else "train"
+            split = "val" if is_held_back(name, val_fraction) else "train"
         masks = _without_split(masks)
         _put(folder, f"labels/{split}/{name}.txt", rows_of(masks, classes, losses, tolerance))
         if image is not None:
@@ -157,11 +141,6 @@ def collect(
     finally:
         lock.release()
     losses.warn(repr(str(folder.path)))
-
-
-def _share_of(name: str) -> float:
-    """Give a number from 0 to 1 that follows from a name alone."""
-    return int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8], 16) / 2**32
 
 
 def _without_split(masks: Masks) -> Masks:
