@@ -67,7 +67,9 @@ def test_missing_files_and_folders(format: str | None, tmp_path: Path) -> None:
 
 
 def test_unknown_formats(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sa1b, coco, png, yolo, labelme, voc, got 'gif'"):
+    with pytest.raises(
+        InputError, match="sa1b, coco, png, yolo, labelme, voc, semantic, got 'gif'"
+    ):
         masks.save(tmp_path / "masks.json", format="gif")
     with pytest.raises(
         InputError, match=r"ends in \.json or \.png or \.txt or \.xml, got 'masks\.tif'"
@@ -202,7 +204,17 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("name", ["numbers", "shapes"])
 def test_formats_of_others_are_like_ours(name: str, masks: Masks, tmp_path: Path) -> None:
-    assert formats.names() == ["sa1b", "coco", "png", "yolo", "labelme", "voc", "numbers", "shapes"]
+    assert formats.names() == [
+        "sa1b",
+        "coco",
+        "png",
+        "yolo",
+        "labelme",
+        "voc",
+        "semantic",
+        "numbers",
+        "shapes",
+    ]
     path = tmp_path / "masks"
     masks.save(path, format=name)
     assert os.listdir(tmp_path) == ["masks"]
@@ -227,7 +239,8 @@ def test_suffixes_of_others(masks: Masks, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("plugins")
 def test_errors_list_formats_of_others(masks: Masks, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="sa1b, coco, png, yolo, labelme, voc, numbers, shapes, got 'gif'"
+        InputError,
+        match="sa1b, coco, png, yolo, labelme, voc, semantic, numbers, shapes, got 'gif'",
     ):
         masks.save(tmp_path / "masks.json", format="gif")
     with pytest.raises(InputError, match=r"cannot read .*missing"):
@@ -258,7 +271,7 @@ def test_the_command_line_offers_formats_of_others() -> None:
         text=True,
         check=True,
     )
-    assert "{sa1b,coco,png,yolo,labelme,voc,numbers}" in "".join(said.stdout.split())
+    assert "{sa1b,coco,png,yolo,labelme,voc,semantic,numbers}" in "".join(said.stdout.split())
 
 
 def test_names_are_listed_without_loading_anything() -> None:

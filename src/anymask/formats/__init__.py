@@ -31,10 +31,10 @@ _OURS = (
     "sa1b",
     "coco",
     "png",
-    "semantic",
     "yolo",
     "labelme",
     "voc",
+    "semantic",
 )  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
 
