@@ -25,6 +25,7 @@ from .models.variants import Variant as Variant
 from .predict.loading import load as load
 from .predict.segmenter import Segmenter as Segmenter
 from .prompt import Prompt as Prompt
+from .text.ground import detect as detect
 from .text.label import label as label
 
 __version__: str

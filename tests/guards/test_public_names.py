@@ -37,6 +37,7 @@ PUBLIC = [
     "Variant",
     "WeightsError",
     "__version__",
+    "detect",
     "label",
     "load",
     "process",

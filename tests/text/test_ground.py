@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.text.told import Told
 
 from anymask.detections import Detections
 from anymask.errors import InputError, WeightsError
-from anymask.image.image import Image
 from anymask.text import ground as module
-from anymask.text.ground import Grounder, find_grounder, ground
+from anymask.text.ground import Grounder, detect, find_grounder, ground
 
 COFFEE = Path(__file__).parents[2] / "docs/pictures/coffee.jpg"
 PHOTO = np.zeros((40, 60, 3), np.uint8)
-
-Candidate = tuple[tuple[float, float, float, float], float, str]
-
-
-class Told:
-    """A grounder that knows all words and has seen what it is told, in every image."""
-
-    name = "told"
-    threshold = 0.3
-    words = ()
-
-    def __init__(self, *candidates: Candidate) -> None:
-        self.candidates = candidates
-        self.asked: list[tuple[int, tuple[str, ...], float]] = []
-
-    def unknown(self, phrases: Sequence[str]) -> tuple[str, ...]:
-        return ()
-
-    def detect(
-        self, images: Sequence[Image], phrases: Sequence[str], threshold: float
-    ) -> list[Detections]:
-        self.asked.append((len(images), tuple(phrases), threshold))
-        some = [one for one in self.candidates if one[1] >= threshold and one[2] in phrases]
-        boxes, scores, labels = zip(*some, strict=True) if some else ((), (), ())
-        return [
-            Detections(image.size_hw, boxes, scores, labels, image.source, self.name)  # type: ignore[arg-type]
-            for image in images
-        ]
-
 
 LEFT, NEAR_LEFT, RIGHT = (2.0, 2, 22, 22), (2.0, 2, 22, 28), (30.0, 2, 50, 22)  # IoU .77, 0
 
@@ -177,3 +147,15 @@ def test_a_folder_says_its_kind(tmp_path: Path) -> None:
 def test_what_is_no_grounder_is_refused() -> None:
     with pytest.raises(InputError, match="name or folder of a grounder, got int"):
         ground(PHOTO, "dog", grounder=3)  # type: ignore[call-overload]
+
+
+def test_without_words_all_that_is_known_is_looked_for() -> None:
+    found = detect(COFFEE)
+    assert found.labels == ("coffee cup",)
+    assert [len(one) for one in detect([COFFEE, COFFEE], threshold=0.6)] == [0, 0]
+    told = Told((LEFT, 0.5, "dog"), words=("dog", "cat"))
+    assert detect(PHOTO, grounder=told).labels == ("dog",)
+    assert told.asked[-1][1] == ("dog", "cat")
+    assert detect(PHOTO, "cat", grounder=told).labels == ()
+    with pytest.raises(InputError, match="got none for 'told', which takes any"):
+        detect(PHOTO, grounder=Told())

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.batch.inputs import Images, find_images
-from anymask.batch.job import Everything, Job, Segment
+from anymask.batch.job import Everything, MaskJob, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.batch.words import Words
 from anymask.config import LabelConfig
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Numbers, Prompt
+    from anymask.text.ground import GrounderLike
     from anymask.text.label import Labeller
+    from anymask.text.phrases import Text, Threshold
 
 __all__ = ["BatchReport", "process"]
 
@@ -66,7 +69,10 @@ def process(
     labels: Numbers | str | os.PathLike[str] | Sequence[str] | None = None,
     box: Numbers | None = None,
     mask: Numbers | None = None,
-    text: str | None = None,
+    text: Text | None = None,
+    negative: Text | None = None,
+    threshold: Threshold | None = None,
+    grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
     all: bool = False,
     format: str = "sa1b",
@@ -92,14 +98,17 @@ def process(
             ``{"first": array, "second": jpeg_bytes}``; see `Image.open` for what may be one.
         output: Folder for the results; made when missing.
         model: What `load` returned, or the name or path that it takes.
-        points: With ``labels``, ``box``, ``mask`` and ``text``: what to cut out of each image, as
+        points: With ``labels``, ``box`` and ``mask``: what to cut out of each image, as
             for `Segmenter.predict`, in pixels of the image, x before y. Nothing: find everything.
         labels: (n,), 1 for points on the object, 0 for background points. Where everything is to be
             found: words to name the masks by, as for `text.label.label`.
         box: (4,), xyxy.
         mask: Rough mask, bool (h, w), the size of each image.
-        text: What the object is called, for models that know text.
-        prompts: Instead of these five: a prompt, or several, one object each.
+        text: What things are called: all that words name is cut out, as by `Segmenter.predict`.
+        negative: With ``text``: words for what is not meant.
+        threshold: With ``text``: least score of the detector.
+        grounder: With ``text``: the detector.
+        prompts: Instead of these: a prompt, or several, one object each.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; "semantic": a map of the labels each; "yolo": a data set with ``data.yaml``,
@@ -138,19 +147,14 @@ def process(
         []
     """
     direct = {"points": points, "labels": labels, "box": box, "mask": mask, "text": text}
-    words = _words(direct, prompts)
-    if words is not None:
-        from anymask.text.label import load_labeller
-
-        known = {field.name for field in fields(LabelConfig)} & options.keys()
-        how = {name: options.pop(name) for name in known}
-        device = "auto" if isinstance(model, str | os.PathLike) else model.device
-        labeller = load_labeller(words, device=device, **how)
-    else:
-        labeller = None
-    job = _job(
-        direct, prompts, options, labeller, all=all, cutout=cutout, format=format, overlay=overlay
-    )
+    words: dict[str, Any] = {
+        "negative": negative,
+        "threshold": threshold,
+        "grounder": grounder,
+    }
+    labeller = _labeller(direct, prompts, options, model)
+    drawn: dict[str, Any] = {"format": format, "overlay": overlay}
+    job = _job(direct, words, prompts, options, labeller, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -181,9 +185,12 @@ def process(
     return BatchReport(folder, results, False, notes)
 
 
-def _words(
-    direct: dict[str, Any], prompts: Prompt | Sequence[Prompt] | None
-) -> str | os.PathLike[str] | Sequence[str] | None:
+def _labeller(
+    direct: dict[str, Any],
+    prompts: Prompt | Sequence[Prompt] | None,
+    options: dict[str, Any],
+    model: str | Segmenter,
+) -> Labeller | None:
     """Take the labels out of what was said, if they are words and not those of points."""
     labels = direct["labels"]
     alone = prompts is None and all(direct[name] is None for name in direct if name != "labels")
@@ -191,12 +198,17 @@ def _words(
     several = isinstance(labels, list | tuple) and all(isinstance(word, str) for word in labels)
     if not alone or not (one or several):
         return None
-    words: str | os.PathLike[str] | Sequence[str] = direct.pop("labels")
-    return words
+    from anymask.text.label import load_labeller
+
+    device = "auto" if isinstance(model, str | os.PathLike) else model.device
+    known = {field.name for field in fields(LabelConfig)} & options.keys()
+    how = {name: options.pop(name) for name in known}
+    return load_labeller(direct.pop("labels"), device=device, **how)
 
 
 def _job(
     direct: dict[str, Any],
+    words: dict[str, Any],
     prompts: Prompt | Sequence[Prompt] | None,
     options: dict[str, Any],
     labeller: Labeller | None,
@@ -205,8 +217,9 @@ def _job(
     cutout: bool,
     format: str,
     overlay: bool,
-) -> Job:
+) -> MaskJob:
     """Make a job of what was said."""
+    from anymask.predict.checks import check_no_words
     from anymask.prompt import Prompt
 
     said = [name for name, value in direct.items() if value is not None]
@@ -214,6 +227,8 @@ def _job(
         raise InputError(
             f"expected {' and '.join(said)} or prompts, got both; put it all into the prompts"
         )
+    if said != ["text"]:
+        check_no_words(None, **words)
     if not said and prompts is None:
         tiles = {name: options.pop(name, None) for name in ("tile", "halo")}
         return Everything(
@@ -224,6 +239,9 @@ def _job(
             f"expected no settings of everything mode beside a prompt, got {', '.join(options)}; "
             "leave one of them out"
         )
+    if said == ["text"]:
+        text = direct["text"]
+        return Words(text=text, **words, all=all, cutout=cutout, format=format, overlay=overlay)
     if prompts is None:
         points = direct.pop("points")
         prompts = Prompt(points, **direct)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
@@ -86,10 +87,13 @@ class Everything(ImageOptions):
         masks = model.generate(image, tile=self.tile, halo=self.halo, **given)
         return masks if labeller is None else labeller(masks, image)
 
-    @property
-    def format_options(self) -> dict[str, Any]:
-        """Give what the format has to know beside the masks."""
-        return {"names": self._job.classes()} if self.format in ("semantic", "yolo") else {}
+    def encode(self, found: Masks) -> bytes:
+        """Give the masks of one image as the content of a file."""
+        if self.format not in ("semantic", "yolo") or not self._job.classes():
+            return super().encode(found)
+        file = io.BytesIO()
+        found.save(file, format=self.format, names=self._job.classes())
+        return file.getvalue()
 
     @cached_property
     def _job(self) -> Job:

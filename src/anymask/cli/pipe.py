@@ -6,7 +6,6 @@ the form of ``--format``, and nothing else.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -73,26 +72,24 @@ class _Outlet:
         self._check()
         from anymask.cli.report import explain_nothing
         from anymask.image.image import Image
-        from anymask.predict import loading
+        from anymask.models.cache import kept_offline
 
         options = self.command
         (source,) = options.images
         image = Image.open(_read_input() if source == _PIPE else source)
-        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
-        masks = options.find(model, image)
+        with kept_offline(options.offline):
+            masks = options.find(options.load(), image)
         if not self.masks and not masks.areas.any():
             say("error: found nothing to cut out")
             return 1
         if not len(masks):
-            say(explain_nothing(masks.dropped))
+            say(explain_nothing(getattr(masks, "dropped", {})))
         sys.stdout.flush()
         sys.stdout.buffer.write(self._result(masks, image))
         sys.stdout.buffer.flush()
         return 0
 
     def _check(self) -> None:
-        from anymask import formats
-
         options = self.command
         images = options.images
         if len(images) != 1 or Path(images[0]).is_dir():
@@ -101,7 +98,7 @@ class _Outlet:
         for flag in ("json", "all"):
             if getattr(options, flag, False) and not (flag == "all" and self.masks):
                 raise InputError(f"expected one result for -o -, got --{flag} too; leave it out")
-        binary = not self.masks or formats.find(options.format).suffix == ".png"
+        binary = not self.masks or options.format in ("png", "voc", "semantic")
         if binary and sys.stdout.isatty():
             raise InputError(
                 "expected a file or a program to take the image, got a terminal; "
@@ -113,10 +110,8 @@ class _Outlet:
 
         if not self.masks:
             return encode_png(masks.cutout(image))
-        file = io.BytesIO()
-        options = getattr(self.command, "format_options", {})
-        masks.save(file, format=self.command.format, **options)
-        return file.getvalue()
+        content: bytes = self.command.encode(masks)
+        return content
 
 
 def _read_input() -> bytes:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast, overload, runtime_checkable
+from typing import Protocol, TypeAlias, cast, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,17 @@ from anymask.models.cache import offline
 from anymask.optional import optional
 from anymask.text.phrases import Phrases, Text, Threshold, shown
 
-__all__ = ["Grounder", "choose", "find_grounder", "ground", "grounder_names", "look_for"]
+__all__ = [
+    "Grounder",
+    "GrounderLike",
+    "all_words",
+    "choose",
+    "detect",
+    "find_grounder",
+    "ground",
+    "grounder_names",
+    "look_for",
+]
 
 _SAME_PHRASE = 0.5
 _OTHER_PHRASE = 0.8  # higher: things with different names may fill nearly the same box
@@ -66,6 +76,10 @@ class Grounder(Protocol):
             be duplicates. Of equal scores, the earlier one counts as the better one.
         """
         ...
+
+
+GrounderLike: TypeAlias = str | os.PathLike[str] | Grounder
+"""A grounder, or its name, hub id or folder."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +175,7 @@ def _kind_of(name_or_path: str) -> _Kind:
 
 def choose(
     phrases: Phrases,
-    grounder: str | os.PathLike[str] | Grounder | None = None,
+    grounder: GrounderLike | None = None,
     device: str | torch.device = "auto",
 ) -> Grounder:
     """Decide who looks for phrases.
@@ -220,9 +234,9 @@ def ground(  # type: ignore[overload-overlap]  # a str is a sequence of str: it 
     images: ImageLike,
     text: Text,
     *,
-    negative: Text = ...,
+    negative: Text | None = ...,
     threshold: Threshold | None = ...,
-    grounder: str | os.PathLike[str] | Grounder | None = ...,
+    grounder: GrounderLike | None = ...,
     device: str | torch.device = ...,
 ) -> Detections: ...
 @overload
@@ -230,9 +244,9 @@ def ground(
     images: Sequence[ImageLike],
     text: Text,
     *,
-    negative: Text = ...,
+    negative: Text | None = ...,
     threshold: Threshold | None = ...,
-    grounder: str | os.PathLike[str] | Grounder | None = ...,
+    grounder: GrounderLike | None = ...,
     device: str | torch.device = ...,
 ) -> list[Detections]: ...
 
@@ -241,9 +255,9 @@ def ground(
     images: ImageLike | Sequence[ImageLike],
     text: Text,
     *,
-    negative: Text = (),
+    negative: Text | None = None,
     threshold: Threshold | None = None,
-    grounder: str | os.PathLike[str] | Grounder | None = None,
+    grounder: GrounderLike | None = None,
     device: str | torch.device = "auto",
 ) -> Detections | list[Detections]:
     """Find what words name, in an image or in each image of a list.
@@ -276,7 +290,15 @@ def ground(
         >>> found.labels, found.boxes.round().astype(int).tolist()
         (('cup',), [[172, 20, 419, 319]])
     """
-    phrases = Phrases.of(text, negative, threshold)
+    return _ground(images, Phrases.of(text, negative, threshold), grounder, device)
+
+
+def _ground(
+    images: ImageLike | Sequence[ImageLike],
+    phrases: Phrases,
+    grounder: GrounderLike | None,
+    device: str | torch.device,
+) -> Detections | list[Detections]:
     chosen = choose(phrases, grounder, device)
     if not isinstance(images, (list, tuple)):
         return look_for(phrases, [Image.open(cast(ImageLike, images))], chosen)[0]
@@ -285,6 +307,79 @@ def ground(
         few = [Image.open(image) for image in images[start : start + _IMAGES_AT_ONCE]]
         found += look_for(phrases, few, chosen)
     return found
+
+
+@overload
+def detect(  # type: ignore[overload-overlap]  # a str is a sequence of str: it counts as one
+    images: ImageLike,
+    text: Text | None = ...,
+    *,
+    negative: Text | None = ...,
+    threshold: Threshold | None = ...,
+    grounder: GrounderLike | None = ...,
+    device: str | torch.device = ...,
+) -> Detections: ...
+@overload
+def detect(
+    images: Sequence[ImageLike],
+    text: Text | None = ...,
+    *,
+    negative: Text | None = ...,
+    threshold: Threshold | None = ...,
+    grounder: GrounderLike | None = ...,
+    device: str | torch.device = ...,
+) -> list[Detections]: ...
+
+
+def detect(
+    images: ImageLike | Sequence[ImageLike],
+    text: Text | None = None,
+    *,
+    negative: Text | None = None,
+    threshold: Threshold | None = None,
+    grounder: GrounderLike | None = None,
+    device: str | torch.device = "auto",
+) -> Detections | list[Detections]:
+    """Find boxes of all things that a grounder knows by name, or of those that words name.
+
+    Args:
+        images: Path, bytes, Pillow image or array, or a list of these.
+        text: See `ground`; None: all words that the grounder knows.
+        negative: See `ground`.
+        threshold: See `ground`.
+        grounder: See `ground`.
+        device: As for `load`.
+
+    Returns:
+        What `ground` returns.
+
+    Raises:
+        InputError: As `ground`; or no words are given to a grounder that takes any.
+
+    Examples:
+        >>> from anymask import detect
+        >>> detect("docs/pictures/coffee.jpg").labels
+        ('coffee cup',)
+    """
+    words = all_words(grounder, device) if text is None else text
+    return _ground(images, Phrases.of(words, negative, threshold), grounder, device)
+
+
+def all_words(
+    grounder: GrounderLike | None = None, device: str | torch.device = "auto"
+) -> tuple[str, ...]:
+    """List all words that a grounder knows.
+
+    Raises:
+        InputError: It takes any words.
+    """
+    named = "bundled" if grounder is None else grounder
+    chosen = find_grounder(named, device) if isinstance(named, str | os.PathLike) else named
+    if not chosen.words:
+        raise InputError(
+            f"expected words to look for, got none for {chosen.name!r}, which takes any; name some"
+        )
+    return chosen.words
 
 
 def look_for(phrases: Phrases, images: Sequence[Image], grounder: Grounder) -> list[Detections]:

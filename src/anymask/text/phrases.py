@@ -45,7 +45,9 @@ class Phrases:
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, text: Text, negative: Text = (), threshold: Threshold | None = None) -> Phrases:
+    def of(
+        cls, text: Text, negative: Text | None = None, threshold: Threshold | None = None
+    ) -> Phrases:
         """Read what a user says.
 
         Args:
@@ -58,7 +60,7 @@ class Phrases:
                 threshold is no such number, or is for a phrase that nobody looks for.
         """
         wanted = parse(text)
-        unwanted = () if _says_nothing(negative) else parse(negative)
+        unwanted = () if negative is None or negative in ((), []) else parse(negative)
         keys = {_key(phrase) for phrase in unwanted}
         if both := [phrase for phrase in wanted if _key(phrase) in keys]:
             raise InputError(
@@ -127,12 +129,6 @@ def _listed(phrases: object) -> list[str]:
             got = _cut(phrase) if isinstance(phrase, str) else phrase
             raise InputError(f"expected phrases that name things, got {got!r}; leave it out")
     return [" ".join(phrase.split()).rstrip(".") for phrase in phrases]
-
-
-def _says_nothing(text: Text) -> bool:
-    return text is None or (
-        not isinstance(text, str) and hasattr(text, "__len__") and not len(text)
-    )
 
 
 def _key(phrase: str) -> str:
