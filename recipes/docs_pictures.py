@@ -119,10 +119,24 @@ def names(model: anymask.Segmenter) -> None:
     in_a_row([*panels, PIL.Image.open(values)], "labels.jpg")
 
 
+def subject(model: anymask.Segmenter) -> None:
+    """Cut out what three photos are of, and lay it over other colours; fur from closer."""
+    papers = {"coffee": (38, 120, 128), "astronaut": (240, 186, 60), "cat": (205, 60, 120)}
+    panels = [PIL.Image.open(PICTURES / "coffee.jpg")]
+    for name, colour in papers.items():
+        path = (PICTURES if name == "coffee" else PHOTOS) / f"{name}.jpg"
+        cut = model.subject(path).cutout(path, soft=True)
+        paper = PIL.Image.new("RGB", cut.size, colour)
+        paper.paste(cut, mask=cut)
+        panels.append(paper)
+    whiskers = panels[-1].crop((0, 160, 210, 300))
+    in_a_row([*panels, whiskers], "subject.jpg")
+
+
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, words, everything, names):
+    for picture in (rocket, clicks, words, everything, subject, names):
         picture(model)
 
 

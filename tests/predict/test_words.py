@@ -15,9 +15,10 @@ from tests.text.told import Told
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.image.image import Image
+from anymask.masks.masks import Masks
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
-from anymask.predict.words import PREDICTED_IOU
+from anymask.predict.words import PREDICTED_IOU, _without_duplicates
 
 COFFEE = Path(__file__).parents[2] / "docs/pictures/coffee.jpg"
 PHOTO = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
@@ -170,3 +171,17 @@ def test_the_bundled_model_cuts_out_the_cup() -> None:
     assert masks.areas[0] > 20_000
     assert model.detect(COFFEE, "cups").labels == ("cups",)
     assert model.detect([COFFEE])[0].labels == ("coffee cup",)
+
+
+def test_a_part_of_a_better_one_of_its_name_goes_and_parts_of_others_stay() -> None:
+    dense = np.zeros((4, 60, 60), np.bool_)
+    dense[0, 5:55, 5:40] = True  # a person,
+    dense[1, 8:25, 10:35] = True  # its upper part,
+    dense[2, 40:55, 8:20] = True  # a shoe,
+    dense[3, 5:55, 42:58] = True  # and the next person
+    masks = Masks.from_dense(
+        dense, scores=[0.6, 0.5, 0.9, 0.4], labels=["person", "person", "shoe", "person"]
+    )
+    kept = _without_duplicates(masks)
+    assert kept.labels == ("shoe", "person", "person")
+    assert kept.areas.tolist() == [180, 1750, 800]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -90,7 +91,7 @@ class Job(ABC, Generic[Model, Found]):
 
     @abstractmethod
     def endings(self) -> list[str]:
-        """List the ends of further files' names, as far as they are known beforehand."""
+        """List the ends of those names, as far as they are known beforehand."""
 
     @abstractmethod
     def written(self) -> str | None:
@@ -128,6 +129,10 @@ class Job(ABC, Generic[Model, Found]):
         """Write what else belongs to an image: contents, each with the end of its file name."""
         return iter(())
 
+    def further_endings(self) -> list[str]:
+        """List the ends of those names."""
+        return []
+
     def describe(self, found: Found) -> dict[str, Any]:
         """Say what is worth knowing about what was found, as plain JSON values."""
         return {}
@@ -145,8 +150,8 @@ class MaskJob(Job["Segmenter", "Masks"]):
     format: str = "sa1b"
     """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
     semantic: a map of the labels each; yolo: a data set with data.yaml, labels and images; labelme:
-    a JSON file of LabelMe's each; voc: a data set with PNGs and XML of Pascal VOC's; or a format
-    that another package adds."""
+    a JSON file of LabelMe's each; voc: a data set with PNGs and XML of Pascal VOC's; grounded-sam:
+    a label map and a JSON file each; or a format that another package adds."""
 
     def __post_init__(self) -> None:
         """Check the format."""
@@ -171,9 +176,8 @@ class MaskJob(Job["Segmenter", "Masks"]):
 
     def save(self, found: Masks, path: Path, image_path: str) -> None:
         """Write masks."""
-        named = formats.find(self.written()).names_image
-        options = {"image_path": image_path} if named else {}
-        found.save(path, format=self.written(), **options)
+        known = formats.find(self.written())
+        known.write(path, found, **({"image_path": image_path} if known.names_image else {}))
 
     @property
     def place(self) -> str:
@@ -185,6 +189,20 @@ class MaskJob(Job["Segmenter", "Masks"]):
     def copies_images(self) -> bool:
         """Whether the format copies the images."""
         return formats.find(self.format).copies_images
+
+    def further(self, found: Masks) -> Iterator[tuple[str, bytes]]:
+        """Write what the format puts beside that file."""
+        beside = formats.find(self.written()).beside
+        for ending, (_, write) in zip(self.further_endings(), beside, strict=True):
+            content = io.BytesIO()
+            write(content, found)
+            yield ending, content.getvalue()
+
+    def further_endings(self) -> list[str]:
+        """Name those files as that one, but for the suffix."""
+        known = formats.find(self.written())
+        name = self.suffix().removesuffix(known.suffix)
+        return [name + suffix for suffix, _ in known.beside]
 
     @contextmanager
     def joining(self, folder: ResumableFolder) -> Iterator[Add]:

@@ -12,6 +12,7 @@ from anymask.batch.inputs import Images, find_images
 from anymask.batch.job import Everything, MaskJob, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.batch.subject import Subject
 from anymask.batch.words import Words
 from anymask.config import LabelConfig
 from anymask.errors import InputError
@@ -74,6 +75,7 @@ def process(
     threshold: Threshold | None = None,
     grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
+    subject: bool = False,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -109,11 +111,13 @@ def process(
         threshold: With ``text``: least score of the detector.
         grounder: With ``text``: the detector.
         prompts: Instead of these: a prompt, or several, one object each.
+        subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; "semantic": a map of the labels each; "yolo": a data set with ``data.yaml``,
             labels and images; "labelme": a JSON file of LabelMe's each; "voc": a data set with PNGs
-            and XML of Pascal VOC's; or a format that another package adds.
+            and XML of Pascal VOC's; "grounded-sam": a label map and a JSON file each; or a format
+            that another package adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
         workers: Images worked on at a time, which share the processor's cores.
@@ -152,9 +156,13 @@ def process(
         "threshold": threshold,
         "grounder": grounder,
     }
-    labeller = _labeller(direct, prompts, options, model)
     drawn: dict[str, Any] = {"format": format, "overlay": overlay}
-    job = _job(direct, words, prompts, options, labeller, all=all, cutout=cutout, **drawn)
+    if subject:
+        _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
+        job: MaskJob = Subject(cutout=cutout, **drawn)
+    else:
+        labeller = _labeller(direct, prompts, options, model)
+        job = _job(direct, words, prompts, options, labeller, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -204,6 +212,13 @@ def _labeller(
     known = {field.name for field in fields(LabelConfig)} & options.keys()
     how = {name: options.pop(name) for name in known}
     return load_labeller(direct.pop("labels"), device=device, **how)
+
+
+def _check_alone(others: Sequence[object]) -> None:
+    if any(other is not None for other in others):
+        raise InputError(
+            "expected subject alone, got a prompt or a setting beside it; leave one of them out"
+        )
 
 
 def _job(

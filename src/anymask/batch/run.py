@@ -347,7 +347,8 @@ class Batch:
 
     def _names(self, item: Item) -> list[str]:
         """List the files that an image will get, as far as they are known beforehand."""
-        return [*(item.key + end for end in self.job.endings()), self._file_name(item.key)]
+        ends = [*self.job.endings(), *self.job.further_endings()]
+        return [*(item.key + end for end in ends), self._file_name(item.key)]
 
     # --------------------------------------------------------------- looking on
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,15 +111,9 @@ class Words(MaskJob):
         if self.cutout and len(found):
             yield "-cutout.png", found.cutout(image)
 
-    def further(self, found: Masks) -> Iterator[tuple[str, bytes]]:
-        """List what the numbers of a label map mean, as Grounded-SAM does."""
-        if self.format == "png":
-            yield "-labels.json", json.dumps(_numbers(found), ensure_ascii=False).encode()
-
     def endings(self) -> list[str]:
-        """Name what is drawn and listed."""
-        drawn = ["-overlay.png"] * self.overlay + ["-cutout.png"] * self.cutout
-        return drawn + ["-labels.json"] * (self.format == "png")
+        """Name what is drawn."""
+        return ["-overlay.png"] * self.overlay + ["-cutout.png"] * self.cutout
 
     def describe(self, found: Masks) -> dict[str, Any]:
         """Give word, score, area and box of each thing."""
@@ -241,17 +234,6 @@ class Detect(Job["Grounder", "Detections"]):
             for label, score, box in rows
         ]
         return {"text": _plain(self.text), "answers": answers}
-
-
-def _numbers(masks: Masks) -> list[dict[str, Any]]:
-    """Tell what each number of a label map means."""
-    entries: list[dict[str, Any]] = [{"value": 0, "label": "background"}]
-    for i, mask in enumerate(masks):
-        score, prompt = float(mask.scores[0]), mask.prompts[0]
-        box = mask.boxes[0] if prompt is None or prompt.box is None else prompt.box
-        entry = {"value": i + 1, "label": mask.labels[0], "logit": round(score, 4)}
-        entries.append({**entry, "box": [round(edge, 2) for edge in box.tolist()]})
-    return entries
 
 
 def _said(text: Text | None, negative: Text | None, threshold: Threshold | None) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _print_table(variants: tuple[Variant, ...]) -> None:
     console.print(
         "\nUse one with --model NAME or anymask.load(NAME). Weights that are not here are\n"
         f"downloaded once, to {cache_dir()}.\n"
-        "Which words: anymask models NAME.",
+        "+points: on the thing only, without --not. Which words: anymask models NAME.",
         soft_wrap=True,
     )
 
@@ -118,7 +118,7 @@ def _print_whole(variant: Variant, *, first: bool) -> None:
         "other names": ", ".join(variant.aliases),
         "parameters": f"{variant.parameters / 1e6:.1f} M",
         "weights": f"{weights}; {'here: ' + here if here else 'not here yet'}",
-        "prompts": _prompts(variant),
+        "prompts": _prompts(variant).replace("+points", "points on the thing, without --not"),
         "answers": "three for a prompt, or one" if _has_three(variant) else "one for a prompt",
         "words": _about_words(variant),
         "paper": ", ".join(variant.paper or ()),
@@ -158,7 +158,7 @@ def _about_words(variant: Variant) -> str:
 
 def _columns(width: int, name: str, size: str, weights: str, here: str, *rest: str) -> str:
     licence, prompts = rest
-    return f"{name:<{width}}  {size:>10}  {weights:>8}  {here:<4}  {licence:<10}  {prompts}"
+    return f"{name:<{width}}  {size:>10}  {weights:>8}  {here:<4} {licence:<10} {prompts}"
 
 
 def _path(variant: Variant) -> str | None:
@@ -177,7 +177,7 @@ def _weights(variant: Variant) -> str:
 
 def _prompts(variant: Variant) -> str:
     known = variant.capabilities
-    points = ["points" if "negative_points" in known else "points (no --not)"]
+    points = ["points" if "negative_points" in known else "+points"]
     others: list[str] = [word for word in ("box", "mask") if word in known]
     words = ["words"] * variant.takes_words
     return ", ".join(points * ("points" in known) + others + words)

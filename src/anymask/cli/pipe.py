@@ -109,7 +109,7 @@ class _Outlet:
         from anymask.image.png import encode_png
 
         if not self.masks:
-            return encode_png(masks.cutout(image))
+            return encode_png(self.command.cut(masks, image))
         content: bytes = self.command.encode(masks)
         return content
 

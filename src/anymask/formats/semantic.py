@@ -206,10 +206,10 @@ def read(source: Source) -> Masks:
     Raises:
         InputError: The file is missing, damaged, or names no classes.
     """
-    from anymask.formats.png import opened
+    from anymask.formats.png import read_numbers
 
     content = files.load(source)
-    values, text = opened(content, _KEYWORD)
+    values, text = read_numbers(content, _KEYWORD)
     if text is None:
         raise InputError(
             f"expected a label map that names its classes, got {content.name} without; read it as "
