@@ -8,6 +8,7 @@
     anymask train --data photos/ -o runs/mine
     anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
+    anymask convert masks/ --format yolo -o set/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
 """
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "parse"]
 
 COMMANDS = {
-    "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
+    "segment": "Cut things out of each image: by clicks, a box, a rough mask, words, or its main subject.",
     "everything": "Find everything in each image, without a prompt.",
-    "models": "List the models, with size, licence and what they can do.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
-    "convert": "Write weights as a folder of config.json and model.safetensors.",
+    "models": "List the models, with size, licence and what they can do.",
+    "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
     "train": "Let a model learn from your own images with masks.",
     "distill": "Let a small model learn from a large one.",

@@ -98,7 +98,7 @@ class _Outlet:
         for flag in ("json", "all"):
             if getattr(options, flag, False) and not (flag == "all" and self.masks):
                 raise InputError(f"expected one result for -o -, got --{flag} too; leave it out")
-        binary = not self.masks or options.format == "png"
+        binary = not self.masks or options.format in ("png", "voc", "semantic")
         if binary and sys.stdout.isatty():
             raise InputError(
                 "expected a file or a program to take the image, got a terminal; "
