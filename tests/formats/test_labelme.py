@@ -89,6 +89,16 @@ def test_pieces_are_a_group_and_holes_a_png() -> None:
     np.testing.assert_array_equal(np.asarray(inside), dense[1, 10:16, 2:9])
 
 
+def test_pixels_for_all() -> None:
+    masks = Masks.from_dense(np.eye(4, dtype=bool)[None])
+    masks.save(file := io.BytesIO(), format="labelme", shapes="mask")
+    (one,) = json.loads(file.getvalue())["shapes"]
+    assert (one["shape_type"], one["points"]) == ("mask", [[0, 0], [3, 3]])
+    np.testing.assert_array_equal(labelme.read(file.getvalue()).dense(), masks.dense())
+    with pytest.raises(InputError, match="polygon or mask, got 'box'"):
+        masks.save(file, format="labelme", shapes="box")
+
+
 @pytest.mark.parametrize(
     ("drawn", "area"),
     [

@@ -21,7 +21,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,7 @@ def write(
     *,
     image_path: str | None = None,
     image: str | os.PathLike[str] | None = None,
+    shapes: Literal["polygon", "mask"] = "polygon",
     tolerance: float = 0,
 ) -> None:
     """Write the masks of one image.
@@ -75,6 +76,8 @@ def write(
         image_path: Where LabelMe finds the image, from the folder of the file; None: where
             `Masks.source` is, if it is a file, or what it says.
         image: The image's file, to be put into ``imageData``; None: LabelMe opens it by its path.
+        shapes: "polygon": outlines, whose corners can be moved in LabelMe, for masks without holes;
+            "mask": pixels for all. LabelMe paints polygons with their border, a pixel wider.
         tolerance: How far, in pixels, polygons may be from the true outlines to have fewer corners.
 
     Raises:
@@ -86,6 +89,8 @@ def write(
         >>> json.loads(file.getvalue())["shapes"][0]["points"]
         [[0, 0], [3, 0], [3, 2], [0, 2]]
     """
+    if shapes not in ("polygon", "mask"):
+        raise InputError(f"expected shapes of polygon or mask, got {shapes!r}; name one")
     losses = Losses("LabelMe")
     path = Path(target) if isinstance(target, str | os.PathLike) else None
     h, w = masks.size_hw
@@ -94,7 +99,7 @@ def write(
     document = {
         "version": meta.pop("version") if isinstance(meta.get("version"), str) else _VERSION,
         "flags": flags,
-        "shapes": _shapes(masks, losses, tolerance),
+        "shapes": _shapes(masks, losses, shapes, tolerance),
         "imagePath": _image_path(masks.source, path) if image_path is None else image_path,
         "imageData": None if image is None else _embedded(image),
         "imageHeight": h,
@@ -122,11 +127,11 @@ def _embedded(image: str | os.PathLike[str]) -> str:
     return base64.b64encode(files.load(image).data).decode()
 
 
-def _shapes(masks: Masks, losses: Losses, tolerance: float) -> list[dict[str, Any]]:
+def _shapes(masks: Masks, losses: Losses, kind: str, tolerance: float) -> list[dict[str, Any]]:
     shapes: list[dict[str, Any]] = []
     groups = _Groups()
     for i in range(len(masks)):
-        drawn = list(_drawn(masks, i, tolerance))
+        drawn = list(_drawn(masks, i, kind, tolerance))
         if not drawn:
             losses.add("empty mask")
             continue
@@ -166,14 +171,14 @@ def _flags(meta: dict[str, Any]) -> dict[str, bool]:
     return {}
 
 
-def _drawn(masks: Masks, i: int, tolerance: float) -> Iterator[dict[str, Any]]:
+def _drawn(masks: Masks, i: int, kind: str, tolerance: float) -> Iterator[dict[str, Any]]:
     """Draw a mask as shapes."""
     meta, counts, size_hw = masks.meta[i], masks.counts[i], masks.size_hw
     if not masks.areas[i]:
         if "shape_type" in meta and "points" in meta:  # it was read from a point or a line
             yield {"points": meta["points"], "shape_type": meta["shape_type"], "mask": None}
         return
-    if _has_holes(counts, size_hw):
+    if kind == "mask" or _has_holes(counts, size_hw):
         yield _png(masks, i)
         return
     for outline in polygon.trace(counts, size_hw, tolerance):

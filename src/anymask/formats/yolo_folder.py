@@ -246,6 +246,8 @@ def list_images(path: str | os.PathLike[str]) -> tuple[SetFile, list[Listed]]:
     """
     path = Path(path)
     about = read_set_file(path) if path.is_file() else find_root_file(path)
+    if not about.names and not path.is_file() and (above := find_set_file(path / "x")) is not None:
+        about = replace(about, names=read_set_file(above).names)  # of the folder of one split
     found: dict[str, Listed] = {}
     for split, places in about.splits.items():
         for place in places:
