@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "parse"]
 
 COMMANDS = {
-    "segment": "Cut things out of each image by clicks, boxes, masks or words; or its main subject.",
+    "segment": "Cut things out of each image: by clicks, a box, a mask, words; or its subject.",
     "everything": "Find everything in each image, without a prompt.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
     "models": "List the models, with size, licence and what they can do.",
