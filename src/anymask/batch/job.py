@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from anymask import formats
-from anymask.config import changed
+from anymask.config import Keep, changed
+from anymask.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import PIL.Image
 
+    from anymask.folder import ResumableFolder
     from anymask.image.image import Image, ImageLike
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
+    from anymask.text.label import Labeller
 
-__all__ = ["Everything", "Job", "Segment", "Watch"]
+__all__ = ["Everything", "Job", "MaskJob", "Segment", "Watch", "answer"]
 
+Model = TypeVar("Model")
+Add: TypeAlias = Callable[[str, Path, str, Path | None], None]
+"""Takes the name of an image (a path without suffix), the file of its part, what the image is
+called, and where it is, if it is a file."""
+Found = TypeVar("Found")
+
+_FOR_DETECTORS = ("coco", "yolo", "voc")
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
 
@@ -40,24 +54,27 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(ABC):
-    """What is done with each image; a frozen value that any number of threads may use."""
+class Job(ABC, Generic[Model, Found]):
+    """What is done with each image; a frozen value that any number of threads may use.
+
+    ``Model`` is who does it, and ``Found`` what is found: `Masks`, say.
+    """
 
     name: ClassVar[str]
     """Name of the command that does the same."""
-    format: str = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; yolo:
-    a data set with data.yaml, labels and images; labelme: a JSON file of LabelMe's each; voc: a
-    data set with PNGs and XML of Pascal VOC's; or a format that another package adds."""
+    unit: ClassVar[str]
+    """What is counted, in the plural."""
+    format: str
+    """How what is found is written."""
     overlay: bool = True
-    """Draw the masks over the image."""
-
-    def __post_init__(self) -> None:
-        """Check the format."""
-        formats.find(self.format)
+    """Draw what is found over the image."""
 
     @abstractmethod
-    def settings(self, model: Segmenter) -> dict[str, Any]:
+    def identity(self, model: Model) -> dict[str, Any]:
+        """Tell the model from others: plain JSON values."""
+
+    @abstractmethod
+    def settings(self, model: Model) -> dict[str, Any]:
         """Give all that decides how the results look, but for the model: plain JSON values.
 
         Raises:
@@ -65,19 +82,59 @@ class Job(ABC):
         """
 
     @abstractmethod
-    def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
-        """Find the masks of an image; None takes the place of one that is too large to draw."""
+    def work(self, model: Model, source: ImageLike, watch: Watch) -> tuple[Found, Image | None]:
+        """Search an image; None takes the place of one that is too large to draw."""
 
     @abstractmethod
-    def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        """Draw them: images, each with the end of its file name."""
+    def draw(self, found: Found, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+        """Draw what was found: images, each with the end of its file name."""
 
     @abstractmethod
     def endings(self) -> list[str]:
         """List the ends of those names, as far as they are known beforehand."""
 
-    def describe(self, masks: Masks) -> dict[str, Any]:
-        """Say what is worth knowing about the masks, as plain JSON values."""
+    @abstractmethod
+    def written(self) -> str | None:
+        """Name the format of that file, as `formats` knows it; None: it holds boxes alone."""
+
+    @abstractmethod
+    def suffix(self) -> str:
+        """Give the end of the name of the file of an image, if each has one."""
+
+    @abstractmethod
+    def save(self, found: Found, path: Path, image_path: str) -> None:
+        """Write that file, or the part of what all share.
+
+        Args:
+            found: What was found.
+            path: Where to write.
+            image_path: Where the image is, from the folder that the file will be in.
+        """
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The file to open of what all images share, below their folder; nothing: each has one."""
+
+    @abstractmethod
+    def joining(self, folder: ResumableFolder) -> AbstractContextManager[Add]:
+        """Write what all images share."""
+
+    @property
+    def copies_images(self) -> bool:
+        """Whether the images lie beside what they share, as in data sets for training."""
+        return False
+
+    def further(self, found: Found) -> Iterator[tuple[str, bytes]]:
+        """Write what else belongs to an image: contents, each with the end of its file name."""
+        return iter(())
+
+    def further_endings(self) -> list[str]:
+        """List the ends of those names."""
+        return []
+
+    def describe(self, found: Found) -> dict[str, Any]:
+        """Say what is worth knowing about what was found, as plain JSON values."""
         return {}
 
     def classes(self) -> Sequence[str]:
@@ -86,7 +143,84 @@ class Job(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment(Job):
+class MaskJob(Job["Segmenter", "Masks"]):
+    """A job that finds masks."""
+
+    unit = "masks"
+    format: str = "sa1b"
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
+    semantic: a map of the labels each; yolo: a data set with data.yaml, labels and images; labelme:
+    a JSON file of LabelMe's each; voc: a data set with PNGs and XML of Pascal VOC's; grounded-sam:
+    a label map and a JSON file each; or a format that another package adds."""
+
+    def __post_init__(self) -> None:
+        """Check the format."""
+        formats.find(self.format)
+
+    def identity(self, model: Segmenter) -> dict[str, Any]:
+        """Give name, weights and dtype."""
+        return {
+            "model": model.variant.name,
+            "weights": model.weights_digest[:16],
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
+
+    def written(self) -> str:
+        """Name the format of the file of an image, or of its part."""
+        return self.format if formats.find(self.format).collect is None else "sa1b"
+
+    def suffix(self) -> str:
+        """Give the suffix of the format; a label map must not be taken for an overlay."""
+        suffix = formats.find(self.written()).suffix
+        return f"-labels{suffix}" if suffix == ".png" else suffix
+
+    def save(self, found: Masks, path: Path, image_path: str) -> None:
+        """Write masks."""
+        known = formats.find(self.written())
+        known.write(path, found, **({"image_path": image_path} if known.names_image else {}))
+
+    @property
+    def place(self) -> str:
+        """The file to open of formats whose files need each other."""
+        known = formats.find(self.format)
+        return "" if known.collect is None else known.place
+
+    @property
+    def copies_images(self) -> bool:
+        """Whether the format copies the images."""
+        return formats.find(self.format).copies_images
+
+    def further(self, found: Masks) -> Iterator[tuple[str, bytes]]:
+        """Write what the format puts beside that file."""
+        beside = formats.find(self.written()).beside
+        for ending, (_, write) in zip(self.further_endings(), beside, strict=True):
+            content = io.BytesIO()
+            write(content, found)
+            yield ending, content.getvalue()
+
+    def further_endings(self) -> list[str]:
+        """Name those files as that one, but for the suffix."""
+        known = formats.find(self.written())
+        name = self.suffix().removesuffix(known.suffix)
+        return [name + suffix for suffix, _ in known.beside]
+
+    @contextmanager
+    def joining(self, folder: ResumableFolder) -> Iterator[Add]:
+        """Write masks as the format collects them."""
+        from anymask.formats import sa1b
+
+        known = formats.find(self.format)
+        assert known.collect is not None
+        with known.collect(folder, self.classes()) as put:
+
+            def add(name: str, part: Path, source: str, image: Path | None) -> None:
+                put(name, replace(sa1b.read(part), source=source), image)
+
+            yield add
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(MaskJob):
     """Cut the same things out of each image.
 
     Attributes:
@@ -148,11 +282,11 @@ class Segment(Job):
 
     def describe(self, masks: Masks) -> dict[str, Any]:
         """Give score, area and box of each answer."""
-        return {"answers": [_answer(mask) for mask in masks]}
+        return {"answers": [answer(mask) for mask in masks]}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Everything(Job):
+class Everything(MaskJob):
     """Find everything in each image.
 
     Attributes:
@@ -160,12 +294,30 @@ class Everything(Job):
         tile: Height and width in pixels of the squares to look at one by one; None: all at once,
             unless the image is too large for that.
         halo: How far each square reaches into its neighbours; None: an eighth of its side.
+        labeller: Gives the masks names; None: they have none.
     """
 
     name = "everything"
     options: Mapping[str, Any] = field(default_factory=dict)
     tile: int | None = None
     halo: int | None = None
+    labeller: Labeller | None = None
+
+    def __post_init__(self) -> None:
+        """Check the format, and keep of a data set for detectors one mask for each thing."""
+        super().__post_init__()
+        if self.labeller is not None:
+            usual: Keep = "things" if self.format in _FOR_DETECTORS else "all"
+            object.__setattr__(self, "labeller", self.labeller.keeping(usual))
+        elif self.format == "semantic":
+            raise InputError(
+                "expected words for the format semantic, whose values are their numbers, got none; "
+                "name the masks (--labels)"
+            )
+
+    def classes(self) -> Sequence[str]:
+        """List all names that masks may have."""
+        return () if self.labeller is None else self.labeller.classes
 
     def settings(self, model: Segmenter) -> dict[str, Any]:
         """Give what the options and the model's own settings come to."""
@@ -173,7 +325,8 @@ class Everything(Job):
         for name in _NEUTRAL:
             search.pop(name, None)
         tiles = {"tile": self.tile, "halo": self.halo}
-        return {"format": self.format, "overlay": self.overlay, **tiles, **search}
+        names = {} if self.labeller is None else self.labeller.settings()
+        return {"format": self.format, "overlay": self.overlay, **tiles, **search, **names}
 
     def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
         """Search the image, or its tiles."""
@@ -182,6 +335,11 @@ class Everything(Job):
         from anymask.image.image import Image
 
         large = is_large(source)
+        if large and self.labeller is not None:
+            raise InputError(
+                "expected an image that fits into memory to name its masks, got one in tiles; "
+                "shrink it, or leave the names (--labels) out"
+            )
         if large and self.tile is None:
             h, w = size_of(source) or (0, 0)
             watch.note(f"{w} x {h} pixels, so in tiles of {TILE}; choose another size (--tile)")
@@ -194,6 +352,9 @@ class Everything(Job):
             progress=lambda done, total: watch.step(f", {unit.format(done, total)}"),
             **self.options,
         )
+        if self.labeller is not None and image is not None:
+            watch.step(", naming")
+            masks = self.labeller(masks, image)
         if isinstance(source, str | os.PathLike):
             masks = replace(masks, geo=read_geo(source))
         return masks, image
@@ -204,8 +365,12 @@ class Everything(Job):
             yield "-overlay.png", masks.draw(image)
 
     def describe(self, masks: Masks) -> dict[str, Any]:
-        """Give how many answers which setting dropped."""
-        return {"dropped": dict(masks.dropped)}
+        """Give how many answers which setting dropped, and how many masks have which name."""
+        dropped = {"dropped": dict(masks.dropped)}
+        if self.labeller is None:
+            return dropped
+        named = Counter(name for name in masks.labels if name is not None)
+        return {**dropped, "labels": dict(named.most_common())}
 
     def endings(self) -> list[str]:
         """Name the overlay."""
@@ -227,7 +392,8 @@ def _digest(array: npt.NDArray[np.generic] | None) -> str | None:
     return None if array is None else hashlib.sha256(array.tobytes()).hexdigest()[:16]
 
 
-def _answer(mask: Masks) -> dict[str, Any]:
+def answer(mask: Masks) -> dict[str, Any]:
+    """Describe one mask."""
     score = float(mask.scores[0])
     return {
         "score": None if score != score else round(score, 4),

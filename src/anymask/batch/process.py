@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.batch.inputs import Images, find_images
-from anymask.batch.job import Everything, Job, Segment
+from anymask.batch.job import Everything, MaskJob, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.batch.subject import Subject
+from anymask.batch.words import Words
+from anymask.config import LabelConfig
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Numbers, Prompt
+    from anymask.text.ground import GrounderLike
+    from anymask.text.label import Labeller
+    from anymask.text.phrases import Text, Threshold
 
 __all__ = ["BatchReport", "process"]
 
@@ -61,11 +67,15 @@ def process(
     *,
     model: str | Segmenter = "bundled",
     points: Numbers | None = None,
-    labels: Numbers | None = None,
+    labels: Numbers | str | os.PathLike[str] | Sequence[str] | None = None,
     box: Numbers | None = None,
     mask: Numbers | None = None,
-    text: str | None = None,
+    text: Text | None = None,
+    negative: Text | None = None,
+    threshold: Threshold | None = None,
+    grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
+    subject: bool = False,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -90,17 +100,23 @@ def process(
             ``{"first": array, "second": jpeg_bytes}``; see `Image.open` for what may be one.
         output: Folder for the results; made when missing.
         model: What `load` returned, or the name or path that it takes.
-        points: With ``labels``, ``box``, ``mask`` and ``text``: what to cut out of each image, as
+        points: With ``labels``, ``box`` and ``mask``: what to cut out of each image, as
             for `Segmenter.predict`, in pixels of the image, x before y. Nothing: find everything.
-        labels: (n,), 1 for points on the object, 0 for background points.
+        labels: (n,), 1 for points on the object, 0 for background points. Where everything is to be
+            found: words to name the masks by, as for `text.label.label`.
         box: (4,), xyxy.
         mask: Rough mask, bool (h, w), the size of each image.
-        text: What the object is called, for models that know text.
-        prompts: Instead of these five: a prompt, or several, one object each.
+        text: What things are called: all that words name is cut out, as by `Segmenter.predict`.
+        negative: With ``text``: words for what is not meant.
+        threshold: With ``text``: least score of the detector.
+        grounder: With ``text``: the detector.
+        prompts: Instead of these: a prompt, or several, one object each.
+        subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
-            map each; "yolo": a data set with ``data.yaml``, labels and images; "labelme": a JSON
-            file of LabelMe's each; "voc": a data set with PNGs and XML of Pascal VOC's; or a format
+            map each; "semantic": a map of the labels each; "yolo": a data set with ``data.yaml``,
+            labels and images; "labelme": a JSON file of LabelMe's each; "voc": a data set with PNGs
+            and XML of Pascal VOC's; "grounded-sam": a label map and a JSON file each; or a format
             that another package adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
@@ -111,7 +127,8 @@ def process(
         progress: Called with how far it is, from several threads, but by one at a time.
         cancel: Asked often, from several threads; when it returns true, the work ends within about
             a second, and the report says so.
-        **options: In everything mode: ``tile``, ``halo`` and the settings of `Segmenter.generate`.
+        **options: In everything mode: ``tile``, ``halo``, the settings of `Segmenter.generate`, and
+            those of `LabelConfig`.
 
     Returns:
         What became of each image.
@@ -134,7 +151,18 @@ def process(
         []
     """
     direct = {"points": points, "labels": labels, "box": box, "mask": mask, "text": text}
-    job = _job(direct, prompts, options, all=all, cutout=cutout, format=format, overlay=overlay)
+    words: dict[str, Any] = {
+        "negative": negative,
+        "threshold": threshold,
+        "grounder": grounder,
+    }
+    drawn: dict[str, Any] = {"format": format, "overlay": overlay}
+    if subject:
+        _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
+        job: MaskJob = Subject(cutout=cutout, **drawn)
+    else:
+        labeller = _labeller(direct, prompts, options, model)
+        job = _job(direct, words, prompts, options, labeller, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -165,17 +193,48 @@ def process(
     return BatchReport(folder, results, False, notes)
 
 
-def _job(
+def _labeller(
     direct: dict[str, Any],
     prompts: Prompt | Sequence[Prompt] | None,
     options: dict[str, Any],
+    model: str | Segmenter,
+) -> Labeller | None:
+    """Take the labels out of what was said, if they are words and not those of points."""
+    labels = direct["labels"]
+    alone = prompts is None and all(direct[name] is None for name in direct if name != "labels")
+    one = isinstance(labels, str | os.PathLike)
+    several = isinstance(labels, list | tuple) and all(isinstance(word, str) for word in labels)
+    if not alone or not (one or several):
+        return None
+    from anymask.text.label import load_labeller
+
+    device = "auto" if isinstance(model, str | os.PathLike) else model.device
+    known = {field.name for field in fields(LabelConfig)} & options.keys()
+    how = {name: options.pop(name) for name in known}
+    return load_labeller(direct.pop("labels"), device=device, **how)
+
+
+def _check_alone(others: Sequence[object]) -> None:
+    if any(other is not None for other in others):
+        raise InputError(
+            "expected subject alone, got a prompt or a setting beside it; leave one of them out"
+        )
+
+
+def _job(
+    direct: dict[str, Any],
+    words: dict[str, Any],
+    prompts: Prompt | Sequence[Prompt] | None,
+    options: dict[str, Any],
+    labeller: Labeller | None,
     *,
     all: bool,
     cutout: bool,
     format: str,
     overlay: bool,
-) -> Job:
+) -> MaskJob:
     """Make a job of what was said."""
+    from anymask.predict.checks import check_no_words
     from anymask.prompt import Prompt
 
     said = [name for name, value in direct.items() if value is not None]
@@ -183,14 +242,21 @@ def _job(
         raise InputError(
             f"expected {' and '.join(said)} or prompts, got both; put it all into the prompts"
         )
+    if said != ["text"]:
+        check_no_words(None, **words)
     if not said and prompts is None:
         tiles = {name: options.pop(name, None) for name in ("tile", "halo")}
-        return Everything(options=options, **tiles, format=format, overlay=overlay)
+        return Everything(
+            options=options, **tiles, labeller=labeller, format=format, overlay=overlay
+        )
     if options:
         raise InputError(
             f"expected no settings of everything mode beside a prompt, got {', '.join(options)}; "
             "leave one of them out"
         )
+    if said == ["text"]:
+        text = direct["text"]
+        return Words(text=text, **words, all=all, cutout=cutout, format=format, overlay=overlay)
     if prompts is None:
         points = direct.pop("points")
         prompts = Prompt(points, **direct)

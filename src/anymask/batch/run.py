@@ -35,8 +35,8 @@ from anymask.errors import (
 from anymask.parallel import LostThreadsError, in_order
 
 if TYPE_CHECKING:
+    from anymask.detections import Detections
     from anymask.masks.masks import Masks
-    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Batch", "Cancelled", "ImageResult", "Progress"]
 
@@ -89,7 +89,7 @@ class ImageResult:
     seconds: float | None = None
     error: str | None = None
     exception: Exception | None = field(default=None, repr=False, compare=False)
-    _masks: Path | None = field(default=None, repr=False, compare=False)
+    _file: Path | None = field(default=None, repr=False, compare=False)
     _format: str | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -99,11 +99,33 @@ class ImageResult:
         Raises:
             InputError: The image failed, so there are none; or the file is gone or damaged.
         """
-        if self._masks is None:
+        file = self._found()
+        if self._format is None:
             raise InputError(
-                f"expected masks of {str(self.image)!r}, got none: {self.error}; look at its status"
+                f"expected masks of {str(self.image)!r}, got boxes alone; ask for its detections"
             )
-        return formats.read(self._masks, self._format)
+        return formats.read(file, self._format)
+
+    @property
+    def detections(self) -> Detections:
+        """The boxes, read from their file, or those of the masks.
+
+        Raises:
+            InputError: See `masks`.
+        """
+        from anymask.detections import Detections
+
+        file = self._found()
+        return Detections.from_masks(self.masks) if self._format else Detections.load(file)
+
+    def _found(self) -> Path:
+        """Give the file of what was found."""
+        if self._file is None:
+            raise InputError(
+                f"expected results of {str(self.image)!r}, got none: {self.error}; look at its "
+                "status"
+            )
+        return self._file
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain JSON values; what is not known is left out."""
@@ -144,8 +166,8 @@ class Batch:
 
     def __init__(
         self,
-        job: Job,
-        model: Segmenter,
+        job: Job[Any, Any],
+        model: Any,
         items: Sequence[Item],
         output: Path,
         *,
@@ -160,7 +182,6 @@ class Batch:
         self.job, self.model, self.items = job, model, items
         self.results = Results(output, _settings(job, model))
         self.workers, self.overwrite, self.waiting = workers, overwrite, 0
-        self._format = formats.find(job.format)
         self._progress, self._cancel, self._note = progress, cancel, note
         self._ended = threading.Event()
         self._telling = threading.Lock()
@@ -183,7 +204,7 @@ class Batch:
             good = [item for item in self.items if item.error is None]
             if not self.overwrite:
                 for item in good:
-                    names = [*self._names(item), *filter(None, [self._format.place])]
+                    names = [*self._names(item), *filter(None, [self.job.place])]
                     self.results.check_free(item, names)
                 records = ((item.key, self.results.finished(item)) for item in good)
                 self._finished = {key: record for key, record in records if record is not None}
@@ -226,8 +247,8 @@ class Batch:
             next(attempts, None)  # it has ended by itself, not early
         for item, result in zip(others, self._attempts(others, math.inf), strict=True):
             yield self._counted(item, result)
-        if self._format.collect is not None and self._good:
-            self._join(self._format.collect)
+        if self.job.place and self._good:
+            self._join()
 
     def _attempts(
         self, items: Sequence[Item], patience: float = 0
@@ -267,71 +288,67 @@ class Batch:
         return replace(self._skipped(item, record), status="done", seconds=seconds)
 
     def _do(self, item: Item, watch: _Watch) -> Record:
-        """Find the masks, draw and write them."""
+        """Search an image, draw and write what was found."""
         from anymask.image.png import encode_png
 
         self.results.check_apart(item, self._names(item), self._inputs, self._produced)
         watch.step()
         stamp = item.stamp()  # before the image is read: it may change meanwhile
-        masks, image = self.job.work(self.model, item.source, watch)
+        found, image = self.job.work(self.model, item.source, watch)
         if item.data is not None:
-            masks = replace(masks, source=item.path.name)
+            found = replace(found, source=item.path.name)
         folder = self.results.folder
         drafts: dict[str, Path] = {}
         with ExitStack() as stack:
             self._open.append(drafts)
             stack.callback(self._open.remove, drafts)
-            for ending, drawn in self.job.draw(masks, image) if image else ():
+            for ending, drawn in self.job.draw(found, image) if image else ():
                 watch.step(", writing")
                 name = item.key + ending
                 drafts[name] = stack.enter_context(folder.draft(name))
                 drafts[name].write_bytes(encode_png(drawn))
             watch.step(", writing")
-            name = self._masks_name(item.key)
+            for ending, content in self.job.further(found):
+                name = item.key + ending
+                drafts[name] = stack.enter_context(folder.draft(name))
+                drafts[name].write_bytes(content)
+            name = self._file_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            options = self._image_path(item, name) if self._format.names_image else {}
-            masks.save(drafts[name], format=self._masks_format, **options)
+            self.job.save(found, drafts[name], self._image_path(item, name))
             self._check()
-            h, w = masks.size_hw
-            summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
+            h, w = found.size_hw
+            size = {self.job.unit: len(found), "height": h, "width": w}
+            summary = {**size, **self.job.describe(found)}
             return self.results.finish(item, stamp, drafts, summary)
 
     def _skipped(self, item: Item, record: Record) -> ImageResult:
         files = [self.results.path / name for name in record.files]
         # The file that the user wants, instead of the part that will be joined into it.
-        joined = self.results.path / self._format.place
+        joined = self.results.path / self.job.place
         shown = [joined if self.results.is_part(file) else file for file in files]
-        masks = self.results.path / self._masks_name(item.key)
+        file = self.results.path / self._file_name(item.key)
         return ImageResult(
-            item.path, "skipped", shown, record.summary, _masks=masks, _format=self._masks_format
+            item.path, "skipped", shown, record.summary, _file=file, _format=self.job.written()
         )
 
-    def _masks_name(self, key: str) -> str:
-        """Name the file of an image's masks."""
-        if self._format.collect is not None:
-            return self.results.part(key)
-        suffix = self._format.suffix
-        # A label map must not be taken for an overlay.
-        return f"{key}-labels{suffix}" if suffix == ".png" else key + suffix
+    def _file_name(self, key: str) -> str:
+        """Name the file of what was found in an image."""
+        return self.results.part(key) if self.job.place else key + self.job.suffix()
 
-    def _image_path(self, item: Item, name: str) -> dict[str, str]:
-        """Say where an image is, from the folder of the file of its masks."""
+    def _image_path(self, item: Item, name: str) -> str:
+        """Say where an image is, from the folder of the file of what was found in it."""
         if not item.origin:
-            return {"image_path": item.path.name}
+            return item.path.name
         folder = os.path.dirname(os.path.abspath(self.results.path / name))
         try:
-            return {"image_path": Path(os.path.relpath(item.origin, folder)).as_posix()}
+            return Path(os.path.relpath(item.origin, folder)).as_posix()
         except ValueError:  # on another drive of Windows
-            return {"image_path": item.origin}
-
-    @property
-    def _masks_format(self) -> str:
-        """Name the format of that file."""
-        return self.job.format if self._format.collect is None else "sa1b"
+            return item.origin
 
     def _names(self, item: Item) -> list[str]:
         """List the files that an image will get, as far as they are known beforehand."""
-        return [*(item.key + end for end in self.job.endings()), self._masks_name(item.key)]
+        ends = [*self.job.endings(), *self.job.further_endings()]
+        return [*(item.key + end for end in ends), self._file_name(item.key)]
 
     # --------------------------------------------------------------- looking on
 
@@ -361,25 +378,23 @@ class Batch:
 
     # ------------------------------------------------------------------ joining
 
-    def _join(self, collect: formats.Collect) -> None:
-        """Write the masks of all finished images to one place, one image in memory at a time."""
-        from anymask.formats import sa1b
-
-        place = self.results.path / self._format.place
+    def _join(self) -> None:
+        """Write what was found in all finished images to one place, one of them at a time."""
+        place = self.results.path / self.job.place
         lock = self.results.folder.lock(_JOIN)
         lock.acquire(math.inf, self._check)  # or an older list might replace a newer one
         try:
             pairs, left_out = self.results.to_join(self.items)
             with (
                 warnings.catch_warnings(record=True) as warned,
-                collect(self.results.folder, self.job.classes()) as add,
+                self.job.joining(self.results.folder) as add,
             ):
                 warnings.simplefilter("always", DataWarning)
                 for key, record in pairs:
                     self._check()
-                    masks = sa1b.read(self.results.path / self.results.part(key))
+                    part = self.results.path / self.results.part(key)
                     image = Path(record.source) if record.source else None
-                    add(key, replace(masks, source=_name_of(key, record)), image)
+                    add(key, part, _name_of(key, record), image)
         finally:
             lock.release()
         for warning in warned:  # such as what the format cannot hold
@@ -387,7 +402,7 @@ class Batch:
         for why in left_out:
             self._say(f"{place} leaves out what is out of date: {why}")
         nameless = sum(not record.source for _, record in pairs)
-        if nameless and self._format.copies_images:
+        if nameless and self.job.copies_images:
             self._say(f"{nameless} images have no file that could lie beside their labels")
 
 
@@ -408,13 +423,8 @@ class _Watch:
         self._batch._say(f"{self._item.path}: {text}")
 
 
-def _settings(job: Job, model: Segmenter) -> dict[str, Any]:
-    identity = {
-        "model": model.variant.name,
-        "weights": model.weights_digest[:16],
-        "dtype": str(model.dtype).removeprefix("torch."),
-    }
-    return {"command": job.name, **identity, **job.settings(model)}
+def _settings(job: Job[Any, Any], model: Any) -> dict[str, Any]:
+    return {"command": job.name, **job.identity(model), **job.settings(model)}
 
 
 def _name_of(key: str, record: Record) -> str:

@@ -34,6 +34,8 @@ _OURS = (
     "yolo",
     "labelme",
     "voc",
+    "semantic",
+    "grounded-sam",
 )  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
 
@@ -81,6 +83,9 @@ class Format(NamedTuple):
     names that get the first numbers; a context manager that gives a function, which takes the name
     of an image (a path below the folder, without suffix), its `Masks` and, if there is one, its
     file. None: a file for each image is all."""
+    beside: tuple[tuple[str, Callable[..., None]], ...] = ()
+    """Further files of an image, for other programs: how their names end, instead of ``suffix``,
+    and what writes them, as ``write`` does."""
 
 
 def names() -> list[str]:
@@ -106,7 +111,7 @@ def find(name: str) -> Format:
         '.png'
     """
     if name in _OURS:
-        ours: Format = importlib.import_module(f"anymask.formats.{name}").FORMAT
+        ours: Format = importlib.import_module(f"anymask.formats.{name.replace('-', '_')}").FORMAT
         return ours
     theirs = load_plugin("formats", name)
     if theirs is None:
@@ -124,7 +129,8 @@ def write(target: Target, masks: Masks, format: str | None = None, **options: An
 
     Args:
         target: A path, whose folder must exist; the file appears whole or not at all. Or a file
-            opened for writing bytes, such as `io.BytesIO`, which is written to at the end.
+            opened for writing bytes, such as `io.BytesIO`, which is written to at the end. Beside a
+            path, a format may put further files of its name but for the end.
         masks: The masks of one image.
         format: Name of the format; None: by the suffix of the path (``.json`` is SA-1B's).
         **options: See the ``write`` of the format's module.
@@ -141,7 +147,19 @@ def write(target: Target, masks: Masks, format: str | None = None, **options: An
         >>> read(file.getvalue())
         Masks(no masks of 640 x 480)
     """
-    find(format or _by_suffix(target)).write(target, masks, **options)
+    known = find(format or _by_suffix(target))
+    further = []
+    if known.beside and isinstance(target, str | os.PathLike):
+        path = Path(target)
+        further = [(path.with_suffix(suffix), write) for suffix, write in known.beside]
+        if path in (other for other, _ in further):
+            raise InputError(
+                f"expected a file name that ends in {known.suffix}, got {path.name!r}, which is "
+                "that of a file beside it; change it"
+            )
+    known.write(target, masks, **options)
+    for other, write_other in further:
+        write_other(other, masks)
 
 
 def read(source: Source, format: str | None = None, **options: Any) -> Masks:
