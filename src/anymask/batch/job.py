@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Everything", "Job", "Segment", "Watch"]
+__all__ = ["Everything", "Job", "Segment", "Watch", "prompt_settings"]
 
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
@@ -50,6 +50,11 @@ class Job(ABC):
     format that another package adds."""
     overlay: bool = True
     """Draw the masks over the image."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a model has to find the masks; without one, None takes its place."""
+        return True
 
     def __post_init__(self) -> None:
         """Check the format."""
@@ -97,7 +102,7 @@ class Segment(Job):
 
     def settings(self, model: Segmenter) -> dict[str, Any]:
         """Give the prompts and what is drawn."""
-        said = [_said(prompt) for prompt in self.prompts]
+        said = [prompt_settings(prompt) for prompt in self.prompts]
         prompts = said[0] if len(said) == 1 else {"prompts": dict(enumerate(said, start=1))}
         return {
             **prompts,
@@ -207,7 +212,8 @@ class Everything(Job):
         return ["-overlay.png"] * self.overlay
 
 
-def _said(prompt: Prompt) -> dict[str, Any]:
+def prompt_settings(prompt: Prompt) -> dict[str, Any]:
+    """Give a prompt as plain JSON values, arrays by their digest."""
     return {
         "points": prompt.points_xy[prompt.labels == 1].tolist(),
         "not": prompt.points_xy[prompt.labels == 0].tolist(),

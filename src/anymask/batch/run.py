@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from anymask import __version__, formats
 from anymask.batch.inputs import Item
@@ -129,7 +129,7 @@ class Batch:
 
     Args:
         job: What is done with each image.
-        model: Who does it.
+        model: Who does it; None for a job that needs nobody.
         items: The images, from `find_images`.
         output: Folder of the results.
         workers: Images worked on at a time.
@@ -145,7 +145,7 @@ class Batch:
     def __init__(
         self,
         job: Job,
-        model: Segmenter,
+        model: Segmenter | None,
         items: Sequence[Item],
         output: Path,
         *,
@@ -157,8 +157,9 @@ class Batch:
     ) -> None:
         if workers < 1:
             raise InputError(f"expected at least 1 worker, got {workers}; 2 is usual")
-        self.job, self.model, self.items = job, model, items
-        self.results = Results(output, _settings(job, model))
+        self.job, self.items = job, items
+        self.model = cast("Segmenter", model)  # None only for a job that takes it
+        self.results = Results(output, _settings(job, self.model))
         self.workers, self.overwrite, self.waiting = workers, overwrite, 0
         self._progress, self._cancel, self._note = progress, cancel, note
         self._ended = threading.Event()
@@ -385,11 +386,13 @@ class _Watch:
 
 
 def _settings(job: Job, model: Segmenter) -> dict[str, Any]:
-    identity = {
-        "model": model.variant.name,
-        "weights": model.weights_digest[:16],
-        "dtype": str(model.dtype).removeprefix("torch."),
-    }
+    identity = {}
+    if job.needs_model:
+        identity = {
+            "model": model.variant.name,
+            "weights": model.weights_digest[:16],
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
     return {"command": job.name, **identity, **job.settings(model)}
 
 

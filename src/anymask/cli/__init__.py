@@ -2,6 +2,7 @@
 
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
+    anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -30,6 +31,7 @@ __all__ = ["COMMANDS", "main", "parse"]
 COMMANDS = {
     "segment": "Cut one thing out of each image, by clicks, a box, a rough mask or its name.",
     "everything": "Find everything in each image, without a prompt.",
+    "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "models": "List the models, with size, licence and what they can do.",
     "convert": "Write weights as a folder of config.json and model.safetensors.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["piped"]
 
@@ -32,7 +33,7 @@ def piped(command: Any, words: Sequence[str]) -> Command:
 
     Args:
         command: `ImageOptions` that also ``run`` over files into a folder, and ``find`` the masks
-            of one image.
+            of one image. What is let out of them is the cut-out, or their ``picture``.
         words: What it was made of.
     """
     if str(command.output) == _PIPE:
@@ -78,10 +79,14 @@ class _Outlet:
         options = self.command
         (source,) = options.images
         image = Image.open(_read_input() if source == _PIPE else source)
-        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
+        model: Segmenter | None = None
+        if getattr(options, "needs_model", True):
+            how = (options.model, options.device, options.dtype)
+            model = loading.load(*how, offline=options.offline)
         masks = options.find(model, image)
         if not self.masks and not masks.areas.any():
-            say("error: found nothing to cut out")
+            wanted = "inpaint" if hasattr(options, "picture") else "cut out"
+            say(f"error: found nothing to {wanted}")
             return 1
         if not len(masks):
             say(explain_nothing(masks.dropped))
@@ -108,9 +113,11 @@ class _Outlet:
 
     def _result(self, masks: Masks, image: Image) -> bytes:
         from anymask.image.png import encode_png
+        from anymask.masks.masks import Masks
 
         if not self.masks:
-            return encode_png(masks.cutout(image))
+            picture = getattr(self.command, "picture", Masks.cutout)
+            return encode_png(picture(masks, image))
         file = io.BytesIO()
         masks.save(file, format=self.command.format)
         return file.getvalue()

@@ -47,8 +47,11 @@ def process(
 
     items = find_images(options.images, options.output, known_keys(options.output))
     with _Ending() as ending:
-        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
-        check(model)
+        model: Segmenter | None = None
+        if job.needs_model:
+            how = (options.model, options.device, options.dtype)
+            model = loading.load(*how, offline=options.offline)
+            check(model)
         report: Report | None = None
 
         def tell(progress: Progress) -> None:

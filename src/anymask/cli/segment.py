@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Segment", "parse"]
+__all__ = ["PromptOptions", "Segment", "check_commas", "parse", "read_mask"]
 
 _ABOUT = """Cut one thing out of each image, by clicks, a box, a rough mask or its name.
 
@@ -39,7 +39,7 @@ Examples:
 
 def parse(words: Sequence[str]) -> Command:
     """Turn the words after ``anymask segment`` into a command."""
-    _check_commas(words)
+    check_commas(words)
     return piped(parse_words(Segment, words, "anymask segment", _ABOUT), words)
 
 
@@ -93,7 +93,7 @@ class PromptOptions:
             points_xy=points or None,
             labels=[1] * len(self.point) + [0] * len(self.not_) if points else None,
             box=box or None,
-            mask=None if self.mask is None else _read_mask(self.mask),
+            mask=None if self.mask is None else read_mask(self.mask),
             text=self.text,
         )
 
@@ -157,7 +157,7 @@ def _formless(flag: str, text: str) -> InputError:
     return InputError(f"expected {flag} {form} like {example}, got {text!r}; {hint}")
 
 
-def _check_commas(words: Sequence[str]) -> None:
+def check_commas(words: Sequence[str]) -> None:
     """Refuse coordinates with blanks between them, before the second is taken for an image."""
     for place, word in enumerate(words):
         flag, _, first = word.partition("=")
@@ -173,7 +173,7 @@ def _is_loose(word: str) -> bool:
     return re.fullmatch(r"[,(\[]?-?\d+(\.\d+)?[,)\]]?", word) is not None
 
 
-def _read_mask(path: Path) -> Any:
+def read_mask(path: Path) -> Any:
     """Read a rough mask: bool (h, w), true where the image is light and not transparent."""
     from anymask.image.image import Image
 
