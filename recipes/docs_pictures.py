@@ -79,6 +79,14 @@ def clicks(model: anymask.Segmenter) -> None:
     in_a_row(panels, "tutorial-clicks.jpg")
 
 
+def words(model: anymask.Segmenter) -> None:
+    """Cut out by name, each photo asked for the same words; and the boxes behind it."""
+    panels = []
+    for path in (PHOTOS / "cat.jpg", PICTURES / "coffee.jpg", PHOTOS / "astronaut.jpg"):
+        panels.append(model.predict(path, text="cat. cup. person").draw(path))
+    in_a_row([*panels, anymask.detect(path).draw(path)], "words.jpg")
+
+
 def everything(model: anymask.Segmenter) -> None:
     """Find everything; and which mask is a part of which; and one number for each pixel."""
     astronaut, coffee = PHOTOS / "astronaut.jpg", PICTURES / "coffee.jpg"
@@ -117,7 +125,7 @@ def removal(model: anymask.Segmenter) -> None:
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, everything, removal):
+    for picture in (rocket, clicks, words, everything, removal):
         picture(model)
 
 

@@ -138,9 +138,7 @@ def test_constraints_pin_exactly_what_the_tests_need() -> None:
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     extras = project()["optional-dependencies"]
     tested = [
-        name
-        for extra in ("image", "eval", "inpaint", "diffusion", "dev")
-        for name in extras[extra]
+        name for extra in ("image", "eval", "inpaint", "diffusion", "dev") for name in extras[extra]
     ]
     needed = closure([*project()["dependencies"], *tested])
     installed = {canonical(d.metadata["Name"]) for d in metadata.distributions()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
 from anymask.cli.segment import PromptOptions, check_commas, read_mask
+from anymask.cli.words import WordOptions
 from anymask.errors import InputError
 from anymask.extras.inpaint.paint import InpaintConfig, check_wanted, choose_task
 
@@ -36,7 +37,8 @@ Only the mask, grown and feathered, is painted: no other pixel changes.
 Examples:
   anymask inpaint photo.jpg --point 500,375 --remove
   anymask inpaint photo.jpg --mask scratches.png --feather 2 -o out/
-  anymask inpaint photos/ --masks masks.json --label person --remove
+  anymask inpaint photos/ --text dog --remove -o without-dogs/
+  anymask inpaint photos/ --masks masks.json --label person
   anymask inpaint photo.jpg --box 425,600,700,875 --engine big-lama.pt
   anymask inpaint photo.jpg --point 500,375 --fill "a bench" --engine org/name"""
 
@@ -54,7 +56,7 @@ def parse(words: Sequence[str]) -> Command:
 
 @dataclass(frozen=True, kw_only=True)
 class WhereOptions(PromptOptions):
-    """What to inpaint: --point and --box and --text find it; or --mask or --masks say it."""
+    """What to inpaint: --point and --box find it; or --mask or --masks say it."""
 
     mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """A mask for all images: an image of their size, light where the thing is. It is taken as it
@@ -88,7 +90,9 @@ class Inpaint(ImageOptions):
     replace: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
     """Paint this instead of everything else; needs a diffusion model (--engine)."""
     where: OmitArgPrefixes[WhereOptions] = WhereOptions()
-    """What to inpaint: --point and --box and --text find it; or --mask or --masks say it."""
+    """What to inpaint: --point and --box find it; or --mask or --masks say it."""
+    words: OmitArgPrefixes[WordOptions] = field(default_factory=WordOptions)
+    """What to inpaint by name: all that --text says, which stands alone."""
     painting: OmitArgPrefixes[EngineOptions] = EngineOptions()
     """What paints, and how."""
 
@@ -106,10 +110,9 @@ class Inpaint(ImageOptions):
         """Inpaint one image."""
         return self._job.edit(masks, image).to_pil(alpha=True)
 
-    @property
-    def needs_model(self) -> bool:
-        """Masks that are there need none."""
-        return self.where.mask is None and self.where.masks is None
+    def load(self) -> Any:
+        """Load the model that finds the thing; masks that are there need none."""
+        return super().load() if self._job.needs_model else None
 
     @property
     def no_cutout(self) -> bool:
@@ -140,15 +143,19 @@ class Inpaint(ImageOptions):
 
     def _where(self) -> dict[str, Any]:
         where = self.where
-        found = [flag for flag in ("point", "not_", "box", "text") if getattr(where, flag)]
+        found = [flag for flag in ("point", "not_", "box") if getattr(where, flag)]
         given = [flag for flag in ("mask", "masks") if getattr(where, flag)]
+        given += ["text"] * bool(self.words.text)
         if len(given) + bool(found) != 1:
             flags = [f"--{flag.rstrip('_')}" for flag in (*found, *given)]
             raise InputError(_WHERE.format(" and ".join(flags) or "none of them"))
+        if self.words.text:
+            return self.words.given()
+        self.words.check_unused()
         if where.label and not where.masks:
             raise InputError("expected --masks along with --label, got none; name a file of masks")
         if where.mask is not None:
             return {"masks": read_mask(where.mask)}
         if where.masks is not None:
             return {"masks": where.masks, "label": where.label or None}
-        return {"prompt": where.read()}
+        return {"prompt": where.read(None)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -53,3 +54,15 @@ class ImageOptions:
     """Print nothing but errors."""
     debug: Flag = False
     """Show the traceback of an error."""
+
+    def load(self) -> Any:
+        """Load who does the work: the model."""
+        from anymask.predict import loading
+
+        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+
+    def encode(self, found: Any) -> bytes:
+        """Give what was found in one image as the content of a file."""
+        file = io.BytesIO()
+        found.save(file, format=self.format)
+        return file.getvalue()

@@ -6,7 +6,6 @@ the form of ``--format``, and nothing else.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
-    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["piped"]
 
@@ -74,22 +72,19 @@ class _Outlet:
         self._check()
         from anymask.cli.report import explain_nothing
         from anymask.image.image import Image
-        from anymask.predict import loading
+        from anymask.models.cache import kept_offline
 
         options = self.command
         (source,) = options.images
         image = Image.open(_read_input() if source == _PIPE else source)
-        model: Segmenter | None = None
-        if getattr(options, "needs_model", True):
-            how = (options.model, options.device, options.dtype)
-            model = loading.load(*how, offline=options.offline)
-        masks = options.find(model, image)
+        with kept_offline(options.offline):
+            masks = options.find(options.load(), image)
         if not self.masks and not masks.areas.any():
             wanted = "inpaint" if hasattr(options, "picture") else "cut out"
             say(f"error: found nothing to {wanted}")
             return 1
         if not len(masks):
-            say(explain_nothing(masks.dropped))
+            say(explain_nothing(getattr(masks, "dropped", {})))
         sys.stdout.flush()
         sys.stdout.buffer.write(self._result(masks, image))
         sys.stdout.buffer.flush()
@@ -118,9 +113,8 @@ class _Outlet:
         if not self.masks:
             picture = getattr(self.command, "picture", Masks.cutout)
             return encode_png(picture(masks, image))
-        file = io.BytesIO()
-        masks.save(file, format=self.command.format)
-        return file.getvalue()
+        content: bytes = self.command.encode(masks)
+        return content
 
 
 def _read_input() -> bytes:

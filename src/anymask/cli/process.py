@@ -28,7 +28,9 @@ _MOMENT = 1.5  # seconds that work has to end by itself
 
 
 def process(
-    options: ImageOptions, job: Job, check: Callable[[Segmenter], None] = lambda model: None
+    options: ImageOptions,
+    job: Job[Any, Any],
+    check: Callable[[Segmenter], None] = lambda model: None,
 ) -> int:
     """Do a job for every image that the options name.
 
@@ -43,15 +45,12 @@ def process(
     from anymask.batch.results import known_keys
     from anymask.batch.run import Batch
     from anymask.cli.report import Report
-    from anymask.predict import loading
+    from anymask.models.cache import kept_offline
 
     items = find_images(options.images, options.output, known_keys(options.output))
-    with _Ending() as ending:
-        model: Segmenter | None = None
-        if job.needs_model:
-            how = (options.model, options.device, options.dtype)
-            model = loading.load(*how, offline=options.offline)
-            check(model)
+    with _Ending() as ending, kept_offline(options.offline):
+        model = options.load()
+        check(model)
         report: Report | None = None
 
         def tell(progress: Progress) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from anymask.batch.run import ImageResult
 
 __all__ = ["Report", "explain_nothing", "progress_bar"]
+
+_SINGULAR = {"masks": "mask", "boxes": "box"}
 
 
 class _Rate(ProgressColumn):
@@ -99,8 +102,10 @@ class Report:
             self._progress.advance(self._task)
         if self._lines:
             print(json.dumps(result.as_dict()), flush=True)
-        if result.summary.get("masks") == 0 and not self._quiet:
+        if _number(result)[0] == 0 and not self._quiet:
             why = explain_nothing(result.summary.get("dropped", {}))
+            if text := result.summary.get("text"):
+                why += f" for {text!r}"
             self.note(f"anymask: {result.image}: {why}")
 
     def note(self, text: str) -> None:
@@ -157,13 +162,24 @@ def _shortened(name: str, width: int = 24) -> str:
     return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
 
 
+def _number(result: ImageResult) -> tuple[int | None, str]:
+    """Tell how many of what were found; None: the image failed."""
+    for unit in _SINGULAR:
+        if unit in result.summary:
+            return result.summary[unit], unit
+    return None, ""
+
+
 def _say_details(result: ImageResult) -> None:
     if result.status == "failed":
         return
-    number = result.summary["masks"]
-    said = "1 mask" if number == 1 else f"{number} masks"
+    number, unit = _number(result)
+    said = f"{number} {unit if number != 1 else _SINGULAR[unit]}"
     answers = result.summary.get("answers", [])
-    if len(answers) == 1:
+    names = Counter(one["label"] for one in answers if one.get("label") is not None)
+    if names:
+        said += f" ({', '.join(f'{n} {name}' for name, n in names.items())})"
+    elif len(answers) == 1:
         pixels = result.summary["height"] * result.summary["width"]
         share = 100 * answers[0]["area"] / pixels
         said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the image)"

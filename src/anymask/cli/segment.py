@@ -1,10 +1,10 @@
-"""``anymask segment``: one thing out of each image."""
+"""``anymask segment``: one thing out of each image, or all that words name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +14,11 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
+from anymask.cli.words import WordOptions
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
+    from anymask.batch.words import Words
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
@@ -25,14 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptOptions", "Segment", "check_commas", "parse", "read_mask"]
 
-_ABOUT = """Cut one thing out of each image, by clicks, a box, a rough mask or its name.
+_ABOUT = """Cut a thing out of each image, by clicks, a box or a rough mask; or all that words name.
 
-Each image gets an overlay, a cut-out with a transparent background, and the mask as JSON.
+Each image gets an overlay, a cut-out with a transparent background, and the masks as JSON.
 Coordinates are pixels of the image, x from the left and y from the top.
 
 Examples:
   anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
   anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
+  anymask segment photos/ --text "dog. person." -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask segment photo.jpg --model runs/roofs  # after anymask train --learn adapter"""
 
@@ -71,11 +74,12 @@ class PromptOptions:
     """The thing's left, top, right and bottom edge."""
     mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """An image as large as the one to cut: light where the thing roughly is, dark elsewhere."""
-    text: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
-    """What the thing is called, for models that know text (FastSAM)."""
 
-    def read(self) -> Prompt:
-        """Turn the words into a prompt; no words into one that says nothing.
+    def read(self, text: str | Sequence[str] | None) -> Prompt:
+        """Turn what was said into a prompt; nothing into one that says nothing.
+
+        Args:
+            text: What --text says.
 
         Raises:
             InputError: They are too few, or not in the form that they should have.
@@ -85,7 +89,7 @@ class PromptOptions:
         box = self.box and _numbers("--box", self.box)
         from anymask.prompt import Prompt
 
-        if not (self.point or self.box or self.mask or self.text):
+        if not (self.point or self.box or self.mask or text):
             if self.not_:
                 raise InputError(_TOO_FEW)
             return Prompt.nothing()
@@ -94,13 +98,13 @@ class PromptOptions:
             labels=[1] * len(self.point) + [0] * len(self.not_) if points else None,
             box=box or None,
             mask=None if self.mask is None else read_mask(self.mask),
-            text=self.text,
+            text=text,  # type: ignore[arg-type]  # beside others it is one text, or refused
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(ImageOptions):
-    """Cut one thing out of each image, by clicks, a box, a rough mask or its name."""
+    """Cut one thing out of each image, or all that words name."""
 
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
@@ -108,13 +112,17 @@ class Segment(ImageOptions):
     """Do not write the thing by itself, with everything else transparent."""
     prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
     """What to cut out: at least one of --point, --box, --mask and --text."""
+    words: OmitArgPrefixes[WordOptions] = field(default_factory=WordOptions)
+    """What to cut out by name: all that --text says, which stands alone."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
         from anymask.batch.job import Segment as Job
         from anymask.cli.process import process
 
-        prompt = self.prompt.read()
+        if self._by_name:
+            return process(self, self._words())
+        prompt = self._read()
         job = Job(
             prompts=(prompt,),
             all=self.all,
@@ -124,9 +132,37 @@ class Segment(ImageOptions):
         )
         return process(self, job, lambda model: _check_said(model, prompt))
 
+    def _read(self) -> Prompt:
+        """Read the prompt where it is no words alone."""
+        self.words.check_unused()
+        return self.prompt.read(self.words.given()["text"])
+
+    def _words(self) -> Words:
+        """Make a job of the words."""
+        from anymask.batch.words import Words
+
+        return Words(
+            **self.words.given(),
+            all=self.all,
+            format=self.format,
+            overlay=not self.no_overlay,
+            cutout=not self.no_cutout,
+        )
+
+    @property
+    def _by_name(self) -> bool:
+        """Return whether words say what to cut out, and nothing else."""
+        prompt = self.prompt
+        others = prompt.point or prompt.not_ or prompt.box or prompt.mask
+        return bool(self.words.text) and not others
+
     def find(self, model: Segmenter, image: Image) -> Masks:
-        """Find the thing in one image."""
-        prompt = self.prompt.read()
+        """Find it in one image."""
+        if self._by_name:
+            job = self._words()
+            job.settings(model)  # checks what was said
+            return job.find(model, image)
+        prompt = self._read()
         _check_said(model, prompt)
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
         return masks if self.all else masks.best()

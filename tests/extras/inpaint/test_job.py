@@ -52,6 +52,7 @@ def test_one_word_for_a_folder(photos: Path, tmp_path: Path) -> None:
     class Finder(FakeModel):
         def predict(self, image, *, prompts, multimask):
             self.prompts.append(prompts)
+            assert multimask, "all that have the name, not the best alone"
             h, w = image.size_hw
             if image.source.endswith("b.png"):
                 return Masks.empty((h, w), model="fake")
@@ -60,7 +61,7 @@ def test_one_word_for_a_folder(photos: Path, tmp_path: Path) -> None:
             return Masks.from_dense(dense, labels=["dog", "dog"], scores=[0.9, 0.4], model="fake")
 
     model, painter = Finder(), Painter()
-    job = Inpaint(prompt=Prompt(text="dog"), engine=painter, config=InpaintConfig(grow=0))
+    job = Inpaint(text="dog", engine=painter, config=InpaintConfig(grow=0))
     report = process(photos, tmp_path / "out", model=model, job=job)
     assert [prompt.text for prompt in model.prompts] == ["dog"] * 3
     assert [result.summary["masks"] for result in report.results] == [2, 0, 2]
@@ -131,8 +132,9 @@ def test_a_mask_of_another_size_fails_for_that_image_alone(photos: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "expected a prompt or masks, got neither"),
-        ({"masks": square(), "prompt": Prompt(text="dog")}, "got both"),
+        ({}, "expected a text, a prompt or masks, got none of them"),
+        ({"masks": square(), "prompt": Prompt([(1, 1)])}, "got prompt and masks; say one"),
+        ({"text": "dog", "prompt": Prompt([(1, 1)])}, "got text and prompt; say one"),
         ({"masks": square(), "label": "dog"}, "masks with names along with the label 'dog'"),
         ({"masks": square(), "remove": True, "fill": "x"}, "got remove and fill"),
     ],

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anymask import formats
-from anymask.batch.job import Job, Watch, prompt_settings
+from anymask.batch.job import MaskJob, Watch, prompt_settings
+from anymask.batch.words import Words
 from anymask.errors import InputError
 from anymask.extras.inpaint.engine import Engine, Task
 from anymask.extras.inpaint.find import find_engine
@@ -34,19 +35,25 @@ if TYPE_CHECKING:
 
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
+    from anymask.text.ground import GrounderLike
+    from anymask.text.phrases import Text, Threshold
 
 __all__ = ["Inpaint", "read_masks"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inpaint(Job):
+class Inpaint(MaskJob):
     """Remove the same things from each image, put something else there, or replace the background.
 
     Each image gets the inpainted image (``-inpainted.png``), an overlay of the masks that it was
     made with, and these masks. An image in which nothing is found stays as it is.
 
     Attributes:
-        prompt: What a model should find in each image, such as ``Prompt(text="dog")``.
+        text: All that words name is inpainted, as `Segmenter.predict` finds it.
+        negative: With ``text``: words for what is not meant.
+        threshold: With ``text``: least score of the detector.
+        grounder: With ``text``: the detector.
+        prompt: Instead: what a model should find in each image.
         masks: Instead: a mask for all images, as `inpaint` takes it; or the path of a file of
             masks, of one image or (COCO) of each image by its name.
         label: Of these masks, only those with this name, or one of several names.
@@ -68,6 +75,10 @@ class Inpaint(Job):
     """
 
     name = "inpaint"
+    text: Text | None = None
+    negative: Text | None = None
+    threshold: Threshold | None = None
+    grounder: GrounderLike | None = None
     prompt: Prompt | None = None
     masks: MaskLike | str | os.PathLike[str] | None = None
     label: str | Sequence[str] | None = None
@@ -80,9 +91,10 @@ class Inpaint(Job):
     def __post_init__(self) -> None:
         """Check it, and find the engine."""
         super().__post_init__()
-        if (self.prompt is None) == (self.masks is None):
-            got = "neither" if self.masks is None else "both"
-            raise InputError(f"expected a prompt or masks, got {got}; say one of them")
+        said = [name for name in ("text", "prompt", "masks") if getattr(self, name) is not None]
+        if len(said) != 1:
+            got = " and ".join(said) or "none of them"
+            raise InputError(f"expected a text, a prompt or masks, got {got}; say one of them")
         if self.label is not None and not isinstance(self.masks, Masks | str | os.PathLike):
             raise InputError(
                 f"expected masks with names along with the label {self.label!r}, got none; give "
@@ -105,17 +117,24 @@ class Inpaint(Job):
     @property
     def needs_model(self) -> bool:
         """Masks that are there need none."""
-        return self.prompt is not None
+        return self.masks is None
+
+    def identity(self, model: Segmenter | None) -> dict[str, Any]:
+        """Give what tells the model, if one is needed."""
+        return {} if model is None else super().identity(model)
 
     def settings(self, model: Segmenter | None) -> dict[str, Any]:
         """Give what is painted where, and how."""
-        if self.prompt is not None:
+        if self.masks is not None:
+            where = {"masks": self._digest(), "label": self.label}
+        elif self.prompt is not None:
             where = prompt_settings(self.prompt)
         else:
-            where = {"masks": self._digest(), "label": self.label}
+            assert model is not None
+            where = self._finder(model).settings(model)
         what = {"task": self.task, "words": self.words, "engine": dict(self._engine.identity)}
         drawn = {"format": self.format, "overlay": self.overlay}
-        return {**where, **what, **asdict(self.config), **drawn}
+        return {**where, **what, "how": asdict(self.config), **drawn}
 
     def work(
         self, model: Segmenter | None, source: ImageLike, watch: Watch
@@ -135,13 +154,25 @@ class Inpaint(Job):
         Raises:
             InputError: The masks given are of another size or of other images.
         """
-        if self.prompt is None:
+        if self.masks is not None:
             return self._given(image)
         assert model is not None
-        found = model.predict(image, prompts=self.prompt, multimask=None)
-        if self.prompt.text is not None:
-            return found  # all that have the name
-        return found.best()
+        if self.prompt is None:
+            return self._finder(model).find(model, image)
+        return model.predict(image, prompts=self.prompt, multimask=None).best()
+
+    def _finder(self, model: Segmenter) -> Words:
+        """Make the job that finds all that words name."""
+        assert self.text is not None
+        compares = "text" in model.variant.capabilities and self.grounder is None
+        return Words(
+            text=self.text,
+            negative=self.negative,
+            threshold=self.threshold,
+            grounder=self.grounder,
+            all=compares,  # else such a model names the best one alone
+            format=self.format,
+        )
 
     def edit(self, masks: Masks, image: Image, watch: Watch | None = None) -> Image:
         """Paint one image."""
@@ -152,10 +183,10 @@ class Inpaint(Job):
 
         return paint(image, masks, self._engine, self.task, self.words, self.config, progress)
 
-    def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+    def draw(self, found: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
         """Draw the masks over the image as it was, and give it as it is now."""
         if self.overlay and isinstance(image, _Edited) and image.before is not None:
-            yield "-overlay.png", masks.draw(image.before)
+            yield "-overlay.png", found.draw(image.before)
         yield "-inpainted.png", image.to_pil(alpha=True)
 
     def endings(self) -> list[str]:
