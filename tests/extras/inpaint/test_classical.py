@@ -49,7 +49,7 @@ def test_nothing_of_what_is_removed_comes_back() -> None:
 
 @needs_patchmatch
 def test_what_is_near_is_preferred() -> None:
-    """Where a spoon lay is saucer, which is red, and no wood of the table, though it fits as well."""
+    """Where a spoon lay is saucer, which is red, and no wood, though it would fit as well."""
     outline = [(395, 60), (430, 60), (420, 130), (392, 215), (412, 265), (412, 310), (390, 332)]
     outline += [(345, 332), (318, 295), (325, 255), (360, 238), (372, 222), (400, 150)]
     drawn = PIL.Image.new("L", (600, 400))
