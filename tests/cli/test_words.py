@@ -91,7 +91,7 @@ def test_thresholds_and_words_that_are_not_meant(told, photo, tmp_path, run) -> 
 
 def test_a_label_map_comes_with_a_list(told, photo, tmp_path, run) -> None:
     out = tmp_path / "out"
-    assert run("segment", photo, *WORDS, "-f", "png", "--no-overlay", "-o", out).code == 0
+    assert run("segment", photo, *WORDS, "-f", "grounded-sam", "--no-overlay", "-o", out).code == 0
     assert names(out) == [
         "anymask-run.json", "photo-cutout.png", "photo-labels.json", "photo-labels.png",
     ]  # fmt: skip
@@ -104,6 +104,17 @@ def test_a_label_map_comes_with_a_list(told, photo, tmp_path, run) -> None:
     with PIL.Image.open(out / "photo-labels.png") as labels:
         values = np.asarray(labels)
     assert values[65, 100] == 1 and values[65, 30] == 2
+    assert anymask.read(out / "photo-labels.png").labels == ("dog", "red car")
+    assert (
+        "already there"
+        in run("segment", photo, *WORDS, "-f", "grounded-sam", "--no-overlay", "-o", out).out
+    )
+    (out / "photo-labels.json").unlink()
+    assert (
+        "2 masks"
+        in run("segment", photo.parent, *WORDS, "-f", "grounded-sam", "--no-overlay", "-o", out).out
+    )
+    assert json.loads((out / "photo-labels.json").read_text()) == listed
 
 
 def test_a_folder_and_categories(told, photo, tmp_path, run) -> None:
@@ -113,7 +124,7 @@ def test_a_folder_and_categories(told, photo, tmp_path, run) -> None:
     result = run("segment", photo.parent, *WORDS, "-f", "coco", "--no-cutout", "-o", out)
     assert "2 images: 2 done" in result.out
     document = json.loads((out / "annotations.json").read_text())
-    assert [category["name"] for category in document["categories"]] == ["red car", "dog"]
+    assert [category["name"] for category in document["categories"]] == ["dog", "red car"]
     assert len(document["annotations"]) == 3  # the grey image ends before the dog
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anymask.batch.job import Job, MaskJob, Watch, answer
+from anymask.batch.job import Add, Job, MaskJob, Watch, answer
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.detections import Detections
+    from anymask.folder import ResumableFolder
     from anymask.image.image import Image, ImageLike
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
@@ -48,6 +48,12 @@ class Words(MaskJob):
     grounder: GrounderLike | None = None
     all: bool = False
     cutout: bool = True
+
+    def classes(self) -> Sequence[str]:
+        """List the phrases."""
+        from anymask.text.phrases import parse
+
+        return parse(self.text)
 
     def settings(self, model: Segmenter) -> dict[str, Any]:
         """Give the words and what is drawn."""
@@ -105,15 +111,9 @@ class Words(MaskJob):
         if self.cutout and len(found):
             yield "-cutout.png", found.cutout(image)
 
-    def further(self, found: Masks) -> Iterator[tuple[str, bytes]]:
-        """List what the numbers of a label map mean, as Grounded-SAM does."""
-        if self.format == "png":
-            yield "-labels.json", json.dumps(_numbers(found), ensure_ascii=False).encode()
-
     def endings(self) -> list[str]:
-        """Name what is drawn and listed."""
-        drawn = ["-overlay.png"] * self.overlay + ["-cutout.png"] * self.cutout
-        return drawn + ["-labels.json"] * (self.format == "png")
+        """Name what is drawn."""
+        return ["-overlay.png"] * self.overlay + ["-cutout.png"] * self.cutout
 
     def describe(self, found: Masks) -> dict[str, Any]:
         """Give word, score, area and box of each thing."""
@@ -208,18 +208,23 @@ class Detect(Job["Grounder", "Detections"]):
         """Name the file of an image as that of its masks would not be named."""
         return "-boxes.json"
 
-    def save(self, found: Detections, path: Path) -> None:
+    def save(self, found: Detections, path: Path, image_path: str) -> None:
         """Write COCO's layout."""
         found.save(path)
 
+    @property
+    def place(self) -> str:
+        """The file of all boxes."""
+        return "annotations.json" if self.format == "coco" else ""
+
     @contextmanager
-    def joining(self, path: Path) -> Iterator[Callable[[Path, str], None]]:
+    def joining(self, folder: ResumableFolder) -> Iterator[Add]:
         """Join the documents of the images in one."""
         from anymask.detections import Detections
         from anymask.formats import boxes
 
-        with boxes.writer(path) as add:
-            yield lambda part, source: add(Detections.load(part), source)
+        with folder.writing(self.place) as draft, boxes.writer(draft) as put:
+            yield lambda name, part, source, image: put(Detections.load(part), source)
 
     def describe(self, found: Detections) -> dict[str, Any]:
         """Give word, score and box of each thing."""
@@ -229,17 +234,6 @@ class Detect(Job["Grounder", "Detections"]):
             for label, score, box in rows
         ]
         return {"text": _plain(self.text), "answers": answers}
-
-
-def _numbers(masks: Masks) -> list[dict[str, Any]]:
-    """Tell what each number of a label map means."""
-    entries: list[dict[str, Any]] = [{"value": 0, "label": "background"}]
-    for i, mask in enumerate(masks):
-        score, prompt = float(mask.scores[0]), mask.prompts[0]
-        box = mask.boxes[0] if prompt is None or prompt.box is None else prompt.box
-        entry = {"value": i + 1, "label": mask.labels[0], "logit": round(score, 4)}
-        entries.append({**entry, "box": [round(edge, 2) for edge in box.tolist()]})
-    return entries
 
 
 def _said(text: Text | None, negative: Text | None, threshold: Threshold | None) -> dict[str, Any]:

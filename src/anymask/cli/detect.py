@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Fixed, OmitArgPrefixes, Suppress, arg
 
+from anymask.cli.examples import ExampleOptions
 from anymask.cli.options import ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
-from anymask.cli.words import WordOptions
+from anymask.cli.places import check_commas
 
 if TYPE_CHECKING:
     from anymask.batch.words import Detect as Job
@@ -31,11 +32,13 @@ the same words to `anymask segment`.
 Examples:
   anymask detect photo.jpg
   anymask detect photos/ --text "dog. person." --format coco -o out/
-  anymask detect photo.jpg --text car --threshold 0.5 --json"""
+  anymask detect photo.jpg --text car --threshold 0.5 --json
+  anymask detect photos/ --example mug.jpg --example-box 40,60,300,380 --grounder owlv2"""
 
 
 def parse(words: Sequence[str]) -> Command:
     """Turn the words after ``anymask detect`` into a command."""
+    check_commas(words)
     return piped(parse_words(Detect, words, "anymask detect", _ABOUT), words)
 
 
@@ -51,8 +54,8 @@ class Detect(ImageOptions):
     """How boxes are written, in COCO's layout. json: a file for each image; coco: one for all."""
     no_overlay: Annotated[bool, arg(help_behavior_hint="")] = False
     """Do not draw the boxes over the image."""
-    words: OmitArgPrefixes[WordOptions] = field(default_factory=WordOptions)
-    """What to look for; without --text, all words that the detector knows."""
+    words: OmitArgPrefixes[ExampleOptions] = field(default_factory=ExampleOptions)
+    """What to look for; without --text and --example, all words that the detector knows."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
@@ -72,9 +75,9 @@ class Detect(ImageOptions):
         """Load who looks for the words."""
         from anymask.text.ground import choose, find_grounder
 
-        job, grounder = self._job(), self.words.grounder
+        job, grounder = self._job(), self.words.load(self.device, self.offline)
         if job.text is None:
-            return find_grounder(grounder or "bundled", self.device)
+            return find_grounder(self.words.grounder or "bundled", self.device)
         return choose(job.phrases(), grounder, self.device)
 
     def find(self, grounder: Grounder, image: Image) -> Detections:

@@ -13,7 +13,8 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
-from anymask.cli.segment import PromptOptions, check_commas, read_mask
+from anymask.cli.places import check_commas, read_mask
+from anymask.cli.segment import PromptOptions
 from anymask.cli.words import WordOptions
 from anymask.errors import InputError
 from anymask.extras.inpaint.paint import InpaintConfig, check_wanted, choose_task
@@ -106,7 +107,7 @@ class Inpaint(ImageOptions):
         """Find the thing in one image."""
         return self._job.find(model, image)
 
-    def picture(self, masks: Masks, image: Image) -> PIL.Image.Image:
+    def cut(self, masks: Masks, image: Image) -> PIL.Image.Image:
         """Inpaint one image."""
         return self._job.edit(masks, image).to_pil(alpha=True)
 

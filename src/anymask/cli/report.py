@@ -24,6 +24,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from anymask.batch.subject import SUBJECT
+
 if TYPE_CHECKING:
     from anymask.batch.run import ImageResult
 
@@ -105,7 +107,11 @@ class Report:
         if _number(result)[0] == 0 and not self._quiet:
             why = explain_nothing(result.summary.get("dropped", {}))
             if text := result.summary.get("text"):
-                why += f" for {text!r}"
+                from anymask.text.phrases import shown
+
+                why += f" for {shown([text] if isinstance(text, str) else text)}"
+            if _is_subject(result):
+                why = "no main subject found; say what to cut out (--point, --box, --text)"
             self.note(f"anymask: {result.image}: {why}")
 
     def note(self, text: str) -> None:
@@ -158,8 +164,19 @@ def explain_nothing(dropped: Mapping[str, int]) -> str:
     return f"nothing found; of {sum(n for n, _ in numbers):,} answers, {', '.join(parts)}"
 
 
+def _is_subject(result: ImageResult) -> bool:
+    return result.summary.get("prompt") == SUBJECT
+
+
 def _shortened(name: str, width: int = 24) -> str:
     return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
+
+
+def _counted(names: Mapping[str, int], most: int = 5) -> str:
+    """List names by how many masks have them: ``3 dog, 1 cat``."""
+    shown = [f"{number} {name}" for name, number in list(names.items())[:most]]
+    more = [f"{len(names) - most} more names"] if len(names) > most else []
+    return ", ".join(shown + more) or "none of them has a name"
 
 
 def _number(result: ImageResult) -> tuple[int | None, str]:
@@ -175,6 +192,8 @@ def _say_details(result: ImageResult) -> None:
         return
     number, unit = _number(result)
     said = f"{number} {unit if number != 1 else _SINGULAR[unit]}"
+    if number and _is_subject(result):
+        said = SUBJECT
     answers = result.summary.get("answers", [])
     names = Counter(one["label"] for one in answers if one.get("label") is not None)
     if names:
@@ -185,6 +204,8 @@ def _say_details(result: ImageResult) -> None:
         said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the image)"
         if answers[0]["score"] is not None:
             said += f", predicted IoU {answers[0]['score']:.2f}"
+    if "labels" in result.summary:
+        said += f" ({_counted(result.summary['labels'])})"
     end = "" if result.seconds is None else f", {result.seconds:.1f} s"
     if result.status == "skipped":
         end = "; already there, made with the same settings"

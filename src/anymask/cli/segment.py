@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
+from anymask.cli.examples import ExampleOptions
 from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
-from anymask.cli.words import WordOptions
+from anymask.cli.places import check_commas, read_mask, read_numbers
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.batch.job import MaskJob
     from anymask.batch.words import Words
     from anymask.cli.parser import Command
     from anymask.image.image import Image
@@ -25,17 +27,20 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["PromptOptions", "Segment", "check_commas", "parse", "read_mask"]
+__all__ = ["PromptOptions", "Segment", "parse"]
 
-_ABOUT = """Cut a thing out of each image, by clicks, a box or a rough mask; or all that words name.
+_ABOUT = """Cut a thing out of each image, by clicks, a box or a rough mask; or all that words name;
+or, without any of these, its main subject.
 
 Each image gets an overlay, a cut-out with a transparent background, and the masks as JSON.
 Coordinates are pixels of the image, x from the left and y from the top.
 
 Examples:
+  anymask segment photos/ -o cut/  # the main subject of each, without its background
   anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
   anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
   anymask segment photos/ --text "dog. person." -o out/
+  anymask segment photos/ --example mug.jpg --example-box 40,60,300,380 --grounder owlv2
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask segment photo.jpg --model runs/roofs  # after anymask train --learn adapter"""
 
@@ -50,21 +55,15 @@ _Points = Annotated[
     UseAppendAction[tuple[str, ...]], arg(metavar="X,Y", help_behavior_hint="(repeatable)")
 ]
 
-_FORMS = {
-    "--point": ("X,Y", "500,375"),
-    "--not": ("X,Y", "500,375"),
-    "--box": ("X0,Y0,X1,Y1", "425,600,700,875"),
-}
-
 _TOO_FEW = (
-    "expected --point, --box, --mask or --text, got none of them; say what to cut out, or find "
-    "everything with `anymask everything`"
+    "expected --point, --box, --mask or --text beside --not, got none of them; say what to cut "
+    "out, or leave out --not to get the main subject"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
-    """What to cut out: at least one of --point, --box, --mask and --text."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
 
     point: _Points = ()
     """A pixel on the thing: x from the left, y from the top."""
@@ -84,9 +83,9 @@ class PromptOptions:
         Raises:
             InputError: They are too few, or not in the form that they should have.
         """
-        points = [_numbers("--point", text) for text in self.point]
-        points += [_numbers("--not", text) for text in self.not_]
-        box = self.box and _numbers("--box", self.box)
+        points = [read_numbers("--point", text) for text in self.point]
+        points += [read_numbers("--not", text) for text in self.not_]
+        box = self.box and read_numbers("--box", self.box)
         from anymask.prompt import Prompt
 
         if not (self.point or self.box or self.mask or text):
@@ -104,33 +103,45 @@ class PromptOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(ImageOptions):
-    """Cut one thing out of each image, or all that words name."""
+    """Cut one thing out of each image, all that words name, or its main subject."""
 
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
     no_cutout: Flag = False
     """Do not write the thing by itself, with everything else transparent."""
     prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
-    """What to cut out: at least one of --point, --box, --mask and --text."""
-    words: OmitArgPrefixes[WordOptions] = field(default_factory=WordOptions)
-    """What to cut out by name: all that --text says, which stands alone."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
+    words: OmitArgPrefixes[ExampleOptions] = field(default_factory=ExampleOptions)
+    """What to cut out by name or by example: all that --text or --example says, which stand
+    alone."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.batch.job import Segment as Job
         from anymask.cli.process import process
 
         if self._by_name:
             return process(self, self._words())
         prompt = self._read()
-        job = Job(
-            prompts=(prompt,),
-            all=self.all,
-            format=self.format,
-            overlay=not self.no_overlay,
-            cutout=not self.no_cutout,
-        )
-        return process(self, job, lambda model: _check_said(model, prompt))
+        return process(self, lambda model: self._job(model, prompt))
+
+    def _job(self, model: Segmenter, prompt: Prompt) -> MaskJob:
+        from anymask.batch.job import Segment as ByPrompts
+        from anymask.batch.subject import Subject
+
+        drawn: dict[str, bool] = {"overlay": not self.no_overlay, "cutout": not self.no_cutout}
+        if self._means_subject(model, prompt):
+            return Subject(format=self.format, **drawn)
+        return ByPrompts(prompts=(prompt,), all=self.all, format=self.format, **drawn)
+
+    def _means_subject(self, model: Segmenter, prompt: Prompt) -> bool:
+        """Return whether the main subject is meant, not what a model finds without a prompt."""
+        if prompt.required_capabilities != ["nothing"] or "nothing" in model.variant.capabilities:
+            return False
+        if self.all:
+            raise InputError(
+                "expected a prompt for --all, got none; there is one main subject: leave out --all"
+            )
+        return True
 
     def _read(self) -> Prompt:
         """Read the prompt where it is no words alone."""
@@ -141,8 +152,10 @@ class Segment(ImageOptions):
         """Make a job of the words."""
         from anymask.batch.words import Words
 
+        given = self.words.given()
+        given["grounder"] = self.words.load(self.device, self.offline)
         return Words(
-            **self.words.given(),
+            **given,
             all=self.all,
             format=self.format,
             overlay=not self.no_overlay,
@@ -154,7 +167,7 @@ class Segment(ImageOptions):
         """Return whether words say what to cut out, and nothing else."""
         prompt = self.prompt
         others = prompt.point or prompt.not_ or prompt.box or prompt.mask
-        return bool(self.words.text) and not others
+        return bool(self.words.text or self.words.example) and not others
 
     def find(self, model: Segmenter, image: Image) -> Masks:
         """Find it in one image."""
@@ -163,60 +176,14 @@ class Segment(ImageOptions):
             job.settings(model)  # checks what was said
             return job.find(model, image)
         prompt = self._read()
-        _check_said(model, prompt)
+        if self._means_subject(model, prompt):
+            return model.subject(image)
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
         return masks if self.all else masks.best()
 
+    def cut(self, masks: Masks, image: Image) -> PIL.Image.Image:
+        """Cut out of an image what was found in it: a main subject with a soft edge."""
+        from anymask.predict.subject import LABEL
 
-def _check_said(model: Segmenter, prompt: Prompt) -> None:
-    if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
-        raise InputError(_TOO_FEW)
-
-
-def _numbers(flag: str, text: str) -> list[float]:
-    """Read numbers with commas between them, as many as the flag has."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != len(_FORMS[flag][0].split(",")):
-        raise _formless(flag, text)
-    return numbers
-
-
-def _formless(flag: str, text: str) -> InputError:
-    """Say how the flag is written, if possible with the numbers at hand."""
-    form, example = _FORMS[flag]
-    seen = re.findall(r"-?\d+(?:\.\d+)?", text)
-    right = len(seen) == len(form.split(","))
-    hint = f"did you mean {flag} {','.join(seen)}?" if right else "write it like that"
-    return InputError(f"expected {flag} {form} like {example}, got {text!r}; {hint}")
-
-
-def check_commas(words: Sequence[str]) -> None:
-    """Refuse coordinates with blanks between them, before the second is taken for an image."""
-    for place, word in enumerate(words):
-        flag, _, first = word.partition("=")
-        if flag in _FORMS:
-            following = [*([first] if first else []), *words[place + 1 :]]
-            loose = list(takewhile(_is_loose, following))
-            if len(loose) > 1:
-                raise _formless(flag, " ".join(loose))
-
-
-def _is_loose(word: str) -> bool:
-    """Return whether a word is a bare number, with or without a comma at its ends."""
-    return re.fullmatch(r"[,(\[]?-?\d+(\.\d+)?[,)\]]?", word) is not None
-
-
-def read_mask(path: Path) -> Any:
-    """Read a rough mask: bool (h, w), true where the image is light and not transparent."""
-    from anymask.image.image import Image
-
-    mask = Image.open(path, background=(0, 0, 0)).pixels.max(axis=2) >= 128
-    if not mask.any():
-        raise InputError(
-            f"expected a rough mask that is light where the thing is, but {str(path)!r} is dark "
-            "everywhere; paint the thing white"
-        )
-    return mask
+        silent = not self._by_name and self._read().required_capabilities == ["nothing"]
+        return masks.cutout(image, soft=silent and masks.labels == (LABEL,))

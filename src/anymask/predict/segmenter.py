@@ -470,6 +470,28 @@ class Segmenter(FindsWords):
                 "on the object (label 1), or something else that says where it is"
             )
 
+    def subject(self, image: ImageLike) -> Masks:
+        """Cut out what an image is of, its main subject, without a prompt.
+
+        A small saliency network says roughly what that is, and this model where it ends.
+
+        Returns:
+            One mask, labelled "subject", whose score is the IoU to expect; none at all if the image
+            is of nothing in particular. `Masks.matte` gives it a soft edge.
+
+        Raises:
+            InputError: The image cannot be read.
+            CapabilityError: The model takes no boxes.
+
+        Examples:
+            >>> from anymask import load
+            >>> load().subject("docs/pictures/coffee.jpg").labels
+            ('subject',)
+        """
+        from anymask.predict.subject import find_subject  # the first click should not wait for it
+
+        return find_subject(self, image)
+
     # ----------------------------------------------------------------- generate
 
     @overload

@@ -25,8 +25,6 @@ from anymask.detections import Detections
 from anymask.device import find_device
 from anymask.errors import InputError, WeightsError
 from anymask.image.image import Image, ImageLike
-from anymask.models.cache import offline
-from anymask.optional import optional
 from anymask.text.phrases import Phrases, Text, Threshold, shown
 
 __all__ = [
@@ -37,6 +35,7 @@ __all__ = [
     "detect",
     "find_grounder",
     "ground",
+    "grounder_names",
     "look_for",
 ]
 
@@ -93,6 +92,8 @@ class _Kind:
 
 _KINDS = {
     "bundled": _Kind("anymask.text.bundled", None),
+    "grounding-dino": _Kind("anymask.text.grounding_dino", "IDEA-Research/grounding-dino-tiny"),
+    "owlv2": _Kind("anymask.text.owlv2", "google/owlv2-base-patch16-ensemble"),
 }
 """By name; those with weights on the hub know any words, and the first at hand takes over."""
 
@@ -119,6 +120,11 @@ def find_grounder(
     return _find(os.fspath(name_or_path), str(find_device(device)))
 
 
+def grounder_names() -> tuple[str, ...]:
+    """List the names of grounders, the bundled one first."""
+    return tuple(_KINDS)
+
+
 @functools.lru_cache(maxsize=2)
 def _find(name_or_path: str, device: str) -> Grounder:
     kind = _KINDS.get(name_or_path)
@@ -141,18 +147,9 @@ def _kind_of(name_or_path: str) -> _Kind:
                 "can be read; name the folder that holds it"
             ) from error
     elif name_or_path.count("/") == 1 and not path.exists():
-        transformers = optional("transformers", extra="text")
-        try:
-            config = transformers.AutoConfig.from_pretrained(
-                name_or_path, local_files_only=offline()
-            )
-        except (OSError, ValueError) as error:
-            reason = next(iter(str(error).splitlines()), "").rstrip(".")
-            raise WeightsError(
-                f"cannot load the grounder {name_or_path!r}: {reason}; give a hub id that can be "
-                "reached, or the folder of a grounder"
-            ) from error
-        model_type = config.model_type
+        from anymask.text import pretrained
+
+        model_type = pretrained.model_type(name_or_path)
     else:
         model_type = None
     if model_type not in _KINDS or model_type == "bundled":
