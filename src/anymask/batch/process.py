@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.batch.inputs import Images, find_images
-from anymask.batch.job import Everything, MaskJob, Segment
+from anymask.batch.job import Everything, Job, MaskJob, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
 from anymask.batch.subject import Subject
@@ -75,6 +75,7 @@ def process(
     threshold: Threshold | None = None,
     grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
+    job: Job[Any, Any] | None = None,
     subject: bool = False,
     all: bool = False,
     format: str = "sa1b",
@@ -111,6 +112,8 @@ def process(
         threshold: With ``text``: least score of the detector.
         grounder: With ``text``: the detector.
         prompts: Instead of these: a prompt, or several, one object each.
+        job: Instead of all that: something else to do with each image, such as an `Inpaint` of
+            `anymask.extras.inpaint`, which says by itself what it writes.
         subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
@@ -157,23 +160,28 @@ def process(
         "grounder": grounder,
     }
     drawn: dict[str, Any] = {"format": format, "overlay": overlay}
-    if subject:
+    if job is not None:
+        _check_only_job(direct | words | {"prompts": prompts, "subject": subject or None} | options)
+    elif subject:
         _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
-        job: MaskJob = Subject(cutout=cutout, **drawn)
+        job = Subject(cutout=cutout, **drawn)
     else:
         labeller = _labeller(direct, prompts, options, model)
         job = _job(direct, words, prompts, options, labeller, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
-    if isinstance(model, str | os.PathLike):
+    segmenter = None
+    if job.needs_model and isinstance(model, str | os.PathLike):
         from anymask.predict.loading import load
 
-        model = load(model)
+        segmenter = load(model)
+    elif not isinstance(model, str | os.PathLike):
+        segmenter = model
     results: list[ImageResult] = []
     notes: list[str] = []
     batch = Batch(
         job,
-        model,
+        segmenter,
         items,
         folder,
         workers=workers,
@@ -191,6 +199,14 @@ def process(
     except Cancelled:
         return BatchReport(folder, results, True, notes)
     return BatchReport(folder, results, False, notes)
+
+
+def _check_only_job(others: dict[str, Any]) -> None:
+    said = [name for name, value in others.items() if value is not None]
+    if said:
+        raise InputError(
+            f"expected a job alone, got {', '.join(said)}, too; say it when the job is made"
+        )
 
 
 def _labeller(

@@ -3,6 +3,7 @@
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
     anymask detect photos/ --text "dog. person."
+    anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -33,6 +34,7 @@ COMMANDS = {
     "segment": "Cut things out of each image: by clicks, a box, a mask, words; or its subject.",
     "everything": "Find everything in each image, without a prompt.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
+    "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "models": "List the models, with size, licence and what they can do.",
     "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
