@@ -337,6 +337,9 @@ class Refinement(nn.Module):
 class CompactNet(TorchNetwork):
     """Encoder and decoder of the bundled model; see the module text."""
 
+    appearance = ("key4", "key8", "key16")
+    """The features that alike things share in any image (`predict.personal`)."""
+
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config

@@ -1,0 +1,1 @@
+"""Things known from an example, found in other images."""
