@@ -66,6 +66,7 @@ def process(
     mask: Numbers | None = None,
     text: str | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
+    job: Job | None = None,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -97,6 +98,8 @@ def process(
         mask: Rough mask, bool (h, w), the size of each image.
         text: What the object is called, for models that know text.
         prompts: Instead of these five: a prompt, or several, one object each.
+        job: Instead of all that: something else to do with each image, which says by itself what it
+            writes.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; or a format that another package adds.
@@ -132,7 +135,11 @@ def process(
         []
     """
     direct = {"points": points, "labels": labels, "box": box, "mask": mask, "text": text}
-    job = _job(direct, prompts, options, all=all, cutout=cutout, format=format, overlay=overlay)
+    drawn: dict[str, Any] = {"all": all, "cutout": cutout, "format": format, "overlay": overlay}
+    if job is None:
+        job = _job(direct, prompts, options, **drawn)
+    else:
+        _check_alone(direct | {"prompts": prompts} | options)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -161,6 +168,14 @@ def process(
     except Cancelled:
         return BatchReport(folder, results, True, notes)
     return BatchReport(folder, results, False, notes)
+
+
+def _check_alone(others: dict[str, Any]) -> None:
+    said = [name for name, value in others.items() if value is not None]
+    if said:
+        raise InputError(
+            f"expected a job alone, got {', '.join(said)}, too; say it when the job is made"
+        )
 
 
 def _job(

@@ -2,6 +2,7 @@
 
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
+    anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -30,6 +31,7 @@ __all__ = ["COMMANDS", "main", "parse"]
 COMMANDS = {
     "segment": "Cut one thing out of each image, by clicks, a box, a rough mask or its name.",
     "everything": "Find everything in each image, without a prompt.",
+    "personalize": "Find things that you show in one image in all others, by an example.",
     "models": "List the models, with size, licence and what they can do.",
     "convert": "Write weights as a folder of config.json and model.safetensors.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
@@ -45,6 +47,7 @@ Examples:
   anymask segment photo.jpg --box 425,600,700,875 --not 575,750 -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask everything photos/ --format coco -o out/
+  anymask personalize photos/ --reference mug.jpg --mask mug-mask.png --name mug
   anymask evaluate points --data photos-val/ -o runs/points
   anymask train --data photos/ -o runs/mine
   anymask COMMAND --help

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,9 @@ class Promptable(TorchNetwork):
     """
 
     appearance = ("image",)
-    """The features that alike things share in any image (`predict.personal`)."""
+    """Features that are alike in alike places of any two images (`predict.personal.persam`)."""
+    texture: ClassVar[Mapping[str, float]] = {"image": 1.0}
+    """What cells of 16 pixels are compared by (`predict.personal.matching`), and its weight."""
 
     def __init__(
         self,

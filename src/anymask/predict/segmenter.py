@@ -29,7 +29,10 @@ from anymask.predict.recent import Recent
 from anymask.prompt import Numbers, Prompt
 
 if TYPE_CHECKING:
+    from anymask.config import PersonalConfig
     from anymask.everything.search import Progress, Promptable
+    from anymask.predict.personal import Personal
+    from anymask.predict.personal.examples import MaskLike
 
 __all__ = ["Segmenter"]
 
@@ -421,6 +424,25 @@ class Segmenter:
                 f"{self.variant.name} does not know background points (label 0) alone; add a point "
                 "on the object (label 1), or something else that says where it is"
             )
+
+    # -------------------------------------------------------------- personalize
+
+    def personalize(
+        self,
+        reference: ImageLike | Sequence[ImageLike],
+        mask: MaskLike | Sequence[MaskLike],
+        *,
+        names: str | Sequence[str] | None = None,
+        config: PersonalConfig | None = None,
+        **options: Any,
+    ) -> Personal:
+        """Learn from examples what things look like, to find them in other images.
+
+        All arguments are explained at `predict.personal.personal.personalize`.
+        """
+        from anymask.predict.personal import personalize  # the first click should not wait for it
+
+        return personalize(self, reference, mask, names, config, **options)
 
     # ----------------------------------------------------------------- generate
 

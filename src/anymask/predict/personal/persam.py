@@ -11,9 +11,9 @@ SAM's decoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,19 @@ from anymask.predict.personal.mask_weights import MaskWeights, learn_weights
 from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
-__all__ = ["MASK_VALUE", "Target", "covered_cells", "find", "learn", "similarity", "target_of"]
+__all__ = [
+    "MASK_VALUE",
+    "Target",
+    "answer",
+    "appearance_of",
+    "covered_cells",
+    "extremes",
+    "find",
+    "learn",
+    "mean_target",
+    "similarity",
+    "target_of",
+]
 
 MASK_VALUE = 255
 """What a mask's pixels are on the way into the frame: see `covered_cells`."""
@@ -111,19 +123,29 @@ def target_of(
     return Target(vectors)
 
 
+def mean_target(targets: Sequence[Target]) -> Target:
+    """Average what several references show of one thing."""
+    vectors = {
+        name: torch.stack([target.vectors[name] for target in targets]).mean(dim=0)
+        for name in targets[0].vectors
+    }
+    learned = [astuple(target.weights) for target in targets if target.weights is not None]
+    weights = MaskWeights(*np.mean(learned, axis=0).tolist()) if learned else None
+    return Target(vectors, weights)
+
+
 def appearance_of(model: Segmenter) -> tuple[str, ...]:
-    """Name the feature maps by which a model's images can be compared.
+    """Name the feature maps by which places in a model's images can be compared.
 
     Raises:
-        CapabilityError: There are none, or the model answers no click.
+        CapabilityError: There are none, or the model does not give three answers to a click.
     """
     names: tuple[str, ...] = getattr(model.network, "appearance", ())
-    if not names or "points" not in model.variant.capabilities:
+    if not names or not {"points", "multimask"} <= model.variant.capabilities:
         raise CapabilityError(
             f"expected a model that can be shown an example, got {model.variant.name}, whose "
             "features cannot be compared; take the bundled model or one of SAM's kind"
         )
-    model.variant.check_capable(["points"])
     return names
 
 
@@ -190,7 +212,7 @@ def find(model: Segmenter, embedding: Embedding, target: Target) -> Masks:
 def answer(
     model: Segmenter,
     embedding: Embedding,
-    places: npt.NDArray[np.int64],
+    places: npt.NDArray[Any],
     similar: Tensor | None,
     target: Target,
 ) -> Masks:
@@ -250,10 +272,12 @@ def _improved(model: Segmenter, clicks: Prompt, mask: Masks) -> Prompt:
     """Ask again, with the mask of an answer and with its first and last pixels as a box."""
     assert mask.logits is not None
     known = model.variant.capabilities
+    box = mask.boxes[0].copy()
+    box[2:] += box[2:] == box[:2]  # of a single row or column: a prompt's box has an area
     return Prompt(
         clicks.points_xy,
         clicks.labels,
-        box=mask.boxes[0] if "box" in known else None,
+        box=box if "box" in known else None,
         mask_logits=mask.logits[0] if "mask" in known else None,
     )
 
