@@ -436,10 +436,7 @@ class Segmenter:
         config: PersonalConfig | None = None,
         **options: Any,
     ) -> Personal:
-        """Learn from examples what things look like, to find them in other images.
-
-        All arguments are explained at `predict.personal.personal.personalize`.
-        """
+        """Learn from examples what things look like; see `predict.personal.personalize`."""
         from anymask.predict.personal import personalize  # the first click should not wait for it
 
         return personalize(self, reference, mask, names, config, **options)

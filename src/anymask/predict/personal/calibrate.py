@@ -30,9 +30,11 @@ __all__ = ["Scale", "calibrate"]
 BoolArray = npt.NDArray[np.bool_]
 
 _SAME, _OTHER = 0.5, 0.2  # IoU with the thing from which on, share in it up to which
-_LEAST_GAP = 0.3  # between the two levels; of less nothing can be read
-_TYPICAL_GAP = 1.0  # where there is nothing beside the thing
-_NOT_FOUND = 0.5  # how much less alike a thing is taken to be if the model did not cut it out
+_NOT_FOUND = 0.3  # how much less alike a thing is taken to be if the model did not cut it out
+_FARTHER = 1.6  # times as unlike as a view is what lies beside a thing, where nothing does
+# Chosen on photos for training (`benchmarks/personal.py`); nothing in them is of one model's scale.
+_HERE_WEIGHT, _ABSENT_WEIGHT = 0.9, 0.3
+_STEEPNESS = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,14 @@ class Scale:
     here: float
     absent: float
 
+    @property
+    def limit(self) -> float:
+        """The resemblance that parts "here" from "not here"."""
+        return min(_HERE_WEIGHT * self.here + _ABSENT_WEIGHT * self.absent, -1e-6)
+
     def confidence(self, resemblance: Tensor) -> Tensor:
-        """Turn resemblances into 0 to 1, where 0.5 parts "here" from "not here"."""
-        share = (resemblance - self.absent) / (self.here - self.absent)
-        return torch.sigmoid(_STEEPNESS * (share - _LIMIT))
-
-
-_LIMIT = 0.5  # of the way from something else to another view; chosen on photos for training
-_STEEPNESS = 4.0
+        """Turn resemblances into 0 to 1; the limit is 0.5."""
+        return torch.sigmoid(_STEEPNESS * (1 - resemblance / self.limit))
 
 
 def calibrate(
@@ -84,8 +86,7 @@ def calibrate(
             here.append(_again(model, view, cells, views, pasted, count))
             absent += _beside(model, view, cells, views, [pasted, turned], count)
     level = sum(here) / len(here)
-    other = max(absent, default=level - _TYPICAL_GAP)
-    return Scale(level, min(other, level - _LEAST_GAP))
+    return Scale(level, max(absent, default=_FARTHER * level))
 
 
 def _again(

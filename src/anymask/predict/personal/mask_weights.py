@@ -30,7 +30,7 @@ from anymask.prompt import Prompt
 
 __all__ = ["MaskWeights", "learn_weights"]
 
-_MOST_PIXELS = 2**21  # at which the loss is taken; the reference takes it at any size
+_MOST_PIXELS = 2**19  # at which the loss is taken; the reference takes it at any size
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def learn_weights(
 ) -> MaskWeights:
     """Learn which mixture of the three masks is nearest to a mask.
 
-    The loss is focal + dice at the size of the image, or of 2 million pixels of a larger one.
+    The loss is focal + dice at the size of the image, or of half a million pixels of a larger one.
 
     Args:
         model: One that gives three masks (multimask).
