@@ -11,6 +11,10 @@ them but what is shown. Nothing is learned from the photos of ``-val``: threshol
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -109,15 +109,15 @@ def main() -> None:
 def example(model: anymask.Segmenter) -> None:
     """Know a cup from one photo, and find it in another into which it was pasted, twice.
 
-    Cut out, smaller or larger, darker or lighter; and a photo without it.
+    Smaller, turned and darker; and a photo without it.
     """
     path = PICTURES / "coffee.jpg"
     cup = model.predict(path, box=(170, 15, 412, 310)).best()
     personal = model.personalize(path, cup, names="my cup")
     ground = PIL.Image.open(PHOTOS / "astronaut.jpg").convert("RGB")
     pasted = ground.copy()
-    cut = cup.cutout(path)
-    for scale, light, turn, place in ((0.5, 0.85, 12, (10, 330)), (0.4, 1.1, -8, (350, 20))):
+    cut = cup.cutout(path, crop=True)
+    for scale, light, turn, place in ((0.5, 0.85, 12, (10, 330)), (0.6, 0.95, -8, (320, 10))):
         one = PIL.ImageEnhance.Brightness(cut).enhance(light).rotate(turn, expand=True)
         one = one.resize((round(one.width * scale), round(one.height * scale)))
         pasted.paste(one, place, one)

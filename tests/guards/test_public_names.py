@@ -30,6 +30,8 @@ PUBLIC = [
     "Masks",
     "MissingExtraError",
     "OutputError",
+    "Personal",
+    "PersonalConfig",
     "Prompt",
     "Segmenter",
     "Transform",
@@ -37,6 +39,7 @@ PUBLIC = [
     "WeightsError",
     "__version__",
     "load",
+    "personalize",
     "process",
     "read",
 ]

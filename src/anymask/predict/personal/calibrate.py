@@ -22,8 +22,8 @@ from anymask.predict.personal.matching import (
     pool_masks,
     resemblance,
 )
+from anymask.predict.personal.model import Model
 from anymask.predict.personal.views import VIEWS, change
-from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Scale", "calibrate"]
 
@@ -60,7 +60,7 @@ class Scale:
 
 
 def calibrate(
-    model: Segmenter,
+    model: Model,
     examples: Sequence[Example],
     embeddings: Sequence[Embedding],
     views: tuple[View, ...],
@@ -90,7 +90,7 @@ def calibrate(
 
 
 def _again(
-    model: Segmenter,
+    model: Model,
     embedding: Embedding,
     cells: Cells,
     views: tuple[View, ...],
@@ -112,7 +112,7 @@ def _again(
 
 
 def _beside(
-    model: Segmenter,
+    model: Model,
     embedding: Embedding,
     cells: Cells,
     views: tuple[View, ...],

@@ -19,7 +19,7 @@ from anymask.predict.personal.matching import (
     pool_logits,
     resemblance,
 )
-from anymask.predict.segmenter import Segmenter
+from anymask.predict.personal.model import Model
 from anymask.prompt import Prompt
 
 __all__ = ["Candidates", "candidates"]
@@ -51,7 +51,7 @@ class Candidates:
 
 
 def candidates(
-    model: Segmenter,
+    model: Model,
     embedding: Embedding,
     cells: Cells,
     views: tuple[View, ...],

@@ -25,7 +25,7 @@ from anymask.errors import InputError
 from anymask.image.image import ImageLike
 from anymask.masks.masks import Masks
 from anymask.predict.implied import deepest_points
-from anymask.predict.segmenter import Segmenter
+from anymask.predict.personal.model import Model
 from anymask.prompt import Prompt
 
 __all__ = ["MaskWeights", "learn_weights"]
@@ -44,7 +44,7 @@ class MaskWeights:
     subpart: float = 1 / 3
     """... and the third, in the network's order."""
 
-    def predict(self, model: Segmenter, image: Embedding | ImageLike, prompt: Prompt) -> Masks:
+    def predict(self, model: Model, image: Embedding | ImageLike, prompt: Prompt) -> Masks:
         """Answer a prompt with one mask, mixed of the three.
 
         Args:
@@ -74,7 +74,7 @@ class MaskWeights:
 
 
 def learn_weights(
-    model: Segmenter,
+    model: Model,
     image: Embedding | ImageLike,
     mask: np.ndarray,
     prompt: Prompt | None = None,

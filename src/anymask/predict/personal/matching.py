@@ -19,8 +19,8 @@ from torch import Tensor
 
 from anymask.embedding import Embedding
 from anymask.image.transform import Transform
+from anymask.predict.personal.model import Model
 from anymask.predict.personal.persam import appearance_of
-from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Cells", "View", "describe", "pool_masks", "resemblance"]
 
@@ -85,7 +85,7 @@ class View:
         return cls(some, own.mean(dim=0), _deviation(own), max(scale, 1e-6))
 
 
-def describe(model: Segmenter, embedding: Embedding) -> Cells:
+def describe(model: Model, embedding: Embedding) -> Cells:
     """Describe an image by cells of 16 pixels of the model's frame, or as coarse as its maps are.
 
     Of maps that are finer, a cell has the mean and the standard deviation.

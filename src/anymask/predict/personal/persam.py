@@ -31,7 +31,7 @@ from anymask.models.sam import Promptable
 from anymask.models.two_way import Guidance
 from anymask.parallel import threads_work
 from anymask.predict.personal.mask_weights import MaskWeights, learn_weights
-from anymask.predict.segmenter import Segmenter
+from anymask.predict.personal.model import Model
 from anymask.prompt import Prompt
 
 __all__ = [
@@ -68,7 +68,7 @@ class Target:
 
 
 def covered_cells(
-    model: Segmenter,
+    model: Model,
     mask: BoolArray,
     transform: Transform,
     cells_hw: tuple[int, int],
@@ -96,7 +96,7 @@ def covered_cells(
 
 
 def target_of(
-    model: Segmenter,
+    model: Model,
     embedding: Embedding,
     mask: BoolArray,
     pool: Literal["mean", "half_max"] = "mean",
@@ -134,7 +134,7 @@ def mean_target(targets: Sequence[Target]) -> Target:
     return Target(vectors, weights)
 
 
-def appearance_of(model: Segmenter) -> tuple[str, ...]:
+def appearance_of(model: Model) -> tuple[str, ...]:
     """Name the feature maps by which places in a model's images can be compared.
 
     Raises:
@@ -149,7 +149,7 @@ def appearance_of(model: Segmenter) -> tuple[str, ...]:
     return names
 
 
-def similarity(model: Segmenter, embedding: Embedding, target: Target) -> Tensor:
+def similarity(model: Model, embedding: Embedding, target: Target) -> Tensor:
     """Compare each pixel of an image with a target: cosine, float32 (h, w) of the image."""
     size = model.network.mask_hw(embedding.transform.frame_hw)
     maps = []
@@ -176,9 +176,7 @@ def guidance_of(similar: Tensor, target: Target, grid: int) -> Guidance:
 
 
 @threads_work()
-def learn(
-    model: Segmenter, embedding: Embedding, mask: BoolArray, value: int = MASK_VALUE
-) -> Target:
+def learn(model: Model, embedding: Embedding, mask: BoolArray, value: int = MASK_VALUE) -> Target:
     """Learn as PerSAM-F does how the answers to the most similar place are to be mixed.
 
     Args:
@@ -193,7 +191,7 @@ def learn(
     return Target(target.vectors, weights)
 
 
-def find(model: Segmenter, embedding: Embedding, target: Target) -> Masks:
+def find(model: Model, embedding: Embedding, target: Target) -> Masks:
     """Find a thing as published: one mask, whether it is there or not.
 
     Args:
@@ -210,7 +208,7 @@ def find(model: Segmenter, embedding: Embedding, target: Target) -> Masks:
 
 
 def answer(
-    model: Segmenter,
+    model: Model,
     embedding: Embedding,
     places: npt.NDArray[Any],
     similar: Tensor | None,
@@ -252,7 +250,7 @@ def answer(
 
 
 def _first(
-    model: Segmenter, embedding: Embedding, prompt: Prompt, similar: Tensor | None, target: Target
+    model: Model, embedding: Embedding, prompt: Prompt, similar: Tensor | None, target: Target
 ) -> npt.NDArray[np.float32]:
     """Answer the clicks, guided if the decoder can be: logits (h', w')."""
     network, transform = model.network, embedding.transform
@@ -268,7 +266,7 @@ def _first(
     return guided
 
 
-def _improved(model: Segmenter, clicks: Prompt, mask: Masks) -> Prompt:
+def _improved(model: Model, clicks: Prompt, mask: Masks) -> Prompt:
     """Ask again, with the mask of an answer and with its first and last pixels as a box."""
     assert mask.logits is not None
     known = model.variant.capabilities
@@ -282,7 +280,7 @@ def _improved(model: Segmenter, clicks: Prompt, mask: Masks) -> Prompt:
     )
 
 
-def _none(model: Segmenter, embedding: Embedding) -> Masks:
+def _none(model: Model, embedding: Embedding) -> Masks:
     return Masks.empty(embedding.size_hw, source=embedding.source, model=model.variant.name)
 
 

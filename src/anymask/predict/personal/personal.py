@@ -31,7 +31,7 @@ from anymask.predict.personal.calibrate import Scale, calibrate
 from anymask.predict.personal.examples import Example, MaskLike, read_examples
 from anymask.predict.personal.instances import Candidates, candidates
 from anymask.predict.personal.matching import Cells, View, describe, distances
-from anymask.predict.segmenter import Segmenter
+from anymask.predict.personal.model import Model
 from anymask.prompt import Prompt
 
 __all__ = ["Personal", "Thing", "learn", "personalize"]
@@ -68,7 +68,7 @@ class Personal:
         config: How it looks.
     """
 
-    model: Segmenter
+    model: Model
     things: tuple[Thing, ...]
     config: PersonalConfig = field(default_factory=PersonalConfig)
 
@@ -238,7 +238,7 @@ def _overlap(one: Tensor, other: Tensor) -> float:
 
 
 def personalize(
-    model: Segmenter,
+    model: Model,
     reference: ImageLike | Sequence[ImageLike],
     mask: MaskLike | Sequence[MaskLike],
     names: str | Sequence[str] | None = None,
@@ -281,7 +281,7 @@ def personalize(
 
 @threads_work()
 def learn(
-    model: Segmenter, examples: Sequence[Example], config: PersonalConfig | None = None
+    model: Model, examples: Sequence[Example], config: PersonalConfig | None = None
 ) -> Personal:
     """Learn from examples what things look like; each image is encoded once.
 
@@ -308,7 +308,7 @@ def learn(
 
 
 def _known(
-    model: Segmenter,
+    model: Model,
     name: str,
     examples: Sequence[Example],
     embeddings: Sequence[Embedding],
