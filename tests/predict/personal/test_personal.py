@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.models.tiny import tiny
@@ -12,8 +14,10 @@ from anymask.errors import CapabilityError, InputError
 from anymask.image.image import Image
 from anymask.models.build import build
 from anymask.models.variants import VARIANTS, find
+from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 
+PICTURES = Path(__file__).resolve().parents[3] / "docs/pictures"
 REFERENCE = photo((RED, 40, 60), (GREEN, 160, 100))
 
 
@@ -93,6 +97,17 @@ def test_the_reference_itself_is_found(model: Segmenter) -> None:
     masks = model.personalize(REFERENCE, square(40, 60)).find(REFERENCE)
     assert len(masks) == 1
     assert iou(masks.dense()[0], square(40, 60)) > 0.85
+
+
+def test_a_cup_is_one_cup() -> None:
+    """With the bundled model: what the first answer leaves of the cup is no second one."""
+    model, path = load(), PICTURES / "coffee.jpg"
+    cup = model.predict(path, box=(170, 15, 412, 310)).best()
+    personal = model.personalize(path, cup, names="cup")
+    masks = personal.find(path)
+    assert masks.labels == ("cup",)
+    assert iou(masks.dense()[0], cup.dense()[0]) > 0.85
+    assert len(personal.find(PICTURES / "photos/astronaut.jpg")) == 0
 
 
 def test_a_reference_is_encoded_once_and_an_image_once(model: Segmenter) -> None:

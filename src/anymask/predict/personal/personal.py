@@ -38,7 +38,8 @@ __all__ = ["Personal", "Thing", "learn", "personalize"]
 
 _OVERLAP = 0.3  # share of the smaller of two masks, from which on they are one instance
 _TAKEN = 0.2  # share of a cell that belongs to what was found
-_ONE_PLACE = 0.6  # IoU of masks of two things, from which on only the likelier is right
+_ONE_PLACE = 0.6  # share of a mask that lies in another, or IoU with that of another thing, from
+# which on only the likelier is right
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +157,7 @@ class Personal:
         chosen = sorted(chosen, key=lambda one: -one.confidence)[: self.config.max_instances]
         guided = isinstance(self.model.network, Promptable)
         masks = (self._guided if guided else self._masks)(embedding, thing, chosen)
+        masks = masks.nms(_ONE_PLACE, "containment")  # the last answers may have grown into others
         return replace(masks, dropped=Counter({"threshold": dropped}))
 
     def _chosen(self, asked: Candidates, thing: Thing, before: Sequence[Tensor]) -> list[_Instance]:
