@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,3 +133,4 @@ def test_our_own_models_take_part(folder: Path) -> None:
     for method in ("match", "persam", "persam-f"):
         (row,) = PerSeg(method=method).measure(model, data[0])
         assert 0 <= row["iou"] <= 1
+        assert json.loads(json.dumps(row)) == row

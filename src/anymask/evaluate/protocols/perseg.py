@@ -74,7 +74,7 @@ class PerSeg(PerSegOptions):
         """
         prediction = self._find(model, sample)
         found, truth = _first(prediction, sample), sample.masks()[0]
-        shared, united = np.count_nonzero(found & truth), np.count_nonzero(found | truth)
+        shared, united = (int(np.count_nonzero(x)) for x in (found & truth, found | truth))
         overlap = round(shared / united, 5)
         return [
             {
