@@ -27,5 +27,6 @@ from .predict.loading import load as load
 from .predict.personal import Personal as Personal
 from .predict.segmenter import Segmenter as Segmenter
 from .prompt import Prompt as Prompt
+from .text.ground import detect as detect
 
 __version__: str

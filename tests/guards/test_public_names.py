@@ -38,6 +38,7 @@ PUBLIC = [
     "Variant",
     "WeightsError",
     "__version__",
+    "detect",
     "load",
     "personalize",
     "process",

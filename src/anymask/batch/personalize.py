@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from anymask.batch.inputs import Images
-from anymask.batch.job import Job, Watch
+from anymask.batch.job import MaskJob, Watch
 from anymask.batch.process import BatchReport, process
 from anymask.batch.run import ImageResult, Progress
 from anymask.config import PersonalConfig, changed
@@ -29,7 +29,7 @@ __all__ = ["Personalize", "personalize"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Personalize(Job):
+class Personalize(MaskJob):
     """Find things in each image that are known from examples.
 
     Attributes:

@@ -3,6 +3,7 @@
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
     anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
+    anymask detect photos/ --text "dog. person."
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "parse"]
 
 COMMANDS = {
-    "segment": "Cut one thing out of each image, by clicks, a box, a rough mask or its name.",
+    "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
     "everything": "Find everything in each image, without a prompt.",
     "personalize": "Find things that you show in one image in all others, by an example.",
     "models": "List the models, with size, licence and what they can do.",
+    "detect": "Find boxes of all things in each image that a detector knows by name.",
     "convert": "Write weights as a folder of config.json and model.safetensors.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
     "train": "Let a model learn from your own images with masks.",
@@ -45,6 +47,7 @@ _ABOUT = """Cut anything out of any image.
 Examples:
   anymask segment photo.jpg --point 500,375
   anymask segment photo.jpg --box 425,600,700,875 --not 575,750 -o out/
+  anymask segment photos/ --text "dog. person." -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask everything photos/ --format coco -o out/
   anymask personalize photos/ --reference mug.jpg --mask mug-mask.png --name mug
