@@ -1,4 +1,4 @@
-"""The settings of everything mode; no torch, so that the command line can list them."""
+"""The settings of everything mode and of examples; no torch: the command line lists them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ __all__ = [
     "Keep",
     "LabelConfig",
     "Outside",
+    "PersonalConfig",
+    "Personalizing",
     "PointGrid",
     "Sampler",
     "changed",
@@ -214,11 +216,38 @@ class LabelConfig:
             )
 
 
-Config = TypeVar("Config", bound="GenerateConfig | InstanceConfig | LabelConfig")
+Personalizing = Literal["match", "persam", "persam-f"]
+
+
+@dataclass(frozen=True)
+class PersonalConfig:
+    """How things that are known from examples are looked for."""
+
+    method: Personalizing = "match"
+    """match: every instance, or none, by matching forth and back; persam: one answer always, as
+    published, without training; persam-f: the same, with the mixture of sizes learned."""
+    threshold: float = 0.5
+    """Keep what is at least this likely to be the thing, 0 to 1; 0.5 lies between other views of
+    the references and what is beside the thing in them. Of match only."""
+    max_instances: int = 10
+    """Keep at most so many instances of each thing in an image, the likeliest. Of match only."""
+    clicks: int = 6
+    """Places that are tried in each round for each thing; more find smaller things. Of match
+    only."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_choice(self, "method", get_args(Personalizing))
+        check_number(self, "threshold", 0, 1)
+        for name in ("max_instances", "clicks"):
+            check_number(self, name, 1, whole=True)
+
+
+Config = TypeVar("Config", bound="GenerateConfig | InstanceConfig | LabelConfig | PersonalConfig")
 
 
 def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
-    """Give the settings that are in force, of everything mode or of names.
+    """Give the settings that are in force.
 
     Args:
         default: What is usual, such as what suits the model.

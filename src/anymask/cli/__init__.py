@@ -2,6 +2,7 @@
 
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
+    anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask detect photos/ --text "dog. person."
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask models
@@ -33,6 +34,7 @@ __all__ = ["COMMANDS", "main", "parse"]
 COMMANDS = {
     "segment": "Cut things out of each image: by clicks, a box, a mask, words; or its subject.",
     "everything": "Find everything in each image, without a prompt.",
+    "personalize": "Find things that you show in one image in all others, by an example.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "models": "List the models, with size, licence and what they can do.",
@@ -51,6 +53,7 @@ Examples:
   anymask segment photos/ --text "dog. person." -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask everything photos/ --format coco -o out/
+  anymask personalize photos/ --reference mug.jpg --mask mug-mask.png --name mug
   anymask evaluate points --data photos-val/ -o runs/points
   anymask train --data photos/ -o runs/mine
   anymask COMMAND --help

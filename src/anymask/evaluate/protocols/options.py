@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from anymask.config import Personalizing
 from anymask.data.mask_filter import MaskFilter
 from anymask.errors import InputError
 
@@ -172,3 +173,5 @@ class PerSegOptions:
     """Show the model an object in one image, and let it find the object in others."""
 
     name = "perseg"
+    method: Personalizing = "match"
+    """match: ours, which may find nothing; persam, persam-f: as published."""
