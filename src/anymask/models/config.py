@@ -154,7 +154,7 @@ class CompactConfig:
     """Channels of the decoder."""
     quality_width: int = 64
     """Hidden channels of the head that predicts each mask's IoU."""
-    trunk: bool = False
+    trunk: bool = True
     """Add the maps of a trained MobileNetV2 to those of the encoder's own stages."""
 
 

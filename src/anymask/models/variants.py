@@ -326,7 +326,7 @@ VARIANTS: tuple[Variant, ...] = (
         name="anymask-compact",
         family="compact",
         summary="our own small model, in the package; trained on research photos, see its card",
-        network=CompactConfig(trunk=True),
+        network=CompactConfig(),
         preprocessing=Preprocessing(side=512, pad=32),
         parameters=6_837_898,
         capabilities=_ALL,

@@ -296,6 +296,23 @@ def test_of_another_variant_with_the_same_decoder(
     load_network(tmp_path / "mobile-sam", adapter=tmp_path / "a")
 
 
+@pytest.mark.parametrize("change", [{"revision": None}, {"revision": "0" * 64}, {}])
+def test_for_weights_that_shipped_with_another_version(
+    change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = tiny(find("bundled"))
+    monkeypatch.setattr(adapters, "VARIANTS", (row,))
+    taught("bundled", tmp_path / "a", LoraConfig(targets=("qkv",)))
+    base = write_base(tmp_path / "base", "bundled")
+    load_network(base, adapter=tmp_path / "a")
+    path = tmp_path / "a" / CONFIG
+    facts = json.loads(path.read_text())
+    del facts["revision"]
+    path.write_text(json.dumps(facts | change))
+    with pytest.raises(WeightsError, match="ship with this version of anymask, got one for others"):
+        load_network(base, adapter=tmp_path / "a")
+
+
 @every_adapter
 def test_of_another_width(config: LoraConfig | SamAdapterConfig, tmp_path: Path) -> None:
     taught("sam-vit-b", tmp_path / "a", config)

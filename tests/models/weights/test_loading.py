@@ -179,6 +179,16 @@ def test_another_networks_weights_under_a_name_are_listed(
         load_network("small")
 
 
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_weights_from_before_the_trunk_are_refused(
+    known: tuple[Variant, ...], tmp_path: Path, prefix: str
+) -> None:
+    older = replace(known[2], network=replace(known[2].network, trunk=False))
+    save_file(prefixed(state_of(older), prefix), tmp_path / "file")
+    with pytest.raises(WeightsError, match="compact with its trained trunk, got older ones"):
+        load_network(tmp_path / "file")
+
+
 def test_keys_do_not_reach_the_terminal_as_they_are(
     known: tuple[Variant, ...], tmp_path: Path
 ) -> None:

@@ -81,10 +81,11 @@ class Adapter:
     def check_made_for(self, variant: Variant) -> None:
         """Check that it was made for a network like a variant's, as far as it names one.
 
-        The decoders of different models can have the same shapes.
+        The decoders of different models can have the same shapes, and so have the weights that
+        ship with different versions of anymask.
 
         Raises:
-            WeightsError: It was made for another network.
+            WeightsError: It was made for another network, or for other weights of it.
         """
         base = self.facts.get("base_model_name_or_path")
         made_for = next((row for row in VARIANTS if base in (row.name, *row.aliases)), variant)
@@ -92,6 +93,12 @@ class Adapter:
             raise WeightsError(
                 f"expected an adapter for {variant.name}, got one for {made_for.name} in "
                 f"{str(self.config.parent)!r}; load {made_for.name} with it"
+            )
+        if (shipped := _shipped(base)) and self.facts.get("revision") != shipped:
+            raise WeightsError(
+                f"expected an adapter for the weights of {made_for.name} that ship with this "
+                f"version of anymask, got one for others in {str(self.config.parent)!r}; fine-tune "
+                f"again, or go back to the version that it was made with"
             )
 
     @property
@@ -141,8 +148,14 @@ def save_adapter(
         learned = [PLACE]
     tensors = _tensors(network, [*learned, *config.whole])
     state = {key_of(name): tensor for name, tensor in tensors.items()}
-    facts = {"base_model_name_or_path": _lasting(base), **facts}
+    facts = {"base_model_name_or_path": _lasting(base), "revision": _shipped(base), **facts}
     write_files(Path(folder), {_CONFIG: facts}, _WEIGHTS[0], state)
+
+
+def _shipped(base: object) -> str | None:
+    """Tell the weights that a name means, if they ship in the package and so change with it."""
+    row = next((row for row in VARIANTS if base in (row.name, *row.aliases)), None)
+    return None if row is None or row.weights.url else row.weights.sha256
 
 
 def load_adapter(

@@ -225,6 +225,7 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
             f"{found.variant.network!r:.200}; correct it"
         ) from error
     state = without_prefix(found.state, network.state_dict())
+    _check_trunk(found, state)
     fill(network, state, found.origin, dtype, found.variant.name)
     for adapter in found.adapters:
         from anymask.models.lora import drop_lora, merge
@@ -235,6 +236,24 @@ def build_filled(found: Checkpoint, dtype: torch.dtype | None = None) -> AnyNetw
         merge(network)
         drop_lora(network)
     return network
+
+
+def _check_trunk(found: Checkpoint, state: State) -> None:
+    """Refuse weights of the bundled model from before it stood on a trunk, in one sentence.
+
+    Raises:
+        WeightsError: These are such weights.
+    """
+    if not isinstance(found.variant.network, CompactConfig) or not found.variant.network.trunk:
+        return
+    from anymask.models.compact import has_trunk
+
+    if not has_trunk(state) and any(key.startswith("encoder.") for key in state):
+        raise WeightsError(
+            f"expected weights of {found.variant.name} with its trained trunk, got older ones "
+            f"without it in {found.origin!r}; fine-tune again with this version of anymask, or go "
+            f"back to the version that they were made with"
+        )
 
 
 def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Variant:
