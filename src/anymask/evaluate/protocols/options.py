@@ -138,6 +138,9 @@ class ProposalsOptions:
     nms: float = 0.9
     """Of two masks whose boxes have a higher IoU than this, the better one counts; 0.9 is the
     paper's."""
+    ranking: Literal["paper", "model"] = "paper"
+    """paper: the grid alone, ranked by the mean of predicted IoU and stability; model: with the
+    further prompts and the ranking of the model's own settings."""
 
     name = "proposals"
 
