@@ -78,6 +78,14 @@ def clicks(model: anymask.Segmenter) -> None:
     in_a_row(panels, "tutorial-clicks.jpg")
 
 
+def words(model: anymask.Segmenter) -> None:
+    """Cut out by name, each photo asked for the same words; and the boxes behind it."""
+    panels = []
+    for path in (PHOTOS / "cat.jpg", PICTURES / "coffee.jpg", PHOTOS / "astronaut.jpg"):
+        panels.append(model.predict(path, text="cat. cup. person").draw(path))
+    in_a_row([*panels, anymask.detect(path).draw(path)], "words.jpg")
+
+
 def everything(model: anymask.Segmenter) -> None:
     """Find everything; and which mask is a part of which; and one number for each pixel."""
     astronaut, coffee = PHOTOS / "astronaut.jpg", PICTURES / "coffee.jpg"
@@ -98,10 +106,24 @@ def everything(model: anymask.Segmenter) -> None:
     in_a_row([photo, PIL.Image.fromarray(colours[labels])], "gallery-label-map.jpg")
 
 
+def subject(model: anymask.Segmenter) -> None:
+    """Cut out what three photos are of, and lay it over other colours; fur from closer."""
+    papers = {"coffee": (38, 120, 128), "astronaut": (240, 186, 60), "cat": (205, 60, 120)}
+    panels = [PIL.Image.open(PICTURES / "coffee.jpg")]
+    for name, colour in papers.items():
+        path = (PICTURES if name == "coffee" else PHOTOS) / f"{name}.jpg"
+        cut = model.subject(path).cutout(path, soft=True)
+        paper = PIL.Image.new("RGB", cut.size, colour)
+        paper.paste(cut, mask=cut)
+        panels.append(paper)
+    whiskers = panels[-1].crop((0, 160, 210, 300))
+    in_a_row([*panels, whiskers], "subject.jpg")
+
+
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, everything):
+    for picture in (rocket, clicks, words, everything, subject):
         picture(model)
 
 

@@ -24,5 +24,6 @@ from .models.variants import Variant as Variant
 from .predict.loading import load as load
 from .predict.segmenter import Segmenter as Segmenter
 from .prompt import Prompt as Prompt
+from .text.ground import detect as detect
 
 __version__: str

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,26 @@ def names(folder: Path) -> list[str]:
     content = json.loads((folder / "annotations.json").read_text())
     assert {a["image_id"] for a in content["annotations"]} == {i["id"] for i in content["images"]}
     return [image["file_name"] for image in content["images"]]
+
+
+def test_the_main_subject_of_a_folder(model: FakeModel, images: Path, tmp_path: Path) -> None:
+    report = anymask.process(images, tmp_path / "out", model=model, subject=True)
+    assert [result.masks.labels for result in report.results] == [("subject",)] * 3
+    assert {result.summary["prompt"] for result in report.results} == {"main subject"}
+    assert {"a-cutout.png", "a-overlay.png", "a.json"} <= set(os.listdir(tmp_path / "out"))
+    again = anymask.process(images, tmp_path / "out", model=model, subject=True)
+    assert again.count("skipped") == 3
+    bare = {"overlay": False, "cutout": False}
+    anymask.process(images, tmp_path / "bare", model=model, subject=True, **bare)
+    assert not list((tmp_path / "bare").glob("*.png"))
+
+
+@pytest.mark.parametrize("more", [CLICK, {"all": True}, {"points_per_side": 4}, {"text": "dog"}])
+def test_a_subject_is_asked_for_alone(
+    model: FakeModel, images: Path, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match="expected subject alone"):
+        anymask.process(images, tmp_path / "out", model=model, subject=True, **more)
 
 
 def test_a_folder_by_a_click_and_again(model: FakeModel, images: Path, tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ class FakeModel:
         single_point = prompts.form == (1, False, False)
         return self._squares(image, [4, 2, 6] if multimask or single_point else [4])
 
+    def subject(self, image: Image) -> Masks:
+        return replace(self._squares(image, [4]), labels=("subject",))
+
     def generate(
         self,
         image: ImageLike,

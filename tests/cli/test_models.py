@@ -40,3 +40,23 @@ def test_it_says_what_is_here(run, cache: Path) -> None:
     assert here == {"anymask-compact", "sam-vit-b"}
     rows = {line.split()[0]: line.split() for line in run("models").out.splitlines() if line}
     assert "yes" in rows["sam-vit-b"] and "yes" not in rows["sam-vit-l"]
+
+
+def test_single_models_are_shown_in_full(run) -> None:
+    shown = run("models", "bundled", "anymask-compact", "fastsam_s").out
+    assert shown.count("our own small model") == 1
+    assert "bicycle, boot, laptop, person" in " ".join(shown.split())
+    assert "pip install 'anymask[text]'" in " ".join(shown.split())
+    assert "by itself any, by CLIP" in shown
+    assert "sam-vit-b" not in shown
+    result = run("models", "nobody")
+    assert result.code == 2 and "got 'nobody'" in result.err
+
+
+def test_which_words_a_model_knows(run) -> None:
+    (told,) = map(json.loads, run("models", "vit_b", "--json").out.splitlines())
+    assert told["name"] == "sam-vit-b"
+    assert "dog" in told["words"]["bundled"] and len(told["words"]["bundled"]) == 23
+    from anymask.cli.models import _words
+
+    assert _words(find("sam-vit-b").unprompted()) == {}

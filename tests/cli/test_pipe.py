@@ -96,13 +96,21 @@ def test_an_image_that_comes_in_goes_to_a_folder(fake, photo, photos, pipes, tmp
     assert len(fake.seen) == 5 or fake.seen[-1] == "stdin"
 
 
+def test_a_main_subject_goes_out_with_a_soft_edge(fake, photo, pipes) -> None:
+    assert pipes.run("segment", "-", "-o", "-", given=photo.read_bytes()) == 0
+    masks = fake.subject(anymask.Image.open(photo))
+    assert np.array_equal(pipes.image(), masks.cutout(photo, soft=True))
+    assert not np.array_equal(pipes.image(), masks.cutout(photo))
+    assert fake.prompts == []
+
+
 @pytest.mark.parametrize(
     ("words", "given", "message"),
     [
         (["segment", "-", "--point", "1,1"], None, "expected an image on standard input, got none"),
         (["segment", "-", "--point", "1,1"], b"", "got no byte"),
         (["segment", "-", "--point", "1,1"], b"text", "the data given is none that Pillow can"),
-        (["segment", "-"], b"photo", "say what to cut out"),
+        (["segment", "-", "--not", "1,1"], b"photo", "say what to cut out"),
         (["segment", "--point", "1,1"], b"", "expected one image for -o -, got 0 of them"),
         (["segment", "-", "a.png", "--point", "1,1"], b"", "got 2 of them"),
         (["everything", "."], b"", "got the folder '.'"),

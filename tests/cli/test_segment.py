@@ -60,16 +60,55 @@ def test_prompt_options_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None
     assert np.array_equal(prompt.mask, rough > 0)
 
 
-def test_who_says_nothing(fake, photo, tmp_path, run) -> None:
-    for words in ([], ["--not", "3,4"]):
-        result = run("segment", photo, *words, "-o", tmp_path / "out")
-        assert result.code == 2
-        assert "got none of them; say what to cut out" in result.err
+def test_without_a_prompt_the_main_subject_is_meant(fake, photo, tmp_path, run) -> None:
+    result = run("segment", photo, "-o", tmp_path / "out")
+    assert result.code == 0
+    assert f"{photo}: main subject, 16 pixels" in result.out
+    files = ["anymask-run.json", "photo-cutout.png", "photo-overlay.png", "photo.json"]
+    assert names(tmp_path / "out") == files
     assert fake.prompts == []
-    fake.variant.capabilities = frozenset({"nothing"})  # it learned what to find
+    masks = anymask.read(tmp_path / "out" / "photo.json")
+    assert masks.labels == ("subject",)
+    # Another prompt is another run, not a continuation.
+    other = run("segment", photo, "--point", "1,1", "-o", tmp_path / "out")
+    assert other.code == 2 and "other settings" in other.err
+
+
+def test_without_a_subject_there_is_an_empty_answer(fake, photo, tmp_path, run) -> None:
+    fake.subject = lambda image: anymask.Masks.empty(image.size_hw)
+    result = run("segment", photo, "-o", tmp_path / "out")
+    assert result.code == 0
+    assert "no main subject found; say what to cut out (--point" in result.err
+    assert f"{photo}: 0 masks" in result.out
+    assert names(tmp_path / "out") == ["anymask-run.json", "photo.json"]
+
+
+def test_a_subject_has_one_answer(fake, photo, tmp_path, run) -> None:
+    result = run("segment", photo, "--all", "-o", tmp_path / "out")
+    assert result.code == 2
+    assert "expected a prompt for --all, got none" in result.err
+
+
+def test_a_model_without_boxes_finds_no_subject(fake, photo, tmp_path, run) -> None:
+    fake.variant.capabilities = frozenset({"points"})
+    result = run("segment", photo, "-o", tmp_path / "out")
+    assert result.code == 2
+    assert "expected a model that takes boxes" in result.err
+
+
+def test_a_model_that_learned_what_to_find_is_asked_nothing(fake, photo, tmp_path, run) -> None:
+    fake.variant.capabilities = frozenset({"nothing"})
     assert run("segment", photo, "-o", tmp_path / "out").code == 0
     assert [prompt.required_capabilities for prompt in fake.prompts] == [["nothing"]]
-    assert anymask.read(tmp_path / "out" / "photo.json").areas.tolist() == [16]
+    masks = anymask.read(tmp_path / "out" / "photo.json")
+    assert masks.areas.tolist() == [16] and masks.labels == (None,)
+
+
+def test_background_points_alone_say_nothing(fake, photo, tmp_path, run) -> None:
+    result = run("segment", photo, "--not", "3,4", "-o", tmp_path / "out")
+    assert result.code == 2
+    assert "beside --not, got none of them" in result.err
+    assert fake.prompts == [] and fake.seen == []
 
 
 def test_words_arrive_in_the_prompt(fake, photo, tmp_path, run) -> None:

@@ -60,7 +60,7 @@ def test_missing_files_and_folders(format: str | None, tmp_path: Path) -> None:
 
 
 def test_unknown_formats(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sa1b, coco, png, got 'yolo'"):
+    with pytest.raises(InputError, match="sa1b, coco, png, grounded-sam, got 'yolo'"):
         masks.save(tmp_path / "masks.json", format="yolo")
     with pytest.raises(InputError, match=r"ends in \.json or \.png, got 'masks\.tif'"):
         masks.save(tmp_path / "masks.tif")
@@ -108,7 +108,11 @@ def test_an_error_leaves_an_open_file_alone(masks: Masks) -> None:
 @pytest.mark.parametrize(
     ("target", "format", "says"),
     [
-        (io.BytesIO(), None, "a file without a name, got none; give one out of sa1b, coco, png"),
+        (
+            io.BytesIO(),
+            None,
+            "a file without a name, got none; give one out of sa1b, coco, png",
+        ),
         (io.StringIO(), "coco", 'open it with "wb"'),
         (3, "coco", "a file opened for writing bytes, got int"),
         (b"bytes", "coco", "a file opened for writing bytes, got bytes"),
@@ -192,7 +196,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("name", ["numbers", "shapes"])
 def test_formats_of_others_are_like_ours(name: str, masks: Masks, tmp_path: Path) -> None:
-    assert formats.names() == ["sa1b", "coco", "png", "numbers", "shapes"]
+    assert formats.names() == ["sa1b", "coco", "png", "grounded-sam", "numbers", "shapes"]
     path = tmp_path / "masks"
     masks.save(path, format=name)
     assert os.listdir(tmp_path) == ["masks"]
@@ -216,7 +220,7 @@ def test_suffixes_of_others(masks: Masks, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("plugins")
 def test_errors_list_formats_of_others(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sa1b, coco, png, numbers, shapes, got 'yolo'"):
+    with pytest.raises(InputError, match="png, grounded-sam, numbers, shapes, got 'yolo'"):
         masks.save(tmp_path / "masks.json", format="yolo")
     with pytest.raises(InputError, match=r"cannot read .*missing"):
         formats.read(tmp_path / "missing", format="numbers")
@@ -246,7 +250,7 @@ def test_the_command_line_offers_formats_of_others() -> None:
         text=True,
         check=True,
     )
-    assert "--format {sa1b,coco,png,numbers}" in said.stdout
+    assert ",grounded-sam,numbers}" in said.stdout
 
 
 def test_names_are_listed_without_loading_anything() -> None:

@@ -36,6 +36,7 @@ PUBLIC = [
     "Variant",
     "WeightsError",
     "__version__",
+    "detect",
     "load",
     "process",
     "read",

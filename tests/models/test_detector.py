@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from anymask.detections import Detections
 from anymask.errors import InputError, WeightsError
 from anymask.image.image import Image
 from anymask.models import detector as module
 from anymask.models.detector import (
     LABELS,
     PREPROCESSING,
-    Detections,
     Detector,
     anchors,
     decode,

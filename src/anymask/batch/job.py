@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from anymask import formats
 from anymask.config import changed
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Everything", "Job", "Segment", "Watch"]
+__all__ = ["Everything", "Job", "MaskJob", "Segment", "Watch", "answer"]
+
+Model = TypeVar("Model")
+Found = TypeVar("Found")
 
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
@@ -40,23 +46,27 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(ABC):
-    """What is done with each image; a frozen value that any number of threads may use."""
+class Job(ABC, Generic[Model, Found]):
+    """What is done with each image; a frozen value that any number of threads may use.
+
+    ``Model`` is who does it, and ``Found`` what is found: `Masks`, say.
+    """
 
     name: ClassVar[str]
     """Name of the command that does the same."""
-    format: str = "sa1b"
-    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each; or a
-    format that another package adds."""
+    unit: ClassVar[str]
+    """What is counted, in the plural."""
+    format: str
+    """How what is found is written; coco: one JSON file for all images."""
     overlay: bool = True
-    """Draw the masks over the image."""
-
-    def __post_init__(self) -> None:
-        """Check the format."""
-        formats.find(self.format)
+    """Draw what is found over the image."""
 
     @abstractmethod
-    def settings(self, model: Segmenter) -> dict[str, Any]:
+    def identity(self, model: Model) -> dict[str, Any]:
+        """Tell the model from others: plain JSON values."""
+
+    @abstractmethod
+    def settings(self, model: Model) -> dict[str, Any]:
         """Give all that decides how the results look, but for the model: plain JSON values.
 
         Raises:
@@ -64,24 +74,105 @@ class Job(ABC):
         """
 
     @abstractmethod
-    def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
-        """Find the masks of an image; None takes the place of one that is too large to draw."""
+    def work(self, model: Model, source: ImageLike, watch: Watch) -> tuple[Found, Image | None]:
+        """Search an image; None takes the place of one that is too large to draw."""
 
     @abstractmethod
-    def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        """Draw them: images, each with the end of its file name."""
+    def draw(self, found: Found, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+        """Draw what was found: images, each with the end of its file name."""
 
     @abstractmethod
     def endings(self) -> list[str]:
         """List the ends of those names, as far as they are known beforehand."""
 
-    def describe(self, masks: Masks) -> dict[str, Any]:
-        """Say what is worth knowing about the masks, as plain JSON values."""
+    @abstractmethod
+    def written(self) -> str | None:
+        """Name the format of that file, as `formats` knows it; None: it holds boxes alone."""
+
+    @abstractmethod
+    def suffix(self) -> str:
+        """Give the end of the name of the file of an image, if each has one."""
+
+    @abstractmethod
+    def save(self, found: Found, path: Path) -> None:
+        """Write that file, or the part of the one of all."""
+
+    @abstractmethod
+    def joining(self, path: Path) -> AbstractContextManager[Callable[[Path, str], None]]:
+        """Write one file of parts: enter it for a function that takes a part and its image."""
+
+    def further(self, found: Found) -> Iterator[tuple[str, bytes]]:
+        """Write what else belongs to an image: contents, each with the end of its file name."""
+        return iter(())
+
+    def further_endings(self) -> list[str]:
+        """List the ends of those names."""
+        return []
+
+    def describe(self, found: Found) -> dict[str, Any]:
+        """Say what is worth knowing about what was found, as plain JSON values."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment(Job):
+class MaskJob(Job["Segmenter", "Masks"]):
+    """A job that finds masks."""
+
+    unit = "masks"
+    format: str = "sa1b"
+    """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
+    grounded-sam: that, and a JSON file each; or a format that another package adds."""
+
+    def __post_init__(self) -> None:
+        """Check the format."""
+        formats.find(self.format)
+
+    def identity(self, model: Segmenter) -> dict[str, Any]:
+        """Give name, weights and dtype."""
+        return {
+            "model": model.variant.name,
+            "weights": model.weights_digest[:16],
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
+
+    def written(self) -> str:
+        """Name the format of the file of an image, or of its part."""
+        return "sa1b" if self.format == "coco" else self.format
+
+    def suffix(self) -> str:
+        """Give the suffix of the format; a label map must not be taken for an overlay."""
+        suffix = formats.find(self.written()).suffix
+        return f"-labels{suffix}" if suffix == ".png" else suffix
+
+    def save(self, found: Masks, path: Path) -> None:
+        """Write masks."""
+        formats.find(self.written()).write(path, found)
+
+    def further(self, found: Masks) -> Iterator[tuple[str, bytes]]:
+        """Write what the format puts beside that file."""
+        beside = formats.find(self.written()).beside
+        for ending, (_, write) in zip(self.further_endings(), beside, strict=True):
+            content = io.BytesIO()
+            write(content, found)
+            yield ending, content.getvalue()
+
+    def further_endings(self) -> list[str]:
+        """Name those files as that one, but for the suffix."""
+        known = formats.find(self.written())
+        name = self.suffix().removesuffix(known.suffix)
+        return [name + suffix for suffix, _ in known.beside]
+
+    @contextmanager
+    def joining(self, path: Path) -> Iterator[Callable[[Path, str], None]]:
+        """Join masks in COCO's layout."""
+        from anymask.formats import coco, sa1b
+
+        with coco.writer(path) as add:
+            yield lambda part, source: add(replace(sa1b.read(part), source=source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(MaskJob):
     """Cut the same things out of each image.
 
     Attributes:
@@ -143,11 +234,11 @@ class Segment(Job):
 
     def describe(self, masks: Masks) -> dict[str, Any]:
         """Give score, area and box of each answer."""
-        return {"answers": [_answer(mask) for mask in masks]}
+        return {"answers": [answer(mask) for mask in masks]}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Everything(Job):
+class Everything(MaskJob):
     """Find everything in each image.
 
     Attributes:
@@ -222,7 +313,8 @@ def _digest(array: npt.NDArray[np.generic] | None) -> str | None:
     return None if array is None else hashlib.sha256(array.tobytes()).hexdigest()[:16]
 
 
-def _answer(mask: Masks) -> dict[str, Any]:
+def answer(mask: Masks) -> dict[str, Any]:
+    """Describe one mask."""
     score = float(mask.scores[0])
     return {
         "score": None if score != score else round(score, 4),

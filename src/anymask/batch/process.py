@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.batch.inputs import Images, find_images
-from anymask.batch.job import Everything, Job, Segment
+from anymask.batch.job import Everything, MaskJob, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
+from anymask.batch.subject import Subject
+from anymask.batch.words import Words
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Numbers, Prompt
+    from anymask.text.ground import GrounderLike
+    from anymask.text.phrases import Text, Threshold
 
 __all__ = ["BatchReport", "process"]
 
@@ -64,8 +68,12 @@ def process(
     labels: Numbers | None = None,
     box: Numbers | None = None,
     mask: Numbers | None = None,
-    text: str | None = None,
+    text: Text | None = None,
+    negative: Text | None = None,
+    threshold: Threshold | None = None,
+    grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
+    subject: bool = False,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -90,16 +98,21 @@ def process(
             ``{"first": array, "second": jpeg_bytes}``; see `Image.open` for what may be one.
         output: Folder for the results; made when missing.
         model: What `load` returned, or the name or path that it takes.
-        points: With ``labels``, ``box``, ``mask`` and ``text``: what to cut out of each image, as
+        points: With ``labels``, ``box`` and ``mask``: what to cut out of each image, as
             for `Segmenter.predict`, in pixels of the image, x before y. Nothing: find everything.
         labels: (n,), 1 for points on the object, 0 for background points.
         box: (4,), xyxy.
         mask: Rough mask, bool (h, w), the size of each image.
-        text: What the object is called, for models that know text.
-        prompts: Instead of these five: a prompt, or several, one object each.
+        text: What things are called: all that words name is cut out, as by `Segmenter.predict`.
+        negative: With ``text``: words for what is not meant.
+        threshold: With ``text``: least score of the detector.
+        grounder: With ``text``: the detector.
+        prompts: Instead of these: a prompt, or several, one object each.
+        subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
-            map each; or a format that another package adds.
+            map each; "grounded-sam": that, and a JSON file each; or a format that another package
+            adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
         workers: Images worked on at a time, which share the processor's cores.
@@ -132,7 +145,17 @@ def process(
         []
     """
     direct = {"points": points, "labels": labels, "box": box, "mask": mask, "text": text}
-    job = _job(direct, prompts, options, all=all, cutout=cutout, format=format, overlay=overlay)
+    words: dict[str, Any] = {
+        "negative": negative,
+        "threshold": threshold,
+        "grounder": grounder,
+    }
+    drawn: dict[str, Any] = {"format": format, "overlay": overlay}
+    if subject:
+        _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
+        job: MaskJob = Subject(cutout=cutout, **drawn)
+    else:
+        job = _job(direct, words, prompts, options, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     if isinstance(model, str | os.PathLike):
@@ -163,8 +186,16 @@ def process(
     return BatchReport(folder, results, False, notes)
 
 
+def _check_alone(others: Sequence[object]) -> None:
+    if any(other is not None for other in others):
+        raise InputError(
+            "expected subject alone, got a prompt or a setting beside it; leave one of them out"
+        )
+
+
 def _job(
     direct: dict[str, Any],
+    words: dict[str, Any],
     prompts: Prompt | Sequence[Prompt] | None,
     options: dict[str, Any],
     *,
@@ -172,8 +203,9 @@ def _job(
     cutout: bool,
     format: str,
     overlay: bool,
-) -> Job:
+) -> MaskJob:
     """Make a job of what was said."""
+    from anymask.predict.checks import check_no_words
     from anymask.prompt import Prompt
 
     said = [name for name, value in direct.items() if value is not None]
@@ -181,6 +213,8 @@ def _job(
         raise InputError(
             f"expected {' and '.join(said)} or prompts, got both; put it all into the prompts"
         )
+    if said != ["text"]:
+        check_no_words(None, **words)
     if not said and prompts is None:
         tiles = {name: options.pop(name, None) for name in ("tile", "halo")}
         return Everything(options=options, **tiles, format=format, overlay=overlay)
@@ -189,6 +223,9 @@ def _job(
             f"expected no settings of everything mode beside a prompt, got {', '.join(options)}; "
             "leave one of them out"
         )
+    if said == ["text"]:
+        text = direct["text"]
+        return Words(text=text, **words, all=all, cutout=cutout, format=format, overlay=overlay)
     if prompts is None:
         points = direct.pop("points")
         prompts = Prompt(points, **direct)

@@ -286,7 +286,7 @@ def _readable(path: Path) -> bool:
     """Return whether a result is a whole file, though not that which was written."""
     try:
         if path.suffix == ".json":
-            return isinstance(json.loads(path.read_bytes()), dict)
+            return isinstance(json.loads(path.read_bytes()), dict | list)
         with PIL.Image.open(path) as image:
             image.load()
         return True

@@ -33,13 +33,13 @@ from anymask.errors import (
 from anymask.parallel import LostThreadsError, in_order
 
 if TYPE_CHECKING:
+    from anymask.detections import Detections
     from anymask.masks.masks import Masks
-    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Batch", "Cancelled", "ImageResult", "Progress"]
 
 COCO_FILE = "annotations.json"
-"""The one file of all masks."""
+"""The one file of all masks, or of all boxes."""
 
 # With these, the next image would fail in the same way, unless they are of the image.
 _FINAL = (CapabilityError, MissingExtraError, WeightsError)
@@ -89,7 +89,7 @@ class ImageResult:
     seconds: float | None = None
     error: str | None = None
     exception: Exception | None = field(default=None, repr=False, compare=False)
-    _masks: Path | None = field(default=None, repr=False, compare=False)
+    _file: Path | None = field(default=None, repr=False, compare=False)
     _format: str | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -99,11 +99,33 @@ class ImageResult:
         Raises:
             InputError: The image failed, so there are none; or the file is gone or damaged.
         """
-        if self._masks is None:
+        file = self._found()
+        if self._format is None:
             raise InputError(
-                f"expected masks of {str(self.image)!r}, got none: {self.error}; look at its status"
+                f"expected masks of {str(self.image)!r}, got boxes alone; ask for its detections"
             )
-        return formats.read(self._masks, self._format)
+        return formats.read(file, self._format)
+
+    @property
+    def detections(self) -> Detections:
+        """The boxes, read from their file, or those of the masks.
+
+        Raises:
+            InputError: See `masks`.
+        """
+        from anymask.detections import Detections
+
+        file = self._found()
+        return Detections.from_masks(self.masks) if self._format else Detections.load(file)
+
+    def _found(self) -> Path:
+        """Give the file of what was found."""
+        if self._file is None:
+            raise InputError(
+                f"expected results of {str(self.image)!r}, got none: {self.error}; look at its "
+                "status"
+            )
+        return self._file
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain JSON values; what is not known is left out."""
@@ -144,8 +166,8 @@ class Batch:
 
     def __init__(
         self,
-        job: Job,
-        model: Segmenter,
+        job: Job[Any, Any],
+        model: Any,
         items: Sequence[Item],
         output: Path,
         *,
@@ -265,59 +287,56 @@ class Batch:
         return replace(self._skipped(item, record), status="done", seconds=seconds)
 
     def _do(self, item: Item, watch: _Watch) -> Record:
-        """Find the masks, draw and write them."""
+        """Search an image, draw and write what was found."""
         from anymask.image.png import encode_png
 
         self.results.check_apart(item, self._names(item), self._inputs, self._produced)
         watch.step()
         stamp = item.stamp()  # before the image is read: it may change meanwhile
-        masks, image = self.job.work(self.model, item.source, watch)
+        found, image = self.job.work(self.model, item.source, watch)
         if item.data is not None:
-            masks = replace(masks, source=item.path.name)
+            found = replace(found, source=item.path.name)
         folder = self.results.folder
         drafts: dict[str, Path] = {}
         with ExitStack() as stack:
             self._open.append(drafts)
             stack.callback(self._open.remove, drafts)
-            for ending, drawn in self.job.draw(masks, image) if image else ():
+            for ending, drawn in self.job.draw(found, image) if image else ():
                 watch.step(", writing")
                 name = item.key + ending
                 drafts[name] = stack.enter_context(folder.draft(name))
                 drafts[name].write_bytes(encode_png(drawn))
             watch.step(", writing")
-            name = self._masks_name(item.key)
+            for ending, content in self.job.further(found):
+                name = item.key + ending
+                drafts[name] = stack.enter_context(folder.draft(name))
+                drafts[name].write_bytes(content)
+            name = self._file_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            masks.save(drafts[name], format=self._masks_format)
+            self.job.save(found, drafts[name])
             self._check()
-            h, w = masks.size_hw
-            summary = {"masks": len(masks), "height": h, "width": w, **self.job.describe(masks)}
+            h, w = found.size_hw
+            size = {self.job.unit: len(found), "height": h, "width": w}
+            summary = {**size, **self.job.describe(found)}
             return self.results.finish(item, stamp, drafts, summary)
 
     def _skipped(self, item: Item, record: Record) -> ImageResult:
         files = [self.results.path / name for name in record.files]
         # The file that the user wants, instead of the part that will be joined into it.
         shown = [self.results.path / COCO_FILE if self.results.is_part(f) else f for f in files]
-        masks = self.results.path / self._masks_name(item.key)
+        file = self.results.path / self._file_name(item.key)
         return ImageResult(
-            item.path, "skipped", shown, record.summary, _masks=masks, _format=self._masks_format
+            item.path, "skipped", shown, record.summary, _file=file, _format=self.job.written()
         )
 
-    def _masks_name(self, key: str) -> str:
-        """Name the file of an image's masks."""
-        if self.job.format == "coco":
-            return self.results.part(key)
-        suffix = formats.find(self.job.format).suffix
-        # A label map must not be taken for an overlay.
-        return f"{key}-labels{suffix}" if suffix == ".png" else key + suffix
-
-    @property
-    def _masks_format(self) -> str:
-        """Name the format of that file."""
-        return "sa1b" if self.job.format == "coco" else self.job.format
+    def _file_name(self, key: str) -> str:
+        """Name the file of what was found in an image."""
+        return self.results.part(key) if self.job.format == "coco" else key + self.job.suffix()
 
     def _names(self, item: Item) -> list[str]:
         """List the files that an image will get, as far as they are known beforehand."""
-        return [*(item.key + end for end in self.job.endings()), self._masks_name(item.key)]
+        ends = [*self.job.endings(), *self.job.further_endings()]
+        return [*(item.key + end for end in ends), self._file_name(item.key)]
 
     # --------------------------------------------------------------- looking on
 
@@ -348,19 +367,16 @@ class Batch:
     # ------------------------------------------------------------------ joining
 
     def _join(self) -> None:
-        """Write the masks of all finished images to one file, one image in memory at a time."""
-        from anymask.formats import coco, sa1b
-
+        """Write what was found in all finished images to one file, one of them at a time."""
         folder = self.results.folder
         lock = folder.lock(COCO_FILE)
         lock.acquire(math.inf, self._check)  # or an older list might replace a newer one
         try:
             pairs, left_out = self.results.to_join(self.items)
-            with folder.writing(COCO_FILE) as draft, coco.writer(draft) as add:
+            with folder.writing(COCO_FILE) as draft, self.job.joining(draft) as add:
                 for key, record in pairs:
                     self._check()
-                    part = self.results.path / self.results.part(key)
-                    add(replace(sa1b.read(part), source=_name_of(key, record)))
+                    add(self.results.path / self.results.part(key), _name_of(key, record))
         finally:
             lock.release()
         for why in left_out:
@@ -384,13 +400,8 @@ class _Watch:
         self._batch._say(f"{self._item.path}: {text}")
 
 
-def _settings(job: Job, model: Segmenter) -> dict[str, Any]:
-    identity = {
-        "model": model.variant.name,
-        "weights": model.weights_digest[:16],
-        "dtype": str(model.dtype).removeprefix("torch."),
-    }
-    return {"command": job.name, **identity, **job.settings(model)}
+def _settings(job: Job[Any, Any], model: Any) -> dict[str, Any]:
+    return {"command": job.name, **job.identity(model), **job.settings(model)}
 
 
 def _name_of(key: str, record: Record) -> str:

@@ -2,6 +2,7 @@
 
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
+    anymask detect photos/ --text "dog. person."
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "parse"]
 
 COMMANDS = {
-    "segment": "Cut one thing out of each image, by clicks, a box, a rough mask or its name.",
+    "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
     "everything": "Find everything in each image, without a prompt.",
+    "detect": "Find boxes of all things in each image that a detector knows by name.",
     "models": "List the models, with size, licence and what they can do.",
     "convert": "Write weights as a folder of config.json and model.safetensors.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
@@ -43,6 +45,7 @@ _ABOUT = """Cut anything out of any image.
 Examples:
   anymask segment photo.jpg --point 500,375
   anymask segment photo.jpg --box 425,600,700,875 --not 575,750 -o out/
+  anymask segment photos/ --text "dog. person." -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask everything photos/ --format coco -o out/
   anymask evaluate points --data photos-val/ -o runs/points

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -40,7 +41,7 @@ class ImageOptions:
     """Download no weights; use only what is here."""
     format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
     """How masks are written. sa1b: a JSON file for each image; coco: one JSON file for all; png: a
-    label map for each."""
+    label map for each; grounded-sam: that, and a JSON file of labels, scores and boxes."""
     workers: Annotated[int, arg(metavar="INT")] = 2
     """Images worked on at a time, which share the processor's cores; each needs memory."""
     no_overlay: Flag = False
@@ -53,3 +54,15 @@ class ImageOptions:
     """Print nothing but errors."""
     debug: Flag = False
     """Show the traceback of an error."""
+
+    def load(self) -> Any:
+        """Load who does the work: the model."""
+        from anymask.predict import loading
+
+        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+
+    def encode(self, found: Any) -> bytes:
+        """Give what was found in one image as the content of a file."""
+        file = io.BytesIO()
+        found.save(file, format=self.format)
+        return file.getvalue()

@@ -6,7 +6,6 @@ the form of ``--format``, and nothing else.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -73,18 +72,18 @@ class _Outlet:
         self._check()
         from anymask.cli.report import explain_nothing
         from anymask.image.image import Image
-        from anymask.predict import loading
+        from anymask.models.cache import kept_offline
 
         options = self.command
         (source,) = options.images
         image = Image.open(_read_input() if source == _PIPE else source)
-        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
-        masks = options.find(model, image)
+        with kept_offline(options.offline):
+            masks = options.find(options.load(), image)
         if not self.masks and not masks.areas.any():
             say("error: found nothing to cut out")
             return 1
         if not len(masks):
-            say(explain_nothing(masks.dropped))
+            say(explain_nothing(getattr(masks, "dropped", {})))
         sys.stdout.flush()
         sys.stdout.buffer.write(self._result(masks, image))
         sys.stdout.buffer.flush()
@@ -110,10 +109,9 @@ class _Outlet:
         from anymask.image.png import encode_png
 
         if not self.masks:
-            return encode_png(masks.cutout(image))
-        file = io.BytesIO()
-        masks.save(file, format=self.command.format)
-        return file.getvalue()
+            return encode_png(self.command.cut(masks, image))
+        content: bytes = self.command.encode(masks)
+        return content
 
 
 def _read_input() -> bytes:

@@ -20,22 +20,18 @@ from anymask.errors import AnymaskError
 if TYPE_CHECKING:
     from anymask.batch.job import Job
     from anymask.batch.run import ImageResult, Progress
-    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["process"]
 
 _MOMENT = 1.5  # seconds that work has to end by itself
 
 
-def process(
-    options: ImageOptions, job: Job, check: Callable[[Segmenter], None] = lambda model: None
-) -> int:
+def process(options: ImageOptions, job: Job[Any, Any] | Callable[[Any], Job[Any, Any]]) -> int:
     """Do a job for every image that the options name.
 
     Args:
         options: What the user said.
-        job: What to do with each image.
-        check: Refuses a model that the job is not for.
+        job: What to do with each image; or what makes it once the model is known.
 
     Returns:
         The exit code: 0 if all is well, 1 if some images failed, 2 if all did.
@@ -43,12 +39,11 @@ def process(
     from anymask.batch.results import known_keys
     from anymask.batch.run import Batch
     from anymask.cli.report import Report
-    from anymask.predict import loading
+    from anymask.models.cache import kept_offline
 
     items = find_images(options.images, options.output, known_keys(options.output))
-    with _Ending() as ending:
-        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
-        check(model)
+    with _Ending() as ending, kept_offline(options.offline):
+        model = options.load()
         report: Report | None = None
 
         def tell(progress: Progress) -> None:
@@ -56,7 +51,7 @@ def process(
                 report.working_on(progress.image, progress.step)
 
         batch = Batch(
-            job,
+            job(model) if callable(job) else job,
             model,
             items,
             options.output,

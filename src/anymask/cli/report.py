@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +24,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from anymask.batch.subject import SUBJECT
+
 if TYPE_CHECKING:
     from anymask.batch.run import ImageResult
 
 __all__ = ["Report", "explain_nothing", "progress_bar"]
+
+_SINGULAR = {"masks": "mask", "boxes": "box"}
 
 
 class _Rate(ProgressColumn):
@@ -99,8 +104,14 @@ class Report:
             self._progress.advance(self._task)
         if self._lines:
             print(json.dumps(result.as_dict()), flush=True)
-        if result.summary.get("masks") == 0 and not self._quiet:
+        if _number(result)[0] == 0 and not self._quiet:
             why = explain_nothing(result.summary.get("dropped", {}))
+            if text := result.summary.get("text"):
+                from anymask.text.phrases import shown
+
+                why += f" for {shown([text] if isinstance(text, str) else text)}"
+            if _is_subject(result):
+                why = "no main subject found; say what to cut out (--point, --box, --text)"
             self.note(f"anymask: {result.image}: {why}")
 
     def note(self, text: str) -> None:
@@ -153,17 +164,34 @@ def explain_nothing(dropped: Mapping[str, int]) -> str:
     return f"nothing found; of {sum(n for n, _ in numbers):,} answers, {', '.join(parts)}"
 
 
+def _is_subject(result: ImageResult) -> bool:
+    return result.summary.get("prompt") == SUBJECT
+
+
 def _shortened(name: str, width: int = 24) -> str:
     return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
+
+
+def _number(result: ImageResult) -> tuple[int | None, str]:
+    """Tell how many of what were found; None: the image failed."""
+    for unit in _SINGULAR:
+        if unit in result.summary:
+            return result.summary[unit], unit
+    return None, ""
 
 
 def _say_details(result: ImageResult) -> None:
     if result.status == "failed":
         return
-    number = result.summary["masks"]
-    said = "1 mask" if number == 1 else f"{number} masks"
+    number, unit = _number(result)
+    said = f"{number} {unit if number != 1 else _SINGULAR[unit]}"
+    if number and _is_subject(result):
+        said = SUBJECT
     answers = result.summary.get("answers", [])
-    if len(answers) == 1:
+    names = Counter(one["label"] for one in answers if one.get("label") is not None)
+    if names:
+        said += f" ({', '.join(f'{n} {name}' for name, n in names.items())})"
+    elif len(answers) == 1:
         pixels = result.summary["height"] * result.summary["width"]
         share = 100 * answers[0]["area"] / pixels
         said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the image)"

@@ -1,22 +1,26 @@
-"""``anymask segment``: one thing out of each image."""
+"""``anymask segment``: one thing out of each image, or all that words name."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import takewhile
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
+from anymask.cli.examples import ExampleOptions
 from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
+from anymask.cli.places import check_commas, read_mask, read_numbers
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
+    import PIL.Image
+
+    from anymask.batch.job import MaskJob
+    from anymask.batch.words import Words
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
@@ -25,21 +29,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Segment", "parse"]
 
-_ABOUT = """Cut one thing out of each image, by clicks, a box, a rough mask or its name.
+_ABOUT = """Cut a thing out of each image, by clicks, a box or a rough mask; or all that words name;
+or, without any of these, its main subject.
 
-Each image gets an overlay, a cut-out with a transparent background, and the mask as JSON.
+Each image gets an overlay, a cut-out with a transparent background, and the masks as JSON.
 Coordinates are pixels of the image, x from the left and y from the top.
 
 Examples:
+  anymask segment photos/ -o cut/  # the main subject of each, without its background
   anymask segment photo.jpg --point 500,375 --point 520,380 --not 40,60
   anymask segment photo.jpg --box 425,600,700,875 --model sam-vit-b -o out/
+  anymask segment photos/ --text "dog. person." -o out/
+  anymask segment photos/ --example mug.jpg --example-box 40,60,300,380 --grounder owlv2
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask segment photo.jpg --model runs/roofs  # after anymask train --learn adapter"""
 
 
 def parse(words: Sequence[str]) -> Command:
     """Turn the words after ``anymask segment`` into a command."""
-    _check_commas(words)
+    check_commas(words)
     return piped(parse_words(Segment, words, "anymask segment", _ABOUT), words)
 
 
@@ -47,21 +55,15 @@ _Points = Annotated[
     UseAppendAction[tuple[str, ...]], arg(metavar="X,Y", help_behavior_hint="(repeatable)")
 ]
 
-_FORMS = {
-    "--point": ("X,Y", "500,375"),
-    "--not": ("X,Y", "500,375"),
-    "--box": ("X0,Y0,X1,Y1", "425,600,700,875"),
-}
-
 _TOO_FEW = (
-    "expected --point, --box, --mask or --text, got none of them; say what to cut out, or find "
-    "everything with `anymask everything`"
+    "expected --point, --box, --mask or --text beside --not, got none of them; say what to cut "
+    "out, or leave out --not to get the main subject"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
-    """What to cut out: at least one of --point, --box, --mask and --text."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
 
     point: _Points = ()
     """A pixel on the thing: x from the left, y from the top."""
@@ -71,21 +73,22 @@ class PromptOptions:
     """The thing's left, top, right and bottom edge."""
     mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """An image as large as the one to cut: light where the thing roughly is, dark elsewhere."""
-    text: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
-    """What the thing is called, for models that know text (FastSAM)."""
 
-    def read(self) -> Prompt:
-        """Turn the words into a prompt; no words into one that says nothing.
+    def read(self, text: str | Sequence[str] | None) -> Prompt:
+        """Turn what was said into a prompt; nothing into one that says nothing.
+
+        Args:
+            text: What --text says.
 
         Raises:
             InputError: They are too few, or not in the form that they should have.
         """
-        points = [_numbers("--point", text) for text in self.point]
-        points += [_numbers("--not", text) for text in self.not_]
-        box = self.box and _numbers("--box", self.box)
+        points = [read_numbers("--point", text) for text in self.point]
+        points += [read_numbers("--not", text) for text in self.not_]
+        box = self.box and read_numbers("--box", self.box)
         from anymask.prompt import Prompt
 
-        if not (self.point or self.box or self.mask or self.text):
+        if not (self.point or self.box or self.mask or text):
             if self.not_:
                 raise InputError(_TOO_FEW)
             return Prompt.nothing()
@@ -93,94 +96,94 @@ class PromptOptions:
             points_xy=points or None,
             labels=[1] * len(self.point) + [0] * len(self.not_) if points else None,
             box=box or None,
-            mask=None if self.mask is None else _read_mask(self.mask),
-            text=self.text,
+            mask=None if self.mask is None else read_mask(self.mask),
+            text=text,  # type: ignore[arg-type]  # beside others it is one text, or refused
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(ImageOptions):
-    """Cut one thing out of each image, by clicks, a box, a rough mask or its name."""
+    """Cut one thing out of each image, all that words name, or its main subject."""
 
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
     no_cutout: Flag = False
     """Do not write the thing by itself, with everything else transparent."""
     prompt: OmitArgPrefixes[PromptOptions] = PromptOptions()
-    """What to cut out: at least one of --point, --box, --mask and --text."""
+    """What to cut out: --point, --box, --mask or --text; none of them: the main subject."""
+    words: OmitArgPrefixes[ExampleOptions] = field(default_factory=ExampleOptions)
+    """What to cut out by name or by example: all that --text or --example says, which stand
+    alone."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.batch.job import Segment as Job
         from anymask.cli.process import process
 
-        prompt = self.prompt.read()
-        job = Job(
-            prompts=(prompt,),
+        if self._by_name:
+            return process(self, self._words())
+        prompt = self._read()
+        return process(self, lambda model: self._job(model, prompt))
+
+    def _job(self, model: Segmenter, prompt: Prompt) -> MaskJob:
+        from anymask.batch.job import Segment as ByPrompts
+        from anymask.batch.subject import Subject
+
+        drawn: dict[str, bool] = {"overlay": not self.no_overlay, "cutout": not self.no_cutout}
+        if self._means_subject(model, prompt):
+            return Subject(format=self.format, **drawn)
+        return ByPrompts(prompts=(prompt,), all=self.all, format=self.format, **drawn)
+
+    def _means_subject(self, model: Segmenter, prompt: Prompt) -> bool:
+        """Return whether the main subject is meant, not what a model finds without a prompt."""
+        if prompt.required_capabilities != ["nothing"] or "nothing" in model.variant.capabilities:
+            return False
+        if self.all:
+            raise InputError(
+                "expected a prompt for --all, got none; there is one main subject: leave out --all"
+            )
+        return True
+
+    def _read(self) -> Prompt:
+        """Read the prompt where it is no words alone."""
+        self.words.check_unused()
+        return self.prompt.read(self.words.given()["text"])
+
+    def _words(self) -> Words:
+        """Make a job of the words."""
+        from anymask.batch.words import Words
+
+        given = self.words.given()
+        given["grounder"] = self.words.load(self.device, self.offline)
+        return Words(
+            **given,
             all=self.all,
             format=self.format,
             overlay=not self.no_overlay,
             cutout=not self.no_cutout,
         )
-        return process(self, job, lambda model: _check_said(model, prompt))
+
+    @property
+    def _by_name(self) -> bool:
+        """Return whether words say what to cut out, and nothing else."""
+        prompt = self.prompt
+        others = prompt.point or prompt.not_ or prompt.box or prompt.mask
+        return bool(self.words.text or self.words.example) and not others
 
     def find(self, model: Segmenter, image: Image) -> Masks:
-        """Find the thing in one image."""
-        prompt = self.prompt.read()
-        _check_said(model, prompt)
+        """Find it in one image."""
+        if self._by_name:
+            job = self._words()
+            job.settings(model)  # checks what was said
+            return job.find(model, image)
+        prompt = self._read()
+        if self._means_subject(model, prompt):
+            return model.subject(image)
         masks = model.predict(image, prompts=prompt, multimask=True if self.all else None)
         return masks if self.all else masks.best()
 
+    def cut(self, masks: Masks, image: Image) -> PIL.Image.Image:
+        """Cut out of an image what was found in it: a main subject with a soft edge."""
+        from anymask.predict.subject import LABEL
 
-def _check_said(model: Segmenter, prompt: Prompt) -> None:
-    if prompt.required_capabilities == ["nothing"] and "nothing" not in model.variant.capabilities:
-        raise InputError(_TOO_FEW)
-
-
-def _numbers(flag: str, text: str) -> list[float]:
-    """Read numbers with commas between them, as many as the flag has."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != len(_FORMS[flag][0].split(",")):
-        raise _formless(flag, text)
-    return numbers
-
-
-def _formless(flag: str, text: str) -> InputError:
-    """Say how the flag is written, if possible with the numbers at hand."""
-    form, example = _FORMS[flag]
-    seen = re.findall(r"-?\d+(?:\.\d+)?", text)
-    right = len(seen) == len(form.split(","))
-    hint = f"did you mean {flag} {','.join(seen)}?" if right else "write it like that"
-    return InputError(f"expected {flag} {form} like {example}, got {text!r}; {hint}")
-
-
-def _check_commas(words: Sequence[str]) -> None:
-    """Refuse coordinates with blanks between them, before the second is taken for an image."""
-    for place, word in enumerate(words):
-        flag, _, first = word.partition("=")
-        if flag in _FORMS:
-            following = [*([first] if first else []), *words[place + 1 :]]
-            loose = list(takewhile(_is_loose, following))
-            if len(loose) > 1:
-                raise _formless(flag, " ".join(loose))
-
-
-def _is_loose(word: str) -> bool:
-    """Return whether a word is a bare number, with or without a comma at its ends."""
-    return re.fullmatch(r"[,(\[]?-?\d+(\.\d+)?[,)\]]?", word) is not None
-
-
-def _read_mask(path: Path) -> Any:
-    """Read a rough mask: bool (h, w), true where the image is light and not transparent."""
-    from anymask.image.image import Image
-
-    mask = Image.open(path, background=(0, 0, 0)).pixels.max(axis=2) >= 128
-    if not mask.any():
-        raise InputError(
-            f"expected a rough mask that is light where the thing is, but {str(path)!r} is dark "
-            "everywhere; paint the thing white"
-        )
-    return mask
+        silent = not self._by_name and self._read().required_capabilities == ["nothing"]
+        return masks.cutout(image, soft=silent and masks.labels == (LABEL,))

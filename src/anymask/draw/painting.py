@@ -25,12 +25,14 @@ from anymask.errors import InputError
 from anymask.image.image import Image, ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
+from anymask.masks.matting import soften
 
 __all__ = ["cutout", "overlay"]
 
 Place = tuple[int, int, int, int]  # xyxy, right and bottom exclusive, as Pillow has it
 
 _MANY_PROMPTS = 12
+_MARGIN, _LEAST_MARGIN = 0.1, 8  # around a mask with a soft edge: of its diagonal, and pixels
 
 
 def overlay(
@@ -111,6 +113,7 @@ def cutout(
     *,
     crop: bool = False,
     feather: float = 1.0,
+    soft: bool = False,
 ) -> PIL.Image.Image:
     """Cut what a mask covers out of an image.
 
@@ -119,6 +122,8 @@ def cutout(
         mask: Masks, which are cut out together, or bool (h, w).
         crop: Give only as much of the image as the mask needs.
         feather: Width in pixels of the soft edge, which lies inside the mask; 0: a hard edge.
+        soft: Instead, an edge as soft as the image shows it, as at hair and fur, on both sides of
+            the mask's; what mixed pixels show of the background is taken out of their colours.
 
     Returns:
         RGBA, transparent black wherever the mask is not.
@@ -140,6 +145,9 @@ def cutout(
     if not masks.areas.any():
         return result
     whole = Masks(masks.size_hw, (rle.merge(masks.counts),))
+    if soft:
+        _paste_soft(result, opened, whole)
+        return result.crop(result.getchannel("A").getbbox()) if crop else result
     place, cover = _cover(whole, margin=math.ceil(3 * feather) + 1)
     if feather:
         # At least a quarter, so that a line of one pixel can still be seen.
@@ -148,6 +156,19 @@ def cutout(
     part, opacity = _straight(opened, place, np.asarray(cover))
     result.paste(PIL.Image.fromarray(np.dstack([part, opacity])), place)
     return result.crop(_cover(whole, margin=0)[0]) if crop else result
+
+
+def _paste_soft(result: PIL.Image.Image, image: Image, mask: Masks) -> None:
+    """Paste what one mask covers, with the edge that the image shows."""
+    x0, y0, x1, y1 = mask.boxes[0].tolist()
+    margin = _MARGIN * math.hypot(x1 - x0, y1 - y0) + _LEAST_MARGIN
+    place, cover = _cover(mask, math.ceil(margin))
+    window = np.s_[place[1] : place[3], place[0] : place[2]]
+    found = soften(image.pixels[window], np.asarray(cover) > 0)
+    part, opacity = _straight(image, place, found.alpha)
+    if image.alpha is None:
+        part = np.where(opacity[..., None] > 0, found.colours, 0).astype(np.uint8)
+    result.paste(PIL.Image.fromarray(np.dstack([part, opacity])), place)
 
 
 def _straight(

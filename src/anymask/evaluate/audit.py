@@ -113,6 +113,9 @@ def _read_files(folder: Path) -> Iterator[tuple[str, Masks]]:
         hidden = any(part.startswith(".") for part in place.parts)
         if hidden or path.suffix.lower() not in _SUFFIXES or path.name.endswith(_NO_MASKS):
             continue
+        beside = path.suffix.lower() == ".json" and path.with_suffix(".png").is_file()
+        if beside and isinstance(annotation.parse_json(path), list):
+            continue  # what Grounded-SAM says of that one
         if path.suffix.lower() == ".json" and "images" in annotation.read_json(path):
             for masks in coco.read_all(path):
                 yield Path(masks.source or "").with_suffix("").as_posix(), masks

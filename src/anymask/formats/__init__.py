@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "find", "names", "read", "write"]
 
-_OURS = ("sa1b", "coco", "png")  # of those with one suffix, the first is written if none is named
+_OURS = (
+    "sa1b",
+    "coco",
+    "png",
+    "grounded-sam",
+)  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
 
 
@@ -53,6 +58,9 @@ class Format(NamedTuple):
     """Tells from the first bytes of a file (up to 4096) whether it is of this format."""
     keys: frozenset[str] = frozenset()
     """Tells a JSON file of this format: keys that the object in it has, all of them."""
+    beside: tuple[tuple[str, Callable[..., None]], ...] = ()
+    """Further files of an image, for other programs: how their names end, instead of ``suffix``,
+    and what writes them, as ``write`` does."""
 
 
 def names() -> list[str]:
@@ -78,7 +86,7 @@ def find(name: str) -> Format:
         '.png'
     """
     if name in _OURS:
-        ours: Format = importlib.import_module(f"anymask.formats.{name}").FORMAT
+        ours: Format = importlib.import_module(f"anymask.formats.{name.replace('-', '_')}").FORMAT
         return ours
     theirs = load_plugin("formats", name)
     if theirs is None:
@@ -96,7 +104,8 @@ def write(target: Target, masks: Masks, format: str | None = None, **options: An
 
     Args:
         target: A path, whose folder must exist; the file appears whole or not at all. Or a file
-            opened for writing bytes, such as `io.BytesIO`, which is written to at the end.
+            opened for writing bytes, such as `io.BytesIO`, which is written to at the end. Beside a
+            path, a format may put further files of its name but for the end.
         masks: The masks of one image.
         format: Name of the format; None: by the suffix of the path (``.json`` is SA-1B's).
         **options: See the ``write`` of the format's module.
@@ -113,7 +122,19 @@ def write(target: Target, masks: Masks, format: str | None = None, **options: An
         >>> read(file.getvalue())
         Masks(no masks of 640 x 480)
     """
-    find(format or _by_suffix(target)).write(target, masks, **options)
+    known = find(format or _by_suffix(target))
+    further = []
+    if known.beside and isinstance(target, str | os.PathLike):
+        path = Path(target)
+        further = [(path.with_suffix(suffix), write) for suffix, write in known.beside]
+        if path in (other for other, _ in further):
+            raise InputError(
+                f"expected a file name that ends in {known.suffix}, got {path.name!r}, which is "
+                "that of a file beside it; change it"
+            )
+    known.write(target, masks, **options)
+    for other, write_other in further:
+        write_other(other, masks)
 
 
 def read(source: Source, format: str | None = None, **options: Any) -> Masks:

@@ -30,7 +30,7 @@ from anymask.formats.files import Content, Source
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 
-__all__ = ["FORMAT", "read", "write"]
+__all__ = ["FORMAT", "read", "read_numbers", "write", "write_numbers"]
 
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # one whole number per pixel
 _KEYWORD = "anymask"
@@ -53,17 +53,37 @@ def write(target: Target, masks: Masks) -> None:
         >>> read(file.getvalue())
         Masks(1 mask of 3 x 2: sky)
     """
+    known = _known(masks)
+    write_numbers(
+        target,
+        masks,
+        {_KEYWORD: json.dumps({"masks": known}, ensure_ascii=False)} if known else {},
+    )
+
+
+def write_numbers(target: Target, masks: Masks, texts: Mapping[str, str]) -> None:
+    """Write the numbers of masks, with texts in the file.
+
+    Args:
+        target: A path, or a file opened for writing bytes.
+        masks: At most 65535 masks.
+        texts: By keyword.
+
+    Raises:
+        InputError: There are more masks than 16 bits can count.
+        OutputError: The file cannot be written; what was there before is untouched.
+    """
     if len(masks) > np.iinfo(np.uint16).max:
         raise InputError(
             f"expected at most 65535 masks for a PNG label map, got {len(masks)}; save as JSON"
         )
     depth = np.uint8 if len(masks) <= np.iinfo(np.uint8).max else np.uint16
     label_map = PIL.Image.fromarray(masks.label_map("smallest_on_top").astype(depth))
-    text = PIL.PngImagePlugin.PngInfo()
-    if known := _known(masks):
-        text.add_itxt(_KEYWORD, json.dumps({"masks": known}, ensure_ascii=False))
+    chunks = PIL.PngImagePlugin.PngInfo()
+    for keyword, text in texts.items():
+        chunks.add_itxt(keyword, text)
     with output(target) as file:
-        label_map.save(file, format="PNG", pnginfo=text)
+        label_map.save(file, format="PNG", pnginfo=chunks)
 
 
 def read(source: Source) -> Masks:
@@ -79,7 +99,7 @@ def read(source: Source) -> Masks:
         InputError: The file is missing, damaged, or not a label map.
     """
     content = files.load(source)
-    label_map, text = _opened(content)
+    label_map, text = read_numbers(content, _KEYWORD)
     numbers = np.unique(label_map)
     numbers = numbers[numbers > 0]
     with fields.understanding(f"what {content.name} says of its masks"):
@@ -107,12 +127,16 @@ def _known(masks: Masks) -> list[Mapping[str, Any]]:
     return known
 
 
-def _opened(content: Content) -> tuple[npt.NDArray[np.integer], str | None]:
-    """Read the numbers of a label map, (h, w), and the text about its masks."""
+def read_numbers(content: Content, keyword: str) -> tuple[npt.NDArray[np.int32], str | None]:
+    """Read the numbers of a label map, (h, w), and the text with a keyword, if there is one.
+
+    Raises:
+        InputError: The file is damaged, or not a label map.
+    """
     try:
         with PIL.Image.open(io.BytesIO(content.data), formats=["PNG"]) as image:
             if image.mode in _MODES:
-                return np.asarray(image).astype(np.int32), image.info.get(_KEYWORD)
+                return np.asarray(image).astype(np.int32), image.info.get(keyword)
             mode = image.mode
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise InputError(
@@ -124,4 +148,8 @@ def _opened(content: Content) -> tuple[npt.NDArray[np.integer], str | None]:
     )
 
 
-FORMAT = Format(".png", write, read, recognises=lambda head: head.startswith(b"\x89PNG"))
+def _recognises(head: bytes) -> bool:
+    return head.startswith(b"\x89PNG") and b"grounded-sam" not in head  # which says more
+
+
+FORMAT = Format(".png", write, read, recognises=_recognises)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from anymask.errors import AnymaskError, WeightsError
 if TYPE_CHECKING:
     from anymask.models.variants import Variant
 
-__all__ = ["cache_dir", "digest", "offline", "place", "remember"]
+__all__ = ["cache_dir", "digest", "kept_offline", "offline", "place", "remember"]
 
 # Hashing less than this is quicker than looking up what it was the last time.
 _WORTH_A_RECORD = 64 << 20
@@ -43,6 +44,21 @@ def offline() -> bool:
     """Return whether ``$ANYMASK_OFFLINE`` or ``$HF_HUB_OFFLINE`` forbids downloads."""
     switches = (os.environ.get(name, "") for name in ("ANYMASK_OFFLINE", "HF_HUB_OFFLINE"))
     return any(switch.strip().lower() not in ("", "0", "false", "no", "off") for switch in switches)
+
+
+@contextmanager
+def kept_offline(forbidden: bool) -> Iterator[None]:
+    """Forbid downloads for a while, or leave it as it is, to all that ask `offline`."""
+    before = os.environ.get("ANYMASK_OFFLINE")
+    if forbidden:
+        os.environ["ANYMASK_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if forbidden and before is None:
+            del os.environ["ANYMASK_OFFLINE"]
+        elif forbidden and before is not None:
+            os.environ["ANYMASK_OFFLINE"] = before
 
 
 def digest(*files: Path) -> str:

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask import geometry
+from anymask.detections import Detections
 from anymask.errors import InputError, WeightsError
 from anymask.image.image import Image, ImageLike
 from anymask.models.compact import TAPS
@@ -29,12 +27,15 @@ from anymask.models.weights.files import read_state
 from anymask.models.weights.filling import fill
 from anymask.models.weights.locate import locate
 
-__all__ = ["LABELS", "Detections", "Detector", "anchors", "decode", "detect", "load_detector"]
+__all__ = ["LABELS", "Detector", "anchors", "decode", "detect", "load_detector"]
 
 PREPROCESSING = Preprocessing(side=300, pad=None, squash=True, mean=(127.5,) * 3, std=(127.5,) * 3)
 """How a photo becomes its input."""
 
-FILE = "anymask-detector.safetensors"
+NAME = "anymask-detector"
+"""What its results say made them."""
+
+FILE = f"{NAME}.safetensors"
 """The heads, beside the bundled model, whose file has the trunk."""
 
 _TRUNK = f"{TAPS}backbone."
@@ -51,25 +52,6 @@ _RATIOS = (1.0, 2.0, 0.5, 3.0, 1 / 3)
 
 _CODE = (10.0, 10.0, 5.0, 5.0)
 """Divides the code of a box: y, x, log height, log width."""
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """Things found in an image, best first.
-
-    Attributes:
-        boxes: float32 (n, 4), xyxy, in pixels of the image, clipped to it; boxes run round pixels.
-        scores: float32 (n,), 0 to 1.
-        labels: What each one is, out of `LABELS`.
-    """
-
-    boxes: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    labels: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Count the things."""
-        return len(self.labels)
 
 
 class Further(nn.Module):
@@ -198,6 +180,9 @@ def detect(
         max_detections: At most so many, the best ones.
         labels: What to look for, out of `LABELS`.
 
+    Returns:
+        Things in pixels of the image, clipped to it, best first, labelled out of ``labels``.
+
     Raises:
         InputError: A number is out of its range, or a label is unknown.
 
@@ -223,9 +208,12 @@ def detect(
         boxes, scores[which, column], nms_thresh, groups=column, max_kept=max_detections
     )
     return Detections(
+        photo.size_hw,
         boxes[kept].cpu().numpy(),
         scores[which, column][kept].float().cpu().numpy(),
         tuple(labels[i] for i in column[kept].tolist()),
+        photo.source,
+        NAME,
     )
 
 

@@ -22,7 +22,14 @@ from anymask.models.weights.files import read_state
 from anymask.models.weights.filling import fill
 from anymask.models.weights.locate import locate
 
-__all__ = ["PREPROCESSING", "ResidualU", "Saliency", "load_saliency", "main_subject"]
+__all__ = [
+    "PREPROCESSING",
+    "ResidualU",
+    "Saliency",
+    "load_saliency",
+    "main_subject",
+    "saliency_logits",
+]
 
 PREPROCESSING = Preprocessing(side=320, pad=None, squash=True)
 """How a photo becomes its input."""
@@ -140,6 +147,20 @@ def load_saliency(device: torch.device | str = "cpu") -> Saliency:
 
 
 @torch.inference_mode()
+def saliency_logits(network: Saliency, image: Image) -> Tensor:
+    """Say how much each cell of an image belongs to what the image is of.
+
+    Returns:
+        Logits, float32 (320, 320), which cover the image whatever its proportions.
+    """
+    transform = PREPROCESSING.fit(image.size_hw)
+    device = next(network.parameters()).device
+    resized = transform.resize(image, PREPROCESSING.resize)
+    logits: Tensor = network(PREPROCESSING.frames(resized[None], transform, device))[0, 0]
+    return logits.float()
+
+
+@torch.inference_mode()
 def main_subject(network: Saliency, image: ImageLike) -> npt.NDArray[np.float32]:
     """Say how much each pixel of an image belongs to what the image is of.
 
@@ -156,10 +177,7 @@ def main_subject(network: Saliency, image: ImageLike) -> npt.NDArray[np.float32]
         >>> alpha = main_subject(load_saliency(), "photo.jpg")  # doctest: +SKIP
     """
     photo = Image.open(image)
-    transform = PREPROCESSING.fit(photo.size_hw)
-    device = next(network.parameters()).device
-    resized = transform.resize(photo, PREPROCESSING.resize)
-    soft = torch.sigmoid(network(PREPROCESSING.frames(resized[None], transform, device)))
+    soft = torch.sigmoid(saliency_logits(network, photo))[None, None]
     full = F.interpolate(soft, size=photo.size_hw, mode="bilinear", align_corners=False)
-    alpha: npt.NDArray[np.float32] = full[0, 0].float().cpu().numpy()
+    alpha: npt.NDArray[np.float32] = full[0, 0].cpu().numpy()
     return alpha

@@ -194,6 +194,11 @@ class Variant:
         """Points that one prompt may have, a box counting as two; None: any number."""
         return getattr(self.network, "max_points", None)
 
+    @property
+    def takes_words(self) -> bool:
+        """Whether it cuts out what words name: from the boxes of a grounder, or by itself."""
+        return not self.capabilities.isdisjoint({"box", "text"})
+
     def unprompted(self) -> Variant:
         """Describe the same model after it learned to find one kind of thing, and is not asked."""
         return replace(self, capabilities=frozenset({"nothing"}), always_three=False)

@@ -1,13 +1,11 @@
-"""Words for what the detector knows: plurals, everyday synonyms, several words at once."""
+"""Words for what the detector knows: plurals and everyday synonyms."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from anymask.errors import InputError
-
-__all__ = ["LABELS", "labels_of", "parse_words"]
+__all__ = ["LABELS", "labels_of", "without_article"]
 
 LABELS = (
     "Bicycle", "Boot", "Laptop", "Person", "Chair", "Cattle", "Desk", "Cat", "Computer mouse",
@@ -63,62 +61,27 @@ _IRREGULAR = {
     "cattle": "cattle",
 }
 
-_MOST_SHOWN = 3
-_LONGEST_SHOWN = 40  # characters of one word
+
+def without_article(word: str) -> str:
+    """Leave out an article that a word, lower case, begins with."""
+    return re.sub(r"^(an?|the|all|some)(\s+|$)", "", word)
 
 
-def parse_words(text: str) -> tuple[str, ...]:
-    """Split a text into the words that it names, each once, lower case and without articles.
-
-    Args:
-        text: Words separated by full stops, commas, semicolons, new lines or "and".
-
-    Raises:
-        InputError: It names nothing.
-
-    Examples:
-        >>> parse_words("A dog. the People, and Cups")
-        ('dog', 'people', 'cups')
-    """
-    parts = re.split(r"[.,;\n]|\band\b", unicodedata.normalize("NFKC", text).lower())
-    words = [re.sub(r"^(an?|the|all|some)(\s+|$)", "", " ".join(part.split())) for part in parts]
-    named = tuple(dict.fromkeys(word for word in words if word))
-    if not named:
-        raise InputError(f"expected words that name things, got {_shown(text)}; write e.g. 'dog'")
-    return named
-
-
-def labels_of(text: str) -> dict[str, tuple[str, ...]]:
-    """Tell which labels of the detector each word of a text means.
+def labels_of(word: str) -> tuple[str, ...]:
+    """Tell which labels of the detector a word means.
 
     Args:
-        text: See `parse_words`; plurals and synonyms are understood.
+        word: One word, or several that name one thing; plurals and synonyms are understood.
 
     Returns:
-        For each word as it was written, labels out of `LABELS`, at least one.
-
-    Raises:
-        InputError: It names nothing, or something that the detector does not know.
+        Labels out of `LABELS`; none for a word that it does not know.
 
     Examples:
-        >>> labels_of("People. cup")
-        {'people': ('Person',), 'cup': ('Coffee cup', 'Mug')}
+        >>> labels_of("People"), labels_of("cup"), labels_of("zebra")
+        (('Person',), ('Coffee cup', 'Mug'), ())
     """
-    words = parse_words(text)
-    meant = {word: _meaning(word) for word in words}
-    unknown = [word for word in words if not meant[word]]
-    if unknown:
-        more = f" and {len(unknown) - _MOST_SHOWN} more" if len(unknown) > _MOST_SHOWN else ""
-        raise InputError(
-            f"expected English words for {', '.join(label.lower() for label in LABELS)}, got "
-            f"{', '.join(map(_shown, unknown[:_MOST_SHOWN]))}{more}; use one of these"
-        )
-    return meant
-
-
-def _meaning(word: str) -> tuple[str, ...]:
-    """Find the labels of a word, singular or plural; none for an unknown one."""
-    for form in _singulars(word):
+    plain = without_article(" ".join(unicodedata.normalize("NFKC", word).lower().split()))
+    for form in _singulars(plain) if plain else ():
         if labels := _WIDER.get(form) or _BY_WORD.get(form):
             return labels
     return ()
@@ -141,8 +104,3 @@ def _singulars(word: str) -> list[str]:
 _BY_WORD = {
     word: (label,) for label, others in _SYNONYMS.items() for word in (label.lower(), *others)
 }
-
-
-def _shown(word: str) -> str:
-    """Show a word that came from outside: nothing in it may steer a terminal."""
-    return repr(word if len(word) <= _LONGEST_SHOWN else f"{word[:_LONGEST_SHOWN]}...")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
@@ -24,12 +23,23 @@ from anymask.models.network import MEMBERS, Network
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import Variant
 from anymask.parallel import in_order, threads_work
+from anymask.predict.checks import (
+    check_list,
+    check_lists,
+    check_no_words,
+    check_said_once,
+    check_words_alone,
+    warn_of_shares,
+)
 from anymask.predict.implied import complete
 from anymask.predict.recent import Recent
+from anymask.predict.words import FindsWords
 from anymask.prompt import Numbers, Prompt
+from anymask.text.phrases import Text, Threshold
 
 if TYPE_CHECKING:
     from anymask.everything.search import Progress, Promptable
+    from anymask.text.ground import GrounderLike
 
 __all__ = ["Segmenter"]
 
@@ -44,7 +54,7 @@ Subject: TypeAlias = Embedding | ImageLike
 
 
 @dataclass(frozen=True, eq=False)
-class Segmenter:
+class Segmenter(FindsWords):
     """A model that is ready for use.
 
     What it answers depends on the arguments alone, so any number of threads may share it. Of the
@@ -176,7 +186,7 @@ class Segmenter:
     # ------------------------------------------------------------------ predict
 
     @overload
-    def predict(
+    def predict(  # type: ignore[overload-overlap]  # a str is a sequence of str: it counts as one
         self,
         embedding: Subject,
         *,
@@ -185,10 +195,24 @@ class Segmenter:
         box: Numbers | None = ...,
         mask: Numbers | None = ...,
         mask_logits: Numbers | None = ...,
-        text: str | None = ...,
+        text: Text | None = ...,
+        negative: Text | None = ...,
+        threshold: Threshold | None = ...,
+        grounder: GrounderLike | None = ...,
         prompts: Prompt | None = ...,
         multimask: bool | None = ...,
     ) -> Masks: ...
+    @overload
+    def predict(
+        self,
+        embedding: Sequence[Subject],
+        *,
+        text: Text,
+        negative: Text | None = ...,
+        threshold: Threshold | None = ...,
+        grounder: GrounderLike | None = ...,
+        multimask: bool | None = ...,
+    ) -> list[Masks]: ...
     @overload
     def predict(
         self, embedding: Subject, *, prompts: Sequence[Prompt], multimask: bool | None = ...
@@ -211,15 +235,20 @@ class Segmenter:
         box: Numbers | None = None,
         mask: Numbers | None = None,
         mask_logits: Numbers | None = None,
-        text: str | None = None,
+        text: Text | None = None,
+        negative: Text | None = None,
+        threshold: Threshold | None = None,
+        grounder: GrounderLike | None = None,
         prompts: Prompt | Sequence[Prompt] | Sequence[Sequence[Prompt]] | None = None,
         multimask: bool | None = None,
     ) -> Masks | list[Masks] | list[list[Masks]]:
         """Cut out what prompts ask for.
 
         Say it directly, for one object, or give ``prompts``: one, or a list of them in any mixture
-        (answered in the same order), or for a list of embeddings one list of prompts for each. Say
-        nothing to a model that learned to find one kind of thing by itself (SAM-Adapter).
+        (answered in the same order), or for a list of embeddings one list of prompts for each. Or
+        name things by ``text``, alone: all instances are cut out, by the boxes of a detector that
+        knows words (see `anymask.text.ground`), in one image or in each of a list. Say nothing to a
+        model that learned to find one kind of thing by itself (SAM-Adapter).
 
         Args:
             embedding: What `embed` returned; an image is embedded on the fly. Or a list of these.
@@ -228,18 +257,37 @@ class Segmenter:
             box: (4,), xyxy, pixels of the original image, whole between them.
             mask: Rough mask, bool (h, w), original image size.
             mask_logits: One of an earlier answer's `Masks.logits`, float (h', w'), to improve.
-            text: What the object is called, for models that know text.
-            prompts: Instead of the six above.
+            text: What things are called: ``"dog. red car."``, or a list of phrases. FastSAM, asked
+                without ``grounder``, takes one text, and compares its instances with it by CLIP.
+            negative: Words for what is not meant.
+            threshold: Least score of the detector, for all phrases or by phrase.
+            grounder: The detector, see `anymask.text.ground.ground`; None: the bundled one, or for
+                words that it does not know one for open words that is at hand.
+            prompts: Instead of all these.
             multimask: Three answers (whole, part, subpart), or one; None: three for a single point
                 alone, which can mean any of them, else one.
 
         Returns:
-            For each prompt its answers, best first by predicted IoU.
+            For each prompt its answers, best first by predicted IoU. Of words, for each image all
+            instances, none if there is none, best first by the detector's score: ``labels`` are the
+            words, ``prompts`` the boxes, and ``meta`` has the ``mask_predicted_iou``.
 
         Raises:
-            InputError: A prompt is not what it should be, or the embedding is another model's.
+            InputError: A prompt is not what it should be, or the embedding is another model's; or
+                a word is unknown, or the image of an embedding cannot be found.
             CapabilityError: The model does not know this kind of prompt.
+
+        Examples:
+            >>> from anymask import load
+            >>> masks = load().predict("docs/pictures/coffee.jpg", text="cups. dog")
+            >>> masks.labels, masks.scores.round(1).tolist()
+            (('cups',), [0.5])
         """
+        grounds = "text" not in self.variant.capabilities or grounder is not None
+        if text is not None and grounds:
+            check_words_alone(points, labels, box, mask, mask_logits, prompts)
+            return self._predict_words(embedding, text, negative, threshold, grounder, multimask)
+        check_no_words(text, negative, threshold, grounder)
         direct = {
             "points": points,
             "labels": labels,
@@ -248,19 +296,19 @@ class Segmenter:
             "mask_logits": mask_logits,
             "text": text,
         }
-        _check_said_once(direct, prompts, embedding)
+        check_said_once(direct, prompts, embedding)
         if isinstance(embedding, (list, tuple)):
-            return self._answer(embedding, _check_lists(prompts, len(embedding)), multimask)
+            return self._answer(embedding, check_lists(prompts, len(embedding)), multimask)
         subject = cast(Subject, embedding)
         if prompts is None:
             silent = all(value is None for value in direct.values())
             if silent and "nothing" in self.variant.capabilities:
                 prompts = Prompt.nothing()
             else:
-                prompts = Prompt(points, labels, box, mask, mask_logits, text)
+                prompts = Prompt(points, labels, box, mask, mask_logits, cast("str | None", text))
         if isinstance(prompts, Prompt):
             return self._answer([subject], [[prompts]], multimask)[0][0]
-        return self._answer([subject], [_check_list(prompts)], multimask)[0]
+        return self._answer([subject], [check_list(prompts)], multimask)[0]
 
     @threads_work()
     def decode(
@@ -335,7 +383,7 @@ class Segmenter:
         for embedding, prompts in zip(embeddings, groups, strict=True):
             answers.append(self._answer_one(embedding, prompts, multimask))
             for prompt in prompts:
-                _warn_of_shares(prompt, embedding.size_hw)
+                warn_of_shares(prompt, embedding.size_hw)
         return answers
 
     def _embedded(
@@ -421,6 +469,28 @@ class Segmenter:
                 f"{self.variant.name} does not know background points (label 0) alone; add a point "
                 "on the object (label 1), or something else that says where it is"
             )
+
+    def subject(self, image: ImageLike) -> Masks:
+        """Cut out what an image is of, its main subject, without a prompt.
+
+        A small saliency network says roughly what that is, and this model where it ends.
+
+        Returns:
+            One mask, labelled "subject", whose score is the IoU to expect; none at all if the image
+            is of nothing in particular. `Masks.matte` gives it a soft edge.
+
+        Raises:
+            InputError: The image cannot be read.
+            CapabilityError: The model takes no boxes.
+
+        Examples:
+            >>> from anymask import load
+            >>> load().subject("docs/pictures/coffee.jpg").labels
+            ('subject',)
+        """
+        from anymask.predict.subject import find_subject  # the first click should not wait for it
+
+        return find_subject(self, image)
 
     # ----------------------------------------------------------------- generate
 
@@ -520,59 +590,9 @@ class Segmenter:
         return replace(masks, model=self.variant.name)
 
 
-def _warn_of_shares(prompt: Prompt, size_hw: tuple[int, int]) -> None:
-    """Warn of coordinates that look like shares of the image's size, where pixels are meant."""
-    box = [] if prompt.box is None else prompt.box.tolist()
-    values = [*prompt.points_xy.ravel().tolist(), *box]
-    unlikely = box or any(value % 1 for value in values)  # a click on the first pixel is none
-    if values and unlikely and min(size_hw) > 2 and 0 <= min(values) <= max(values) <= 1:
-        h, w = size_hw
-        warnings.warn(
-            f"all coordinates lie between 0 and 1, at the first pixel of a {w} x {h} image; if "
-            "they are shares of its size, multiply x by the width and y by the height",
-            stacklevel=4,
-        )
-
-
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
     """Group the numbers of equal keys, in the order in which they first come."""
     groups: dict[Hashable, list[int]] = {}
     for i, key in enumerate(keys):
         groups.setdefault(key, []).append(i)
     return list(groups.values())
-
-
-def _check_said_once(direct: dict[str, Any], prompts: object, subject: object) -> None:
-    said = " and ".join(name for name, value in direct.items() if value is not None)
-    if said and prompts is not None:
-        raise InputError(f"expected {said} or prompts, got both; put it all into the prompts")
-    if said and isinstance(subject, (list, tuple)):
-        raise InputError(
-            f"expected prompts, one list for each of the {len(subject)} images, got {said}; put it "
-            "into the prompts"
-        )
-
-
-def _check_list(prompts: object) -> list[Prompt]:
-    if not isinstance(prompts, Sequence) or isinstance(prompts, str):
-        raise InputError(
-            f"expected a Prompt or a list of them, got {type(prompts).__name__}; make one with "
-            "Prompt(points_xy=...)"
-        )
-    for prompt in prompts:
-        if not isinstance(prompt, Prompt):
-            raise InputError(
-                f"expected a list of Prompt, got one that holds a {type(prompt).__name__}; lists "
-                "of lists are for lists of embeddings"
-            )
-    return list(prompts)
-
-
-def _check_lists(prompts: object, count: int) -> list[list[Prompt]]:
-    if not isinstance(prompts, Sequence) or len(prompts) != count:
-        got = f"{len(prompts)}" if isinstance(prompts, Sequence) else type(prompts).__name__
-        raise InputError(
-            f"expected prompts as {count} lists, one for each embedding, got {got}; an empty list "
-            "is fine"
-        )
-    return [_check_list(some) for some in prompts]

@@ -7,6 +7,7 @@ which other programs share.
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 from anymask.errors import AnymaskError, OutputError, WeightsError
@@ -18,7 +19,13 @@ _TIMEOUT = 10.0
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def fetch(repo: str, revision: str | None, file: str | None, offline: bool) -> Path:
+def fetch(
+    repo: str,
+    revision: str | None,
+    file: str | None,
+    offline: bool,
+    beside: Sequence[str] = folder.CONFIGS,
+) -> Path:
     """Get weights from the hub.
 
     Args:
@@ -26,6 +33,7 @@ def fetch(repo: str, revision: str | None, file: str | None, offline: bool) -> P
         revision: Branch, tag or commit; None: the main branch.
         file: The file that is wanted; None: the one that `folder.pick` finds.
         offline: Use nothing but what is here already.
+        beside: Names of files that explain weights, of which those are fetched that there are.
 
     Returns:
         The file; or the folder, where a config explains it.
@@ -39,7 +47,7 @@ def fetch(repo: str, revision: str | None, file: str | None, offline: bool) -> P
     try:
         if file:
             return _get(repo, revision, file, here)
-        return _get_all(repo, revision, origin, here)
+        return _get_all(repo, revision, origin, here, beside)
     except AnymaskError:
         raise
     except Exception as error:  # it has dozens of kinds, some of them from the packages it uses
@@ -69,14 +77,16 @@ def _get(repo: str, revision: str | None, file: str, here: bool) -> Path:
     return Path(hf_hub_download(repo, file, revision=revision, local_files_only=here))
 
 
-def _get_all(repo: str, revision: str | None, origin: str, here: bool) -> Path:
+def _get_all(
+    repo: str, revision: str | None, origin: str, here: bool, beside: Sequence[str]
+) -> Path:
     """Get the weights and the configs beside them."""
     names = _list_here(repo, revision) if here else _list(repo, revision)
     chosen = folder.pick(names, origin)
     weights = _get(repo, revision, chosen, here)
     if chosen not in folder.USUAL:  # files in the original layout explain themselves
         return weights
-    configs = [name for name in folder.CONFIGS if name in names]
+    configs = [name for name in beside if name in names]
     parts = folder.shards(weights) if weights.suffix == ".json" else []
     for name in [*configs, *parts]:
         _get(repo, revision, name, here)

@@ -6,13 +6,14 @@ import hashlib
 import os
 import re
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 
 from anymask.errors import WeightsError
 from anymask.models import cache
 from anymask.models.variants import Variant, find
 
-__all__ = ["locate"]
+__all__ = ["locate", "locate_config", "locate_folder"]
 
 _SUFFIXES = {".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".zip"}
 _KEPT = ("best", "last")
@@ -60,6 +61,64 @@ def locate(
             return found, None
         raise unknown
     return _at_path(Path(source)), None
+
+
+def locate_folder(
+    source: str | os.PathLike[str], beside: Sequence[str], offline: bool = False
+) -> Path:
+    """Find the folder of a model as transformers writes it; fetch it if need be.
+
+    Args:
+        source: The path of a folder, or a hub id: ``org/name`` or ``org/name@revision``.
+        beside: Names of the files that belong to the weights, those that there are.
+        offline: Use nothing but what is here already.
+
+    Raises:
+        WeightsError: There is no such thing, or no connection.
+        OutputError: It cannot be written to the cache.
+    """
+    return _folder_or_hub(source, None, beside, offline)
+
+
+def locate_config(source: str | os.PathLike[str], offline: bool = False) -> Path:
+    """Find the config.json of what `locate_folder` takes, without its weights.
+
+    Raises:
+        WeightsError: There is no such thing, or no connection.
+        OutputError: It cannot be written to the cache.
+    """
+    return _folder_or_hub(source, "config.json", (), offline)
+
+
+def _folder_or_hub(
+    source: str | os.PathLike[str], file: str | None, beside: Sequence[str], offline: bool
+) -> Path:
+    """Find a folder or, if one is named, a file in it."""
+    path = Path(source).expanduser()
+    if str(source).strip() and _exists(path):
+        if not path.is_dir():
+            raise WeightsError(
+                f"expected a folder with config.json and weights, got the file {str(path)!r:.500}; "
+                "name the folder that it is in"
+            )
+        found = path / file if file else path
+        if not found.exists():
+            raise WeightsError(
+                f"expected {file} and weights in {str(path)!r:.500}, got no {file}; name a folder "
+                "that save_pretrained of transformers wrote"
+            )
+        return found
+    hub_id = _HUB_ID.fullmatch(str(source))
+    if hub_id is None or hub_id["file"]:
+        raise WeightsError(
+            f"expected the folder of a model or a hub id (org/name), got {str(source)!r:.500}; "
+            "check the path"
+        )
+    from anymask.models.weights import hub
+
+    offline = offline or cache.offline()
+    fetched = hub.fetch(hub_id["repo"], hub_id["revision"], file, offline, beside)
+    return fetched.parent if fetched.is_file() and not file else fetched
 
 
 def _elsewhere(source: str, offline: bool) -> Path | None:
