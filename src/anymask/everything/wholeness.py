@@ -49,9 +49,11 @@ def outline_strength(logits: Tensor, boundary: Tensor) -> Tensor:
     size = boundary.shape[-2:]
     near = F.max_pool2d(boundary[None, None].float(), 3, 1, 1)[0, 0]
     shares = F.interpolate((logits > 0).float()[:, None], size=size, mode="area")
-    inside = (shares >= 0.5).float()
+    inside = shares[:, 0] >= 0.5
     # Padding is no outside: the edge of the frame is not an outline.
-    rim = (inside - (1 - F.max_pool2d(1 - inside, 3, 1, 1)))[:, 0]
+    padded = F.pad(inside, (1, 1, 1, 1), value=True)
+    rows = padded[:, :-2] & padded[:, 1:-1] & padded[:, 2:]
+    rim = inside & ~(rows[:, :, :-2] & rows[:, :, 1:-1] & rows[:, :, 2:])
     strength: Tensor = (rim * near).sum(dim=(1, 2)) / rim.sum(dim=(1, 2)).clamp(min=1)
     return strength
 
