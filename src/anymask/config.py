@@ -21,6 +21,7 @@ __all__ = [
     "PersonalConfig",
     "Personalizing",
     "PointGrid",
+    "Ranking",
     "Sampler",
     "changed",
 ]
@@ -29,6 +30,7 @@ PointGrid = tuple[tuple[float, float], ...]
 Sampler = Literal["grid", "hierarchical", "boxes"]
 Outside = Literal["keep", "dim", "blank"]
 Keep = Literal["all", "labelled", "things"]
+Ranking = Literal["iou", "outline"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,16 @@ class GenerateConfig:
     sampler: Sampler = "grid"
     """grid: prompt all points; hierarchical: from coarse to fine, and not where a good mask lies
     already; boxes: around what a map of boundaries encloses, without a grid."""
+    thing_boxes: int = 0
+    """Prompt also with at most so many boxes around everyday things, proposed by the detector in
+    the package; 0: with none."""
+    ranking: Ranking = "iou"
+    """Which of two masks is the better one, and comes first. iou: the one of the higher predicted
+    IoU; outline: of the higher product of that and the share of its outline on boundaries that the
+    model sees, so that things come before splinters of them."""
+    ranking_thresh: float = 0.0
+    """Keep masks that are at least so good, by the ranking, as a share of the image's best one; 0
+    keeps all."""
     memory: int = 1024
     """MiB of memory that the search may take beyond the model; it takes longer with less."""
     min_mask_region_area: int = 0
@@ -78,15 +90,16 @@ class GenerateConfig:
         """Check the settings, and bring the grids into the form of tuples."""
         for name in ("points_per_batch", "crop_n_points_downscale_factor", "memory"):
             check_number(self, name, 1, whole=True)
-        for name in ("crop_n_layers", "min_mask_region_area"):
+        for name in ("crop_n_layers", "min_mask_region_area", "thing_boxes"):
             check_number(self, name, 0, whole=True)
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset"):
             check_number(self, name, 0)
         for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
             check_number(self, name, 0, 1)
-        for name in ("mask_nms_thresh", "containment_nms_thresh"):
+        for name in ("mask_nms_thresh", "containment_nms_thresh", "ranking_thresh"):
             check_number(self, name, 0, 1)
         check_choice(self, "sampler", get_args(Sampler))
+        check_choice(self, "ranking", get_args(Ranking))
         self._check_areas()
         if self.point_grids is None:
             self._check_points_per_side()
