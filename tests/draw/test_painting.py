@@ -66,7 +66,8 @@ def test_smaller_masks_are_on_top(order: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("of_part", "on_top"), [(0.5, "whole"), (0.85, "part"), (0.95, "part"), (0, "whole")]
+    ("of_part", "on_top"),
+    [(0.5, "whole"), (0.84, "whole"), (0.86, "part"), (0.95, "part"), (0, "whole")],
 )
 def test_a_clearly_better_mask_is_on_top_of_its_parts(of_part: float, on_top: str) -> None:
     both = np.stack([LARGE, SMALL])
