@@ -1,0 +1,8 @@
+"""What people make with masks: a small room for each, on the same Image, Prompt and Masks.
+
+Each room's verb is imported eagerly, because its name is that of the room, too: `lift`.
+"""
+
+from anymask.extras.lift import lift
+
+__all__ = ["lift"]
