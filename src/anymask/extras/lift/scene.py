@@ -287,5 +287,8 @@ def _shortened(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _as_json(value: Any) -> str:
-    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+def _as_json(value: dict[str, Any]) -> str:
+    """Write plain values with a line for each object."""
+    rest = {key: part for key, part in value.items() if key != "objects"}
+    objects = ",\n".join(json.dumps(one, allow_nan=False) for one in value["objects"])
+    return f'{json.dumps(rest)[:-1]}, "objects": [\n{objects}\n]}}\n'
