@@ -69,7 +69,13 @@ def draw(
             place = (column / 2, (1 - row) / 2, 0.5, 0.5)
             axes: Any = figure.add_axes(place, projection="3d", computed_zorder=False)
             axes.scatter(
-                *points.T, c=colors / 255, s=dot, marker="s", linewidths=0, depthshade=False
+                *points.T,
+                c=colors / 255,
+                s=dot,
+                marker="s",
+                linewidths=0,
+                depthshade=False,
+                clip_on=False,
             )
             if row:
                 _draw_boxes(axes, objects, points, up, width / 1600)
