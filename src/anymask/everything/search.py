@@ -199,7 +199,7 @@ class Search:
         if self._boundary is not None and len(places):
             boundary = self._boundary.to(logits.device)
             # A few at once, so that no batch takes memory that the limit does not know of.
-            few = places.split(_OUTLINES_AT_ONCE)
+            few = torch.split(places, _OUTLINES_AT_ONCE)
             strength = [outline_strength(logits[some], boundary) for some in few]
             ranks = ranks * torch.cat(strength)
         ranked: list[float] = ranks.tolist()
