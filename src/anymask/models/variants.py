@@ -338,7 +338,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="55326b2b55872c006c0899a46fefc0a545342506ff69e1d3a6121ce5e57c499b",
+            sha256="d2a00b4b120d85a11290afbc22507a48677acdd4bc66505ee71fd13a6014b67e",
             size=13_727_180,
         ),
         aliases=("bundled", "compact"),
