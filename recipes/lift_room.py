@@ -57,7 +57,7 @@ class Box:
         """Find how far away each ray enters, and how light the place is."""
         angle = np.radians(self.degrees)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        start, along = origin - self.center, rays.copy()
+        start, along = origin - self.center, np.where(rays == 0, 1e-12, rays)  # no 0 / 0
         start[:2], along[..., :2] = turn @ start[:2], along[..., :2] @ turn.T
         with np.errstate(divide="ignore", invalid="ignore"):
             near = (-np.sign(along) * np.array(self.size) / 2 - start) / along

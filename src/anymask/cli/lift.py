@@ -51,7 +51,7 @@ class Lift:
     """Focal lengths and principal point of the image, in pixels."""
     masks: Annotated[Path | None, arg(metavar="FILE|DIR", help_behavior_hint="")] = None
     """Masks of the image, a file of any format; or of all frames, a folder that `anymask
-    everything` wrote. Without them, the model finds everything."""
+    everything` wrote, or a COCO file. Without them, the model finds everything."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE.ply")] = Path("scene.ply")
     """File for the points; the statistics lie beside it, as JSON."""
     picture: Flag = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from anymask import InputError, Masks, MissingExtraError, OutputError
 from anymask.extras import lift
 from anymask.extras.lift import Frame, PointCloud, write_sam3d_objects
 from anymask.extras.lift.objects import OrientedBox
+from anymask.formats import coco
 
 WriteScan = Callable[..., Path]
 K = (5.0, 5.0, 3.0, 2.0)
@@ -57,6 +59,11 @@ def test_a_box_is_found_however_it_is_turned() -> None:
     np.testing.assert_allclose(np.linalg.det(box.axes), 1)
     found = {tuple(p.round(6)) for p in box.corners()}
     assert found == {tuple(p.round(6)) for p in corners @ turn.T + [7, 8, 9]}
+
+
+def test_the_middle_of_a_box_is_not_the_mean_of_its_points() -> None:
+    box = OrientedBox.around(np.array([[5, 0, 0], [5, 0, 1], [5, 0, 4.0]]))
+    np.testing.assert_allclose(box.center, [5, 0, 2], atol=1e-12)
 
 
 def test_the_box_of_one_point_is_that_point() -> None:
@@ -103,6 +110,24 @@ def test_masks_of_the_size_of_the_images_are_taken_too(
         Masks.from_dense(large, labels=masks.labels).save(path)
     scene = lift(folder, masks=folder / "masks")
     assert np.array_equal(scene.cloud.labels, lift(views).cloud.labels)
+
+
+def test_one_coco_file_has_the_masks_of_all_frames(
+    write_scan: WriteScan, views: list[Frame], tmp_path: Path
+) -> None:
+    folder, together = write_scan(enlarge=1), tmp_path / "all.json"
+    masks = [anymask.read(folder / "masks" / f"{5 * i}.json") for i in range(5)]
+    coco.write(together, [replace(one, source=f"{5 * i}.jpg") for i, one in enumerate(masks)])
+    labels = lift(views).cloud.labels
+    assert np.array_equal(lift(folder, masks=together).cloud.labels, labels)
+    with pytest.raises(InputError, match="masks for each of several frames, got those of one"):
+        lift(folder, masks=masks[0])
+    one = lift(folder / "color" / "5.jpg", views[1].depth, K, together)
+    assert [thing.points for thing in one.objects] == [
+        np.count_nonzero(mask.dense()[0] & (views[1].depth > 0)) for mask in masks[1]
+    ]
+    with pytest.raises(InputError, match="masks of the image's size, 64 x 48, got 128 x 96"):
+        lift(folder / "color" / "5.jpg", views[1].depth, K, Masks.empty((96, 128)))
 
 
 class _Everything:
@@ -181,11 +206,12 @@ def test_spoilt_folders_are_refused_in_a_sentence(
     [
         ((np.zeros((4, 6, 3), np.uint8),), {}, "expected depth of the image, got none"),
         ((np.zeros((4, 6, 3), np.uint8), np.ones((4, 6))), {}, "expected intrinsics of the image"),
-        (([],), {}, "at least one Frame in the list, got 0"),
-        (([1, 2],), {}, "at least one Frame in the list, got 2 of int"),
-        ((".", np.ones((4, 6))), {}, "several frames to bring their own depth"),
-        ((".",), {}, "a folder in ScanNet's layout"),
-        ((".",), {"stride": 0}, "a stride of at least 1"),
+        (([],), {"masks": None}, "at least one Frame in the list, got 0"),
+        (([1, 2],), {"masks": None}, "at least one Frame in the list, got 2 of int"),
+        ((".", np.ones((4, 6))), {"masks": None}, "several frames to bring their own depth"),
+        ((".",), {"masks": None}, "a folder in ScanNet's layout"),
+        ((".",), {"masks": None, "stride": 0}, "a stride of at least 1"),
+        (("nowhere/",), {}, "nowhere"),
         (("none.png", np.ones((4, 6)), K), {}, "none.png"),
         ((".",), {"masks": "none.json"}, "expected masks at 'none.json', got no such file"),
     ],

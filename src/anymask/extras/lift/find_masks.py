@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,24 +28,34 @@ _COCO = "annotations.json"  # what a run over a folder calls the file for all im
 _ENDINGS = (".json", ".png")
 
 
-def finder(source: MaskSource, model: Segmenter | str) -> Finder:
+def finder(source: MaskSource, model: Segmenter | str, *, several: bool) -> Finder:
     """Make what finds the masks of each frame.
 
     Args:
-        source: Masks; a file of masks of any format; a folder of such, named like the images, as
-            `anymask everything` writes it; None: the model finds everything.
+        source: Masks of one image; a file of masks, for several frames in COCO's layout; a folder
+            of files named like the images, as `anymask everything` writes it; None: the model
+            finds everything.
         model: Or the name of one, loaded once it is needed.
+        several: Whether there are several frames. Their masks may have the size that images had
+            before they were scaled down to that of the depth.
 
     Raises:
-        InputError: There is no such file or folder.
+        InputError: There is no such file or folder, or it has the masks of one frame only.
     """
     if isinstance(source, Masks):
-        return lambda image, name: fit(source, image)
+        if several:
+            raise InputError(
+                "expected masks for each of several frames, got those of one; name a folder of "
+                "files, or give Frame(masks=...)"
+            )
+        return lambda image, name: source
     if source is not None:
         path = Path(source)
         if not path.exists():
             raise InputError(f"expected masks at {str(path)!r}, got no such file; check the name")
-        return lambda image, name: fit(_read(path, image, name), image)
+        if several:
+            return lambda image, name: fit(_read(path, image, name, several=True), image)
+        return lambda image, name: _read(path, image, name, several=False)
     return _Everything(model)
 
 
@@ -70,10 +81,10 @@ def fit(masks: Masks, image: Image) -> Masks:
     return Masks.from_dense(dense, labels=masks.labels, source=masks.source)
 
 
-def _read(path: Path, image: Image, name: str) -> Masks:
-    if not path.is_dir():
-        return formats.read(path)
+def _read(path: Path, image: Image, name: str, *, several: bool) -> Masks:
     image_name = Path(image.source or name).name
+    if not path.is_dir():
+        return _read_file(path, image_name, several=several)
     for stem in dict.fromkeys((name, Path(image_name).stem, image_name)):
         for ending in _ENDINGS:
             if (found := path / f"{stem}{ending}").is_file():
@@ -84,6 +95,18 @@ def _read(path: Path, image: Image, name: str) -> Masks:
         f"expected masks of frame {name!r} in {str(path)!r}, got no {name}.json or {name}.png; "
         "make them: anymask everything"
     )
+
+
+def _read_file(path: Path, image_name: str, *, several: bool) -> Masks:
+    """Read the masks of an image from a file, which may have those of other images."""
+    if several:
+        return formats.read(path, "coco", file_name=image_name)
+    try:
+        return formats.read(path)
+    except InputError:
+        with suppress(InputError):
+            return formats.read(path, "coco", file_name=image_name)
+        raise
 
 
 class _Everything:

@@ -127,7 +127,7 @@ def lift(
             array (h, w) as large as the image; see `Frame.depth`.
         intrinsics: fx, fy, cx and cy of one image in pixels; or the matrix that holds them.
         masks: `Masks`, or a file of them of any format; for several frames a folder with a file
-            for each; None: the model finds everything.
+            for each, or a COCO file of all; None: the model finds everything.
         depth_scale: How many units of the depth are a metre; None: 1000 for whole numbers, which
             are millimetres then, and 1 for others.
         max_depth: What is further away, in metres, is left out; None: nothing.
@@ -149,13 +149,13 @@ def lift(
         >>> scene.cloud, scene.objects[0].name, scene.objects[0].points
         (PointCloud(24 points, 1 object), 'wall', 24)
     """
-    find = finder(masks, model)
     folder = isinstance(source, str | os.PathLike) and Path(source).is_dir()
-    if not folder and not isinstance(source, list | tuple):
-        metres = read_depth(_given(depth, "depth"), scale=depth_scale, max_depth=max_depth)
+    several = folder or isinstance(source, list | tuple)
+    find = finder(masks, model, several=several)
+    if not several:
         image = Image.open(source)  # type: ignore[arg-type]
-        frame = Frame(image, metres, _given(intrinsics, "intrinsics"))
-        scene = _lift_one(frame, find)
+        metres = read_depth(_given(depth, "depth"), scale=depth_scale, max_depth=max_depth)
+        scene = _lift_one(Frame(image, metres, _given(intrinsics, "intrinsics")), find)
         progress(1, 1)
         return scene
     if depth is not None or intrinsics is not None:
@@ -195,7 +195,7 @@ def check_target(path: str | os.PathLike[str]) -> Path:
 def _lift_one(frame: Frame, find: Finder) -> Scene:
     """Lift an image: every mask is an object, and parts lie on top of what they are parts of."""
     if frame.masks is None:
-        frame = replace(frame, masks=find(frame.image, "0"))
+        frame = replace(frame, masks=find(frame.image, Path(frame.image.source or "0").stem))
     assert frame.masks is not None
     cloud = frame.lift("smallest_on_top")
     names = dict(enumerate(frame.masks.labels))
