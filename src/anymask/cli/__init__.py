@@ -3,6 +3,7 @@
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
     anymask detect photos/ --text "dog. person."
+    anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -32,6 +33,7 @@ COMMANDS = {
     "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
     "everything": "Find everything in each image, without a prompt.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
+    "depth": "Say how far away things are in each image, and what lies in front of what.",
     "models": "List the models, with size, licence and what they can do.",
     "convert": "Write weights as a folder of config.json and model.safetensors.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",

@@ -1,0 +1,1 @@
+"""What people make with masks: a small room for each, on the same Image, Prompt and Masks."""
