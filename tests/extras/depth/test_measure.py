@@ -5,7 +5,7 @@ import pytest
 
 import anymask
 from anymask.errors import InputError
-from anymask.extras.depth import DepthMap, measure
+from anymask.extras.depth import DepthMap, draw, measure
 from anymask.masks.masks import Masks
 
 
@@ -111,11 +111,11 @@ def test_the_picture_shows_near_things_light_and_over_far_ones(scene) -> None:
     photo = np.full((60, 80, 3), 120, np.uint8)
     depth = DepthMap(metres, "metric")
     found = measure(depth, masks)
-    picture = np.asarray(found.draw(photo, numbers=False)).astype(int)
+    picture = np.asarray(draw(photo, found, numbers=False)).astype(int)
     assert picture.shape[0] == 120  # enlarged, so that letters can be read
     coloured = np.asarray(depth.draw()).astype(int).sum(axis=2)
     assert coloured[40, 40] > coloured[20, 15] > coloured[5, 5]
     third = picture[:, -160:].sum(axis=2)
     assert third[80, 80] > third[40, 30] > third[10, 10]
     two = DepthMap(metres, "metric")
-    assert measure(two, masks[:0]).draw(photo).width < picture.shape[1]
+    assert draw(photo, two).width < picture.shape[1]

@@ -13,6 +13,8 @@ from anymask.extras import depth
 from anymask.extras.depth.sources import find_depth
 from anymask.image.image import Image
 
+# Where weights lie in memory decides how products are added up, so the last bits may differ.
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 62, 3), dtype=np.uint8)
 
 
@@ -34,8 +36,8 @@ def test_the_answer_is_that_of_transformers(which, request) -> None:
     assert found.kind == ("metric" if which == "depth_anything" else "relative")
     assert found.size_hw == (40, 62)
     assert np.ptp(expected) > 1e-3
-    assert np.array_equal(found.values, expected)
-    assert np.array_equal(depth.estimate(PHOTO, folder).values, expected)
+    np.testing.assert_allclose(found.values, expected, **CLOSE)
+    np.testing.assert_allclose(depth.estimate(PHOTO, folder).values, expected, **CLOSE)
 
 
 def test_weights_that_nothing_computes_with_may_be_missing(dpt, tmp_path) -> None:
@@ -48,7 +50,7 @@ def test_weights_that_nothing_computes_with_may_be_missing(dpt, tmp_path) -> Non
     assert len(kept) < len(state)
     save_file(kept, folder / "model.safetensors", {"format": "pt"})
     answers = [depth.estimate(PHOTO, one).values for one in (dpt, folder)]
-    assert np.array_equal(*answers)
+    np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-4)
     kept.pop("head.head.0.weight")
     save_file(kept, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(WeightsError, match=r"head\.head\.0\.weight"):

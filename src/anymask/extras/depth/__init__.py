@@ -8,6 +8,7 @@ who hides whom. `session` is the click loop, `job` does it for a folder of image
 from anymask.extras.depth.depth_map import DepthMap
 from anymask.extras.depth.measure import MaskDepth, Measured, Occlusion, measure
 from anymask.extras.depth.network import Estimator, estimate, load
+from anymask.extras.depth.picture import draw
 from anymask.extras.depth.session import Reading, Session
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Occlusion",
     "Reading",
     "Session",
+    "draw",
     "estimate",
     "load",
     "measure",

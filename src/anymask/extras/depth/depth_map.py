@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,11 @@ import PIL.Image
 
 from anymask.atomic import Target, output
 from anymask.errors import InputError
-
-if TYPE_CHECKING:
-    from anymask.extras.depth.files import DepthSource
+from anymask.extras.depth.colour_map import colour
+from anymask.extras.depth.files import DepthFile, Kind, read
 
 __all__ = ["DepthMap", "Kind"]
 
-Kind = Literal["relative", "metric"]
 _KINDS = ("relative", "metric")
 _SHAPES_DIFFER = 0.01  # of the aspect ratio
 
@@ -72,7 +70,7 @@ class DepthMap:
 
     @classmethod
     def open(
-        cls, source: DepthSource, kind: Kind | None = None, scale: float | None = None
+        cls, source: DepthMap | DepthFile, kind: Kind | None = None, scale: float | None = None
     ) -> DepthMap:
         """Read a depth map, from an array or from a file: PNG, TIFF, NPY, NPZ, EXR and the like.
 
@@ -96,9 +94,11 @@ class DepthMap:
         """
         if isinstance(source, DepthMap):
             return source
-        from anymask.extras.depth.files import read
-
-        return read(source, kind, scale)
+        stored = read(source, kind, scale)
+        try:
+            return cls(stored.values, stored.kind, stored.source, stored.coarse)
+        except InputError as error:
+            raise InputError(f"cannot use {stored.name}: {error}") from error
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -191,9 +191,7 @@ class DepthMap:
 
     def draw(self) -> PIL.Image.Image:
         """Colour it, light where it is near: RGB, its size; grey where it is unknown."""
-        from anymask.extras.depth.picture import colour
-
-        return PIL.Image.fromarray(colour(self))
+        return PIL.Image.fromarray(colour(self.inverse))
 
 
 def _resize(values: Any, size: tuple[int, int], how: PIL.Image.Resampling) -> Any:

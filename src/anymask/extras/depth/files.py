@@ -5,26 +5,36 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.extras.depth.depth_map import DepthMap, Kind
 from anymask.extras.depth.exr import MAGIC, read_exr
 from anymask.formats import files
 from anymask.image.files import damaged, identify, is_tiff, unlogged
 from anymask.image.pixels import MAX_PIXELS, check_end, is_deep
 from anymask.image.tiff import open_tiff
 
-__all__ = ["SUFFIXES", "DepthSource", "read"]
+__all__ = ["SUFFIXES", "DepthFile", "Kind", "Stored", "read"]
 
-DepthSource: TypeAlias = (
-    "DepthMap | npt.NDArray[Any] | str | os.PathLike[str] | bytes | bytearray | memoryview "
-    "| IO[bytes]"
+Kind = Literal["relative", "metric"]
+DepthFile: TypeAlias = (
+    npt.NDArray[Any] | str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 )
-"""Everything that `DepthMap.open` takes."""
+"""An array, a path, the bytes of a file, or a file opened for reading bytes."""
+
+
+class Stored(NamedTuple):
+    """What was read: the fields of a `DepthMap`, and what to call it in errors."""
+
+    values: npt.NDArray[np.float32]
+    kind: Kind
+    source: str | None
+    coarse: bool
+    name: str
+
 
 SUFFIXES = (".png", ".npy", ".npz", ".exr", ".tif", ".tiff", ".pgm", ".pfm", ".jpg", ".jpeg")
 """How files of depth maps end."""
@@ -32,23 +42,27 @@ SUFFIXES = (".png", ".npy", ".npz", ".exr", ".tif", ".tiff", ".pgm", ".pfm", ".j
 _MILLIMETRES = 1000.0
 
 
-def read(source: DepthSource, kind: Kind | None = None, scale: float | None = None) -> DepthMap:
-    """Read a depth map; see `DepthMap.open`."""
+def read(source: DepthFile, kind: Kind | None, scale: float | None) -> Stored:
+    """Read an array or a file, and find out what its numbers mean; see `DepthMap.open`.
+
+    Raises:
+        InputError: It cannot be read, or holds no depth.
+    """
     if scale is not None and not (np.isfinite(scale) and scale > 0):
         raise InputError(f"expected a scale above 0, got {scale}; 1000 means millimetres")
     if scale is not None and kind == "relative":
         raise InputError("expected a scale of metric depth only, got a relative one; leave it out")
     if isinstance(source, np.ndarray):
         return _understood(source, kind, scale, None, "the depth given")
-    content = files.load(source)  # type: ignore[arg-type]  # which says what is wrong with others
-    path = files.path_of(source)  # type: ignore[arg-type]
+    content = files.load(source)
+    path = files.path_of(source)
     values = _decode(content)
     return _understood(values, kind, scale, None if path is None else str(path), content.name)
 
 
 def _understood(
     values: npt.NDArray[Any], kind: Kind | None, scale: float | None, source: str | None, name: str
-) -> DepthMap:
+) -> Stored:
     """Find out what the numbers mean."""
     grey = _one_channel(values, name)
     coarse = grey.dtype == np.uint8
@@ -70,10 +84,7 @@ def _understood(
             )
         depths = np.where(depths > 0, depths, np.nan)
         depths = depths / (scale or (_MILLIMETRES if whole and not coarse else 1.0))
-    try:
-        return DepthMap(depths.astype(np.float32), kind, source, coarse)
-    except InputError as error:
-        raise InputError(f"cannot use {name}: {error}") from error
+    return Stored(depths.astype(np.float32), kind, source, coarse, name)
 
 
 _MEANING = {"relative": "relative, light is near", "metric": "metric"}

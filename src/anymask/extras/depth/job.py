@@ -13,6 +13,7 @@ from anymask import formats
 from anymask.batch.job import Everything, Job, MaskJob, Segment, Watch, answer
 from anymask.errors import InputError
 from anymask.extras.depth.measure import Measured, measure
+from anymask.extras.depth.picture import draw
 from anymask.extras.depth.sources import DepthFrom
 from anymask.extras.given_masks import GivenMasks
 from anymask.masks.masks import Masks
@@ -109,7 +110,7 @@ class Depth(Job[Workers, Measured]):
     def draw(self, found: Measured, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
         """Draw image, map and masks side by side."""
         if self.overlay:
-            yield "-depth.png", found.draw(image)
+            yield "-depth.png", draw(image, found)
 
     def endings(self) -> list[str]:
         """Name the picture."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,6 @@ from anymask.extras.depth.borders import Occlusion, find_occlusions
 from anymask.extras.depth.depth_map import DepthMap
 from anymask.masks import rle
 from anymask.masks.masks import Masks
-
-if TYPE_CHECKING:
-    import PIL.Image
-
-    from anymask.image.image import ImageLike
 
 __all__ = ["MaskDepth", "Measured", "Occlusion", "Plane", "measure", "measure_mask"]
 
@@ -127,17 +122,6 @@ class Measured:
     def sorted(self) -> Masks:
         """The masks from near to far."""
         return self.masks[list(self.order)]
-
-    def draw(self, image: ImageLike, *, numbers: bool = True) -> PIL.Image.Image:
-        """Draw image, map with colour bar, and masks in order of depth side by side.
-
-        Args:
-            image: The image.
-            numbers: Write the place in the order on each mask, 1 for the nearest.
-        """
-        from anymask.extras.depth.picture import side_by_side
-
-        return side_by_side(image, self.depth, self, numbers=numbers)
 
 
 def measure(depth: DepthMap, masks: Masks, *, min_jump: float = 0.03) -> Measured:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anymask.errors import InputError, WeightsError
-from anymask.extras.depth.depth_map import DepthMap, Kind
+from anymask.extras.depth.depth_map import DepthMap
+from anymask.extras.depth.files import Kind
 from anymask.optional import optional
 
 if TYPE_CHECKING:

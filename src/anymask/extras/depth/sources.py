@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from anymask.errors import InputError
-from anymask.extras.depth.depth_map import DepthMap, Kind
-from anymask.extras.depth.files import SUFFIXES, read
+from anymask.extras.depth.depth_map import DepthMap
+from anymask.extras.depth.files import SUFFIXES, Kind
 from anymask.extras.depth.network import DEFAULT, NAMES, Estimator, load
 from anymask.image.image import Image
 
@@ -62,7 +62,7 @@ class _Folder:
                 f"expected one depth file called {stem!r} in {str(self.path)!r}, got "
                 f"{len(fitting)}; name depth files as their images"
             )
-        return read(fitting[0], self.kind, self.scale).fitted(image.size_hw)
+        return DepthMap.open(fitting[0], self.kind, self.scale).fitted(image.size_hw)
 
     @cached_property
     def _files(self) -> dict[str, list[Path]]:
@@ -122,7 +122,7 @@ def find_depth(
         return _Given(DepthMap.open(source, kind, scale))  # type: ignore[arg-type]  # it checks
     path = Path(source).expanduser()
     if path.is_file():
-        return _Given(read(path, kind, scale))
+        return _Given(DepthMap.open(path, kind, scale))
     if path.is_dir() and not (path / "config.json").is_file():
         if any(entry.suffix.lower() in SUFFIXES for entry in path.iterdir()):
             return _Folder(path, kind, scale)
