@@ -58,6 +58,13 @@ def test_a_click_is_measured_with_one_decode(fake, photo, metres, tmp_path, run,
     assert other.code == 2
 
 
+def test_words_and_depth_share_one_decode(fake, photo, metres, tmp_path, run, decoded) -> None:
+    result = run("depth", photo, "--text", "cup", "--depth", metres, "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert fake.prompts[0].text == "cup"
+    assert decoded == ["photo.png"]
+
+
 def test_the_map_alone_loads_no_model(photo, metres, tmp_path, run, monkeypatch) -> None:
     monkeypatch.setattr("anymask.predict.loading.load", lambda *a, **k: pytest.fail("loaded"))
     result = run("depth", photo, "--depth", metres, "-o", tmp_path / "out", "--no-overlay")

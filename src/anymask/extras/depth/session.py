@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anymask.errors import InputError
 from anymask.extras.depth.depth_map import DepthMap
+from anymask.extras.depth.files import DepthFile
 from anymask.extras.depth.measure import MaskDepth, measure_mask
 from anymask.extras.depth.network import DEFAULT, Estimator
 from anymask.image.image import Image, ImageLike
@@ -53,8 +54,8 @@ class Session:
     Args:
         image: Path, bytes, Pillow image or array.
         model: What cuts out: what `anymask.load` returned, or takes.
-        depth: The depth: a `DepthMap`, an array; or who estimates it: an `Estimator`, or what
-            `load` takes.
+        depth: The depth: a `DepthMap`, an array or a file; or who estimates it: an `Estimator`, or
+            what `load` takes.
 
     Attributes:
         image: The image.
@@ -85,7 +86,7 @@ class Session:
         image: ImageLike,
         *,
         model: str | os.PathLike[str] | Segmenter = "bundled",
-        depth: DepthMap | str | os.PathLike[str] | Estimator | object = DEFAULT,
+        depth: DepthMap | Estimator | DepthFile = DEFAULT,
     ) -> None:
         from anymask.extras.depth.sources import find_depth
 
