@@ -2,6 +2,7 @@
 
     python benchmarks/subject.py ../shared/data  # 24 images a set
     python benchmarks/subject.py ../shared/data --images 999 # all that qualify
+    python benchmarks/subject.py ../shared/data --split train  # what settings were chosen on
     python benchmarks/subject.py --seconds docs/pictures/coffee.jpg
 
 An image qualifies if one of its masks covers 3 to 80 % of it and holds all of the others (19 of 20
@@ -27,17 +28,19 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import torch
+from torch.nn import functional
 
 import anymask
 from anymask.data.open import open_dataset
 from anymask.evaluate.peers import grabcut
 from anymask.image.png import encode_png
-from anymask.models.saliency import load_saliency, main_subject
+from anymask.models.saliency import Saliency, load_saliency, main_subject
+from anymask.predict.subject import rough_logits
 
 BoolArray = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 
-SETS = ("voc-animals-val", "voc-objects-val", "coco-person-val", "ccp-val", "drawn-things-val")
+SETS = ("voc-animals", "voc-objects", "coco-person", "ccp", "drawn-things")
 SMALLEST, LARGEST = 0.03, 0.8  # share of the image
 HELD = 0.95  # share of all labelled pixels
 BORDER = 0.1  # of the sides: what GrabCut is told to be background
@@ -50,22 +53,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--split", choices=["train", "val"], default="val")
     parser.add_argument("--seconds", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.seconds:
         print_seconds(options.seconds)
     if options.data:
-        print_quality(options.data, options.images)
+        print_quality(options.data, options.images, options.split)
 
 
-def print_quality(folder: Path, images: int) -> None:
+def print_quality(folder: Path, images: int, split: str) -> None:
     """Print a table: sets down, ways across, IoU / boundary IoU."""
     ways = make_ways()
     print("| set | images |", " | ".join(ways), "|")
     print("| --- | ---: |", " | ".join("---" for _ in ways), "|")
     means = []
-    for name in SETS:
+    for name in [f"{name}-{split}" for name in SETS if (folder / f"{name}-{split}").is_dir()]:
         scores = []
         for pixels, truth in subjects(folder / name, images):
             found = [way(pixels) for way in ways.values()]
@@ -96,8 +100,17 @@ def make_ways() -> dict[str, Callable[[Pixels], BoolArray]]:
         "GrabCut": classic,
         "click on the centre": centre,
         "saliency network": lambda pixels: main_subject(saliency, pixels) > 0.5,
+        "the same, two looks": lambda pixels: looked_twice(saliency, pixels),
         "`subject`": lambda pixels: dense(model.subject(pixels)),
     }
+
+
+def looked_twice(saliency: Saliency, pixels: Pixels) -> BoolArray:
+    """Do what `subject` does before it asks the model."""
+    rough = rough_logits(saliency, anymask.Image.open(pixels))
+    hw = pixels.shape[:2]
+    large = functional.interpolate(rough[None, None], size=hw, mode="bilinear")[0, 0]
+    return (large > 0).numpy()
 
 
 def dense(masks: anymask.Masks) -> BoolArray:

@@ -1,4 +1,4 @@
-"""Make the pictures of the tutorial and the gallery, with the bundled model.
+"""Make the pictures of the tutorial, the gallery and other pages, with the bundled model.
 
     python recipes/docs_pictures.py
 
@@ -8,6 +8,7 @@ the one of the README.
 
 from __future__ import annotations
 
+import io
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
@@ -17,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageEnhance
 
 import anymask
+from anymask.extras import inpaint
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 PHOTOS = PICTURES / "photos"
@@ -106,6 +109,18 @@ def everything(model: anymask.Segmenter) -> None:
     in_a_row([photo, PIL.Image.fromarray(colours[labels])], "gallery-label-map.jpg")
 
 
+def names(model: anymask.Segmenter) -> None:
+    """Name the masks of everything mode: all of them, the things alone, and the semantic map."""
+    path, words = PHOTOS / "cat.jpg", ["cat", "dog", "person"]
+    masks = model.generate(path)
+    named = anymask.label(masks, path, words)
+    things = anymask.label(masks, path, words, label_keep="things")
+    values = io.BytesIO()
+    named.save(values, format="semantic", names=words)
+    panels = [named.draw(path, prompts=False), things.draw(path, prompts=False)]
+    in_a_row([*panels, PIL.Image.open(values)], "labels.jpg")
+
+
 def subject(model: anymask.Segmenter) -> None:
     """Cut out what three photos are of, and lay it over other colours; fur from closer."""
     papers = {"coffee": (38, 120, 128), "astronaut": (240, 186, 60), "cat": (205, 60, 120)}
@@ -120,11 +135,49 @@ def subject(model: anymask.Segmenter) -> None:
     in_a_row([*panels, whiskers], "subject.jpg")
 
 
+def removal(model: anymask.Segmenter) -> None:
+    """Remove the spoon and the rocket."""
+    spoon, rocket = PICTURES / "coffee.jpg", PHOTOS / "rocket.jpg"
+    asked = {
+        spoon: {"points": [(365, 290), (412, 85)]},
+        rocket: {"box": (305, 95, 345, 330)},
+    }
+    panels = []
+    for path, prompt in asked.items():
+        mask = model.predict(path, **prompt).best()
+        panels += [mask.draw(path), inpaint(path, mask, feather=2).to_pil()]
+    in_a_row(panels[:2], "inpaint-spoon.jpg")
+    in_a_row(panels[2:], "inpaint-rocket.jpg")
+
+
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, words, everything, subject):
+    for picture in (rocket, clicks, words, everything, subject, names, removal, example):
         picture(model)
+
+
+def example(model: anymask.Segmenter) -> None:
+    """Know a cup from one photo, and find it in another into which it was pasted, twice.
+
+    Smaller, turned and darker; and a photo without it.
+    """
+    path = PICTURES / "coffee.jpg"
+    cup = model.predict(path, box=(170, 15, 412, 310)).best()
+    personal = model.personalize(path, cup, names="my cup")
+    ground = PIL.Image.open(PHOTOS / "astronaut.jpg").convert("RGB")
+    pasted = ground.copy()
+    cut = cup.cutout(path, crop=True)
+    for scale, light, turn, place in ((0.5, 0.85, 12, (10, 330)), (0.6, 0.95, -8, (320, 10))):
+        one = PIL.ImageEnhance.Brightness(cut).enhance(light).rotate(turn, expand=True)
+        one = one.resize((round(one.width * scale), round(one.height * scale)))
+        pasted.paste(one, place, one)
+    panels = [cup.draw(path, prompts=False)]
+    for photo in (pasted, ground):
+        masks = personal.find(photo)
+        print(masks)
+        panels.append(masks.draw(photo, prompts=False))
+    in_a_row(panels, "example.jpg")
 
 
 if __name__ == "__main__":

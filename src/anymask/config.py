@@ -1,4 +1,4 @@
-"""The settings of everything mode; no torch, so that the command line can list them."""
+"""The settings of everything mode and of examples; no torch: the command line lists them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ if TYPE_CHECKING:
 __all__ = [
     "GenerateConfig",
     "InstanceConfig",
+    "Keep",
+    "LabelConfig",
+    "Outside",
+    "PersonalConfig",
+    "Personalizing",
     "PointGrid",
+    "Ranking",
     "Sampler",
     "changed",
 ]
 
 PointGrid = tuple[tuple[float, float], ...]
 Sampler = Literal["grid", "hierarchical", "boxes"]
+Outside = Literal["keep", "dim", "blank"]
+Keep = Literal["all", "labelled", "things"]
+Ranking = Literal["iou", "outline"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,16 @@ class GenerateConfig:
     sampler: Sampler = "grid"
     """grid: prompt all points; hierarchical: from coarse to fine, and not where a good mask lies
     already; boxes: around what a map of boundaries encloses, without a grid."""
+    thing_boxes: int = 0
+    """Prompt also with at most so many boxes around everyday things, proposed by the detector in
+    the package; 0: with none."""
+    ranking: Ranking = "iou"
+    """Which of two masks is the better one, and comes first. iou: the one of the higher predicted
+    IoU; outline: of the higher product of that and the share of its outline on boundaries that the
+    model sees, so that things come before splinters of them."""
+    ranking_thresh: float = 0.0
+    """Keep masks that are at least so good, by the ranking, as a share of the image's best one; 0
+    keeps all."""
     memory: int = 1024
     """MiB of memory that the search may take beyond the model; it takes longer with less."""
     min_mask_region_area: int = 0
@@ -71,15 +90,16 @@ class GenerateConfig:
         """Check the settings, and bring the grids into the form of tuples."""
         for name in ("points_per_batch", "crop_n_points_downscale_factor", "memory"):
             check_number(self, name, 1, whole=True)
-        for name in ("crop_n_layers", "min_mask_region_area"):
+        for name in ("crop_n_layers", "min_mask_region_area", "thing_boxes"):
             check_number(self, name, 0, whole=True)
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset"):
             check_number(self, name, 0)
         for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
             check_number(self, name, 0, 1)
-        for name in ("mask_nms_thresh", "containment_nms_thresh"):
+        for name in ("mask_nms_thresh", "containment_nms_thresh", "ranking_thresh"):
             check_number(self, name, 0, 1)
         check_choice(self, "sampler", get_args(Sampler))
+        check_choice(self, "ranking", get_args(Ranking))
         self._check_areas()
         if self.point_grids is None:
             self._check_points_per_side()
@@ -151,32 +171,104 @@ class InstanceConfig:
     """Draw masks at the resolution of the image; else at that of the model, which is coarser."""
     merge_points: bool = False
     """Answer points as the original does, by uniting the masks under them, not with one mask."""
-    text_thresh: float = 0.23
-    """Text means nothing in the image that CLIP finds less alike than this cosine."""
-    text_model: str = "openai/clip-vit-base-patch32"
-    """The CLIP that compares text with instances: a hub id, or a folder."""
+    text_thresh: float | None = None
+    """Text means nothing in the image that is less alike; by itself a cosine of 0.23 for CLIP, and
+    a probability of 0.05 for SigLIP."""
+    text_model: str = "clip"
+    """What compares text with instances: clip, siglip2, or a hub id or folder of such a model."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
         for name in ("confidence", "box_nms_thresh"):
             check_number(self, name, 0, 1)
         check_number(self, "max_instances", 1, whole=True)
-        check_number(self, "text_thresh", -1, 1)
+        if self.text_thresh is not None:
+            check_number(self, "text_thresh", -1, 1)
 
 
-Config = TypeVar("Config", bound=GenerateConfig | InstanceConfig)
+@dataclass(frozen=True)
+class LabelConfig:
+    """How masks are given names; scores of names are from 0 to 1."""
+
+    ranker: str | None = None
+    """Who gives the names. bundled: the detector inside the package, for 23 everyday things; for
+    any words, siglip2, siglip2-naflex, clip, or a hub id or a folder of a SigLIP or CLIP. By itself
+    bundled where that knows all words, else the first of these whose weights are here."""
+    label_thresh: float | None = None
+    """Least score of a name; by itself 0.3 of the detector's, 0.05 of SigLIP's, 0 of CLIP's."""
+    label_margin: float = 0.01
+    """How much more alike than all of label_background a name must be, as a cosine (CLIP and
+    SigLIP)."""
+    label_background: str = "something, a background, a texture"
+    """Phrases, with commas between them, for what has none of the names (CLIP and SigLIP)."""
+    label_template: str | None = None
+    """Sentence for each name, with {} in it; by itself "a photo of {}" for CLIP and "this is a
+    photo of {}." for SigLIP."""
+    label_context: float = 0.1
+    """How far the box of a mask is widened to be looked at, as a share of its longer side."""
+    label_outside: Outside = "dim"
+    """What becomes of what is in that box but not of the mask: keep it, dim it half way to grey, or
+    blank it."""
+    label_keep: Keep | None = None
+    """all: every mask, those without a name, too; labelled: those with a name; things: also one
+    mask for each thing, the surest of those of one name that share more than 0.8 of the smaller. By
+    itself things where a data set for detectors is written (coco, yolo, voc), else all."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.label_thresh is not None:
+            check_number(self, "label_thresh", 0, 1)
+        check_number(self, "label_margin", -2, 2)
+        check_number(self, "label_context", 0, 10)
+        check_choice(self, "label_outside", get_args(Outside))
+        check_choice(self, "label_keep", (None, *get_args(Keep)))
+        if self.label_template is not None and self.label_template.count("{}") != 1:
+            raise InputError(
+                "expected a label_template with {} once, in the place of the name, got "
+                f"{self.label_template!r}; write e.g. 'a photo of {{}}'"
+            )
+
+
+Personalizing = Literal["match", "persam", "persam-f"]
+
+
+@dataclass(frozen=True)
+class PersonalConfig:
+    """How things that are known from examples are looked for."""
+
+    method: Personalizing = "match"
+    """match: every instance, or none, by matching forth and back; persam: one answer always, as
+    published, without training; persam-f: the same, with the mixture of sizes learned."""
+    threshold: float = 0.5
+    """Keep what is at least this likely to be the thing, 0 to 1; 0.5 lies between other views of
+    the references and what is beside the thing in them. Of match only."""
+    max_instances: int = 10
+    """Keep at most so many instances of each thing in an image, the likeliest. Of match only."""
+    clicks: int = 6
+    """Places that are tried in each round for each thing; more find smaller things. Of match
+    only."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_choice(self, "method", get_args(Personalizing))
+        check_number(self, "threshold", 0, 1)
+        for name in ("max_instances", "clicks"):
+            check_number(self, name, 1, whole=True)
+
+
+Config = TypeVar("Config", bound="GenerateConfig | InstanceConfig | LabelConfig | PersonalConfig")
 
 
 def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
-    """Give the settings of everything mode that are in force.
+    """Give the settings that are in force.
 
     Args:
-        default: What suits the model.
+        default: What is usual, such as what suits the model.
         config: What the caller wants instead, of the same class; None: the default.
         options: Single settings that should differ from that.
 
     Raises:
-        InputError: The model has settings of another class, or no setting of that name.
+        InputError: The settings are of another class, or none has that name.
     """
     kind = type(default)
     config = default if config is None else config

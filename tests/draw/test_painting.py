@@ -272,3 +272,18 @@ def test_masks_of_another_image() -> None:
         draw.overlay(GREY, Masks.empty((80, 60)))
     with pytest.raises(InputError, match=r"got \(80, 60\)"):
         draw.cutout(GREY, LARGE.T)
+
+
+def test_a_soft_cutout_is_cropped_to_what_is_seen() -> None:
+    pixels = np.full((60, 80, 3), (20, 60, 190), np.uint8)
+    pixels[20:40, 30:50] = (210, 40, 30)
+    mask = np.zeros((60, 80), bool)
+    mask[20:40, 30:50] = True
+    whole = Masks.from_dense(mask).cutout(pixels, soft=True)
+    assert whole.size == (80, 60) and whole.getpixel((0, 0)) == (0, 0, 0, 0)
+    assert whole.getpixel((40, 30)) == (210, 40, 30, 255)
+    cropped = Masks.from_dense(mask).cutout(pixels, soft=True, crop=True)
+    left, top, right, bottom = whole.getchannel("A").getbbox()
+    assert 20 <= right - left <= 22 and 20 <= bottom - top <= 22
+    assert np.array_equal(cropped, np.asarray(whole)[top:bottom, left:right])
+    assert Masks.from_dense(mask & False).cutout(pixels, soft=True).getextrema()[3] == (0, 0)

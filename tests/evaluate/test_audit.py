@@ -96,3 +96,9 @@ def test_bad_folders_are_one_sentence(tmp_path: Path) -> None:
     (other / "a.json").write_text("{")
     with pytest.raises(InputError, match=r"a\.json"):
         read_folder(other)
+
+
+def test_files_of_grounded_sam_are_one_answer(tmp_path: Path) -> None:
+    formats.write(tmp_path / "a-labels.png", columns((0, 3), (5, 9)), format="grounded-sam")
+    assert (tmp_path / "a-labels.json").is_file()
+    assert read_folder(tmp_path)["a"].areas.tolist() == [30, 40]

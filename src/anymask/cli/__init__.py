@@ -2,13 +2,16 @@
 
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
+    anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask detect photos/ --text "dog. person."
+    anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
     anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
+    anymask convert masks/ --format yolo -o set/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
 """
@@ -30,12 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "parse"]
 
 COMMANDS = {
-    "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
+    "segment": "Cut things out of each image: by clicks, a box, a mask, words; or its subject.",
     "everything": "Find everything in each image, without a prompt.",
+    "personalize": "Find things that you show in one image in all others, by an example.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
+    "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "models": "List the models, with size, licence and what they can do.",
-    "convert": "Write weights as a folder of config.json and model.safetensors.",
+    "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
     "train": "Let a model learn from your own images with masks.",
     "distill": "Let a small model learn from a large one.",
@@ -50,6 +55,7 @@ Examples:
   anymask segment photos/ --text "dog. person." -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask everything photos/ --format coco -o out/
+  anymask personalize photos/ --reference mug.jpg --mask mug-mask.png --name mug
   anymask evaluate points --data photos-val/ -o runs/points
   anymask train --data photos/ -o runs/mine
   anymask COMMAND --help

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from anymask.batch.job import MaskJob
     from anymask.cli.parser import Command
     from anymask.extras.depth.job import Depth as Job
-    from anymask.extras.depth.job import Workers
     from anymask.extras.depth.measure import Measured
     from anymask.image.image import Image
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Depth", "DepthOptions", "parse"]
 
@@ -105,33 +106,21 @@ class Depth(ImageOptions):
         """Do it and return the exit code."""
         from anymask.cli.process import process
 
-        return process(self, self._job())
+        return process(self, self._job)
 
-    def load(self) -> Workers:
-        """Load who gives the depth and, if there is something to find, who finds it."""
-        from anymask.extras.depth.job import Workers
-        from anymask.extras.depth.sources import find_depth
+    def load(self) -> Any:
+        """Load the model that finds the masks, if there is something to find."""
+        return super().load() if self._job.needs_model else None
 
-        depth = find_depth(
-            self.source.depth,
-            kind=self.source.depth_kind,
-            scale=self.source.depth_scale,
-            device=self.device,
-            dtype=self.dtype,
-            offline=self.offline,
-        )
-        return Workers(depth, super().load() if self._given() == "found" else None)
-
-    def find(self, workers: Workers, image: Image) -> Measured:
+    def find(self, model: Segmenter | None, image: Image) -> Measured:
         """Measure one image."""
-        job = self._job()
         if not self._given():
             raise InputError(
                 "expected --point, --box, --text, --mask or --masks along with -o -, got none of "
                 "them; say what to measure, or name a folder for the depth alone"
             )
-        job.settings(workers)  # checks what was said
-        return job.work(workers, image, _Silent())[0]
+        self._job.settings(model)  # checks what was said
+        return self._job.work(model, image, _Silent())[0]
 
     def encode(self, found: Measured) -> bytes:
         """Give the masks with their depth as the content of a file."""
@@ -139,8 +128,10 @@ class Depth(ImageOptions):
         found.masks.save(file, format=self.format)
         return file.getvalue()
 
+    @cached_property
     def _job(self) -> Job:
         from anymask.extras.depth.job import Depth as Job
+        from anymask.extras.depth.sources import find_depth
         from anymask.extras.given_masks import GivenMasks
 
         drawn: dict[str, Any] = {"overlay": not self.no_overlay, "keep_map": not self.no_map}
@@ -155,7 +146,15 @@ class Depth(ImageOptions):
                 given = GivenMasks(self.where.masks, self.where.label or None)
             case "found":
                 finder = self._finder()
-        return Job(finder=finder, masks=given, format=self.format, **drawn)
+        depth = find_depth(
+            self.source.depth,
+            kind=self.source.depth_kind,
+            scale=self.source.depth_scale,
+            device=self.device,
+            dtype=self.dtype,
+            offline=self.offline,
+        )
+        return Job(depth=depth, finder=finder, masks=given, format=self.format, **drawn)
 
     def _finder(self) -> MaskJob:
         """Make a job that finds the masks, as ``anymask segment`` does."""

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from anymask.cli.options import Flag
 from anymask.cli.parser import parse as parse_words
+from anymask.errors import AnymaskError, InputError
 
 if TYPE_CHECKING:
     from anymask.models.variants import Variant
@@ -45,9 +46,9 @@ class Models:
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.models.variants import all_variants, find
+        from anymask.models.variants import all_variants
 
-        chosen = tuple(dict.fromkeys(map(find, self.names))) if self.names else all_variants()
+        chosen = tuple(dict.fromkeys(map(_find, self.names))) if self.names else all_variants()
         if self.json:
             for variant in chosen:
                 print(jsonlib.dumps(_as_dict(variant)))
@@ -57,6 +58,18 @@ class Models:
         else:
             _print_table(chosen)
         return 0
+
+
+def _find(name: str) -> Variant:
+    """Find a model by its name."""
+    from anymask.models.variants import find
+
+    try:
+        return find(name)
+    except AnymaskError as error:
+        raise InputError(
+            f"expected the name of a model, got {name!r}; `anymask models` lists them, see --help"
+        ) from error
 
 
 def _as_dict(variant: Variant) -> dict[str, Any]:

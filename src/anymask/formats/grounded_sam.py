@@ -51,7 +51,7 @@ def write(target: Target, masks: Masks) -> None:
         >>> file = io.BytesIO()
         >>> write(file, Masks.from_dense(np.ones((2, 3), bool), scores=[0.5], labels=["sky"]))
         >>> read(file.getvalue())
-        Masks(1 mask of 3 x 2: sky, best score 0.50)
+        Masks(1 mask of 3 x 2: sky; best score 0.50)
     """
     png.write_numbers(target, masks, {_KEYWORD: json.dumps(_entries(masks), ensure_ascii=False)})
 

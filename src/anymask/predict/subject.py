@@ -32,7 +32,7 @@ from anymask.parallel import threads_work
 from anymask.predict.implied import deepest_points
 from anymask.prompt import Prompt
 
-__all__ = ["LABEL", "check_subject", "find_subject"]
+__all__ = ["LABEL", "check_subject", "find_subject", "rough_logits"]
 
 LABEL = "subject"
 """What the mask is called, see `Masks.labels`."""
@@ -91,7 +91,7 @@ def find_subject(model: Promptable, image: ImageLike) -> Masks:
     """Cut out what an image is of; see `Segmenter.subject`."""
     check_subject(model.variant)
     photo = Image.open(image)
-    rough = _rough_logits(_saliency(model.device), photo)
+    rough = rough_logits(_saliency(model.device), photo)
     found = Masks.empty(photo.size_hw, source=photo.source, model=model.variant.name)
     if float((rough > 0).float().mean()) < _LEAST:
         return found
@@ -123,7 +123,7 @@ def _saliency(device: torch.device) -> Saliency:
     return load_saliency(device)
 
 
-def _rough_logits(network: Saliency, image: Image) -> Tensor:
+def rough_logits(network: Saliency, image: Image) -> Tensor:
     """Look at an image, and once more at the part of it that matters: float32 (h, w), small."""
     logits = saliency_logits(network, image).clamp(-_SURE, _SURE)
     box = _box_of((logits > 0).cpu().numpy())

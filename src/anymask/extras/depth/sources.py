@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from anymask.image.image import Image
 __all__ = ["DepthFrom", "find_depth"]
 
 
+@runtime_checkable
 class DepthFrom(Protocol):
     """Gives the depth of an image."""
 
