@@ -1,12 +1,12 @@
 """Find settings of everything mode for new weights of the bundled model, on training images.
 
-    python recipes/tune_everything.py ../data     # 40 images: 10 minutes on a quiet core
+    python recipes/tune_everything.py ../data     # 40 images; 24 s of processor time for each
 
 Each image is searched once, with loose settings; then every combination of the thresholds below is
 tried on what was found. A combination is judged by the covering of regions (BSDS) and by the recall
 of things among the best 10 and 100 masks (COCO), each as a share of the best that any combination
-has. The first line printed is what to write into `models/variants.py`. Look at pictures before you
-do: fewer masks look better than these measures say. What is reported is measured on `-val`, by
+has. Look at pictures before you write a line of the table into `models/variants.py`: fewer masks
+look better than these measures say. What is reported is measured on `-val`, by
 `anymask evaluate covering` and `anymask evaluate proposals --ranking model`.
 """
 

@@ -69,7 +69,8 @@ class GenerateConfig:
     ranking: Ranking = "iou"
     """Which of two masks is the better one, and comes first. iou: the one of the higher predicted
     IoU; outline: of the higher product of that and the share of its outline on boundaries that the
-    model sees, so that things come before splinters of them."""
+    model sees, so that things come before splinters of them; each mask keeps it as meta "ranking",
+    by which overlays put things on top."""
     ranking_thresh: float = 0.0
     """Keep masks that are at least so good, by the ranking, as a share of the image's best one; 0
     keeps all."""

@@ -165,3 +165,11 @@ def test_boxes_are_inside_and_no_more_than_asked_for() -> None:
 def test_wrong_settings_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(InputError, match="expected"):
         GenerateConfig(**options)  # type: ignore[arg-type]
+
+
+def test_masks_keep_their_ranking_where_it_is_not_their_score() -> None:
+    config = GenerateConfig(points_per_side=4, ranking="outline")
+    rankings = [meta["ranking"] for meta in generate(Halves(walls()), IMAGE, config).meta]
+    assert rankings == sorted(rankings, reverse=True) and 0 < rankings[-1] < rankings[0] < 1
+    plain = generate(Halves(walls()), IMAGE, GenerateConfig(points_per_side=4))
+    assert set(map(str, plain.meta)) == {"{}"}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
 
 __all__ = ["Progress", "Promptable", "Search"]
+
+_OUTLINES_AT_ONCE = 8
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -196,8 +198,9 @@ class Search:
         ranks = predicted_iou[places]
         if self._boundary is not None and len(places):
             boundary = self._boundary.to(logits.device)
-            # One by one, so that no batch takes memory that the limit does not know of.
-            strength = [outline_strength(logits[i][None], boundary) for i in places.tolist()]
+            # A few at once, so that no batch takes memory that the limit does not know of.
+            few = torch.split(places, _OUTLINES_AT_ONCE)
+            strength = [outline_strength(logits[some], boundary) for some in few]
             ranks = ranks * torch.cat(strength)
         ranked: list[float] = ranks.tolist()
         return ranked
@@ -297,7 +300,12 @@ class Search:
             boxes=boxes,
             prompts=tuple(_moved(one.prompt, x0, y0) for one in kept),
             crop_boxes=np.tile(np.array(self.crop, dtype=np.float32), (len(kept), 1)),
+            meta=tuple(self._meta(one) for one in kept),
         )
+
+    def _meta(self, kept: _Kept) -> dict[str, Any]:
+        """Say how a mask ranks, where that is not what its score says."""
+        return {} if self.config.ranking == "iou" else {"ranking": round(kept.rank, 4)}
 
 
 def _boundary(embedding: Embedding) -> Tensor:
