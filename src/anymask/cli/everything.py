@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
@@ -18,7 +18,6 @@ from anymask.config import LabelConfig
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
-    from anymask.batch.job import Everything as Job
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
@@ -36,15 +35,27 @@ Examples:
   anymask everything photos/ --format coco -o out/
   anymask everything 'photos/**/*.jpg' --points-per-side 16 --json
   anymask everything photos/ --labels "cat,dog,car" --format coco
+  anymask everything photo.jpg --depth  # with the depth of each mask
   anymask everything - -o - < photo.jpg > masks.json"""
 
+_DEPTH = "depth-anything-v2-small"
 _Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 
 
 def parse(words: Sequence[str]) -> Command:
     """Turn the words after ``anymask everything`` into a command."""
-    words = _with_labels(words)
+    words = _with_default_depth(_with_labels(words))
     return piped(parse_words(Everything, words, "anymask everything", _ABOUT), words)
+
+
+def _with_default_depth(words: Sequence[str]) -> list[str]:
+    """Name the usual depth model where ``--depth`` stands alone."""
+    following = [*words[1:], "-"]
+    alone = [
+        word == "--depth" and after.startswith("-")
+        for word, after in zip(words, following, strict=True)
+    ]
+    return [f"--depth={_DEPTH}" if one else word for one, word in zip(alone, words, strict=True)]
 
 
 def _with_labels(words: Sequence[str]) -> list[str]:
@@ -71,6 +82,10 @@ class Everything(ImageOptions):
     words, or "bundled": by all that the bundled detector knows."""
     naming: OmitArgPrefixes[LabelConfig] = field(default_factory=LabelConfig)
     """How masks are given names, with --labels."""
+    depth: Annotated[str | None, arg(metavar="[FILE|MODEL]", help_behavior_hint="")] = None
+    """Write its depth into the record of each mask: from a file of depth, a folder of them or a
+    model, as `anymask depth` takes it; alone, at the end or before another option, from
+    depth-anything-v2-small."""
     search: OmitArgPrefixes[Search] = field(default_factory=Search)
     """What to look for and what to drop; what is not given is what suits the model."""
 
@@ -85,7 +100,9 @@ class Everything(ImageOptions):
         labeller = self._job.labeller
         given = self.search.given()
         masks = model.generate(image, tile=self.tile, halo=self.halo, **given)
-        return masks if labeller is None else labeller(masks, image)
+        masks = masks if labeller is None else labeller(masks, image)
+        job = self._job
+        return job.measured(masks, image) if self.depth is not None else masks
 
     def encode(self, found: Masks) -> bytes:
         """Give the masks of one image as the content of a file."""
@@ -96,17 +113,25 @@ class Everything(ImageOptions):
         return file.getvalue()
 
     @cached_property
-    def _job(self) -> Job:
+    def _job(self) -> Any:
         from anymask.batch.job import Everything as Job
 
-        return Job(
-            options=self.search.given(),
-            tile=self.tile,
-            halo=self.halo,
-            labeller=self._labeller(),
-            format=self.format,
-            overlay=not self.no_overlay,
-        )
+        options: dict[str, Any] = {
+            "options": self.search.given(),
+            "tile": self.tile,
+            "halo": self.halo,
+            "labeller": self._labeller(),
+            "format": self.format,
+            "overlay": not self.no_overlay,
+        }
+        if self.depth is None:
+            return Job(**options)
+        from anymask.extras.depth.job import EverythingDepth
+        from anymask.extras.depth.sources import find_depth
+
+        how: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
+        depth = find_depth(self.depth, **how, offline=self.offline)
+        return EverythingDepth(**options, depth=depth)
 
     def _labeller(self) -> Labeller | None:
         """Get ready to name masks, if that is wanted."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "explain_nothing", "progress_bar"]
 
+_FEW = 20  # masks whose depth is printed
 _SINGULAR = {"masks": "mask", "boxes": "box"}
 
 
@@ -104,7 +105,7 @@ class Report:
             self._progress.advance(self._task)
         if self._lines:
             print(json.dumps(result.as_dict()), flush=True)
-        if _number(result)[0] == 0 and not self._quiet:
+        if _number(result)[0] == 0 and not self._quiet and not _only_depth(result):
             why = explain_nothing(result.summary.get("dropped", {}))
             if text := result.summary.get("text"):
                 from anymask.text.phrases import shown
@@ -168,6 +169,11 @@ def _is_subject(result: ImageResult) -> bool:
     return result.summary.get("prompt") == SUBJECT
 
 
+def _only_depth(result: ImageResult) -> bool:
+    """Return whether no masks were asked for, but the depth of the whole image."""
+    return bool(result.summary.get("depth_only"))
+
+
 def _shortened(name: str, width: int = 24) -> str:
     return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
 
@@ -194,6 +200,8 @@ def _say_details(result: ImageResult) -> None:
     said = f"{number} {unit if number != 1 else _SINGULAR[unit]}"
     if number and _is_subject(result):
         said = SUBJECT
+    if _only_depth(result):
+        said = f"{result.summary['depth']['kind']} depth"
     answers = result.summary.get("answers", [])
     names = Counter(one["label"] for one in answers if one.get("label") is not None)
     if names:
@@ -210,5 +218,21 @@ def _say_details(result: ImageResult) -> None:
     if result.status == "skipped":
         end = "; already there, made with the same settings"
     print(f"{result.image}: {said}{end}")
+    for line in _depth_lines(result.summary):
+        print(f"  {line}")
     for file in result.files:
         print(f"  {file}")
+
+
+def _depth_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Say how far away each of a few masks is, the nearest first."""
+    about, answers = summary.get("depth", {}), summary.get("answers", [])
+    for place in about.get("order", ())[:_FEW] if answers else ():
+        one = answers[place]
+        name, depth = one["label"] or f"mask {place + 1}", one["depth"]
+        if depth["median"] is None:
+            yield f"{name}: depth unknown"
+            continue
+        low, middle, high = (f"{depth[key]:.3g}" for key in ("p10", "median", "p90"))
+        unit = " m" if about["kind"] == "metric" else " (relative, large is near)"
+        yield f"{depth['rank']}. {name}: {middle}, 10 to 90 %: {low} to {high}{unit}"

@@ -64,25 +64,33 @@ def model_type(name_or_path: str | os.PathLike[str], *, offline: bool = False) -
     return str(read_json(locate_config(name_or_path, offline)).get("model_type"))
 
 
-def load_network(folder: Path, class_name: str, dtype: torch.dtype) -> Any:
+def load_network(
+    folder: Path,
+    class_name: str,
+    dtype: torch.dtype,
+    extra: str = "text",
+    unused: tuple[str, ...] = (),
+) -> Any:
     """Load a network, in inference mode.
 
     Args:
         folder: See `find_folder`.
         class_name: Name of its class in transformers.
         dtype: Of its numbers.
+        extra: Which extra of anymask brings transformers for it.
+        unused: How names of weights begin that may be missing, for nothing computes with them.
 
     Raises:
         MissingExtraError: transformers is not installed.
         WeightsError: Files are missing or damaged.
     """
-    transformers = optional("transformers", extra="text")
+    transformers = optional("transformers", extra=extra)
     with _explained(folder), _quiet(transformers):
         network, about = getattr(transformers, class_name).from_pretrained(
             folder, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     # transformers fills what a file lacks with random numbers, and only warns.
-    if missing := sorted(about["missing_keys"]):
+    if missing := sorted(key for key in about["missing_keys"] if not key.startswith(unused)):
         raise WeightsError(
             f"expected all weights of {class_name} in {str(folder)!r}, got none for {missing[0]} "
             f"and {len(missing) - 1} more; get the folder again"

@@ -1,0 +1,26 @@
+"""Depth: how far away what masks cover is, what lies in front of what, and how flat it is.
+
+`depth_map` is the value, `files` and `exr` read it, `colour_map` and `picture` draw it. `network`
+estimates it from an image. `measure` joins it with masks: numbers for each, their order, hints of
+who hides whom. `session` is the click loop, `job` does it for a folder of images.
+"""
+
+from anymask.extras.depth.depth_map import DepthMap
+from anymask.extras.depth.measure import MaskDepth, Measured, Occlusion, measure
+from anymask.extras.depth.network import Estimator, estimate, load
+from anymask.extras.depth.picture import draw
+from anymask.extras.depth.session import Reading, Session
+
+__all__ = [
+    "DepthMap",
+    "Estimator",
+    "MaskDepth",
+    "Measured",
+    "Occlusion",
+    "Reading",
+    "Session",
+    "draw",
+    "estimate",
+    "load",
+    "measure",
+]
