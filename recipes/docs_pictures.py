@@ -1,4 +1,4 @@
-"""Make the pictures of the tutorial and the gallery, with the bundled model.
+"""Make the pictures of the tutorial, the gallery and other pages, with the bundled model.
 
     python recipes/docs_pictures.py
 
@@ -19,6 +19,7 @@ import numpy as np
 import PIL.Image
 
 import anymask
+from anymask.extras import inpaint
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 PHOTOS = PICTURES / "photos"
@@ -120,10 +121,25 @@ def subject(model: anymask.Segmenter) -> None:
     in_a_row([*panels, whiskers], "subject.jpg")
 
 
+def removal(model: anymask.Segmenter) -> None:
+    """Remove the spoon and the rocket."""
+    spoon, rocket = PICTURES / "coffee.jpg", PHOTOS / "rocket.jpg"
+    asked = {
+        spoon: {"points": [(365, 290), (412, 85)]},
+        rocket: {"box": (305, 95, 345, 330)},
+    }
+    panels = []
+    for path, prompt in asked.items():
+        mask = model.predict(path, **prompt).best()
+        panels += [mask.draw(path), inpaint(path, mask, feather=2).to_pil()]
+    in_a_row(panels[:2], "inpaint-spoon.jpg")
+    in_a_row(panels[2:], "inpaint-rocket.jpg")
+
+
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, words, everything, subject):
+    for picture in (rocket, clicks, words, everything, subject, removal):
         picture(model)
 
 

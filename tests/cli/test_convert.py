@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from tests.models.adapted import answers, learn
 from tests.models.tiny import tiny
 
+from anymask.extras.inpaint.lama import LamaEngine
 from anymask.models.build import build
+from anymask.models.lama import Lama
 from anymask.models.lora import LoraConfig, add_lora
 from anymask.models.sam_adapter import SamAdapterConfig, add_sam_adapter
 from anymask.models.variants import find
@@ -115,4 +118,49 @@ def test_a_sam_adapter_cannot_be_merged(run, source: Path, tmp_path: Path) -> No
     result = run("convert", source, "--adapter", tmp_path / "adapter", "-o", tmp_path / "out")
     assert result.code == 2
     assert "expected LoRA, which can be merged into weights, got a SAM-Adapter" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def save_lama(path: Path, monkeypatch: pytest.MonkeyPatch) -> Lama:
+    """Write a LaMa that is small enough for tests, and let it be the published one."""
+    monkeypatch.setattr(Lama.__init__, "__defaults__", (8, 1))
+    torch.manual_seed(0)
+    network = Lama().eval()
+    inputs = (torch.rand(1, 3, 16, 16), torch.ones(1, 1, 16, 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(network, inputs, check_trace=False, strict=False).save(path)
+    return network
+
+
+def test_lama_from_torchscript(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = save_lama(tmp_path / "big-lama.pt", monkeypatch)
+    state = network.state_dict()
+    result = run("convert", tmp_path / "big-lama.pt", "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert result.out.startswith(f"big-lama: {len(state)} tensors")
+    found = load_file(tmp_path / "out/model.safetensors")
+    torch.testing.assert_close(found, dict(state), rtol=0, atol=0)
+    again = LamaEngine.load(str(tmp_path / "out"), "cpu", "float32", True)
+    torch.testing.assert_close(dict(again.network.state_dict()), dict(state), rtol=0, atol=0)
+    half = run("convert", tmp_path / "big-lama.pt", "-o", tmp_path / "half", "--dtype", "float16")
+    assert half.code == 0
+    kinds = {value.dtype for value in load_file(tmp_path / "half/model.safetensors").values()}
+    assert kinds == {torch.float16, torch.int64}
+    refused = run(
+        "convert", tmp_path / "big-lama.pt", "-o", tmp_path / "t", "--layout", "transformers"
+    )
+    assert refused.code == 2 and "expected no --layout for LaMa" in refused.err
+    segment = run(
+        "segment", tmp_path / "big-lama.pt", "--model", tmp_path / "out", "--point", "1,1"
+    )
+    assert segment.code == 2 and "inpaint" in segment.err
+
+
+def test_torchscript_of_another_network(run, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(torch.nn.Linear(3, 2)).save(tmp_path / "other.pt")
+    result = run("convert", tmp_path / "other.pt", "-o", tmp_path / "out")
+    assert result.code == 2 and "expected weights of LaMa" in result.err
     assert not (tmp_path / "out").exists()

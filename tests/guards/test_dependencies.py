@@ -137,7 +137,9 @@ def test_constraints_pin_exactly_what_the_tests_need() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     extras = project()["optional-dependencies"]
-    tested = [*extras["image"], *extras["eval"], *extras["dev"]]
+    tested = [
+        name for extra in ("image", "eval", "inpaint", "diffusion", "dev") for name in extras[extra]
+    ]
     needed = closure([*project()["dependencies"], *tested])
     installed = {canonical(d.metadata["Name"]) for d in metadata.distributions()}
     assert {name for name in needed & installed if name not in pins} == set()

@@ -20,6 +20,7 @@ LAYERS = [
     ["text", "everything", "predict"],
     ["formats", "draw", "data"],
     ["train", "evaluate", "batch"],
+    ["extras"],
     ["compat", "cli"],
     ["__main__"],
 ]

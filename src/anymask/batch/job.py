@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Everything", "Job", "MaskJob", "Segment", "Watch", "answer"]
+__all__ = [
+    "Everything",
+    "Job",
+    "MaskJob",
+    "Segment",
+    "Watch",
+    "answer",
+    "prompt_settings",
+]
 
 Model = TypeVar("Model")
 Found = TypeVar("Found")
@@ -60,6 +68,11 @@ class Job(ABC, Generic[Model, Found]):
     """How what is found is written; coco: one JSON file for all images."""
     overlay: bool = True
     """Draw what is found over the image."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a model does it; without one, None takes its place."""
+        return True
 
     @abstractmethod
     def identity(self, model: Model) -> dict[str, Any]:
@@ -188,7 +201,7 @@ class Segment(MaskJob):
 
     def settings(self, model: Segmenter) -> dict[str, Any]:
         """Give the prompts and what is drawn."""
-        said = [_said(prompt) for prompt in self.prompts]
+        said = [prompt_settings(prompt) for prompt in self.prompts]
         prompts = said[0] if len(said) == 1 else {"prompts": dict(enumerate(said, start=1))}
         return {
             **prompts,
@@ -298,7 +311,8 @@ class Everything(MaskJob):
         return ["-overlay.png"] * self.overlay
 
 
-def _said(prompt: Prompt) -> dict[str, Any]:
+def prompt_settings(prompt: Prompt) -> dict[str, Any]:
+    """Give a prompt as plain JSON values, arrays by their digest."""
     return {
         "points": prompt.points_xy[prompt.labels == 1].tolist(),
         "not": prompt.points_xy[prompt.labels == 0].tolist(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.batch.inputs import Images, find_images
-from anymask.batch.job import Everything, MaskJob, Segment
+from anymask.batch.job import Everything, Job, MaskJob, Segment
 from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
 from anymask.batch.subject import Subject
@@ -74,6 +74,7 @@ def process(
     grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
     subject: bool = False,
+    job: Job[Any, Any] | None = None,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -109,6 +110,8 @@ def process(
         grounder: With ``text``: the detector.
         prompts: Instead of these: a prompt, or several, one object each.
         subject: Instead of all these: cut out the main subject of each image, with a soft edge.
+        job: Instead of all that: something else to do with each image, such as an `Inpaint` of
+            `anymask.extras.inpaint`, which says by itself what it writes.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; "grounded-sam": that, and a JSON file each; or a format that another package
@@ -151,22 +154,29 @@ def process(
         "grounder": grounder,
     }
     drawn: dict[str, Any] = {"format": format, "overlay": overlay}
-    if subject:
-        _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
-        job: MaskJob = Subject(cutout=cutout, **drawn)
+    if job is not None:
+        _check_alone(
+            "a job", direct | words | {"prompts": prompts, "subject": subject or None} | options
+        )
+    elif subject:
+        _check_alone("subject", direct | words | {"prompts": prompts, "all": all or None} | options)
+        job = Subject(cutout=cutout, **drawn)
     else:
         job = _job(direct, words, prompts, options, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
-    if isinstance(model, str | os.PathLike):
+    segmenter = None
+    if job.needs_model and isinstance(model, str | os.PathLike):
         from anymask.predict.loading import load
 
-        model = load(model)
+        segmenter = load(model)
+    elif not isinstance(model, str | os.PathLike):
+        segmenter = model
     results: list[ImageResult] = []
     notes: list[str] = []
     batch = Batch(
         job,
-        model,
+        segmenter,
         items,
         folder,
         workers=workers,
@@ -186,10 +196,11 @@ def process(
     return BatchReport(folder, results, False, notes)
 
 
-def _check_alone(others: Sequence[object]) -> None:
-    if any(other is not None for other in others):
+def _check_alone(what: str, others: dict[str, Any]) -> None:
+    said = [name for name, value in others.items() if value is not None]
+    if said:
         raise InputError(
-            "expected subject alone, got a prompt or a setting beside it; leave one of them out"
+            f"expected {what} alone, got {', '.join(said)} beside it; leave one of them out"
         )
 
 

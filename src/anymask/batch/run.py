@@ -151,7 +151,7 @@ class Batch:
 
     Args:
         job: What is done with each image.
-        model: Who does it.
+        model: Who does it; None for a job that needs nobody.
         items: The images, from `find_images`.
         output: Folder of the results.
         workers: Images worked on at a time.
@@ -179,7 +179,8 @@ class Batch:
     ) -> None:
         if workers < 1:
             raise InputError(f"expected at least 1 worker, got {workers}; 2 is usual")
-        self.job, self.model, self.items = job, model, items
+        self.job, self.items = job, items
+        self.model = model
         self.results = Results(output, _settings(job, model))
         self.workers, self.overwrite, self.waiting = workers, overwrite, 0
         self._progress, self._cancel, self._note = progress, cancel, note

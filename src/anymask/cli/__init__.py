@@ -3,6 +3,7 @@
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
     anymask detect photos/ --text "dog. person."
+    anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -31,6 +32,7 @@ __all__ = ["COMMANDS", "main", "parse"]
 COMMANDS = {
     "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
     "everything": "Find everything in each image, without a prompt.",
+    "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "models": "List the models, with size, licence and what they can do.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
     "convert": "Write weights as a folder of config.json and model.safetensors.",

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from anymask.cli.options import Flag
 from anymask.cli.parser import parse as parse_words
+from anymask.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,8 @@ Examples:
   anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
   anymask convert facebook/sam-vit-base --dtype float16 -o half/
   anymask convert sam-vit-b --adapter runs/lora/best -o merged/
-  anymask convert sam-vit-b --layout transformers -o for-transformers/"""
+  anymask convert sam-vit-b --layout transformers -o for-transformers/
+  anymask convert big-lama.pt -o big-lama/  # for anymask inpaint --engine big-lama/"""
 
 
 def parse(words: Sequence[str]) -> Convert:
@@ -63,14 +65,43 @@ class Convert:
         from anymask.models.weights.folder import write_folder
         from anymask.models.weights.loading import build_filled, read_checkpoint
 
+        if self._write_lama():
+            return 0
         found = read_checkpoint(self.source, self.offline, self.adapter)
         _check_mergeable(found)
         state = build_filled(found, getattr(torch, self.dtype or "", None)).state_dict()
         _check_range(state)
         write_folder(self.output, found.variant, state, self.layout)
-        size = (self.output / "model.safetensors").stat().st_size
-        print(f"{found.variant.name}: {len(state)} tensors, {size / 1e6:,.1f} MB in {self.output}/")
+        self._report(found.variant.name, len(state))
         return 0
+
+    def _write_lama(self) -> bool:
+        """Write the generator of LaMa, which is no model of masks, if that is what the source is.
+
+        A TorchScript program can be nothing else.
+        """
+        import torch
+
+        from anymask.models.lama import CONFIG, holds_lama, load_lama
+        from anymask.models.weights.folder import write_files
+        from anymask.models.weights.locate import locate
+
+        path, variant = locate(self.source, self.offline)
+        if variant is not None or not holds_lama(path):
+            return False
+        if self.adapter is not None or self.layout != "anymask":
+            flag = "--layout" if self.adapter is None else "--adapter"
+            raise InputError(f"expected no {flag} for LaMa, which has none, got one; leave it out")
+        network = load_lama(path, dtype=getattr(torch, self.dtype or "", None))
+        state = network.state_dict()
+        _check_range(state)
+        write_files(self.output, {"config.json": CONFIG}, "model.safetensors", state)
+        self._report("big-lama", len(state))
+        return True
+
+    def _report(self, name: str, tensors: int) -> None:
+        size = (self.output / "model.safetensors").stat().st_size
+        print(f"{name}: {tensors} tensors, {size / 1e6:,.1f} MB in {self.output}/")
 
 
 def _check_mergeable(found: Checkpoint) -> None:
@@ -87,8 +118,6 @@ def _check_mergeable(found: Checkpoint) -> None:
 
 def _check_range(state: dict[str, torch.Tensor]) -> None:
     """Check that no number became too large for its type."""
-    from anymask.errors import InputError
-
     for key, value in state.items():
         if not value.isfinite().all():
             raise InputError(

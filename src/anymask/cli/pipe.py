@@ -31,7 +31,7 @@ def piped(command: Any, words: Sequence[str]) -> Command:
 
     Args:
         command: `ImageOptions` that also ``run`` over files into a folder, and ``find`` the masks
-            of one image.
+            of one image. What is let out of them is the cut-out, or their ``picture``.
         words: What it was made of.
     """
     if str(command.output) == _PIPE:
@@ -80,7 +80,8 @@ class _Outlet:
         with kept_offline(options.offline):
             masks = options.find(options.load(), image)
         if not self.masks and not masks.areas.any():
-            say("error: found nothing to cut out")
+            wanted = "inpaint" if hasattr(options, "picture") else "cut out"
+            say(f"error: found nothing to {wanted}")
             return 1
         if not len(masks):
             say(explain_nothing(getattr(masks, "dropped", {})))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
 
-__all__ = ["Segment", "parse"]
+__all__ = ["PromptOptions", "Segment", "parse"]
 
 _ABOUT = """Cut a thing out of each image, by clicks, a box or a rough mask; or all that words name;
 or, without any of these, its main subject.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anymask.models.fastsam import FastSam
     from anymask.models.sam import Promptable
 
-__all__ = ["AnyNetwork", "build", "build_empty"]
+__all__ = ["AnyNetwork", "SkipInit", "build", "build_empty"]
 
 AnyNetwork: TypeAlias = "Promptable | CompactNet | FastSam"
 
@@ -42,11 +42,11 @@ def build_empty(variant: Variant) -> AnyNetwork:
 
     Parameters are left as the memory happened to be, which costs neither time nor memory.
     """
-    with _SkipInit():
+    with SkipInit():
         return build(variant)
 
 
-class _SkipInit(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """Leaves new parameters as the memory happened to be.
 
     Drawing random numbers for SAM-H takes seconds. (The meta device would do as well, but imports a

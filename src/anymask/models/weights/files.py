@@ -37,7 +37,7 @@ _AVERAGES = "n_averaged"  # how often torch.optim.swa_utils has averaged the wei
 _LARGEST_MEMBER = 4 << 30  # SAM-H has 2.6 GB
 
 
-def read_state(path: str | os.PathLike[str], origin: str = "") -> State:
+def read_state(path: str | os.PathLike[str], origin: str = "", *, scripted: bool = False) -> State:
     """Read the tensors of a weight file, mapped from disk where that is possible.
 
     It may be a safetensors file, a PyTorch file (of tensors by key, of a dictionary that holds
@@ -47,6 +47,7 @@ def read_state(path: str | os.PathLike[str], origin: str = "") -> State:
     Args:
         path: The file.
         origin: Where it comes from, for messages, if that is not where it lies.
+        scripted: Take the tensors of a TorchScript program, too; its code is not looked at.
 
     Returns:
         Tensors by key, on the CPU, as the file has them.
@@ -65,6 +66,13 @@ def read_state(path: str | os.PathLike[str], origin: str = "") -> State:
             content = _read_torch(path)
         elif kind == "pickle":
             content = _read_old(path)
+        elif kind == "torchscript":
+            if not scripted:
+                raise WeightsError(
+                    f"expected nothing but tensors in {origin!r}, got a TorchScript program; "
+                    f"use the network's state_dict() instead"
+                )
+            content = pickles.collect_scripted(pickles.read_archive(path))
         else:
             content = _read_member(path, origin)
         return _find_tensors(content, origin)
@@ -79,7 +87,10 @@ def read_state(path: str | os.PathLike[str], origin: str = "") -> State:
         raise _damaged(origin) from error
 
 
-def check_file(path: Path, origin: str = "") -> Literal["safetensors", "torch", "pickle", "zip"]:
+_Kind = Literal["safetensors", "torch", "torchscript", "pickle", "zip"]
+
+
+def check_file(path: Path, origin: str = "") -> _Kind:
     """Tell what kind of weight file it is, by its content.
 
     Args:
@@ -125,18 +136,15 @@ def _describe(head: bytes) -> tuple[str, str]:
     )
 
 
-def _zip_kind(path: Path, origin: str) -> Literal["torch", "zip"]:
-    """Tell a PyTorch file from an archive that holds one: both are zip archives."""
+def _zip_kind(path: Path, origin: str) -> Literal["torch", "torchscript", "zip"]:
+    """Tell a PyTorch file from an archive that holds one: all are zip archives."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception as error:
         raise _damaged(origin) from error
     if any(name.endswith("/constants.pkl") for name in names):
-        raise WeightsError(
-            f"expected nothing but tensors in {origin!r}, got a TorchScript program; "
-            f"use the network's state_dict() instead"
-        )
+        return "torchscript"
     return "torch" if any(name.endswith("/data.pkl") for name in names) else "zip"
 
 

@@ -280,6 +280,11 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
         for some in _prefixes_off(state):
             if row := row_by_sizes(some, origin):
                 return row
+        if any(key.endswith("ffc.convl2l.weight") for key in state):
+            raise WeightsError(
+                f"expected weights of a model that finds masks, got those of LaMa in "
+                f"{str(origin)!r}; use them with anymask inpaint --engine"
+            )
         names = ", ".join(variant.name for variant in VARIANTS)
         raise WeightsError(
             f"expected weights of one of {names}, got {str(origin)!r} with {len(state)} other keys "

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Never
 import torch
 from torch import Tensor
 
-__all__ = ["Refused", "StandIn", "collect", "read_archive", "skim"]
+__all__ = ["Refused", "StandIn", "collect", "collect_scripted", "read_archive", "skim"]
 
 # Names and numbers only: the tensors lie beside it. FastSAM's are some hundred kB.
 _LARGEST_PICKLE = 64 << 20
@@ -81,6 +81,31 @@ def collect(module: StandIn) -> dict[str, Tensor]:
                     found[f"{prefix}{name}"] = value
         children = _members(module, "_modules").items()
         inside = [(f"{prefix}{name}.", x) for name, x in children if isinstance(x, StandIn)]
+        waiting += reversed(inside)
+    raise ValueError(f"more than {_MOST_MODULES} modules")
+
+
+def collect_scripted(program: object) -> dict[str, Tensor]:
+    """Collect the tensors of a TorchScript program, by the keys of its ``state_dict``.
+
+    Its modules are pickled with what they hold under their names.
+
+    Raises:
+        ValueError: Its modules do not come to an end.
+    """
+    found: dict[str, Tensor] = {}
+    waiting = [("", program)]
+    for _ in range(_MOST_MODULES):
+        if not waiting:
+            return found
+        prefix, module = waiting.pop()
+        held = module.state if isinstance(module, StandIn) else None
+        inside = []
+        for name, value in held.items() if isinstance(held, dict) else ():
+            if isinstance(value, Tensor):
+                found[f"{prefix}{name}"] = value
+            elif isinstance(value, StandIn):
+                inside.append((f"{prefix}{name}.", value))
         waiting += reversed(inside)
     raise ValueError(f"more than {_MOST_MODULES} modules")
 
@@ -205,6 +230,9 @@ _KEEPSAKES = {
     *("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
     *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
     "torch.torch_version.TorchVersion",
+    # Lists and dictionaries among the attributes of TorchScript's modules.
+    *(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor")),
+    "torch.jit._pickle.restore_type_tag",
 }
 # Other ways of making objects, and of reaching for what is not in the file.
 _NEVER = {

@@ -1,0 +1,8 @@
+"""What people make with masks: a small room for each, on the same Image, Prompt and Masks.
+
+Each room's verb is imported eagerly, because its name is that of the room, too: `inpaint`.
+"""
+
+from anymask.extras.inpaint import inpaint
+
+__all__ = ["inpaint"]

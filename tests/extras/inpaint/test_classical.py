@@ -1,0 +1,98 @@
+"""Painting without weights: which engine when, and whether what it paints belongs there."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from tests.extras.inpaint.conftest import photo, square
+
+from anymask import MissingExtraError
+from anymask.extras import inpaint
+from anymask.extras.inpaint.classical import Classical, PatchMatch, Telea
+from anymask.extras.inpaint.engine import Request
+
+needs_patchmatch = pytest.mark.usefixtures("patchmatch")
+
+
+@pytest.fixture
+def patchmatch() -> None:
+    pytest.importorskip("patchmatch_cython")
+
+
+@needs_patchmatch
+def test_a_pattern_goes_on() -> None:
+    """Stripes are copied where they belong: more alike than any smooth filling could be."""
+    stripes = np.zeros((160, 200, 3), np.uint8)
+    stripes[:, np.arange(200) % 10 < 5] = (200, 120, 40)
+    mask = square((160, 200), (80, 60, 121, 101))
+    painted = inpaint(stripes, mask, engine="patchmatch").pixels
+    error = np.abs(painted[mask].astype(int) - stripes[mask]).mean()
+    smooth = np.abs(inpaint(stripes, mask, engine="telea").pixels[mask].astype(int) - stripes[mask])
+    assert error < 20 < smooth.mean()
+
+
+@needs_patchmatch
+def test_nothing_of_what_is_removed_comes_back() -> None:
+    wall = photo((160, 200)) // 2
+    mask = square((160, 200), (80, 60, 121, 101))
+    wall[mask] = (255, 0, 255)
+    for engine in ("patchmatch", "classical", "telea"):
+        painted = inpaint(wall, mask, engine=engine).pixels[mask]
+        assert painted.max() < 140, engine
+
+
+@needs_patchmatch
+def test_what_is_near_is_preferred() -> None:
+    """Left of the hole is one texture, right of it another: neither crosses over to the far end."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 30, (120, 240, 3)).astype(np.uint8)
+    image[:, 120:] += 180
+    mask = square((120, 240), (90, 40, 150, 80))
+    painted = inpaint(image, mask, engine="patchmatch").pixels[..., 0]
+    assert painted[40:80, 92:100].mean() < 60 and painted[40:80, 140:148].mean() > 150
+
+
+@needs_patchmatch
+def test_thin_holes_are_for_telea() -> None:
+    thin, thick = square(box=(10, 40, 100, 44)), square(box=(10, 40, 100, 60))
+    engine = Classical()
+    assert isinstance(engine._choose(thin), Telea)
+    assert isinstance(engine._choose(thick), PatchMatch)
+
+
+def test_without_patchmatch_telea_takes_its_place_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("cv2")
+    monkeypatch.setitem(sys.modules, "patchmatch_cython", None)
+    with pytest.warns(UserWarning, match=r"Telea, which blurs .* pip install 'anymask\[inpaint\]'"):
+        result = inpaint(photo(), square())
+    expected = inpaint(photo(), square(), engine="telea")
+    np.testing.assert_array_equal(result.pixels, expected.pixels)
+    with pytest.raises(MissingExtraError, match=r"'patchmatch_cython'.*anymask\[inpaint\]"):
+        inpaint(photo(), square(), engine="patchmatch")
+
+
+def test_the_core_install_says_which_line_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("patchmatch_cython", "cv2"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"neither is installed; run: pip install 'anymask"):
+        inpaint(photo(), square())
+    with pytest.raises(MissingExtraError, match=r"'cv2'.*pip install 'anymask\[inpaint\]'"):
+        inpaint(photo(), square(), engine="telea")
+
+
+@needs_patchmatch
+def test_a_large_hole_is_painted_in_bounded_time_and_memory() -> None:
+    """Beyond so many pixels no further search is made, and beyond a side all is scaled down."""
+    calls: list[tuple[int, int]] = []
+    hole = square((300, 2600), (100, 100, 2500, 200))
+    request = Request(task="remove", progress=lambda done, total: calls.append((done, total)))
+    image = photo((300, 2600))
+    painted = PatchMatch().paint(image, hole, request)
+    assert painted.shape == image.shape
+    assert calls[-1] == (calls[-1][1], calls[-1][1])
+    within = painted[hole].astype(int)
+    assert within.min() >= 0 and abs(within.mean() - image[~hole].mean()) < 30
