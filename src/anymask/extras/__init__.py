@@ -1,8 +1,9 @@
 """What people make with masks: a small room for each, on the same Image, Prompt and Masks.
 
-Each room's verb is imported eagerly, because its name is that of the room, too: `inpaint`.
+Each room's verb is imported eagerly, because its name is that of the room, too: `edit`, `inpaint`.
 """
 
+from anymask.extras.edit import edit, paste
 from anymask.extras.inpaint import inpaint
 
-__all__ = ["inpaint"]
+__all__ = ["edit", "inpaint", "paste"]
