@@ -53,6 +53,8 @@ def sections() -> Iterator[tuple[str, ...]]:
         yield (name,)
         for inner in {"evaluate": PROTOCOLS | OTHERS, "distill": METHODS}.get(name, {}):
             yield name, inner
+        if name == "convert":
+            yield name, "--format", "yolo"
 
 
 def page() -> str:
@@ -61,7 +63,7 @@ def page() -> str:
     for name, does in cli.COMMANDS.items():
         text += f"| [`anymask {name}`](#anymask-{name}) | {does} |\n"
     for words in sections():
-        heading = f"{'#' * (1 + len(words))} `anymask {' '.join(words)}`"
+        heading = f"{'#' * min(1 + len(words), 3)} `anymask {' '.join(words)}`"
         text += f"\n{heading}\n\n```text\n{help_of(*words)}\n```\n"
     return text
 

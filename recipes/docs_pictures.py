@@ -8,6 +8,7 @@ the one of the README.
 
 from __future__ import annotations
 
+import io
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
@@ -107,6 +108,18 @@ def everything(model: anymask.Segmenter) -> None:
     in_a_row([photo, PIL.Image.fromarray(colours[labels])], "gallery-label-map.jpg")
 
 
+def names(model: anymask.Segmenter) -> None:
+    """Name the masks of everything mode: all of them, the things alone, and the semantic map."""
+    path, words = PHOTOS / "cat.jpg", ["cat", "dog", "person"]
+    masks = model.generate(path)
+    named = anymask.label(masks, path, words)
+    things = anymask.label(masks, path, words, label_keep="things")
+    values = io.BytesIO()
+    named.save(values, format="semantic", names=words)
+    panels = [named.draw(path, prompts=False), things.draw(path, prompts=False)]
+    in_a_row([*panels, PIL.Image.open(values)], "labels.jpg")
+
+
 def subject(model: anymask.Segmenter) -> None:
     """Cut out what three photos are of, and lay it over other colours; fur from closer."""
     papers = {"coffee": (38, 120, 128), "astronaut": (240, 186, 60), "cat": (205, 60, 120)}
@@ -139,7 +152,7 @@ def removal(model: anymask.Segmenter) -> None:
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, words, everything, subject, removal):
+    for picture in (rocket, clicks, words, everything, subject, names, removal):
         picture(model)
 
 

@@ -7,6 +7,7 @@ loaded from when it is first used. ``tests/guards/test_public_names.py`` holds t
 from .batch.process import process as process
 from .config import GenerateConfig as GenerateConfig
 from .config import InstanceConfig as InstanceConfig
+from .config import LabelConfig as LabelConfig
 from .detections import Detections as Detections
 from .embedding import Embedding as Embedding
 from .errors import AnymaskError as AnymaskError
@@ -25,5 +26,6 @@ from .predict.loading import load as load
 from .predict.segmenter import Segmenter as Segmenter
 from .prompt import Prompt as Prompt
 from .text.ground import detect as detect
+from .text.label import label as label
 
 __version__: str

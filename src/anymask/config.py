@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = [
     "GenerateConfig",
     "InstanceConfig",
+    "Keep",
+    "LabelConfig",
+    "Outside",
     "PointGrid",
     "Sampler",
     "changed",
@@ -22,6 +25,8 @@ __all__ = [
 
 PointGrid = tuple[tuple[float, float], ...]
 Sampler = Literal["grid", "hierarchical", "boxes"]
+Outside = Literal["keep", "dim", "blank"]
+Keep = Literal["all", "labelled", "things"]
 
 
 @dataclass(frozen=True)
@@ -151,32 +156,77 @@ class InstanceConfig:
     """Draw masks at the resolution of the image; else at that of the model, which is coarser."""
     merge_points: bool = False
     """Answer points as the original does, by uniting the masks under them, not with one mask."""
-    text_thresh: float = 0.23
-    """Text means nothing in the image that CLIP finds less alike than this cosine."""
-    text_model: str = "openai/clip-vit-base-patch32"
-    """The CLIP that compares text with instances: a hub id, or a folder."""
+    text_thresh: float | None = None
+    """Text means nothing in the image that is less alike; by itself a cosine of 0.23 for CLIP, and
+    a probability of 0.05 for SigLIP."""
+    text_model: str = "clip"
+    """What compares text with instances: clip, siglip2, or a hub id or folder of such a model."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
         for name in ("confidence", "box_nms_thresh"):
             check_number(self, name, 0, 1)
         check_number(self, "max_instances", 1, whole=True)
-        check_number(self, "text_thresh", -1, 1)
+        if self.text_thresh is not None:
+            check_number(self, "text_thresh", -1, 1)
 
 
-Config = TypeVar("Config", bound=GenerateConfig | InstanceConfig)
+@dataclass(frozen=True)
+class LabelConfig:
+    """How masks are given names; scores of names are from 0 to 1."""
+
+    ranker: str | None = None
+    """Who gives the names. bundled: the detector inside the package, for 23 everyday things; for
+    any words, siglip2, siglip2-naflex, clip, or a hub id or a folder of a SigLIP or CLIP. By itself
+    bundled where that knows all words, else the first of these whose weights are here."""
+    label_thresh: float | None = None
+    """Least score of a name; by itself 0.3 of the detector's, 0.05 of SigLIP's, 0 of CLIP's."""
+    label_margin: float = 0.01
+    """How much more alike than all of label_background a name must be, as a cosine (CLIP and
+    SigLIP)."""
+    label_background: str = "something, a background, a texture"
+    """Phrases, with commas between them, for what has none of the names (CLIP and SigLIP)."""
+    label_template: str | None = None
+    """Sentence for each name, with {} in it; by itself "a photo of {}" for CLIP and "this is a
+    photo of {}." for SigLIP."""
+    label_context: float = 0.1
+    """How far the box of a mask is widened to be looked at, as a share of its longer side."""
+    label_outside: Outside = "dim"
+    """What becomes of what is in that box but not of the mask: keep it, dim it half way to grey, or
+    blank it."""
+    label_keep: Keep | None = None
+    """all: every mask, those without a name, too; labelled: those with a name; things: also one
+    mask for each thing, the surest of those of one name that share more than 0.8 of the smaller. By
+    itself things where a data set for detectors is written (coco, yolo, voc), else all."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.label_thresh is not None:
+            check_number(self, "label_thresh", 0, 1)
+        check_number(self, "label_margin", -2, 2)
+        check_number(self, "label_context", 0, 10)
+        check_choice(self, "label_outside", get_args(Outside))
+        check_choice(self, "label_keep", (None, *get_args(Keep)))
+        if self.label_template is not None and self.label_template.count("{}") != 1:
+            raise InputError(
+                "expected a label_template with {} once, in the place of the name, got "
+                f"{self.label_template!r}; write e.g. 'a photo of {{}}'"
+            )
+
+
+Config = TypeVar("Config", bound="GenerateConfig | InstanceConfig | LabelConfig")
 
 
 def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
-    """Give the settings of everything mode that are in force.
+    """Give the settings that are in force, of everything mode or of names.
 
     Args:
-        default: What suits the model.
+        default: What is usual, such as what suits the model.
         config: What the caller wants instead, of the same class; None: the default.
         options: Single settings that should differ from that.
 
     Raises:
-        InputError: The model has settings of another class, or no setting of that name.
+        InputError: The settings are of another class, or none has that name.
     """
     kind = type(default)
     config = default if config is None else config

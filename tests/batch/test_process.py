@@ -21,6 +21,7 @@ from tests.cli.conftest import FakeModel, make_photo
 import anymask
 from anymask.batch.run import Progress
 from anymask.errors import CapabilityError, InputError, OutputError
+from anymask.formats import yolo
 from anymask.image.image import Image
 from anymask.parallel import LostThreadsError
 
@@ -147,7 +148,7 @@ def test_images_in_memory_have_names(model: FakeModel, images: Path, tmp_path: P
         ({"prompts": ["a dog"]}, "a Prompt or a list of them"),
         ({"points": [(1, 1)], "points_per_side": 3}, "no settings of everything mode"),
         ({"no_such": 3}, "no_such"),
-        ({"format": "yolo"}, "a format out of"),
+        ({"format": "gif"}, "a format out of"),
         ({"workers": 0}, "at least 1 worker"),
     ],
 )
@@ -461,3 +462,50 @@ def test_two_processes_with_other_prompts_do_not_mix(many: Path, tmp_path: Path)
     records = (tmp_path / "out" / ".anymask" / "done").glob("*.json")
     points = {str(json.loads(path.read_text())["settings"]["points"]) for path in records}
     assert len(points) == 1 and len(names(tmp_path / "out")) == 12
+
+
+# ---------------------------------------------------------------------- data sets of YOLO
+
+
+def test_a_data_set_for_training(model: FakeModel, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = anymask.process(images, out, model=model, **CLICK, format="yolo", overlay=False)
+    assert [len(result.masks) for result in report.results] == [1, 1, 1]
+    assert report.results[0].files[-1] == out / "data.yaml"
+    assert any("YOLO cannot hold" in note for note in report.notes)
+    found = {masks.source: masks for masks, _ in yolo.read_all(out)}
+    assert sorted(found) == ["a.jpg", "b.jpg", "c.png"]
+    (dense,) = found["a.jpg"].dense()
+    np.testing.assert_array_equal(dense, report.results[0].masks.dense()[0])
+
+
+def test_more_images_keep_the_numbers(model: FakeModel, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = {**CLICK, "format": "yolo", "model": model}
+    anymask.process(images / "a.jpg", out, **arguments)
+    text = (out / "data.yaml").read_text()
+    (out / "data.yaml").write_text(text.replace("0: object", "0: object\n  1: mine"))
+    anymask.process(images, out, **arguments)
+    assert "1: mine" in (out / "data.yaml").read_text()
+    assert len(list((out / "labels/train").iterdir())) == 3
+    (out / "labels/train/b.txt").unlink()
+    assert anymask.process(images, out, **arguments).count("skipped") == 3
+    assert (out / "labels/train/b.txt").is_file()
+
+
+def test_a_data_set_of_somebody_else_is_not_written_into(
+    model: FakeModel, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/data.yaml").write_text("names: [dog]\n")
+    arguments = {**CLICK, "format": "yolo", "model": model}
+    with pytest.raises(InputError, match=r"data\.yaml' exists and is not of an earlier run"):
+        anymask.process(images, tmp_path / "out", **arguments)
+    anymask.process(images, tmp_path / "out", **arguments, overwrite=True)
+    assert "0: dog\n  1: object" in (tmp_path / "out/data.yaml").read_text()
+
+
+def test_images_in_memory_have_no_file(model: FakeModel, tmp_path: Path) -> None:
+    photo = np.zeros((12, 16, 3), np.uint8)
+    report = anymask.process({"x": photo}, tmp_path, model=model, **CLICK, format="yolo")
+    assert any("1 images have no file" in note for note in report.notes)

@@ -124,7 +124,7 @@ def test_a_folder_and_categories(told, photo, tmp_path, run) -> None:
     result = run("segment", photo.parent, *WORDS, "-f", "coco", "--no-cutout", "-o", out)
     assert "2 images: 2 done" in result.out
     document = json.loads((out / "annotations.json").read_text())
-    assert [category["name"] for category in document["categories"]] == ["red car", "dog"]
+    assert [category["name"] for category in document["categories"]] == ["dog", "red car"]
     assert len(document["annotations"]) == 3  # the grey image ends before the dog
 
 

@@ -81,6 +81,24 @@ def ade20k(folder: Any, stripes: Any) -> None:
     folder.photo("validation/a.jpg").labels("validation/a_seg.png", colours)
 
 
+def yolo(folder: Any, stripes: Any) -> None:
+    folder.photo("images/val/a.jpg")
+    rows = "0 0 0 0.5 0 0.5 0.5 0 0.5\n1 0.5 0.5 1 0.5 1 1 0.5 1\n"
+    (folder.root / "labels/val").mkdir(parents=True)
+    (folder.root / "labels/val/a.txt").write_text(rows)
+    (folder.root / "data.yaml").write_text("names: [dog, no]\nval: images/val\n")
+
+
+def labelme(folder: Any, stripes: Any) -> None:
+    square = [SQUARE[i : i + 2] for i in range(0, 8, 2)]
+    shapes = [
+        {"label": "dog", "points": square, "shape_type": "polygon", "group_id": group}
+        for group in (1, 1, None)
+    ]
+    about = {"imagePath": "..\\photos\\a.jpg", "imageHeight": 6, "imageWidth": 8}
+    folder.photo("photos/a.jpg").json("labels/x.json", {**about, "shapes": shapes})
+
+
 FOLDERS: dict[str, tuple[Fill, str, int]] = {  # what fills it, key and masks of its first sample
     "label-maps": (pair("images/a.jpg", "masks/a.0.png", 0, 1, 2), "a", 2),
     "perseg": (perseg, "red_cup-01", 1),
@@ -100,6 +118,8 @@ FOLDERS: dict[str, tuple[Fill, str, int]] = {  # what fills it, key and masks of
     "ppdls": (pair("Ara/p1_rgb.png", "Ara/p1_label.png", 0, 1, 2), "Ara-p1", 2),
     "ade20k": (ade20k, "validation-a", 2),
     "sa1b": (sa1b, "sa_1", 1),
+    "yolo": (yolo, "a", 2),
+    "labelme": (labelme, "labels-x", 2),
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.formats.conftest import SIZE_HW
 
 import anymask
 from anymask import formats
@@ -18,12 +19,18 @@ from anymask.errors import InputError, OutputError
 from anymask.formats import Format, coco
 from anymask.masks.masks import Masks
 
+pytestmark = pytest.mark.filterwarnings("ignore::anymask.data.readers.notes.DataWarning")
+
+KNOWN = {"yolo": {"size_hw": SIZE_HW}}
+"""What files of a format do not say of themselves."""
+
 
 @pytest.mark.parametrize("name", formats.names())
 def test_every_format_is_recognised(name: str, masks: Masks, tmp_path: Path) -> None:
     path = tmp_path / "masks.anything"
     masks.save(path, format=name)
-    assert formats.read(path) == formats.read(path, format=name)
+    known = KNOWN.get(name, {})
+    assert formats.read(path, **known) == formats.read(path, format=name, **known)
     assert formats.find(name).suffix.startswith(".")
 
 
@@ -60,12 +67,16 @@ def test_missing_files_and_folders(format: str | None, tmp_path: Path) -> None:
 
 
 def test_unknown_formats(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sa1b, coco, png, grounded-sam, got 'yolo'"):
-        masks.save(tmp_path / "masks.json", format="yolo")
-    with pytest.raises(InputError, match=r"ends in \.json or \.png, got 'masks\.tif'"):
+    with pytest.raises(
+        InputError, match="sa1b, coco, png, yolo, labelme, voc, semantic, grounded-sam, got 'gif'"
+    ):
+        masks.save(tmp_path / "masks.json", format="gif")
+    with pytest.raises(
+        InputError, match=r"ends in \.json or \.png or \.txt or \.xml, got 'masks\.tif'"
+    ):
         masks.save(tmp_path / "masks.tif")
-    with pytest.raises(InputError, match="got 'yolo'"):
-        formats.read(tmp_path / "masks.json", format="yolo")
+    with pytest.raises(InputError, match="got 'gif'"):
+        formats.read(tmp_path / "masks.json", format="gif")
     assert os.listdir(tmp_path) == []
 
 
@@ -80,15 +91,16 @@ def test_bytes_and_open_files(name: str, masks: Masks, tmp_path: Path) -> None:
     masks.save(file, format=name)
     content = (tmp_path / "masks").read_bytes()
     assert file.getvalue() == b"before" + content
-    expected = formats.read(tmp_path / "masks")
+    known = {**KNOWN.get(name, {}), **({"names": ["object"]} if name == "yolo" else {})}
+    expected = formats.read(tmp_path / "masks", **known)
     file.seek(len(b"before"))
     sources = [content, bytearray(content), memoryview(content), file, str(tmp_path / "masks")]
     for format in (None, name):
         for source in sources:
-            assert anymask.read(source, format=format) == expected
+            assert anymask.read(source, format=format, **known) == expected
             file.seek(len(b"before"))
     with (tmp_path / "masks").open("rb") as opened:
-        assert anymask.read(opened) == expected
+        assert anymask.read(opened, **known) == expected
 
 
 def test_an_open_file_with_a_name_says_the_format(masks: Masks, tmp_path: Path) -> None:
@@ -196,7 +208,18 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("name", ["numbers", "shapes"])
 def test_formats_of_others_are_like_ours(name: str, masks: Masks, tmp_path: Path) -> None:
-    assert formats.names() == ["sa1b", "coco", "png", "grounded-sam", "numbers", "shapes"]
+    assert formats.names() == [
+        "sa1b",
+        "coco",
+        "png",
+        "yolo",
+        "labelme",
+        "voc",
+        "semantic",
+        "grounded-sam",
+        "numbers",
+        "shapes",
+    ]
     path = tmp_path / "masks"
     masks.save(path, format=name)
     assert os.listdir(tmp_path) == ["masks"]
@@ -214,14 +237,17 @@ def test_suffixes_of_others(masks: Masks, tmp_path: Path) -> None:
     assert (tmp_path / "a.numbers.txt").read_bytes().startswith(b"NUMBERS")
     masks.save(tmp_path / "a.json")
     assert formats.read(tmp_path / "a.json").source == masks.source
-    with pytest.raises(InputError, match=r"\.json or \.png or \.numbers\.txt, got 'a\.txt'"):
-        masks.save(tmp_path / "a.txt")
+    with pytest.raises(InputError, match=r"\.txt or \.xml or \.numbers\.txt, got 'a\.dat'"):
+        masks.save(tmp_path / "a.dat")
 
 
 @pytest.mark.usefixtures("plugins")
 def test_errors_list_formats_of_others(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="png, grounded-sam, numbers, shapes, got 'yolo'"):
-        masks.save(tmp_path / "masks.json", format="yolo")
+    with pytest.raises(
+        InputError,
+        match="voc, semantic, grounded-sam, numbers, shapes, got 'gif'",
+    ):
+        masks.save(tmp_path / "masks.json", format="gif")
     with pytest.raises(InputError, match=r"cannot read .*missing"):
         formats.read(tmp_path / "missing", format="numbers")
 
@@ -250,7 +276,9 @@ def test_the_command_line_offers_formats_of_others() -> None:
         text=True,
         check=True,
     )
-    assert ",grounded-sam,numbers}" in said.stdout
+    assert "{sa1b,coco,png,yolo,labelme,voc,semantic,grounded-sam,numbers}" in "".join(
+        said.stdout.split()
+    )
 
 
 def test_names_are_listed_without_loading_anything() -> None:
@@ -276,4 +304,4 @@ def test_a_full_disk_leaves_the_old_file(name: str, masks: Masks, tmp_path: Path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["masks"]
+    assert set(os.listdir(tmp_path)) - {"data.yaml"} == {"masks"}

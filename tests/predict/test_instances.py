@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.models.tiny import tiny
+from tests.text.tiny_rankers import save_ranker
 from torch import Tensor, nn
 
 from anymask.config import GenerateConfig, InstanceConfig
@@ -19,6 +20,7 @@ from anymask.models.variants import find
 from anymask.predict.instances import InstanceSegmenter
 from anymask.predict.loading import load
 from anymask.prompt import Prompt
+from anymask.text.rank import crops, load_ranker
 
 # Boxes in a picture of 128 x 64, which is also the frame, with a score for each.
 WHOLE, PART, ELSEWHERE = (24, 24, 44, 44), (28, 28, 40, 40), (72, 24, 104, 40)
@@ -153,17 +155,43 @@ def test_points_can_be_answered_by_merging(photo: Embedding) -> None:
 def test_text_asks_the_scorer(photo: Embedding) -> None:
     asked = []
 
-    def score(pictures, text):
-        asked.append((text, [picture.shape for picture in pictures], pictures[0][0, 0].tolist()))
-        return [0.1, 0.3, 0.25]
+    def score(images, phrases):
+        pictures = list(images)
+        asked.append((phrases, [picture.shape for picture in pictures], pictures[0][0, 0].tolist()))
+        return [[0.1], [0.3], [0.25]]
 
     assert boxes(model_of(scorer=score).predict(photo, text="dog", multimask=True)) == [
         PART,
         ELSEWHERE,
     ]
-    assert asked == [("dog", [(20, 20, 3), (12, 12, 3), (16, 32, 3)], [200, 200, 200])]
+    assert asked == [(["dog"], [(20, 20, 3), (12, 12, 3), (16, 32, 3)], [200, 200, 200])]
     careful = model_of(scorer=score, settings=InstanceConfig(text_thresh=0.5))
     assert len(careful.predict(photo, text="dog")) == 0
+
+
+def test_a_scorer_must_give_a_number_for_each_image(photo: Embedding) -> None:
+    with pytest.raises(InputError, match=r"expected a scorer that gives \(3, 1\) numbers"):
+        model_of(scorer=lambda images, phrases: [0.1, 0.3, 0.25]).predict(photo, text="dog")
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_text_asks_a_model_of_words(photo: Embedding, tmp_path: Path, family: str) -> None:
+    """CLIP's cosine has to be enough, or the probability that SigLIP gives by itself."""
+    pytest.importorskip("transformers")
+    folder = str(save_ranker(family, tmp_path))
+
+    def found(text_thresh: float | None) -> Masks:
+        settings = InstanceConfig(text_model=folder, text_thresh=text_thresh)
+        return model_of(settings=settings).predict(photo, text="dog", multimask=True)
+
+    everything = found(-1 if family == "clip" else 0)
+    assert len(everything) == 3
+    assert len(found(1)) == 0
+    ranker = load_ranker(folder)
+    alike = ranker(crops(everything, PICTURE), ["dog"])
+    assert (np.diff(alike[:, 0]) <= 1e-3).all()
+    sure = alike >= 0.23 if family == "clip" else ranker.probabilities(alike) >= 0.05
+    assert len(found(None)) == sure.sum()
 
 
 def test_what_it_does_not_know_is_said(model: InstanceSegmenter, photo: Embedding) -> None:

@@ -6,24 +6,28 @@ import hashlib
 import io
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from anymask import formats
-from anymask.config import changed
+from anymask.config import Keep, changed
+from anymask.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import PIL.Image
 
+    from anymask.folder import ResumableFolder
     from anymask.image.image import Image, ImageLike
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Prompt
+    from anymask.text.label import Labeller
 
 __all__ = [
     "Everything",
@@ -36,8 +40,12 @@ __all__ = [
 ]
 
 Model = TypeVar("Model")
+Add: TypeAlias = Callable[[str, Path, str, Path | None], None]
+"""Takes the name of an image (a path without suffix), the file of its part, what the image is
+called, and where it is, if it is a file."""
 Found = TypeVar("Found")
 
+_FOR_DETECTORS = ("coco", "yolo", "voc")
 _NEUTRAL = ("points_per_batch", "memory")  # change how the masks are found, not which
 
 
@@ -65,7 +73,7 @@ class Job(ABC, Generic[Model, Found]):
     unit: ClassVar[str]
     """What is counted, in the plural."""
     format: str
-    """How what is found is written; coco: one JSON file for all images."""
+    """How what is found is written."""
     overlay: bool = True
     """Draw what is found over the image."""
 
@@ -107,12 +115,28 @@ class Job(ABC, Generic[Model, Found]):
         """Give the end of the name of the file of an image, if each has one."""
 
     @abstractmethod
-    def save(self, found: Found, path: Path) -> None:
-        """Write that file, or the part of the one of all."""
+    def save(self, found: Found, path: Path, image_path: str) -> None:
+        """Write that file, or the part of what all share.
+
+        Args:
+            found: What was found.
+            path: Where to write.
+            image_path: Where the image is, from the folder that the file will be in.
+        """
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The file to open of what all images share, below their folder; nothing: each has one."""
 
     @abstractmethod
-    def joining(self, path: Path) -> AbstractContextManager[Callable[[Path, str], None]]:
-        """Write one file of parts: enter it for a function that takes a part and its image."""
+    def joining(self, folder: ResumableFolder) -> AbstractContextManager[Add]:
+        """Write what all images share."""
+
+    @property
+    def copies_images(self) -> bool:
+        """Whether the images lie beside what they share, as in data sets for training."""
+        return False
 
     def further(self, found: Found) -> Iterator[tuple[str, bytes]]:
         """Write what else belongs to an image: contents, each with the end of its file name."""
@@ -126,6 +150,10 @@ class Job(ABC, Generic[Model, Found]):
         """Say what is worth knowing about what was found, as plain JSON values."""
         return {}
 
+    def classes(self) -> Sequence[str]:
+        """List the labels that masks may get, as formats that number them should count them."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskJob(Job["Segmenter", "Masks"]):
@@ -134,7 +162,9 @@ class MaskJob(Job["Segmenter", "Masks"]):
     unit = "masks"
     format: str = "sa1b"
     """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
-    grounded-sam: that, and a JSON file each; or a format that another package adds."""
+    semantic: a map of the labels each; yolo: a data set with data.yaml, labels and images; labelme:
+    a JSON file of LabelMe's each; voc: a data set with PNGs and XML of Pascal VOC's; grounded-sam:
+    a label map and a JSON file each; or a format that another package adds."""
 
     def __post_init__(self) -> None:
         """Check the format."""
@@ -150,16 +180,28 @@ class MaskJob(Job["Segmenter", "Masks"]):
 
     def written(self) -> str:
         """Name the format of the file of an image, or of its part."""
-        return "sa1b" if self.format == "coco" else self.format
+        return self.format if formats.find(self.format).collect is None else "sa1b"
 
     def suffix(self) -> str:
         """Give the suffix of the format; a label map must not be taken for an overlay."""
         suffix = formats.find(self.written()).suffix
         return f"-labels{suffix}" if suffix == ".png" else suffix
 
-    def save(self, found: Masks, path: Path) -> None:
+    def save(self, found: Masks, path: Path, image_path: str) -> None:
         """Write masks."""
-        formats.find(self.written()).write(path, found)
+        known = formats.find(self.written())
+        known.write(path, found, **({"image_path": image_path} if known.names_image else {}))
+
+    @property
+    def place(self) -> str:
+        """The file to open of formats whose files need each other."""
+        known = formats.find(self.format)
+        return "" if known.collect is None else known.place
+
+    @property
+    def copies_images(self) -> bool:
+        """Whether the format copies the images."""
+        return formats.find(self.format).copies_images
 
     def further(self, found: Masks) -> Iterator[tuple[str, bytes]]:
         """Write what the format puts beside that file."""
@@ -176,12 +218,18 @@ class MaskJob(Job["Segmenter", "Masks"]):
         return [name + suffix for suffix, _ in known.beside]
 
     @contextmanager
-    def joining(self, path: Path) -> Iterator[Callable[[Path, str], None]]:
-        """Join masks in COCO's layout."""
-        from anymask.formats import coco, sa1b
+    def joining(self, folder: ResumableFolder) -> Iterator[Add]:
+        """Write masks as the format collects them."""
+        from anymask.formats import sa1b
 
-        with coco.writer(path) as add:
-            yield lambda part, source: add(replace(sa1b.read(part), source=source))
+        known = formats.find(self.format)
+        assert known.collect is not None
+        with known.collect(folder, self.classes()) as put:
+
+            def add(name: str, part: Path, source: str, image: Path | None) -> None:
+                put(name, replace(sa1b.read(part), source=source), image)
+
+            yield add
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,12 +307,30 @@ class Everything(MaskJob):
         tile: Height and width in pixels of the squares to look at one by one; None: all at once,
             unless the image is too large for that.
         halo: How far each square reaches into its neighbours; None: an eighth of its side.
+        labeller: Gives the masks names; None: they have none.
     """
 
     name = "everything"
     options: Mapping[str, Any] = field(default_factory=dict)
     tile: int | None = None
     halo: int | None = None
+    labeller: Labeller | None = None
+
+    def __post_init__(self) -> None:
+        """Check the format, and keep of a data set for detectors one mask for each thing."""
+        super().__post_init__()
+        if self.labeller is not None:
+            usual: Keep = "things" if self.format in _FOR_DETECTORS else "all"
+            object.__setattr__(self, "labeller", self.labeller.keeping(usual))
+        elif self.format == "semantic":
+            raise InputError(
+                "expected words for the format semantic, whose values are their numbers, got none; "
+                "name the masks (--labels)"
+            )
+
+    def classes(self) -> Sequence[str]:
+        """List all names that masks may have."""
+        return () if self.labeller is None else self.labeller.classes
 
     def settings(self, model: Segmenter) -> dict[str, Any]:
         """Give what the options and the model's own settings come to."""
@@ -272,7 +338,8 @@ class Everything(MaskJob):
         for name in _NEUTRAL:
             search.pop(name, None)
         tiles = {"tile": self.tile, "halo": self.halo}
-        return {"format": self.format, "overlay": self.overlay, **tiles, **search}
+        names = {} if self.labeller is None else self.labeller.settings()
+        return {"format": self.format, "overlay": self.overlay, **tiles, **search, **names}
 
     def work(self, model: Segmenter, source: ImageLike, watch: Watch) -> tuple[Masks, Image | None]:
         """Search the image, or its tiles."""
@@ -281,6 +348,11 @@ class Everything(MaskJob):
         from anymask.image.image import Image
 
         large = is_large(source)
+        if large and self.labeller is not None:
+            raise InputError(
+                "expected an image that fits into memory to name its masks, got one in tiles; "
+                "shrink it, or leave the names (--labels) out"
+            )
         if large and self.tile is None:
             h, w = size_of(source) or (0, 0)
             watch.note(f"{w} x {h} pixels, so in tiles of {TILE}; choose another size (--tile)")
@@ -293,6 +365,9 @@ class Everything(MaskJob):
             progress=lambda done, total: watch.step(f", {unit.format(done, total)}"),
             **self.options,
         )
+        if self.labeller is not None and image is not None:
+            watch.step(", naming")
+            masks = self.labeller(masks, image)
         if isinstance(source, str | os.PathLike):
             masks = replace(masks, geo=read_geo(source))
         return masks, image
@@ -303,8 +378,12 @@ class Everything(MaskJob):
             yield "-overlay.png", masks.draw(image)
 
     def describe(self, masks: Masks) -> dict[str, Any]:
-        """Give how many answers which setting dropped."""
-        return {"dropped": dict(masks.dropped)}
+        """Give how many answers which setting dropped, and how many masks have which name."""
+        dropped = {"dropped": dict(masks.dropped)}
+        if self.labeller is None:
+            return dropped
+        named = Counter(name for name in masks.labels if name is not None)
+        return {**dropped, "labels": dict(named.most_common())}
 
     def endings(self) -> list[str]:
         """Name the overlay."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,14 @@ from anymask.batch.results import known_keys
 from anymask.batch.run import Batch, Cancelled, ImageResult, Progress
 from anymask.batch.subject import Subject
 from anymask.batch.words import Words
+from anymask.config import LabelConfig
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
     from anymask.prompt import Numbers, Prompt
     from anymask.text.ground import GrounderLike
+    from anymask.text.label import Labeller
     from anymask.text.phrases import Text, Threshold
 
 __all__ = ["BatchReport", "process"]
@@ -65,7 +67,7 @@ def process(
     *,
     model: str | Segmenter = "bundled",
     points: Numbers | None = None,
-    labels: Numbers | None = None,
+    labels: Numbers | str | os.PathLike[str] | Sequence[str] | None = None,
     box: Numbers | None = None,
     mask: Numbers | None = None,
     text: Text | None = None,
@@ -73,8 +75,8 @@ def process(
     threshold: Threshold | None = None,
     grounder: GrounderLike | None = None,
     prompts: Prompt | Sequence[Prompt] | None = None,
-    subject: bool = False,
     job: Job[Any, Any] | None = None,
+    subject: bool = False,
     all: bool = False,
     format: str = "sa1b",
     overlay: bool = True,
@@ -101,7 +103,8 @@ def process(
         model: What `load` returned, or the name or path that it takes.
         points: With ``labels``, ``box`` and ``mask``: what to cut out of each image, as
             for `Segmenter.predict`, in pixels of the image, x before y. Nothing: find everything.
-        labels: (n,), 1 for points on the object, 0 for background points.
+        labels: (n,), 1 for points on the object, 0 for background points. Where everything is to be
+            found: words to name the masks by, as for `text.label.label`.
         box: (4,), xyxy.
         mask: Rough mask, bool (h, w), the size of each image.
         text: What things are called: all that words name is cut out, as by `Segmenter.predict`.
@@ -109,13 +112,15 @@ def process(
         threshold: With ``text``: least score of the detector.
         grounder: With ``text``: the detector.
         prompts: Instead of these: a prompt, or several, one object each.
-        subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         job: Instead of all that: something else to do with each image, such as an `Inpaint` of
             `anymask.extras.inpaint`, which says by itself what it writes.
+        subject: Instead of all these: cut out the main subject of each image, with a soft edge.
         all: Keep all three answers to a prompt, best first, instead of the best.
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
-            map each; "grounded-sam": that, and a JSON file each; or a format that another package
-            adds.
+            map each; "semantic": a map of the labels each; "yolo": a data set with ``data.yaml``,
+            labels and images; "labelme": a JSON file of LabelMe's each; "voc": a data set with PNGs
+            and XML of Pascal VOC's; "grounded-sam": a label map and a JSON file each; or a format
+            that another package adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
         workers: Images worked on at a time, which share the processor's cores.
@@ -125,7 +130,8 @@ def process(
         progress: Called with how far it is, from several threads, but by one at a time.
         cancel: Asked often, from several threads; when it returns true, the work ends within about
             a second, and the report says so.
-        **options: In everything mode: ``tile``, ``halo`` and the settings of `Segmenter.generate`.
+        **options: In everything mode: ``tile``, ``halo``, the settings of `Segmenter.generate`, and
+            those of `LabelConfig`.
 
     Returns:
         What became of each image.
@@ -155,14 +161,13 @@ def process(
     }
     drawn: dict[str, Any] = {"format": format, "overlay": overlay}
     if job is not None:
-        _check_alone(
-            "a job", direct | words | {"prompts": prompts, "subject": subject or None} | options
-        )
+        _check_only_job(direct | words | {"prompts": prompts, "subject": subject or None} | options)
     elif subject:
-        _check_alone("subject", direct | words | {"prompts": prompts, "all": all or None} | options)
+        _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
         job = Subject(cutout=cutout, **drawn)
     else:
-        job = _job(direct, words, prompts, options, all=all, cutout=cutout, **drawn)
+        labeller = _labeller(direct, prompts, options, model)
+        job = _job(direct, words, prompts, options, labeller, all=all, cutout=cutout, **drawn)
     folder = Path(output)
     items = find_images(images, folder, known_keys(folder))
     segmenter = None
@@ -196,11 +201,39 @@ def process(
     return BatchReport(folder, results, False, notes)
 
 
-def _check_alone(what: str, others: dict[str, Any]) -> None:
+def _check_only_job(others: dict[str, Any]) -> None:
     said = [name for name, value in others.items() if value is not None]
     if said:
         raise InputError(
-            f"expected {what} alone, got {', '.join(said)} beside it; leave one of them out"
+            f"expected a job alone, got {', '.join(said)}, too; say it when the job is made"
+        )
+
+
+def _labeller(
+    direct: dict[str, Any],
+    prompts: Prompt | Sequence[Prompt] | None,
+    options: dict[str, Any],
+    model: str | Segmenter,
+) -> Labeller | None:
+    """Take the labels out of what was said, if they are words and not those of points."""
+    labels = direct["labels"]
+    alone = prompts is None and all(direct[name] is None for name in direct if name != "labels")
+    one = isinstance(labels, str | os.PathLike)
+    several = isinstance(labels, list | tuple) and all(isinstance(word, str) for word in labels)
+    if not alone or not (one or several):
+        return None
+    from anymask.text.label import load_labeller
+
+    device = "auto" if isinstance(model, str | os.PathLike) else model.device
+    known = {field.name for field in fields(LabelConfig)} & options.keys()
+    how = {name: options.pop(name) for name in known}
+    return load_labeller(direct.pop("labels"), device=device, **how)
+
+
+def _check_alone(others: Sequence[object]) -> None:
+    if any(other is not None for other in others):
+        raise InputError(
+            "expected subject alone, got a prompt or a setting beside it; leave one of them out"
         )
 
 
@@ -209,6 +242,7 @@ def _job(
     words: dict[str, Any],
     prompts: Prompt | Sequence[Prompt] | None,
     options: dict[str, Any],
+    labeller: Labeller | None,
     *,
     all: bool,
     cutout: bool,
@@ -228,7 +262,9 @@ def _job(
         check_no_words(None, **words)
     if not said and prompts is None:
         tiles = {name: options.pop(name, None) for name in ("tile", "halo")}
-        return Everything(options=options, **tiles, format=format, overlay=overlay)
+        return Everything(
+            options=options, **tiles, labeller=labeller, format=format, overlay=overlay
+        )
     if options:
         raise InputError(
             f"expected no settings of everything mode beside a prompt, got {', '.join(options)}; "

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from anymask import __version__, formats
 from anymask.batch.inputs import Item
 from anymask.batch.job import Job
 from anymask.batch.results import Record, Results
+from anymask.data.readers.notes import DataWarning
 from anymask.errors import (
     AnymaskError,
     CapabilityError,
@@ -38,9 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Cancelled", "ImageResult", "Progress"]
 
-COCO_FILE = "annotations.json"
-"""The one file of all masks, or of all boxes."""
-
+_JOIN = ".join"  # no key of an image: their results are not hidden
 # With these, the next image would fail in the same way, unless they are of the image.
 _FINAL = (CapabilityError, MissingExtraError, WeightsError)
 # With other numbers, such as that of a full disk, the next one could not be written, either.
@@ -205,7 +205,8 @@ class Batch:
             good = [item for item in self.items if item.error is None]
             if not self.overwrite:
                 for item in good:
-                    self.results.check_free(item, self._names(item))
+                    names = [*self._names(item), *filter(None, [self.job.place])]
+                    self.results.check_free(item, names)
                 records = ((item.key, self.results.finished(item)) for item in good)
                 self._finished = {key: record for key, record in records if record is not None}
             self._produced = self.results.produced()
@@ -247,7 +248,7 @@ class Batch:
             next(attempts, None)  # it has ended by itself, not early
         for item, result in zip(others, self._attempts(others, math.inf), strict=True):
             yield self._counted(item, result)
-        if self.job.format == "coco" and self._good:
+        if self.job.place and self._good:
             self._join()
 
     def _attempts(
@@ -314,7 +315,7 @@ class Batch:
                 drafts[name].write_bytes(content)
             name = self._file_name(item.key)
             drafts[name] = stack.enter_context(folder.draft(name))
-            self.job.save(found, drafts[name])
+            self.job.save(found, drafts[name], self._image_path(item, name))
             self._check()
             h, w = found.size_hw
             size = {self.job.unit: len(found), "height": h, "width": w}
@@ -324,7 +325,8 @@ class Batch:
     def _skipped(self, item: Item, record: Record) -> ImageResult:
         files = [self.results.path / name for name in record.files]
         # The file that the user wants, instead of the part that will be joined into it.
-        shown = [self.results.path / COCO_FILE if self.results.is_part(f) else f for f in files]
+        joined = self.results.path / self.job.place
+        shown = [joined if self.results.is_part(file) else file for file in files]
         file = self.results.path / self._file_name(item.key)
         return ImageResult(
             item.path, "skipped", shown, record.summary, _file=file, _format=self.job.written()
@@ -332,7 +334,17 @@ class Batch:
 
     def _file_name(self, key: str) -> str:
         """Name the file of what was found in an image."""
-        return self.results.part(key) if self.job.format == "coco" else key + self.job.suffix()
+        return self.results.part(key) if self.job.place else key + self.job.suffix()
+
+    def _image_path(self, item: Item, name: str) -> str:
+        """Say where an image is, from the folder of the file of what was found in it."""
+        if not item.origin:
+            return item.path.name
+        folder = os.path.dirname(os.path.abspath(self.results.path / name))
+        try:
+            return Path(os.path.relpath(item.origin, folder)).as_posix()
+        except ValueError:  # on another drive of Windows
+            return item.origin
 
     def _names(self, item: Item) -> list[str]:
         """List the files that an image will get, as far as they are known beforehand."""
@@ -368,20 +380,31 @@ class Batch:
     # ------------------------------------------------------------------ joining
 
     def _join(self) -> None:
-        """Write what was found in all finished images to one file, one of them at a time."""
-        folder = self.results.folder
-        lock = folder.lock(COCO_FILE)
+        """Write what was found in all finished images to one place, one of them at a time."""
+        place = self.results.path / self.job.place
+        lock = self.results.folder.lock(_JOIN)
         lock.acquire(math.inf, self._check)  # or an older list might replace a newer one
         try:
             pairs, left_out = self.results.to_join(self.items)
-            with folder.writing(COCO_FILE) as draft, self.job.joining(draft) as add:
+            with (
+                warnings.catch_warnings(record=True) as warned,
+                self.job.joining(self.results.folder) as add,
+            ):
+                warnings.simplefilter("always", DataWarning)
                 for key, record in pairs:
                     self._check()
-                    add(self.results.path / self.results.part(key), _name_of(key, record))
+                    part = self.results.path / self.results.part(key)
+                    image = Path(record.source) if record.source else None
+                    add(key, part, _name_of(key, record), image)
         finally:
             lock.release()
+        for warning in warned:  # such as what the format cannot hold
+            self._say(str(warning.message))
         for why in left_out:
-            self._say(f"{self.results.path / COCO_FILE} leaves out what is out of date: {why}")
+            self._say(f"{place} leaves out what is out of date: {why}")
+        nameless = sum(not record.source for _, record in pairs)
+        if nameless and self.job.copies_images:
+            self._say(f"{nameless} images have no file that could lie beside their labels")
 
 
 class _Watch:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anymask.batch.job import Job, MaskJob, Watch, answer
+from anymask.batch.job import Add, Job, MaskJob, Watch, answer
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.detections import Detections
+    from anymask.folder import ResumableFolder
     from anymask.image.image import Image, ImageLike
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
@@ -47,6 +48,12 @@ class Words(MaskJob):
     grounder: GrounderLike | None = None
     all: bool = False
     cutout: bool = True
+
+    def classes(self) -> Sequence[str]:
+        """List the phrases."""
+        from anymask.text.phrases import parse
+
+        return parse(self.text)
 
     def settings(self, model: Segmenter) -> dict[str, Any]:
         """Give the words and what is drawn."""
@@ -201,18 +208,23 @@ class Detect(Job["Grounder", "Detections"]):
         """Name the file of an image as that of its masks would not be named."""
         return "-boxes.json"
 
-    def save(self, found: Detections, path: Path) -> None:
+    def save(self, found: Detections, path: Path, image_path: str) -> None:
         """Write COCO's layout."""
         found.save(path)
 
+    @property
+    def place(self) -> str:
+        """The file of all boxes."""
+        return "annotations.json" if self.format == "coco" else ""
+
     @contextmanager
-    def joining(self, path: Path) -> Iterator[Callable[[Path, str], None]]:
+    def joining(self, folder: ResumableFolder) -> Iterator[Add]:
         """Join the documents of the images in one."""
         from anymask.detections import Detections
         from anymask.formats import boxes
 
-        with boxes.writer(path) as add:
-            yield lambda part, source: add(Detections.load(part), source)
+        with folder.writing(self.place) as draft, boxes.writer(draft) as put:
+            yield lambda name, part, source, image: put(Detections.load(part), source)
 
     def describe(self, found: Detections) -> dict[str, Any]:
         """Give word, score and box of each thing."""

@@ -9,6 +9,7 @@
     anymask train --data photos/ -o runs/mine
     anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
+    anymask convert masks/ --format yolo -o set/
 
 Nothing heavy is imported before a command really runs, so that ``--help`` answers at once.
 """
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "parse"]
 
 COMMANDS = {
-    "segment": "Cut things out of each image, by clicks, a box, a rough mask or their names.",
+    "segment": "Cut things out of each image: by clicks, a box, a mask, words; or its subject.",
     "everything": "Find everything in each image, without a prompt.",
+    "detect": "Find boxes of all things in each image that a detector knows by name.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "models": "List the models, with size, licence and what they can do.",
-    "detect": "Find boxes of all things in each image that a detector knows by name.",
-    "convert": "Write weights as a folder of config.json and model.safetensors.",
+    "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
     "train": "Let a model learn from your own images with masks.",
     "distill": "Let a small model learn from a large one.",

@@ -1,4 +1,7 @@
-"""``anymask convert``: weights of any kind as a folder that explains itself."""
+"""``anymask convert``: weights as a folder that explains itself, masks in another format.
+
+Which of the two is meant is told by ``--format``, which weights do not have.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,31 @@ from anymask.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from anymask.cli.convert_masks import ConvertMasks
     from anymask.models.weights.loading import Checkpoint
 
 __all__ = ["Convert", "parse"]
 
 _ABOUT = """Write weights as a folder of config.json and model.safetensors.
 
-The folder loads by its path, needs no table, and holds nothing that could run.
+The folder loads by its path, needs no table, and holds nothing that could run. With --format it is
+masks that are converted, from any format to any other: see anymask convert --format yolo --help.
 
 Examples:
   anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
   anymask convert facebook/sam-vit-base --dtype float16 -o half/
   anymask convert sam-vit-b --adapter runs/lora/best -o merged/
   anymask convert sam-vit-b --layout transformers -o for-transformers/
-  anymask convert big-lama.pt -o big-lama/  # for anymask inpaint --engine big-lama/"""
+  anymask convert big-lama.pt -o big-lama/  # for anymask inpaint --engine big-lama/
+  anymask convert masks.json --format yolo -o set/"""
 
 
-def parse(words: Sequence[str]) -> Convert:
+def parse(words: Sequence[str]) -> Convert | ConvertMasks:
     """Turn the words after ``anymask convert`` into a command."""
+    if any(word.partition("=")[0] in ("-f", "--format") for word in words):
+        from anymask.cli import convert_masks
+
+        return convert_masks.parse(words)
     return parse_words(Convert, words, "anymask convert", _ABOUT)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
@@ -12,12 +14,16 @@ from anymask.cli.options import ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
 from anymask.cli.search import Search
+from anymask.config import LabelConfig
+from anymask.errors import InputError
 
 if TYPE_CHECKING:
+    from anymask.batch.job import Everything as Job
     from anymask.cli.parser import Command
     from anymask.image.image import Image
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
+    from anymask.text.label import Labeller
 
 __all__ = ["Everything", "parse"]
 
@@ -29,6 +35,7 @@ Examples:
   anymask everything photo.jpg
   anymask everything photos/ --format coco -o out/
   anymask everything 'photos/**/*.jpg' --points-per-side 16 --json
+  anymask everything photos/ --labels "cat,dog,car" --format coco
   anymask everything - -o - < photo.jpg > masks.json"""
 
 _Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
@@ -36,7 +43,18 @@ _Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 
 def parse(words: Sequence[str]) -> Command:
     """Turn the words after ``anymask everything`` into a command."""
+    words = _with_labels(words)
     return piped(parse_words(Everything, words, "anymask everything", _ABOUT), words)
+
+
+def _with_labels(words: Sequence[str]) -> list[str]:
+    """Let ``--labels`` without words mean those that the bundled detector knows."""
+    said = list(words)
+    if "--labels" in said:
+        place = said.index("--labels") + 1
+        if place == len(said) or said[place].startswith("-"):
+            said.insert(place, "bundled")
+    return said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +66,57 @@ class Everything(ImageOptions):
     for images of more than 200 million pixels, in squares of 1024."""
     halo: _Count = None
     """How far each square reaches into its neighbours; by itself an eighth of its side."""
+    labels: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
+    """Name the masks by these words, "cat,dog,sky"; or by those in a text file, one a line; without
+    words, or "bundled": by all that the bundled detector knows."""
+    naming: OmitArgPrefixes[LabelConfig] = field(default_factory=LabelConfig)
+    """How masks are given names, with --labels."""
     search: OmitArgPrefixes[Search] = field(default_factory=Search)
     """What to look for and what to drop; what is not given is what suits the model."""
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.batch.job import Everything as Job
         from anymask.cli.process import process
 
-        job = Job(
-            options=self.search.given(),
-            tile=self.tile,
-            halo=self.halo,
-            format=self.format,
-            overlay=not self.no_overlay,
-        )
-        return process(self, job)
+        return process(self, self._job)
 
     def find(self, model: Segmenter, image: Image) -> Masks:
         """Find everything in one image."""
+        labeller = self._job.labeller
         given = self.search.given()
-        return model.generate(image, tile=self.tile, halo=self.halo, **given)
+        masks = model.generate(image, tile=self.tile, halo=self.halo, **given)
+        return masks if labeller is None else labeller(masks, image)
+
+    def encode(self, found: Masks) -> bytes:
+        """Give the masks of one image as the content of a file."""
+        if self.format not in ("semantic", "yolo") or not self._job.classes():
+            return super().encode(found)
+        file = io.BytesIO()
+        found.save(file, format=self.format, names=self._job.classes())
+        return file.getvalue()
+
+    @cached_property
+    def _job(self) -> Job:
+        from anymask.batch.job import Everything as Job
+
+        return Job(
+            options=self.search.given(),
+            tile=self.tile,
+            halo=self.halo,
+            labeller=self._labeller(),
+            format=self.format,
+            overlay=not self.no_overlay,
+        )
+
+    def _labeller(self) -> Labeller | None:
+        """Get ready to name masks, if that is wanted."""
+        if self.labels is None:
+            if self.naming != LabelConfig():
+                raise InputError(
+                    "expected --labels beside what says how to name masks, got none; add words, "
+                    "such as --labels cat,dog"
+                )
+            return None
+        from anymask.text.label import load_labeller
+
+        return load_labeller(self.labels, self.naming, device=self.device, offline=self.offline)

@@ -31,7 +31,7 @@ def piped(command: Any, words: Sequence[str]) -> Command:
 
     Args:
         command: `ImageOptions` that also ``run`` over files into a folder, and ``find`` the masks
-            of one image. What is let out of them is the cut-out, or their ``picture``.
+            of one image. What it ``cut``s is let out.
         words: What it was made of.
     """
     if str(command.output) == _PIPE:
@@ -80,7 +80,7 @@ class _Outlet:
         with kept_offline(options.offline):
             masks = options.find(options.load(), image)
         if not self.masks and not masks.areas.any():
-            wanted = "inpaint" if hasattr(options, "picture") else "cut out"
+            wanted = "inpaint" if hasattr(options, "painting") else "cut out"
             say(f"error: found nothing to {wanted}")
             return 1
         if not len(masks):
@@ -99,7 +99,7 @@ class _Outlet:
         for flag in ("json", "all"):
             if getattr(options, flag, False) and not (flag == "all" and self.masks):
                 raise InputError(f"expected one result for -o -, got --{flag} too; leave it out")
-        binary = not self.masks or options.format == "png"
+        binary = not self.masks or options.format in ("png", "voc", "semantic")
         if binary and sys.stdout.isatty():
             raise InputError(
                 "expected a file or a program to take the image, got a terminal; "

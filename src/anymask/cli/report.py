@@ -172,6 +172,13 @@ def _shortened(name: str, width: int = 24) -> str:
     return name if len(name) <= width else f"{name[: width - 12]}…{name[-11:]}"
 
 
+def _counted(names: Mapping[str, int], most: int = 5) -> str:
+    """List names by how many masks have them: ``3 dog, 1 cat``."""
+    shown = [f"{number} {name}" for name, number in list(names.items())[:most]]
+    more = [f"{len(names) - most} more names"] if len(names) > most else []
+    return ", ".join(shown + more) or "none of them has a name"
+
+
 def _number(result: ImageResult) -> tuple[int | None, str]:
     """Tell how many of what were found; None: the image failed."""
     for unit in _SINGULAR:
@@ -197,6 +204,8 @@ def _say_details(result: ImageResult) -> None:
         said += f", {answers[0]['area']:,} pixels ({share:.1f} % of the image)"
         if answers[0]["score"] is not None:
             said += f", predicted IoU {answers[0]['score']:.2f}"
+    if "labels" in result.summary:
+        said += f" ({_counted(result.summary['labels'])})"
     end = "" if result.seconds is None else f", {result.seconds:.1f} s"
     if result.status == "skipped":
         end = "; already there, made with the same settings"

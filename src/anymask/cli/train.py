@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.learning import LearningOptions, parse_learning
+from anymask.cli.terminal import say
 from anymask.train.finetuning.config import FineTuneConfig
 
 __all__ = ["Train", "parse"]
@@ -45,8 +47,12 @@ class Train(LearningOptions):
 
     def run(self) -> int:
         """Learn, say what it brought, and return the exit code."""
+        from anymask.data.open import layout_of
         from anymask.train.finetuning.finetune import finetune
 
+        speaks = not self.quiet and os.environ.get("RANK", "0") == "0"  # torchrun's first process
+        for path in self.settings.data if speaks and self.settings.layout == "auto" else ():
+            say(f"{path} is read in the layout {layout_of(path)}")
         report = finetune(self.settings, self.output, self.device, **self.flags())
         return self.conclude(report, "mean IoU", _ROWS)
 

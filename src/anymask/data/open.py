@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from anymask.data.dataset import Dataset, LabelMapFolder
-from anymask.data.readers import coco, via, voc
+from anymask.data.readers import coco, via, voc, yolo
 from anymask.data.readers.dsb2018 import DSB2018
+from anymask.data.readers.labelme import LABELME
 from anymask.data.readers.layout import Layout
 from anymask.data.readers.pairs import PAIRS
 from anymask.data.readers.perseg import PERSEG
@@ -15,7 +16,7 @@ from anymask.data.readers.visor import VISOR
 from anymask.errors import InputError
 from anymask.formats.annotation import read_json
 
-__all__ = ["FILES", "LAYOUTS", "open_dataset"]
+__all__ = ["FILES", "LAYOUTS", "layout_of", "open_dataset"]
 
 LAYOUTS = {
     layout.name: layout
@@ -25,6 +26,8 @@ LAYOUTS = {
         DSB2018,
         VISOR,
         *PAIRS,
+        yolo.YOLO,
+        LABELME,
     )
 }
 """Layouts of folders by name; a folder is opened by the first that fits."""
@@ -39,8 +42,9 @@ def open_dataset(
     """Open a data set.
 
     Args:
-        path: A folder; a JSON file with the annotations of many images; or one of the lists of
-            VOC, such as ``VOC2012/ImageSets/Segmentation/train.txt``.
+        path: A folder; a JSON file with the annotations of many images; one of the lists of VOC,
+            such as ``VOC2012/ImageSets/Segmentation/train.txt``; or ``data.yaml`` or the folder of
+            the images of one split of a data set of YOLO's.
         layout: Name of the layout, see `LAYOUTS` and `FILES`; auto: the first that fits.
         images: Folder of the images of a JSON file; None: looked for in and beside its folder.
 
@@ -53,21 +57,45 @@ def open_dataset(
         3475
     """
     path = Path(path)
+    if images is not None and path.is_dir() and layout not in FILES:
+        raise InputError(
+            f"expected a JSON file with a folder of images, got the folder {str(path)!r}; "
+            "leave the folder of images out, or name the JSON file"
+        )
+    layout = layout_of(path, layout)
+    if path.is_file() and layout == "voc":
+        return voc.list_images(path)
+    if layout in FILES:
+        return FILES[layout](read_json(path), path, images)
+    if layout == "yolo" and (path.is_file() or yolo.is_split(path)):
+        return yolo.read(path)
+    return LAYOUTS[layout].open(path)
+
+
+def layout_of(path: str | Path, layout: str = "auto") -> str:
+    """Tell the layout that a data set is opened by.
+
+    Args:
+        path: See `open_dataset`.
+        layout: What the user says; auto: the first that fits.
+
+    Raises:
+        InputError: There is no such path or layout, or none fits.
+    """
+    path = Path(path)
     known = ("auto", *LAYOUTS, *FILES)
     if layout not in known:
         raise InputError(f"expected a layout out of {', '.join(known)}, got {layout!r}; name one")
     if path.is_file() and path.suffix == ".txt" and layout in ("auto", "voc"):
-        return voc.list_images(path)
+        return "voc"
+    if path.is_file() and path.suffix in (".yaml", ".yml") and layout in ("auto", "yolo"):
+        return "yolo"
     if path.is_file() and layout not in LAYOUTS:
-        document = read_json(path)
-        return FILES[_file_layout(document) if layout == "auto" else layout](document, path, images)
+        return _file_layout(read_json(path)) if layout == "auto" else layout
     if path.is_dir() and layout not in FILES:
-        if images is not None:
-            raise InputError(
-                f"expected a JSON file with a folder of images, got the folder {str(path)!r}; "
-                "leave the folder of images out, or name the JSON file"
-            )
-        return (_fitting(path) if layout == "auto" else LAYOUTS[layout]).open(path)
+        if layout != "auto":
+            return layout
+        return "yolo" if yolo.is_split(path) else _fitting(path).name
     wanted = {"auto": "a folder or a JSON file"} | dict.fromkeys(LAYOUTS, "a folder")
     raise InputError(
         f"expected {wanted.get(layout, 'a JSON file')}, got {str(path)!r}; check the path"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from anymask.atomic import Target, atomic_write, output
 from anymask.errors import InputError
@@ -21,17 +22,28 @@ from anymask.formats.files import Content, Source
 from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:
+    from anymask.folder import ResumableFolder
     from anymask.masks.masks import Masks
 
-__all__ = ["Format", "find", "names", "read", "write"]
+__all__ = ["Collect", "Format", "find", "names", "read", "recognise", "write"]
 
 _OURS = (
     "sa1b",
     "coco",
     "png",
+    "yolo",
+    "labelme",
+    "voc",
+    "semantic",
     "grounded-sam",
 )  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
+
+
+Collect: TypeAlias = (
+    "Callable[[ResumableFolder, Iterable[str]], AbstractContextManager[Callable[..., None]]]"
+)
+"""See `Format.collect`."""
 
 
 class Format(NamedTuple):
@@ -58,6 +70,19 @@ class Format(NamedTuple):
     """Tells from the first bytes of a file (up to 4096) whether it is of this format."""
     keys: frozenset[str] = frozenset()
     """Tells a JSON file of this format: keys that the object in it has, all of them."""
+    place: str = ""
+    """For a format that keeps the masks of many images in one folder: the file to open there."""
+    names_image: bool = False
+    """Whether a file says where its image is; then ``write`` takes ``image_path``, that from the
+    folder of the file."""
+    copies_images: bool = False
+    """Whether the images lie in that folder, too, as in data sets for training."""
+    collect: Collect | None = None
+    """Writes the masks of many images to one folder, for formats whose files need each other, as
+    numbers of classes need a list of names. Takes the folder, at which somebody is at work, and the
+    names that get the first numbers; a context manager that gives a function, which takes the name
+    of an image (a path below the folder, without suffix), its `Masks` and, if there is one, its
+    file. None: a file for each image is all."""
     beside: tuple[tuple[str, Callable[..., None]], ...] = ()
     """Further files of an image, for other programs: how their names end, instead of ``suffix``,
     and what writes them, as ``write`` does."""
@@ -155,7 +180,7 @@ def read(source: Source, format: str | None = None, **options: Any) -> Masks:
     if format is not None:
         return find(format).read(source, **options)
     content = files.load(source)
-    name = _by_content(content)
+    name = recognise(content)
     if name not in _OURS and isinstance(source, str | os.PathLike):
         return find(name).read(source, **options)
     return find(name).read(content, **options)  # which is not read, and perhaps parsed, again
@@ -168,18 +193,22 @@ def _by_suffix(target: Target) -> str:
             "expected the name of a format for a file without a name, got none; give one out of "
             f"{', '.join(names())}"
         )
-    suffixes = []
-    for name in names():
-        suffixes.append(find(name).suffix)
-        if path.name.lower().endswith(suffixes[-1].lower()):
-            return name
+    suffixes = {name: find(name).suffix for name in names()}
+    fitting = [name for name in suffixes if path.name.lower().endswith(suffixes[name].lower())]
+    if fitting:
+        return max(fitting, key=lambda name: len(suffixes[name]))  # the first of the longest
     raise InputError(
-        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes))}, got "
+        f"expected a file name that ends in {' or '.join(dict.fromkeys(suffixes.values()))}, got "
         f"{path.name!r}; change it, or name a format: {', '.join(names())}"
     )
 
 
-def _by_content(content: Content) -> str:
+def recognise(content: Content) -> str:
+    """Tell the name of the format of a file by what is in it.
+
+    Raises:
+        InputError: It is of none.
+    """
     head = content.data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
     looks_like_json = head.startswith((b"{", b"\xff\xfe{", b"\xfe\xff\0{"))
     for name in names():
@@ -189,6 +218,8 @@ def _by_content(content: Content) -> str:
         document = content.document if known.keys and looks_like_json else None
         if isinstance(document, dict) and known.keys <= document.keys():
             return name
+    if not head and content.path is not None and content.path.suffix.lower() == ".txt":
+        return "yolo"  # of an image without masks
     raise InputError(
         f"expected a file of masks in one of the formats {', '.join(names())}, got {content.name}, "
         "which looks like none; if it is one, name the format"

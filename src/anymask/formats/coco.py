@@ -30,6 +30,7 @@ from typing import Any
 
 from anymask.atomic import Target, output
 from anymask.errors import InputError
+from anymask.folder import ResumableFolder
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
 from anymask.formats.categories import Categories, Numbers, category_name, is_number
@@ -38,7 +39,9 @@ from anymask.masks import polygon, rle
 from anymask.masks.fields import check_meta
 from anymask.masks.masks import Masks
 
-__all__ = ["FORMAT", "read", "read_all", "write", "writer"]
+__all__ = ["FORMAT", "collect", "read", "read_all", "write", "writer"]
+
+_PLACE = "annotations.json"
 
 _INFO = {"description": "Masks made with anymask"}
 _ANNOTATION = {
@@ -90,12 +93,15 @@ def write(target: Target, masks: Masks | Iterable[Masks], *, polygons: bool = Fa
 
 
 @contextmanager
-def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Masks], None]]:
+def writer(
+    target: Target, *, polygons: bool = False, categories: Iterable[Entry] = ()
+) -> Iterator[Callable[[Masks], None]]:
     """Write image by image, so that a folder of any size needs the memory of one image.
 
     Args:
         target: A path, or a file opened for writing bytes.
         polygons: See `write`.
+        categories: Records of the first categories, each with ``id`` and ``name``.
 
     Yields:
         A function that adds the masks of one more image. The file appears when the block ends; if
@@ -114,7 +120,8 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
     """
     images: list[dict[str, Any]] = []
     document: dict[str, Any] = {}
-    categories, image_ids, ids = Categories(), Numbers(), Numbers()
+    known, image_ids, ids = Categories(), Numbers(), Numbers()
+    known.add(categories)
     with output(target) as file:
         file.write(b'{"annotations": [')
         separator = "\n"
@@ -124,21 +131,38 @@ def writer(target: Target, *, polygons: bool = False) -> Iterator[Callable[[Mask
             about = _document(masks)
             for key, value in about.items():
                 document.setdefault(key, value)
-            categories.add(about.get("categories", ()))
+            known.add(about.get("categories", ()))
             images.append({"id": image_ids.take(masks.image_meta.get("id")), **_image(masks)})
             for i in range(len(masks)):
                 entry = {
                     "id": ids.take(masks.meta[i].get("id")),
                     "image_id": images[-1]["id"],
-                    "category_id": categories.of(masks.labels[i], _record(masks.meta[i])),
+                    "category_id": known.of(masks.labels[i], _record(masks.meta[i])),
                     **_annotation(masks, i, polygons),
                 }
                 file.write((separator + json.dumps(entry, allow_nan=False)).encode())
                 separator = ",\n"
 
         yield add
-        rest = {"info": _INFO, **document, "images": images, "categories": categories.records()}
+        rest = {"info": _INFO, **document, "images": images, "categories": known.records()}
         file.write(f"\n], {json.dumps(rest, allow_nan=False)[1:]}".encode())
+
+
+@contextmanager
+def collect(
+    folder: ResumableFolder, names: Iterable[str] = ()
+) -> Iterator[Callable[[str, Masks, Path | None], None]]:
+    """Write the images of a folder of results to its ``annotations.json``; see `Format.collect`.
+
+    Args:
+        folder: Where somebody is at work.
+        names: The first categories.
+    """
+    categories = [
+        {"id": i, "name": name, "supercategory": "object"} for i, name in enumerate(names, 1)
+    ]
+    with folder.writing(_PLACE) as draft, writer(draft, categories=categories) as add:
+        yield lambda name, masks, image: add(masks)
 
 
 def _document(masks: Masks) -> Entry:
@@ -376,4 +400,11 @@ def _category(entry: Entry, categories: Entry) -> Entry | None:
     return found
 
 
-FORMAT = Format(".json", write, read, keys=frozenset({"images", "annotations"}))
+FORMAT = Format(
+    ".json",
+    write,
+    read,
+    keys=frozenset({"images", "annotations"}),
+    place=_PLACE,
+    collect=collect,
+)

@@ -26,10 +26,11 @@ def path_of(place: Source | Target) -> Path | None:
 
 @dataclass(frozen=True)
 class Content:
-    """What is in a file, and what to call it in an error."""
+    """What is in a file, what to call it in an error, and where it is, if that is known."""
 
     name: str
     data: bytes
+    path: Path | None = None
 
     @cached_property
     def document(self) -> Any:
@@ -61,7 +62,7 @@ def load(source: Source) -> Content:
     shown = "the file given" if path is None else repr(str(path))
     try:
         if isinstance(source, str | os.PathLike):
-            return Content(shown, Path(source).read_bytes())
+            return Content(shown, Path(source).read_bytes(), path)
         data = source.read() if callable(getattr(source, "read", None)) else None
     except OSError as error:
         reason = error.strerror or str(error)
@@ -72,4 +73,4 @@ def load(source: Source) -> Content:
             f"expected a path, bytes or a file opened for reading bytes, got {kind}; open files "
             'with "rb"'
         )
-    return Content(shown, data)
+    return Content(shown, data, path)

@@ -34,6 +34,8 @@ __all__ = ["FORMAT", "read", "read_numbers", "write", "write_numbers"]
 
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # one whole number per pixel
 _KEYWORD = "anymask"
+VOC_PALETTE = b"PLTE\x00\x00\x00\x80\x00\x00\x00\x80\x00\x80\x80\x00"
+"""In the head of a PNG: how the palette of Pascal VOC begins, whose 255 is void."""
 
 
 def write(target: Target, masks: Masks) -> None:
@@ -149,7 +151,8 @@ def read_numbers(content: Content, keyword: str) -> tuple[npt.NDArray[np.int32],
 
 
 def _recognises(head: bytes) -> bool:
-    return head.startswith(b"\x89PNG") and b"grounded-sam" not in head  # which says more
+    others = (VOC_PALETTE, b"anymask-classes", b"grounded-sam")  # which say more
+    return head.startswith(b"\x89PNG") and not any(mark in head for mark in others)
 
 
 FORMAT = Format(".png", write, read, recognises=_recognises)

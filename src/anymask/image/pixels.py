@@ -68,6 +68,7 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_LYING = (5, 6, 7, 8)
 _TAGS_OFFSETS = 273, 324  # of strips and of tiles
 _TAGS_SIZES = 279, 325
 _TAG_COMPRESSION = 259
@@ -81,8 +82,13 @@ _TAG_EXTRA_SAMPLES = 338
 _TAG_SAMPLE_FORMAT = 339
 
 
-def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Read height and width of an image file as it is stored, without decoding it.
+def read_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[int, int]:
+    """Read height and width of an image file, without decoding it.
+
+    Args:
+        path: The file.
+        upright: Give them as `Image.open` does, turned as the camera's tag says; else as they are
+            stored.
 
     Raises:
         InputError: The file is missing, empty, damaged or not an image.
@@ -91,7 +97,8 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     with open_source(path) as (file, name):
         try:
             with identify(file, name) as image:
-                return image.height, image.width
+                lies = upright and _orientation(image) in _LYING
+                return (image.width, image.height) if lies else (image.height, image.width)
         except InputError:
             if not is_tiff(file):
                 raise

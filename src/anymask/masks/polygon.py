@@ -17,10 +17,11 @@ from anymask.masks import rle
 from anymask.masks.outline import trace
 from anymask.masks.rle import Counts
 
-__all__ = ["fill", "trace"]
+__all__ = ["fill", "join", "trace"]
 
 _FINE = 5  # outlines are drawn on a grid this much finer than the pixels
 _FAR = 1e6  # pixels; walking along an outline to anywhere further away would fill the memory
+_NEAR = 2000  # corners among which the nearest is looked for when outlines are joined
 
 
 def fill(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
@@ -56,6 +57,54 @@ def fill(polygons: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> Counts:
     if not outlines:
         return np.array([size_hw[0] * size_hw[1]], dtype=np.uint32)
     return rle.merge([_fill(outline, size_hw) for outline in outlines])
+
+
+def join(outlines: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
+    """Join outlines to one, for formats in which a mask is a single outline.
+
+    A bridge leads to each outline from a near corner of those before it: a line that is walked
+    there and back, which covers nothing when the outline is filled.
+
+    Args:
+        outlines: Arrays (k, 2) of corners, of a piece of a mask each, at least one.
+
+    Returns:
+        float64 (k, 2); the corners at the ends of bridges come several times.
+
+    Examples:
+        >>> squares = [[(x, 0), (x + 1, 0), (x + 1, 1), (x, 1)] for x in (0, 2)]
+        >>> outline = join(squares)
+        >>> outline.shape, fill([outline], (1, 4)).tolist()
+        ((10, 2), [0, 1, 1, 1, 1])
+    """
+    pieces = [np.asarray(outline, dtype=np.float64) for outline in outlines]
+    corners = np.concatenate(pieces)
+    stops = np.cumsum([len(piece) for piece in pieces])
+    starts = stops - [len(piece) for piece in pieces]
+    bridges: dict[int, list[int]] = {}
+    for number, start in enumerate(starts[1:].tolist(), 1):
+        first = max(0, start - _NEAR)
+        away = np.abs(corners[first:start] - corners[start]).sum(axis=1)
+        bridges.setdefault(first + int(away.argmin()), []).append(number)
+    order: list[int] = []
+    # Corners and outlines that are still to be walked, the next one last; not by calls within
+    # calls, for outlines may hang on each other by the thousand.
+    waiting: list[tuple[int, bool]] = [(0, True)]
+    while waiting:
+        number, is_outline = waiting.pop()
+        if not is_outline:
+            order.append(number)
+            continue
+        start, stop = int(starts[number]), int(stops[number])
+        steps: list[tuple[int, bool]] = []
+        for corner in range(start, stop):
+            steps.append((corner, False))
+            for other in bridges.get(corner, ()):
+                steps += [(other, True), (corner, False)]
+        if number:
+            steps.append((start, False))
+        waiting += reversed(steps)
+    return corners[order]
 
 
 def _farthest(outline: npt.NDArray[np.float64]) -> tuple[float, ...]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from anymask.config import InstanceConfig
 from anymask.embedding import Embedding
+from anymask.errors import InputError
 from anymask.image.image import ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -26,12 +27,16 @@ from anymask.parallel import threads_work
 from anymask.predict.segmenter import Segmenter
 from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
-from anymask.text.clip import Clip, Scorer, cut
+from anymask.text.rank import Ranker, Scorer, crops, load_ranker
 
 if TYPE_CHECKING:
     from anymask.everything.search import Progress
 
 __all__ = ["InstanceSegmenter"]
+
+# Guesses, which were never tried with real weights.
+_ALIKE = 0.23  # a cosine of CLIP's
+_SURE = 0.05  # a probability of SigLIP's
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,11 +118,28 @@ class InstanceSegmenter(Segmenter):
             ["points", "negative_points"],
         ):
             return merge(masks, prompt.points_xy, prompt.labels)
-        similarity = None
+        similarity, least = None, -1.0
         if prompt.text is not None:
-            scorer = self.scorer or Clip.load(settings.text_model, str(self.device))
-            similarity = scorer(list(cut(masks, _seen(embedding))), prompt.text)
-        return select(masks, prompt, similarity, settings.text_thresh)
+            similarity, usual = self._compare(embedding, masks, prompt.text)
+            least = usual if settings.text_thresh is None else settings.text_thresh
+        return select(masks, prompt, similarity, least)
+
+    def _compare(
+        self, embedding: Embedding, masks: Masks, text: str
+    ) -> tuple[npt.NDArray[Any], float]:
+        """Tell how alike masks, each alone on grey, and a text are, (n,), and what is enough."""
+        if not len(masks):
+            return np.zeros(0), 0.0
+        scorer = self.scorer or load_ranker(self._usual.text_model, str(self.device))
+        alike = np.asarray(scorer(crops(masks, _seen(embedding)), [text]), dtype=np.float64)
+        if alike.shape != (len(masks), 1):
+            raise InputError(
+                f"expected a scorer that gives ({len(masks)}, 1) numbers for {len(masks)} images "
+                f"and a phrase, got shape {alike.shape}; correct it"
+            )
+        if isinstance(scorer, Ranker) and scorer.sigmoid:
+            return scorer.probabilities(alike)[:, 0], _SURE
+        return alike[:, 0], _ALIKE
 
 
 def _near(prompt: Prompt, boxes: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ __all__ = [
     "detect",
     "find_grounder",
     "ground",
+    "grounder_names",
     "look_for",
 ]
 
@@ -117,6 +118,11 @@ def find_grounder(
         ('zebra',)
     """
     return _find(os.fspath(name_or_path), str(find_device(device)))
+
+
+def grounder_names() -> tuple[str, ...]:
+    """List the names of grounders, the bundled one first."""
+    return tuple(_KINDS)
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,6 +12,7 @@ import pytest
 from anymask.data.open import open_dataset
 from anymask.data.readers.notes import DataWarning
 from anymask.errors import InputError
+from anymask.formats.voc_files import palette
 
 
 @pytest.fixture
@@ -65,3 +66,23 @@ def test_names_are_those_of_the_classes(folder: Any, year: Path, stripes: Any) -
 def test_a_list_without_instances_is_refused(year: Path, name: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         open_dataset(year / "ImageSets" / "Segmentation" / f"{name}.txt")
+
+
+def test_names_of_an_annotation_and_of_a_list(folder: Any, year: Path, stripes: Any) -> None:
+    image = folder.root / "ImageSets" / "Segmentation" / "train.txt"
+    folder.labels("SegmentationClass/2007_000032.png", stripes(0, 21, 255, 22))
+    (folder.root / "labelmap.txt").write_text("background\n" + "x\n" * 20 + "tree\nhouse\n")
+    assert open_dataset(image)[0].names == ("tree", "house")
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox>"
+    objects = "".join(f"<object><name>{x}</name>{box}</object>" for x in ("oak", "barn"))
+    (folder.root / "Annotations").mkdir()
+    (folder.root / "Annotations/2007_000032.xml").write_text(f"<annotation>{objects}</annotation>")
+    assert open_dataset(image)[0].names == ("oak", "barn")
+
+
+def test_maps_in_colours(folder: Any, year: Path, stripes: Any) -> None:
+    colours = palette()[stripes(0, 1, 255, 2)]
+    folder.labels("SegmentationObject/2007_000032.png", colours)
+    sample = open_dataset(folder.root / "ImageSets" / "Segmentation" / "train.txt")[0]
+    assert [int(mask.sum()) for mask in sample.masks()] == [8, 24]
+    assert sample.void is not None and sample.void.sum() == 8

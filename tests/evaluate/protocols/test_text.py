@@ -115,8 +115,8 @@ def test_draws_what_came_and_what_was_wanted() -> None:
 
 
 def test_fastsam_answers_names() -> None:
-    def widest(pictures: Sequence[np.ndarray], text: str) -> list[float]:
-        return [picture.shape[1] / 100 for picture in pictures]
+    def widest(pictures, phrases):
+        return [[picture.shape[1] / 100] for picture in pictures]
 
     x0, y0, x1, y1 = ELSEWHERE
     labels = np.zeros(PICTURE.shape[:2], np.uint8)

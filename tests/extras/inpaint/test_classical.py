@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
 import pytest
 from tests.extras.inpaint.conftest import photo, square
 
@@ -13,6 +16,7 @@ from anymask.extras import inpaint
 from anymask.extras.inpaint.classical import Classical, PatchMatch, Telea
 from anymask.extras.inpaint.engine import Request
 
+COFFEE = Path(__file__).parents[3] / "docs/pictures/coffee.jpg"
 needs_patchmatch = pytest.mark.usefixtures("patchmatch")
 
 
@@ -45,13 +49,15 @@ def test_nothing_of_what_is_removed_comes_back() -> None:
 
 @needs_patchmatch
 def test_what_is_near_is_preferred() -> None:
-    """Left of the hole is one texture, right of it another: neither crosses over to the far end."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 30, (120, 240, 3)).astype(np.uint8)
-    image[:, 120:] += 180
-    mask = square((120, 240), (90, 40, 150, 80))
-    painted = inpaint(image, mask, engine="patchmatch").pixels[..., 0]
-    assert painted[40:80, 92:100].mean() < 60 and painted[40:80, 140:148].mean() > 150
+    """Where a spoon lay is saucer, which is red, and no wood, though it would fit as well."""
+    outline = [(395, 60), (430, 60), (420, 130), (392, 215), (412, 265), (412, 310), (390, 332)]
+    outline += [(345, 332), (318, 295), (325, 255), (360, 238), (372, 222), (400, 150)]
+    drawn = PIL.Image.new("L", (600, 400))
+    PIL.ImageDraw.Draw(drawn).polygon(outline, fill=255)
+    mask = np.asarray(drawn) > 0
+    painted = inpaint(COFFEE, mask, engine="patchmatch").pixels
+    bowl = painted[240:330, 320:410][mask[240:330, 320:410]]
+    assert (bowl[:, 1] > 60).mean() < 0.1, "half of it, without a price on distance"
 
 
 @needs_patchmatch

@@ -145,7 +145,7 @@ def test_jobs_that_make_no_sense(options: dict, message: str) -> None:
 
 
 def test_a_job_stands_alone(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected a job alone, got points beside it"):
+    with pytest.raises(InputError, match="expected a job alone, got points, too"):
         process(
             photos, tmp_path / "o", points=[(1, 1)], job=Inpaint(masks=square(), engine="telea")
         )

@@ -178,6 +178,8 @@ def test_what_a_model_found_grows_and_what_is_given_does_not() -> None:
         changed = (result.pixels != image).any(2) | (image == 3).all(2)
         np.testing.assert_array_equal(changed | grown(mask, growth), grown(mask, growth))
         assert changed[30 - growth, 50]
+    kept = inpaint(image, masks, engine=Painter(3), replace="a beach").pixels
+    np.testing.assert_array_equal(kept[mask], image[mask])
 
 
 def test_several_masks_count_together() -> None:

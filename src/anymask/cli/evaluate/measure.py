@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.evaluate.options import EvaluateOptions, Models
 from anymask.cli.options import Flag
+from anymask.cli.terminal import say
 from anymask.data.subset import SubsetSpec
 from anymask.errors import InputError
 from anymask.evaluate.protocols import protocol_of
@@ -84,7 +85,7 @@ class Measure(EvaluateOptions, Generic[Options]):
 
     def _sets(self) -> dict[str, Dataset]:
         """Open the data sets, by the names under which they are reported."""
-        from anymask.data.open import open_dataset
+        from anymask.data.open import layout_of, open_dataset
 
         mask_filter = getattr(self.options, "mask_filter", None)
         sets: dict[str, Dataset] = {}
@@ -96,7 +97,10 @@ class Measure(EvaluateOptions, Generic[Options]):
                 raise InputError(
                     f"expected data sets with different names, got {name!r} twice; rename a folder"
                 )
-            data = open_dataset(path, self.layout, self.image_folder)
+            layout = layout_of(path, self.layout)
+            if self.layout == "auto" and not self.quiet:
+                say(f"{path} is read in the layout {layout}")
+            data = open_dataset(path, layout, self.image_folder)
             sets[name] = self.subset.take(data, mask_filter)
         return sets
 

@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 
 from anymask.data.dataset import Labels
 from anymask.data.readers.label_image import layer_of, read_label_image
+from anymask.formats import voc_folder
+from anymask.formats.voc_files import VOID, parse_annotation, read_png
 
 __all__ = [
     "ade20k",
@@ -43,31 +46,35 @@ def void_255(path: Path, size_hw: Size) -> Labels:
     return Labels((layer_of(np.where(void, 0, numbers)),), void)
 
 
-_VOC_CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
-    *("train", "tvmonitor"),
-)  # from 1 on
-
-
 def voc_objects(path: Path, size_hw: Size) -> Labels:
-    """Read ``SegmentationObject/<id>.png``; names come from ``SegmentationClass/``, if it is there.
+    """Read ``SegmentationObject/<id>.png``.
 
-    A name is that of the class of most of an object's pixels.
+    Names come from ``Annotations/<id>.xml``, which lists the objects in the order of their numbers,
+    or else from ``SegmentationClass/<id>.png``: that of most of an object's pixels. Classes beyond
+    VOC's own are listed in ``labelmap.txt``.
     """
+    for folder in path.parents:
+        if folder.name == "SegmentationObject":
+            break
+    name = path.relative_to(folder).with_suffix("").as_posix()
+    files = voc_folder.find(folder.parent, name)
     found = void_255(path, size_hw)
-    classes = path.parents[1] / "SegmentationClass" / path.name
-    if not classes.is_file():
+    if files.objects is not None and _has_colours(path):
+        numbers, _ = read_png(files.objects)
+        void = numbers == VOID
+        found = Labels((layer_of(np.where(void, 0, numbers)),), void)
+    if files.classes is None and files.annotation is None:
         return found
-    (layer,), numbers = found.layers, read_label_image(classes, size_hw)
-    each = [np.bincount(numbers[layer == label]) for label in np.unique(layer) if label]
-    return replace(found, names=tuple(_voc_class(counts) for counts in each))
+    said = None if files.annotation is None else parse_annotation(files.annotation)
+    layer = found.layers[0].astype(np.int32)
+    kinds = [int(number) for number in np.unique(layer) if number]
+    labels = voc_folder.labels_of(files, layer, kinds, said)
+    return replace(found, names=tuple(label or "" for label, _ in labels))
 
 
-def _voc_class(counts: np.ndarray) -> str:
-    """Name the class that counts most among 1 to 20, by the number of pixels of each."""
-    known = counts[1 : 1 + len(_VOC_CLASSES)]
-    return _VOC_CLASSES[int(known.argmax())] if known.any() else ""
+def _has_colours(path: Path) -> bool:
+    with PIL.Image.open(path) as image:
+        return image.mode in ("RGB", "RGBA")
 
 
 # Numbers below 1000 are classes: up to 6 there is nothing to segment, 24 and above come in

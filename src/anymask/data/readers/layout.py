@@ -26,6 +26,8 @@ class Layout:
     signs: tuple[str, ...] = ()
     """Patterns that must match, too, before a folder is taken for this layout without being told
     so, where the parts are too common."""
+    check: Callable[[Path], bool] | None = None
+    """The same, for what only the content of files tells."""
 
     def missing(self, root: Path) -> list[str]:
         """List the parts that a folder does not have."""
@@ -33,7 +35,11 @@ class Layout:
 
     def fits(self, root: Path) -> bool:
         """Return whether a folder looks like this layout."""
-        return not self.missing(root) and all(next(root.glob(sign), None) for sign in self.signs)
+        return (
+            not self.missing(root)
+            and all(next(root.glob(sign), None) for sign in self.signs)
+            and (self.check is None or self.check(root))
+        )
 
     def open(self, root: Path) -> Dataset:
         """Open a folder.

@@ -63,7 +63,7 @@ class InpaintConfig:
 
     grow: int | None = None
     """Pixels by which what is painted grows; a negative number shrinks it. Without it, 1 % of the
-    image's longer side for masks that a model found, and 0 for your own."""
+    image's longer side around things that a model found, and 0 for your own masks."""
     feather: int = 0
     """Pixels over which the painted part fades into the image, outside of the grown mask."""
     margin: int | None = None
@@ -281,7 +281,7 @@ def _weights(image: Image, masks: MaskLike, task: Task, config: InpaintConfig) -
             "expected a mask that leaves some background to replace, got one of the whole image; "
             "cover the subject only"
         )
-    grow = _usual_growth(masks, image) if config.grow is None else config.grow
+    grow = _usual_growth(masks, image, task) if config.grow is None else config.grow
     hole = grown(hole, grow)
     if not hole.any():
         raise InputError(
@@ -313,9 +313,9 @@ def _union(masks: MaskLike) -> BoolArray:
     return dense if dense.ndim == 2 else np.logical_or.reduce(dense)
 
 
-def _usual_growth(masks: MaskLike, image: Image) -> int:
+def _usual_growth(masks: MaskLike, image: Image, task: Task) -> int:
     """Let a mask grow whose edge is a model's guess: a rim of the thing would be seen."""
-    guessed = isinstance(masks, Masks) and masks.model is not None
+    guessed = isinstance(masks, Masks) and masks.model is not None and task != "replace"
     return round(_RIM * max(image.size_hw)) if guessed else 0
 
 
