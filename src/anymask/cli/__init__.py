@@ -4,6 +4,8 @@
     anymask everything photos/ -o out/ --format coco
     anymask detect photos/ --text "dog. person."
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
+    anymask edit photo.jpg --background blur -o out/
+    anymask paste cut.png onto.jpg --at 420,300 -o out.png
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -35,6 +37,8 @@ COMMANDS = {
     "everything": "Find everything in each image, without a prompt.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
+    "edit": "Change what is behind a thing in each image, its colour, or both.",
+    "paste": "Paste what was cut out of one image into another.",
     "models": "List the models, with size, licence and what they can do.",
     "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",

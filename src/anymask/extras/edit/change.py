@@ -23,7 +23,7 @@ from anymask.image.image import Image, ImageLike
 from anymask.masks.masks import Masks
 from anymask.plain import check_number
 
-__all__ = ["WORDS", "EditConfig", "colour_of", "edit"]
+__all__ = ["WORDS", "EditConfig", "colour_of", "edit", "is_image"]
 
 Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
@@ -132,11 +132,18 @@ def colour_of(text: str) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
+def is_image(background: ImageLike | None) -> bool:
+    """Return whether a background is an image, neither a word nor a colour."""
+    if not isinstance(background, str):
+        return background is not None
+    return background not in WORDS and colour_of(background) is None
+
+
 # ------------------------------------------------------------------------- inside
 
 
 def _check_background(background: ImageLike | None) -> None:
-    if not isinstance(background, str) or background in WORDS or colour_of(background):
+    if not isinstance(background, str) or not is_image(background):
         return
     if not Path(background).expanduser().is_file():
         raise InputError(

@@ -1,0 +1,61 @@
+"""Edits of many images: the same for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from anymask.batch.job import Watch
+from anymask.extras.change_job import ChangeJob
+from anymask.extras.edit.change import EditConfig, edit, is_image
+from anymask.image.image import Image
+from anymask.masks.masks import Masks
+
+__all__ = ["Edit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit(ChangeJob):
+    """Change the background of the same things in each image, their colour, or both.
+
+    Each image gets the edited image (``-edited.png``), an overlay of the masks that it was made
+    with, and these masks. An image in which nothing is found stays as it is. What is meant is said
+    as in `ChangeJob`; without that, the main subject of each.
+
+    Attributes:
+        config: What to do.
+
+    Examples:
+        >>> import tempfile
+        >>> from anymask import process
+        >>> mask = np.zeros((20, 30), bool)
+        >>> mask[8:12, 8:12] = True
+        >>> walls = {"wall": np.full((20, 30, 3), 200, np.uint8)}
+        >>> job = Edit(masks=mask, config=EditConfig(colour="red"))
+        >>> report = process(walls, tempfile.mkdtemp(), job=job)
+        >>> [path.name for path in report.results[0].files]
+        ['wall-overlay.png', 'wall-edited.png', 'wall.json']
+    """
+
+    name = "edit"
+    ending = "-edited.png"
+    usual_subject = True
+    config: EditConfig
+
+    def what(self) -> dict[str, Any]:
+        """Give what is done; a background that is an image, by its digest."""
+        background = self.config.background
+        how = asdict(self.config) if not is_image(background) else None
+        if how is None:
+            pixels = np.ascontiguousarray(Image.open(background).pixels)  # type: ignore[arg-type]
+            digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes())
+            others = {name: getattr(self.config, name) for name in ("colour", "blur", "hard_edges")}
+            how = {"background": digest.hexdigest()[:16], **others}
+        return {"how": how}
+
+    def edit(self, masks: Masks, image: Image, watch: Watch | None = None) -> Image:
+        """Edit one image."""
+        return edit(image, masks, config=self.config)
