@@ -30,15 +30,15 @@ def harmonised(pasted: Pixels, inside: BoolArray, behind: Pixels, counts: BoolAr
 
     Args:
         pasted: uint8 (h, w, 3), RGB.
-        inside: bool (h, w), where it is opaque. Where it reaches the border of the array, it goes
-            on beyond, and that is no edge.
+        inside: bool (h + 2, w + 2), where it is opaque: with one more pixel all round, for where a
+            thing goes on beyond the border of the image, that is no edge.
         behind: uint8 (h, w, 3), what it lies on.
         counts: bool (h, w), where that has a colour, for it may be transparent.
 
     Examples:
         >>> pasted, behind = np.full((5, 5, 3), 200, np.uint8), np.full((5, 5, 3), 90, np.uint8)
-        >>> inside = np.zeros((5, 5), bool)
-        >>> inside[1:4, 1:4] = True
+        >>> inside = np.zeros((7, 7), bool)
+        >>> inside[2:5, 2:5] = True
         >>> everywhere = np.ones((5, 5), bool)
         >>> harmonised(pasted, inside, behind, everywhere)[2, 2].tolist()
         [90, 90, 90]
@@ -75,9 +75,8 @@ def membrane(values: FloatArray, known: BoolArray) -> FloatArray:
 
 def _rim(inside: BoolArray) -> BoolArray:
     """Find the pixels inside beside which, left, right, above or below, lies one outside."""
-    wide = np.pad(inside, 1, mode="edge")
-    deep = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
-    return inside & ~deep
+    deep = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    return inside[1:-1, 1:-1] & ~deep
 
 
 def _cycle(rest: FloatArray, free: BoolArray) -> FloatArray:

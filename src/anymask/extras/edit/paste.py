@@ -177,19 +177,20 @@ def _placed(
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in thing.size)
         thing, scale = thing.resize((width, height), PIL.Image.Resampling.LANCZOS), 1.0
+    middle = x, y
     if angle % 90 == 0:  # the edge falls between pixels
         thing, angle = thing.rotate(angle, expand=True), 0
         left, top = (
             math.floor(v + 1 - side * scale / 2) for v, side in zip((x, y), thing.size, strict=True)
         )
-        x, y = (v + side * scale / 2 - 0.5 for v, side in zip((left, top), thing.size, strict=True))
+        middle = left + thing.width * scale / 2 - 0.5, top + thing.height * scale / 2 - 0.5
     if angle == 0 and scale == 1:  # every pixel stays what it is
         whole = left, top, left + thing.width, top + thing.height
         place = _inside(whole, size_hw)
         part = thing.crop((place[0] - left, place[1] - top, place[2] - left, place[3] - top))
     else:
-        place = _inside(_turned_box(thing.size, x, y, scale, angle), size_hw)
-        part = _turned(thing, x, y, scale, angle, place)
+        place = _inside(_turned_box(thing.size, middle, scale, angle), size_hw)
+        part = _turned(thing, middle, scale, angle, place)
     pixels = np.asarray(part)
     if not pixels[..., 3].any():
         raise InputError(
@@ -214,9 +215,10 @@ def _inside(
 
 
 def _turned_box(
-    size: tuple[int, int], x: float, y: float, scale: float, angle: float
+    size: tuple[int, int], middle: tuple[float, float], scale: float, angle: float
 ) -> tuple[float, float, float, float]:
     """Give the box round a thing that is turned about its middle, with a margin."""
+    x, y = middle
     cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     width, height = (side * scale for side in size)
     across = (cos * width + sin * height) / 2 + _MARGIN * scale
@@ -226,8 +228,7 @@ def _turned_box(
 
 def _turned(
     thing: PIL.Image.Image,
-    x: float,
-    y: float,
+    middle: tuple[float, float],
     scale: float,
     angle: float,
     place: tuple[int, int, int, int],
@@ -238,7 +239,7 @@ def _turned(
     left, top, right, bottom = place
     cos, sin = math.cos(math.radians(angle)) / scale, math.sin(math.radians(angle)) / scale
     # From the middle of the thing in the image, at whole pixels plus a half, back to the thing.
-    across, down = left - x - 0.5, top - y - 0.5
+    across, down = left - middle[0] - 0.5, top - middle[1] - 0.5
     back = (
         *(cos, -sin, cos * across - sin * down + padded.width / 2),
         *(sin, cos, sin * across + cos * down + padded.height / 2),
@@ -253,4 +254,16 @@ def _harmonised(layer: Layer, photo: Image) -> npt.NDArray[np.uint8]:
     counts = np.ones(layer.alpha.shape, np.bool_)
     if photo.alpha is not None:
         counts = photo.alpha[layer.window] > 0
-    return harmonised(layer.colours, layer.alpha >= 128, behind[layer.window], counts)
+    inside = np.pad(layer.alpha >= 128, 1)
+    # Beyond the border of the image a thing goes on; elsewhere it ends with its layer.
+    rows, columns = layer.window
+    height, width = photo.size_hw
+    for side, at_border in (
+        (np.s_[0], rows.start == 0),
+        (np.s_[-1], rows.stop == height),
+        (np.s_[:, 0], columns.start == 0),
+        (np.s_[:, -1], columns.stop == width),
+    ):
+        if at_border:
+            inside[side] = np.pad(layer.alpha >= 128, 1, mode="edge")[side]
+    return harmonised(layer.colours, inside, behind[layer.window], counts)
