@@ -3,7 +3,7 @@
 Each room's verb is imported eagerly, because its name is that of the room, too: `edit`, `inpaint`.
 """
 
-from anymask.extras.edit import edit, paste
+from anymask.extras.edit import edit, paste, redraw
 from anymask.extras.inpaint import inpaint
 
-__all__ = ["edit", "inpaint", "paste"]
+__all__ = ["edit", "inpaint", "paste", "redraw"]

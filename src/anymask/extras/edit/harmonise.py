@@ -48,7 +48,8 @@ def harmonised(pasted: Pixels, inside: BoolArray, behind: Pixels, counts: BoolAr
         return pasted
     difference = behind.astype(np.float32) - pasted
     shifted = pasted + membrane(difference, known)
-    return np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
+    result: Pixels = np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
+    return result
 
 
 def membrane(values: FloatArray, known: BoolArray) -> FloatArray:
@@ -126,7 +127,8 @@ def _halved(values: FloatArray) -> FloatArray:
 
 def _halved_free(free: BoolArray) -> BoolArray:
     """Of 2 x 2 pixels, all have to be free."""
-    return _halved((~free).astype(np.float32)) == 0
+    found: BoolArray = _halved((~free).astype(np.float32)) == 0
+    return found
 
 
 def _doubled(coarse: FloatArray, size_hw: tuple[int, ...]) -> FloatArray:

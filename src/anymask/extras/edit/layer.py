@@ -101,5 +101,5 @@ def shadow_of(layer: Layer, size_hw: tuple[int, int]) -> Layer:
     return Layer(x0, y0, np.zeros((*alpha.shape, 3), np.uint8), alpha)
 
 
-def _bytes(values: npt.NDArray[np.float32]) -> Pixels:
+def _bytes(values: npt.NDArray[np.floating]) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
