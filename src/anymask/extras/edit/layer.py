@@ -102,4 +102,5 @@ def shadow_of(layer: Layer, size_hw: tuple[int, int]) -> Layer:
 
 
 def _bytes(values: npt.NDArray[np.floating]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    result: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return result

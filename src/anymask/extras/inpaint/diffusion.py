@@ -82,10 +82,10 @@ class Diffusion:
         except AnymaskError:
             raise
         except Exception as error:  # of the hub, of diffusers or of transformers: any kind
-            reason = " ".join(str(error).split())[:300]
+            what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise WeightsError(
                 f"expected a diffusers pipeline that paints holes at {_named(source, controlnet)}, "
-                f"got {type(error).__name__}: {reason}; check the name, or whether all of it is there"
+                f"got {what}; check the name, or whether all of it is there"
             ) from error
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline.to(place), os.fspath(source))
