@@ -25,7 +25,7 @@ __all__ = ["Paste", "parse"]
 _ABOUT = """Paste what was cut out of one image into another.
 
 Writes the image, and beside it a mask of what was pasted (NAME-mask.png). No pixel changes outside
-of the pasted thing and its shadow; but JPEG changes all of them a little, so PNG is better.
+of the pasted thing and its shadow, but JPEG and WebP change all of them a little: take PNG.
 
 Examples:
   anymask paste cup-cutout.png table.jpg --at 420,300 -o out.png

@@ -23,7 +23,7 @@ from anymask.image.image import Image, ImageLike
 from anymask.masks.masks import Masks
 from anymask.plain import check_number
 
-__all__ = ["WORDS", "EditConfig", "colour_of", "edit", "is_image"]
+__all__ = ["WORDS", "EditConfig", "colour_of", "edit", "is_image", "open_background"]
 
 Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
@@ -139,6 +139,13 @@ def is_image(background: ImageLike | None) -> bool:
     return background not in WORDS and colour_of(background) is None
 
 
+def open_background(background: ImageLike) -> Image:
+    """Open a background that is an image."""
+    if isinstance(background, str | os.PathLike):
+        background = Path(background).expanduser()
+    return Image.open(background)
+
+
 # ------------------------------------------------------------------------- inside
 
 
@@ -244,9 +251,7 @@ def _behind(settings: EditConfig, straight: Pixels, cover: Pixels) -> Pixels | N
     if colour is not None:
         return np.broadcast_to(np.array(colour, np.uint8), straight.shape)
     size = cover.shape[1], cover.shape[0]
-    if isinstance(background, str | os.PathLike):
-        background = Path(background).expanduser()
-    picture = Image.open(background).to_pil()
+    picture = open_background(background).to_pil()
     return np.asarray(PIL.ImageOps.fit(picture, size, PIL.Image.Resampling.LANCZOS))
 
 

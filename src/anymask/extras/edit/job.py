@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
-
-import numpy as np
 
 from anymask.batch.job import Watch
 from anymask.extras.change_job import ChangeJob
-from anymask.extras.edit.change import EditConfig, edit, is_image
+from anymask.extras.edit.change import EditConfig, edit, is_image, open_background
 from anymask.image.image import Image
 from anymask.masks.masks import Masks
 
@@ -48,13 +46,12 @@ class Edit(ChangeJob):
     def what(self) -> dict[str, Any]:
         """Give what is done; a background that is an image, by its digest."""
         background = self.config.background
-        how = asdict(self.config) if not is_image(background) else None
-        if how is None:
-            pixels = np.ascontiguousarray(Image.open(background).pixels)  # type: ignore[arg-type]
+        if background is not None and is_image(background):
+            pixels = open_background(background).pixels
             digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes())
-            others = {name: getattr(self.config, name) for name in ("colour", "blur", "hard_edges")}
-            how = {"background": digest.hexdigest()[:16], **others}
-        return {"how": how}
+            background = digest.hexdigest()[:16]
+        settings = {field.name: getattr(self.config, field.name) for field in fields(EditConfig)}
+        return {"how": settings | {"background": background}}
 
     def edit(self, masks: Masks, image: Image, watch: Watch | None = None) -> Image:
         """Edit one image."""
