@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageEnhance
 
 import anymask
 from anymask.extras import edit, inpaint, paste
@@ -186,9 +187,32 @@ def drag_in(model: anymask.Segmenter) -> None:
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    pictures = (rocket, clicks, words, everything, subject, names, removal, edits, drag_in)
+    pictures = (rocket, clicks, words, everything, subject, names, removal, example, edits, drag_in)
     for picture in pictures:
         picture(model)
+
+
+def example(model: anymask.Segmenter) -> None:
+    """Know a cup from one photo, and find it in another into which it was pasted, twice.
+
+    Smaller, turned and darker; and a photo without it.
+    """
+    path = PICTURES / "coffee.jpg"
+    cup = model.predict(path, box=(170, 15, 412, 310)).best()
+    personal = model.personalize(path, cup, names="my cup")
+    ground = PIL.Image.open(PHOTOS / "astronaut.jpg").convert("RGB")
+    pasted = ground.copy()
+    cut = cup.cutout(path, crop=True)
+    for scale, light, turn, place in ((0.5, 0.85, 12, (10, 330)), (0.6, 0.95, -8, (320, 10))):
+        one = PIL.ImageEnhance.Brightness(cut).enhance(light).rotate(turn, expand=True)
+        one = one.resize((round(one.width * scale), round(one.height * scale)))
+        pasted.paste(one, place, one)
+    panels = [cup.draw(path, prompts=False)]
+    for photo in (pasted, ground):
+        masks = personal.find(photo)
+        print(masks)
+        panels.append(masks.draw(photo, prompts=False))
+    in_a_row(panels, "example.jpg")
 
 
 if __name__ == "__main__":

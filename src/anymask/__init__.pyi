@@ -4,10 +4,12 @@ Type checkers and editors read this file; at run time `__init__.py` makes of it 
 loaded from when it is first used. ``tests/guards/test_public_names.py`` holds the list to it.
 """
 
+from .batch.personalize import personalize as personalize
 from .batch.process import process as process
 from .config import GenerateConfig as GenerateConfig
 from .config import InstanceConfig as InstanceConfig
 from .config import LabelConfig as LabelConfig
+from .config import PersonalConfig as PersonalConfig
 from .detections import Detections as Detections
 from .embedding import Embedding as Embedding
 from .errors import AnymaskError as AnymaskError
@@ -23,6 +25,7 @@ from .masks.masks import Masks as Masks
 from .models.variants import VARIANTS as VARIANTS
 from .models.variants import Variant as Variant
 from .predict.loading import load as load
+from .predict.personal import Personal as Personal
 from .predict.segmenter import Segmenter as Segmenter
 from .prompt import Prompt as Prompt
 from .text.ground import detect as detect

@@ -1,4 +1,4 @@
-"""The settings of everything mode; no torch, so that the command line can list them."""
+"""The settings of everything mode and of examples; no torch: the command line lists them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ __all__ = [
     "Keep",
     "LabelConfig",
     "Outside",
+    "PersonalConfig",
+    "Personalizing",
     "PointGrid",
+    "Ranking",
     "Sampler",
     "changed",
 ]
@@ -27,6 +30,7 @@ PointGrid = tuple[tuple[float, float], ...]
 Sampler = Literal["grid", "hierarchical", "boxes"]
 Outside = Literal["keep", "dim", "blank"]
 Keep = Literal["all", "labelled", "things"]
+Ranking = Literal["iou", "outline"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,17 @@ class GenerateConfig:
     sampler: Sampler = "grid"
     """grid: prompt all points; hierarchical: from coarse to fine, and not where a good mask lies
     already; boxes: around what a map of boundaries encloses, without a grid."""
+    thing_boxes: int = 0
+    """Prompt also with at most so many boxes around everyday things, proposed by the detector in
+    the package; 0: with none."""
+    ranking: Ranking = "iou"
+    """Which of two masks is the better one, and comes first. iou: the one of the higher predicted
+    IoU; outline: of the higher product of that and the share of its outline on boundaries that the
+    model sees, so that things come before splinters of them; each mask keeps it as meta "ranking",
+    by which overlays put things on top."""
+    ranking_thresh: float = 0.0
+    """Keep masks that are at least so good, by the ranking, as a share of the image's best one; 0
+    keeps all."""
     memory: int = 1024
     """MiB of memory that the search may take beyond the model; it takes longer with less."""
     min_mask_region_area: int = 0
@@ -76,15 +91,16 @@ class GenerateConfig:
         """Check the settings, and bring the grids into the form of tuples."""
         for name in ("points_per_batch", "crop_n_points_downscale_factor", "memory"):
             check_number(self, name, 1, whole=True)
-        for name in ("crop_n_layers", "min_mask_region_area"):
+        for name in ("crop_n_layers", "min_mask_region_area", "thing_boxes"):
             check_number(self, name, 0, whole=True)
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset"):
             check_number(self, name, 0)
         for name in ("box_nms_thresh", "crop_nms_thresh", "crop_overlap_ratio"):
             check_number(self, name, 0, 1)
-        for name in ("mask_nms_thresh", "containment_nms_thresh"):
+        for name in ("mask_nms_thresh", "containment_nms_thresh", "ranking_thresh"):
             check_number(self, name, 0, 1)
         check_choice(self, "sampler", get_args(Sampler))
+        check_choice(self, "ranking", get_args(Ranking))
         self._check_areas()
         if self.point_grids is None:
             self._check_points_per_side()
@@ -214,11 +230,38 @@ class LabelConfig:
             )
 
 
-Config = TypeVar("Config", bound="GenerateConfig | InstanceConfig | LabelConfig")
+Personalizing = Literal["match", "persam", "persam-f"]
+
+
+@dataclass(frozen=True)
+class PersonalConfig:
+    """How things that are known from examples are looked for."""
+
+    method: Personalizing = "match"
+    """match: every instance, or none, by matching forth and back; persam: one answer always, as
+    published, without training; persam-f: the same, with the mixture of sizes learned."""
+    threshold: float = 0.5
+    """Keep what is at least this likely to be the thing, 0 to 1; 0.5 lies between other views of
+    the references and what is beside the thing in them. Of match only."""
+    max_instances: int = 10
+    """Keep at most so many instances of each thing in an image, the likeliest. Of match only."""
+    clicks: int = 6
+    """Places that are tried in each round for each thing; more find smaller things. Of match
+    only."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_choice(self, "method", get_args(Personalizing))
+        check_number(self, "threshold", 0, 1)
+        for name in ("max_instances", "clicks"):
+            check_number(self, name, 1, whole=True)
+
+
+Config = TypeVar("Config", bound="GenerateConfig | InstanceConfig | LabelConfig | PersonalConfig")
 
 
 def changed(default: Config, config: object, options: dict[str, Any]) -> Config:
-    """Give the settings that are in force, of everything mode or of names.
+    """Give the settings that are in force.
 
     Args:
         default: What is usual, such as what suits the model.

@@ -120,3 +120,12 @@ def test_settings_of_an_earlier_version_are_refused(tmp_path: Path, run: Run, te
     said = run("train", "--config", tmp_path / "old.yaml")
     assert said.code == 2
     assert "of an earlier one; rename them (rate is lr now)" in said.err
+
+
+def test_the_layout_is_said(run: Run, asked: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [dog]")
+    data = tmp_path / "data.yaml"
+    assert run("train", "--data", data).err == f"anymask: {data} is read in the layout yolo\n"
+    assert run("train", "--data", data, "--quiet").err == ""
+    assert run("train", "--data", data, "--layout", "yolo").err == ""
+    assert len(asked) == 3

@@ -65,6 +65,20 @@ def test_smaller_masks_are_on_top(order: list[int]) -> None:
     assert np.abs(top - below).max() > 40
 
 
+@pytest.mark.parametrize(
+    ("of_part", "on_top"),
+    [(0.5, "whole"), (0.84, "whole"), (0.86, "part"), (0.95, "part"), (0, "whole")],
+)
+def test_a_clearly_better_mask_is_on_top_of_its_parts(of_part: float, on_top: str) -> None:
+    both = np.stack([LARGE, SMALL])
+    picture = drawn(Masks.from_dense(both, meta=[{"ranking": 1}, {"ranking": of_part}]), alpha=1)
+    difference = np.abs(picture[30, 40] - picture[30, 20]).max()
+    assert difference < 3 if on_top == "whole" else difference > 40
+    # One that does not say it leaves all of them in the order of their areas.
+    picture = drawn(Masks.from_dense(both, meta=[{"ranking": 1}, {}]), alpha=1)
+    assert np.abs(picture[30, 40] - picture[30, 20]).max() > 40
+
+
 def test_masks_that_touch_differ_in_colour() -> None:
     stripes = np.arange(20)[:, None, None] == X // 4
     row = drawn(Masks.from_dense(stripes), alpha=1, outline=False)[30, 2::4]

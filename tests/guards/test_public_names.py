@@ -31,6 +31,8 @@ PUBLIC = [
     "Masks",
     "MissingExtraError",
     "OutputError",
+    "Personal",
+    "PersonalConfig",
     "Prompt",
     "Segmenter",
     "Transform",
@@ -40,6 +42,7 @@ PUBLIC = [
     "detect",
     "label",
     "load",
+    "personalize",
     "process",
     "read",
 ]

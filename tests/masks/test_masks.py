@@ -345,6 +345,15 @@ def test_nms_by_kind(threshold: float, kind: Any, areas: list[int]) -> None:
     assert squares().nms(threshold, kind).areas.tolist() == areas
 
 
+@pytest.mark.parametrize("kind", ["box", "mask", "containment"])
+def test_nms_by_order_trusts_what_comes_first(kind: Any) -> None:
+    twice = Masks.from_dense(np.ones((2, 3, 4), dtype=bool), scores=np.array([0.2, 0.9]))
+    assert twice.nms(kind=kind).scores.tolist() == pytest.approx([0.9])
+    assert twice.nms(kind=kind, by="order").scores.tolist() == pytest.approx([0.2])
+    with pytest.raises(InputError, match="by as score or order, got 'area'"):
+        twice.nms(kind=kind, by="area")  # type: ignore[arg-type]
+
+
 def overlaps(dense: np.ndarray, kind: str) -> np.ndarray:
     flat = dense.reshape(len(dense), np.prod(dense.shape[1:])).astype(np.int64)
     shared, areas = flat @ flat.T, flat.sum(axis=1)

@@ -2,10 +2,12 @@
 
     anymask segment photo.jpg --point 500,375 -o out/
     anymask everything photos/ -o out/ --format coco
+    anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask detect photos/ --text "dog. person."
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask edit photo.jpg --background blur -o out/
     anymask paste cut.png onto.jpg --at 420,300 -o out.png
+    anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
@@ -35,10 +37,12 @@ __all__ = ["COMMANDS", "main", "parse"]
 COMMANDS = {
     "segment": "Cut things out of each image: by clicks, a box, a mask, words; or its subject.",
     "everything": "Find everything in each image, without a prompt.",
+    "personalize": "Find things that you show in one image in all others, by an example.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "edit": "Change what is behind a thing in each image, its colour, or both.",
     "paste": "Paste what was cut out of one image into another.",
+    "lift": "Lift images with depth and masks to labelled points in space.",
     "models": "List the models, with size, licence and what they can do.",
     "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
@@ -55,6 +59,7 @@ Examples:
   anymask segment photos/ --text "dog. person." -o out/
   anymask segment - --point 500,375 -o - < photo.jpg > cutout.png
   anymask everything photos/ --format coco -o out/
+  anymask personalize photos/ --reference mug.jpg --mask mug-mask.png --name mug
   anymask evaluate points --data photos-val/ -o runs/points
   anymask train --data photos/ -o runs/mine
   anymask COMMAND --help

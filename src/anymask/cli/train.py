@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.learning import LearningOptions, parse_learning
 from anymask.cli.terminal import say
+from anymask.errors import InputError
 from anymask.train.finetuning.config import FineTuneConfig
 
 __all__ = ["Train", "parse"]
@@ -50,9 +52,10 @@ class Train(LearningOptions):
         from anymask.data.open import layout_of
         from anymask.train.finetuning.finetune import finetune
 
-        speaks = not self.quiet and os.environ.get("RANK", "0") == "0"  # torchrun's first process
-        for path in self.settings.data if speaks and self.settings.layout == "auto" else ():
-            say(f"{path} is read in the layout {layout_of(path)}")
+        if not self.quiet and os.environ.get("RANK", "0") == "0":  # torchrun's first process
+            for path in self.settings.data if self.settings.layout == "auto" else ():
+                with suppress(InputError):  # which opening it will say
+                    say(f"{path} is read in the layout {layout_of(path)}")
         report = finetune(self.settings, self.output, self.device, **self.flags())
         return self.conclude(report, "mean IoU", _ROWS)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import NormalDist
 
 import numpy as np
@@ -32,6 +32,8 @@ __all__ = ["cutout", "overlay"]
 Place = tuple[int, int, int, int]  # xyxy, right and bottom exclusive, as Pillow has it
 
 _MANY_PROMPTS = 12
+_CLEARLY_WORSE = 0.85  # of another's ranking
+_LEAST_RANKING, _ROUNDING = 1e-6, 1e-9
 _MARGIN, _LEAST_MARGIN = 0.1, 8  # around a mask with a soft edge: of its diagonal, and pixels
 
 
@@ -46,6 +48,9 @@ def overlay(
     font: str | os.PathLike[str] | None = None,
 ) -> PIL.Image.Image:
     """Lay masks over an image, smaller ones on top of larger ones.
+
+    Where masks say how they rank (`GenerateConfig.ranking` "outline"), a clearly better one lies on
+    top of worse ones first of all: a whole thing on top of splinters of it.
 
     Masks of one label have one colour, which is the same in other images as far as their labels
     allow. Masks without a label have a colour each that differs from those around.
@@ -78,7 +83,7 @@ def overlay(
         raise InputError(f"expected alpha from 0 to 1, got {alpha}; 0.55 is a good start")
     canvas = _open(image, masks.size_hw).to_pil()
     chosen = colours(masks)
-    _paint(canvas, masks, chosen, alpha, outline)
+    _paint(canvas, masks, {i: chosen[i] for i in _upwards(masks, chosen)}, alpha, outline)
     if legend:
         Legend.of(masks, chosen, font).draw(canvas, masks)
     asked = distinct(masks.prompts)
@@ -86,6 +91,16 @@ def overlay(
         for prompt in asked:
             mark(canvas, prompt)
     return canvas
+
+
+def _upwards(masks: Masks, numbers: Iterable[int]) -> list[int]:
+    """Sort masks by what lies on top: the last one."""
+    rankings = [meta.get("ranking") for meta in masks.meta]
+    if not rankings or not all(isinstance(one, int | float) for one in rankings):
+        return list(numbers)
+    shares = np.array(rankings, np.float64).clip(_LEAST_RANKING)
+    levels = np.floor(np.log(shares / shares.max()) / math.log(_CLEARLY_WORSE) + _ROUNDING)
+    return sorted(numbers, key=lambda i: (-levels[i], -masks.areas[i]))
 
 
 def _paint(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from anymask.optional import optional
 
-__all__ = ["felzenszwalb", "grabcut"]
+__all__ = ["felzenszwalb", "felzenszwalb_maps", "grabcut"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -34,13 +34,28 @@ def felzenszwalb(
     Returns:
         For each click (3, h, w): its region at the scales 100, 300 and 1000.
     """
-    segmentation = optional("skimage.segmentation", extra="eval")
-    maps = [
-        segmentation.felzenszwalb(image, scale=scale, sigma=_SMOOTHING, min_size=_SMALLEST)
-        for scale in _SCALES
-    ]
+    maps = felzenszwalb_maps(image, _SCALES)
     return [
         np.stack([regions == regions[int(y), int(x)] for regions in maps]) for x, y in clicks_xy
+    ]
+
+
+def felzenszwalb_maps(
+    image: npt.NDArray[np.uint8], scales: Sequence[float]
+) -> list[npt.NDArray[np.int64]]:
+    """Divide an image into regions, once for each scale: larger ones for larger scales.
+
+    Args:
+        image: (h, w, 3), RGB.
+        scales: What scikit-image calls so, k of the paper for colours up to 255.
+
+    Returns:
+        A label map (h, w) for each scale, of regions of at least 50 pixels.
+    """
+    segmentation = optional("skimage.segmentation", extra="eval")
+    return [
+        segmentation.felzenszwalb(image, scale=scale, sigma=_SMOOTHING, min_size=_SMALLEST)
+        for scale in scales
     ]
 
 

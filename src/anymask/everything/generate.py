@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,11 @@ from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.everything.sampling import add_all, add_coarse_to_fine, add_objects
 from anymask.everything.search import Progress, Promptable, Search
+from anymask.everything.wholeness import thing_boxes
 from anymask.image.image import Image, ImageLike
 from anymask.masks import rle
 from anymask.masks.masks import Masks
+from anymask.prompt import Prompt
 
 __all__ = ["Promptable", "generate", "least_memory", "refine"]
 
@@ -60,9 +62,10 @@ def generate(
             of points and while their answers are settled. What it raises ends the search.
 
     Returns:
-        The masks in SAM's order: best first inside a crop, small crops before large ones; none at
-        all if nothing was found. Each knows the prompt that found it and its crop, and
-        `Masks.dropped` how many answers went by which setting.
+        The masks in SAM's order: best first inside a crop (`GenerateConfig.ranking` says which is
+        better), small crops before large ones; none at all if nothing was found. Each knows the
+        prompt that found it and its crop, and `Masks.dropped` how many answers went by which
+        setting.
 
     Raises:
         InputError: The image cannot be read, or the memory does not suffice for its size.
@@ -77,7 +80,7 @@ def generate(
         opened.size_hw, config.crop_n_layers, config.crop_overlap_ratio
     )
     grids = _grids(config)
-    decoded = _counter(progress, sum(len(grids[layer]) for layer in layers))
+    decoded = _counter(progress, sum(len(grids[layer]) + config.thing_boxes for layer in layers))
     found = []
     dropped: Counter[str] = Counter()
     for box, layer in zip(boxes, layers, strict=True):
@@ -94,6 +97,9 @@ def generate(
                 add_coarse_to_fine(search, points_xy)
             else:
                 add_objects(search, _boundary(search.embedding, part, scout))
+            if config.thing_boxes:
+                boxes_xyxy = thing_boxes(part, config.thing_boxes)
+                search.add([Prompt(box=box) for box in boxes_xyxy], multimask=False)
             found.append(search.nms())
             dropped += search.dropped
     masks = replace(Masks.concat(found), dropped=dropped)
@@ -243,9 +249,11 @@ def refine(masks: Masks, config: GenerateConfig) -> Masks:
     """Apply what the original lacks: limits of area, and duplicates by masks instead of boxes."""
     masks = _counted(masks, masks.filter(min_area=config.min_area), "min_area")
     masks = _counted(masks, masks.filter(max_area=config.max_area), "max_area")
+    by: Literal["score", "order"] = "score" if config.ranking == "iou" else "order"
     if config.mask_nms_thresh < 1:
-        masks = _counted(masks, masks.nms(config.mask_nms_thresh, "mask"), "mask_nms_thresh")
+        kept = masks.nms(config.mask_nms_thresh, "mask", by=by)
+        masks = _counted(masks, kept, "mask_nms_thresh")
     if config.containment_nms_thresh < 1:
-        kept = masks.nms(config.containment_nms_thresh, "containment")
+        kept = masks.nms(config.containment_nms_thresh, "containment", by=by)
         masks = _counted(masks, kept, "containment_nms_thresh")
     return masks

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,17 @@ from torch import Tensor
 from anymask import geometry
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
+from anymask.errors import CapabilityError
 from anymask.everything.enlarge import Enlarger, Part
+from anymask.everything.wholeness import outline_strength
 from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.prompt import Prompt
 
 __all__ = ["Progress", "Promptable", "Search"]
+
+_OUTLINES_AT_ONCE = 8
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -59,6 +63,7 @@ class Promptable(Protocol):
 class _Candidate:
     """An answer that the model trusts."""
 
+    rank: float
     score: float
     prompt: Prompt
     batch: int
@@ -72,6 +77,7 @@ class _Candidate:
 class _Kept:
     """A mask that stays; its box is in pixels of the crop, its run lengths in the image's."""
 
+    rank: float
     score: float
     prompt: Prompt
     stability: np.float32
@@ -109,6 +115,7 @@ class Search:
         self.model, self.embedding = model, embedding
         self.crop, self.size_hw = crop, size_hw
         self.config, self.memory, self._decoded = config, memory, decoded
+        self._boundary = _boundary(embedding) if config.ranking == "outline" else None
         self.dropped: Counter[str] = Counter()
         self._batches: list[tuple[Sequence[Prompt], bool]] = []
         self._candidates: list[_Candidate] = []
@@ -164,25 +171,39 @@ class Search:
         prompts, multimask = self._batches[batch]
         logits, predicted_iou = self.model.decode(self.embedding, prompts, multimask)
         answers = predicted_iou.shape[1]
-        predicted_iou = predicted_iou.flatten()
+        predicted_iou, logits = predicted_iou.flatten(), logits.flatten(0, 1)
         places = torch.arange(len(predicted_iou), device=predicted_iou.device)
         if self.config.pred_iou_thresh > 0:
             places = places[predicted_iou > self.config.pred_iou_thresh]
-        self._low_hw = logits.shape[2], logits.shape[3]
+        self._low_hw = logits.shape[1], logits.shape[2]
         if self._enlarger is None:
             offset = self.config.stability_score_offset
             self._enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
         found = []
-        for score, place, one in zip(
+        for rank, score, place, one in zip(
+            self._ranks(logits, predicted_iou, places),
             predicted_iou[places].tolist(),
             places.tolist(),
-            _picked(logits.flatten(0, 1), places),
+            _picked(logits, places),
             strict=True,
         ):
             part = self._enlarger.cut(one)
             bounds = self._enlarger.bounds(part)
-            found.append(_Candidate(score, prompts[place // answers], batch, place, part, *bounds))
+            prompt = prompts[place // answers]
+            found.append(_Candidate(rank, score, prompt, batch, place, part, *bounds))
         return found, len(predicted_iou) - len(found)
+
+    def _ranks(self, logits: Tensor, predicted_iou: Tensor, places: Tensor) -> list[float]:
+        """Say how good some answers are, to be compared with each other."""
+        ranks = predicted_iou[places]
+        if self._boundary is not None and len(places):
+            boundary = self._boundary.to(logits.device)
+            # A few at once, so that no batch takes memory that the limit does not know of.
+            few = torch.split(places, _OUTLINES_AT_ONCE)
+            strength = [outline_strength(logits[some], boundary) for some in few]
+            ranks = ranks * torch.cat(strength)
+        ranked: list[float] = ranks.tolist()
+        return ranked
 
     def _evict(self, candidates: Sequence[_Candidate]) -> bool:
         """Drop logits until the rest fits, those of the worst first; tell if any had to go."""
@@ -222,6 +243,9 @@ class Search:
         gone = np.zeros(len(ranked), dtype=np.bool_)
         kept: list[_Kept] = []
         for turn, candidate in enumerate(ranked):
+            if kept and candidate.rank < self.config.ranking_thresh * kept[0].rank:
+                self.dropped["ranking_thresh"] += len(ranked) - turn
+                break
             if gone[turn]:
                 candidate.part = None
                 self.dropped["box_nms_thresh"] += 1
@@ -254,7 +278,8 @@ class Search:
         if (_overlap(box, better) > self.config.box_nms_thresh).any():
             return "box_nms_thresh"
         counts = region.counts(self.crop[:2], self.size_hw)
-        return _Kept(candidate.score, candidate.prompt, region.stability, box, counts)
+        known = candidate.rank, candidate.score, candidate.prompt
+        return _Kept(*known, region.stability, box, counts)
 
     def _cut_off(self, box: FloatArray) -> bool:
         if self.crop == (0, 0, *self.size_hw[::-1]):
@@ -275,7 +300,22 @@ class Search:
             boxes=boxes,
             prompts=tuple(_moved(one.prompt, x0, y0) for one in kept),
             crop_boxes=np.tile(np.array(self.crop, dtype=np.float32), (len(kept), 1)),
+            meta=tuple(self._meta(one) for one in kept),
         )
+
+    def _meta(self, kept: _Kept) -> dict[str, Any]:
+        """Say how a mask ranks, where that is not what its score says."""
+        return {} if self.config.ranking == "iou" else {"ranking": round(kept.rank, 4)}
+
+
+def _boundary(embedding: Embedding) -> Tensor:
+    """Find the probabilities that a mask ends, over the model frame: (h, w)."""
+    if "boundary" not in embedding.features:
+        raise CapabilityError(
+            "expected a model that sees boundaries for the ranking 'outline', got one with "
+            f"{', '.join(embedding.features)}; use 'iou'"
+        )
+    return torch.sigmoid(embedding.features["boundary"][0, 0].float())
 
 
 def _picked(maps: Tensor, places: Tensor) -> Iterator[FloatArray]:
@@ -287,9 +327,9 @@ def _picked(maps: Tensor, places: Tensor) -> Iterator[FloatArray]:
 
 
 def _ranked(candidates: Sequence[_Candidate]) -> list[_Candidate]:
-    """Sort by descending score; equal scores keep their order."""
-    scores = torch.tensor([one.score for one in candidates])
-    order = torch.argsort(scores, descending=True, stable=True)
+    """Sort by descending rank; equal ones keep their order."""
+    ranks = torch.tensor([one.rank for one in candidates])
+    order = torch.argsort(ranks, descending=True, stable=True)
     return [candidates[i] for i in order.tolist()]
 
 

@@ -9,6 +9,7 @@ the list is on disk before the first file that needs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,15 @@ class SharedClasses(Classes):
         first: Iterable[str | None] = (),
     ) -> None:
         self._folder, self._name, self._read, self._write = folder, name, read, write
+        self._listed = False
         super().__init__()
         self.add(first)
 
     def add(self, labels: Iterable[str | None]) -> None:
         """Give numbers to all labels that have none, and write the list before they are used."""
+        labels = list(labels)
+        if self._listed and all(label in self._numbers for label in labels):
+            return
         lock = self._folder.lock(self._name)
         lock.acquire(float("inf"))
         try:
@@ -91,6 +96,7 @@ class SharedClasses(Classes):
             if len(self.names) > len(before) or not path.is_file():
                 with self._folder.writing(self._name) as draft:
                     self._write(draft, path, self.names)
+            self._listed = True
         finally:
             lock.release()
 
@@ -102,8 +108,6 @@ def shown_names(names: Names) -> list[str]:
         >>> shown_names(["cat", None]), shown_names(["object", None])
         (['cat', 'object'], ['object', 'unlabelled'])
     """
-    taken = set(names)
-    free = next(
-        name for name in (UNLABELLED, "unlabelled", "no label", "no name") if name not in taken
-    )
+    choices = chain((UNLABELLED, "unlabelled"), (f"unlabelled {i}" for i in count(2)))
+    free = next(name for name in choices if name not in names)
     return [free if name is None else name for name in names]

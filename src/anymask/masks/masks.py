@@ -412,7 +412,13 @@ class Masks:
             keep &= np.array([name in wanted for name in self.labels], dtype=np.bool_)
         return self[keep]
 
-    def nms(self, threshold: float = 0.7, kind: Literal["box"] | Overlap = "box") -> Masks:
+    def nms(
+        self,
+        threshold: float = 0.7,
+        kind: Literal["box"] | Overlap = "box",
+        *,
+        by: Literal["score", "order"] = "score",
+    ) -> Masks:
         """Drop duplicates: where two masks overlap more than this, the lower score goes.
 
         Args:
@@ -421,6 +427,8 @@ class Masks:
                 is what SAM does; ``"mask"`` that of the masks, which spares crossing things;
                 ``"containment"`` the share of the smaller mask that lies in the other one, which
                 also drops parts of wholes (or wholes of better parts).
+            by: What makes a mask the better one: its ``"score"``, or that it comes first in the
+                present ``"order"``, such as that of everything mode.
 
         Returns:
             The remaining masks, best first; of equal scores, the earlier one is the better one.
@@ -432,7 +440,9 @@ class Masks:
         """
         if not 0 <= threshold <= 1:
             raise InputError(f"expected a threshold from 0 to 1, got {threshold}; try 0.7")
-        ranked = self.sort()
+        if by not in ("score", "order"):
+            raise InputError(f"expected by as score or order, got {by!r}; name one")
+        ranked = self.sort() if by == "score" else self
         if kind == "mask" or kind == "containment":
             return ranked[~ranked._overlaps().duplicates(threshold, kind)]
         if kind != "box":

@@ -12,6 +12,7 @@ a small convolutional U-shaped decoder. Whatever depends on the image alone is c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -336,6 +337,11 @@ class Refinement(nn.Module):
 
 class CompactNet(TorchNetwork):
     """Encoder and decoder of the bundled model; see the module text."""
+
+    appearance = ("key4", "key8", "key16")
+    """Features that are alike in alike places of any two images (`predict.personal.persam`)."""
+    texture: ClassVar[Mapping[str, float]] = {"key4": 1.0, "colour": 0.5}
+    """What cells of 16 pixels are compared by (`predict.personal.matching`), and its weight."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from anymask.models.config import DecoderConfig
 from anymask.models.kernels import linear, saves_memory, tracing
 from anymask.models.layers import ACTIVATIONS
-from anymask.models.two_way import FirstLook, TwoWayTransformer
+from anymask.models.two_way import FirstLook, Guidance, TwoWayTransformer
 
 __all__ = ["SLOTS", "MaskDecoder", "pixel_order"]
 
@@ -67,6 +67,7 @@ class MaskDecoder(nn.Module):
         prompt_map: Tensor,
         look: FirstLook | None = None,
         slots: slice = slice(SLOTS),
+        guidance: Guidance | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts.
 
@@ -77,6 +78,7 @@ class MaskDecoder(nn.Module):
             prompt_map: Added to the embedding, broadcastable to (n, c, h, w).
             look: What `look` made of the same image and map; None: worked out if it pays.
             slots: Which of the slots to answer in.
+            guidance: Where and what to look for, the same for all.
 
         Returns:
             Mask logits (n, k, 4h, 4w) and predicted IoU (n, k).
@@ -84,7 +86,14 @@ class MaskDecoder(nn.Module):
         cells, code = as_cells(image + prompt_map), as_cells(image_code)
         if look is None and len(cells) == 1 and not tracing() and len(prompt_tokens) >= _MANY:
             look = self.transformer.look(cells, code)
-        answer = partial(self._answer, code=code, look=look, order=pixel_order(image), slots=slots)
+        answer = partial(
+            self._answer,
+            code=code,
+            look=look,
+            order=pixel_order(image),
+            slots=slots,
+            guidance=guidance,
+        )
         if tracing() or image.device.type != "cpu":
             return answer(prompt_tokens, cells)
         few = torch.split(prompt_tokens, _AT_ONCE)
@@ -100,12 +109,13 @@ class MaskDecoder(nn.Module):
         look: FirstLook | None,
         order: Tensor,
         slots: slice,
+        guidance: Guidance | None,
     ) -> tuple[Tensor, Tensor]:
         """Answer prompts that are worked on together."""
         n = prompt_tokens.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(n, -1, -1), prompt_tokens], dim=1)
-        tokens, cells = self.transformer(tokens, cells, code, look, answers=len(own))
+        tokens, cells = self.transformer(tokens, cells, code, look, len(own), guidance)
         mlps = list(self.output_hypernetworks_mlps)[slots]
         chosen = tokens[:, 1:][:, slots].unbind(dim=1)
         classifiers = torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.tiny_vit import TinyVit
-from anymask.models.two_way import FirstLook
+from anymask.models.two_way import FirstLook, Guidance
 from anymask.models.vit import ImageEncoder
 
 __all__ = ["Promptable", "Sam"]
@@ -30,6 +31,11 @@ class Promptable(TorchNetwork):
     It has one feature, ``"image"``: (b, decoder width, grid, grid), so (b, 256, 64, 64) in the
     published sizes.
     """
+
+    appearance = ("image",)
+    """Features that are alike in alike places of any two images (`predict.personal.persam`)."""
+    texture: ClassVar[Mapping[str, float]] = {"image": 1.0}
+    """What cells of 16 pixels are compared by (`predict.personal.matching`), and its weight."""
 
     def __init__(
         self,
@@ -66,7 +72,11 @@ class Promptable(TorchNetwork):
         return self.decode_all(features, prompts, slice(1, SLOTS) if multimask else slice(1))
 
     def decode_all(
-        self, features: Mapping[str, Tensor], prompts: PromptBatch, slots: slice = slice(SLOTS)
+        self,
+        features: Mapping[str, Tensor],
+        prompts: PromptBatch,
+        slots: slice = slice(SLOTS),
+        guidance: Guidance | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts in all slots, or in some.
 
@@ -75,19 +85,22 @@ class Promptable(TorchNetwork):
                 `prepare` made of one image.
             prompts: n prompts.
             slots: Which of the slots to answer in.
+            guidance: Where and what to look for, beside the prompts; None: nothing in particular.
 
         Returns:
             Mask logits float32 (n, k, 4 * grid, 4 * grid) and predicted IoU float32 (n, k).
         """
         if self._unsupported(features):
-            return self._in_float().decode_all(features, prompts, slots)
+            return self._in_float().decode_all(features, prompts, slots, guidance)
         tokens, added = self.prompt_encoder(prompts)
         image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
         if code is None:
             code = self.prompt_encoder.image_code()
         elif prompts.mask_logits is None:
             look = FirstLook(*(features[name] for name in FirstLook._fields))
-        logits, predicted_iou = self.mask_decoder(image, code, tokens, added, look, slots)
+        if guidance is not None:
+            guidance = Guidance(*(part.to(tokens.dtype) for part in guidance))
+        logits, predicted_iou = self.mask_decoder(image, code, tokens, added, look, slots, guidance)
         return logits.float(), predicted_iou.float()
 
     def _unsupported(self, features: Mapping[str, Tensor]) -> bool:

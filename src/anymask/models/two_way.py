@@ -17,7 +17,7 @@ from anymask.models.config import DecoderConfig
 from anymask.models.kernels import tracing
 from anymask.models.layers import ACTIVATIONS, MLP
 
-__all__ = ["FirstLook", "TwoWayTransformer"]
+__all__ = ["FirstLook", "Guidance", "TwoWayTransformer"]
 
 
 class FirstLook(NamedTuple):
@@ -32,6 +32,15 @@ class FirstLook(NamedTuple):
     """What they read."""
     queries: Tensor
     """What the cells ask the tokens."""
+
+
+class Guidance(NamedTuple):
+    """Where and what to look for, beside a prompt (PerSAM, Zhang et al., 2023, section 3.2)."""
+
+    attention: Tensor
+    """How much each cell resembles the target, 0 to 1: (cells,)."""
+    target: Tensor
+    """What the target looks like, (c,): the mean of its cells' embeddings."""
 
 
 class TwoWayTransformer(nn.Module):
@@ -58,6 +67,7 @@ class TwoWayTransformer(nn.Module):
         image_code: Tensor,
         look: FirstLook | None = None,
         answers: int | None = None,
+        guidance: Guidance | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Let tokens and image exchange what they know.
 
@@ -67,16 +77,23 @@ class TwoWayTransformer(nn.Module):
             image_code: Position code of the cells, (1, cells, c).
             look: What `look` made of the image, if it was asked.
             answers: How many tokens, from the first on, are wanted in the end; None: all.
+            guidance: Its target is added to the tokens before each block and to the last queries,
+                its map to the attention of the tokens in each block.
 
         Returns:
             Both sides after the exchange, (n, answers, c) and (n, cells, c).
         """
-        token_code = tokens  # the tokens as they came in are their own position code
+        attention, target = (None, None) if guidance is None else guidance
+        # The tokens as they came in are their own position code; PerSAM's with the target.
+        token_code = tokens if target is None else tokens + target
         for layer in self.layers:
-            tokens, image = layer(tokens, image, token_code, image_code, look)
+            if target is not None:
+                tokens = tokens + target
+            tokens, image = layer(tokens, image, token_code, image_code, look, attention)
             look = None
         tokens, token_code = tokens[:, :answers], token_code[:, :answers]
-        read = self.final_attn_token_to_image(tokens + token_code, image + image_code, image)
+        coded = tokens + token_code if target is None else tokens + token_code + target
+        read = self.final_attn_token_to_image(coded, image + image_code, image)
         return self.norm_final_attn(tokens + read), image
 
 
@@ -103,11 +120,14 @@ class TwoWayBlock(nn.Module):
         token_code: Tensor,
         image_code: Tensor,
         look: FirstLook | None = None,
+        attention: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the tokens (n, t, c) and the image (n, cells, c) after one exchange."""
         tokens = self.norm1(self._among_themselves(tokens, token_code))
         coded_image = image + image_code if look is None else image  # a look has it in it
-        read = self.cross_attn_token_to_image(tokens + token_code, coded_image, image, look)
+        read = self.cross_attn_token_to_image(
+            tokens + token_code, coded_image, image, look, attention
+        )
         tokens = self.norm2(tokens + read)
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = self.cross_attn_image_to_token(
@@ -187,9 +207,16 @@ class TokenToImage(Attention):
     """Tokens read the image."""
 
     def forward(
-        self, tokens: Tensor, coded_image: Tensor, image: Tensor, look: FirstLook | None = None
+        self,
+        tokens: Tensor,
+        coded_image: Tensor,
+        image: Tensor,
+        look: FirstLook | None = None,
+        attention: Tensor | None = None,
     ) -> Tensor:
         """Attend from tokens (n, t, c) to cells (n or 1, cells, c); returns (n, t, c)."""
+        if attention is not None:
+            return self.guided(tokens, coded_image, image, attention)
         if look is not None:
             return self.attend(self.split(self.q_proj(tokens)), look.keys, look.values)
         if not self.few(tokens):
@@ -200,6 +227,15 @@ class TokenToImage(Attention):
         # The weights add up to 1, so that the bias comes through as it is.
         values = mixed @ self.of_heads(self.v_proj.weight).mT
         return self.join(values + self.of_heads(self.v_proj.bias)[:, None])
+
+    def guided(
+        self, tokens: Tensor, coded_image: Tensor, image: Tensor, attention: Tensor
+    ) -> Tensor:
+        """Attend with a map (cells,) added to the weights, which a second softmax evens out."""
+        projected = self.q_proj(tokens), self.k_proj(coded_image), self.v_proj(image)
+        q, k, v = (self.split(x) for x in projected)
+        weights = (q @ k.mT * self.scale).softmax(dim=-1)
+        return self.join((weights + attention).softmax(dim=-1) @ v)
 
 
 class ImageToToken(Attention):

@@ -4,5 +4,4 @@ loop.py         `fit`: learn, validate, save, go on where it stopped (run/ is wh
 segmentation/   to segment: from the prompts of simulated users, or without any
 finetuning/     from one's own images: `finetune`
 distillation/   from a larger model: `distill`
-personalize.py  from one example: `learn_weights`
 """

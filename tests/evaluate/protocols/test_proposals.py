@@ -172,3 +172,23 @@ def _plain(image: int, mask: np.ndarray, **more: Any) -> dict[str, Any]:
     counts = rle.to_string(rle.encode(mask))
     segmentation = {"size": list(SIZE), "counts": counts}
     return {"image_id": image, "category_id": 1, "segmentation": segmentation} | more
+
+
+def test_the_models_own_prompts_and_ranking() -> None:
+    usual = GenerateConfig(
+        thing_boxes=9, ranking="outline", ranking_thresh=0.4, mask_nms_thresh=0.7
+    )
+    model = Finder([LARGE, SMALL], usual, scores=[0.2, 0.9], stability=[0.5, 0.5])
+    assert recall(model, sample(LARGE), counts=(1,))[0].rows[0][-1] == 0
+    assert model.settings == GenerateConfig(
+        points_per_side=64, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.9
+    )
+    # The model's order stands, whatever the scores; and nothing but duplicates is dropped.
+    assert recall(model, sample(LARGE), counts=(1,), ranking="model")[0].rows[0][-1] == 1
+    settings = model.settings
+    assert (settings.thing_boxes, settings.ranking, settings.points_per_side) == (9, "outline", 64)
+    assert (settings.ranking_thresh, settings.mask_nms_thresh, settings.pred_iou_thresh) == (
+        0,
+        1,
+        0,
+    )

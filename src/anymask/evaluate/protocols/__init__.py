@@ -29,6 +29,7 @@ PROTOCOLS = {
     "points": ("Points", "Click on each mask, then correct the prediction click by click."),
     "boxes": ("Boxes", "Draw a box around each mask, tightly and with a hasty hand."),
     "edges": ("Edges", "Find everything, and compare its edges with those that people drew."),
+    "covering": ("Covering", "Find everything, and see how its regions cover those people drew."),
     "proposals": ("Proposals", "Find everything, and count which true masks are among the best."),
     "instances": ("Instances", "Draw a mask for each box that a detector found."),
     "text": ("Text", "Prompt with the name of each category of an image."),

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from anymask.config import Personalizing
 from anymask.data.mask_filter import MaskFilter
 from anymask.errors import InputError
 
 __all__ = [
     "BoxesOptions",
+    "CoveringOptions",
     "EdgesOptions",
     "InstancesOptions",
     "PerSegOptions",
@@ -103,6 +105,30 @@ class EdgesOptions:
 
 
 @dataclass(frozen=True)
+class CoveringOptions:
+    """Find everything, paint one label map of it, and see how it covers what people drew."""
+
+    points_per_side: int | None = None
+    """Points along each side of the grid of prompts; None: as the model's settings say."""
+    peers: tuple[Literal["felzenszwalb"], ...] = ()
+    """Classical tools to measure on the same images."""
+    scales: tuple[float, ...] = (100, 200, 300, 400, 600, 800, 1000, 1500, 2000, 3000, 4000, 6000)
+    """Scales of Felzenszwalb's regions, of which the best one for the whole set counts."""
+
+    name = "covering"
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.points_per_side is not None and self.points_per_side < 1:
+            raise InputError(
+                f"expected points_per_side of at least 1, got {self.points_per_side}; leave it out "
+                "to have the model's own"
+            )
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
+            raise InputError(f"expected scales above 0, got {self.scales}; 100 to 6000 are usual")
+
+
+@dataclass(frozen=True)
 class ProposalsOptions:
     """Find everything, and count which of the true masks are among the best of it."""
 
@@ -113,6 +139,9 @@ class ProposalsOptions:
     nms: float = 0.9
     """Of two masks whose boxes have a higher IoU than this, the better one counts; 0.9 is the
     paper's."""
+    ranking: Literal["paper", "model"] = "paper"
+    """paper: the grid alone, ranked by the mean of predicted IoU and stability; model: with the
+    further prompts and the ranking of the model's own settings."""
 
     name = "proposals"
 
@@ -172,3 +201,5 @@ class PerSegOptions:
     """Show the model an object in one image, and let it find the object in others."""
 
     name = "perseg"
+    method: Personalizing = "match"
+    """match: ours, which may find nothing; persam, persam-f: as published."""

@@ -7,9 +7,11 @@ object is known from does not count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,25 +31,31 @@ if TYPE_CHECKING:
     from anymask.masks.masks import Masks
     from anymask.predict.segmenter import Segmenter
 
-__all__ = ["PerSeg", "Personal"]
+__all__ = ["Finder", "PerSeg", "Personalizable"]
 
 
 @runtime_checkable
-class Personal(Protocol):
-    """A model that can be shown an object."""
+class Personalizable(Protocol):
+    """A model that can be shown an object, as `Segmenter.personalize` has it."""
 
-    def personalise(
-        self, image: ImageLike, mask: npt.NDArray[np.bool_]
-    ) -> Callable[[ImageLike], Masks]:
+    def personalize(
+        self, reference: ImageLike, mask: npt.NDArray[np.bool_], **options: Any
+    ) -> Finder:
         """Learn what an object looks like.
 
         Args:
-            image: An image with the object.
+            reference: An image with the object.
             mask: Its pixels, (h, w).
-
-        Returns:
-            A function that finds the object in another image, best first.
+            **options: Settings of `PersonalConfig`.
         """
+        ...
+
+
+class Finder(Protocol):
+    """What knows an object."""
+
+    def find(self, image: ImageLike) -> Masks:
+        """Find the object in an image: masks, best first, none if it is not there."""
         ...
 
 
@@ -66,7 +74,7 @@ class PerSeg(PerSegOptions):
         """
         prediction = self._find(model, sample)
         found, truth = _first(prediction, sample), sample.masks()[0]
-        shared, united = np.count_nonzero(found & truth), np.count_nonzero(found | truth)
+        shared, united = (int(np.count_nonzero(x)) for x in (found & truth, found | truth))
         overlap = round(shared / united, 5)
         return [
             {
@@ -112,7 +120,7 @@ class PerSeg(PerSegOptions):
         return draw_comparison(sample.image, self._find(model, sample)[:1], sample.masks()[0])
 
     def _find(self, model: Segmenter, sample: Sample) -> Masks:
-        if not isinstance(model, Personal):
+        if not isinstance(model, Personalizable):
             raise CapabilityError(
                 f"expected a model that can be shown an object, got {model.variant.name}, which "
                 "takes no reference image; load another model"
@@ -122,9 +130,27 @@ class PerSeg(PerSegOptions):
                 f"expected a data set of objects with reference images, got "
                 f"{sample.meta.get('set')!r}, which has none; give a folder in PerSeg's layout"
             )
-        reference = sample.reference
-        find = model.personalise(Image.open(reference.image), reference.masks()[0])
-        return find(Image.open(sample.image))
+        shown = _Shown(sample.reference.image, sample.reference.masks()[0])
+        return _finder(model, self.method, shown).find(Image.open(sample.image))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A reference, equal to any other of the same content."""
+
+    image: npt.NDArray[np.uint8] = field(compare=False)
+    mask: npt.NDArray[np.bool_] = field(compare=False)
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        content = hashlib.sha256(self.image.tobytes() + self.mask.tobytes())
+        object.__setattr__(self, "digest", content.hexdigest())
+
+
+@lru_cache(maxsize=4)
+def _finder(model: Personalizable, method: str, shown: _Shown) -> Finder:
+    """Show an object once, for all images in which it is looked for."""
+    return model.personalize(Image.open(shown.image), shown.mask, method=method)
 
 
 def _first(prediction: Masks, sample: Sample) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,7 @@ and rare are the true masks of the categories that LVIS calls so, all images tog
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,16 +110,29 @@ class Proposals(ProposalsOptions):
     def _find(self, model: Segmenter, sample: Sample) -> Masks:
         """Find everything, best first, no more than count."""
         max_kept = max(self.counts)
-        settings: GenerateConfig | InstanceConfig = GenerateConfig(
+        settings: GenerateConfig | InstanceConfig
+        if model.variant.kind == "instances":
+            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, max_instances=max_kept)
+        else:
+            settings = self._settings(model)
+        masks = model.generate(Image.open(sample.image), settings)
+        if self.ranking == "model":
+            return masks[:max_kept]
+        return masks[np.argsort(-_rank(masks), kind="stable")[:max_kept]]
+
+    def _settings(self, model: Segmenter) -> GenerateConfig:
+        """Give settings that drop duplicates and nothing else."""
+        own = model.variant.generate
+        assert isinstance(own, GenerateConfig)
+        return replace(
+            own if self.ranking == "model" else GenerateConfig(),
             points_per_side=self.points_per_side,
             pred_iou_thresh=0,
             stability_score_thresh=0,
+            ranking_thresh=0,
             box_nms_thresh=self.nms,
+            mask_nms_thresh=1,
         )
-        if model.variant.kind == "instances":
-            settings = InstanceConfig(confidence=0, box_nms_thresh=self.nms, max_instances=max_kept)
-        masks = model.generate(Image.open(sample.image), settings)
-        return masks[np.argsort(-_rank(masks), kind="stable")[:max_kept]]
 
     def _hits(self, overlaps: npt.NDArray[np.float64]) -> list[int]:
         """Count what the best k find at all thresholds, for each k, of overlaps (n, m)."""

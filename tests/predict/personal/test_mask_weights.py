@@ -13,9 +13,9 @@ from torch import nn
 from anymask.errors import CapabilityError, InputError
 from anymask.models.network import TorchNetwork
 from anymask.models.variants import find
+from anymask.predict.personal.mask_weights import MaskWeights, learn_weights
 from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
-from anymask.train.personalize import MaskWeights, learn_weights
 
 RADII = (26.0, 16.0, 7.0)
 QUICK = {"lr": 2e-2, "steps": 60}  # as far as 1000 steps at the usual rate

@@ -13,23 +13,24 @@ Where to click in other images is up to the caller.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from anymask.data.simulate import farthest_inside
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.image.image import ImageLike
-from anymask.image.transform import LOGIT
 from anymask.masks.masks import Masks
-from anymask.predict.segmenter import Segmenter
+from anymask.predict.implied import deepest_points
+from anymask.predict.personal.model import Model
 from anymask.prompt import Prompt
-from anymask.train.segmentation.losses import dice_loss, focal_loss
 
 __all__ = ["MaskWeights", "learn_weights"]
+
+_MOST_PIXELS = 2**19  # at which the loss is taken; the reference takes it at any size
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class MaskWeights:
     subpart: float = 1 / 3
     """... and the third, in the network's order."""
 
-    def predict(self, model: Segmenter, image: Embedding | ImageLike, prompt: Prompt) -> Masks:
+    def predict(self, model: Model, image: Embedding | ImageLike, prompt: Prompt) -> Masks:
         """Answer a prompt with one mask, mixed of the three.
 
         Args:
@@ -73,7 +74,7 @@ class MaskWeights:
 
 
 def learn_weights(
-    model: Segmenter,
+    model: Model,
     image: Embedding | ImageLike,
     mask: np.ndarray,
     prompt: Prompt | None = None,
@@ -83,7 +84,7 @@ def learn_weights(
 ) -> MaskWeights:
     """Learn which mixture of the three masks is nearest to a mask.
 
-    The loss is focal + dice at the resolution of the network's predictions.
+    The loss is focal + dice at the size of the image, or of half a million pixels of a larger one.
 
     Args:
         model: One that gives three masks (multimask).
@@ -112,40 +113,51 @@ def learn_weights(
             f"expected lr above 0 and at least 1 step, got {lr} and {steps}; 1e-3, 1000 are usual"
         )
     embedding = image if isinstance(image, Embedding) else model.embed(image)
-    prompt = prompt or Prompt(points_xy=[farthest_inside(mask)])
+    prompt = prompt or Prompt(points_xy=deepest_points(mask, 1))
     logits, _ = model.decode(embedding, [prompt], multimask=True)
-    return _fit(*_shown(embedding, logits[0], mask), lr, steps)
+    return _fit(*_at_size(embedding, logits[0], mask), lr, steps)
 
 
-def _shown(embedding: Embedding, logits: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Cut the padding off three masks, and bring the mask to their size: (3, h, w), (h, w)."""
+def _at_size(embedding: Embedding, logits: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Bring three masks and the wanted one to the size of the image: (3, h, w), (h, w)."""
     transform = embedding.transform
-    cells_hw = logits.shape[-2], logits.shape[-1]
-    shares = (transform.masks_to_frame(mask, cells_hw) / LOGIT + 1) / 2
-    rows, columns = (
-        slice(round(start * cells / frame), max(1, round((start + size) * cells / frame)))
-        for start, size, cells, frame in zip(
-            transform.offset_hw, transform.resized_hw, cells_hw, transform.frame_hw, strict=True
+    if mask.shape != transform.original_hw:
+        raise InputError(
+            f"expected a mask of (h, w) = {transform.original_hw} like the image, got "
+            f"{mask.shape}; resize it first"
         )
-    )
-    return logits[:, rows, columns], shares[rows, columns].to(logits.device)
+    wanted = torch.from_numpy(mask).float()
+    shrink = math.sqrt(_MOST_PIXELS / mask.size)
+    if shrink < 1:
+        h, w = (max(1, round(side * shrink)) for side in mask.shape)
+        transform = replace(transform, original_hw=(h, w))
+        wanted = F.interpolate(wanted[None, None], (h, w), mode="area")[0, 0]
+    return transform.masks_to_image(logits), wanted.to(logits.device)
 
 
 def _fit(logits: Tensor, truth: Tensor, lr: float, steps: int) -> MaskWeights:
-    """Fit two weights, of which the third follows."""
+    """Fit the last two weights, of which the first follows."""
     two = torch.full((2,), 1 / 3, device=logits.device, requires_grad=True)
     optimizer = torch.optim.AdamW([two], lr=lr, eps=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
-        mixed = torch.einsum("k,khw->hw", _three(two), logits)
-        loss = dice_loss(mixed, truth) + focal_loss(mixed, truth)
+        dice, focal = _losses(torch.einsum("k,khw->hw", _three(two), logits), truth)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (dice + focal).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return MaskWeights(*_three(two.detach()).tolist())
 
 
+def _losses(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Give dice and focal loss of a mask (h, w), as in SAM."""
+    soft = logits.sigmoid()
+    dice = 1 - (2 * (soft * truth).sum() + 1) / (soft.sum() + truth.sum() + 1)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    focal = (0.75 - 0.5 * truth) * (soft - truth) ** 2 * entropy
+    return dice, focal.mean()
+
+
 def _three(two: Tensor) -> Tensor:
-    """Complete the weights of the first two masks to a sum of 1."""
-    return torch.cat([two, 1 - two.sum(dim=0, keepdim=True)])
+    """Complete the weights of the last two masks to a sum of 1."""
+    return torch.cat([1 - two.sum(dim=0, keepdim=True), two])

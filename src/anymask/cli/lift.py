@@ -1,0 +1,139 @@
+"""``anymask lift``: images with depth and masks as labelled points in space."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from anymask.cli.options import Flag
+from anymask.cli.parser import parse as parse_words
+from anymask.cli.places import check_commas, read_numbers
+from anymask.extras.lift.merge import MergeConfig
+
+if TYPE_CHECKING:
+    from anymask.extras.lift.scene import Scene
+
+__all__ = ["Lift", "parse"]
+
+_ABOUT = """Lift images with depth and masks to labelled points in space.
+
+The points become a PLY file; size, centroid and oriented box of each object a JSON file beside it.
+Several frames with poses become one scene, in which a thing has one number.
+
+Examples:
+  anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
+  anymask lift rgb.png --depth depth.npy --intrinsics 500,500,320,240 --masks masks.json --picture
+  anymask lift scan/ --stride 20 -o room.ply  # color/ depth/ pose/ intrinsics/
+  anymask lift scan/ --masks found/ -o room.ply  # after: anymask everything scan/color -o found/"""
+
+
+def parse(words: Sequence[str]) -> Lift:
+    """Turn the words after ``anymask lift`` into a command."""
+    check_commas(words)
+    return parse_words(Lift, words, "anymask lift", _ABOUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lift:
+    """Lift images with depth and masks to labelled points in space."""
+
+    source: Annotated[Positional[str], arg(metavar="IMAGE|FOLDER")]
+    """An image; or a folder of frames in ScanNet's layout, color/ depth/ pose/ intrinsics/."""
+    depth: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """How far each pixel of the image is: a PNG of 16 bits, a TIFF or an NPY file of its size."""
+    intrinsics: Annotated[str | None, arg(metavar="FX,FY,CX,CY", help_behavior_hint="")] = None
+    """Focal lengths and principal point of the image, in pixels."""
+    masks: Annotated[Path | None, arg(metavar="FILE|DIR", help_behavior_hint="")] = None
+    """Masks of the image, a file of any format; or of all frames, a folder that `anymask
+    everything` wrote. Without them, the model finds everything."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE.ply")] = Path("scene.ply")
+    """File for the points; the statistics lie beside it, as JSON."""
+    picture: Flag = False
+    """Draw the scene from two sides, as a PNG beside it; needs matplotlib."""
+    depth_scale: Annotated[
+        float | None,
+        arg(metavar="FLOAT", help_behavior_hint="(default: 1000, floating point 1)"),
+    ] = None
+    """How many units of the depth are a metre."""
+    max_depth: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    """Leave out what is further away, in metres."""
+    stride: Annotated[int, arg(metavar="INT")] = 1
+    """Of a folder, take every so many frames."""
+    model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
+    """What finds the masks if there are none: a name from `anymask models`; or a path, an address
+    or a hub id (org/name) of weights."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
+    json: Flag = False
+    """Print the statistics as one line of JSON."""
+    quiet: Annotated[bool, arg(aliases=["-q"], help_behavior_hint="")] = False
+    """Print nothing but errors."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+    merge: OmitArgPrefixes[MergeConfig] = field(default_factory=MergeConfig)
+    """How objects of different frames become one; the defaults are those of SAM3D."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        from anymask.cli.report import progress_bar
+        from anymask.extras.lift.scene import check_target, lift
+        from anymask.image.png import write_png
+        from anymask.optional import optional
+
+        check_target(self.output)  # before work that takes long
+        if self.picture:
+            optional("matplotlib", extra="lift")
+        with progress_bar(hidden=self.quiet or self.json) as bar:
+            task = bar.add_task(Path(self.source).name)
+            scene = lift(
+                self.source,
+                self.depth,
+                self.intrinsics and read_numbers("--intrinsics", self.intrinsics),
+                self.masks,
+                depth_scale=self.depth_scale,
+                max_depth=self.max_depth,
+                stride=self.stride,
+                model=self._load(),
+                config=self.merge,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        files = scene.save(self.output)
+        if self.picture:
+            files.append(self.output.with_suffix(".png"))
+            write_png(scene.draw(), files[-1])
+        self._say(scene, files)
+        return 0
+
+    def _load(self) -> Any:
+        """Load what finds the masks, if there are none."""
+        if self.masks is not None:
+            return self.model
+        from anymask.predict import loading
+
+        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+
+    def _say(self, scene: Scene, files: Sequence[Path]) -> None:
+        if self.json:
+            print(json.dumps(scene.to_dict() | {"files": [str(file) for file in files]}))
+        if self.json or self.quiet:
+            return
+        n = len(scene.objects)
+        names = Counter(one.name for one in scene.objects if one.name is not None)
+        listed = ", ".join(f"{count} {name}" for name, count in names.items())
+        frames = f" from {scene.frames} frames" if scene.frames > 1 else ""
+        print(
+            f"{self.source}: {len(scene.cloud):,} points{frames}, {n} object{'s' * (n != 1)}"
+            f"{f' ({listed})' if listed else ''}"
+        )
+        for file in files:
+            print(f"  {file}")
