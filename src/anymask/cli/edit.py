@@ -53,8 +53,8 @@ class Edit(ImageOptions):
     """Change what is behind a thing, its colour, or both."""
 
     background: Annotated[str | None, arg(metavar="WHAT", help_behavior_hint="")] = None
-    """blur, grey or transparent; a colour such as white or #2f6f4f; or the path of an image, which
-    is cropped to the same proportions and scaled to cover everything."""
+    """blur, grey (the image without its colours) or transparent; a colour such as white or #808080;
+    or the path of an image, which is cropped to the same proportions and scaled to cover all."""
     colour: Annotated[str | None, arg(metavar="COLOUR", help_behavior_hint="")] = None
     """Another colour for the thing, such as red or #c02040. Its light and shade stay."""
     blur: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None

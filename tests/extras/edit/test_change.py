@@ -145,6 +145,8 @@ def test_images_of_hardly_any_pixel(size: tuple[int, int], background: str) -> N
         ({}, "expected a background or a colour, got neither"),
         ({"background": "blurr"}, "a background out of blur, grey, transparent, a colour or the"),
         ({"background": "none.jpg"}, "got 'none.jpg'; check the spelling"),
+        ({"background": "#ff000080"}, "got '#ff000080'; check the spelling"),
+        ({"colour": "rgba(255, 0, 0, 128)"}, "expected a colour for the thing"),
         ({"colour": "reddish"}, "expected a colour for the thing, got 'reddish'"),
         ({"background": "blur", "blur": -1}, "blur"),
         ({"background": "blur", "blur": float("nan")}, "blur"),
@@ -166,3 +168,11 @@ def test_a_background_from_a_file_covers_everything(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"none")
     with pytest.raises(InputError):
         edit(photo(), mask(), background=str(tmp_path / "broken.png"))
+
+
+def test_a_thing_of_one_pixel_is_there() -> None:
+    image, one = np.full((30, 40, 3), 90, np.uint8), np.zeros((30, 40), bool)
+    one[12, 20] = True
+    result = edit(image, one, background="transparent")
+    assert result.alpha[12, 20] > 0 and not result.alpha[:5].any()
+    assert (edit(image, one, colour="red").pixels != image).any()

@@ -91,6 +91,9 @@ def test_what_reaches_over_the_border_is_cut_off() -> None:
 
 
 def test_images_of_one_pixel() -> None:
+    one = np.zeros((40, 60), bool)
+    one[20, 30] = True
+    assert paste(noise(), noise(), at=(9, 9), mask=one).alpha[9, 9] > 0
     dot = np.full((1, 1, 4), (9, 8, 7, 128), np.uint8)
     for blend in ("alpha", "poisson"):
         pasted = paste(dot, np.zeros((1, 1, 3), np.uint8), at=(0, 0), blend=blend, shadow=True)

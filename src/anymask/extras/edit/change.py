@@ -15,8 +15,8 @@ import PIL.ImageColor
 import PIL.ImageFilter
 import PIL.ImageOps
 
-from anymask.draw import cutout
 from anymask.errors import InputError
+from anymask.extras.edit.layer import cut_out
 from anymask.extras.edit.recolour import Tint
 from anymask.extras.inpaint.region import smooth_fill
 from anymask.image.image import Image, ImageLike
@@ -42,7 +42,8 @@ class EditConfig:
     """What becomes of the thing and of its background; at least one of both."""
 
     background: ImageLike | None = None
-    """blur, grey or transparent; a colour such as white or #2f6f4f; or an image, which is cropped
+    """blur, grey (the image without its colours) or transparent; a colour such as white or #808080;
+    or an image, which is cropped
     to the same proportions and scaled to cover everything."""
     colour: str | None = None
     """Another colour for the thing, such as red or #c02040. Its light and shade stay."""
@@ -119,17 +120,17 @@ def edit(
 
 
 def colour_of(text: str) -> tuple[int, int, int] | None:
-    """Read a colour as CSS writes it: RGB of 0 to 255; None: it is none.
+    """Read a colour as CSS writes it: RGB of 0 to 255; None: it is none, or not opaque.
 
     Examples:
         >>> colour_of("#ff8000"), colour_of("white"), colour_of("photo.jpg")
         ((255, 128, 0), (255, 255, 255), None)
     """
     try:
-        red, green, blue, *_ = PIL.ImageColor.getrgb(text.strip())
+        red, green, blue, *alpha = PIL.ImageColor.getrgb(text.strip())
     except (ValueError, AttributeError):
         return None
-    return red, green, blue
+    return None if alpha not in ([], [255]) else (red, green, blue)
 
 
 def is_image(background: ImageLike | None) -> bool:
@@ -172,7 +173,7 @@ def _subject(photo: Image) -> Masks:
 
 def _edited(photo: Image, masks: Masks | npt.NDArray[np.bool_], settings: EditConfig) -> Image:
     straight = photo.pixels if photo.straight is None else photo.straight
-    cut = np.asarray(cutout(Image(straight), masks, soft=not settings.hard_edges, feather=0))
+    cut = cut_out(Image(straight), masks, soft=not settings.hard_edges)
     thing, cover = cut[..., :3], cut[..., 3]
     if not cover.any():
         raise InputError("expected a mask that covers something, got an empty one; draw it again")

@@ -28,6 +28,7 @@ class Edit(ChangeJob):
 
     Examples:
         >>> import tempfile
+        >>> import numpy as np
         >>> from anymask import process
         >>> mask = np.zeros((20, 30), bool)
         >>> mask[8:12, 8:12] = True

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.ImageFilter
 
+from anymask.draw import cutout
 from anymask.image.image import Image
+from anymask.masks.masks import Masks
 
-__all__ = ["Layer", "over", "shadow_of"]
+__all__ = ["Layer", "cut_out", "over", "shadow_of"]
 
 Pixels = npt.NDArray[np.uint8]
 Alpha = npt.NDArray[np.uint8]
@@ -49,6 +51,21 @@ class Layer:
         whole = np.zeros(size_hw, np.uint8)
         whole[self.window] = self.alpha
         return whole
+
+
+def cut_out(image: Image, mask: Masks | npt.NDArray[np.bool_], *, soft: bool) -> Pixels:
+    """Cut what a mask covers out of an image: uint8 (h, w, 4), RGBA.
+
+    A soft edge can be all that there is of a few pixels; if it leaves nothing, they are taken as
+    they are.
+
+    Raises:
+        InputError: The mask is of another size.
+    """
+    cut = np.asarray(cutout(image, mask, soft=soft, feather=0))
+    if soft and not cut[..., 3].any():
+        cut = np.asarray(cutout(image, mask, feather=0))
+    return cut
 
 
 def over(image: Image, layer: Layer) -> Image:

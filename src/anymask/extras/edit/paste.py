@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from anymask.draw import cutout
 from anymask.errors import InputError
 from anymask.extras.edit.harmonise import harmonised
-from anymask.extras.edit.layer import Layer, over, shadow_of
+from anymask.extras.edit.layer import Layer, cut_out, over, shadow_of
 from anymask.image.image import Image, ImageLike
 from anymask.masks.masks import Masks
 from anymask.plain import check_choice, check_number
@@ -149,7 +148,7 @@ def _thing(
 ) -> PIL.Image.Image:
     """Cut out the thing, RGBA, no larger than it is."""
     if mask is not None:
-        shown = cutout(cut, mask, soft=soft, feather=0)
+        shown = PIL.Image.fromarray(cut_out(cut, mask, soft=soft))
     elif cut.alpha is None:
         raise InputError(
             f"expected a cut-out that is transparent around the thing, got {cut}, which is opaque "
