@@ -21,7 +21,7 @@ import PIL.Image
 import PIL.ImageEnhance
 
 import anymask
-from anymask.extras import inpaint
+from anymask.extras import edit, inpaint, paste
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 PHOTOS = PICTURES / "photos"
@@ -150,10 +150,45 @@ def removal(model: anymask.Segmenter) -> None:
     in_a_row(panels[2:], "inpaint-rocket.jpg")
 
 
+def edits(model: anymask.Segmenter) -> None:
+    """Change what is behind a cup, and its colour."""
+    coffee = PICTURES / "coffee.jpg"
+    cup = model.subject(coffee)
+    asked = [
+        {"background": "blur"},
+        {"background": "grey"},
+        {"background": PHOTOS / "rocket.jpg"},
+        {"colour": "#1f5fbf"},
+    ]
+    in_a_row([edit(coffee, cup, **one).to_pil() for one in asked], "edit.jpg")
+
+
+def drag_in(model: anymask.Segmenter) -> None:
+    """Hand a cup to the astronaut; and a second rocket, cut out with some of its sky."""
+    coffee, rocket = PICTURES / "coffee.jpg", PHOTOS / "rocket.jpg"
+    cup = model.subject(coffee).cutout(coffee, soft=True)
+    placed = {"at": (250, 400), "scale": 0.4, "rotate": 10}
+    astronaut = PHOTOS / "astronaut.jpg"
+    in_a_row(
+        [
+            on_squares(cup),
+            paste(cup, astronaut, **placed).image.to_pil(),
+            paste(cup, astronaut, **placed, shadow=True).image.to_pil(),
+        ],
+        "paste-cup.jpg",
+    )
+    y, x = np.mgrid[:427, :640]
+    loose = np.hypot((x - 322) / 45, (y - 200) / 150) < 1
+    placed = {"at": (480, 130), "scale": 0.6, "mask": loose}
+    blends = [paste(rocket, rocket, **placed, blend=b).image.to_pil() for b in ("alpha", "poisson")]
+    in_a_row(blends, "paste-blends.jpg")
+
+
 def main() -> None:
     """Make them all."""
     model = anymask.load()
-    for picture in (rocket, clicks, words, everything, subject, names, removal, example):
+    pictures = (rocket, clicks, words, everything, subject, names, removal, example, edits, drag_in)
+    for picture in pictures:
         picture(model)
 
 

@@ -5,6 +5,8 @@
     anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask detect photos/ --text "dog. person."
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
+    anymask edit photo.jpg --background blur -o out/
+    anymask paste cut.png onto.jpg --at 420,300 -o out.png
     anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
     anymask models
@@ -39,6 +41,8 @@ COMMANDS = {
     "personalize": "Find things that you show in one image in all others, by an example.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
+    "edit": "Change what is behind a thing in each image, its colour, or both.",
+    "paste": "Paste what was cut out of one image into another.",
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",
     "models": "List the models, with size, licence and what they can do.",

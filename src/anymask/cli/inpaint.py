@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
-from anymask.cli.places import check_commas, read_mask
-from anymask.cli.segment import PromptOptions
+from anymask.cli.places import check_commas
+from anymask.cli.where import WhereOptions
 from anymask.cli.words import WordOptions
-from anymask.errors import InputError
 from anymask.extras.inpaint.paint import InpaintConfig, check_wanted, choose_task
 
 if TYPE_CHECKING:
@@ -43,32 +41,11 @@ Examples:
   anymask inpaint photo.jpg --box 425,600,700,875 --engine big-lama.pt
   anymask inpaint photo.jpg --point 500,375 --fill "a bench" --engine org/name"""
 
-_WHERE = (
-    "expected one of --point, --box, --text, --mask and --masks, got {}; say what to inpaint in "
-    "one of these ways"
-)
-
 
 def parse(words: Sequence[str]) -> Command:
     """Turn the words after ``anymask inpaint`` into a command."""
     check_commas(words)
     return piped(parse_words(Inpaint, words, "anymask inpaint", _ABOUT), words)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WhereOptions(PromptOptions):
-    """What to inpaint: --point and --box find it; or --mask or --masks say it."""
-
-    mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A mask for all images: an image of their size, light where the thing is. It is taken as it
-    is, without a model."""
-    masks: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A file of masks, such as `anymask everything` writes; a COCO file may have those of many
-    images."""
-    label: Annotated[
-        UseAppendAction[tuple[str, ...]], arg(metavar="NAME", help_behavior_hint="(repeatable)")
-    ] = ()
-    """Of --masks, only those with this name."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +67,7 @@ class Inpaint(ImageOptions):
     """Paint this instead of the thing; needs a diffusion model (--engine)."""
     replace: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
     """Paint this instead of everything else; needs a diffusion model (--engine)."""
-    where: OmitArgPrefixes[WhereOptions] = WhereOptions()
+    where: OmitArgPrefixes[WhereOptions] = field(default_factory=WhereOptions)
     """What to inpaint: --point and --box find it; or --mask or --masks say it."""
     words: OmitArgPrefixes[WordOptions] = field(default_factory=WordOptions)
     """What to inpaint by name: all that --text says, which stands alone."""
@@ -125,7 +102,7 @@ class Inpaint(ImageOptions):
         from anymask.extras.inpaint.find import find_engine
         from anymask.extras.inpaint.job import Inpaint as Job
 
-        where = self._where()
+        where = self.where.given(self.words)
         options = {f.name: getattr(self.painting, f.name) for f in fields(InpaintConfig)}
         said: dict[str, Any] = {"remove": self.remove, "fill": self.fill, "replace": self.replace}
         task = choose_task(remove=self.remove, fill=self.fill, replace=self.replace)
@@ -141,22 +118,3 @@ class Inpaint(ImageOptions):
             format=self.format,
             overlay=not self.no_overlay,
         )
-
-    def _where(self) -> dict[str, Any]:
-        where = self.where
-        found = [flag for flag in ("point", "not_", "box") if getattr(where, flag)]
-        given = [flag for flag in ("mask", "masks") if getattr(where, flag)]
-        given += ["text"] * bool(self.words.text)
-        if len(given) + bool(found) != 1:
-            flags = [f"--{flag.rstrip('_')}" for flag in (*found, *given)]
-            raise InputError(_WHERE.format(" and ".join(flags) or "none of them"))
-        if self.words.text:
-            return self.words.given()
-        self.words.check_unused()
-        if where.label and not where.masks:
-            raise InputError("expected --masks along with --label, got none; name a file of masks")
-        if where.mask is not None:
-            return {"masks": read_mask(where.mask)}
-        if where.masks is not None:
-            return {"masks": where.masks, "label": where.label or None}
-        return {"prompt": where.read(None)}

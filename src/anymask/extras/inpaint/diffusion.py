@@ -55,8 +55,9 @@ class Diffusion:
         device: str | torch.device,
         dtype: str | torch.dtype,
         offline: bool,
+        controlnet: str | os.PathLike[str] | None = None,
     ) -> Diffusion:
-        """Open a pipeline; its weights are downloaded if need be.
+        """Open a pipeline, on its own or under a ControlNet; weights are downloaded if need be.
 
         Raises:
             WeightsError: There is none, or it cannot paint holes.
@@ -73,17 +74,26 @@ class Diffusion:
             "local_files_only": offline or cache.offline(),
         }
         try:
-            pipeline = _opened(diffusers, source, how)
+            if controlnet is not None:
+                net = diffusers.ControlNetModel.from_pretrained(controlnet, **how)
+                pipeline = _opened(diffusers, source, {**how, "controlnet": net})
+            else:
+                pipeline = _opened(diffusers, source, how)
         except AnymaskError:
             raise
         except Exception as error:  # of the hub, of diffusers or of transformers: any kind
-            reason = " ".join(str(error).split())[:300]
+            what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise WeightsError(
-                f"expected a diffusers pipeline that paints holes at {os.fspath(source)!r}, got "
-                f"{type(error).__name__}: {reason}; check the name, or whether all of it is there"
+                f"expected a diffusers pipeline that paints holes at {_named(source, controlnet)}, "
+                f"got {what}; check the name, or whether all of it is there"
             ) from error
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline.to(place), os.fspath(source))
+
+    @property
+    def controlled(self) -> bool:
+        """Whether it has a ControlNet, which has to see something."""
+        return getattr(self.pipeline, "controlnet", None) is not None
 
     @property
     def tasks(self) -> frozenset[Task]:
@@ -107,6 +117,14 @@ class Diffusion:
         """
         frame = _Frame.around(hole.shape, request.size or self._side())
         options = self._options(request)
+        if self.controlled != (request.control is not None):
+            has, got = ("a", "none") if self.controlled else ("no", "an id map")
+            raise CapabilityError(
+                f"expected what {self.name} takes, which has {has} ControlNet, got {got} for it; "
+                "redraw with a ControlNet, inpaint without one"
+            )
+        if request.control is not None:
+            options["control_image"] = frame.control(request.control)
         if request.task == "remove" and not hole.all():  # nothing of it may shine through
             around = smooth_fill(pixels, ~hole)
             pixels = np.where(hole[..., None], np.rint(around), pixels).astype(np.uint8)
@@ -178,6 +196,11 @@ def _opened(diffusers: Any, source: str | os.PathLike[str], how: dict[str, Any])
     return pipeline
 
 
+def _named(source: str | os.PathLike[str], controlnet: str | os.PathLike[str] | None) -> str:
+    beside = "" if controlnet is None else f" with the ControlNet {os.fspath(controlnet)!r}"
+    return f"{os.fspath(source)!r}{beside}"
+
+
 def _arguments(pipeline: Any) -> set[str]:
     return set(inspect.signature(type(pipeline).__call__).parameters)
 
@@ -213,6 +236,13 @@ class _Frame:
         return PIL.Image.fromarray(
             np.pad(np.asarray(scaled), (*self._ends(), (0, 0)), mode="symmetric")
         )
+
+    def control(self, colours: npt.NDArray[np.uint8]) -> PIL.Image.Image:
+        """Scale and pad colours that are numbers, which cannot be averaged."""
+        height, width = self.scaled_hw
+        nearest = PIL.Image.Resampling.NEAREST
+        scaled = PIL.Image.fromarray(colours).resize((width, height), nearest)
+        return PIL.Image.fromarray(np.pad(np.asarray(scaled), (*self._ends(), (0, 0))))
 
     def mask(self, hole: npt.NDArray[np.bool_]) -> PIL.Image.Image:
         """Scale and pad a mask; a pixel of which a part is to be painted is painted."""

@@ -34,6 +34,8 @@ class Request:
     """How closely the prompt is followed; None: as the pipeline has it."""
     size: int | None = None
     """Longest side at which to work; None: what suits the engine."""
+    control: npt.NDArray[np.uint8] | None = None
+    """What a ControlNet is to see, RGB, as large as the pixels; None: the engine has none."""
     progress: Callable[[int, int], None] = lambda done, total: None
     """Called with the steps done and their number; may raise, to end the work."""
 

@@ -2,61 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from anymask import formats
-from anymask.batch.job import MaskJob, Watch, prompt_settings
-from anymask.batch.words import Words
-from anymask.errors import InputError
+from anymask.batch.job import Watch
+from anymask.extras.change_job import ChangeJob
 from anymask.extras.inpaint.engine import Engine, Task
 from anymask.extras.inpaint.find import find_engine
 from anymask.extras.inpaint.paint import (
     InpaintConfig,
-    MaskLike,
     check_able,
     check_wanted,
     choose_task,
     paint,
 )
-from anymask.formats import coco, files
-from anymask.image.image import Image, ImageLike
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 
-if TYPE_CHECKING:
-    import PIL.Image
-
-    from anymask.predict.segmenter import Segmenter
-    from anymask.prompt import Prompt
-    from anymask.text.ground import GrounderLike
-    from anymask.text.phrases import Text, Threshold
-
-__all__ = ["Inpaint", "read_masks"]
+__all__ = ["Inpaint"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inpaint(MaskJob):
+class Inpaint(ChangeJob):
     """Remove the same things from each image, put something else there, or replace the background.
 
     Each image gets the inpainted image (``-inpainted.png``), an overlay of the masks that it was
-    made with, and these masks. An image in which nothing is found stays as it is.
+    made with, and these masks. An image in which nothing is found stays as it is. Where to paint is
+    said as in `ChangeJob`.
 
     Attributes:
-        text: All that words name is inpainted, as `Segmenter.predict` finds it.
-        negative: With ``text``: words for what is not meant.
-        threshold: With ``text``: least score of the detector.
-        grounder: With ``text``: the detector.
-        prompt: Instead: what a model should find in each image.
-        masks: Instead: a mask for all images, as `inpaint` takes it; or the path of a file of
-            masks, of one image or (COCO) of each image by its name.
-        label: Of these masks, only those with this name, or one of several names.
         remove: What is wanted, as in `inpaint`.
         fill: The same.
         replace: The same.
@@ -75,13 +50,7 @@ class Inpaint(MaskJob):
     """
 
     name = "inpaint"
-    text: Text | None = None
-    negative: Text | None = None
-    threshold: Threshold | None = None
-    grounder: GrounderLike | None = None
-    prompt: Prompt | None = None
-    masks: MaskLike | str | os.PathLike[str] | None = None
-    label: str | Sequence[str] | None = None
+    ending = "-inpainted.png"
     remove: bool = False
     fill: str | None = None
     replace: str | None = None
@@ -91,15 +60,6 @@ class Inpaint(MaskJob):
     def __post_init__(self) -> None:
         """Check it, and find the engine."""
         super().__post_init__()
-        said = [name for name in ("text", "prompt", "masks") if getattr(self, name) is not None]
-        if len(said) != 1:
-            got = " and ".join(said) or "none of them"
-            raise InputError(f"expected a text, a prompt or masks, got {got}; say one of them")
-        if self.label is not None and not isinstance(self.masks, Masks | str | os.PathLike):
-            raise InputError(
-                f"expected masks with names along with the label {self.label!r}, got none; give "
-                "Masks or a file of them"
-            )
         check_wanted(self.engine, self.task, self.words)
         object.__setattr__(self, "engine", find_engine(self.engine))
         check_able(self._engine, self.task)
@@ -114,65 +74,11 @@ class Inpaint(MaskJob):
         """What to paint."""
         return self.fill or self.replace or ""
 
-    @property
-    def needs_model(self) -> bool:
-        """Masks that are there need none."""
-        return self.masks is None
-
-    def identity(self, model: Segmenter | None) -> dict[str, Any]:
-        """Give what tells the model, if one is needed."""
-        return {} if model is None else super().identity(model)
-
-    def settings(self, model: Segmenter | None) -> dict[str, Any]:
-        """Give what is painted where, and how."""
-        if self.masks is not None:
-            where = {"masks": self._digest(), "label": self.label}
-        elif self.prompt is not None:
-            where = prompt_settings(self.prompt)
-        else:
-            assert model is not None
-            where = self._finder(model).settings(model)
-        what = {"task": self.task, "words": self.words, "engine": dict(self._engine.identity)}
-        drawn = {"format": self.format, "overlay": self.overlay}
-        return {**where, **what, "how": asdict(self.config), **drawn}
-
-    def work(
-        self, model: Segmenter | None, source: ImageLike, watch: Watch
-    ) -> tuple[Masks, Image | None]:
-        """Find the masks, and paint."""
-        image = Image.open(source)
-        watch.step()
-        masks = self.find(model, image)
-        if not masks.areas.any():
-            watch.note("nothing found, so it stays as it is")
-            return masks, _Edited.after(image, image)
-        return masks, _Edited.after(image, self.edit(masks, image, watch))
-
-    def find(self, model: Segmenter | None, image: Image) -> Masks:
-        """Find the masks of one image.
-
-        Raises:
-            InputError: The masks given are of another size or of other images.
-        """
-        if self.masks is not None:
-            return self._given(image)
-        assert model is not None
-        if self.prompt is None:
-            return self._finder(model).find(model, image)
-        return model.predict(image, prompts=self.prompt, multimask=None).best()
-
-    def _finder(self, model: Segmenter) -> Words:
-        """Make the job that finds all that words name."""
-        assert self.text is not None
-        compares = "text" in model.variant.capabilities and self.grounder is None
-        return Words(
-            text=self.text,
-            negative=self.negative,
-            threshold=self.threshold,
-            grounder=self.grounder,
-            all=compares,  # else such a model names the best one alone
-            format=self.format,
-        )
+    def what(self) -> dict[str, Any]:
+        """Give what is painted, and how."""
+        engine = dict(self._engine.identity)
+        how = asdict(self.config)
+        return {"task": self.task, "words": self.words, "engine": engine, "how": how}
 
     def edit(self, masks: Masks, image: Image, watch: Watch | None = None) -> Image:
         """Paint one image."""
@@ -183,84 +89,7 @@ class Inpaint(MaskJob):
 
         return paint(image, masks, self._engine, self.task, self.words, self.config, progress)
 
-    def draw(self, found: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
-        """Draw the masks over the image as it was, and give it as it is now."""
-        if self.overlay and isinstance(image, _Edited) and image.before is not None:
-            yield "-overlay.png", found.draw(image.before)
-        yield "-inpainted.png", image.to_pil(alpha=True)
-
-    def endings(self) -> list[str]:
-        """Name what is drawn."""
-        return ["-overlay.png"] * self.overlay + ["-inpainted.png"]
-
     @property
     def _engine(self) -> Engine:
         assert not isinstance(self.engine, str | os.PathLike)
         return self.engine
-
-    @cached_property
-    def _sets(self) -> list[Masks]:
-        """The masks given, of one image for all of them, or of each by its name."""
-        if isinstance(self.masks, Masks):
-            sets = [self.masks]
-        elif isinstance(self.masks, str | os.PathLike):
-            sets = read_masks(self.masks)
-        else:
-            dense = np.asarray(self.masks)
-            sets = [Masks.from_dense(dense)]
-        if self.label is None:
-            return sets
-        chosen = [masks.filter(label=self.label) for masks in sets]
-        if not any(len(masks) for masks in chosen):
-            known = sorted({name for masks in sets for name in masks.labels if name is not None})
-            raise InputError(
-                f"expected masks named {self.label!r}, got {', '.join(known[:8]) or 'no names'}; "
-                "choose one of these, or leave the label out"
-            )
-        return chosen
-
-    def _given(self, image: Image) -> Masks:
-        if len(self._sets) == 1:
-            return self._sets[0]
-        place = Path(image.source or "")
-        names = [Path(masks.source or "") for masks in self._sets]
-        same = [i for i, name in enumerate(names) if place.parts[-len(name.parts) :] == name.parts]
-        same = same or [i for i, name in enumerate(names) if place.name == name.name]
-        if len(same) != 1:
-            raise InputError(
-                f"expected masks of one image named {place.name!r}, got {len(same)} such among "
-                f"{len(names)} images; correct file_name in the file of masks"
-            )
-        return self._sets[same[0]]
-
-    def _digest(self) -> str:
-        found = hashlib.sha256()
-        for masks in self._sets:
-            found.update(repr((masks.source, masks.size_hw, masks.model is None)).encode())
-            for counts in masks.counts:
-                found.update(np.ascontiguousarray(counts).tobytes())
-        return found.hexdigest()[:16]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Edited(Image):
-    """An image that remembers what it was."""
-
-    before: Image | None = None
-
-    @classmethod
-    def after(cls, before: Image, image: Image) -> _Edited:
-        parts = (image.pixels, image.source, image.alpha, image.straight, image.geo)
-        return cls(*parts, before=before)
-
-
-def read_masks(path: str | os.PathLike[str]) -> list[Masks]:
-    """Read a file of masks: of one image, or of each image in a COCO file.
-
-    Raises:
-        InputError: It is missing, damaged, or of no known format.
-    """
-    content = files.load(path)
-    if content.data.lstrip()[:1] == b"{" and coco.FORMAT.keys <= content.document.keys():
-        return coco.read_all(content)
-    return [formats.read(content)]

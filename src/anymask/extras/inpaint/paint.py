@@ -216,8 +216,11 @@ def paint(
     prompt: str,
     config: InpaintConfig,
     progress: Callable[[int, int], None] | None = None,
+    control: Pixels | None = None,
 ) -> Image:
     """Do what `inpaint` does, when the engine is found and what is wanted is checked.
+
+    ``control`` is for engines with a ControlNet: uint8 (h, w, 3), what that is to see.
 
     Raises:
         InputError: The masks do not fit the image, cover nothing, or leave nothing.
@@ -235,7 +238,8 @@ def paint(
     for box in surroundings(hole, _margin(hole, config.margin)):
         part = _slices(box)
         seen = _seen(colours[part], image.alpha, part)
-        painted = engine.paint(seen, hole[part], request)
+        part_of_control = None if control is None else control[part]
+        painted = engine.paint(seen, hole[part], replace(request, control=part_of_control))
         _check_painted(painted, seen, engine)
         colours[part] = _blend(colours[part], painted, weights[part])
         if alpha is not None:

@@ -1,0 +1,135 @@
+"""One region drawn anew by a tiny Stable Diffusion of random weights, under a tiny ControlNet."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from tests.extras.inpaint.conftest import make_pipeline, photo, square
+
+from anymask import CapabilityError, InputError, Masks, WeightsError
+from anymask.extras import inpaint, redraw
+from anymask.extras.edit import id_map, load_controlled
+from anymask.extras.inpaint.diffusion import Diffusion
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A pipeline and a ControlNet whose answer depends on what it sees."""
+    diffusers = pytest.importorskip("diffusers")
+    folder = tmp_path_factory.mktemp("controlled")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        make_pipeline(folder / "pipeline")
+        unet = diffusers.UNet2DConditionModel.from_pretrained(folder / "pipeline" / "unet")
+        plain = type(unet).from_config({**unet.config, "in_channels": 4})
+        plain.save_pretrained(folder / "pipeline" / "unet")
+        torch.manual_seed(1)
+        _controlnet(diffusers, plain).save_pretrained(folder / "controlnet")
+    return folder / "pipeline", folder / "controlnet"
+
+
+def _controlnet(diffusers: object, unet: object) -> object:
+    config = unet.config
+    net = diffusers.ControlNetModel(
+        in_channels=4,
+        conditioning_channels=3,
+        down_block_types=config["down_block_types"],
+        block_out_channels=config["block_out_channels"],
+        layers_per_block=config["layers_per_block"],
+        cross_attention_dim=config["cross_attention_dim"],
+        attention_head_dim=config["attention_head_dim"],
+        conditioning_embedding_out_channels=(16, 32),
+    )
+    for parameter in net.parameters():
+        if not parameter.any():  # the convolutions that start at zero would let nothing through
+            torch.nn.init.normal_(parameter, std=0.1)
+    return net
+
+
+@pytest.fixture(scope="module")
+def engine(folders: tuple[Path, Path]) -> Diffusion:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load_controlled(*folders, device="cpu")
+
+
+def regions() -> Masks:
+    return Masks.from_dense(
+        np.stack([square(), square(box=(5, 5, 30, 70)), square(box=(62, 30, 90, 45))])
+    )
+
+
+def test_one_region_is_drawn_and_the_others_keep_every_bit(engine: Diffusion) -> None:
+    image, masks = photo(), regions()
+    told: list[tuple[int, int]] = []
+    result = redraw(
+        *(image, masks, "a cup"),
+        region=0,
+        engine=engine,
+        steps=2,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    np.testing.assert_array_equal(result.pixels[~square()], image[~square()])
+    assert (result.pixels[square()] != image[square()]).any(1).mean() > 0.9
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_what_is_drawn_depends_on_the_id_map(engine: Diffusion) -> None:
+    image, masks = photo(), regions()
+    several = redraw(image, masks, "a cup", region=0, engine=engine, steps=1)
+    again = redraw(image, masks, "a cup", region=0, engine=engine, steps=1)
+    alone = redraw(image, masks[:1], "a cup", region=0, engine=engine, steps=1)
+    np.testing.assert_array_equal(several.pixels, again.pixels)
+    assert (several.pixels != alone.pixels).any()
+
+
+def test_the_controlnet_sees_numbers_that_were_not_averaged(
+    engine: Diffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[PIL.Image.Image] = []
+
+    whole = type(engine.pipeline).__call__
+
+    @functools.wraps(whole)
+    def spy(self: object, *args: object, **options: object) -> object:
+        seen.append(options["control_image"])
+        return whole(self, *args, **options)
+
+    monkeypatch.setattr(type(engine.pipeline), "__call__", spy)
+    redraw(photo(), regions(), "a cup", region=0, engine=engine, steps=1)
+    control = np.asarray(seen[0])
+    expected = {tuple(c) for c in id_map(regions().sort("area")).reshape(-1, 3).tolist()}
+    assert {tuple(c) for c in control.reshape(-1, 3).tolist()} <= expected
+    assert control[..., 0].max() == 3 and not control[..., 1:].any()
+    assert seen[0].size[0] % 64 == seen[0].size[1] % 64 == 0
+
+
+def test_what_cannot_be_redrawn(engine: Diffusion) -> None:
+    image, masks = photo(), regions()
+    for region in (3, -1, True, 1.0):
+        with pytest.raises(InputError, match="number of a region from 0 to 2, got"):
+            redraw(image, masks, "a cup", region=region, engine=engine)
+    with pytest.raises(InputError, match="expected fill as a text"):
+        redraw(image, masks, " ", region=0, engine=engine)
+    with pytest.raises(InputError, match="masks of the image's size"):
+        redraw(photo((50, 50)), masks, "a cup", region=0, engine=engine)
+    with pytest.raises(CapabilityError, match="expected a pipeline with a ControlNet"):
+        redraw(image, masks, "a cup", region=0, engine=Diffusion(SimpleNamespace(), "plain"))
+    with pytest.raises(CapabilityError, match="which has a ControlNet, got none for it"):
+        inpaint(image, square(), fill="a cup", engine=engine)
+
+
+def test_weights_that_are_none(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(WeightsError, match=r"with the ControlNet .*check the name"):
+            load_controlled(folders[0], tmp_path, device="cpu", offline=True)
+        with pytest.raises(CapabilityError, match="by load_controlled"):
+            load_controlled(folders[0], device="cpu")
