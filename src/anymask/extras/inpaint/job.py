@@ -40,6 +40,7 @@ class Inpaint(ChangeJob):
 
     Examples:
         >>> import tempfile
+        >>> import numpy as np
         >>> from anymask import process
         >>> mask = np.zeros((20, 30), bool)
         >>> mask[8:12, 8:12] = True
