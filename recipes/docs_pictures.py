@@ -103,7 +103,7 @@ def everything(model: anymask.Segmenter) -> None:
     in_a_row(
         [m.draw(astronaut, prompts=False) for m in (masks[tree.roots], parts)], "gallery-tree.jpg"
     )
-    labels = found[coffee].label_map(fill=True)
+    labels = found[coffee].label_map("best_on_top", fill=True)
     colours = np.random.default_rng(3).integers(40, 256, (labels.max() + 1, 3), dtype=np.uint8)
     photo = PIL.Image.open(coffee)
     in_a_row([photo, PIL.Image.fromarray(colours[labels])], "gallery-label-map.jpg")

@@ -225,7 +225,12 @@ def test_polygons_come_mask_by_mask() -> None:
 
 @pytest.mark.parametrize(
     ("order", "at_overlap", "at_second_overlap"),
-    [("smallest_on_top", 2, 3), ("largest_on_top", 1, 1), ("first_on_top", 1, 1)],
+    [
+        ("smallest_on_top", 2, 3),
+        ("largest_on_top", 1, 1),
+        ("first_on_top", 1, 1),
+        ("best_on_top", 2, 3),
+    ],
 )
 def test_label_map(order: Any, at_overlap: int, at_second_overlap: int) -> None:
     labels = squares().label_map(order)
@@ -239,7 +244,7 @@ def test_label_map(order: Any, at_overlap: int, at_second_overlap: int) -> None:
 
 def test_of_equal_masks_the_first_is_on_top() -> None:
     twice = Masks.from_dense(np.ones((2, 3, 4), dtype=bool))
-    for order in ("smallest_on_top", "largest_on_top", "first_on_top"):
+    for order in ("smallest_on_top", "largest_on_top", "first_on_top", "best_on_top"):
         assert (twice.label_map(order) == 1).all()  # type: ignore[arg-type]
 
 
@@ -474,3 +479,13 @@ def test_choosing_masks_does_not_load_torch() -> None:
     subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(source)}, check=True
     )
+
+
+@pytest.mark.parametrize(("of_part", "wins"), [(0.5, 1), (0.9, 2), (None, 2)])
+def test_the_best_on_top_is_the_one_that_ranks_clearly_higher(
+    of_part: float | None, wins: int
+) -> None:
+    both = np.ones((2, 6, 6), bool)
+    both[1, 2:] = False
+    masks = Masks.from_dense(both, meta=[{"ranking": 1.0}, {"ranking": of_part}])
+    assert masks.label_map("best_on_top")[0, 0] == wins

@@ -23,7 +23,7 @@ from anymask.draw.palette import Colour, colours
 from anymask.draw.prompts import distinct, mark
 from anymask.errors import InputError
 from anymask.image.image import Image, ImageLike
-from anymask.masks import rle
+from anymask.masks import label_map, rle
 from anymask.masks.masks import Masks
 from anymask.masks.matting import soften
 
@@ -32,8 +32,6 @@ __all__ = ["cutout", "overlay"]
 Place = tuple[int, int, int, int]  # xyxy, right and bottom exclusive, as Pillow has it
 
 _MANY_PROMPTS = 12
-_CLEARLY_WORSE = 0.85  # of another's ranking
-_LEAST_RANKING, _ROUNDING = 1e-6, 1e-9
 _MARGIN, _LEAST_MARGIN = 0.1, 8  # around a mask with a soft edge: of its diagonal, and pixels
 
 
@@ -95,11 +93,7 @@ def overlay(
 
 def _upwards(masks: Masks, numbers: Iterable[int]) -> list[int]:
     """Sort masks by what lies on top: the last one."""
-    rankings = [meta.get("ranking") for meta in masks.meta]
-    if not rankings or not all(isinstance(one, int | float) for one in rankings):
-        return list(numbers)
-    shares = np.array(rankings, np.float64).clip(_LEAST_RANKING)
-    levels = np.floor(np.log(shares / shares.max()) / math.log(_CLEARLY_WORSE) + _ROUNDING)
+    levels = label_map.levels([meta.get("ranking") for meta in masks.meta])
     return sorted(numbers, key=lambda i: (-levels[i], -masks.areas[i]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,32 @@ import numpy.typing as npt
 from anymask.masks.rle import Counts
 from anymask.optional import optional
 
-__all__ = ["fill_gaps", "paint"]
+__all__ = ["fill_gaps", "levels", "paint"]
 
 LabelMap = npt.NDArray[np.int32]
+
+_CLEARLY_WORSE = 0.85  # of another's ranking
+_LEAST, _ROUNDING = 1e-6, 1e-9
+
+
+def levels(rankings: Sequence[object]) -> npt.NDArray[np.int64]:
+    """Group masks by how they rank, so that those of one group are about as good.
+
+    Args:
+        rankings: Of each mask, see `GenerateConfig.ranking`; anything else where it has none.
+
+    Returns:
+        (n,), 0 for the best ones, and one more for each factor of 0.85; all 0 if any has none.
+
+    Examples:
+        >>> levels([1.0, 0.9, 0.5]).tolist(), levels([1.0, None]).tolist()
+        ([0, 0, 4], [0, 0])
+    """
+    if not rankings or not all(isinstance(one, int | float) for one in rankings):
+        return np.zeros(len(rankings), np.int64)
+    shares = np.array(rankings, np.float64).clip(_LEAST)
+    worse = np.log(shares / shares.max()) / np.log(_CLEARLY_WORSE)
+    return np.asarray(np.floor(worse + _ROUNDING), np.int64)
 
 
 def paint(counts: Iterable[tuple[int, Counts]], size_hw: tuple[int, int]) -> LabelMap:

@@ -313,7 +313,9 @@ class Masks:
 
     def label_map(
         self,
-        order: Literal["smallest_on_top", "largest_on_top", "first_on_top"] = "smallest_on_top",
+        order: Literal[
+            "smallest_on_top", "largest_on_top", "first_on_top", "best_on_top"
+        ] = "smallest_on_top",
         *,
         fill: bool = False,
     ) -> npt.NDArray[np.int32]:
@@ -321,6 +323,8 @@ class Masks:
 
         Args:
             order: Which mask wins where several overlap; of equally large ones, the earlier one.
+                The best one is that which ranks clearly higher (`GenerateConfig.ranking`
+                "outline"), as in overlays; of those about as good, or without it, the smaller one.
             fill: Give what no mask covers to the nearest mask.
 
         Returns:
@@ -337,10 +341,12 @@ class Masks:
             "smallest_on_top": self.areas,
             "largest_on_top": -self.areas,
             "first_on_top": np.arange(len(self)),
+            "best_on_top": self.areas,
         }
         if order not in keys:
             raise InputError(f"expected an order out of {', '.join(keys)}, got {order!r}; name one")
-        from_below = np.argsort(keys[order], kind="stable")[::-1]
+        rankings = [meta.get("ranking") if order == "best_on_top" else None for meta in self.meta]
+        from_below = np.lexsort((keys[order], label_map.levels(rankings)))[::-1]
         painted = label_map.paint(((i + 1, self.counts[i]) for i in from_below), self.size_hw)
         return label_map.fill_gaps(painted) if fill else painted
 
