@@ -55,7 +55,7 @@ def _hint(name: str, usual: Usual) -> str:
     only = "only " if len(groups) == 1 and len(groups[0][1]) < len(usual) / 2 else ""
     shown = []
     for i, (value, names) in enumerate(groups):
-        if i == 0 and len(names) > 1:
+        if i == 0 and len(names) > 1 and (not largest or len(names) >= len(largest[1])):
             label = "default"
         elif i > 0 and len(names) > 1 and (value, names) == largest:
             label = "others"
