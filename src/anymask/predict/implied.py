@@ -1,15 +1,17 @@
-"""What a mask says beside its shape: a box around it, and places that are surely inside."""
+"""What a mask alone says: a box around it, places that are surely inside, and the mask itself."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from anymask.image.transform import Transform
 from anymask.prompt import Prompt
 
-__all__ = ["complete", "deepest_points"]
+__all__ = ["complete", "deepest_points", "is_alone", "weighed"]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -17,7 +19,16 @@ FloatArray = npt.NDArray[np.float64]
 _POINTS = 3  # on the object, at most
 _BACKGROUND_POINTS = 2  # at most
 _THINNEST = 1.5  # cells of its logits that the thinnest thing measures which a model draws
+_TRUST = 4.0  # logits that a mask alone is worth, deep inside and far outside of it
+_BORDER = 0.06  # of the square root of its area: so near to its edge it is worth less
+_SUREST = 6.0  # logits that an answer to it is worth at most
 _SIDE = 128  # depths are measured on a grid of at most so many cells per side
+
+
+def is_alone(prompt: Prompt) -> bool:
+    """Return whether a mask is all that says where the object is."""
+    _, box, mask = prompt.form
+    return mask and not box and not prompt.labels.any()
 
 
 def complete(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Prompt:
@@ -54,6 +65,25 @@ def complete(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> 
         points = np.concatenate([on, beside, points])
         labels = np.repeat([1, 0], [len(on), len(points) - len(on)])
     return Prompt(points, labels, (x0, y0, x1, y1), prompt.mask, prompt.mask_logits)
+
+
+def weighed(logits: Tensor, mask: Tensor) -> Tensor:
+    """Weigh answers to a rough mask alone against this mask, for about that one is wanted.
+
+    Away from its edge a mask is hardly ever wrong, however roughly it was drawn, and near it the
+    model knows better (`benchmarks/masks_in.py`).
+
+    Args:
+        logits: Answers, float32 (k, h, w).
+        mask: What was given, float (1, h, w), above 0 on the object.
+
+    Returns:
+        float32 (k, h, w).
+    """
+    given = (mask > 0).float()
+    reach = max(1, round(_BORDER * float(given.sum()) ** 0.5))
+    soft = F.avg_pool2d(given, 2 * reach + 1, 1, reach, count_include_pad=False)
+    return logits.clamp(-_SUREST, _SUREST) + _TRUST * (2 * soft - 1)
 
 
 def _is_scribble(mask: BoolArray, transform: Transform, mask_hw: tuple[int, int]) -> bool:

@@ -31,7 +31,7 @@ from anymask.predict.checks import (
     check_words_alone,
     warn_of_shares,
 )
-from anymask.predict.implied import complete
+from anymask.predict.implied import complete, is_alone, weighed
 from anymask.predict.recent import Recent
 from anymask.predict.shown import TakesExamples
 from anymask.predict.words import FindsWords
@@ -334,18 +334,19 @@ class Segmenter(FindsWords, TakesExamples):
         answers = 3 if multimask else 1
         logits = torch.empty((len(prompts), answers, *mask_hw), device=self.device)
         predicted_iou = torch.empty((len(prompts), answers), device=self.device)
-        completed = [self._completed(prompt, transform, mask_hw) for prompt in prompts]
-        for places in _alike([prompt.form for prompt in completed]):
-            group = PromptBatch.of([completed[i] for i in places], transform, mask_hw, self.device)
+        alone = [is_alone(one) and "mask" in self.variant.never_alone for one in prompts]
+        said = [
+            complete(one, transform, mask_hw) if incomplete else one
+            for one, incomplete in zip(prompts, alone, strict=True)
+        ]
+        for places in _alike([prompt.form for prompt in said]):
+            group = PromptBatch.of([said[i] for i in places], transform, mask_hw, self.device)
             logits[places], predicted_iou[places] = self._decode(features, group, multimask)
+            if group.mask_logits is not None:
+                for mask, i in zip(group.mask_logits, places, strict=True):
+                    if alone[i] and said[i].mask is not None:
+                        logits[i] = weighed(logits[i], mask)
         return logits, predicted_iou
-
-    def _completed(self, prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Prompt:
-        """Return a prompt as the network understands it."""
-        _, box, mask = prompt.form
-        alone = mask and not box and not prompt.labels.any()
-        incomplete = alone and "mask" in self.variant.never_alone
-        return complete(prompt, transform, mask_hw) if incomplete else prompt
 
     def _decode(
         self, features: Mapping[str, Tensor], group: PromptBatch, multimask: bool
