@@ -120,7 +120,7 @@ WRONG = {
     "coordinates": (["--point", "3", "3"], "did you mean --point 3,3?"),
     "feather": (["--mask", "MASK", "--feather", "-3"], "feather as a whole number of at least 0"),
     "a dark mask": (["--mask", "DARK"], "is dark everywhere"),
-    "other size": (["--mask", "SMALL"], "(h, w) = (90, 120), got (9, 9)"),
+    "other size": (["--mask", "SMALL"], "the image's size, 120 x 90, got 9 x 9"),
     "whole": (["--mask", "WHITE"], "leaves some of the image around what is removed"),
 }
 

@@ -46,7 +46,7 @@ class Lift:
     source: Annotated[Positional[str], arg(metavar="IMAGE|FOLDER")]
     """An image; or a folder of frames in ScanNet's layout, color/ depth/ pose/ intrinsics/."""
     depth: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """How far each pixel of the image is: a PNG of 16 bits, a TIFF or an NPY file of its size."""
+    """How far each pixel of the image is: PNG of 16 bits, TIFF, NPY, NPZ or EXR of its size."""
     intrinsics: Annotated[str | None, arg(metavar="FX,FY,CX,CY", help_behavior_hint="")] = None
     """Focal lengths and principal point of the image, in pixels."""
     masks: Annotated[Path | None, arg(metavar="FILE|DIR", help_behavior_hint="")] = None

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from anymask import formats
 from anymask.batch.job import MaskJob, Watch, prompt_settings
 from anymask.batch.words import Words
 from anymask.errors import InputError
+from anymask.extras.given_masks import GivenMasks
 from anymask.extras.inpaint.paint import MaskLike
-from anymask.formats import coco, files
 from anymask.image.image import Image, ImageLike
 from anymask.masks.masks import Masks
 
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
     from anymask.text.ground import GrounderLike
     from anymask.text.phrases import Text, Threshold
 
-__all__ = ["ChangeJob", "read_masks"]
+__all__ = ["ChangeJob"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +94,8 @@ class ChangeJob(MaskJob):
         return {**self._where(model), **self.what(), **drawn}
 
     def _where(self, model: Segmenter | None) -> dict[str, Any]:
-        if self.masks is not None:
-            return {"masks": self._digest(), "label": self.label}
+        if self._given is not None:
+            return self._given.settings()
         if self.prompt is not None:
             return prompt_settings(self.prompt)
         assert model is not None
@@ -130,8 +125,8 @@ class ChangeJob(MaskJob):
         Raises:
             InputError: The masks given are of another size or of other images.
         """
-        if self.masks is not None:
-            return self._given(image)
+        if self._given is not None:
+            return self._given.of(image)
         assert model is not None
         if self.text is not None:
             return self._finder(model).find(model, image)
@@ -163,47 +158,9 @@ class ChangeJob(MaskJob):
         return ["-overlay.png"] * self.overlay + [self.ending]
 
     @cached_property
-    def _sets(self) -> list[Masks]:
-        """The masks given, of one image for all of them, or of each by its name."""
-        if isinstance(self.masks, Masks):
-            sets = [self.masks]
-        elif isinstance(self.masks, str | os.PathLike):
-            sets = read_masks(self.masks)
-        else:
-            dense = np.asarray(self.masks)
-            sets = [Masks.from_dense(dense)]
-        if self.label is None:
-            return sets
-        chosen = [masks.filter(label=self.label) for masks in sets]
-        if not any(len(masks) for masks in chosen):
-            known = sorted({name for masks in sets for name in masks.labels if name is not None})
-            raise InputError(
-                f"expected masks named {self.label!r}, got {', '.join(known[:8]) or 'no names'}; "
-                "choose one of these, or leave the label out"
-            )
-        return chosen
-
-    def _given(self, image: Image) -> Masks:
-        if len(self._sets) == 1:
-            return self._sets[0]
-        place = Path(image.source or "")
-        names = [Path(masks.source or "") for masks in self._sets]
-        same = [i for i, name in enumerate(names) if place.parts[-len(name.parts) :] == name.parts]
-        same = same or [i for i, name in enumerate(names) if place.name == name.name]
-        if len(same) != 1:
-            raise InputError(
-                f"expected masks of one image named {place.name!r}, got {len(same)} such among "
-                f"{len(names)} images; correct file_name in the file of masks"
-            )
-        return self._sets[same[0]]
-
-    def _digest(self) -> str:
-        found = hashlib.sha256()
-        for masks in self._sets:
-            found.update(repr((masks.source, masks.size_hw, masks.model is None)).encode())
-            for counts in masks.counts:
-                found.update(np.ascontiguousarray(counts).tobytes())
-        return found.hexdigest()[:16]
+    def _given(self) -> GivenMasks | None:
+        """The masks that are there already, read once."""
+        return None if self.masks is None else GivenMasks(self.masks, self.label)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,15 +173,3 @@ class _Edited(Image):
     def after(cls, before: Image, image: Image) -> _Edited:
         parts = (image.pixels, image.source, image.alpha, image.straight, image.geo)
         return cls(*parts, before=before)
-
-
-def read_masks(path: str | os.PathLike[str]) -> list[Masks]:
-    """Read a file of masks: of one image, or of each image in a COCO file.
-
-    Raises:
-        InputError: It is missing, damaged, or of no known format.
-    """
-    content = files.load(path)
-    if content.data.lstrip()[:1] == b"{" and coco.FORMAT.keys <= content.document.keys():
-        return coco.read_all(content)
-    return [formats.read(content)]

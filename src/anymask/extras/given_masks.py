@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ class GivenMasks:
 
     Attributes:
         masks: `Masks` or bool (h, w) or (n, h, w), for every image; or the path of a file of masks,
-            of one image or (COCO) of many.
+            of one image, for every one, or (COCO) of each image by its name.
         label: Only those with this name, or one of several names.
 
     Examples:
@@ -36,7 +37,7 @@ class GivenMasks:
         1
     """
 
-    masks: Masks | npt.NDArray[np.bool_] | str | os.PathLike[str]
+    masks: Masks | npt.NDArray[Any] | str | os.PathLike[str]
     label: str | Sequence[str] | None = None
 
     def of(self, image: Image) -> Masks:
@@ -54,14 +55,18 @@ class GivenMasks:
             )
         return masks
 
-    def digest(self) -> str:
-        """Tell them from others."""
+    def settings(self) -> dict[str, Any]:
+        """Tell them from others: plain JSON values."""
         found = hashlib.sha256()
         for masks in self._sets:
-            found.update(repr((masks.source, masks.size_hw, masks.labels)).encode())
+            # A model's masks are grown before something is painted over them, drawn ones are not.
+            drawn = masks.model is None
+            found.update(repr((masks.source, masks.size_hw, masks.labels, drawn)).encode())
             for counts in masks.counts:
                 found.update(np.ascontiguousarray(counts).tobytes() + b";")
-        return found.hexdigest()[:16]
+        label = self.label
+        names = label if label is None or isinstance(label, str) else list(label)
+        return {"masks": found.hexdigest()[:16], "label": names}
 
     def _named(self, image: Image) -> Masks:
         if len(self._sets) == 1:
@@ -84,7 +89,7 @@ class GivenMasks:
         elif isinstance(self.masks, str | os.PathLike):
             sets = _read(self.masks)
         else:
-            sets = [Masks.from_dense(self.masks)]
+            sets = [Masks.from_dense(np.asarray(self.masks))]
         if self.label is None:
             return sets
         chosen = [masks.filter(label=self.label) for masks in sets]

@@ -125,7 +125,7 @@ def test_a_mask_of_another_size_fails_for_that_image_alone(photos: Path, tmp_pat
     PIL.Image.fromarray(photo((20, 20))).save(photos / "small.png")
     report = process(photos, tmp_path / "out", job=Inpaint(masks=square(), engine=Painter()))
     assert report.count("done") == 3
-    assert "masks of the image's size, (h, w) = (20, 20), got (80, 110)" in report.failed[0].error
+    assert "masks of the image's size, 20 x 20, got 110 x 80" in report.failed[0].error
     assert not list((tmp_path / "out").glob("small*"))
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 
 from anymask import InputError, Masks
 from anymask.extras.lift import Frame
-from anymask.extras.lift.depth_file import read_depth
 from anymask.extras.lift.frame import check_intrinsics, check_pose
 from anymask.image.image import Image
 
@@ -116,55 +112,3 @@ def test_depth_that_is_equal_everywhere_is_told() -> None:
 def test_masks_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="masks of the image's size, 4 x 2, got 3 x 2"):
         Frame(IMAGE, DEPTH, K, masks=Masks.empty((2, 3)))
-
-
-def test_depth_files(tmp_path: Path) -> None:
-    units = np.array([[0, 1500, 65535]], np.uint16)
-    PIL.Image.fromarray(units).save(tmp_path / "d.png")
-    assert read_depth(tmp_path / "d.png").tolist() == [[0, 1.5, 65.535]]
-    assert read_depth(tmp_path / "d.png", scale=5000).tolist() == [[0, 0.3, 13.107]]
-    assert read_depth(tmp_path / "d.png", max_depth=10).tolist() == [[0, 1.5, 0]]
-    np.save(tmp_path / "d.npy", np.array([[0.5, np.nan]], np.float16))
-    assert read_depth(tmp_path / "d.npy")[0, 0] == 0.5
-    assert read_depth((tmp_path / "d.npy").read_bytes(), scale=2)[0, 0] == 0.25
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "float32", "int32"])
-def test_depth_in_tiff_files(dtype: str) -> None:
-    tifffile = pytest.importorskip("tifffile")
-    file = io.BytesIO()
-    tifffile.imwrite(file, np.array([[1, 2], [3, 0]], dtype))
-    expected = np.array([[1, 2], [3, 0]]) / (1 if dtype == "float32" else 1000)
-    assert read_depth(file.getvalue()).tolist() == expected.tolist()
-
-
-def _png(array: Any) -> bytes:
-    file = io.BytesIO()
-    PIL.Image.fromarray(array).save(file, "PNG")
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("source", "options", "message"),
-    [
-        ("none.png", {}, "cannot read 'none.png'"),
-        (b"hello", {}, "PNG of 16 bits, a TIFF or an NPY file, got the bytes given"),
-        (_png(np.ones((2, 2), np.uint16))[:40], {}, "cannot be read"),
-        (_png(np.ones((2, 2, 3), np.uint8)), {}, "one number for each pixel"),
-        (_png(np.ones((2, 2), np.uint8)), {}, "got the bytes given with 8"),
-        (np.ones((2, 2)), {"scale": 0}, "depth scale above 0, got 0"),
-        (np.ones((2, 2)), {"max_depth": np.nan}, "max depth above 0, got nan"),
-        (np.ones((2, 2), complex), {}, "one number for each pixel"),
-        (np.zeros((0, 2)), {}, "one number for each pixel"),
-    ],
-)
-def test_files_without_depth_are_refused(source: Any, options: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        read_depth(source, **options)
-
-
-def test_a_pickle_in_an_npy_file_is_not_opened() -> None:
-    file = io.BytesIO()
-    np.save(file, np.array([[{}]], object), allow_pickle=True)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_depth(file.getvalue())

@@ -17,7 +17,7 @@ from anymask.image.files import damaged, identify, is_tiff, unlogged
 from anymask.image.pixels import MAX_PIXELS, check_end, is_deep
 from anymask.image.tiff import open_tiff
 
-__all__ = ["SUFFIXES", "DepthFile", "Kind", "Stored", "read"]
+__all__ = ["SUFFIXES", "DepthFile", "Kind", "Stored", "read", "read_metres"]
 
 Kind = Literal["relative", "metric"]
 DepthFile: TypeAlias = (
@@ -29,7 +29,7 @@ DepthFile: TypeAlias = (
 class Stored(NamedTuple):
     """What was read: the fields of a `DepthMap`, and what to call it in errors."""
 
-    values: npt.NDArray[np.float32]
+    values: npt.NDArray[Any]  # float64; the map makes it float32
     kind: Kind
     source: str | None
     coarse: bool
@@ -48,23 +48,73 @@ def read(source: DepthFile, kind: Kind | None, scale: float | None) -> Stored:
     Raises:
         InputError: It cannot be read, or holds no depth.
     """
-    if scale is not None and not (np.isfinite(scale) and scale > 0):
-        raise InputError(f"expected a scale above 0, got {scale}; 1000 means millimetres")
     if scale is not None and kind == "relative":
         raise InputError("expected a scale of metric depth only, got a relative one; leave it out")
-    if isinstance(source, np.ndarray):
-        return _understood(source, kind, scale, None, "the depth given")
+    _check_scale(scale)
+    grey, path, name = _load(source)
+    return _understood(grey, kind, scale, path, name)
+
+
+def read_metres(
+    source: files.Source | npt.ArrayLike,
+    scale: float | None = None,
+    max_depth: float | None = None,
+) -> npt.NDArray[np.float64]:
+    """Read depth for points in space: its numbers are lengths, whatever the file.
+
+    Args:
+        source: A file of any kind that `DepthMap.open` takes, or an array (h, w).
+        scale: How many of its units are a metre; None: 1000 for whole numbers, which are
+            millimetres then, and 1 for others.
+        max_depth: What is further away, in metres, counts as not known; None: nothing.
+
+    Returns:
+        float64 (h, w), metres; NaN and infinity stand for what is not known.
+
+    Raises:
+        InputError: It cannot be read, has colours, 8 bits without a scale, or values below 0; or
+            the scale makes no sense.
+        MissingExtraError: The package that reads it is not installed.
+
+    Examples:
+        >>> read_metres(np.array([[1500, 0]], np.uint16)).tolist()
+        [[1.5, nan]]
+    """
+    _check_scale(scale)
+    if max_depth is not None and not (np.isfinite(max_depth) and max_depth > 0):
+        raise InputError(f"expected a max depth above 0, got {max_depth}; leave it out for all")
+    grey, path, name = _load(source)
+    if grey.dtype.itemsize == 1 and scale is None:
+        raise InputError(
+            f"expected depth of 16 bits or floating point, but {name} has 8, which is mostly a "
+            "picture of depth; if it is none, say how many of its units are a metre (depth scale)"
+        )
+    metres = _understood(grey, "metric", scale, path, name).values
+    return metres if max_depth is None else np.where(metres > max_depth, np.nan, metres)
+
+
+_FILES = (str, os.PathLike, bytes, bytearray, memoryview, files.Content)
+
+
+def _check_scale(scale: float | None) -> None:
+    if scale is not None and not (np.isfinite(scale) and scale > 0):
+        raise InputError(f"expected a depth scale above 0, got {scale}; 1000 means millimetres")
+
+
+def _load(source: Any) -> tuple[npt.NDArray[Any], str | None, str]:
+    """Give the numbers as they are stored, the path, and what to call it in errors."""
+    if not isinstance(source, _FILES) and not hasattr(source, "read"):
+        name = "the depth given"
+        return _one_channel(np.asarray(source), name), None, name
     content = files.load(source)
-    path = files.path_of(source)
-    values = _decode(content)
-    return _understood(values, kind, scale, None if path is None else str(path), content.name)
+    grey = _one_channel(_decode(content), content.name)
+    return grey, None if content.path is None else str(content.path), content.name
 
 
 def _understood(
-    values: npt.NDArray[Any], kind: Kind | None, scale: float | None, source: str | None, name: str
+    grey: npt.NDArray[Any], kind: Kind | None, scale: float | None, source: str | None, name: str
 ) -> Stored:
     """Find out what the numbers mean."""
-    grey = _one_channel(values, name)
     coarse = grey.dtype == np.uint8
     whole = grey.dtype.kind in "ui"
     if kind is None:
@@ -75,7 +125,7 @@ def _understood(
             "or in floating point is finer",
             stacklevel=4,
         )
-    depths: npt.NDArray[Any] = grey.astype(np.float64 if grey.dtype.itemsize > 4 else np.float32)
+    depths = grey.astype(np.float64)
     if kind == "metric":
         if (depths < 0).any():
             raise InputError(
@@ -84,15 +134,14 @@ def _understood(
             )
         depths = np.where(depths > 0, depths, np.nan)
         depths = depths / (scale or (_MILLIMETRES if whole and not coarse else 1.0))
-    return Stored(depths.astype(np.float32), kind, source, coarse, name)
+    return Stored(depths, kind, source, coarse, name)
 
 
 _MEANING = {"relative": "relative, light is near", "metric": "metric"}
 
 
-def _one_channel(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+def _one_channel(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Take (h, w), or an array with a further axis of one, or of equal channels."""
-    array = np.asarray(values)
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]) and array.dtype.kind in "uif":
         array = array[0] if array.shape[0] == 1 else array[..., 0]
     if array.ndim == 3 and array.shape[2] in (3, 4):

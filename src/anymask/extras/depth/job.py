@@ -90,9 +90,7 @@ class Depth(Job["Segmenter | None", Measured]):
         if self.finder is not None and model is not None:
             said = self.finder.settings(model)
         elif self.masks is not None:
-            label = self.masks.label
-            names = label if label is None or isinstance(label, str) else list(label)
-            said = {"masks": self.masks.digest(), "label": names}
+            said = self.masks.settings()
         drawn = {"format": self.format, "overlay": self.overlay, "map": self.keep_map}
         return {**said, **drawn}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from anymask import formats
 from anymask.errors import InputError
+from anymask.extras.given_masks import GivenMasks
 from anymask.image.image import Image
 from anymask.masks.masks import Masks
 
@@ -84,7 +84,9 @@ def fit(masks: Masks, image: Image) -> Masks:
 def _read(path: Path, image: Image, name: str, *, several: bool) -> Masks:
     image_name = Path(image.source or name).name
     if not path.is_dir():
-        return _read_file(path, image_name, several=several)
+        if several:  # which must be named there, even if it is the only one
+            return formats.read(path, "coco", file_name=image_name)
+        return GivenMasks(path).of(image)
     for stem in dict.fromkeys((name, Path(image_name).stem, image_name)):
         for ending in _ENDINGS:
             if (found := path / f"{stem}{ending}").is_file():
@@ -95,18 +97,6 @@ def _read(path: Path, image: Image, name: str, *, several: bool) -> Masks:
         f"expected masks of frame {name!r} in {str(path)!r}, got no {name}.json or {name}.png; "
         "make them: anymask everything"
     )
-
-
-def _read_file(path: Path, image_name: str, *, several: bool) -> Masks:
-    """Read the masks of an image from a file, which may have those of other images."""
-    if several:
-        return formats.read(path, "coco", file_name=image_name)
-    try:
-        return formats.read(path)
-    except InputError:
-        with suppress(InputError):
-            return formats.read(path, "coco", file_name=image_name)
-        raise
 
 
 class _Everything:

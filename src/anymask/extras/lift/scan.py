@@ -12,14 +12,13 @@ import numpy.typing as npt
 import PIL.Image
 
 from anymask.errors import InputError
-from anymask.extras.lift.depth_file import read_depth
+from anymask.extras.depth.files import SUFFIXES, read_metres
 from anymask.extras.lift.frame import Frame, check_intrinsics, check_pose
 from anymask.image.image import Image
 
 __all__ = ["Scan", "ScanFrame", "open_scan"]
 
 _COLOURS = (".jpg", ".jpeg", ".png")
-_DEPTHS = (".png", ".tif", ".tiff", ".npy")
 _INTRINSICS = ("intrinsics", "intrinsic")  # Pointcept's name, and that of ScanNet's own exporter
 _SAME_SHAPE = 0.01  # how far proportions may differ: ScanNet's 1296 x 968 belong to 640 x 480
 
@@ -40,7 +39,7 @@ class ScanFrame:
         Raises:
             InputError: A file is damaged, or the two have other proportions.
         """
-        depth = read_depth(self.depth, scale=depth_scale, max_depth=max_depth)
+        depth = read_metres(self.depth, depth_scale, max_depth)
         image = Image.open(self.color)
         (h, w), (depth_h, depth_w) = image.size_hw, depth.shape
         if abs(w * depth_h / (h * depth_w) - 1) > _SAME_SHAPE:
@@ -128,7 +127,7 @@ def _number(path: Path) -> int:
 
 
 def _beside(folder: Path, stem: str) -> Path:
-    for suffix in _DEPTHS:
+    for suffix in SUFFIXES:
         if (path := folder / f"{stem}{suffix}").is_file():
             return path
     raise InputError(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError, OutputError
-from anymask.extras.lift.depth_file import read_depth
+from anymask.extras.depth.files import read_metres
 from anymask.extras.lift.find_masks import Finder, MaskSource, finder
 from anymask.extras.lift.frame import Frame, Order
 from anymask.extras.lift.merge import MergeConfig, merge
@@ -123,8 +123,8 @@ def lift(
     Args:
         source: An image; or a folder of frames in ScanNet's layout (``color/ depth/ pose/
             intrinsics/``); or `Frame` values, of which those without masks get them here.
-        depth: How far the pixels of one image are: a PNG of 16 bits, a TIFF, an NPY file or an
-            array (h, w) as large as the image; see `Frame.depth`.
+        depth: How far the pixels of one image are: a file (PNG of 16 bits, TIFF, NPY, NPZ, EXR
+            and the like) or an array (h, w) as large as the image; see `Frame.depth`.
         intrinsics: fx, fy, cx and cy of one image in pixels; or the matrix that holds them.
         masks: `Masks`, or a file of them of any format; for several frames a folder with a file
             for each, or a COCO file of all; None: the model finds everything.
@@ -154,7 +154,7 @@ def lift(
     find = finder(masks, model, several=several)
     if not several:
         image = Image.open(source)  # type: ignore[arg-type]
-        metres = read_depth(_given(depth, "depth"), scale=depth_scale, max_depth=max_depth)
+        metres = read_metres(_given(depth, "depth"), depth_scale, max_depth)
         scene = _lift_one(Frame(image, metres, _given(intrinsics, "intrinsics")), find)
         progress(1, 1)
         return scene
