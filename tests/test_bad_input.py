@@ -114,7 +114,7 @@ TABLE = [
     ("empty folder", ["folder.jpg", *CLICK], "leads to none"),
     ("address", ["https://example.com/a.jpg?b", *CLICK], "download it"),
     ("no picture", [*CLICK], "at least one image or folder"),
-    ("no prompt", ["good.png"], "expected --point, --box, --mask or --text"),
+    ("all of one", ["good.png", "--all"], "expected a prompt for --all"),
     ("only beside", ["good.png", "--not", "5,5"], "expected --point, --box, --mask or --text"),
     ("NaN", ["good.png", "--point", "nan,5"], "NaN or infinity"),
     ("infinite", ["good.png", "--point", "5,inf"], "NaN or infinity"),
