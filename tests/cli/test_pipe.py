@@ -137,8 +137,12 @@ def test_images_are_not_written_to_a_terminal(fake, photo, pipes, monkeypatch, c
 
 def test_nothing_found(fake, photo, pipes, capsys) -> None:
     fake.predict = lambda image, **prompt: anymask.Masks.empty(image.size_hw)
-    assert pipes.run("segment", photo, "--text", "unicorn", "-o", "-") == 1
-    assert "error: found nothing to cut out" in capsys.readouterr().err
+    assert pipes.run("segment", photo, "--text", "unicorn", "-o", "-") == 0
+    assert "anymask: nothing found\n" in capsys.readouterr().err
+    cutout = PIL.Image.open(io.BytesIO(pipes.out.getvalue()))
+    assert cutout.mode == "RGBA" and not np.asarray(cutout).any()
+    pipes.out.seek(0)
+    pipes.out.truncate()
     assert pipes.run("segment", photo, "--text", "unicorn", "--no-cutout", "-o", "-") == 0
     assert json.loads(pipes.out.getvalue())["annotations"] == []
     assert "anymask: nothing found\n" in capsys.readouterr().err

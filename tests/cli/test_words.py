@@ -158,7 +158,7 @@ def test_nothing_found_is_a_result(told, photo, tmp_path, run) -> None:
         (["--not-text", "dog"], "expected --text alone with --not-text, got none"),
         (["--text", "dog", "--all"], "got all (--all) too"),
         (["--text", "dog", "--point", "3,4", "--grounder", "told"], "got other prompts beside it"),
-        (["--text", "dog", "--point", "3,4"], "discs does not know text"),
+        (["--text", "dog", "--point", "3,4"], "expected text alone"),
     ],
 )
 def test_bad_words(told, photo, tmp_path, run, words: list[str], message: str) -> None:

@@ -58,6 +58,17 @@ def test_between_all(first: str, second: str, folder: Path, tmp_path: Path) -> N
         assert image is not None and image.stem == Path(name).name
 
 
+@pytest.mark.parametrize("second", OURS)
+@pytest.mark.parametrize("first", ["semantic", "grounded-sam"])
+def test_from_folders_of_maps(first: str, second: str, folder: Path, tmp_path: Path) -> None:
+    assert convert(folder, tmp_path / "1", first) == 3
+    assert convert(tmp_path / "1", tmp_path / "2", second, images=folder) == 3
+    found = contents(tmp_path / "2", images=folder)
+    assert {len(masks) for masks, _ in found.values()} == {0, 2}
+    (dogs,) = (masks for name, (masks, _) in found.items() if Path(name).name[0] == "a")
+    assert set(dogs.labels) == {"dog", "traffic light"}
+
+
 @pytest.mark.parametrize("format", OURS)
 def test_a_single_file(format: str, folder: Path, tmp_path: Path) -> None:
     assert convert(folder / "a.json", tmp_path / "out", format) == 1

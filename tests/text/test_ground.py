@@ -82,6 +82,15 @@ def test_the_bundled_grounder_finds_the_cup() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "advice"),
+    [("dog cat", "write full stops between words, as in 'dog. cat.'"), ("red car", "say 'car'")],
+)
+def test_known_words_within_unknown_phrases_are_named(text: str, advice: str) -> None:
+    with pytest.raises(InputError, match=f"got '{text}'; {advice}"):
+        ground(COFFEE, text)
+
+
+@pytest.mark.parametrize(
     "text", ["zebra", "Hund. собака", "\N{DOG FACE}", ["dog and cat"], " ".join(["dog"] * 300)]
 )
 def test_unknown_words_are_listed_with_what_is_known(text: Any) -> None:

@@ -22,6 +22,9 @@ from anymask.text.phrases import Phrases, parse, shown
         ("hand", ("hand",)),
         ("'dogs'!", ("dogs",)),
         ("\N{DOG FACE}", ("\N{DOG FACE}",)),
+        ("dog \N{DOG FACE}", ("dog",)),
+        ("dog or cat/cow & my two mugs | books", ("dog", "cat", "cow", "two mugs", "books")),
+        ("corridor floor", ("corridor floor",)),
     ],
 )
 def test_texts_are_split(text: str, words: tuple[str, ...]) -> None:

@@ -68,7 +68,7 @@ class _Outlet:
     masks: bool  # and not the cut-out
 
     def run(self) -> int:
-        """Answer for one image; the exit code is 1 if there is nothing to cut out."""
+        """Answer for one image; the exit code is 1 if there is nothing to work on."""
         self._check()
         from anymask.cli.report import explain_nothing
         from anymask.image.image import Image
@@ -79,11 +79,11 @@ class _Outlet:
         image = Image.open(_read_input() if source == _PIPE else source)
         with kept_offline(options.offline):
             masks = options.find(options.load(), image)
-        if not self.masks and not masks.areas.any():
-            wanted = "inpaint" if hasattr(options, "painting") else "cut out"
-            say(f"error: found nothing to {wanted}")
-            return 1
-        if not len(masks):
+        if not masks.areas.any():
+            if not self.masks and not getattr(options, "may_be_empty", False):
+                say("error: found nothing to work on")
+                return 1
+            # What goes out is empty, too: no masks, or an image that is transparent everywhere.
             say(explain_nothing(getattr(masks, "dropped", {})))
         sys.stdout.flush()
         sys.stdout.buffer.write(self._result(masks, image))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
@@ -105,6 +105,8 @@ class PromptOptions:
 class Segment(ImageOptions):
     """Cut one thing out of each image, all that words name, or its main subject."""
 
+    may_be_empty: ClassVar[bool] = True  # what goes through a pipe is an answer in any case
+
     all: Flag = False
     """Keep all three answers, best first, instead of the best."""
     no_cutout: Flag = False
@@ -135,6 +137,10 @@ class Segment(ImageOptions):
 
     def _means_subject(self, model: Segmenter, prompt: Prompt) -> bool:
         """Return whether the main subject is meant, not what a model finds without a prompt."""
+        if prompt.text is not None and "text" not in model.variant.capabilities:
+            from anymask.predict.checks import check_words_alone
+
+            check_words_alone(prompt)
         if prompt.required_capabilities != ["nothing"] or "nothing" in model.variant.capabilities:
             return False
         if self.all:

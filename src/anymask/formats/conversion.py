@@ -27,6 +27,7 @@ __all__ = ["DataWarning", "Found", "convert", "read_place"]
 
 _FILES = (".json", ".txt", ".png", ".xml")
 _NO_MASKS = ("-overlay.png", "-cutout.png", "anymask-run.json", "classes.txt", "labelmap.txt")
+_CLASSES = "classes.json"  # of a folder of semantic maps, and not a-classes.json of an image
 
 
 class Found(NamedTuple):
@@ -175,7 +176,7 @@ def _read_files(root: Path, format: str | None, images: Path | None) -> Iterator
             path = Path(folder, name)
             if name.startswith(".") or not name.lower().endswith(_FILES):
                 continue
-            if name.endswith(_NO_MASKS):
+            if name.endswith(_NO_MASKS) or name == _CLASSES:
                 continue
             if format is None and not _is_masks(path):
                 notes.add("files that hold no masks are left out", repr(name))
@@ -211,7 +212,8 @@ def _read_file(path: Path, root: Path, format: str | None, images: Path | None) 
             image = _image_of(Path(called).with_suffix("").as_posix(), called, path, images)
             yield Found(called, masks, image)
         return
-    key = path.relative_to(root).as_posix().removesuffix(path.suffix).removesuffix("-labels")
+    key = path.relative_to(root).as_posix().removesuffix(path.suffix)
+    key = key.removesuffix("-labels").removesuffix("-classes" if path.suffix == ".png" else "")
     image = _image_of(key, None, path, images)
     options = {"image": image} if name == "yolo" and image is not None else {}
     masks = formats.read(path, name, **options)

@@ -18,10 +18,13 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "Bicycle": ("bike", "cycle", "push bike"),
     "Boot": (),
     "Laptop": ("laptop computer", "notebook computer", "macbook"),
-    "Person": ("human", "human being", "man", "woman", "child", "kid", "boy", "girl", "adult"),
-    "Chair": ("seat", "armchair"),
+    "Person": (
+        *("human", "human being", "man", "woman", "child", "kid", "boy", "girl", "adult"),
+        *("baby", "toddler", "teenager", "lady", "gentleman", "guy", "pedestrian"),
+    ),
+    "Chair": ("seat", "armchair", "office chair", "dining chair", "rocking chair"),
     "Cattle": ("cow", "bull", "ox", "calf"),
-    "Desk": (),
+    "Desk": ("writing desk", "office desk"),
     "Cat": ("kitten", "kitty"),
     "Computer mouse": ("mouse",),
     "Computer monitor": ("monitor", "screen", "display", "computer screen", "tv", "television"),
@@ -29,15 +32,15 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "Mug": ("coffee mug",),
     "Coffee cup": ("teacup", "tea cup"),
     "Stationary bicycle": ("stationary bike", "exercise bike", "exercise bicycle"),
-    "Table": (),
-    "Bottle": ("flask",),
+    "Table": ("dining table", "kitchen table", "coffee table"),
+    "Bottle": ("flask", "wine bottle", "water bottle", "beer bottle"),
     "High heels": ("high heel", "heel", "stiletto"),
     "Vehicle": (),
-    "Footwear": (),
+    "Footwear": ("sneaker", "trainer", "sandal", "slipper"),
     "Dog": ("puppy", "doggy"),
-    "Book": (),
-    "Camera": ("photo camera",),
-    "Car": ("automobile", "motor car"),
+    "Book": ("textbook", "paperback"),
+    "Camera": ("photo camera", "digital camera"),
+    "Car": ("automobile", "motor car", "motorcar"),
 }
 """Other words for each label; the label itself is one, too."""
 
@@ -55,6 +58,7 @@ _IRREGULAR = {
     "men": "man",
     "women": "woman",
     "children": "child",
+    "gentlemen": "gentleman",
     "mice": "mouse",
     "oxen": "ox",
     "calves": "calf",
@@ -62,9 +66,20 @@ _IRREGULAR = {
 }
 
 
+_BEFORE_NOUNS = (
+    "an?|the|all|some|any|each|every|both|several|many|few|my|your|his|her|its|our|their|"
+    "this|that|these|those|one|two|three|four|five|six|seven|eight|nine|ten"
+)
+
+
 def without_article(word: str) -> str:
-    """Leave out an article that a word, lower case, begins with."""
-    return re.sub(r"^(an?|the|all|some)(\s+|$)", "", word)
+    """Leave out an article or the like that a word, lower case, begins with.
+
+    Examples:
+        >>> without_article("the dog"), without_article("two dogs"), without_article("all my dogs")
+        ('dog', 'dogs', 'my dogs')
+    """
+    return re.sub(rf"^({_BEFORE_NOUNS})(\s+|$)", "", word)
 
 
 def labels_of(word: str) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ __all__ = [
 _SAME_PHRASE = 0.5
 _OTHER_PHRASE = 0.8  # higher: things with different names may fill nearly the same box
 _IMAGES_AT_ONCE = 8
+_SHOWN_WORDS = 3
 
 
 @runtime_checkable
@@ -196,10 +197,25 @@ def choose(
         known = f" ({', '.join(chosen.words)})" if chosen.words else ""
         raise InputError(
             f"expected English words that the grounder {chosen.name!r} knows{known}, got "
-            f"{shown(unknown)}; use such a word, or for open words run pip install 'anymask[text]' "
-            "and name a grounder, such as 'grounding-dino'"
+            f"{shown(unknown)}; {_advice(unknown, chosen)}"
         )
     return chosen
+
+
+def _advice(unknown: Sequence[str], grounder: Grounder) -> str:
+    """Say what to do about words that a grounder does not know."""
+    words = unknown[0].split()
+    known = [word for word in words if not grounder.unknown([word])]
+    first = "use such a word"
+    if len(words) > 1 and len(known) == len(words):
+        named = ". ".join(dict.fromkeys(known[:_SHOWN_WORDS]))
+        first = f"write full stops between words, as in {shown([f'{named}.'])}"
+    elif known:
+        first = f"say {shown(known[-1:])}"
+    return (
+        f"{first}, or for open words run pip install 'anymask[text]' and name a grounder, such as "
+        "'grounding-dino'"
+    )
 
 
 def _at_hand() -> str | None:

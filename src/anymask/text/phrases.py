@@ -17,7 +17,7 @@ __all__ = ["Phrases", "Text", "Threshold", "parse", "shown"]
 Text: TypeAlias = str | Sequence[str]
 Threshold: TypeAlias = float | Mapping[str, float]
 
-_SEPARATORS = r"[.,;\n]|\band\b"
+_SEPARATORS = r"[.,;\n/&|+]|\b(?:and|or)\b"
 _AROUND = " \t!?:\"'\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
 _MOST_SHOWN = 3
 _LONGEST_SHOWN = 40  # characters of one phrase
@@ -90,9 +90,10 @@ def parse(text: Text) -> tuple[str, ...]:
     """Tell the phrases in what a user says, each once.
 
     Args:
-        text: Words separated by full stops, commas, semicolons, new lines or "and", which come back
-            in lower case and without articles; or a list of phrases, which stay as they are but
-            for blanks and full stops around them.
+        text: Words separated by full stops, commas, semicolons, new lines, "and", "or" or signs
+            like "/" and "&", which come back in lower case and without what comes before a noun
+            and says nothing of the thing ("the", "my", "two"); or a list of phrases, which stay as
+            they are but for blanks and full stops around them.
 
     Raises:
         InputError: It names nothing, or one of the list does not.
@@ -105,7 +106,7 @@ def parse(text: Text) -> tuple[str, ...]:
     """
     if isinstance(text, str):
         parts = re.split(_SEPARATORS, unicodedata.normalize("NFKC", text).lower())
-        named = [without_article(" ".join(part.split()).strip(_AROUND)) for part in parts]
+        named = [without_article(" ".join(_bare(part).split())) for part in parts]
         named = [phrase for phrase in named if phrase]
     else:
         named = _listed(text)
@@ -116,6 +117,11 @@ def parse(text: Text) -> tuple[str, ...]:
     for phrase in named:
         once.setdefault(_key(phrase), phrase)
     return tuple(once.values())
+
+
+def _bare(part: str) -> str:
+    """Leave out signs around words, emoji too, unless there is nothing else."""
+    return re.sub(r"^[^\w]+|[^\w]+$", "", part) or part.strip(_AROUND)
 
 
 def _listed(phrases: object) -> list[str]:
