@@ -150,6 +150,7 @@ def test_images_in_memory_have_names(model: FakeModel, images: Path, tmp_path: P
         ({"no_such": 3}, "no_such"),
         ({"format": "gif"}, "a format out of"),
         ({"workers": 0}, "at least 1 worker"),
+        ({"text": "dog", "labels": "cat"}, "expected text or labels"),
     ],
 )
 def test_bad_arguments(model, images: Path, tmp_path: Path, arguments: dict, message: str) -> None:

@@ -37,3 +37,9 @@ def test_masks_by_the_flag(run, source: Path, tmp_path: Path) -> None:
 def test_help_of_both(run) -> None:
     assert "--format yolo --help" in " ".join(run("convert", "--help").out.split())
     assert "--val-fraction" in run("convert", "--format", "yolo", "--help").out
+
+
+def test_masks_do_not_go_to_standard_output(run, source: Path, tmp_path: Path) -> None:
+    result = run("convert", source, "--format", "coco", "-o", "-")
+    assert result.code == 2
+    assert "expected a file or a folder for the masks, got '-'" in result.err

@@ -57,7 +57,7 @@ def test_words_come_with_commas_as_a_list_or_in_a_file(tmp_path: Path) -> None:
     assert read_labels("Cat,black and white  dog, the-sky,") == expected
     assert read_labels(list(expected)) == expected
     words = tmp_path / "words.txt"
-    words.write_bytes(b"\xef\xbb\xbfCat\r\n\r\n  black and white dog\nthe-sky\n")
+    words.write_bytes(b"\xef\xbb\xbfCat\r\n\r\n  black and white dog\n # a comment\nthe-sky\n")
     assert read_labels(str(words)) == expected == read_labels(words)
     other = words.rename(tmp_path / "words.list")
     assert read_labels(str(other)) == expected

@@ -166,6 +166,11 @@ def process(
         _check_alone([*direct.values(), *words.values(), prompts, *options, all or None])
         job = Subject(cutout=cutout, **drawn)
     else:
+        if direct["text"] is not None and isinstance(direct["labels"], str | os.PathLike):
+            raise InputError(
+                "expected text or labels, as text cuts out what it names and labels names all that "
+                "is found, got both; leave one of them out"
+            )
         labeller = _labeller(direct, prompts, options, model)
         job = _job(direct, words, prompts, options, labeller, all=all, cutout=cutout, **drawn)
     folder = Path(output)

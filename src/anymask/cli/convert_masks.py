@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from anymask.cli.options import Flag, Format
 from anymask.cli.parser import parse as parse_words
+from anymask.errors import InputError
 
 __all__ = ["ConvertMasks", "parse"]
 
@@ -57,6 +58,10 @@ class ConvertMasks:
 
     def run(self) -> int:
         """Do it and return the exit code."""
+        if str(self.output) == "-":
+            raise InputError(
+                "expected a file or a folder for the masks, got '-'; name one with --output"
+            )
         from anymask.formats.conversion import convert
 
         number = convert(

@@ -105,7 +105,8 @@ def _lines(path: Path) -> list[str]:
             f"expected a text file (UTF-8) with a word on each line, got {str(path)!r}, which is "
             "no text; write the words themselves, as in 'cat,dog', or name such a file"
         )
-    words = [" ".join(line.split()) for line in text.splitlines()]
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    words = [" ".join(line.split()) for line in lines]
     if not any(words):
         raise InputError(
             f"expected a word on each line of {str(path)!r}, got none; write one, such as cat"
