@@ -50,7 +50,7 @@ def is_held_back(name: str, val_fraction: float) -> bool:
 
     Examples:
         >>> sum(is_held_back(f"photo-{i}", 0.2) for i in range(100))
-        17
+        24
     """
     number = int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8], 16)
     return number < val_fraction * 2**32
