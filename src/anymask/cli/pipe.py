@@ -79,7 +79,7 @@ class _Outlet:
         image = Image.open(_read_input() if source == _PIPE else source)
         with kept_offline(options.offline):
             masks = options.find(options.load(), image)
-        if not masks.areas.any():
+        if not len(masks) or not (self.masks or masks.areas.any()):
             if not self.masks and not getattr(options, "may_be_empty", False):
                 say("error: found nothing to work on")
                 return 1
