@@ -119,3 +119,18 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
         return SimpleNamespace(code=code, out=captured.out, err=captured.err)
 
     return call
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    """An image to change."""
+    return make_photo(tmp_path / "big.png", (120, 90))
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    """A mask of it, as a file."""
+    painted = np.zeros((90, 120), np.uint8)
+    painted[30:50, 40:70] = 255
+    PIL.Image.fromarray(painted).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"

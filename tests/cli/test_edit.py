@@ -5,25 +5,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from tests.cli.conftest import FakeModel, make_photo
+from tests.cli.conftest import FakeModel
 from tests.cli.test_pipe import Pipes
 
 from anymask import InputError, process
 from anymask.extras.edit import EditConfig
 from anymask.extras.edit.job import Edit
-
-
-@pytest.fixture
-def big(tmp_path: Path) -> Path:
-    return make_photo(tmp_path / "big.png", (120, 90))
-
-
-@pytest.fixture
-def mask(tmp_path: Path) -> Path:
-    painted = np.zeros((90, 120), np.uint8)
-    painted[30:50, 40:70] = 255
-    PIL.Image.fromarray(painted).save(tmp_path / "mask.png")
-    return tmp_path / "mask.png"
 
 
 def pixels(source: object) -> np.ndarray:

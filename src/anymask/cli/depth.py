@@ -6,17 +6,16 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.examples import ExampleOptions
 from anymask.cli.options import Flag, ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
 from anymask.cli.places import check_commas, read_mask
-from anymask.cli.segment import PromptOptions
+from anymask.cli.where import MaskOptions
 from anymask.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,19 +53,8 @@ def parse(words: Sequence[str]) -> Command:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhereOptions(PromptOptions):
+class WhereOptions(MaskOptions):
     """What to measure: --point and --box find it; or --mask or --masks say it."""
-
-    mask: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A mask for all images: an image of their size, light where the thing is. It is taken as it
-    is, without a model."""
-    masks: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A file of masks, such as `anymask everything` writes; a COCO file may have those of many
-    images."""
-    label: Annotated[
-        UseAppendAction[tuple[str, ...]], arg(metavar="NAME", help_behavior_hint="(repeatable)")
-    ] = ()
-    """Of --masks, only those with this name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +168,7 @@ class Depth(ImageOptions):
         files = [f"--{flag}" for flag in ("mask", "masks") if getattr(where, flag)]
         if bool(found) + bool(words) + len(files) > 1:
             raise InputError(_WHERE.format(" and ".join([*found, *words, *files])))
-        if where.label and not where.masks:
-            raise InputError("expected --masks along with --label, got none; name a file of masks")
+        where.check_label()
         if not (found or words):
             self.words.check_unused()
         return files[0].lstrip("-") if files else "found" if found or words else None

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.options import Flag, ImageOptions
+from anymask.cli.options import Flag
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
 from anymask.cli.places import check_commas
-from anymask.cli.where import WhereOptions
+from anymask.cli.where import ChangeOptions, WhereOptions
 from anymask.cli.words import WordOptions
 from anymask.extras.edit.change import EditConfig
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from anymask.cli.parser import Command
     from anymask.extras.edit.job import Edit as Job
-    from anymask.image.image import Image
-    from anymask.masks.masks import Masks
-    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Edit", "parse"]
 
@@ -49,7 +44,7 @@ def parse(words: Sequence[str]) -> Command:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edit(ImageOptions):
+class Edit(ChangeOptions):
     """Change what is behind a thing, its colour, or both."""
 
     background: Annotated[str | None, arg(metavar="WHAT", help_behavior_hint="")] = None
@@ -67,29 +62,6 @@ class Edit(ImageOptions):
     subject."""
     words: OmitArgPrefixes[WordOptions] = field(default_factory=WordOptions)
     """What the thing is by name: all that --text says, which stands alone."""
-
-    def run(self) -> int:
-        """Do it and return the exit code."""
-        from anymask.cli.process import process
-
-        return process(self, self._job)
-
-    def find(self, model: Segmenter | None, image: Image) -> Masks:
-        """Find the thing in one image."""
-        return self._job.find(model, image)
-
-    def cut(self, masks: Masks, image: Image) -> PIL.Image.Image:
-        """Edit one image."""
-        return self._job.edit(masks, image).to_pil(alpha=True)
-
-    def load(self) -> Any:
-        """Load the model that finds the thing; masks that are there need none."""
-        return super().load() if self._job.needs_model else None
-
-    @property
-    def no_cutout(self) -> bool:
-        """What goes out is an image, unless --format asks for masks."""
-        return False
 
     @cached_property
     def _job(self) -> Job:

@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.options import Flag, ImageOptions
+from anymask.cli.options import Flag
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
 from anymask.cli.places import check_commas
-from anymask.cli.where import WhereOptions
+from anymask.cli.where import ChangeOptions, WhereOptions
 from anymask.cli.words import WordOptions
 from anymask.extras.inpaint.paint import InpaintConfig, check_wanted, choose_task
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from anymask.cli.parser import Command
     from anymask.extras.inpaint.job import Inpaint as Job
-    from anymask.image.image import Image
-    from anymask.masks.masks import Masks
-    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Inpaint", "parse"]
 
@@ -58,7 +53,7 @@ class EngineOptions(InpaintConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inpaint(ImageOptions):
+class Inpaint(ChangeOptions):
     """Remove a thing from each image, put another one there, or replace the background."""
 
     remove: Flag = False
@@ -73,29 +68,6 @@ class Inpaint(ImageOptions):
     """What to inpaint by name: all that --text says, which stands alone."""
     painting: OmitArgPrefixes[EngineOptions] = EngineOptions()
     """What paints, and how."""
-
-    def run(self) -> int:
-        """Do it and return the exit code."""
-        from anymask.cli.process import process
-
-        return process(self, self._job)
-
-    def find(self, model: Segmenter | None, image: Image) -> Masks:
-        """Find the thing in one image."""
-        return self._job.find(model, image)
-
-    def cut(self, masks: Masks, image: Image) -> PIL.Image.Image:
-        """Inpaint one image."""
-        return self._job.edit(masks, image).to_pil(alpha=True)
-
-    def load(self) -> Any:
-        """Load the model that finds the thing; masks that are there need none."""
-        return super().load() if self._job.needs_model else None
-
-    @property
-    def no_cutout(self) -> bool:
-        """What goes out is an image, unless --format asks for masks."""
-        return False
 
     @cached_property
     def _job(self) -> Job:

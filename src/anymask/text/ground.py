@@ -220,17 +220,10 @@ def _advice(unknown: Sequence[str], grounder: Grounder) -> str:
 
 def _at_hand() -> str | None:
     """Name the first grounder of open words that could be used without a download."""
-    if importlib.util.find_spec("transformers") is None:
-        return None
-    import huggingface_hub
+    from anymask.text import pretrained
 
-    for name, kind in _KINDS.items():
-        if kind.hub_id is not None:
-            files = ("config.json", "model.safetensors")
-            found = [huggingface_hub.try_to_load_from_cache(kind.hub_id, file) for file in files]
-            if all(isinstance(path, str) for path in found):
-                return name
-    return None
+    open_words = ((name, kind.hub_id) for name, kind in _KINDS.items() if kind.hub_id is not None)
+    return next((name for name, hub_id in open_words if pretrained.is_at_hand(hub_id)), None)
 
 
 # --------------------------------------------------------------------------- grounding

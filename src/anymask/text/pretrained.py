@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,15 @@ from anymask.models.weights.folder import read_json
 from anymask.models.weights.locate import locate_config, locate_folder
 from anymask.optional import optional
 
-__all__ = ["find_folder", "image_settings", "load_network", "load_tokenizer", "model_type"]
+__all__ = [
+    "find_folder",
+    "image_settings",
+    "is_at_hand",
+    "load_network",
+    "load_tokenizer",
+    "model_type",
+    "quiet",
+]
 
 _FILES = (
     "config.json",
@@ -64,6 +73,17 @@ def model_type(name_or_path: str | os.PathLike[str], *, offline: bool = False) -
     return str(read_json(locate_config(name_or_path, offline)).get("model_type"))
 
 
+def is_at_hand(hub_id: str) -> bool:
+    """Return whether a model of the hub could be loaded without a download."""
+    if importlib.util.find_spec("transformers") is None:
+        return False
+    import huggingface_hub
+
+    files = ("config.json", "model.safetensors")
+    found = [huggingface_hub.try_to_load_from_cache(hub_id, file) for file in files]
+    return all(isinstance(path, str) for path in found)
+
+
 def load_network(
     folder: Path,
     class_name: str,
@@ -85,7 +105,7 @@ def load_network(
         WeightsError: Files are missing or damaged.
     """
     transformers = optional("transformers", extra=extra)
-    with _explained(folder), _quiet(transformers):
+    with _explained(folder), quiet(transformers):
         network, about = getattr(transformers, class_name).from_pretrained(
             folder, dtype=dtype, local_files_only=True, output_loading_info=True
         )
@@ -155,15 +175,21 @@ def _explained(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """Let transformers neither draw bars nor report on a load that we report on ourselves."""
+def quiet(transformers: Any, *, bars: bool = False) -> Iterator[None]:
+    """Keep transformers from reporting on a load that we report on ourselves.
+
+    Args:
+        transformers: The package.
+        bars: Let it show how far a download is.
+    """
     logging = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    level, drawn = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    if not bars:
+        logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
-        if bars:
+        if drawn:
             logging.enable_progress_bar()

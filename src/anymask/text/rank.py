@@ -8,10 +8,8 @@ ways, and compared with all phrases at once.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -30,6 +28,7 @@ from anymask.models.cache import digest
 from anymask.models.cache import offline as is_offline
 from anymask.optional import optional
 from anymask.parallel import threads_work
+from anymask.text import pretrained
 
 __all__ = ["RANKERS", "Ranker", "Scorer", "crops", "is_at_hand", "load_ranker"]
 
@@ -197,7 +196,8 @@ def load_ranker(name_or_path: str, device: str = "cpu", *, offline: bool = False
     try:
         if not Path(source).is_dir() and (source.count("/") != 1 or source[0] in "/.~"):
             raise ValueError("there is no such folder, and no such id of the hub")
-        with _quietly(transformers, here["local_files_only"] or Path(source).is_dir()):
+        local = here["local_files_only"] or Path(source).is_dir()
+        with pretrained.quiet(transformers, bars=not local):
             kind = transformers.AutoConfig.from_pretrained(source, **here).model_type
             if kind not in _FAMILIES:
                 raise ValueError(f"it is of the kind {kind!r}")
@@ -220,35 +220,13 @@ def load_ranker(name_or_path: str, device: str = "cpu", *, offline: bool = False
 
 def is_at_hand(name: str) -> bool:
     """Return whether a ranker could be loaded without a download, by its short name."""
-    if importlib.util.find_spec("transformers") is None:
-        return False
-    import huggingface_hub
-
-    files = ("config.json", "model.safetensors")
-    found = [huggingface_hub.try_to_load_from_cache(RANKERS[name], file) for file in files]
-    return all(isinstance(path, str) for path in found)
+    return pretrained.is_at_hand(RANKERS[name])
 
 
 def _version(source: str, config: Any) -> str:
     """Tell weights by the hub's commit, or those of a folder by their content."""
     files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
     return digest(*files)[:16] if files else str(getattr(config, "_commit_hash", None) or "")
-
-
-@contextmanager
-def _quietly(transformers: Any, local: bool) -> Iterator[None]:
-    """Keep transformers from talking, but for how far a download is."""
-    logging = transformers.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if local:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _check_tokenizer(tokenizer: Any, vocab_size: int) -> None:
