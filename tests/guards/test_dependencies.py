@@ -17,6 +17,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
 FORBIDDEN = {"torchvision", "timm", "ultralytics"}
+TESTED_EXTRAS = (
+    *("image", "eval", "inpaint", "diffusion", "video"),
+    *("export", "openvino", "serve", "dev"),
+)
 
 # Run in a fresh process: refuse whatever is not allowed, then import the modules one by one.
 IMPORT_ALL = """
@@ -137,9 +141,7 @@ def test_constraints_pin_exactly_what_the_tests_need() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     extras = project()["optional-dependencies"]
-    tested = [
-        name for extra in ("image", "eval", "inpaint", "diffusion", "dev") for name in extras[extra]
-    ]
+    tested = [name for extra in TESTED_EXTRAS for name in extras[extra]]
     needed = closure([*project()["dependencies"], *tested])
     installed = {canonical(d.metadata["Name"]) for d in metadata.distributions()}
     assert {name for name in needed & installed if name not in pins} == set()
