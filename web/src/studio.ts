@@ -38,7 +38,7 @@ function build(app: App, kept: Kept): void {
   const clicks = new Clicks(app, () => stage.repaint());
   const stage: Stage = new Stage(app, clicks);
   const reading = new Reading();
-  const options = makeToolOptions(app);
+  const options = makeToolOptions(app, stage);
   const desk = { app, stage, openHelp: () => help.showModal(), openWords: options.openWords };
   const commands = makeCommands(desk);
   const help = makeHelp(commands);
@@ -50,7 +50,7 @@ function build(app: App, kept: Kept): void {
     app.addPicture(picture);
     await app.open(picture.id);
   };
-  const bar = makeBar(app, stage, {
+  const bar = makeBar(app, stage, options.element, {
     exportFiles: () => exports.showModal(),
     importFiles: () => void files.choose(files.MASKS).then((chosen) => files.importMasks(app, chosen)),
     addImages,
@@ -66,7 +66,7 @@ function build(app: App, kept: Kept): void {
       keep(kept);
     },
   });
-  const middle = h("main", { class: "middle" }, stage.element, options.element, makeStatus(app, reading), makeEmpty(app, addImages, () => void example()));
+  const middle = h("main", { class: "middle" }, stage.element, makeStatus(app, reading), makeEmpty(app, addImages, () => void example()));
   const skip = h("a", { href: "#stage", class: "skip", onclick: (event: Event) => { event.preventDefault(); stage.focus(); } }, say("app.skip"));
   document.body.replaceChildren(skip, bar, makeSaveTrouble(app), makeToolbar(app, commands), middle, makeSide(app, stage), makeStrip(app), help, exports);
   listenToKeys(desk, commands);

@@ -20,7 +20,7 @@ from anymask.masks.masks import Masks
 from anymask.serve import studio_wire as wire
 from anymask.serve.answers import json_content, respond
 from anymask.serve.compute import Task
-from anymask.serve.embeddings import embedded
+from anymask.serve.embeddings import _embedded as embedded
 from anymask.serve.errors import ApiError, dumps
 from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import EXAMPLE, Page
@@ -130,9 +130,9 @@ def plain(masks: Masks) -> Masks:
 
 
 def _words() -> list[str]:
-    from anymask.models.vocabulary import NAMES
+    from anymask.models.vocabulary import LABELS
 
-    return list(NAMES)
+    return [word.lower() for word in LABELS]
 
 
 def _write_cutouts(found: Iterable[Found], place: Path) -> None:

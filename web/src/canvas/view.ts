@@ -19,17 +19,14 @@ export interface View extends Place {
 }
 
 const MARGIN = 16;
+const BELOW = 50; // where the line of what is happening stands
 const LARGEST = 64; // screen pixels of one of the image
 const SMALLEST_SIDE = 48; // of the whole image on the screen
 
 export function fit(image: Size, screen: Size): View {
-  const room = { w: Math.max(1, screen.w - 2 * MARGIN), h: Math.max(1, screen.h - 2 * MARGIN) };
+  const room = { w: Math.max(1, screen.w - 2 * MARGIN), h: Math.max(1, screen.h - MARGIN - BELOW) };
   const scale = Math.min(room.w / image.w, room.h / image.h, 8);
-  return center(scale, image, screen);
-}
-
-function center(scale: number, image: Size, screen: Size): View {
-  return { scale, x: (screen.w - image.w * scale) / 2, y: (screen.h - image.h * scale) / 2 };
+  return { scale, x: (screen.w - image.w * scale) / 2, y: MARGIN + (room.h - image.h * scale) / 2 };
 }
 
 /** Zooms so that what is at a place of the screen stays there. */

@@ -23,7 +23,7 @@ export function iconButton(name: Icon, words: string, run: () => void, attribute
   );
 }
 
-export function makeBar(app: App, stage: Stage, actions: BarActions): HTMLElement {
+export function makeBar(app: App, stage: Stage, options: HTMLElement, actions: BarActions): HTMLElement {
   const name = h("span", { class: "bar-name" });
   const position = h("span", { class: "bar-position" });
   const folder = h("span", { class: "bar-folder" });
@@ -43,7 +43,7 @@ export function makeBar(app: App, stage: Stage, actions: BarActions): HTMLElemen
   const element = h(
     "header",
     { class: "bar" },
-    h("div", { class: "bar-group bar-left" }, logo(), folder),
+    h("div", { class: "bar-group bar-left" }, logo(), folder, options),
     h("div", { class: "bar-group bar-middle" }, previous, h("span", { class: "bar-title" }, name, position), next),
     h(
       "div",
@@ -61,7 +61,7 @@ export function makeBar(app: App, stage: Stage, actions: BarActions): HTMLElemen
       h(
         "div",
         { class: "bar-group" },
-        h("button", { type: "button", class: "text-button", onclick: actions.language, lang: say("bar.language") === "中文" ? "zh" : "en" }, say("bar.language")),
+iconButton("language", say("bar.language"), actions.language),
         iconButton("theme", say("bar.theme"), actions.theme),
         iconButton("help", `${say("bar.help")} (?)`, actions.help, { id: "help" }),
       ),

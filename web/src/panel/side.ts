@@ -9,7 +9,7 @@ import type { App } from "../store/app.ts";
 import { downloadCutout, copyCutout } from "../tools/cutout.ts";
 import * as edits from "../tools/edits.ts";
 import { work } from "../tools/searches.ts";
-import { type Key, say } from "../words/words.ts";
+import { say } from "../words/words.ts";
 
 export function makeSide(app: App, stage: Stage): HTMLElement {
   return h("aside", { class: "side" }, makeClasses(app), makeMasks(app, stage), makeActions(app, stage));
@@ -184,7 +184,7 @@ function makeMask(app: App, stage: Stage, id: string): { element: HTMLElement; u
       onpointerenter: () => app.show({ hovered: id }),
       onpointerleave: () => app.show({ hovered: null }),
     },
-    select, hide, remove,
+    select, h("span", { class: "row-actions" }, hide, remove),
   );
   let eye: Icon | null = null;
   return {
@@ -215,21 +215,23 @@ function makeMask(app: App, stage: Stage, id: string): { element: HTMLElement; u
 
 // ----------------------------------------------------------------------------- actions
 
+type Action = "grow" | "shrink" | "smooth" | "fill" | "largest" | "merge" | "subtract" | "copy" | "download";
+
 function makeActions(app: App, stage: Stage): HTMLElement {
-  const action = (words: Key, key: string, run: () => void, least = 1): [HTMLButtonElement, number] => [
-    h("button", { type: "button", class: "action", onclick: run, ...(key ? { title: `${say(words)} (${key})` } : {}) }, say(words)),
-    least,
-  ];
+  const action = (name: Action, key: string, run: () => void, least = 1): [HTMLButtonElement, number] => {
+    const title = key ? `${say(`about.${name}`)} (${key})` : say(`about.${name}`);
+    return [h("button", { type: "button", class: "action", onclick: run, title }, say(`panel.${name}`)), least];
+  };
   const buttons = [
-    action("panel.grow", "", () => edits.growSelected(app)),
-    action("panel.shrink", "", () => edits.shrinkSelected(app)),
-    action("panel.smooth", "", () => edits.smoothSelected(app)),
-    action("panel.fill", "", () => edits.fillSelected(app)),
-    action("panel.largest", "", () => edits.keepLargest(app)),
-    action("panel.merge", "J", () => edits.merge(app), 2),
-    action("panel.subtract", "K", () => edits.subtractLater(app), 2),
-    action("panel.copy", "C", () => void copyCutout(app, stage)),
-    action("panel.download", "", () => void downloadCutout(app, stage)),
+    action("grow", "", () => edits.growSelected(app)),
+    action("shrink", "", () => edits.shrinkSelected(app)),
+    action("smooth", "", () => edits.smoothSelected(app)),
+    action("fill", "", () => edits.fillSelected(app)),
+    action("largest", "", () => edits.keepLargest(app)),
+    action("merge", "J", () => edits.merge(app), 2),
+    action("subtract", "K", () => edits.subtractLater(app), 2),
+    action("copy", "C", () => void copyCutout(app, stage)),
+    action("download", "", () => void downloadCutout(app, stage)),
   ];
   const title = h("h2", {});
   const done = h("button", { type: "button", class: "button primary", id: "finish", title: `${say("panel.finish")} (Enter)`, onclick: () => edits.finish(app) }, icon("check", 16), say("panel.finish"));

@@ -1,5 +1,6 @@
 /** The column of tools, and above the image what the chosen tool can be told. */
 
+import type { Stage } from "../canvas/stage.ts";
 import { h } from "../dom.ts";
 import { icon } from "../icons.ts";
 import { LEVELS } from "../store/project.ts";
@@ -48,7 +49,7 @@ export function makeToolbar(app: App, commands: readonly Command[]): HTMLElement
   return element;
 }
 
-export function makeToolOptions(app: App): { element: HTMLElement; openWords: () => void } {
+export function makeToolOptions(app: App, stage: Stage): { element: HTMLElement; openWords: () => void } {
   const levels = LEVELS.map((level) =>
     h("button", { type: "button", class: "segment", onclick: () => setLevel(app, level) }, say(`level.${level}`)),
   );
@@ -84,7 +85,9 @@ export function makeToolOptions(app: App): { element: HTMLElement; openWords: ()
         void findWords(app, words.value);
       },
       onkeydown: (event: KeyboardEvent) => {
-        if (event.key === "Escape") app.show({ wordsOpen: false });
+        if (event.key !== "Escape") return;
+        app.show({ wordsOpen: false });
+        stage.focus();
       },
     },
     words,

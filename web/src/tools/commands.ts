@@ -159,6 +159,11 @@ export function listenToKeys(desk: Desk, commands: readonly Command[]): void {
     event.preventDefault();
     command.run();
   });
+  // The image takes the focus with every click; its ring is for those who came with the keyboard.
+  window.addEventListener("keydown", (event) => {
+    if (event.key === "Tab" || event.key in arrows) document.body.classList.add("by-keyboard");
+  });
+  window.addEventListener("pointerdown", () => document.body.classList.remove("by-keyboard"), true);
   const release = (event?: KeyboardEvent): void => {
     if (!event || event.key === " ") stage.holdsSpace = false;
     if (app.ui.peeking && (!event || event.key.toLowerCase() === "h")) app.show({ peeking: false });
