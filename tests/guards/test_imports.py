@@ -21,6 +21,8 @@ LAYERS = [
     ["formats", "draw", "data"],
     ["train", "evaluate", "batch"],
     ["extras"],
+    ["serve"],
+    ["client"],
     ["compat", "cli"],
     ["__main__"],
 ]
