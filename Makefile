@@ -12,12 +12,16 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
-.PHONY: help demo check test docs clean
+# What the page is built and tested with, where there is Node.js; its tests are left out elsewhere.
+PAGE_TOOLS := $(if $(shell command -v npm),web/node_modules/.installed)
+
+.PHONY: help demo check test web docs clean
 
 help:
 	@echo "make demo   cut a photo by click, box and everything; pictures in demo-out/"
 	@echo "make check  format, lint, types and the guards of the house"
 	@echo "make test   all tests but those marked slow or gpu, and how much of the code they run"
+	@echo "make web    the page of anymask studio, into src/anymask/serve/page/; needs Node.js"
 	@echo "make docs   the documentation as a site, in site/"
 	@echo "make clean  remove .venv, caches, demo-out/ and site/"
 
@@ -33,16 +37,20 @@ check: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/guards
 
-test: .venv/.installed-dev
+test: .venv/.installed-dev $(PAGE_TOOLS)
 	$(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report=
 	$(BIN)/python -m pytest --quiet --doctest-modules src --cov --cov-append
+
+web: web/node_modules/.installed
+	npm --prefix web run --silent types
+	npm --prefix web run --silent build
 
 docs: .venv/.installed-docs
 	$(BIN)/python recipes/docs_commands.py
 	$(BIN)/zensical build --clean --strict
 
 clean:
-	rm -rf .venv demo-out site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-out site web/node_modules web/build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -60,3 +68,8 @@ clean:
 	@echo "Installing what builds the documentation into .venv"
 	$(INSTALL) --editable '.[image,docs]'
 	@touch $@
+
+# Without a network the page's tests are left out; they say so.
+web/node_modules/.installed: web/package-lock.json
+	npm --prefix web ci --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
+		echo "The tools of the page cannot be installed: its tests will be left out"

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import PIL.Image
 
@@ -213,10 +213,10 @@ class Gallery:
         return out.getvalue(), "image/png"
 
 
-def _media(file: io.IOBase, name: str) -> str | None:
+def _media(file: IO[bytes], name: str) -> str | None:
     """Return the media type of a file that need not be converted."""
     try:
-        with identify(file, name) as image:  # type: ignore[arg-type]
+        with identify(file, name) as image:
             turned = image.getexif().get(_ORIENTATION, 1) != 1
             upright = not turned or image.format == "JPEG"  # in others, not all browsers turn
             plain = image.mode in _PLAIN and not getattr(image, "is_animated", False)

@@ -157,7 +157,7 @@ class Project:
             masks = formats.read(path)
             number = masks.image_meta.get(_REVISION)
             # What another program wrote has no revision, or that of what it read.
-            kept = Stored(named(masks), self._newer(path, number if _is_number(number) else 1))
+            kept = Stored(named(masks), self._newer(path, number))
             self._keep(path, kept)
         if kept.part.size_hw != size_hw:
             (h, w), (found_h, found_w) = size_hw, kept.part.size_hw
@@ -222,7 +222,7 @@ class Project:
             try:
                 document = json.loads(path.read_text(encoding="utf-8"))
                 known = tuple(Class(one["name"], one["color"]) for one in document["classes"])
-                kept = Stored(known, self._newer(path, int(document["revision"])))
+                kept = Stored(known, self._newer(path, document["revision"]))
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(
                     f"expected the classes of a studio in {str(path)!r}, got something else "
@@ -242,8 +242,10 @@ class Project:
         if stamp is not None:
             self._seen[path] = _Seen(stamp, stored)
 
-    def _newer(self, path: Path, revision: int) -> int:
+    def _newer(self, path: Path, said: object) -> int:
         """Give what was changed by somebody else a revision that nobody here has seen."""
+        is_number = isinstance(said, int) and not isinstance(said, bool) and said > 0
+        revision = int(str(said)) if is_number else 1
         seen = self._seen.get(path)
         return revision if seen is None else max(revision, seen.stored.revision + 1)
 
@@ -254,10 +256,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def named(masks: Masks) -> Masks:

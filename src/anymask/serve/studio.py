@@ -8,6 +8,7 @@ The page asks for images by ids, never by paths (`gallery`); what it saves are f
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,11 @@ from anymask.masks.masks import Masks
 from anymask.serve import studio_wire as wire
 from anymask.serve.answers import json_content, respond
 from anymask.serve.compute import Task
-from anymask.serve.embeddings import _embedded as embedded
+from anymask.serve.embeddings import embedded
 from anymask.serve.errors import ApiError, dumps
 from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import EXAMPLE, Page
-from anymask.serve.project import Class, Project, RevisionConflict, Stored, named
+from anymask.serve.project import THING, Class, Project, RevisionConflict, Stored, named
 from anymask.serve.server import Server, failures
 
 if TYPE_CHECKING:
@@ -49,8 +50,20 @@ class Studio:
         self.project = Project(self.gallery.folder)
         self.server = server
 
+    async def find(self, name: str) -> Picture:
+        """Find an image by its id; looks into the folder again before it says that it is not there.
+
+        A page that was open when the server was started again goes on with the ids that it has.
+
+        Raises:
+            ApiError: There is none, or it cannot be read.
+        """
+        if self.gallery.get(name) is None:
+            await self.server.compute.answer(self.gallery.look)
+        return self.picture(name)
+
     def picture(self, name: str) -> Picture:
-        """Find an image by its id.
+        """Find an image that has been seen, by its id.
 
         Raises:
             ApiError: There is none, or it cannot be read.
@@ -121,10 +134,6 @@ class Studio:
 
 def plain(masks: Masks) -> Masks:
     """Take away what is known for the page alone."""
-    from dataclasses import replace
-
-    from anymask.serve.project import THING
-
     metas = ({k: v for k, v in meta.items() if k != THING} for meta in masks.meta)
     return replace(masks, meta=tuple(metas))
 
@@ -168,7 +177,7 @@ def add_studio(app: "FastAPI", folder: Path) -> Studio:
     _add_pictures(app, studio)
     _add_project(app, studio)
     _add_files(app, studio)
-    app.add_middleware(Page)  # type: ignore[arg-type]
+    app.add_middleware(Page)
     return studio
 
 
@@ -193,7 +202,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     )
     async def thumbnail(picture: str) -> Response:
         """Give a small JPEG."""
-        found = studio.picture(picture)
+        found = await studio.find(picture)
         data = await server.compute.answer(lambda: studio.gallery.thumbnail(found))
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": _KEEP})
 
@@ -206,7 +215,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     )
     async def image(picture: str) -> Response:
         """Give an image in a format that browsers show."""
-        found = studio.picture(picture)
+        found = await studio.find(picture)
         data, media = await server.compute.answer(lambda: studio.gallery.shown(found))
         return Response(data, media_type=media, headers={"Cache-Control": _KEEP})
 
@@ -218,14 +227,13 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     )
     async def embed(picture: str, request: Request) -> Response:
         """Encode an image of the folder; the answer's session is what the other routes work on."""
-        found = studio.picture(picture)
+        found = await studio.find(picture)
         data = await server.compute.answer(found.path.read_bytes)
         session, cached = await embedded(server, request, data)
         return respond(json_content({"session": session.id, "cached": cached}))
 
 
 def _add_project(app: "FastAPI", studio: Studio) -> None:
-    from starlette.requests import Request
     from starlette.responses import Response
 
     compute = studio.server.compute
@@ -238,7 +246,7 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
     )
     async def things(picture: str) -> Response:
         """Give what is stored, and its revision."""
-        found = studio.picture(picture)
+        found = await studio.find(picture)
 
         def read() -> Any:
             return json_content(
@@ -255,7 +263,7 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
     )
     async def save_things(picture: str, asked: wire.SaveThings) -> Response:
         """Replace what is stored; 409 with what is there if that is of another revision."""
-        found = studio.picture(picture)
+        found = await studio.find(picture)
 
         def save() -> int:
             masks = wire.masks_of_things(asked.things, found, studio.server.model.variant.name)
@@ -288,8 +296,6 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
         document = {"error": {"code": "conflict", "message": message}, "current": current}
         return Response(dumps(document), 409, media_type="application/json")
 
-    del Request
-
 
 def _add_files(app: "FastAPI", studio: Studio) -> None:
     from starlette.background import BackgroundTask
@@ -299,9 +305,7 @@ def _add_files(app: "FastAPI", studio: Studio) -> None:
     server = studio.server
 
     def described(picture: Picture) -> Any:
-        return json_content(
-            wire.picture_document(picture, *studio.project.counted(picture.name))
-        )
+        return json_content(wire.picture_document(picture, *studio.project.counted(picture.name)))
 
     @app.post(
         f"{_ROOT}/pictures", tags=["studio"], summary="Add an image", responses=failures(415, 507)
@@ -334,7 +338,7 @@ def _add_files(app: "FastAPI", studio: Studio) -> None:
     )
     async def read(picture: str, request: Request) -> Response:
         """Give the masks of a file of any format, as things; nothing is saved."""
-        found = studio.picture(picture)
+        found = await studio.find(picture)
         data = await request.body()
 
         def work(task: Task) -> Any:
@@ -360,7 +364,9 @@ def _add_files(app: "FastAPI", studio: Studio) -> None:
             path.unlink(missing_ok=True)
             raise
         gone = BackgroundTask(path.unlink, missing_ok=True)
-        return FileResponse(path, media_type="application/zip", filename="masks.zip", background=gone)
+        return FileResponse(
+            path, media_type="application/zip", filename="masks.zip", background=gone
+        )
 
 
 def _imported(data: bytes, picture: Picture) -> Masks:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 from anymask.serve.gallery import Picture
@@ -150,13 +153,12 @@ def masks_of_things(things: Sequence[ThingRecord], picture: Picture, model: str)
     Raises:
         InputError: One is not as it should be.
     """
-    nan = float("nan")
     return Masks(
         picture.size_hw,
         tuple(counts_of(vars(one.rle), picture.size_hw) for one in things),
-        scores=[nan if one.score is None else one.score for one in things],
-        stability=[nan if one.stability is None else one.stability for one in things],
-        prompts=tuple(_prompt(one) for one in things),
+        scores=_numbers([one.score for one in things]),
+        stability=_numbers([one.stability for one in things]),
+        prompts=tuple(_prompt(one, picture.size_hw) for one in things),
         labels=tuple(one.label for one in things),
         meta=tuple({**one.meta, THING: one.thing} for one in things),
         source=picture.name,
@@ -164,7 +166,13 @@ def masks_of_things(things: Sequence[ThingRecord], picture: Picture, model: str)
     )
 
 
-def _prompt(thing: ThingRecord) -> Prompt | None:
+def _numbers(values: Sequence[float | None]) -> npt.NDArray[np.float32]:
+    return np.array([np.nan if value is None else value for value in values], np.float32)
+
+
+def _prompt(thing: ThingRecord, size_hw: tuple[int, int]) -> Prompt | None:
     if not thing.points and thing.prompt_box is None:
         return None
-    return Prompt(thing.points or None, thing.labels or None, thing.prompt_box)
+    prompt = Prompt(thing.points or None, thing.labels or None, thing.prompt_box)
+    prompt.check_inside(size_hw)
+    return prompt

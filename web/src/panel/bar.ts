@@ -43,13 +43,12 @@ export function makeBar(app: App, stage: Stage, options: HTMLElement, actions: B
   const element = h(
     "header",
     { class: "bar" },
-    h("div", { class: "bar-group bar-left" }, logo(), folder, options),
+    h("div", { class: "bar-group bar-left" }, logo(), folder, h("div", { class: "bar-group" }, undo, redo), options),
     h("div", { class: "bar-group bar-middle" }, previous, h("span", { class: "bar-title" }, name, position), next),
     h(
       "div",
       { class: "bar-group bar-right" },
       saved,
-      h("div", { class: "bar-group" }, undo, redo),
       h(
         "div",
         { class: "bar-group bar-zoom" },

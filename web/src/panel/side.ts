@@ -63,7 +63,7 @@ function makeClass(app: App, { name }: Class): { element: HTMLElement; update: (
   const key = h("kbd", {});
   const use = h(
     "button",
-    { type: "button", class: "class-name", title: say("panel.class_use", { name }), onclick: () => edits.useClass(app, name), ondblclick: () => rename() },
+    { type: "button", class: "class-name", title: say("panel.class_use", { name }), onclick: () => edits.useClass(app, name) },
     text,
     key,
   );
@@ -75,7 +75,15 @@ function makeClass(app: App, { name }: Class): { element: HTMLElement; update: (
     },
     icon("close", 14),
   );
-  const element = h("li", { class: "class" }, color, use, remove);
+  const change = h(
+    "button",
+    {
+      type: "button", class: "icon-button row-action", title: `${say("panel.class_rename", { name })} (F2)`, "aria-label": say("panel.class_rename", { name }),
+      onclick: () => rename(),
+    },
+    icon("pencil", 14),
+  );
+  const element = h("li", { class: "class" }, color, use, h("span", { class: "row-actions" }, change, remove));
   const rename = (): void => {
     const input = h("input", { type: "text", class: "class-input", value: name, "aria-label": say("panel.class_rename", { name }), maxlength: 100 });
     let done = false;
