@@ -3,7 +3,7 @@
     python recipes/docs_studio.py
 
 It opens `anymask studio` on a folder with the photos of docs/pictures/, works as a person would,
-and writes docs/pictures/studio*.png. Needs playwright and Debian's chromium.
+and writes docs/pictures/studio*.jpg. Needs playwright and Debian's chromium.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import PIL.Image
-
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-COLORS = 128  # of a picture in the documentation: a page has few
 
 
 def main() -> None:
@@ -53,11 +50,14 @@ def work(browser: Any, address: str) -> None:
     idle = page.locator(".status:not(.working)")
     idle.wait_for()
     page.keyboard.press("1")
-    click(page, 0.50, 0.10)
+    page.keyboard.press("w")
+    drag(page, (0.29, 0.05), (0.69, 0.75))
     page.keyboard.press("Enter")
     page.keyboard.press("2")
-    move(page, 0.64, 0.72)
-    page.wait_for_timeout(1500)
+    page.keyboard.press("q")
+    for _ in range(3):
+        page.keyboard.press("s")  # to the smallest of what may be meant
+    move(page, 0.61, 0.72)
     shot(page, "studio")
     page.keyboard.press("d")
     page.wait_for_timeout(500)
@@ -85,12 +85,16 @@ def click(page: Any, x: float, y: float) -> None:
     page.wait_for_timeout(800)
 
 
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    move(page, *start)
+    page.mouse.down()
+    move(page, *end)
+    page.mouse.up()
+    page.wait_for_timeout(800)
+
+
 def shot(page: Any, name: str) -> None:
-    path = PICTURES / f"{name}.png"
-    page.screenshot(path=path)
-    with PIL.Image.open(path) as image:
-        small = image.convert("RGB").quantize(COLORS, dither=PIL.Image.Dither.FLOYDSTEINBERG)
-    small.save(path, optimize=True)
+    page.screenshot(path=PICTURES / f"{name}.jpg", type="jpeg", quality=88)
 
 
 if __name__ == "__main__":
