@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
 from anymask.models.kernels import Conv2d, saves_memory
-from anymask.models.network import TorchNetwork
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
