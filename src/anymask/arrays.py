@@ -34,11 +34,11 @@ __all__ = [
 Array: TypeAlias = Any
 """A numpy array or a tensor, whichever the network at hand computes with."""
 
-Device: TypeAlias = "torch.device | str"
-"""Where a network computes. A `torch.device` means tensors, a string such as "cpu" numpy arrays."""
+Device: TypeAlias = Any
+"""Where a network computes: a `torch.device` for tensors, or a string such as "cpu" for arrays."""
 
-Dtype: TypeAlias = "torch.dtype | str"
-"""Of floating point: of PyTorch for tensors, else its name, such as "float32"."""
+Dtype: TypeAlias = Any
+"""Of floating point: a `torch.dtype` for tensors, or for arrays its name, such as "float32"."""
 
 
 def is_tensor(values: object) -> TypeIs[torch.Tensor]:
@@ -82,7 +82,7 @@ def placed(values: Array, device: Device, dtype: Dtype | None = None) -> Array:
     Args:
         values: Of any dtype.
         device: That of the network, see `Device`.
-        dtype: That of the result; None: the same.
+        dtype: That of the result, or its name; None: the same.
 
     Examples:
         >>> placed(np.ones(2), "cpu", "float32").dtype
@@ -95,7 +95,8 @@ def placed(values: Array, device: Device, dtype: Dtype | None = None) -> Array:
 
     if isinstance(values, np.ndarray) and not values.flags.writeable:
         values = values.copy()  # PyTorch warns of others, for it knows no such arrays
-    return torch.as_tensor(values).to(device, dtype)  # type: ignore[arg-type]
+    wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    return torch.as_tensor(values).to(device, wanted)
 
 
 def empty(shape: tuple[int, ...], device: Device) -> Array:

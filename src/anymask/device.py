@@ -26,12 +26,14 @@ def find_device(device: str | torch.device) -> torch.device:
         InputError: There is no such device.
         MissingExtraError: PyTorch is not installed.
     """
-    torch = optional("torch")
+    optional("torch")  # says how to install it
+    import torch
+
     if device == "auto":
         gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return gpu or torch.device("cpu")
     try:
-        found: torch.device = torch.device(device)
+        found = torch.device(device)
         torch.empty(0, device=found)  # knowing a device's name does not mean having it
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
@@ -48,9 +50,11 @@ def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
         InputError: It is none that networks compute in, or the device does not have it.
         MissingExtraError: PyTorch is not installed.
     """
-    torch = optional("torch")
-    known = {name: getattr(torch, name) for name in _DTYPES}
-    found: torch.dtype | None = known.get(dtype) if isinstance(dtype, str) else dtype
+    optional("torch")  # says how to install it
+    import torch
+
+    known: dict[str, torch.dtype] = {name: getattr(torch, name) for name in _DTYPES}
+    found = known.get(dtype) if isinstance(dtype, str) else dtype
     if found is None or found not in known.values():
         raise InputError(
             f"expected dtype as a floating-point type out of {', '.join(_DTYPES)}, got {dtype!r}; "

@@ -1,7 +1,7 @@
 """The safetensors layout, to and from numpy arrays, for where its library is not installed.
 
-Eight bytes say how long the header is: JSON with dtype, shape and place of each tensor, and what the
-file says of itself. The rest is their values, one after the other, little-endian.
+Eight bytes say how long the header is: JSON with dtype, shape and place of each tensor, and what
+the file says of itself. The rest is their values, one after the other, little-endian.
 """
 
 from __future__ import annotations

@@ -78,20 +78,23 @@ def cubic(inputs: int, outputs: int) -> Taps:
 
 def _places(inputs: int, outputs: int) -> FloatArray:
     """Tell where the pixels of the result lie among the inputs."""
-    scale = float(np.float32(inputs) / np.float32(outputs))
-    # Rounded once, as PyTorch's compiled code multiplies and subtracts in one step.
-    places: FloatArray = (scale * (np.arange(outputs) + 0.5) - 0.5).astype(np.float32)
-    return places
+    scale = np.float32(inputs) / np.float32(outputs)
+    return _fused(scale, np.arange(outputs, dtype=np.float32) + np.float32(0.5), -0.5)
 
 
 def _near(x: FloatArray) -> FloatArray:
     """Weigh an input at most 1 away."""
-    return ((_CUBIC + 2) * x - (_CUBIC + 3)) * x * x + 1
+    return _fused(_fused(_CUBIC + 2, x, -(_CUBIC + 3)) * x, x, 1)
 
 
 def _far(x: FloatArray) -> FloatArray:
     """Weigh an input 1 to 2 away."""
-    return ((_CUBIC * x - 5 * _CUBIC) * x + 8 * _CUBIC) * x - 4 * _CUBIC
+    return _fused(_fused(_fused(_CUBIC, x, -5 * _CUBIC), x, 8 * _CUBIC), x, -4 * _CUBIC)
+
+
+def _fused(a: FloatArray | np.float32, b: FloatArray, c: float) -> FloatArray:
+    """Multiply and add with one rounding, as PyTorch's compiled code does."""
+    return (a * b.astype(np.float64) + c).astype(np.float32)
 
 
 def _gathered(inputs: int, pairs: list[tuple[IntArray, FloatArray]]) -> Taps:
@@ -188,5 +191,7 @@ def window_means(values: FloatArray, axis: int, begin: IntArray, end: IntArray) 
     """
     sums = np.insert(np.cumsum(values, axis=axis, dtype=np.float64), 0, 0, axis=axis)
     counts = np.expand_dims(end - begin, 1 - axis)
-    found: FloatArray = ((sums.take(end, axis) - sums.take(begin, axis)) / counts).astype(np.float32)
+    found: FloatArray = ((sums.take(end, axis) - sums.take(begin, axis)) / counts).astype(
+        np.float32
+    )
     return found

@@ -165,8 +165,7 @@ class Transform:
                 resampling.matrix(*taps)
                 for taps in zip(self.taps(logits.shape[-2:]), logits.shape[-2:], strict=True)
             )
-            large: npt.NDArray[np.float32] = down @ logits.astype(np.float32, copy=False) @ across.T
-            return large
+            return down @ logits.astype(np.float32, copy=False) @ across.T
         flat = logits.float().reshape(-1, 1, *logits.shape[-2:])
         large = flat.new_empty(len(flat), 1, *self.original_hw)
         step = max(1, _CHUNK_PIXELS // (self.frame_hw[0] * self.frame_hw[1]))
@@ -199,8 +198,8 @@ class Transform:
             return resampling.identity(low)
         if self.enlarge == "bicubic":
             return resampling.cubic(low, original)
-        framed = resampling.linear(low, frame)
-        shown = Taps(*(values[offset : offset + resized] for values in framed))
+        first, weights = resampling.linear(low, frame)
+        shown = Taps(first[offset : offset + resized], weights[offset : offset + resized])
         return resampling.chained(shown, resampling.linear(resized, original))
 
     def masks_to_frame(
@@ -223,12 +222,13 @@ class Transform:
             )
         dense = PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
         size = self.resized_hw[1], self.resized_hw[0]
-        resized = np.asarray(dense.resize(size, PIL.Image.Resampling.BILINEAR), np.float32) / 255
+        resized = np.asarray(dense.resize(size, PIL.Image.Resampling.BILINEAR), np.float32)
+        resized /= np.float32(255)
         # What the padding has of a cell is neither inside nor outside.
         inside = _frame_means(resized, self.frame_hw, self.offset_hw, low_hw)
         shown = _frame_means(np.ones_like(resized), self.frame_hw, self.offset_hw, low_hw)
-        logits: npt.NDArray[np.float32] = LOGIT * (2 * inside / np.maximum(shown, 1e-9) - 1)
-        return logits
+        share: npt.NDArray[np.float32] = inside / np.maximum(shown, np.float32(1e-9))
+        return (LOGIT * (2 * share - 1)).astype(np.float32, copy=False)
 
 
 def _frame_means(
@@ -238,7 +238,7 @@ def _frame_means(
     low_hw: tuple[int, int],
 ) -> npt.NDArray[np.float32]:
     """Put a map into a frame of zeros, and take the mean of each cell of it."""
-    (h, w), (top, left), (height, width) = values.shape, offset_hw, frame_hw
+    (h, w), (top, left) = values.shape, offset_hw
     framed = np.zeros(frame_hw, np.float32)
     framed[top : top + h, left : left + w] = values
     return resampling.means(framed, low_hw)

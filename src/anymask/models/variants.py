@@ -93,9 +93,7 @@ class Preprocessing:
             enlarge=self.enlarge,
         )
 
-    def frames(
-        self, resized: npt.NDArray[Any], transform: Transform, device: Device
-    ) -> Array:
+    def frames(self, resized: npt.NDArray[Any], transform: Transform, device: Device) -> Array:
         """Normalise and pad images that were brought to the size of the frame.
 
         Args:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast, overload
 
-import numpy.typing as npt
 import numpy as np
+import numpy.typing as npt
 
 from anymask.arrays import to_numpy
 from anymask.embedding import Embedding
@@ -39,7 +39,7 @@ Subject: TypeAlias = Embedding | ImageLike
 """What prompts are about."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answers(Decoder, FindsWords):
     """How a `Segmenter` answers prompts."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from anymask.arrays import Array, empty, inference, placed, to_numpy
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
@@ -19,7 +17,7 @@ from anymask.prompt import Prompt
 __all__ = ["Decoder"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Decoder(Embedder):
     """How a `Segmenter` asks its network."""
 
@@ -56,7 +54,7 @@ class Decoder(Embedder):
             group = PromptBatch.of([said[i] for i in places], transform, mask_hw, self.device)
             logits[places], predicted_iou[places] = self._decode(features, group, multimask)
             for place, i in enumerate(places):
-                if alone[i] and said[i].mask is not None:
+                if alone[i] and said[i].mask is not None and group.mask_logits is not None:
                     logits[i] = weighed(logits[i], to_numpy(group.mask_logits[place, 0]))
         return logits, predicted_iou
 
