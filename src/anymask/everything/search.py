@@ -28,11 +28,13 @@ from anymask.everything.wholeness import outline_strength
 from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
+from anymask.parallel import in_order
 from anymask.prompt import Prompt
 
 __all__ = ["Progress", "Promptable", "Search"]
 
 _OUTLINES_AT_ONCE = 8
+_MOST_WORKERS = 4  # each needs memory for what the network computes
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -46,7 +48,10 @@ _ROOM_TO_WAIT = 0.25  # share of the memory that is never used for the answers t
 
 
 class Promptable(Protocol):
-    """What everything mode needs of a model."""
+    """What everything mode needs of a model.
+
+    One with a ``network`` on the CPU, such as a `Segmenter`, is asked in several threads at once.
+    """
 
     def embed(self, image: Image, /) -> Embedding:
         """Encode one image."""
@@ -126,14 +131,21 @@ class Search:
 
     def add(self, prompts: Sequence[Prompt], multimask: bool = True) -> None:
         """Ask prompts, in pixels of the crop, and remember what the model trusts."""
-        while prompts:
-            step = self._at_once()
-            self._batches.append((prompts[:step], multimask))
-            found, doubted = self._decode(len(self._batches) - 1)
+        workers = _workers(self.model)
+        batches = self._split(prompts, multimask, workers)
+        for batch, found, doubted in in_order(self._decode, batches, workers):
             self._candidates += found
             self.dropped["pred_iou_thresh"] += doubted
             self._evict(self._candidates)
-            self._decoded(len(prompts[:step]))
+            self._decoded(len(self._batches[batch][0]))
+
+    def _split(self, prompts: Sequence[Prompt], multimask: bool, workers: int) -> Iterator[int]:
+        """Note prompts as batches, and number these; those that are under way share the memory."""
+        waiting = 1 if workers == 1 else 2 * workers  # see `in_order`
+        while prompts:
+            step = max(1, self._at_once() // waiting)
+            self._batches.append((prompts[:step], multimask))
+            yield len(self._batches) - 1
             prompts = prompts[step:]
 
     @property
@@ -166,8 +178,11 @@ class Search:
         h, w = self._low_hw or self.embedding.transform.frame_hw
         return h * w * _BYTES_PER_LOGIT
 
-    def _decode(self, batch: int) -> tuple[list[_Candidate], int]:
-        """Give the answers to a batch that the model trusts, and the number of all others."""
+    def _decode(self, batch: int) -> tuple[int, list[_Candidate], int]:
+        """Give a batch, its answers that the model trusts, and the number of all others.
+
+        Several threads may call it.
+        """
         prompts, multimask = self._batches[batch]
         answers_to = self.model.decode(self.embedding, prompts, multimask)
         logits, predicted_iou = map(torch.as_tensor, answers_to)
@@ -177,9 +192,11 @@ class Search:
         if self.config.pred_iou_thresh > 0:
             places = places[predicted_iou > self.config.pred_iou_thresh]
         self._low_hw = logits.shape[1], logits.shape[2]
-        if self._enlarger is None:
+        enlarger = self._enlarger
+        if enlarger is None:
             offset = self.config.stability_score_offset
-            self._enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
+            enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
+            self._enlarger = enlarger  # all threads make the same
         found = []
         for rank, score, place, one in zip(
             self._ranks(logits, predicted_iou, places),
@@ -188,11 +205,11 @@ class Search:
             _picked(logits, places),
             strict=True,
         ):
-            part = self._enlarger.cut(one)
-            bounds = self._enlarger.bounds(part)
+            part = enlarger.cut(one)
+            bounds = enlarger.bounds(part)
             prompt = prompts[place // answers]
             found.append(_Candidate(rank, score, prompt, batch, place, part, *bounds))
-        return found, len(predicted_iou) - len(found)
+        return batch, found, len(predicted_iou) - len(found)
 
     def _ranks(self, logits: Tensor, predicted_iou: Tensor, places: Tensor) -> list[float]:
         """Say how good some answers are, to be compared with each other."""
@@ -226,7 +243,7 @@ class Search:
         for batch in dict.fromkeys(one.batch for one in candidates if one.part is None):
             if full:
                 break
-            parts = {again.place: again.part for again in self._decode(batch)[0]}
+            parts = {again.place: again.part for again in self._decode(batch)[1]}
             for one in candidates:
                 if one.batch == batch:
                     one.part = parts[one.place]
@@ -307,6 +324,17 @@ class Search:
     def _meta(self, kept: _Kept) -> dict[str, Any]:
         """Say how a mask ranks, where that is not what its score says."""
         return {} if self.config.ranking == "iou" else {"ranking": round(kept.rank, 4)}
+
+
+def _workers(model: Promptable) -> int:
+    """Return how many threads should ask a model at once.
+
+    On a CPU the many small steps of a decoder leave a second thread of PyTorch idle most of the
+    time; with prompts of its own it is not. A network may be shared by threads, as nothing else
+    that a model may be.
+    """
+    device = getattr(getattr(model, "network", None), "device", None)
+    return min(_MOST_WORKERS, torch.get_num_threads()) if str(device) == "cpu" else 1
 
 
 def _boundary(embedding: Embedding) -> Tensor:
