@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 import torch.nn.functional as F
@@ -12,10 +9,9 @@ from torch import Tensor
 
 from anymask import geometry
 from anymask.image.image import Image
+from anymask.models import companions
+from anymask.models.ssd import detect
 from anymask.parallel import threads_work
-
-if TYPE_CHECKING:
-    from anymask.models.detector import Detector
 
 __all__ = ["outline_strength", "thing_boxes"]
 
@@ -58,13 +54,6 @@ def outline_strength(logits: Tensor, boundary: Tensor) -> Tensor:
     return strength
 
 
-@cache
-def _detector() -> Detector:
-    from anymask.models.detector import load_detector
-
-    return load_detector()
-
-
 @threads_work()
 def thing_boxes(image: Image, limit: int) -> npt.NDArray[np.float32]:
     """Propose boxes around everyday things, whatever they are called.
@@ -79,10 +68,12 @@ def thing_boxes(image: Image, limit: int) -> npt.NDArray[np.float32]:
     Raises:
         WeightsError: The package was installed without the detector's weights.
     """
-    from anymask.models.detector import detect
-
     found = detect(
-        _detector(), image, min_score=_LEAST_SCORE, nms_thresh=_NMS, max_detections=5 * limit
+        companions.detector("cpu"),
+        image,
+        min_score=_LEAST_SCORE,
+        nms_thresh=_NMS,
+        max_detections=5 * limit,
     )
     boxes: npt.NDArray[np.float32] = found.boxes[geometry.nms_ranked(found.boxes, _NMS_ACROSS)]
     boxes = boxes[(boxes[:, 2:] - boxes[:, :2] > _LEAST_SIDE).all(axis=1)]

@@ -17,6 +17,7 @@ __all__ = [
     "Taps",
     "chained",
     "cubic",
+    "enlarged",
     "identity",
     "linear",
     "matrix",
@@ -153,6 +154,11 @@ def resized(pixels: npt.NDArray[Any], size_hw: tuple[int, int]) -> FloatArray:
             line += rows[:, across.first + step] * column_weight[:, None]
         whole += line * row_weight[:, None, None]
     return whole
+
+
+def enlarged(values: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
+    """Resize a map (h, w) bilinearly: float32 of another size."""
+    return resized(values[..., None], size_hw)[..., 0]
 
 
 def means(values: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
