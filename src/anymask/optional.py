@@ -10,7 +10,7 @@ from anymask.errors import MissingExtraError
 __all__ = ["optional"]
 
 
-def optional(module: str, *, extra: str) -> ModuleType:
+def optional(module: str, *, extra: str | None = None) -> ModuleType:
     """Import an optional package, or say which line installs it.
 
     Call it inside the function that needs the package, never at the top of a module: every module
@@ -18,7 +18,8 @@ def optional(module: str, *, extra: str) -> ModuleType:
 
     Args:
         module: Import name, such as ``"cv2"``.
-        extra: The extra of anymask that brings it, such as ``"image"``.
+        extra: The extra of anymask that brings it, such as ``"image"``; None: it comes with
+            anymask itself, which was installed without it (see docs/lite.md).
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -28,7 +29,7 @@ def optional(module: str, *, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise  # the package is there, but broken in its own way: show that
+        line = f"'anymask[{extra}]'" if extra else error.name
         raise MissingExtraError(
-            f"this needs the package {module!r}, which is not installed; "
-            f"run: pip install 'anymask[{extra}]'"
+            f"this needs the package {module!r}, which is not installed; run: pip install {line}"
         ) from error

@@ -201,10 +201,11 @@ def _ready(way: Setup, image: Image, task: Task) -> Callable[[], object]:
 
 def _embed(model: Segmenter, image: Image) -> None:
     model.embed(image)
-    if model.device.type == "cuda":
+    if getattr(model.device, "type", "") == "cuda":
         torch.cuda.synchronize(model.device)  # it works on while the program goes on
 
 
 def _size(model: Segmenter) -> Size:
-    count = model.variant.parameters
-    return Size(model.variant.name, count, count * model.dtype.itemsize)
+    count, dtype = model.variant.parameters, model.dtype
+    each = np.dtype(dtype).itemsize if isinstance(dtype, str) else dtype.itemsize
+    return Size(model.variant.name, count, count * each)

@@ -169,7 +169,8 @@ class Search:
     def _decode(self, batch: int) -> tuple[list[_Candidate], int]:
         """Give the answers to a batch that the model trusts, and the number of all others."""
         prompts, multimask = self._batches[batch]
-        logits, predicted_iou = self.model.decode(self.embedding, prompts, multimask)
+        answers_to = self.model.decode(self.embedding, prompts, multimask)
+        logits, predicted_iou = map(torch.as_tensor, answers_to)
         answers = predicted_iou.shape[1]
         predicted_iou, logits = predicted_iou.flatten(), logits.flatten(0, 1)
         places = torch.arange(len(predicted_iou), device=predicted_iou.device)

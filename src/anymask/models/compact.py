@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
 from anymask.models.kernels import Conv2d, saves_memory
-from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
@@ -30,6 +29,7 @@ from anymask.models.prompt_maps import (
     PromptMapMaker,
     PromptMaps,
 )
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.trunk import TAP_WIDTHS, Trunk
 
 __all__ = ["TAPS", "CompactDecoder", "CompactEncoder", "CompactNet", "has_trunk"]

@@ -20,8 +20,8 @@ from anymask.errors import CapabilityError
 from anymask.models.config import FastSamConfig
 from anymask.models.kernels import Conv2d
 from anymask.models.layers import convolve_and_normalise
-from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
+from anymask.models.torch_network import TorchNetwork
 
 __all__ = ["STRIDES", "FastSam", "fit_bins"]
 

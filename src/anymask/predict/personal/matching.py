@@ -121,7 +121,7 @@ def pool_masks(masks: BoolArray, cells: Cells) -> Tensor:
     transform = cells.transform
     pooled = []
     for mask in masks:
-        logits = transform.masks_to_frame(mask, cells.grid_hw)
+        logits = torch.from_numpy(transform.masks_to_frame(mask, cells.grid_hw))
         pooled.append((logits / 20 + 0.5).flatten())
     return torch.stack(pooled) if pooled else torch.zeros(0, len(cells.vectors))
 

@@ -157,7 +157,8 @@ def similarity(model: Model, embedding: Embedding, target: Target) -> Tensor:
         cells = F.normalize(embedding.features[name].float().cpu(), dim=1, eps=1e-12)
         cosine = torch.einsum("c,nchw->nhw", vector / vector.norm().clamp(min=1e-12), cells)
         maps.append(F.interpolate(cosine[None], size, mode="bilinear", align_corners=False))
-    return embedding.transform.masks_to_image(torch.stack(maps).mean(dim=0)[0, 0])
+    similar: Tensor = embedding.transform.masks_to_image(torch.stack(maps).mean(dim=0)[0, 0])
+    return similar
 
 
 def extremes(similar: Tensor) -> npt.NDArray[np.int64]:
