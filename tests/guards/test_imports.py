@@ -31,7 +31,7 @@ LAYERS = [
     ["text", "everything", "predict"],
     ["formats", "draw", "data"],
     ["train", "evaluate", "batch"],
-    ["extras"],
+    ["extras", "export"],
     ["compat", "cli"],
     ["__main__"],
 ]

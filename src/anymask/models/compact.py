@@ -264,7 +264,7 @@ class CompactDecoder(nn.Module):
         weight, bias = (
             x.view(self.MASKS, 4, -1)[slots].flatten(0, 1) for x in self.masks.parameters()
         )
-        n, h, w = len(y4), *y4.shape[2:]
+        n, h, w = y4.shape[0], *y4.shape[2:]
         logits = torch.baddbmm(bias, weight.expand(n, -1, -1), y4.flatten(2))
         return logits.view(n, -1, 2, 2, h, w)
 
