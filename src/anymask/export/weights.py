@@ -115,9 +115,7 @@ def _known(prefixes: Mapping[str, str], tables: Mapping[str, Mapping[str, Any]])
     names = set()
     for prefix, place in prefixes.items():
         file, _, begin = place.partition(":")
-        names |= {
-            prefix + key.removeprefix(begin) for key in tables[file] if key.startswith(begin)
-        }
+        names |= {prefix + key.removeprefix(begin) for key in tables[file] if key.startswith(begin)}
     return names
 
 

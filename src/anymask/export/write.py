@@ -17,7 +17,7 @@ from anymask.export import weights
 from anymask.export.parts import DecoderOptions, Part, parts_of, side_parts, tensor_names
 from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
 from anymask.export.trace import OPSET, check_opset, trace
-from anymask.models.exported import MANIFEST, Exported, Layout, Precision, record
+from anymask.models.exported import MANIFEST, Exported, Layout, record
 from anymask.models.runtime import RuntimeNetwork, pick_runtime
 from anymask.models.sam import Promptable
 from anymask.models.weights.folder import new_folder

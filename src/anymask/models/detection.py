@@ -103,7 +103,7 @@ def image_boxes(boxes: FloatArray, transform: Transform) -> FloatArray:
     # A half pixel of padding was put to the bottom and right, as the frame was filled.
     offset = floats([round(left - 0.1), round(top - 0.1)] * 2)
     placed = (boxes - offset) / np.float32(scale)
-    return np.clip(placed, 0, floats([w, h, w, h]))
+    return floats(placed.clip(0, floats([w, h, w, h])))
 
 
 def draw(

@@ -94,7 +94,7 @@ class Detector(nn.Module):
             pixels: RGB scaled to -1..1, float32 (b, 3, 300, 300).
 
         Returns:
-            Box codes (b, 1917, 4), see `ssd.decode`, and logits (b, 1917, 24), the background first.
+            Box codes (b, 1917, 4) and logits (b, 1917, 24), the background first; see `ssd`.
         """
         *_, c16, c32 = self.trunk(pixels)
         maps = [c16, c32]

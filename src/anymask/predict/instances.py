@@ -155,7 +155,7 @@ def _near(prompt: Prompt, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.bool
         points = prompt.points_xy.astype(np.float32)
         # A point stands for the nearest pixel, which can be half a pixel away.
         beyond = (points < boxes[:, None, :2] - 1) | (points > boxes[:, None, 2:] + 1)
-        near &= ~beyond.any(axis=2).all(axis=1)
+        near &= np.any(~beyond.any(axis=2), axis=1)
     if prompt.box is not None:
         box = prompt.box.astype(np.float32)
         near &= (boxes[:, :2] <= box[2:]).all(axis=1) & (boxes[:, 2:] >= box[:2]).all(axis=1)
