@@ -33,7 +33,7 @@ from anymask.prompt import Prompt
 
 __all__ = ["Progress", "Promptable", "Search"]
 
-_OUTLINES_AT_ONCE = 8
+_OUTLINES_AT_ONCE = 16
 _MOST_WORKERS = 4  # each needs memory for what the network computes
 
 FloatArray = npt.NDArray[np.float32]

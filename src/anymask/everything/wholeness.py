@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -40,22 +41,30 @@ def outline_strength(logits: Tensor, boundary: Tensor) -> Tensor:
         boundary within one cell of them; 0 for a mask that has no outline.
 
     Examples:
-        >>> import torch
         >>> logits = torch.full((1, 8, 8), -1.0)
         >>> logits[0, 2:6, 2:6] = 1
         >>> outline_strength(logits, torch.full((8, 8), 0.5)).tolist()
         [0.5]
     """
-    size = boundary.shape[-2:]
     near = F.max_pool2d(boundary[None, None].float(), 3, 1, 1)[0, 0]
-    shares = F.interpolate((logits > 0).float()[:, None], size=size, mode="area")
-    inside = shares[:, 0] >= 0.5
+    inside = _half_inside(logits, boundary.shape[-2:])
     # Padding is no outside: the edge of the frame is not an outline.
     padded = F.pad(inside, (1, 1, 1, 1), value=True)
     rows = padded[:, :-2] & padded[:, 1:-1] & padded[:, 2:]
     rim = inside & ~(rows[:, :, :-2] & rows[:, :, 1:-1] & rows[:, :, 2:])
     strength: Tensor = (rim * near).sum(dim=(1, 2)) / rim.sum(dim=(1, 2)).clamp(min=1)
     return strength
+
+
+def _half_inside(logits: Tensor, size_hw: tuple[int, ...]) -> Tensor:
+    """Return of which cells of a coarser map at least half is inside: bool (n, *size_hw)."""
+    inside = logits > 0
+    if inside.shape[1:] == (2 * size_hw[0], 2 * size_hw[1]):  # counting takes a third of the time
+        ones = inside.view(torch.uint8)
+        rows = ones[:, ::2] + ones[:, 1::2]
+        return rows[:, :, ::2] + rows[:, :, 1::2] >= 2
+    shares: Tensor = F.interpolate(inside.float()[:, None], size=size_hw, mode="area")[:, 0]
+    return shares >= 0.5
 
 
 @cache
