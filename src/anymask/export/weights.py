@@ -17,7 +17,7 @@ import numpy as np
 from anymask.atomic import atomic_write
 from anymask.errors import InputError, WeightsError
 
-__all__ = ["Stored", "half", "save", "share"]
+__all__ = ["Stored", "half", "save", "share", "shorten"]
 
 Stored = Literal["fp16", "bf16"]
 
@@ -157,3 +157,21 @@ def _cast(model: Any, weight: Any, tensor: Any) -> None:
     if differs:
         cast = helper.make_node("Cast", [tensor.name], [name], name=f"{name}/cast", to=wanted)
         model.graph.node.insert(0, cast)
+
+
+def shorten(model: Any) -> None:
+    """Give a graph's inner values short names, and its nodes none: most of a small file is names."""
+    keep = {some.name for some in (*model.graph.input, *model.graph.output)}
+    short: dict[str, str] = {"": ""}
+
+    def rename(name: str) -> str:
+        return name if name in keep else short.setdefault(name, f"v{len(short):x}")
+
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        node.name = node.doc_string = ""
+        node.input[:] = [rename(name) for name in node.input]
+        node.output[:] = [rename(name) for name in node.output]
+        del node.metadata_props[:]
+    for weight in model.graph.initializer:
+        weight.name = rename(weight.name)

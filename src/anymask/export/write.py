@@ -39,7 +39,7 @@ _LAYOUTS = ("onnx", "openvino", "transformers-js")
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """What is exported."""
 
     network: nn.Module
@@ -98,15 +98,15 @@ def export(
         >>> load(report.folder).predict("photo.jpg", points=[(365, 270)])  # doctest: +SKIP
     """
     _check_options(to, opset, raw_image)
-    source = _load(model, offline, adapter)
+    source = load_source(model, offline, adapter)
     decoder = DecoderOptions(single_mask, stability_score, extra_metrics)
     place = Path(output).expanduser()
     with new_folder(place) as draft:
         exported = _write_graphs(draft, source, decoder, to, opset, raw_image)
-        (draft / MANIFEST).write_text(_json(exported.to_json()), encoding="utf-8")
-        report = _compare(draft, source, exported)
+        (draft / MANIFEST).write_text(as_json(exported.toas_json()), encoding="utf-8")
+        report = compare(draft, source, exported)
         report.check()
-        (draft / REPORT_JSON).write_text(_json(report.to_json()), encoding="utf-8")
+        (draft / REPORT_JSON).write_text(as_json(report.toas_json()), encoding="utf-8")
         (draft / REPORT_TEXT).write_text(report.to_text(), encoding="utf-8")
     return replace(report, folder=place)
 
@@ -126,9 +126,9 @@ def _check_options(to: str, opset: int, raw_image: bool) -> None:
     pick_runtime("auto", to)
 
 
-def _load(
+def load_source(
     model: str | os.PathLike[str], offline: bool, adapter: str | os.PathLike[str] | None
-) -> _Source:
+) -> Source:
     """Load what is to be exported, on the CPU and in float32.
 
     Raises:
@@ -149,7 +149,7 @@ def _load(
         from anymask.models.saliency import load_saliency
 
         beside = load_detector(), load_saliency()
-    return _Source(cast("nn.Module", network), variant, digest, beside)
+    return Source(cast("nn.Module", network), variant, digest, beside)
 
 
 def load_digest(path: Path) -> str:
@@ -159,23 +159,24 @@ def load_digest(path: Path) -> str:
     return cache.digest(path)
 
 
-def _parts(source: _Source, options: DecoderOptions) -> Sequence[Part]:
+def list_parts(source: Source, options: DecoderOptions) -> Sequence[Part]:
+    """List all graphs of what is exported."""
     parts = list(parts_of(source.network, source.variant, options))
     return parts if source.beside is None else [*parts, *side_parts(*source.beside)]
 
 
 def _write_graphs(
     folder: Path,
-    source: _Source,
+    source: Source,
     options: DecoderOptions,
     to: Layout,
     opset: int,
     raw_image: bool,
 ) -> Exported:
     """Record all graphs and write them into a folder."""
-    exported = _about(source, options, to, opset, raw_image)
+    exported = about(source, options, to, opset, raw_image)
     files, graphs = {}, {}
-    for part in _parts(source, options):
+    for part in list_parts(source, options):
         model = trace(part.module, part.inputs, part.outputs, part.sizes, opset)
         if raw_image and part.role == "encoder":
             from anymask.export.image_input import with_image_input
@@ -183,7 +184,7 @@ def _write_graphs(
             model = with_image_input(model, source.variant.preprocessing, opset)
         mark(model, exported, part.role)
         written = weights.save(model, folder / f"{part.role}.onnx")
-        _check_graph(written[0])
+        check_graph(written[0])
         if to == "openvino":
             written = _to_openvino(written, exported)
         graphs[part.role] = written[0].name
@@ -191,9 +192,10 @@ def _write_graphs(
     return replace(exported, graphs=graphs, files=files)
 
 
-def _about(
-    source: _Source, options: DecoderOptions, to: Layout, opset: int, raw_image: bool
+def about(
+    source: Source, options: DecoderOptions, to: Layout, opset: int, raw_image: bool
 ) -> Exported:
+    """Say what a folder is going to be; which files it has comes later."""
     network = source.network
     fixed = isinstance(network, Promptable)
     side = source.variant.preprocessing.side
@@ -234,7 +236,12 @@ def mark(model: Any, exported: Exported, role: str) -> None:
         model.metadata_props.add(key=key, value=str(value))
 
 
-def _check_graph(path: Path) -> None:
+def check_graph(path: Path) -> None:
+    """Check that a graph is one.
+
+    Raises:
+        WeightsError: It is not.
+    """
     import onnx
 
     try:
@@ -268,7 +275,7 @@ def _marks(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _compare(folder: Path, source: _Source, exported: Exported) -> Report:
+def compare(folder: Path, source: Source, exported: Exported) -> Report:
     """Run what was written beside the network, for every kind of prompt."""
     from anymask.export.verify import verify, verify_side
 
@@ -283,5 +290,6 @@ def _compare(folder: Path, source: _Source, exported: Exported) -> Report:
     return Report(folder, exported, runtime, tuple(rows), sizes)
 
 
-def _json(about: Mapping[str, Any]) -> str:
+def as_json(about: Mapping[str, Any]) -> str:
+    """Write what JSON can hold for people to read, too."""
     return json.dumps(about, indent=2, ensure_ascii=False) + "\n"
