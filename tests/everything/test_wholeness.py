@@ -17,6 +17,7 @@ from anymask.everything import wholeness
 from anymask.everything.generate import generate
 from anymask.everything.wholeness import outline_strength, thing_boxes
 from anymask.image.image import Image
+from anymask.models import companions
 from anymask.image.transform import Transform
 from anymask.prompt import Prompt
 
@@ -165,7 +166,7 @@ def test_boxes_are_inside_and_no_more_than_asked_for() -> None:
     assert (boxes >= 0).all() and (boxes[:, 2] <= 120).all() and (boxes[:, 3] <= 90).all()
     assert (boxes[:, 2:] - boxes[:, :2] > 2).all()
     assert np.array_equal(boxes, thing_boxes(Image.open(image), 9)[:5])
-    assert wholeness._detector() is wholeness._detector()
+    assert companions.detector("cpu") is companions.detector("cpu")
 
 
 @pytest.mark.parametrize(

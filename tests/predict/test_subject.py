@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 import pytest
-import torch
 from tests.predict.test_prompts_of_every_model import model_of
 
 import anymask
