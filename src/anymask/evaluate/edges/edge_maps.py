@@ -13,6 +13,8 @@ import numpy.typing as npt
 import torch
 
 from anymask import geometry
+from anymask.arrays import floats, to_numpy
+from anymask.image.resampling import matrix
 from anymask.image.transform import Transform
 from anymask.masks.enlarge import Enlarger
 from anymask.optional import optional
