@@ -78,7 +78,7 @@ def boundary_map(embedding: Embedding) -> FloatMap | None:
         return None
     logits = floats(to_numpy(embedding.features["boundary"])[0, 0])
     down, across = map(matrix, embedding.transform.taps(logits.shape), logits.shape)
-    return suppress(_probability(down @ logits @ across.T))
+    return suppress(_probability(floats(down @ logits @ across.T)))
 
 
 def _predict(
