@@ -22,14 +22,14 @@ Nothing heavy is imported before a command really runs, so that ``--help`` answe
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from anymask.cli.terminal import forget_output, prepare_terminal, say
-from anymask.errors import AnymaskError
+from anymask.errors import AnymaskError, MissingExtraError
 
 if TYPE_CHECKING:
     from anymask.cli.parser import Command
@@ -54,6 +54,9 @@ COMMANDS = {
     "distill": "Let a small model learn from a large one.",
 }
 """What each command does. Its module has a function ``parse``, from words to a `Command`."""
+
+_PACKAGES = ("tyro", "rich")
+"""What the commands need and the library does not, see docs/lite.md."""
 
 _ABOUT = """Cut anything out of any image.
 
@@ -129,9 +132,24 @@ def parse(words: list[str]) -> Command:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     from anymask.cli.parser import choose
 
+    _check_packages()
     name = choose(words, "anymask", _ABOUT, COMMANDS)
     command: Command = importlib.import_module(f"anymask.cli.{name}").parse(words[1:])
     return command
+
+
+def _check_packages() -> None:
+    """Check that what reads the commands is there, where anymask was installed without it.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
+        names = " and ".join(missing)
+        raise MissingExtraError(
+            f"the commands need {names}, which anymask was installed without; "
+            f"run: pip install {' '.join(missing)}"
+        )
 
 
 def _fail(debug: bool, message: str, code: int) -> int:
