@@ -235,4 +235,3 @@ def verify_side(module: nn.Module, graphs: RuntimeNetwork, role: str, pixels: Te
         Row(role, name, _difference(name, x.numpy(), found[name]), tolerance)
         for name, x in zip(graph.outputs, wanted, strict=True)
     ]
-

@@ -98,7 +98,9 @@ class OpenVinoGraph:
             for port in self._model.inputs
         }
         # Several names may stand for one tensor, such as one that is both an output and handed on.
-        self._named = [(name, i) for i, port in enumerate(self._model.outputs) for name in port.names]
+        self._named = [
+            (name, i) for i, port in enumerate(self._model.outputs) for name in port.names
+        ]
         self.outputs = tuple(name for name, _ in self._named)
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
