@@ -45,8 +45,8 @@ def check_quantize(kind: str | None, calibrated: bool) -> Precision:
         )
     if kind.startswith("int8") and not calibrated:
         raise InputError(
-            f"expected a folder of images (calibrate) for {kind}, got none; name some that are like "
-            "those to come: on them the model is measured and compared with the one in float32"
+            f"expected a folder of images (calibrate) for {kind}, got none; name images like those "
+            "to come: on them the model is measured and compared with the one in float32"
         )
     optional("onnxruntime", extra="export")
     return kind
