@@ -24,10 +24,12 @@ __all__ = [
     "Dtype",
     "copied",
     "empty",
+    "floats",
     "inference",
     "is_floating",
     "is_tensor",
     "placed",
+    "sigmoid",
     "to_numpy",
 ]
 
@@ -76,6 +78,11 @@ def to_numpy(values: Array) -> npt.NDArray[Any]:
     return array
 
 
+def floats(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Give numbers as a float32 array; one that is so already is not copied."""
+    return np.asarray(values, dtype=np.float32)
+
+
 def placed(values: Array, device: Device, dtype: Dtype | None = None) -> Array:
     """Give an array or tensor as a network takes it.
 
@@ -97,6 +104,16 @@ def placed(values: Array, device: Device, dtype: Dtype | None = None) -> Array:
         values = values.copy()  # PyTorch warns of others, for it knows no such arrays
     wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     return torch.as_tensor(values).to(device, wanted)
+
+
+def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turn logits into probabilities, however large they are.
+
+    Examples:
+        >>> sigmoid(np.float32([0, -1000])).tolist()
+        [0.5, 0.0]
+    """
+    return floats((1 + np.tanh(logits / 2)) / 2)
 
 
 def empty(shape: tuple[int, ...], device: Device) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 
 from anymask.errors import InputError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["find_device", "find_dtype", "moved"]
+__all__ = ["device_name", "find_device", "find_dtype", "moved"]
 
 AnyModule = TypeVar("AnyModule", bound="nn.Module")
 
@@ -41,6 +42,19 @@ def find_device(device: str | torch.device) -> torch.device:
             "'cpu' always works, and 'auto' takes the best there is"
         ) from error
     return found
+
+
+def device_name(device: str | torch.device) -> str:
+    """Name the device that is meant, without loading PyTorch for the CPU, or where it is missing.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    if str(device) == "cpu":
+        return "cpu"
+    if device == "auto" and find_spec("torch") is None:
+        return "cpu"
+    return str(find_device(device))
 
 
 def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:

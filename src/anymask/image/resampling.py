@@ -17,6 +17,7 @@ __all__ = [
     "Taps",
     "chained",
     "cubic",
+    "enlarged",
     "identity",
     "linear",
     "matrix",
@@ -31,7 +32,7 @@ Enlarging: TypeAlias = Literal["bilinear", "bicubic"]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-_CUBIC = np.float32(-0.75)  # Keys' parameter (1981), as PyTorch has it
+_CUBIC = -0.75  # Keys' parameter (1981), as PyTorch has it
 
 
 class Taps(NamedTuple):
@@ -92,7 +93,7 @@ def _far(x: FloatArray) -> FloatArray:
     return _fused(_fused(_fused(_CUBIC, x, -5 * _CUBIC), x, 8 * _CUBIC), x, -4 * _CUBIC)
 
 
-def _fused(a: FloatArray | np.float32, b: FloatArray, c: float) -> FloatArray:
+def _fused(a: FloatArray | float, b: FloatArray, c: float) -> FloatArray:
     """Multiply and add with one rounding, as PyTorch's compiled code does."""
     return (a * b.astype(np.float64) + c).astype(np.float32)
 
@@ -155,26 +156,31 @@ def resized(pixels: npt.NDArray[Any], size_hw: tuple[int, int]) -> FloatArray:
     return whole
 
 
+def enlarged(values: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
+    """Resize a map (h, w) bilinearly: float32 of another size."""
+    return resized(values[..., None], size_hw)[..., 0]
+
+
 def means(values: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
     """Shrink a map to the mean of each cell; cells share what lies on their border.
 
     Args:
-        values: (h, w).
+        values: (..., h, w).
         size_hw: Height and width of the result.
 
     Returns:
-        float32 (h', w').
+        float32 (..., h', w').
 
     Examples:
         >>> means(np.float32([[1, 3, 5, 7]]), (1, 2)).tolist()
         [[2.0, 6.0]]
     """
-    (h, w), (rows, columns) = values.shape, size_hw
+    (*leading, h, w), (rows, columns) = values.shape, size_hw
     if h % rows == 0 and w % columns == 0:
-        cells = values.reshape(rows, h // rows, columns, w // columns)
-        exact: FloatArray = cells.mean(axis=3, dtype=np.float32).mean(axis=1, dtype=np.float32)
+        cells = values.reshape(*leading, rows, h // rows, columns, w // columns)
+        exact: FloatArray = cells.mean(axis=-1, dtype=np.float32).mean(axis=-2, dtype=np.float32)
         return exact
-    for axis, cells_there in ((0, rows), (1, columns)):
+    for axis, cells_there in ((-2, rows), (-1, columns)):
         length = values.shape[axis]
         begin = np.arange(cells_there) * length // cells_there
         end = -(-np.arange(1, cells_there + 1) * length // cells_there)
@@ -190,7 +196,7 @@ def window_means(values: FloatArray, axis: int, begin: IntArray, end: IntArray) 
         [[2.0, 3.0]]
     """
     sums = np.insert(np.cumsum(values, axis=axis, dtype=np.float64), 0, 0, axis=axis)
-    counts = np.expand_dims(end - begin, 1 - axis)
+    counts = np.moveaxis((end - begin).reshape(-1, *[1] * (values.ndim - 1)), 0, axis)
     found: FloatArray = ((sums.take(end, axis) - sums.take(begin, axis)) / counts).astype(
         np.float32
     )

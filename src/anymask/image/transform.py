@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from anymask.arrays import Array, is_tensor
+from anymask.arrays import Array, floats, is_tensor
 from anymask.errors import InputError
 from anymask.image import resampling
 from anymask.image.image import Image
@@ -165,7 +165,7 @@ class Transform:
                 resampling.matrix(*taps)
                 for taps in zip(self.taps(logits.shape[-2:]), logits.shape[-2:], strict=True)
             )
-            return down @ logits.astype(np.float32, copy=False) @ across.T
+            return down @ floats(logits) @ across.T
         flat = logits.float().reshape(-1, 1, *logits.shape[-2:])
         large = flat.new_empty(len(flat), 1, *self.original_hw)
         step = max(1, _CHUNK_PIXELS // (self.frame_hw[0] * self.frame_hw[1]))
@@ -227,8 +227,7 @@ class Transform:
         # What the padding has of a cell is neither inside nor outside.
         inside = _frame_means(resized, self.frame_hw, self.offset_hw, low_hw)
         shown = _frame_means(np.ones_like(resized), self.frame_hw, self.offset_hw, low_hw)
-        share: npt.NDArray[np.float32] = inside / np.maximum(shown, np.float32(1e-9))
-        return (LOGIT * (2 * share - 1)).astype(np.float32, copy=False)
+        return floats(LOGIT * (2 * inside / np.maximum(shown, 1e-9) - 1))
 
 
 def _frame_means(
