@@ -29,7 +29,7 @@ from anymask.export.parts import DecoderOptions, Part, parts_of, side_parts, ten
 from anymask.export.quantize import Quantize, check_quantize
 from anymask.export.quantize import quantize as quantized
 from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
-from anymask.export.trace import OPSET, check_opset, trace
+from anymask.export.trace import OPSET, OPSETS, check_opset, trace
 from anymask.image.image import Image
 from anymask.models.exported import MANIFEST, Exported, Layout, record
 from anymask.models.network import Network
@@ -155,7 +155,7 @@ def _check_options(to: str, opset: int, raw_image: bool) -> None:
             "expected layout onnx or openvino, got transformers-js, which is not written yet; "
             "pick one of the two"
         )
-    check_opset(opset, LEAST_OPSET if raw_image else 0)
+    check_opset(opset, LEAST_OPSET if raw_image else OPSETS.start)
     optional("onnx", extra="export")
     pick_runtime("auto", to)
 
