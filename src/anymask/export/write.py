@@ -155,6 +155,11 @@ def _check_options(to: str, opset: int, raw_image: bool) -> None:
             "expected layout onnx or openvino, got transformers-js, which is not written yet; "
             "pick one of the two"
         )
+    if raw_image and to == "openvino":
+        raise InputError(
+            "expected preprocessed frames for OpenVINO, got raw_image, whose resizing OpenVINO does "
+            "in another way; leave it out, or export to onnx"
+        )
     check_opset(opset, LEAST_OPSET if raw_image else OPSETS.start)
     optional("onnx", extra="export")
     pick_runtime("auto", to)

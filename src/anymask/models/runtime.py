@@ -241,6 +241,11 @@ class RuntimeNetwork:
                 f"expected a decoder with all four masks in {str(folder)!r}, got one that chooses "
                 "one by itself; export the model without --single-mask for anymask"
             )
+        if exported.raw_image and runtime == "openvino":
+            raise InputError(
+                f"expected an encoder of preprocessed frames for OpenVINO, got one of raw images "
+                f"in {str(folder)!r}, which OpenVINO resizes in another way; take runtime onnx"
+            )
         self.folder, self.exported, self.runtime = folder, exported, runtime
         self.appearance, self.texture = exported.appearance, dict(exported.texture)
         self._encoder = self.open("encoder", "bf16" if exported.precision == "bf16" else "f32")
