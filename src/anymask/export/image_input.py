@@ -13,11 +13,12 @@ LEAST_OPSET = 18
 """Resizing with antialiasing came with it."""
 
 DIFFERENCES = {
-    "antialias": "resized by ONNX Resize with antialiasing, on uint8; Pillow rounds between its "
-    "two passes, so that values differ by at most 1 of 255",
-    "bilinear": "resized by ONNX Resize between the four nearest pixels, as the model's own code",
-    "opencv": "resized by ONNX Resize in floating point and rounded; OpenCV computes in whole "
-    "numbers, so that values differ by at most 1 of 255",
+    "antialias": "resizes them by ONNX Resize with antialiasing: as Pillow, but for single pixels "
+    "(one in a thousand) by a few of 255 levels",
+    "bilinear": "resizes them by ONNX Resize between the four nearest pixels, as the model's own "
+    "code",
+    "opencv": "resizes them by ONNX Resize in floating point, and rounds: as OpenCV's whole "
+    "numbers, but for one pixel in ten by one of 255 levels",
 }
 """How the graph's resizing differs from ours, by the kind of resizing."""
 
@@ -95,18 +96,22 @@ def _normalise(wanted: Preprocessing) -> str:
     def each(values: tuple[float, float, float]) -> str:
         return f"float[1, 3, 1, 1] {{{', '.join(map(str, map(float, values)))}}}"
 
-    before, after = ("values", "frames") if wanted.fill is None else ("padded", "frames")
-    normalise = f"""mean = Constant <value = {each(wanted.mean)}> ()
+    def normalise(before: str, after: str) -> str:
+        return f"""mean = Constant <value = {each(wanted.mean)}> ()
       std = Constant <value = {each(wanted.std)}> ()
       centred = Sub ({before}, mean)
-      {{}} = Div (centred, std)"""
-    if wanted.pad is None:
-        return normalise.format(after)
-    fill = f"fill = Constant <value = float {{{float(wanted.fill or 0)}}}> ()\n      "
-    pad = f"{_frame(wanted)}\n      {fill}{{}} = Pad ({{}}, pads, fill)"
-    if wanted.fill is None:
-        return f"{normalise.format('normal')}\n      {pad.format('frames', 'normal')}"
-    return f"{pad.format('padded', 'values')}\n      {normalise.format('frames')}"
+      {after} = Div (centred, std)"""
+
+    def pad(before: str, after: str) -> str:
+        return f"""{_frame(wanted)}
+      fill = Constant <value = float {{{float(wanted.fill or 0)}}}> ()
+      {after} = Pad ({before}, pads, fill)"""
+
+    if wanted.pad is None or wanted.squash:
+        return normalise("values", "frames")
+    if wanted.fill is None:  # zeros after normalising
+        return f"{normalise('values', 'normal')}\n      {pad('normal', 'frames')}"
+    return f"{pad('values', 'padded')}\n      {normalise('padded', 'frames')}"
 
 
 def _frame(wanted: Preprocessing) -> str:

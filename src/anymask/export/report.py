@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask.errors import WeightsError
+from anymask.export.image_input import DIFFERENCES
 from anymask.export.verify import Row
 from anymask.plain import to_plain
 
@@ -80,6 +81,9 @@ class Report:
             "",
             f"{'case':<28} {'what':<16} {'difference':>10} {'tolerance':>10}",
         ]
+        if exported.raw_image:
+            resize = exported.variant.preprocessing.resize
+            lines[1:1] = ["", f"The encoder takes uint8 images and {DIFFERENCES[resize]}."]
         for row in self.rows:
             most = "none" if row.tolerance is None else f"{row.tolerance:.1e}"
             lines.append(f"{row.case:<28} {row.what:<16} {row.difference:>10.1e} {most:>10}")

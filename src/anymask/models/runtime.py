@@ -241,11 +241,17 @@ class RuntimeNetwork:
                 f"expected a decoder with all four masks in {str(folder)!r}, got one that chooses "
                 "one by itself; export the model without --single-mask for anymask"
             )
+        if exported.raw_image and runtime == "openvino":
+            raise InputError(
+                f"expected an encoder of preprocessed frames for OpenVINO, got one of raw images "
+                f"in {str(folder)!r}, which OpenVINO resizes in another way; take runtime onnx"
+            )
         self.folder, self.exported, self.runtime = folder, exported, runtime
         self.appearance, self.texture = exported.appearance, dict(exported.texture)
         self._encoder = self.open("encoder", "bf16" if exported.precision == "bf16" else "f32")
         takes = {"image"} if exported.raw_image else {"pixels"}
         self._check(self._encoder, "encoder", takes, set(exported.features.values()))
+        self._check_frame()
         self.decoder: Graph | None = None
         if "decoder" in exported.graphs:
             self.decoder = self.open("decoder")
@@ -384,6 +390,20 @@ class RuntimeNetwork:
             )
         return self
 
+    def _check_frame(self) -> None:
+        """Check that the encoder takes frames of the model's size.
+
+        Raises:
+            WeightsError: It does not.
+        """
+        side = self.exported.variant.preprocessing.side
+        shape = [] if self.exported.raw_image else list(self._encoder.inputs["pixels"])[2:]
+        if any(isinstance(length, int) and length != side for length in shape):
+            raise WeightsError(
+                f"expected an encoder of frames of {side} x {side} in {str(self.folder)!r}, got "
+                f"one of {' x '.join(map(str, shape))}; export the model again"
+            )
+
     def _check(self, graph: Graph, role: str, inputs: set[str], outputs: set[str]) -> None:
         """Check that a graph takes and gives what the folder says.
 
@@ -393,7 +413,7 @@ class RuntimeNetwork:
         missing = sorted(outputs - set(graph.outputs))
         if set(graph.inputs) != inputs or missing:
             raise WeightsError(
-                f"expected a {role} from {', '.join(sorted(inputs))} to "
+                f"expected {'an' if role == 'encoder' else 'a'} {role} from {', '.join(sorted(inputs))} to "
                 f"{', '.join(sorted(outputs))} in {str(self.folder)!r}, got one from "
                 f"{', '.join(sorted(graph.inputs))} to {', '.join(graph.outputs)}; export the "
                 "model again"
