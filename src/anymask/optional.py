@@ -26,7 +26,7 @@ def optional(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if error.name not in (module, module.partition(".")[0]):
             raise  # the package is there, but broken in its own way: show that
         raise MissingExtraError(
             f"this needs the package {module!r}, which is not installed; "
