@@ -13,6 +13,7 @@
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
     anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
+    anymask export --model sam-vit-b -o sam-onnx/
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
     anymask convert masks/ --format yolo -o set/
 
@@ -46,6 +47,7 @@ COMMANDS = {
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",
     "models": "List the models, with size, licence and what they can do.",
+    "export": "Write a model as graphs that run without PyTorch: ONNX or OpenVINO.",
     "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
     "train": "Let a model learn from your own images with masks.",

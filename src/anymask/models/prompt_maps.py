@@ -88,7 +88,7 @@ class InputProjection(Pointwise):
         if not drawn:
             return image
         maps, mix = torch.cat(drawn, dim=1), torch.cat(columns, dim=1)
-        n, cells = len(maps), image.permute(0, 2, 3, 1).flatten(1, 2)
+        n, cells = maps.shape[0], image.permute(0, 2, 3, 1).flatten(1, 2)
         entered = torch.baddbmm(
             cells.expand(n, -1, -1), maps.flatten(2).mT, mix.mT.expand(n, -1, -1)
         )
@@ -152,10 +152,11 @@ def _absent(prompts: PromptBatch) -> list[Tensor]:
 def _sample(features: Tensor, prompts: PromptBatch) -> Tensor:
     """Read features (1|n, c, h, w) at the prompts' points, bilinearly: (n, p, c)."""
     n = prompts.points_xy.shape[0]
-    size = prompts.points_xy.new_tensor([prompts.frame_hw[1], prompts.frame_hw[0]])
     # Half precision would miss the place, and on a CPU PyTorch gets maps with channels last wrong.
     wide = torch.promote_types(features.dtype, torch.float32)
-    grid = ((prompts.points_xy + 0.5) / size * 2 - 1).to(wide)[:, :, None, :]
+    x, y = (prompts.points_xy + 0.5).unbind(dim=-1)
+    shares = torch.stack([x / prompts.frame_hw[1], y / prompts.frame_hw[0]], dim=-1)
+    grid = (shares * 2 - 1).to(wide)[:, :, None, :]
     maps = features.to(wide).expand(n, -1, -1, -1)
     sampled = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
     return sampled.squeeze(-1).transpose(1, 2).to(features.dtype)
@@ -224,7 +225,7 @@ def _box_place(prompts: PromptBatch, like: Tensor) -> Part:
     if prompts.boxes is None:
         return like.new_zeros(4)
     u, v, _ = _box_frame(prompts.boxes, like, prompts.frame_hw)
-    shape = (len(prompts), *like.shape[-2:])
+    shape = (u.shape[0], *like.shape[-2:])
     across = u.abs().clamp(max=2).expand(shape)
     down = v.abs().clamp(max=2).expand(shape)
     inside = ((across <= 1) & (down <= 1)).float()
@@ -236,7 +237,7 @@ def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Part:
     """Similarity to the middle of the box, and to the bands beside its four sides."""
     if prompts.boxes is None:
         return keys.new_zeros(2)
-    n, (h, w) = len(prompts), keys.shape[-2:]
+    n, (h, w) = prompts.boxes.shape[0], keys.shape[-2:]
     weights = _box_weights(prompts.boxes, keys, prompts.frame_hw, stride).flatten(2) + 1e-6
     weights = (weights / weights.sum(-1, keepdim=True)).to(keys.dtype)
     flat = keys.flatten(2)
@@ -280,5 +281,5 @@ def _previous_mask(prompts: PromptBatch, like: Tensor) -> Part:
     if prompts.mask_logits is None:
         return like.new_zeros(5)
     squashed = torch.tanh(prompts.mask_logits.to(like.dtype) / 4)
-    given = like.new_ones(len(prompts), 1, *like.shape[-2:])
+    given = torch.ones_like(squashed[:, :, ::2, ::2])
     return torch.cat([F.pixel_unshuffle(squashed, 2), given], dim=1)
