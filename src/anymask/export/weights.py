@@ -125,9 +125,10 @@ def _find(
     for prefix, place in prefixes.items():
         file, _, begin = place.partition(":")
         entry = tables[file].get(begin + weight.name.removeprefix(prefix))
-        if weight.name.startswith(prefix) and entry is not None:
-            if list(entry["shape"]) == list(weight.dims) and entry["dtype"] in _DTYPES:
-                return file, entry
+        if not weight.name.startswith(prefix) or entry is None:
+            continue
+        if list(entry["shape"]) == list(weight.dims) and entry["dtype"] in _DTYPES:
+            return file, entry
     raise WeightsError(
         f"expected {weight.name} {list(weight.dims)} in a file of weights, got no such tensor; "
         "export the model without sharing weights"
@@ -160,7 +161,7 @@ def _cast(model: Any, weight: Any, tensor: Any) -> None:
 
 
 def shorten(model: Any) -> None:
-    """Give a graph's inner values short names, and its nodes none: most of a small file is names."""
+    """Give inner values short names, and nodes none: most of a small graph is names."""
     keep = {some.name for some in (*model.graph.input, *model.graph.output)}
     short: dict[str, str] = {"": ""}
 

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from anymask import __version__
+from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.export import weights
+from anymask.export.agreement import (
+    Agreement,
+    compare_masks,
+    frames_of,
+    read_images,
+    time_calls,
+)
 from anymask.export.parts import DecoderOptions, Part, parts_of, side_parts, tensor_names
+from anymask.export.quantize import Quantize, check_quantize
+from anymask.export.quantize import quantize as quantized
 from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
 from anymask.export.trace import OPSET, check_opset, trace
+from anymask.image.image import Image
 from anymask.models.exported import MANIFEST, Exported, Layout, record
-from anymask.models.runtime import RuntimeNetwork, pick_runtime
+from anymask.models.network import Network
+from anymask.models.runtime import RuntimeNetwork, open_graph, pick_runtime
 from anymask.models.sam import Promptable
 from anymask.models.weights.folder import new_folder
 from anymask.models.weights.loading import load_network
 from anymask.optional import optional
+from anymask.predict.instances import InstanceSegmenter
+from anymask.predict.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +76,9 @@ def export(
     single_mask: bool = False,
     stability_score: bool = False,
     extra_metrics: bool = False,
+    quantize: Quantize | None = None,
+    calibrate: str | os.PathLike[str] | None = None,
+    min_agreement: float = 0.95,
     adapter: str | os.PathLike[str] | None = None,
     offline: bool = False,
 ) -> Report:
@@ -77,6 +97,12 @@ def export(
             several points, else the best of the others.
         stability_score: Let it score by stability instead of the predicted IoU.
         extra_metrics: Let it give stability and area of the masks, too.
+        quantize: ``"fp16"`` or ``"bf16"``: all weights in 16 bits; ``"int8-dynamic"`` or
+            ``"int8"``: those of the encoder in 8, and activations too, measured in every run or
+            beforehand. None: float32.
+        calibrate: A folder of images such as those to come: on them ``"int8"`` measures
+            activations, and masks are compared with those of the model in float32.
+        min_agreement: Least mean IoU with those masks.
         adapter: Folder of what the model learned beside its weights; see `load`.
         offline: Download nothing.
 
@@ -98,15 +124,23 @@ def export(
         >>> load(report.folder).predict("photo.jpg", points=[(365, 270)])  # doctest: +SKIP
     """
     _check_options(to, opset, raw_image)
+    precision = check_quantize(quantize, calibrate is not None)
+    images = read_images(Path(calibrate).expanduser()) if calibrate is not None else []
     source = load_source(model, offline, adapter)
     decoder = DecoderOptions(single_mask, stability_score, extra_metrics)
     place = Path(output).expanduser()
-    with new_folder(place) as draft:
-        exported = _write_graphs(draft, source, decoder, to, opset, raw_image)
-        (draft / MANIFEST).write_text(as_json(exported.toas_json()), encoding="utf-8")
+    with new_folder(place) as draft, tempfile.TemporaryDirectory() as plain:
+        exported = replace(about(source, decoder, to, opset, raw_image), precision=precision)
+        frames = frames_of(images, source.variant)
+        exported = _write_graphs(draft, source, decoder, exported, frames, Path(plain))
+        (draft / MANIFEST).write_text(as_json(exported.to_json()), encoding="utf-8")
         report = compare(draft, source, exported)
         report.check()
-        (draft / REPORT_JSON).write_text(as_json(report.toas_json()), encoding="utf-8")
+        if precision != "float32" and images:
+            agreement = _agree(draft, source, exported, images, Path(plain), min_agreement)
+            agreement.check()
+            report = replace(report, agreement=agreement)
+        (draft / REPORT_JSON).write_text(as_json(report.to_json()), encoding="utf-8")
         (draft / REPORT_TEXT).write_text(report.to_text(), encoding="utf-8")
     return replace(report, folder=place)
 
@@ -169,24 +203,28 @@ def _write_graphs(
     folder: Path,
     source: Source,
     options: DecoderOptions,
-    to: Layout,
-    opset: int,
-    raw_image: bool,
+    exported: Exported,
+    frames: Sequence[npt.NDArray[np.float32]],
+    plain: Path,
 ) -> Exported:
-    """Record all graphs and write them into a folder."""
-    exported = about(source, options, to, opset, raw_image)
+    """Record all graphs and write them into a folder, and into another the encoder in float32."""
     files, graphs = {}, {}
+    opset, precision = exported.opset, exported.precision
     for part in list_parts(source, options):
         model = trace(part.module, part.inputs, part.outputs, part.sizes, opset)
-        if raw_image and part.role == "encoder":
+        if precision != "float32":
+            if part.role == "encoder":
+                weights.save(model, plain / "encoder.onnx")
+            model = quantized(model, precision, part.role, frames)
+        if exported.raw_image and part.role == "encoder":
             from anymask.export.image_input import with_image_input
 
             model = with_image_input(model, source.variant.preprocessing, opset)
         mark(model, exported, part.role)
         written = weights.save(model, folder / f"{part.role}.onnx")
         check_graph(written[0])
-        if to == "openvino":
-            written = _to_openvino(written, exported)
+        if exported.layout == "openvino":
+            written = _to_openvino(written)
         graphs[part.role] = written[0].name
         files |= {path.name: record(path) for path in written}
     return replace(exported, graphs=graphs, files=files)
@@ -253,7 +291,7 @@ def check_graph(path: Path) -> None:
         ) from error
 
 
-def _to_openvino(written: Sequence[Path], exported: Exported) -> list[Path]:
+def _to_openvino(written: Sequence[Path]) -> list[Path]:
     """Turn an ONNX graph into OpenVINO's two files, and delete it."""
     openvino = optional("openvino", extra="openvino")
     path = written[0]
@@ -261,7 +299,7 @@ def _to_openvino(written: Sequence[Path], exported: Exported) -> list[Path]:
     for key, value in _marks(path).items():
         model.set_rt_info(value, ["anymask", key.removeprefix("anymask.")])
     target = path.with_suffix(".xml")
-    openvino.save_model(model, str(target), compress_to_fp16=exported.precision == "fp16")
+    openvino.save_model(model, str(target), compress_to_fp16=False)
     del model  # which maps the file that is deleted next
     for old in written:
         old.unlink()
@@ -288,6 +326,47 @@ def compare(folder: Path, source: Source, exported: Exported) -> Report:
             rows += verify_side(part.module, graphs, part.role, pixels)
     sizes = {name: one.size for name, one in exported.files.items()}
     return Report(folder, exported, runtime, tuple(rows), sizes)
+
+
+def _agree(
+    folder: Path,
+    source: Source,
+    exported: Exported,
+    images: Sequence[Image],
+    plain: Path,
+    least: float,
+) -> Agreement:
+    """Compare the masks of a quantized encoder with those of the network, and its speed."""
+    runtime = pick_runtime("auto", exported.layout)
+    graphs = RuntimeNetwork(folder, exported, runtime, any_decoder=True)
+    kind = InstanceSegmenter if source.variant.kind == "instances" else Segmenter
+    # Of one digest, so that one model answers about the embeddings of both.
+    model = kind(source.variant, cast(Network, source.network), source.digest)
+    small = Segmenter(source.variant, cast(Network, graphs), source.digest)
+
+    def encode(image: Image) -> Embedding:
+        embedding = small.embed(image)
+        features = {name: torch.as_tensor(maps) for name, maps in embedding.features.items()}
+        return replace(embedding, features=features)
+
+    clicks, boxes, masks = compare_masks(model, encode, images)
+    exact = open_graph(plain / "encoder.onnx", runtime)
+    frame = frames_of(images[:1], source.variant)[0]
+    resized_hw = source.variant.preprocessing.fit(images[0].size_hw).resized_hw
+    calls = (lambda: exact(pixels=frame), lambda: graphs.encode(frame, resized_hw))
+    before, after = time_calls(calls)
+    files = [name for name in exported.files if name.startswith("encoder.")]
+    return Agreement(
+        images=len(images),
+        masks=masks,
+        clicks=clicks,
+        boxes=boxes,
+        least=least,
+        bytes=sum(exported.files[name].size for name in files),
+        bytes_float32=sum(file.stat().st_size for file in plain.iterdir()),
+        seconds=after,
+        seconds_float32=before,
+    )
 
 
 def as_json(about: Mapping[str, Any]) -> str:
