@@ -13,6 +13,8 @@ import numpy.typing as npt
 import torch
 
 from anymask import geometry
+from anymask.arrays import floats, to_numpy
+from anymask.image.resampling import matrix
 from anymask.image.transform import Transform
 from anymask.masks.enlarge import Enlarger
 from anymask.optional import optional
@@ -76,7 +78,7 @@ def boundary_map(embedding: Embedding) -> FloatMap | None:
         return None
     logits = floats(to_numpy(embedding.features["boundary"])[0, 0])
     down, across = map(matrix, embedding.transform.taps(logits.shape), logits.shape)
-    return suppress(_probability(down @ logits @ across.T))
+    return suppress(_probability(floats(down @ logits @ across.T)))
 
 
 def _predict(

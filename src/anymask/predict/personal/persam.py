@@ -153,14 +153,13 @@ def appearance_of(model: Model) -> tuple[str, ...]:
 def similarity(model: Model, embedding: Embedding, target: Target) -> Tensor:
     """Compare each pixel of an image with a target: cosine, float32 (h, w) of the image."""
     size = model.network.mask_hw(embedding.transform.frame_hw)
-    maps = []
+    found = []
     for name, vector in target.vectors.items():
-        cells = F.normalize(
-            torch.as_tensor(embedding.features[name]).float().cpu(), dim=1, eps=1e-12
-        )
+        maps = torch.as_tensor(embedding.features[name]).float().cpu()
+        cells = F.normalize(maps, dim=1, eps=1e-12)
         cosine = torch.einsum("c,nchw->nhw", vector / vector.norm().clamp(min=1e-12), cells)
-        maps.append(F.interpolate(cosine[None], size, mode="bilinear", align_corners=False))
-    similar: Tensor = embedding.transform.masks_to_image(torch.stack(maps).mean(dim=0)[0, 0])
+        found.append(F.interpolate(cosine[None], size, mode="bilinear", align_corners=False))
+    similar: Tensor = embedding.transform.masks_to_image(torch.stack(found).mean(dim=0)[0, 0])
     return similar
 
 
