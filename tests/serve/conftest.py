@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,3 +85,17 @@ def message(answer: Any, status: int) -> str:
     text = answer.json()["error"]["message"]
     assert "Traceback" not in text and "\n" not in text
     return text
+
+
+def held(model: Any) -> tuple[threading.Event, threading.Event]:
+    """Let a model wait in the middle of its work: it has begun; it may go on."""
+    begun, go_on = threading.Event(), threading.Event()
+    encode = model.network.encode
+
+    def slowly(*arguments: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return encode(*arguments)
+
+    model.network.encode = slowly
+    return begun, go_on

@@ -32,7 +32,7 @@ class EmbedAnswer:
     __pydantic_config__: ClassVar[Any] = RULES
     session: str
     """Its id, the same for the same pixels."""
-    size_hw: tuple[int, int]
+    size_hw: list[int]
     """Height and width in pixels."""
     model: str
     """Who embedded it."""
@@ -51,7 +51,7 @@ class MasksAnswer:
     """Masks of one image, best first."""
 
     __pydantic_config__: ClassVar[Any] = RULES
-    size_hw: tuple[int, int]
+    size_hw: list[int]
     """Height and width of the image."""
     model: str | None
     """Who found them."""
@@ -76,7 +76,7 @@ class ManyAnswers:
 class BoxRecord:
     """One box."""
 
-    box: tuple[float, float, float, float]
+    box: list[float]
     """Left, top, right, bottom, around the pixels."""
     score: float | None
     """How sure the detector is."""
@@ -90,7 +90,7 @@ class BoxesAnswer:
     """Boxes in one image, best first."""
 
     __pydantic_config__: ClassVar[Any] = RULES
-    size_hw: tuple[int, int]
+    size_hw: list[int]
     """Height and width of the image."""
     model: str | None
     """Who found them."""

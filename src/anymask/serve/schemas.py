@@ -73,7 +73,7 @@ class RunLengths:
     """A mask as COCO's run lengths, column by column, zeros first."""
 
     __pydantic_config__: ClassVar[Any] = RULES
-    size: tuple[int, int] = field(metadata={"examples": [[4, 6]]})
+    size: list[int] = field(metadata={"min_length": 2, "max_length": 2, "examples": [[4, 6]]})
     """Height and width of the image."""
     counts: str | list[int] = field(metadata={"examples": [[0, 12, 12]]})
     """The lengths, or COCO's compressed string of them."""
@@ -84,7 +84,7 @@ class PromptWords:
     """What is said about one object, in pixels of the image, x before y."""
 
     __pydantic_config__: ClassVar[Any] = RULES
-    points: list[tuple[float, float]] | None = field(
+    points: list[list[float]] | None = field(
         default=None, metadata={"max_length": 1000, "examples": [[[3, 2]]]}
     )
     """Points on the object, or beside it as the labels say; whole at the centres of pixels."""
@@ -92,8 +92,8 @@ class PromptWords:
         default=None, metadata={"max_length": 1000, "examples": [[1]]}
     )
     """1 for points on the object, 0 for background points; without it, all 1."""
-    box: tuple[float, float, float, float] | None = field(
-        default=None, metadata={"examples": [[0, 0, 4, 4]]}
+    box: list[float] | None = field(
+        default=None, metadata={"max_length": 4, "examples": [[0, 0, 4, 4]]}
     )
     """Left, top, right, bottom; whole between pixels."""
     mask: RunLengths | None = field(default=None, metadata={"examples": [_COUNTS]})
@@ -274,7 +274,7 @@ class MaskRecord:
     """Predicted IoU, or the confidence of the detector that found it."""
     stability: float | None = None
     """Share that stays when the threshold moves."""
-    box: tuple[float, float, float, float] | None = None
+    box: list[float] | None = None
     """Left, top, right, bottom: first and last pixel, inclusive."""
     area: int | None = None
     """Number of pixels."""
