@@ -30,7 +30,7 @@ def optional(module: str, *, extra: str | None = None) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if error.name not in (module, module.partition(".")[0]):
             raise  # the package is there, but broken in its own way: show that
         line = f"'anymask[{extra}]'" if extra else _DISTRIBUTIONS.get(module, module)
         raise MissingExtraError(

@@ -301,6 +301,8 @@ def check_choice(config: Any, name: str, choices: Sequence[Any]) -> None:
 
 def _advice(config: Any, name: str) -> str:
     default = type(config).__dataclass_fields__[name].default
+    if default is None:
+        return "leave it out for what is usual"
     return "change it" if default is MISSING else f"the default is {default}"
 
 
