@@ -149,7 +149,7 @@ def _check_packages() -> None:
     if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
         names = " and ".join(missing)
         raise MissingExtraError(
-            f"the commands need {names}, which anymask was installed without; "
+            f"this needs the packages {names}, which are not installed; "
             f"run: pip install {' '.join(missing)}"
         )
 
