@@ -9,6 +9,9 @@ from anymask.errors import MissingExtraError
 
 __all__ = ["optional"]
 
+_DISTRIBUTIONS = {"yaml": "pyyaml"}
+"""What to install for a module of another name."""
+
 
 def optional(module: str, *, extra: str | None = None) -> ModuleType:
     """Import an optional package, or say which line installs it.
@@ -27,9 +30,9 @@ def optional(module: str, *, extra: str | None = None) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if error.name not in (module, module.partition(".")[0]):
             raise  # the package is there, but broken in its own way: show that
-        line = f"'anymask[{extra}]'" if extra else error.name
+        line = f"'anymask[{extra}]'" if extra else _DISTRIBUTIONS.get(module, module)
         raise MissingExtraError(
             f"this needs the package {module!r}, which is not installed; run: pip install {line}"
         ) from error

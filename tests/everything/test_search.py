@@ -17,11 +17,11 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.evaluate.timing import memory as memory_of
-from anymask.everything.enlarge import Enlarger
 from anymask.everything.generate import clean_regions, generate
 from anymask.everything.search import Search
 from anymask.image.image import Image
 from anymask.image.transform import Transform
+from anymask.masks.enlarge import Enlarger
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 

@@ -17,8 +17,8 @@ from anymask.everything import wholeness
 from anymask.everything.generate import generate
 from anymask.everything.wholeness import outline_strength, thing_boxes
 from anymask.image.image import Image
-from anymask.models import companions
 from anymask.image.transform import Transform
+from anymask.models import companions
 from anymask.prompt import Prompt
 
 IMAGE = np.zeros((48, 64, 3), np.uint8)

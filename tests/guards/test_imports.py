@@ -32,6 +32,8 @@ LAYERS = [
     ["formats", "draw", "data"],
     ["train", "evaluate", "batch"],
     ["extras", "export"],
+    ["serve"],
+    ["client"],
     ["compat", "cli"],
     ["__main__"],
 ]

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import is_dataclass, replace
-from functools import cache
+from functools import cache, wraps
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+from anymask.errors import AnymaskError
+
 if TYPE_CHECKING:
     from tyro.constructors import ConstructorRegistry
 
-__all__ = ["registry", "sentences"]
+__all__ = ["RefusedError", "registry", "sentences"]
 
 
 def sentences(kind: type[Any]) -> dict[str, str]:
@@ -81,9 +84,32 @@ def registry() -> ConstructorRegistry:
             )
             for field in spec.fields
         ]
-        return replace(spec, fields=tuple(fields))
+        made = _reporting(spec.instantiate)
+        return replace(spec, instantiate=made, fields=tuple(fields))
 
     return rules
+
+
+class RefusedError(Exception):
+    """What a dataclass says of the values it was given, on its way out of tyro.
+
+    tyro would frame every `ValueError` in a box with the name of our field.
+    """
+
+    def __init__(self, error: AnymaskError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _reporting(make: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make)
+    def made(*values: Any, **named: Any) -> Any:
+        try:
+            return make(*values, **named)
+        except AnymaskError as error:
+            raise RefusedError(error) from error
+
+    return made
 
 
 def _with_looks(kind: Any) -> Any:

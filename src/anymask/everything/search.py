@@ -22,9 +22,9 @@ from anymask.arrays import Array, floats, is_tensor, sigmoid, to_numpy
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError
-from anymask.everything.enlarge import Enlarger, Part
 from anymask.everything.wholeness import outline_strength
 from anymask.image.image import Image
+from anymask.masks.enlarge import Enlarger, Part
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
 from anymask.parallel import in_order, thread_count

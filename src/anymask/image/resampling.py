@@ -79,7 +79,7 @@ def cubic(inputs: int, outputs: int) -> Taps:
 
 def _places(inputs: int, outputs: int) -> FloatArray:
     """Tell where the pixels of the result lie among the inputs."""
-    scale = np.float32(inputs) / np.float32(outputs)
+    scale = float(np.float32(inputs) / np.float32(outputs))
     return _fused(scale, np.arange(outputs, dtype=np.float32) + np.float32(0.5), -0.5)
 
 

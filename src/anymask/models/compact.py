@@ -283,7 +283,7 @@ class CompactDecoder(nn.Module):
         coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
         soft = torch.sigmoid(coarse)  # (n, k, h, w) at stride 8
         rim = F.max_pool2d(soft, 3, 1, 1) - soft
-        under, around = _mean_under(soft, y8), _mean_under(rim, y8)
+        under, around = _mean_under(torch.cat([soft, rim], dim=1), y8).chunk(2, dim=1)
         # Where much that differs lies under a mask, it is rarely one thing.
         spread = (_mean_under(soft, y8**2) - under**2).clamp(min=0).add(1e-4).sqrt()
         soft = soft.flatten(2)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from anymask.arrays import to_numpy
 from anymask.embedding import Embedding
-from anymask.everything.enlarge import enlarged_counts
 from anymask.image.image import Image, ImageLike
+from anymask.masks.enlarge import enlarged_counts
 from anymask.masks.masks import Masks
 from anymask.predict.checks import (
     check_list,

@@ -25,6 +25,7 @@ from anymask.detections import Detections
 from anymask.device import device_name
 from anymask.errors import InputError, WeightsError
 from anymask.image.image import Image, ImageLike
+from anymask.optional import optional
 from anymask.text.phrases import Phrases, Text, Threshold, shown
 
 __all__ = [
@@ -131,6 +132,8 @@ def _find(name_or_path: str, device: str) -> Grounder:
         kind, weights = _kind_of(name_or_path), name_or_path
     else:
         weights = kind.hub_id or name_or_path
+    if kind.hub_id is not None:
+        optional("torch")  # says how to install it
     return cast(Grounder, importlib.import_module(kind.module).load(weights, device))
 
 
@@ -218,6 +221,8 @@ def _advice(unknown: Sequence[str], grounder: Grounder) -> str:
 
 def _at_hand() -> str | None:
     """Name the first grounder of open words that could be used without a download."""
+    if importlib.util.find_spec("torch") is None:
+        return None
     from anymask.text import pretrained
 
     open_words = ((name, kind.hub_id) for name, kind in _KINDS.items() if kind.hub_id is not None)

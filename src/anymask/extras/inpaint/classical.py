@@ -33,6 +33,7 @@ Field = npt.NDArray[np.int32]
 
 _EXTRA = "inpaint"
 _REMOVE: frozenset[Task] = frozenset({"remove"})
+_NONE: frozenset[str] = frozenset()
 _THIN = 3  # pixels from the edge of a thin hole to its middle
 _PATCH = 5
 _HALF = _PATCH // 2
@@ -49,13 +50,18 @@ class Telea:
     """OpenCV's fast marching (Telea 2004): lines continue, texture does not."""
 
     tasks = _REMOVE
+    settings = _NONE
     identity = {"engine": "telea"}  # noqa: RUF012 -- nobody changes it
 
     def paint(self, pixels: Pixels, hole: BoolArray, request: Request) -> Pixels:
         """Paint from the edge inwards."""
         cv2 = optional("cv2", extra=_EXTRA)
-        painted: Pixels = cv2.inpaint(pixels, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-        return painted
+
+        def work(pixels: Pixels, hole: BoolArray) -> Pixels:
+            painted: Pixels = cv2.inpaint(pixels, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+            return painted
+
+        return paint_scaled(work, pixels, hole, request.size or max(hole.shape))
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class PatchMatch:
     """Copies patches from around the hole."""
 
     tasks = _REMOVE
+    settings = _NONE
     identity = {"engine": "patchmatch"}  # noqa: RUF012 -- nobody changes it
 
     def paint(self, pixels: Pixels, hole: BoolArray, request: Request) -> Pixels:
@@ -86,6 +93,7 @@ class Classical:
     """PatchMatch, or Telea where the hole is thin or nothing else is installed."""
 
     tasks = _REMOVE
+    settings = _NONE
     identity = {"engine": "classical"}  # noqa: RUF012 -- nobody changes it
 
     def paint(self, pixels: Pixels, hole: BoolArray, request: Request) -> Pixels:

@@ -102,7 +102,7 @@ def describe(model: Model, embedding: Embedding) -> Cells:
     parts = []
     appearance_of(model)
     for name, weight in model.network.texture.items():  # type: ignore[attr-defined]
-        maps = weight * embedding.features[name].float().cpu()
+        maps = weight * torch.as_tensor(embedding.features[name]).float().cpu()
         mean = F.adaptive_avg_pool2d(maps, grid)
         parts.append(mean)
         if maps.shape[-2:] != mean.shape[-2:]:

@@ -10,10 +10,9 @@ import torch
 from torch.nn import functional
 
 from anymask import geometry
-from anymask.everything import enlarge
-from anymask.everything.enlarge import Enlarger, enlarged_counts
 from anymask.image.transform import Transform
-from anymask.masks import rle
+from anymask.masks import enlarge, rle
+from anymask.masks.enlarge import Enlarger, enlarged_counts
 
 SIZES = [(120, 180), (181, 90), (40, 17), (1, 90), (70, 1), (1, 1), (333, 251), (64, 64)]
 KINDS = ["padded", "centred", "multiple of 32", "squashed", "bicubic"]

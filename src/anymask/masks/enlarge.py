@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from anymask.everything.axis import Axis, slide
 from anymask.image.transform import Transform
 from anymask.masks import rle
+from anymask.masks.axis import Axis, slide
 from anymask.masks.rle import Counts
 
 __all__ = ["Enlarger", "Part", "Region", "enlarged_counts"]
