@@ -31,7 +31,7 @@ from anymask.export.quantize import quantize as quantized
 from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
 from anymask.export.trace import OPSET, OPSETS, check_opset, trace
 from anymask.image.image import Image
-from anymask.models.exported import MANIFEST, Exported, Layout, record
+from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, record
 from anymask.models.network import Network
 from anymask.models.runtime import RuntimeNetwork, open_graph, pick_runtime
 from anymask.models.sam import Promptable
@@ -157,8 +157,8 @@ def _check_options(to: str, opset: int, raw_image: bool) -> None:
         )
     if raw_image and to == "openvino":
         raise InputError(
-            "expected preprocessed frames for OpenVINO, got raw_image, whose resizing OpenVINO does "
-            "in another way; leave it out, or export to onnx"
+            "expected preprocessed frames for OpenVINO, got raw_image, whose resizing OpenVINO "
+            "does in another way; leave it out, or export to onnx"
         )
     check_opset(opset, LEAST_OPSET if raw_image else OPSETS.start)
     optional("onnx", extra="export")
@@ -213,7 +213,8 @@ def _write_graphs(
     plain: Path,
 ) -> Exported:
     """Record all graphs and write them into a folder, and into another the encoder in float32."""
-    files, graphs = {}, {}
+    files: dict[str, FileRecord] = {}
+    graphs: dict[str, str] = {}
     opset, precision = exported.opset, exported.precision
     for part in list_parts(source, options):
         model = trace(part.module, part.inputs, part.outputs, part.sizes, opset)
