@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_LAYOUTS = ("onnx", "openvino", "transformers-js")
+_LAYOUTS = ("onnx", "openvino")
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,6 @@ def _check_options(to: str, opset: int, raw_image: bool) -> None:
 
     if to not in _LAYOUTS:
         raise InputError(f"expected a layout out of {', '.join(_LAYOUTS)}, got {to!r}; pick one")
-    if to == "transformers-js":
-        raise CapabilityError(
-            "expected layout onnx or openvino, got transformers-js, which is not written yet; "
-            "pick one of the two"
-        )
     if raw_image and to == "openvino":
         raise InputError(
             "expected preprocessed frames for OpenVINO, got raw_image, whose resizing OpenVINO "

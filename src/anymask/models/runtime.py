@@ -201,11 +201,6 @@ def open_network(
     """
     place = Path(folder).expanduser()
     exported = read_exported(place)
-    if exported.layout == "transformers-js":
-        raise InputError(
-            f"expected graphs of anymask's layouts in {str(place)!r}, got those for "
-            "transformers.js; export the model --to onnx for this"
-        )
     return RuntimeNetwork(place, exported, pick_runtime(runtime, exported.layout)), exported
 
 
