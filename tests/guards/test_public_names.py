@@ -41,6 +41,7 @@ PUBLIC = [
     "__version__",
     "detect",
     "export",
+    "export",
     "label",
     "load",
     "personalize",
