@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,7 +57,7 @@ class Redraw(ChangeOptions):
     masks: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """All regions: a file of masks, such as `anymask everything` writes; a COCO file may have those
     of many images. Without it, the model finds everything."""
-    painting: OmitArgPrefixes[InpaintConfig] = InpaintConfig()
+    painting: OmitArgPrefixes[InpaintConfig] = field(default_factory=InpaintConfig)
     """How it is drawn; by itself the region does not grow."""
 
     @cached_property
