@@ -228,8 +228,8 @@ def _seams(
     for sign, here in ((1, np.s_[:-1]), (-1, np.s_[1:])):
         x, y = field[here][..., 0], field[here][..., 1]
         beside_x, beside_y = x + sign * step_xy[0], y + sign * step_xy[1]
-        there = inside[here] & (0 <= beside_x) & (beside_x < hole.shape[1])
-        there &= (0 <= beside_y) & (beside_y < hole.shape[0])
+        there = inside[here] & (beside_x >= 0) & (beside_x < hole.shape[1])
+        there &= (beside_y >= 0) & (beside_y < hole.shape[0])
         beside_x, beside_y = np.where(there, beside_x, x), np.where(there, beside_y, y)
         there &= ~hole[y, x] & ~hole[beside_y, beside_x]
         weight = there[..., None].astype(np.float32)
