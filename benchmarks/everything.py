@@ -243,7 +243,7 @@ class PlainSegmenter:
     ) -> tuple[Tensor, Tensor]:
         """Answer prompts with three masks each."""
         network: Any = self.model.network
-        batch = PromptBatch.of(prompts, embedding.transform, (LOW, LOW))
+        batch = PromptBatch.of(prompts, embedding.transform, (LOW, LOW), torch.device("cpu"))
         tokens, added = network.prompt_encoder(batch)
         code = network.prompt_encoder.image_code()
         logits, iou = self.decoder(embedding.features["image"], code, tokens, added)

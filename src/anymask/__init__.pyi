@@ -18,6 +18,7 @@ from .errors import InputError as InputError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import OutputError as OutputError
 from .errors import WeightsError as WeightsError
+from .export import export as export
 from .formats import read as read
 from .image.image import Image as Image
 from .image.transform import Transform as Transform

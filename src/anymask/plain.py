@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
+from anymask.optional import optional
 
 __all__ = [
     "check_choice",
@@ -312,7 +313,7 @@ def write_yaml(path: Path, settings: object) -> None:
         OutputError: It cannot be written.
         InputError: There is something in it that YAML cannot hold.
     """
-    import yaml
+    yaml = optional("yaml")
 
     values = to_plain(settings)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -328,7 +329,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or holds something else.
     """
-    import yaml
+    yaml = optional("yaml")
 
     try:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

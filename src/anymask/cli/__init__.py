@@ -10,10 +10,12 @@
     anymask paste cut.png onto.jpg --at 420,300 -o out.png
     anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
+    anymask serve --port 8000
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
     anymask train --data photos/ -o runs/mine
     anymask distill decoupled --data photos/ --student mobile-sam --from-scratch -o runs/mobile
+    anymask export --model sam-vit-b -o sam-onnx/
     anymask convert sam_vit_b_01ec64.pth -o sam-vit-b/
     anymask convert masks/ --format yolo -o set/
 
@@ -47,7 +49,9 @@ COMMANDS = {
     "paste": "Paste what was cut out of one image into another.",
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",
+    "serve": "Answer over HTTP: embed, cut out, find everything, work on folders.",
     "models": "List the models, with size, licence and what they can do.",
+    "export": "Write a model as graphs that run without PyTorch: ONNX or OpenVINO.",
     "convert": "Write weights as a folder, or masks in another format.",
     "evaluate": "Measure models: clicks, boxes, speed and more.",
     "train": "Let a model learn from your own images with masks.",

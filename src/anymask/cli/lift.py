@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from anymask.cli.options import Flag
+from anymask.cli.options import Flag, RuntimeName
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.places import check_commas, read_numbers
 from anymask.errors import InputError
@@ -85,6 +85,9 @@ class Lift:
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
+    `anymask export` wrote."""
     offline: Flag = False
     """Download no weights; use only what is here."""
     json: Flag = False
@@ -209,7 +212,9 @@ class Lift:
             return self.model
         from anymask.predict import loading
 
-        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+        return loading.load(
+            self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
+        )
 
     def _say(self, scene: Scene, files: Sequence[Path]) -> None:
         if self.json:
