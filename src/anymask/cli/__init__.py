@@ -6,6 +6,7 @@
     anymask detect photos/ --text "dog. person."
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask edit photo.jpg --background blur -o out/
+    anymask redraw photo.jpg --region 500,375 --fill "a cup" --engine PIPELINE --controlnet NET
     anymask paste cut.png onto.jpg --at 420,300 -o out.png
     anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
@@ -44,6 +45,7 @@ COMMANDS = {
     "detect": "Find boxes of all things in each image that a detector knows by name.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "edit": "Change what is behind a thing in each image, its colour, or both.",
+    "redraw": "Draw one region of each image anew as words say, in the shape that it has.",
     "paste": "Paste what was cut out of one image into another.",
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",
