@@ -68,8 +68,9 @@ def address(app: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(address: str) -> Client:
-    return Client(address, TOKEN, timeout=60)
+def client(address: str) -> Iterator[Client]:
+    with Client(address, TOKEN, timeout=60) as client:
+        yield client
 
 
 def same(found: Masks, wanted: Masks) -> bool:
@@ -178,8 +179,8 @@ def test_errors_are_the_librarys(client: Client, address: str) -> None:
         client.personalize(png(), mask, names="line").find(png(1))
     with pytest.raises((WeightsError, MissingExtraError)):
         client.depth(png())
-    with pytest.raises(ServerError, match="token") as caught:
-        Client(address).embed(png())
+    with Client(address) as other, pytest.raises(ServerError, match="token") as caught:
+        other.embed(png())
     assert (caught.value.status, caught.value.code) == (401, "unauthorized")
     with pytest.raises(ServerError, match="anymask serve"):
         Client("http://127.0.0.1:9", timeout=2).embed(png())

@@ -56,6 +56,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         (tmp_path / "photos" / f"{i}.png").write_bytes(png(i))
     (tmp_path / "out").mkdir()
     started: list[subprocess.Popen[str]] = []
+    clients: list[Client] = []
 
     def begin(pause: float = 0, host: str = "127.0.0.1") -> tuple[subprocess.Popen[str], Client]:
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
@@ -73,12 +74,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
         assert found, line + server.stdout.read()
         address = found[1].replace("0.0.0.0", "127.0.0.1")
         token = None if found[2] == "None" else found[2]
-        return server, Client(address, token, timeout=60)
+        clients.append(Client(address, token, timeout=60))
+        return server, clients[-1]
 
     yield begin
+    for client in clients:
+        client.close()
     for server in started:
         server.kill()
-        server.communicate()
+        server.wait()
+        assert server.stdout is not None
+        server.stdout.close()
 
 
 def test_it_listens_answers_and_ends_well(start: Start) -> None:
@@ -95,8 +101,8 @@ def test_it_listens_answers_and_ends_well(start: Start) -> None:
 def test_other_addresses_need_the_token_that_was_made(start: Start) -> None:
     _, client = start(host="0.0.0.0")
     assert client.about["name"] == "flat"
-    with pytest.raises(ServerError, match="token"):
-        Client(client._connection.address).about  # noqa: B018
+    with Client(client._connection.address) as other, pytest.raises(ServerError, match="token"):
+        other.embed(png())
 
 
 def test_told_to_stop_it_finishes_what_runs(start: Start, tmp_path: Path) -> None:
@@ -114,7 +120,7 @@ def test_told_to_stop_it_finishes_what_runs(start: Start, tmp_path: Path) -> Non
         time.sleep(0.05)
     for thread in threads:
         thread.join()
-    asking = threading.Thread(target=ask, args=(9,))
+    asking = threading.Thread(target=lambda: answers.append(client.embed(png(109))))
     asking.start()
     time.sleep(0.1)
     server.send_signal(signal.SIGTERM)
