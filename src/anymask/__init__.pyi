@@ -6,6 +6,7 @@ loaded from when it is first used. ``tests/guards/test_public_names.py`` holds t
 
 from .batch.personalize import personalize as personalize
 from .batch.process import process as process
+from .client import Client as Client
 from .config import GenerateConfig as GenerateConfig
 from .config import InstanceConfig as InstanceConfig
 from .config import LabelConfig as LabelConfig
