@@ -35,17 +35,21 @@ class Look:
     places: FloatArray
 
     @classmethod
-    def of(cls, cells: Cells, share: FloatArray) -> Look:
+    def of(cls, cells: Cells, share: FloatArray, taken: FloatArray | None = None) -> Look:
         """Take a sample.
 
         Args:
             cells: Of the frame.
             share: How much of each cell the thing covers, float32 (h, w) of the grid, not all 0.
+            taken: The same of other things that are followed. They are kept apart by where they
+                are, not by their look, for it may be the same.
         """
         h, w = cells.grid_hw
         flat = share.reshape(-1)
         on = np.flatnonzero(flat > min(_INSIDE, 0.999 * float(flat.max())))
         free = (flat < _OUTSIDE) & cells.shown
+        if taken is not None:
+            free &= taken.reshape(-1) < _OUTSIDE
         rows, columns = np.divmod(on, w)
         near = np.zeros((h, w), np.bool_)
         near[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
@@ -39,7 +39,6 @@ class Followed:
         velocity: How it moves, float32 (2,): x and y, pixels of the logits per frame.
         reference: What it looked like in the frames with prompts.
         recent: What it looked like when it was last seen well.
-        level: How much its cells are usually more like the reference than what is around it.
         area: Cells that it covered when it was last seen.
         missing: Frames since it was last seen; 0: it is seen.
     """
@@ -51,7 +50,6 @@ class Followed:
     velocity: FloatArray
     reference: Look
     recent: Look
-    level: float
     area: float
     missing: int = 0
 
@@ -79,7 +77,6 @@ class Track:
     frame: int = -1
     size_hw: tuple[int, int] | None = None
     model: str | None = None
-    names_seen: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,7 +116,7 @@ class Track:
                 look: Look = getattr(one, when)
                 for part in ("on", "off", "places"):
                     arrays[f"{i}/{when}/{part}"] = np.ascontiguousarray(getattr(look, part))
-            plain = ("name", "id", "anchor", "level", "area", "missing")
+            plain = ("name", "id", "anchor", "area", "missing")
             things.append({key: getattr(one, key) for key in plain})
         about = {
             "version": _VERSION,
@@ -127,7 +124,6 @@ class Track:
             "frame": self.frame,
             "size_hw": self.size_hw,
             "model": self.model,
-            "names_seen": self.names_seen,
         }
         with output(path) as file:
             file.write(save(arrays, {_FORMAT: json.dumps(about)}))
@@ -159,7 +155,6 @@ class Track:
                 int(about["frame"]),
                 None if size is None else (int(size[0]), int(size[1])),
                 about["model"],
-                tuple(about["names_seen"]),
             )
         except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
             name = repr(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else "the data"
