@@ -33,7 +33,7 @@ from anymask.predict.checks import (
 )
 from anymask.predict.implied import complete, is_alone, weighed
 from anymask.predict.recent import Recent
-from anymask.predict.shown import TakesExamples
+from anymask.predict.track.tracks import Tracks
 from anymask.predict.words import FindsWords
 from anymask.prompt import Numbers, Prompt
 from anymask.text.phrases import Text, Threshold
@@ -55,7 +55,7 @@ Subject: TypeAlias = Embedding | ImageLike
 
 
 @dataclass(frozen=True, eq=False)
-class Segmenter(FindsWords, TakesExamples):
+class Segmenter(FindsWords, Tracks):
     """A model that is ready for use.
 
     What it answers depends on the arguments alone, so any number of threads may share it. Of the

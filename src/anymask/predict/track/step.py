@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ from anymask.predict.track.look import Look
 from anymask.predict.track.track import Followed, Status, Track
 from anymask.prompt import Prompt
 
-__all__ = ["check_prompts", "step"]
+__all__ = ["check_prompts", "model_of", "step"]
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -97,6 +98,11 @@ def step(
             found.put(name, _prompted(frame, prompt, found.answers.get(name)), "prompted")
     _part(found, list(prompts))
     return _advanced(found, track, prompts, index)
+
+
+def model_of(model: Any) -> str:
+    """Tell a model and its weights from others, in a few letters."""
+    return f"{model.variant.name} {getattr(model, 'weights_digest', '')[:16]}"
 
 
 def check_prompts(track: Track, prompts: Mapping[str, Prompt], size_hw: tuple[int, int]) -> None:
@@ -209,7 +215,7 @@ def _advanced(
         else:
             assert one is not None
             objects.append(_gone_on(found.frame, one, answer, others))
-    new = replace(track, objects=tuple(objects), frame=index, size_hw=found.frame.embedding.size_hw)
+    new = Track(tuple(objects), index, found.frame.embedding.size_hw, model_of(found.frame.model))
     return new, _masks(found, new)
 
 
