@@ -16,7 +16,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class TrackResult:
         names: What is followed.
         files: What was written: the folder of PNGs, the JSON file, the overlay if wanted.
         seen: In how many frames each thing is seen, by name.
-        note: What the user should know, such as that the clip is cut off; None: nothing.
+        notes: What the user should know, such as that the clip is cut off.
         folder: Of the PNGs.
     """
 
@@ -75,7 +76,7 @@ class TrackResult:
     names: tuple[str, ...]
     files: tuple[Path, ...]
     seen: Mapping[str, int]
-    note: str | None
+    notes: tuple[str, ...]
     folder: Path
     _names: tuple[str, ...] = field(default=(), repr=False)
 
@@ -98,7 +99,7 @@ def track(
     *,
     output: str | os.PathLike[str] = "anymask-out",
     model: Segmenter | str = "bundled",
-    overlay: bool = True,
+    overlay: bool | None = None,
     overwrite: bool = False,
     progress: Callable[[TrackProgress], None] | None = None,
 ) -> TrackResult:
@@ -111,7 +112,8 @@ def track(
             model, they are kept as far as the same prompts say them: what is unfinished goes on,
             and what is said anew is carried on from there in both directions.
         model: A model, or its name.
-        overlay: Write the clip with its masks, too; needs the extra ``video``.
+        overlay: Write the clip with its masks, too, which needs the extra ``video``; None: if that
+            is installed.
         overwrite: Begin anew, also where results exist.
         progress: Told after each frame. What it raises ends the work, which can be resumed.
 
@@ -135,12 +137,16 @@ def track(
     from anymask.predict.loading import load
 
     opened = open_clip(clip)
+    notes = []
+    if overlay is None and not (overlay := find_spec("av") is not None):
+        notes.append("there is no overlay without PyAV; run: pip install 'anymask[video]'")
     if overlay:
         optional("av", extra="video")  # before work that takes long
     used = load(model) if isinstance(model, str) else model
     used._check_tracks()
     job = _Job(opened, prompts, Path(output), used, overwrite)
-    return job.run(overlay, progress or (lambda progress: None))
+    found = job.run(overlay, progress or (lambda progress: None))
+    return replace(found, notes=(*found.notes, *notes))
 
 
 class _Pngs:
@@ -303,7 +309,7 @@ class _Job:
             tuple(names),
             tuple(files),
             seen,
-            clip.cut_off,
+            () if clip.cut_off is None else (clip.cut_off,),
             self.folder.path / self.place,
             tuple(clip.frame_name(i) for i in range(len(clip))),
         )

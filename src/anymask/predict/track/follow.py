@@ -10,7 +10,7 @@ the thing is lost, and all of each frame is searched for it until it is found ag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +37,19 @@ _MATCH = 0.5  # cost of a match from which on it counts against an answer
 _MATCH_WEIGHT = 0.5
 _STEEPNESS = 12.0
 _LEAST_FIT = -0.05  # of an answer that counts
+_LEAST_STEADY = -0.2  # of one with the shape that was there before, and
+_SAME, _STEADY_COST = 0.7, 0.6  # the overlap and the cost that make it so
+_LEAST_LOOKS = -0.25  # how like the thing in the frames with prompts it must look
+_MOST_GROWN = 1.6  # times the usual area that it may have
 _LEAST_FOUND = 0.06  # how well an answer to a search must fit
 _TAKEN = 0.3  # share of an answer to a search that may be another thing's
 _LEFT = 0.2  # share of a thing that must be left when others are in front of it
 _PLACES = 2  # where a lost thing is looked for as it was
 _CLICKS = 2  # where it is clicked on
 _SUREST = 6.0  # logits that an answer is worth at most
-_TRUST = 1.5  # logits that what was there before is worth, away from its edge
+_WHOLE = 0.5  # overlap of an answer with what looks like the thing below which it is doubted
+_CHANGE = 0.1  # how much better another answer must be
+_TRUST = 0.75  # logits that what was there before is worth, away from its edge
 _BORDER = 0.06  # of the square root of its area: so near to its edge it is worth less
 _SHARP = 2.0  # how fast a look turns from unlikely to likely
 _SIZES = (0.25, 4.0)  # times the last area that a thing may have when it is found again
@@ -72,6 +78,7 @@ class Answer:
             well it matches cell by cell; 0 is the least for the thing to be there.
         motion: How it came here.
         share: How much of each cell it covers, float32 (h, w) of the grid.
+        looks: How much more it is like the thing in the frames with prompts alone.
     """
 
     logits: FloatArray
@@ -79,6 +86,7 @@ class Answer:
     fit: float
     motion: Motion
     share: FloatArray
+    looks: float = 1.0
 
     @property
     def confidence(self) -> float:
@@ -109,9 +117,65 @@ def follow(
     alike = margin(frame.cells, [one.reference, one.recent])
     for with_mask in (True, False):
         answer = _ask(frame, before, motion, alike, taken, others, with_mask)
-        if answer is not None and answer.fit > _LEAST_FIT:
-            return answer
+        if answer is not None and _counts(one, answer, before):
+            whole = _completed(frame, answer, before, alike, taken, others)
+            answer = whole if whole is not None and _counts(one, whole, before) else answer
+            own = margin(frame.cells, [one.reference])
+            looks = float((answer.share * own).sum()) / float(answer.share.sum())
+            return replace(answer, looks=looks) if looks > _LEAST_LOOKS else None
     return None
+
+
+def _counts(one: Followed, answer: Answer, before: FloatArray) -> bool:
+    """Return whether an answer may be the thing: by its size, and by how well it fits.
+
+    It must fit less well if it has the shape that was there before and matches as it should.
+    """
+    now, then = answer.logits > 0, before > 0
+    same = (now & then).sum() / max(1, (now | then).sum())
+    steady = same >= _SAME and answer.motion.cost < _STEADY_COST
+    usual = max(one.area, float(answer.share.sum()) * then.sum() / max(1, now.sum()))
+    fits = answer.fit > (_LEAST_STEADY if steady else _LEAST_FIT)
+    return bool(fits and float(answer.share.sum()) <= _MOST_GROWN * usual)
+
+
+def _completed(
+    frame: Frame,
+    answer: Answer,
+    before: FloatArray,
+    alike: FloatArray,
+    taken: BoolArray,
+    others: Sequence[Points],
+) -> Answer | None:
+    """Ask again where much around an answer looks like the thing, or much of it does not.
+
+    So what was a part, as of a thing that comes in from the side, becomes the whole again.
+    """
+    likely = _near(frame, before) * np.clip(0.5 + _SHARP * alike, 0, 1)
+    likely[frame.share(taken) > 0.5] = 0
+    overlap = _overlap(answer.share, likely)
+    core = frame.spread(likely > 0.5) & ~taken
+    if overlap > _WHOLE or not core.any():
+        return answer
+    again = np.where(core, _SUREST, -_SUREST).astype(np.float32)
+    other = _ask(frame, again, answer.motion, alike, taken, others, with_mask=False)
+    better = other is not None and (
+        _overlap(other.share, likely) + other.predicted_iou / 2
+        > overlap + answer.predicted_iou / 2 + _CHANGE
+    )
+    return other if better else answer
+
+
+def _near(frame: Frame, mask: FloatArray) -> FloatArray:
+    """Mark the cells in and around the box of an answer: 1, else 0."""
+    prior = frame.share(mask > 0)
+    rows, columns = np.flatnonzero(prior.any(axis=1)), np.flatnonzero(prior.any(axis=0))
+    near = np.zeros_like(prior)
+    y, x = ((side[-1] - side[0]) // 3 + 2 for side in (rows, columns))
+    near[
+        max(0, rows[0] - y) : rows[-1] + y + 1, max(0, columns[0] - x) : columns[-1] + x + 1
+    ] = 1
+    return near
 
 
 def _ask(

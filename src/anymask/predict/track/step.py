@@ -24,6 +24,7 @@ from anymask.predict.track.follow import (
     moved,
     search,
 )
+from anymask.predict.track.cells import array
 from anymask.predict.track.frame import Frame
 from anymask.predict.track.look import Look
 from anymask.predict.track.track import Followed, Status, Track
@@ -36,7 +37,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 _TURN = 0.5  # how much one frame says of how a thing moves
 _CLEAR_FIT = 0.08  # from which on what is seen is kept as the thing's look
-_CLEAR_AREA = 0.6  # of the usual area, from which on it is not hidden in part
+_CLEAR_LOOKS = -0.1  # the same, of how it looked in the frames with prompts
+_CLEAR_AREAS = (0.6, 1.5)  # times the usual area: else it is hidden in part, or more than it
 _TOUCH = 0.1  # share of a thing that others cover from which on its place is looked for beside them
 _FREE = 0.3  # share of a thing behind another one from which on that is told where it is
 _MOST = 254  # things, for PNGs hold no more
@@ -140,7 +142,15 @@ def _is_mask(prompt: Prompt) -> bool:
 
 
 def _prompted(frame: Frame, prompt: Prompt, before: Answer | None) -> Answer | None:
-    """Answer what a person says, of clicks as a correction of what was there by itself."""
+    """Answer what a person says, of clicks as a correction of what was there by itself.
+
+    A mask alone is not asked about but taken as it is.
+    """
+    still = Motion(np.zeros(2, np.float32), 0.0)
+    if prompt.mask is not None and prompt.form == (0, False, True):
+        low = array(frame.embedding.transform.masks_to_frame(prompt.mask, frame.low_hw))
+        share = frame.share(low > 0)
+        return Answer(low, 1.0, 1.0, still, share) if share.any() else None
     knows = frame.model.variant.capabilities
     if before is not None and "mask" in knows:
         prompt = Prompt(prompt.points_xy, prompt.labels, mask_logits=before.logits)
@@ -151,7 +161,6 @@ def _prompted(frame: Frame, prompt: Prompt, before: Answer | None) -> Answer | N
     share = frame.share(low > 0)
     if not share.any():
         return None
-    still = Motion(np.zeros(2, np.float32), 0.0)
     return Answer(low, float(predicted_iou[0, best]), 1.0, still, share)
 
 
@@ -245,7 +254,8 @@ def _begun(
 def _gone_on(frame: Frame, one: Followed, answer: Answer, others: FloatArray) -> Followed:
     """Go on with a thing; its look is renewed only while it is seen well."""
     area, by = float(answer.share.sum()), answer.motion.by
-    clear = answer.fit > _CLEAR_FIT and area > _CLEAR_AREA * one.area
+    low, high = (share * one.area for share in _CLEAR_AREAS)
+    clear = answer.fit > _CLEAR_FIT and answer.looks > _CLEAR_LOOKS and low < area < high
     if clear:
         look, usual = Look.of(frame.cells, answer.share, others), (one.area + area) / 2
     else:
