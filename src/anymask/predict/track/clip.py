@@ -200,7 +200,7 @@ def run(
             active = [n for n in plan.anchors if plan.onwards(n, frame.index) is not None]
             if not active and not any(i > frame.index for some in plan.new.values() for i in some):
                 break
-            track, masks = _go(looked, track, plan, frame, active, store)
+            track, masks = _go(looked, track, plan, frame, active, store, back=False)
             yield _done(store, frame, masks, Place("onwards", track))
         place = None
     if plan.last is None:
@@ -212,7 +212,7 @@ def run(
         active = [n for n in plan.anchors if plan.backwards(n, frame.index) is not None or n in here]
         if not active and not any(i < frame.index for some in plan.new.values() for i in some):
             break
-        track, masks = _go(looked, track, plan, frame, active, store)
+        track, masks = _go(looked, track, plan, frame, active, store, back=True)
         yield _done(store, frame, masks, Place("backwards", track))
 
 
@@ -229,12 +229,14 @@ def _go(
     frame: VideoFrame,
     active: list[str],
     store: Store,
+    back: bool,
 ) -> tuple[Track, Masks]:
     """Work on one frame: what is active moves, all else stays as it is known."""
     known = store.get(frame.index)
     ended = [name for name in track.names if name not in active]
     track = track.without(*ended)
-    here = {n: p for n, p in plan.said(frame.index).items() if n in active}
+    said = plan.said(frame.index)
+    here = {n: p for n, p in said.items() if n in active}
     taken = None
     if known is not None:
         others = [i for i, name in enumerate(known.labels) if name not in active]
@@ -242,23 +244,22 @@ def _go(
             taken = rle.decode(rle.merge([known.counts[i] for i in others]), known.size_hw)
     if not track.objects and not here:
         return replace(track, frame=frame.index), known or Masks.empty(looked.embedding.size_hw)
-    before = {name: known[known.labels.index(name)] for name in here} if _all(known, here) else {}
-    here = {n: _with_known(p, before.get(n)) for n, p in here.items()}
+    here = {n: _with_known(p, n, known, back) for n, p in here.items() if n not in track.names}
+    here |= {n: p for n, p in said.items() if n in active and n in track.names}
     track, masks = step(looked, track, here, frame.index, taken)
     return track, _merged(plan, frame.index, known, masks)
 
 
-def _all(known: Masks | None, names: Mapping[str, Any]) -> bool:
-    return known is not None and all(name in known.labels for name in names)
-
-
-def _with_known(prompt: Prompt, known: Masks | None) -> Prompt:
-    """Let clicks correct the mask that is known of a frame."""
-    clicks = prompt.box is None and prompt.mask is None and prompt.mask_logits is None
-    if known is None or not clicks or not known.areas[0] or known.meta[0]["status"] == "prompted":
+def _with_known(prompt: Prompt, name: str, known: Masks | None, back: bool) -> Prompt:
+    """Begin with the mask that is known of a frame: onwards, clicks correct it."""
+    place = known.labels.index(name) if known is not None and name in known.labels else None
+    if known is None or place is None:
         return prompt
-    mask = rle.decode(known.counts[0], known.size_hw)
-    return Prompt(prompt.points_xy, prompt.labels, mask=mask)
+    clicks = prompt.box is None and prompt.mask is None and prompt.mask_logits is None
+    mask = rle.decode(known.counts[place], known.size_hw)
+    if back:
+        return Prompt(mask=mask)
+    return Prompt(prompt.points_xy, prompt.labels, mask=mask) if clicks and mask.any() else prompt
 
 
 def _merged(plan: Plan, index: int, known: Masks | None, masks: Masks) -> Masks:

@@ -47,7 +47,7 @@ _LEFT = 0.2  # share of a thing that must be left when others are in front of it
 _PLACES = 2  # where a lost thing is looked for as it was
 _CLICKS = 2  # where it is clicked on
 _SUREST = 6.0  # logits that an answer is worth at most
-_WHOLE = 0.5  # overlap of an answer with what looks like the thing below which it is doubted
+_WHOLE = 0.6  # overlap of an answer with what looks like the thing below which it is doubted
 _CHANGE = 0.1  # how much better another answer must be
 _TRUST = 0.75  # logits that what was there before is worth, away from its edge
 _BORDER = 0.06  # of the square root of its area: so near to its edge it is worth less
@@ -118,9 +118,9 @@ def follow(
     for with_mask in (True, False):
         answer = _ask(frame, before, motion, alike, taken, others, with_mask)
         if answer is not None and _counts(one, answer, before):
-            whole = _completed(frame, answer, before, alike, taken, others)
-            answer = whole if whole is not None and _counts(one, whole, before) else answer
             own = margin(frame.cells, [one.reference])
+            whole = _completed(frame, answer, before, np.maximum(alike, own), taken, others)
+            answer = whole if whole is not None and _counts(one, whole, before) else answer
             looks = float((answer.share * own).sum()) / float(answer.share.sum())
             return replace(answer, looks=looks) if looks > _LEAST_LOOKS else None
     return None

@@ -36,6 +36,7 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 _TURN = 0.5  # how much one frame says of how a thing moves
+_GROWTH = 0.25  # how much one frame says of the usual area
 _CLEAR_FIT = 0.08  # from which on what is seen is kept as the thing's look
 _CLEAR_LOOKS = -0.1  # the same, of how it looked in the frames with prompts
 _CLEAR_AREAS = (0.6, 1.5)  # times the usual area: else it is hidden in part, or more than it
@@ -257,7 +258,8 @@ def _gone_on(frame: Frame, one: Followed, answer: Answer, others: FloatArray) ->
     low, high = (share * one.area for share in _CLEAR_AREAS)
     clear = answer.fit > _CLEAR_FIT and answer.looks > _CLEAR_LOOKS and low < area < high
     if clear:
-        look, usual = Look.of(frame.cells, answer.share, others), (one.area + area) / 2
+        look = Look.of(frame.cells, answer.share, others)
+        usual = one.area + _GROWTH * (area - one.area)
     else:
         places = (one.recent.places + by / frame.cell).astype(np.float32)
         look, usual = replace(one.recent, places=places), one.area
