@@ -4,6 +4,7 @@
     anymask everything photos/ -o out/ --format coco
     anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask detect photos/ --text "dog. person."
+    anymask track clip.mp4 --point 500,375@30 -o out/
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask edit photo.jpg --background blur -o out/
     anymask redraw photo.jpg --region 500,375 --fill "a cup" --engine PIPELINE --controlnet NET
@@ -43,6 +44,7 @@ COMMANDS = {
     "everything": "Find everything in each image, without a prompt.",
     "personalize": "Find things that you show in one image in all others, by an example.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
+    "track": "Follow things through a clip, from clicks, boxes or masks on any of its frames.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "edit": "Change what is behind a thing in each image, its colour, or both.",
     "redraw": "Draw one region of each image anew as words say, in the shape that it has.",
