@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 # What the page is built and tested with, where there is Node.js; its tests are left out elsewhere.
 PAGE_TOOLS := $(if $(shell command -v npm),web/node_modules/.installed)
 
-.PHONY: help demo check test web docs clean
+.PHONY: help demo check test web docs dist extras clean
 
 help:
 	@echo "make demo   cut a photo by click, box and everything; pictures in demo-out/"
@@ -23,6 +23,8 @@ help:
 	@echo "make test   all tests but those marked slow or gpu, and how much of the code they run"
 	@echo "make web    the page of anymask studio, into src/anymask/serve/page/; needs Node.js"
 	@echo "make docs   the documentation as a site, in site/"
+	@echo "make dist   the wheel and the source distribution, in dist/"
+	@echo "make extras each extra alone in an empty environment, and its tests there: an hour"
 	@echo "make clean  remove .venv, caches, demo-out/ and site/"
 
 demo: .venv/.installed
@@ -49,8 +51,15 @@ docs: .venv/.installed-docs
 	$(BIN)/python recipes/docs_commands.py
 	$(BIN)/zensical build --clean --strict
 
+dist: .venv/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+extras: dist
+	$(BIN)/python recipes/try_extras.py dist/*.whl
+
 clean:
-	rm -rf .venv demo-out site web/node_modules web/build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-out site web/node_modules web/build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml constraints.txt

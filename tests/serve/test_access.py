@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.serve.conftest import embed, message, png
 
 from anymask import InputError
 from anymask.serve.config import ServeConfig
-from tests.serve.conftest import embed, message, png
 
 TOKEN = "0123456789abcdefghij"
 RIGHT = {"authorization": f"Bearer {TOKEN}"}

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from tests.serve.conftest import embed, flat_model, message, png
 
 from anymask import Embedding, Image
 from anymask.serve.sessions import name_of
-from tests.serve.conftest import embed, flat_model, message, png
 
 
 def test_the_same_pixels_are_the_same_session(serve: Any) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from tests.serve.conftest import embed, flat_model, message, png
 
 import anymask
 from anymask import Image, Masks, Prompt
 from anymask.serve.answers import FORMATS
 from anymask.serve.wire import document_of_array, document_of_mask, masks_of
-from tests.serve.conftest import embed, flat_model, message, png
 
 POINT = [[30, 20]]
 
@@ -100,7 +100,7 @@ def test_lists_of_sessions(api: Any) -> None:
     [
         ({}, "point"),
         ({"points": [[900, 20]]}, "inside"),
-        ({"points": [[1, 2, 3]]}, "points.0"),
+        ({"points": [[1, 2, 3]]}, "shape"),
         ({"points": [[1, 2]], "labels": [1, 0]}, "label"),
         ({"points": [[1, 2]], "labels": [2]}, "labels.0"),
         ({"box": [40, 10, 20, 30]}, "swap"),
