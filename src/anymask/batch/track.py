@@ -328,9 +328,7 @@ class _Job:
         name = f"{self.clip.name}-overlay.mp4"
         shown = ((frame, self.store.get(frame.index)) for frame in self.clip.frames())
         with self.folder.draft(name) as draft:
-            write_overlay(
-                draft, ((f, m) for f, m in shown if m is not None), self.clip.size_hw
-            )
+            write_overlay(draft, ((f, m) for f, m in shown if m is not None), self.clip.size_hw)
             self.folder.publish(draft, name)
         return self.folder.path / name
 

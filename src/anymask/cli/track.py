@@ -118,9 +118,7 @@ class _Tracking:
         options = self.options
         clip = open_clip(options.clip)
         prompts = to_prompts(self.said)
-        model = loading.load(
-            options.model, options.device, options.dtype, offline=options.offline
-        )
+        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
         with progress_bar(hidden=options.quiet or options.json) as bar:
             task = bar.add_task(options.clip.name, total=None)
 

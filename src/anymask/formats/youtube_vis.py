@@ -57,15 +57,15 @@ def write(
     """
     categories = {label: i for i, label in enumerate(dict.fromkeys(n for _, n in things), start=1)}
     with ExitStack() as stack:
-        lists = {
-            number: [_List(stack) for _ in _LISTS] for number, _ in things
-        }
+        lists = {number: [_List(stack) for _ in _LISTS] for number, _ in things}
         count = 0
         for masks in frames:
             count += 1
             places = {number: i for i, number in enumerate(masks.ids)}
             for number, _ in things:
-                for one, value in zip(lists[number], _entry(masks, places.get(number)), strict=True):
+                for one, value in zip(
+                    lists[number], _entry(masks, places.get(number)), strict=True
+                ):
                     one.add(value)
         if count != len(file_names):
             raise InputError(

@@ -209,7 +209,9 @@ def run(
     track = Track(frame=last + 1) if place is None else place.track
     for frame, looked in read_ahead(model, clip.backwards(track.frame - 1)):
         here = plan.said(frame.index)
-        active = [n for n in plan.anchors if plan.backwards(n, frame.index) is not None or n in here]
+        active = [
+            n for n in plan.anchors if plan.backwards(n, frame.index) is not None or n in here
+        ]
         if not active and not any(i < frame.index for some in plan.new.values() for i in some):
             break
         track, masks = _go(looked, track, plan, frame, active, store, back=True)

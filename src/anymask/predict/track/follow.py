@@ -172,9 +172,7 @@ def _near(frame: Frame, mask: FloatArray) -> FloatArray:
     rows, columns = np.flatnonzero(prior.any(axis=1)), np.flatnonzero(prior.any(axis=0))
     near = np.zeros_like(prior)
     y, x = ((side[-1] - side[0]) // 3 + 2 for side in (rows, columns))
-    near[
-        max(0, rows[0] - y) : rows[-1] + y + 1, max(0, columns[0] - x) : columns[-1] + x + 1
-    ] = 1
+    near[max(0, rows[0] - y) : rows[-1] + y + 1, max(0, columns[0] - x) : columns[-1] + x + 1] = 1
     return near
 
 
@@ -209,9 +207,7 @@ def motion(frame: Frame, one: Followed, taken: BoolArray | None = None) -> Motio
     return _motion_at(frame, cost, reach, int(y), int(x))
 
 
-def _motion_at(
-    frame: Frame, cost: FloatArray, reach: tuple[int, int], y: int, x: int
-) -> Motion:
+def _motion_at(frame: Frame, cost: FloatArray, reach: tuple[int, int], y: int, x: int) -> Motion:
     fine = np.array([_between(cost[y], x), _between(cost[:, x], y)], np.float32)
     by = (np.array([x - reach[1], y - reach[0]], np.float32) + fine) * frame.cell
     return Motion(by.astype(np.float32), float(cost[y, x]))
@@ -282,7 +278,10 @@ def _question(
     labels = [1] * len(points)
     if "negative_points" in knows:
         near = [p for p in others if (box[:2] <= p).all() and (p <= box[2:]).all()]
-        points, labels = np.concatenate([points, *(p[None] for p in near)]), labels + [0] * len(near)
+        points, labels = (
+            np.concatenate([points, *(p[None] for p in near)]),
+            labels + [0] * len(near),
+        )
     return Prompt(points, labels, box, mask_logits=before if with_mask else None)
 
 

@@ -92,7 +92,9 @@ def step(
     outright = {name: p for name, p in prompts.items() if p.box is not None or _is_mask(p)}
     for name, prompt in outright.items():
         found.put(name, _prompted(frame, prompt, None), "prompted")
-    _follow_seen(found, [one for one in track.objects if not one.missing and one.name not in outright])
+    _follow_seen(
+        found, [one for one in track.objects if not one.missing and one.name not in outright]
+    )
     for one in track.objects:
         if found.answers.get(one.name) is None and one.name not in prompts:
             found.put(one.name, search(frame, one, found.covered()), "found")
