@@ -34,8 +34,16 @@ _PLAIN = {"1", "L", "LA", "P", "RGB", "RGBA"}  # modes that browsers show as we 
 _ORIENTATION = 274
 _LARGE = 8_000_000  # pixels from which on what must be converted is sent as JPEG
 _SUFFIXES = {  # of formats that stay as they are, so that folders are searched for them
-    **{"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"},
-    **{"BMP": ".bmp", "GIF": ".gif", "AVIF": ".avif", "HEIF": ".heic", "JPEG2000": ".jp2"},
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "AVIF": ".avif",
+    "HEIF": ".heic",
+    "JPEG2000": ".jp2",
 }
 
 

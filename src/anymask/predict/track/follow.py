@@ -236,7 +236,7 @@ def _match(
     places = np.clip(np.rint(look.places), 0, (w - 1, h - 1)).astype(np.int64)
     for cell, (column, row) in zip(wide, places, strict=True):
         cost += cell[row : row + 2 * down + 1, column : column + 2 * across + 1]
-    return cost / len(apart), reach
+    return (cost / len(apart)).astype(np.float32), reach
 
 
 def _between(cost: FloatArray, place: int) -> float:
@@ -296,7 +296,7 @@ def inner_points(
         sure = inside & frame.spread(alike > 0)[y0:y1, x0:x1]
         if sure.sum() > 0.2 * inside.sum():
             inside = sure
-    return frame.image_xy(deepest_points(inside, count) + (x0, y0))
+    return frame.image_xy(deepest_points(inside, count) + np.array([x0, y0]))
 
 
 def judge(
@@ -399,7 +399,8 @@ def _box_mean(values: FloatArray, reach: int) -> FloatArray:
     wide = np.pad(values.astype(np.float64), reach, mode="edge")
     sums = np.pad(wide.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     total = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return (total / side**2).astype(np.float32)
+    mean: FloatArray = (total / side**2).astype(np.float32)
+    return mean
 
 
 def _lowest(cost: FloatArray, count: int, apart: float) -> list[tuple[int, int]]:

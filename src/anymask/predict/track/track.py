@@ -188,4 +188,10 @@ def _followed(plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) 
         when: Look(*(arrays[f"{when}/{part}"] for part in ("on", "off", "places")))
         for when in ("reference", "recent")
     }
-    return Followed(**plain, logits=arrays["logits"], velocity=arrays["velocity"], **looks)
+    return Followed(
+        logits=arrays["logits"],
+        velocity=arrays["velocity"],
+        reference=looks["reference"],
+        recent=looks["recent"],
+        **plain,
+    )
