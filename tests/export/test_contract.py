@@ -22,7 +22,8 @@ from anymask.models.config import VitConfig
 from anymask.models.variants import Variant, find
 
 PROMPTS = ["point", "points3", "box", "box_points", "point_mask", "batch3"]
-QUICK, OTHER = ["all", "single_metrics"], ["single", "single_stability", "all_stability", "all_metrics"]  # fmt: skip
+QUICK = ["all", "single_metrics"]
+OTHER = ["single", "single_stability", "all_stability", "all_metrics"]
 
 
 @pytest.fixture(scope="module")

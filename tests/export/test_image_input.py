@@ -37,8 +37,9 @@ def front(wanted: Preprocessing) -> onnxruntime.InferenceSession:
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("sam-vit-b", 5), ("anymask-compact", 5), ("efficient-sam-ti", 0.01), ("fastsam-s", 1.01)]
-)  # fmt: skip
+    ("name", "most"),
+    [("sam-vit-b", 5), ("anymask-compact", 5), ("efficient-sam-ti", 0.01), ("fastsam-s", 1.01)],
+)
 def test_frames_are_those_of_our_preprocessing(name: str, most: float) -> None:
     wanted = find(name).preprocessing
     session = front(wanted)

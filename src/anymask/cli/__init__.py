@@ -4,8 +4,10 @@
     anymask everything photos/ -o out/ --format coco
     anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask detect photos/ --text "dog. person."
+    anymask track clip.mp4 --point 500,375@30 -o out/
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask edit photo.jpg --background blur -o out/
+    anymask redraw photo.jpg --region 500,375 --fill "a cup" --engine PIPELINE --controlnet NET
     anymask paste cut.png onto.jpg --at 420,300 -o out.png
     anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
@@ -42,8 +44,10 @@ COMMANDS = {
     "everything": "Find everything in each image, without a prompt.",
     "personalize": "Find things that you show in one image in all others, by an example.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
+    "track": "Follow things through a clip, from clicks, boxes or masks on any of its frames.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "edit": "Change what is behind a thing in each image, its colour, or both.",
+    "redraw": "Draw one region of each image anew as words say, in the shape that it has.",
     "paste": "Paste what was cut out of one image into another.",
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",

@@ -43,8 +43,8 @@ class Export:
 
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
-    to: Literal["onnx", "openvino", "transformers-js"] = "onnx"
-    """Which files: ONNX; those of OpenVINO; or ONNX as transformers.js reads a SAM."""
+    to: Literal["onnx", "openvino"] = "onnx"
+    """Which files: ONNX, which both runtimes read, or those of OpenVINO's own."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-export")
     """The new folder."""
     adapter: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None

@@ -114,29 +114,22 @@ def _left_out(path: Path) -> list[str]:
 
 
 def _dynamic(path: Path, target: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    quantize_dynamic(
+    tools = optional("onnxruntime.quantization", extra="export")
+    tools.quantize_dynamic(
         path,
         target,
         op_types_to_quantize=_OPERATORS,
         per_channel=True,
-        weight_type=QuantType.QInt8,
+        weight_type=tools.QuantType.QInt8,
         nodes_to_exclude=_left_out(path),
         use_external_data_format=_is_large(path),
     )
 
 
 def _static(path: Path, target: Path, frames: Sequence[npt.NDArray[np.float32]]) -> None:
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
+    tools = optional("onnxruntime.quantization", extra="export")
 
-    class Frames(CalibrationDataReader):  # type: ignore[misc]  # of a package without types
+    class Frames(tools.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             self._left = iter(frames)
 
@@ -144,17 +137,17 @@ def _static(path: Path, target: Path, frames: Sequence[npt.NDArray[np.float32]])
             frame = next(self._left, None)
             return None if frame is None else {"pixels": frame}
 
-    quantize_static(
+    tools.quantize_static(
         path,
         target,
         Frames(),
-        quant_format=QuantFormat.QDQ,
+        quant_format=tools.QuantFormat.QDQ,
         op_types_to_quantize=_OPERATORS,
         per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
+        activation_type=tools.QuantType.QUInt8,
+        weight_type=tools.QuantType.QInt8,
         nodes_to_exclude=_left_out(path),
-        calibrate_method=CalibrationMethod.MinMax,
+        calibrate_method=tools.CalibrationMethod.MinMax,
         use_external_data_format=_is_large(path),
         extra_options={"CalibMovingAverage": len(frames) > 1},
     )

@@ -115,11 +115,15 @@ def _quietly() -> Iterator[None]:
 def _more_operators() -> Iterator[None]:
     """Teach the tracer a matrix's transpose, which it does not know."""
     name = "aten::mT"
-    torch.onnx.register_custom_op_symbolic(name, _transpose, OPSETS.start)
+    torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
+        name, _transpose, OPSETS.start
+    )
     try:
         yield
     finally:
-        torch.onnx.unregister_custom_op_symbolic(name, OPSETS.start)
+        torch.onnx.unregister_custom_op_symbolic(  # type: ignore[attr-defined]
+            name, OPSETS.start
+        )
 
 
 def _transpose(graph: Any, x: Any) -> Any:

@@ -67,7 +67,7 @@ def verify(network: nn.Module, graphs: RuntimeNetwork) -> list[Row]:
     """
     exported = graphs.exported
     variant, tolerance = exported.variant, TOLERANCES[exported.precision]
-    rows = []
+    rows: list[Row] = []
     with torch.inference_mode():
         transforms, frames = _frames(variant)
         features = _encoded(network, graphs, transforms, frames, rows, tolerance)
@@ -120,11 +120,11 @@ def _at_image_size(graphs: RuntimeNetwork, transform: Transform, features: Any) 
     own = {ours: features[name] for name, ours in exported.features.items()}
     answer = decoder(
         **{name: maps for name, maps in own.items() if name in decoder.inputs},
-        point_coords=np.float32([[[9, 12], [20, 30]], [[12, 9], [0, 0]]]),
-        point_labels=np.float32([[1, 1], [1, -1]]),
+        point_coords=np.array([[[9, 12], [20, 30]], [[12, 9], [0, 0]]], np.float32),
+        point_labels=np.array([[1, 1], [1, -1]], np.float32),
         mask_input=np.zeros((1, 1, *graphs.mask_hw(transform.frame_hw)), np.float32),
         has_mask_input=np.zeros(1, np.float32),
-        orig_im_size=np.float32(transform.original_hw),
+        orig_im_size=np.array(transform.original_hw, np.float32),
     )
     wanted = transform.masks_to_image(torch.from_numpy(answer["low_res_masks"])).numpy()
     difference = _difference("masks", wanted, answer["masks"])

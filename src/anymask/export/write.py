@@ -31,7 +31,7 @@ from anymask.export.quantize import quantize as quantized
 from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
 from anymask.export.trace import OPSET, OPSETS, check_opset, trace
 from anymask.image.image import Image
-from anymask.models.exported import MANIFEST, Exported, Layout, record
+from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, record
 from anymask.models.network import Network
 from anymask.models.runtime import RuntimeNetwork, open_graph, pick_runtime
 from anymask.models.sam import Promptable
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_LAYOUTS = ("onnx", "openvino", "transformers-js")
+_LAYOUTS = ("onnx", "openvino")
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,10 @@ def _check_options(to: str, opset: int, raw_image: bool) -> None:
 
     if to not in _LAYOUTS:
         raise InputError(f"expected a layout out of {', '.join(_LAYOUTS)}, got {to!r}; pick one")
-    if to == "transformers-js":
-        raise CapabilityError(
-            "expected layout onnx or openvino, got transformers-js, which is not written yet; "
-            "pick one of the two"
-        )
     if raw_image and to == "openvino":
         raise InputError(
-            "expected preprocessed frames for OpenVINO, got raw_image, whose resizing OpenVINO does "
-            "in another way; leave it out, or export to onnx"
+            "expected preprocessed frames for OpenVINO, got raw_image, whose resizing OpenVINO "
+            "does in another way; leave it out, or export to onnx"
         )
     check_opset(opset, LEAST_OPSET if raw_image else OPSETS.start)
     optional("onnx", extra="export")
@@ -213,7 +208,8 @@ def _write_graphs(
     plain: Path,
 ) -> Exported:
     """Record all graphs and write them into a folder, and into another the encoder in float32."""
-    files, graphs = {}, {}
+    files: dict[str, FileRecord] = {}
+    graphs: dict[str, str] = {}
     opset, precision = exported.opset, exported.precision
     for part in list_parts(source, options):
         model = trace(part.module, part.inputs, part.outputs, part.sizes, opset)

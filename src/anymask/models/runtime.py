@@ -37,10 +37,15 @@ _PADDING, _TOP_LEFT, _BOTTOM_RIGHT = -1, 2, 3
 class Graph(Protocol):
     """A graph that is ready to run; several threads may share it."""
 
-    inputs: Mapping[str, Sequence[Any]]
-    """Shape of each input by its name; what is no number may be any."""
-    outputs: tuple[str, ...]
-    """Names of the outputs."""
+    @property
+    def inputs(self) -> Mapping[str, Sequence[Any]]:
+        """Shape of each input by its name; what is no number may be any."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        ...
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
         """Compute all outputs, by their names."""
@@ -196,11 +201,6 @@ def open_network(
     """
     place = Path(folder).expanduser()
     exported = read_exported(place)
-    if exported.layout == "transformers-js":
-        raise InputError(
-            f"expected graphs of anymask's layouts in {str(place)!r}, got those for "
-            "transformers.js; export the model --to onnx for this"
-        )
     return RuntimeNetwork(place, exported, pick_runtime(runtime, exported.layout)), exported
 
 
@@ -311,7 +311,8 @@ class RuntimeNetwork:
         if not wanted.centre:
             top = left = 0
         shown = frames[:, :, top : top + h, left : left + w].transpose(0, 2, 3, 1)
-        values = shown * np.float32(wanted.std) + np.float32(wanted.mean)
+        std, mean = (np.array(values, np.float32) for values in (wanted.std, wanted.mean))
+        values = shown * std + mean
         return np.ascontiguousarray(values.round().clip(0, 255).astype(np.uint8))
 
     def prepare(self, features: Mapping[str, Any]) -> dict[str, Array]:
@@ -353,7 +354,7 @@ class RuntimeNetwork:
                 point_coords=coords[some],
                 point_labels=labels[some],
                 mask_input=mask,
-                has_mask_input=np.float32([given is not None]),
+                has_mask_input=np.array([given is not None], np.float32),
                 orig_im_size=size,
             )
             logits.append(answer["low_res_masks"][:, slots])
@@ -367,7 +368,7 @@ class RuntimeNetwork:
         family, padded = self.exported.variant.family, points.shape[1] > 0
         if prompts.boxes is not None:
             corners = _floats(prompts.boxes).reshape(n, 2, 2)
-            kinds = np.tile(np.float32([_TOP_LEFT, _BOTTOM_RIGHT]), (n, 1))
+            kinds = np.tile(np.array([_TOP_LEFT, _BOTTOM_RIGHT], np.float32), (n, 1))
             order = (1, 0) if family == "efficient-sam" else (0, 1)  # which cuts what is too much
             parts = [(points, labels), (corners, kinds)]
             points = np.concatenate([parts[i][0] for i in order], axis=1)
@@ -413,7 +414,7 @@ class RuntimeNetwork:
         missing = sorted(outputs - set(graph.outputs))
         if set(graph.inputs) != inputs or missing:
             raise WeightsError(
-                f"expected {'an' if role == 'encoder' else 'a'} {role} from {', '.join(sorted(inputs))} to "
+                f"expected a graph of the {role} from {', '.join(sorted(inputs))} to "
                 f"{', '.join(sorted(outputs))} in {str(self.folder)!r}, got one from "
                 f"{', '.join(sorted(graph.inputs))} to {', '.join(graph.outputs)}; export the "
                 "model again"
