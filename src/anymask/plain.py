@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from anymask.atomic import atomic_write
 from anymask.errors import InputError
+from anymask.optional import optional
 
 __all__ = [
     "check_choice",
@@ -305,6 +306,8 @@ def check_choice(config: Any, name: str, choices: Sequence[Any]) -> None:
 
 def _advice(config: Any, name: str) -> str:
     default = type(config).__dataclass_fields__[name].default
+    if default is None:
+        return "leave it out for what is usual"
     return "change it" if default is MISSING else f"the default is {default}"
 
 
@@ -315,7 +318,7 @@ def write_yaml(path: Path, settings: object) -> None:
         OutputError: It cannot be written.
         InputError: There is something in it that YAML cannot hold.
     """
-    import yaml
+    yaml = optional("yaml")
 
     values = to_plain(settings)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -331,7 +334,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or holds something else.
     """
-    import yaml
+    yaml = optional("yaml")
 
     try:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

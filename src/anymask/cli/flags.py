@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import is_dataclass, replace
+from functools import wraps
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+from anymask.errors import AnymaskError
 from anymask.plain import sentences
 
 if TYPE_CHECKING:
     from tyro.constructors import ConstructorRegistry
 
-__all__ = ["registry"]
+__all__ = ["RefusedError", "registry"]
 
 
 def registry() -> ConstructorRegistry:
@@ -39,9 +42,32 @@ def registry() -> ConstructorRegistry:
             )
             for field in spec.fields
         ]
-        return replace(spec, fields=tuple(fields))
+        made = _reporting(spec.instantiate)
+        return replace(spec, instantiate=made, fields=tuple(fields))
 
     return rules
+
+
+class RefusedError(Exception):
+    """What a dataclass says of the values it was given, on its way out of tyro.
+
+    tyro would frame every `ValueError` in a box with the name of our field.
+    """
+
+    def __init__(self, error: AnymaskError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _reporting(make: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make)
+    def made(*values: Any, **named: Any) -> Any:
+        try:
+            return make(*values, **named)
+        except AnymaskError as error:
+            raise RefusedError(error) from error
+
+    return made
 
 
 def _with_looks(kind: Any) -> Any:
