@@ -85,9 +85,7 @@ def moving(places: list[tuple[int, int] | None], colour: Any = RED) -> tuple[lis
     frames, masks = [], []
     for place in places:
         frame = ground()
-        masks.append(
-            np.zeros(SIZE_HW, bool) if place is None else square(frame, *place, colour)
-        )
+        masks.append(np.zeros(SIZE_HW, bool) if place is None else square(frame, *place, colour))
         frames.append(frame)
     return frames, masks
 

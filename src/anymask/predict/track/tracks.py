@@ -91,7 +91,8 @@ class Tracks(TakesExamples):
             >>> import numpy as np
             >>> from anymask import Image, Prompt, Track, load
             >>> photo, model = Image.open("docs/pictures/coffee.jpg").pixels, load()
-            >>> track, masks = model.follow(Track(), photo, {"cup": Prompt(box=(170, 15, 412, 310))})
+            >>> cup = Prompt(box=(170, 15, 412, 310))
+            >>> track, masks = model.follow(Track(), photo, {"cup": cup})
             >>> track, masks = model.follow(track, np.roll(photo, 8, axis=1))
             >>> track, masks.labels
             (Track(frame 1: cup), ('cup',))
