@@ -12,13 +12,15 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
-.PHONY: help demo check test docs clean
+.PHONY: help demo check test docs dist extras clean
 
 help:
 	@echo "make demo   cut a photo by click, box and everything; pictures in demo-out/"
 	@echo "make check  format, lint, types and the guards of the house"
 	@echo "make test   all tests but those marked slow or gpu, and how much of the code they run"
 	@echo "make docs   the documentation as a site, in site/"
+	@echo "make dist   the wheel and the source distribution, in dist/"
+	@echo "make extras each extra alone in an empty environment, and its tests there: an hour"
 	@echo "make clean  remove .venv, caches, demo-out/ and site/"
 
 demo: .venv/.installed
@@ -41,8 +43,15 @@ docs: .venv/.installed-docs
 	$(BIN)/python recipes/docs_commands.py
 	$(BIN)/zensical build --clean --strict
 
+dist: .venv/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+extras: dist
+	$(BIN)/python recipes/try_extras.py dist/*.whl
+
 clean:
-	rm -rf .venv demo-out site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-out site dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml constraints.txt

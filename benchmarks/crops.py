@@ -20,7 +20,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
 from tyro.conf import Positional
 
@@ -28,7 +27,8 @@ from anymask import geometry
 from anymask.config import Outside
 from anymask.data.open import open_dataset
 from anymask.masks.masks import Masks
-from anymask.models.detector import detect, load_detector
+from anymask.models.detector import load_detector
+from anymask.models.ssd import detect
 from anymask.text.rank import _framed, crops
 
 CONTEXTS = (0.0, 0.1, 0.25, 0.5)
@@ -58,8 +58,8 @@ def main(options: Options) -> None:
             if not truths or not len(found):
                 continue
             masks = Masks.from_dense(np.stack(truths))
-            boxes = torch.from_numpy(masks.boxes + np.array([0, 0, 1, 1], np.float32))
-            near = geometry.box_iou(boxes, torch.tensor(found.boxes)).numpy()
+            boxes = masks.boxes + np.array([0, 0, 1, 1], np.float32)
+            near = geometry.box_iou(boxes, found.boxes)
             some = np.flatnonzero(near.max(axis=1) >= 0.6)
             meant = [found.labels[place] for place in near[some].argmax(axis=1)]
             total += len(some)

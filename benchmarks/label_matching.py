@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
 from tyro.conf import Positional
 
@@ -29,7 +28,8 @@ from anymask.data.open import open_dataset
 from anymask.detections import Detections
 from anymask.masks import rle
 from anymask.masks.masks import Masks
-from anymask.models.detector import detect, load_detector
+from anymask.models.detector import load_detector
+from anymask.models.ssd import detect
 from anymask.text.label import fit
 
 
@@ -48,7 +48,7 @@ class Options:
 def box_iou(masks: Masks, found: Detections) -> np.ndarray:
     """Compare boxes alone."""
     around = masks.boxes + np.array([0, 0, 1, 1], np.float32)
-    return geometry.box_iou(torch.from_numpy(around), torch.tensor(found.boxes)).numpy()
+    return geometry.box_iou(around, found.boxes)
 
 
 def mask_iou(masks: Masks, found: Detections) -> np.ndarray:

@@ -34,7 +34,8 @@ import anymask
 from anymask.data.open import open_dataset
 from anymask.evaluate.peers import grabcut
 from anymask.image.png import encode_png
-from anymask.models.saliency import Saliency, load_saliency, main_subject
+from anymask.models.saliency import Saliency, load_saliency
+from anymask.models.salient import main_subject
 from anymask.predict.subject import rough_logits
 
 BoolArray = npt.NDArray[np.bool_]

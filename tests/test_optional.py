@@ -24,6 +24,13 @@ def test_a_missing_submodule_means_the_package_is_missing() -> None:
         optional("no_such.part", extra="image")
 
 
+def test_a_package_that_imports_are_kept_from_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wave", None)
+    for module in ("wave", "wave.part"):
+        with pytest.raises(MissingExtraError, match=f"'{module}'"):
+            optional(module, extra="image")
+
+
 def test_a_broken_package_shows_its_own_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,6 +225,7 @@ def test_the_rest_is_outside(arguments: dict[str, Any], message: str) -> None:
 # ---------------------------------------------------------------- batches
 
 TRANSFORM = Transform.fit((30, 40), side=64)
+CPU = torch.device("cpu")
 
 
 def test_a_batch_is_in_the_frame() -> None:
@@ -232,7 +233,7 @@ def test_a_batch_is_in_the_frame() -> None:
         Prompt([(10, 15), (0, 0)], [1, 0], box=(5, 5, 35, 25)),
         Prompt([(39, 29), (1, 1)], box=(-10, 20, 90, 31)),
     ]
-    batch = PromptBatch.of(prompts, TRANSFORM, (16, 16))
+    batch = PromptBatch.of(prompts, TRANSFORM, (16, 16), CPU)
 
     assert len(batch) == 2
     assert batch.frame_hw == (64, 64)
@@ -249,7 +250,7 @@ def test_a_batch_is_in_the_frame() -> None:
 
 
 def test_a_batch_without_points() -> None:
-    batch = PromptBatch.of([Prompt(box=(1, 1, 9, 9))] * 3, TRANSFORM, (16, 16))
+    batch = PromptBatch.of([Prompt(box=(1, 1, 9, 9))] * 3, TRANSFORM, (16, 16), CPU)
     assert batch.points_xy.shape == (3, 0, 2)
     assert batch.labels.shape == (3, 0)
 
@@ -257,20 +258,31 @@ def test_a_batch_without_points() -> None:
 def test_both_kinds_of_masks_go_into_one_batch() -> None:
     logits = np.linspace(-3, 3, 256).reshape(16, 16)
     prompts = [Prompt(mask=MASK), Prompt(mask_logits=logits)]
-    batch = PromptBatch.of(prompts, TRANSFORM, (16, 16))
+    batch = PromptBatch.of(prompts, TRANSFORM, (16, 16), CPU)
 
     assert batch.boxes is None
     assert batch.mask_logits is not None
     assert batch.mask_logits.shape == (2, 1, 16, 16)
     assert batch.mask_logits.dtype == torch.float32
-    assert torch.equal(batch.mask_logits[0, 0], TRANSFORM.masks_to_frame(MASK, (16, 16)))
+    framed = TRANSFORM.masks_to_frame(MASK, (16, 16))
+    np.testing.assert_array_equal(batch.mask_logits[0, 0].numpy(), framed)
     assert batch.mask_logits[0].max() == LOGIT
     np.testing.assert_array_equal(batch.mask_logits[1, 0].numpy(), logits.astype(np.float32))
 
 
+def test_a_string_as_the_device_means_numpy_arrays() -> None:
+    prompts = [Prompt([(10, 15)], box=(5, 5, 35, 25), mask=MASK)] * 2
+    arrays = PromptBatch.of(prompts, TRANSFORM, (16, 16), "cpu")
+    tensors = PromptBatch.of(prompts, TRANSFORM, (16, 16), CPU)
+    for name in ("points_xy", "labels", "boxes", "mask_logits"):
+        array, tensor = getattr(arrays, name), getattr(tensors, name)
+        assert isinstance(array, np.ndarray)
+        np.testing.assert_array_equal(array, tensor.numpy(), strict=True)
+
+
 def test_nothing_of_64_bits_reaches_the_device() -> None:
     meta = PromptBatch.of(
-        [Prompt([(1, 1)], box=(1, 1, 9, 9), mask=MASK)], TRANSFORM, (16, 16), device="meta"
+        [Prompt([(1, 1)], box=(1, 1, 9, 9), mask=MASK)], TRANSFORM, (16, 16), torch.device("meta")
     )
     for tensor in (meta.points_xy, meta.boxes, meta.mask_logits):
         assert tensor is not None
@@ -282,18 +294,18 @@ def test_nothing_of_64_bits_reaches_the_device() -> None:
 @given(st.lists(st.tuples(st.floats(0, 39), st.floats(0, 29)), min_size=1, max_size=5))
 def test_a_prompt_is_the_same_alone_and_in_company(points: list[tuple[float, float]]) -> None:
     prompt, other = Prompt(points), Prompt([(20, 15)] * len(points))
-    alone = PromptBatch.of([prompt], TRANSFORM, (16, 16))
-    together = PromptBatch.of([other, prompt, other], TRANSFORM, (16, 16))
+    alone = PromptBatch.of([prompt], TRANSFORM, (16, 16), CPU)
+    together = PromptBatch.of([other, prompt, other], TRANSFORM, (16, 16), CPU)
     assert torch.equal(together.points_xy[1], alone.points_xy[0])
 
 
 @pytest.mark.parametrize("form", [{}, {"box": (1, 2, 9, 8), "mask": MASK}])
 def test_a_batch_is_cut_into_smaller_ones(form: dict[str, Any]) -> None:
     prompts = [Prompt([(i, 2 * i)], **form) for i in range(5)]
-    parts = PromptBatch.of(prompts, TRANSFORM, (16, 16)).split(2)
+    parts = PromptBatch.of(prompts, TRANSFORM, (16, 16), CPU).split(2)
     assert [len(part) for part in parts] == [2, 2, 1]
     for part, some in zip(parts, (prompts[:2], prompts[2:4], prompts[4:]), strict=True):
-        wanted = PromptBatch.of(some, TRANSFORM, (16, 16))
+        wanted = PromptBatch.of(some, TRANSFORM, (16, 16), CPU)
         for field in fields(PromptBatch):
             torch.testing.assert_close(getattr(part, field.name), getattr(wanted, field.name))
 
@@ -309,19 +321,19 @@ def test_a_batch_is_cut_into_smaller_ones(form: dict[str, Any]) -> None:
 )
 def test_prompts_of_several_forms_are_refused(prompts: list[Prompt]) -> None:
     with pytest.raises(InputError, match="of one form, got several or none; group them first"):
-        PromptBatch.of(prompts, TRANSFORM, (16, 16))
+        PromptBatch.of(prompts, TRANSFORM, (16, 16), CPU)
 
 
 def test_logits_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match=r"\(16, 16\) for this model and image, got \(8, 8\)"):
-        PromptBatch.of([Prompt(mask_logits=np.zeros((8, 8)))], TRANSFORM, (16, 16))
+        PromptBatch.of([Prompt(mask_logits=np.zeros((8, 8)))], TRANSFORM, (16, 16), CPU)
 
 
 def test_saying_nothing_has_to_be_meant() -> None:
     prompt = Prompt.nothing()
     assert (prompt.form, prompt.required_capabilities) == ((0, False, False), ["nothing"])
     assert (prompt.box, prompt.mask, prompt.mask_logits, prompt.text) == (None,) * 4
-    batch = PromptBatch.of([prompt, prompt], TRANSFORM, (16, 16))
+    batch = PromptBatch.of([prompt, prompt], TRANSFORM, (16, 16), CPU)
     assert batch.points_xy.shape == (2, 0, 2)
     assert batch.labels.shape == (2, 0)
     assert (batch.boxes, batch.mask_logits) == (None, None)

@@ -11,8 +11,25 @@ The public names stand in ``__init__.pyi``, where type checkers find them, too. 
 it is first used: importing the package costs nothing.
 """
 
-import lazy_loader
+import importlib
+import pathlib
+import re
+import typing
 
 __version__ = "0.1.0"
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__all__ += ["__version__"]
+
+_STUB = pathlib.Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+_HOMES = {
+    name: module for module, name in re.findall(r"^from (\S+) import \w+ as (\w+)$", _STUB, re.M)
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOMES)

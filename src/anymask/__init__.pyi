@@ -7,6 +7,7 @@ loaded from when it is first used. ``tests/guards/test_public_names.py`` holds t
 from .batch.personalize import personalize as personalize
 from .batch.process import process as process
 from .batch.track import track as track
+from .client import Client as Client
 from .config import GenerateConfig as GenerateConfig
 from .config import InstanceConfig as InstanceConfig
 from .config import LabelConfig as LabelConfig
@@ -19,6 +20,7 @@ from .errors import InputError as InputError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import OutputError as OutputError
 from .errors import WeightsError as WeightsError
+from .export import export as export
 from .formats import read as read
 from .image.image import Image as Image
 from .image.transform import Transform as Transform

@@ -1,25 +1,23 @@
-"""Where networks compute, and in which dtype."""
+"""Where networks of PyTorch compute, and in which dtype."""
 
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
-
-import torch
-from torch import Tensor, nn
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar
 
 from anymask.errors import InputError
+from anymask.optional import optional
 
-__all__ = ["find_device", "find_dtype", "moved"]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
+__all__ = ["device_name", "find_device", "find_dtype", "moved"]
 
-_DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+AnyModule = TypeVar("AnyModule", bound="nn.Module")
+
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def find_device(device: str | torch.device) -> torch.device:
@@ -27,7 +25,11 @@ def find_device(device: str | torch.device) -> torch.device:
 
     Raises:
         InputError: There is no such device.
+        MissingExtraError: PyTorch is not installed.
     """
+    optional("torch")  # says how to install it
+    import torch
+
     if device == "auto":
         gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return gpu or torch.device("cpu")
@@ -42,14 +44,32 @@ def find_device(device: str | torch.device) -> torch.device:
     return found
 
 
+def device_name(device: str | torch.device) -> str:
+    """Name the device that is meant, without loading PyTorch for the CPU, or where it is missing.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    if str(device) == "cpu":
+        return "cpu"
+    if device == "auto" and find_spec("torch") is None:
+        return "cpu"
+    return str(find_device(device))
+
+
 def find_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     """Find a dtype, by its name if need be, that a device has.
 
     Raises:
         InputError: It is none that networks compute in, or the device does not have it.
+        MissingExtraError: PyTorch is not installed.
     """
-    found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if found is None or found not in _DTYPES.values():
+    optional("torch")  # says how to install it
+    import torch
+
+    known: dict[str, torch.dtype] = {name: getattr(torch, name) for name in _DTYPES}
+    found = known.get(dtype) if isinstance(dtype, str) else dtype
+    if found is None or found not in known.values():
         raise InputError(
             f"expected dtype as a floating-point type out of {', '.join(_DTYPES)}, got {dtype!r}; "
             "leave it out for float32"
@@ -68,6 +88,7 @@ def moved(network: AnyModule, device: torch.device, dtype: torch.dtype | None) -
 
     All parameters and buffers come along; those that need no change are shared.
     """
+    from torch import nn
 
     def move(x: Tensor) -> Tensor:
         return x.detach().to(device, dtype if x.is_floating_point() else None)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
-import safetensors.torch
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
+from anymask import tensor_file
+from anymask.arrays import Array, is_floating, to_numpy
 from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.image.transform import Transform
+from anymask.optional import optional
 from anymask.plain import from_plain, to_plain
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Embedding", "StoredDtype"]
 
@@ -34,14 +40,15 @@ class Embedding:
     """What one model's encoder made of one image; all that its decoder needs to answer prompts.
 
     Attributes:
-        features: Named feature maps, each floating point, (1, c, h, w), of the model's frame.
+        features: Named feature maps, each floating point, (1, c, h, w), of the model's frame:
+            tensors of PyTorch where the model computes with them, else numpy arrays.
         transform: The way between the image's pixels and that frame.
         signature: sha256 over the image, its preprocessing and the weights. Features are good for
             the same weights only.
         source: Where the image came from, such as a file's path; None if not known.
     """
 
-    features: Mapping[str, Tensor]
+    features: Mapping[str, Array]
     transform: Transform
     signature: str
     source: str | None = None
@@ -50,18 +57,18 @@ class Embedding:
         """Check the features."""
         if not self.features:
             raise InputError("expected at least one feature map, got none; pass the encoder's maps")
-        for name, tensor in self.features.items():
-            if tensor.ndim != 4 or tensor.shape[0] != 1 or not tensor.is_floating_point():
+        for name, values in self.features.items():
+            if values.ndim != 4 or values.shape[0] != 1 or not is_floating(values):
                 raise InputError(
                     f"expected feature map {name!r} as floating point (1, c, h, w), got "
-                    f"{tensor.dtype} {tuple(tensor.shape)}; keep one embedding per image"
+                    f"{values.dtype} {tuple(values.shape)}; keep one embedding per image"
                 )
         object.__setattr__(self, "features", dict(self.features))
 
     def __repr__(self) -> str:
         """Give the image and the maps: ``Embedding(640 x 480 truck.jpg: image 256 x 64 x 64)``."""
         h, w = self.size_hw
-        sizes = {name: tensor.shape[1:] for name, tensor in self.features.items()}
+        sizes = {name: values.shape[1:] for name, values in self.features.items()}
         maps = ", ".join(f"{name} {' x '.join(map(str, size))}" for name, size in sizes.items())
         return f"Embedding({w} x {h}{f' {self.source}' if self.source else ''}: {maps})"
 
@@ -73,8 +80,16 @@ class Embedding:
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Embedding:
-        """Carry the features to another device or floating point type."""
-        moved = {name: tensor.to(device, dtype) for name, tensor in self.features.items()}
+        """Carry the features to another device of PyTorch's or floating point type, as tensors.
+
+        Raises:
+            MissingExtraError: PyTorch is not installed.
+        """
+        torch = optional("torch")
+        moved = {
+            name: torch.as_tensor(values).to(device, dtype)
+            for name, values in self.features.items()
+        }
         return replace(self, features=moved)
 
     def save(self, path: Target, dtype: StoredDtype = "float32") -> None:
@@ -92,7 +107,7 @@ class Embedding:
         Examples:
             >>> import io
             >>> transform = Transform((480, 640), (384, 512), (384, 512))
-            >>> embedding = Embedding({"image": torch.ones(1, 8, 4, 4)}, transform, "signature")
+            >>> embedding = Embedding({"image": np.ones((1, 8, 4, 4))}, transform, "signature")
             >>> file = io.BytesIO()
             >>> embedding.save(file, dtype="float16")
             >>> Embedding.load(file.getvalue())
@@ -100,18 +115,21 @@ class Embedding:
         """
         if dtype not in ("float32", "float16", "int8"):
             raise InputError(f"expected dtype float32, float16 or int8, got {dtype!r}; pick one")
-        tensors: dict[str, Tensor] = {}
-        for name, tensor in self.features.items():
-            tensors |= _pack(name, tensor.detach().cpu().float(), dtype)
+        tensors: dict[str, npt.NDArray[Any]] = {}
+        for name, values in self.features.items():
+            tensors |= _pack(name, to_numpy(values).astype(np.float32, copy=False), dtype)
         own = {"version": _VERSION, "signature": self.signature, "source": self.source}
         about = own | to_plain(self.transform)
-        content = safetensors.torch.save(tensors, {_FORMAT: json.dumps(about)})
+        content = tensor_file.pack(tensors, {_FORMAT: json.dumps(about)})
         with output(path) as file:
             file.write(content)
 
     @classmethod
     def load(cls, path: Source) -> Embedding:
         """Read what `save` wrote, as float32 on the CPU.
+
+        The features are tensors if the process has loaded PyTorch, else numpy arrays; every model
+        takes both.
 
         Args:
             path: The file, its content, or the file itself, open for reading bytes.
@@ -121,16 +139,26 @@ class Embedding:
         """
         content, name = _content(path)
         try:
-            about = _about(_header(content))
-            tensors = dict(sorted(safetensors.torch.load(content).items()))
+            stored, header = tensor_file.unpack(content)
+            about = _about(header)
             signature, source = about.pop("signature"), about.pop("source", None)
             transform = from_plain(Transform, about)
-            return cls(_unpack(tensors), transform, signature, source)
-        except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+            features = {name: _as_loaded(values) for name, values in _unpack(stored).items()}
+            return cls(features, transform, signature, source)
+        except (LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"expected an embedding saved by anymask, but {name} is damaged or foreign "
                 f"({error}); embed the image again"
             ) from error
+
+
+def _as_loaded(values: npt.NDArray[np.float32]) -> Array:
+    """Make a tensor of an array where the process computes with those."""
+    if "torch" not in sys.modules:
+        return values
+    import torch
+
+    return torch.from_numpy(values)
 
 
 def _content(source: Source) -> tuple[bytes, str]:
@@ -159,40 +187,33 @@ def _content(source: Source) -> tuple[bytes, str]:
     return content, "the file given"
 
 
-def _header(content: bytes) -> dict[str, str]:
-    """Read what a safetensors file says of itself; the library does so of paths only."""
-    length = int.from_bytes(content[:8], "little")
-    if not 0 < length <= len(content) - 8:
-        raise ValueError("its header is cut off")
-    header = json.loads(content[8 : 8 + length])
-    about = header.get("__metadata__") if isinstance(header, dict) else None
-    return about or {}
-
-
-def _pack(name: str, values: Tensor, dtype: StoredDtype) -> dict[str, Tensor]:
+def _pack(
+    name: str, values: npt.NDArray[np.float32], dtype: StoredDtype
+) -> dict[str, npt.NDArray[Any]]:
     """Turn one float32 feature map into the tensors of the file."""
-    limit = torch.finfo(torch.float16 if dtype == "float16" else torch.float32).max
+    limit = float(np.finfo(np.float16 if dtype == "float16" else np.float32).max)
     # Written so that NaN fails, too.
-    if values.numel() and not bool(values.abs().max() <= limit):
+    if values.size and not bool(np.abs(values).max() <= limit):
         raise InputError(
             f"expected finite features of at most {limit:g} for {dtype}, but {name!r} has others; "
             f"save as float32, and check the image and weights if that fails, too"
         )
     if dtype != "int8":
-        return {_FEATURE + name: values.to(getattr(torch, dtype)).contiguous()}
-    scale = values.abs().amax(dim=(2, 3), keepdim=True) / _LEVELS
-    steps = torch.round(values / scale.clamp(min=torch.finfo(torch.float32).tiny))
-    return {_FEATURE + name: steps.to(torch.int8).contiguous(), _SCALE + name: scale.contiguous()}
+        return {_FEATURE + name: values.astype(dtype)}
+    scale = np.abs(values).max(axis=(2, 3), keepdims=True, initial=0) / np.float32(_LEVELS)
+    steps = np.rint(values / np.maximum(scale, np.finfo(np.float32).tiny))
+    return {_FEATURE + name: steps.astype(np.int8), _SCALE + name: scale}
 
 
-def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _unpack(tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
     """Turn the tensors of the file into float32 feature maps."""
     features = {}
-    for key, values in tensors.items():
+    for key in sorted(tensors):
         kind, name = key.split("/", 1)
         if kind == "feature":
-            whole = values.dtype == torch.int8
-            features[name] = values * tensors[_SCALE + name] if whole else values.float()
+            values = tensors[key].astype(np.float32)
+            whole = tensors[key].dtype == np.int8
+            features[name] = values * tensors[_SCALE + name] if whole else values
     return features
 
 

@@ -1,8 +1,8 @@
 """Boxes, grids, crops and regions: the arithmetic around masks, without knowledge of any model.
 
 Boxes are xyxy. Boxes of masks name the first and the last pixel, so a mask of one pixel has a box
-without area; a ratio of areas is 0 where both are 0. Torch is imported only by the functions that
-take tensors, which had to import it themselves.
+without area; a ratio of areas is 0 where both are 0. What takes arrays or tensors is worked out in
+numpy, and gives what it was given; torch is imported only where there are nothing but tensors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from anymask.arrays import Array, floats, is_tensor, placed, to_numpy
 from anymask.errors import InputError
 from anymask.optional import optional
 
@@ -38,25 +39,27 @@ _ROWS = 256  # boxes that non-maximum suppression compares with all others at a 
 # -------------------------------------------------------------------------- boxes
 
 
-def box_iou(a: Tensor, b: Tensor) -> Tensor:
+def box_iou(a: Array, b: Array) -> Array:
     """Measure intersection over union of every box of one list with every box of another.
 
     Args:
-        a: float (n, 4) xyxy.
-        b: float (m, 4) xyxy, on the same device.
+        a: float (n, 4) xyxy, an array or a tensor.
+        b: float (m, 4) xyxy, of the same kind.
 
     Returns:
-        Same dtype as the boxes, (n, m).
-    """
-    import torch
+        Same kind and dtype as the boxes, (n, m).
 
-    corner_low = torch.maximum(a[:, None, :2], b[None, :, :2])
-    corner_high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (corner_high - corner_low).clamp(min=0).prod(dim=2)
-    area_a = (a[:, 2:] - a[:, :2]).prod(dim=1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(dim=1)
-    union = area_a[:, None] + area_b[None, :] - shared
-    return torch.where(union > 0, shared / union, torch.zeros_like(shared))
+    Examples:
+        >>> box_iou(np.float32([[0, 0, 4, 4]]), np.float32([[0, 0, 4, 4], [2, 0, 6, 4]])).tolist()
+        [[1.0, 0.3333333432674408]]
+    """
+    one, other = to_numpy(a)[:, None], to_numpy(b)[None]
+    shared = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    shared = shared.clip(min=0).prod(axis=2)
+    areas = ((boxes[..., 2:] - boxes[..., :2]).prod(axis=2) for boxes in (one, other))
+    union = sum(areas) - shared
+    ratios = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return placed(ratios, a.device, a.dtype) if is_tensor(a) else ratios
 
 
 def nms(
@@ -296,31 +299,29 @@ def crop_boxes(
 
 
 def near_crop_edge(
-    boxes: Tensor,
+    boxes: Array,
     crop_box: tuple[int, int, int, int],
     size_hw: tuple[int, int],
     tolerance: float = 20.0,
-) -> Tensor:
+) -> Array:
     """Find boxes that touch an edge of their crop where the image goes on: their object is cut off.
 
     Args:
-        boxes: (n, 4) xyxy, in pixels of the crop.
+        boxes: (n, 4) xyxy, in pixels of the crop, an array or a tensor.
         crop_box: The crop, xyxy in pixels of the image.
         size_hw: Height and width of the image.
         tolerance: Distance in pixels, itself included, at which a box still touches.
 
     Returns:
-        bool (n,).
+        bool (n,), of the same kind.
     """
     x0, y0 = crop_box[:2]
     h, w = size_hw
-    import torch
-
-    placed = boxes.float() + boxes.new_tensor([x0, y0, x0, y0], dtype=torch.float32)
-    edges = placed.new_tensor([crop_box, (0, 0, w, h)])
-    near_crop, near_image = (placed[None] - edges[:, None]).abs() <= tolerance
-    cut_off: Tensor = (near_crop & ~near_image).any(dim=1)
-    return cut_off
+    placed_boxes = floats(to_numpy(boxes)) + floats([x0, y0, x0, y0])
+    edges = floats([crop_box, (0, 0, w, h)])
+    near_crop, near_image = np.abs(placed_boxes[None] - edges[:, None]) <= tolerance
+    cut_off = (near_crop & ~near_image).any(axis=1)
+    return placed(cut_off, boxes.device) if is_tensor(boxes) else cut_off
 
 
 # ------------------------------------------------------------------------ regions

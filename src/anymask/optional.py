@@ -9,8 +9,11 @@ from anymask.errors import MissingExtraError
 
 __all__ = ["optional"]
 
+_DISTRIBUTIONS = {"yaml": "pyyaml"}
+"""What to install for a module of another name."""
 
-def optional(module: str, *, extra: str) -> ModuleType:
+
+def optional(module: str, *, extra: str | None = None) -> ModuleType:
     """Import an optional package, or say which line installs it.
 
     Call it inside the function that needs the package, never at the top of a module: every module
@@ -18,7 +21,8 @@ def optional(module: str, *, extra: str) -> ModuleType:
 
     Args:
         module: Import name, such as ``"cv2"``.
-        extra: The extra of anymask that brings it, such as ``"image"``.
+        extra: The extra of anymask that brings it, such as ``"image"``; None: it comes with
+            anymask itself, which was installed without it (see docs/lite.md).
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -26,9 +30,9 @@ def optional(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if error.name not in (module, module.partition(".")[0]):
             raise  # the package is there, but broken in its own way: show that
+        line = f"'anymask[{extra}]'" if extra else _DISTRIBUTIONS.get(module, module)
         raise MissingExtraError(
-            f"this needs the package {module!r}, which is not installed; "
-            f"run: pip install 'anymask[{extra}]'"
+            f"this needs the package {module!r}, which is not installed; run: pip install {line}"
         ) from error

@@ -6,26 +6,55 @@ Python itself does.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import starmap
 from threading import RLock, Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anymask.errors import InputError
 
-__all__ = ["LostThreadsError", "in_order", "in_processes", "one_thread", "threads_work"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+__all__ = [
+    "LostThreadsError",
+    "in_order",
+    "in_processes",
+    "one_thread",
+    "thread_count",
+    "threads_work",
+]
 
 _ALONE = RLock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def thread_count() -> int:
+    """Count the threads to work in: PyTorch's, or without it the processors of this process."""
+    if torch := _torch():
+        number: int = torch.get_num_threads()
+        return number
+    if (wanted := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        return max(1, int(wanted))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _torch() -> Any | None:
+    """Give PyTorch if it is loaded: where it is not, it starts no threads."""
+    if "torch" not in sys.modules:
+        return None
+    import torch  # waits, should another thread be about to import it
+
+    return torch
 
 
 class LostThreadsError(InputError):
@@ -59,12 +88,16 @@ def in_order(
     if workers == 1:
         yield from map(work, items)
         return
-    import torch  # here, so that the command line can import this module quickly
+    from concurrent.futures import ThreadPoolExecutor  # the first click should not wait for it
 
-    threads = torch.get_num_threads()
-    share = (max(1, threads // workers),)
+    torch = _torch()
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share)
+    if torch:
+        threads = torch.get_num_threads()
+        share = (max(1, threads // workers),)
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share)
+    else:
+        pool = ThreadPoolExecutor(workers)
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
@@ -77,7 +110,8 @@ def in_order(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+        if torch:
+            torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -90,9 +124,8 @@ def threads_work() -> Iterator[None]:
     Raises:
         LostThreadsError: This is such a process, and it would use several threads.
     """
-    import torch  # here, so that the command line can import this module quickly
-
-    if torch.get_num_threads() > 1:
+    torch = _torch()
+    if torch and torch.get_num_threads() > 1:
         if _Threads.lost:
             raise LostThreadsError(
                 "expected a process of its own or one thread for a model, got a fork of a process "
@@ -106,8 +139,10 @@ def threads_work() -> Iterator[None]:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Enclose work for which PyTorch should start no threads, so that the process can be forked."""
-    import torch  # here, so that the command line can import this module quickly
-
+    torch = _torch()
+    if torch is None:
+        yield
+        return
     with _ALONE:  # two at a time would restore each other's number
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -156,6 +191,9 @@ def in_processes(
 
 @cache
 def _processes(number: int) -> ProcessPoolExecutor:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     # Not forked: a fork of a process with threads, such as PyTorch's, may hang.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(number, mp_context=context, initializer=_live_as_long_as_the_caller)
@@ -163,6 +201,9 @@ def _processes(number: int) -> ProcessPoolExecutor:
 
 def _live_as_long_as_the_caller() -> None:
     """Leave Ctrl-C to the caller, and end when it ends, be it killed."""
+    import multiprocessing
+    import signal
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     caller = multiprocessing.parent_process()
     assert caller is not None

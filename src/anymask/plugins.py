@@ -12,10 +12,12 @@ has to be is written where it is used: `anymask.formats`, `anymask.models.varian
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from anymask.errors import InputError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["Group", "load_plugin", "plugin_names"]
 
@@ -54,6 +56,8 @@ def load_plugin(group: Group, name: str) -> Any | None:
 
 
 def _found(group: Group) -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # most need no other package: it takes 20 ms
+
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"anymask.{group}"):
         other = found.setdefault(point.name, point)

@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 
 import anymask
+from anymask.extras import depth
 from anymask.image import image as image_module
 from anymask.masks.masks import Masks
 
@@ -122,14 +123,33 @@ def test_one_result_goes_out_by_the_pipe(fake, photo, metres, tmp_path, capfdbin
     assert b"say what to measure" in capfdbinary.readouterr().err
 
 
-def test_everything_writes_depth_into_every_record(fake, photo, metres, tmp_path, run) -> None:
+def test_everything_writes_depth_into_every_record(
+    fake, photo, metres, tmp_path, run, decoded
+) -> None:
     result = run("everything", photo, "--depth", metres, "-o", tmp_path / "out")
     assert result.code == 0, result.err
+    assert decoded == ["photo.png"]
     masks = anymask.read(tmp_path / "out" / "photo.json")
     assert len(masks) == 3
     assert {one["depth"]["known"] for one in masks.meta} == {1}
     assert masks.image_meta["depth"]["kind"] == "metric"
     assert run("everything", photo, "-o", tmp_path / "out").code == 2  # other settings
+
+
+def test_everything_draws_its_depth(fake, photo, metres, tmp_path, run) -> None:
+    words = ["everything", photo, "--depth", metres, "--depth-scale", "0.5"]
+    assert run(*words, "-o", tmp_path / "out").code == 0
+    expected = ["anymask-run.json", "photo-depth.png", "photo-overlay.png", "photo.json"]
+    assert names(tmp_path / "out") == expected
+    with PIL.Image.open(tmp_path / "out" / "photo-depth.png") as drawn:
+        three = depth.draw(photo, depth.everything(photo, metres, depth_scale=0.5))
+        assert drawn.size == three.size and drawn.width > 3 * 200
+    medians = [one["depth"]["median"] for one in anymask.read(tmp_path / "out/photo.json").meta]
+    assert min(medians) > 4  # metres twice as long
+    assert run(*words, "-o", tmp_path / "bare", "--no-overlay").code == 0
+    assert names(tmp_path / "bare") == ["anymask-run.json", "photo.json"]
+    alone = run("everything", photo, "--depth-scale", "2", "-o", tmp_path / "none")
+    assert alone.code == 2 and "expected --depth along with" in alone.err
 
 
 def test_depth_alone_means_the_usual_model(fake, photo, tmp_path, run, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,68 @@ def test_json_and_a_picture(workplace: Path, capsys: pytest.CaptureFixture[str])
     assert said["files"] == ["scene.ply", "scene.json", "scene.png"]
     with PIL.Image.open("scene.png") as picture:
         assert picture.size == (1600, 1200)
+
+
+def test_a_scan_gets_the_labels(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("scipy")
+    words = ("--intrinsics", INTRINSICS, "--masks", "masks.json")
+    assert call(*words) == 0
+    PointCloud.read("scene.ply").save("mesh.ply")
+    Path("mesh.segs.json").write_text(json.dumps({"segIndices": [900] * 48 + [7] * 48}))
+    rest = ("--scan", "mesh.ply", "--segments", "mesh.segs.json", "--json")
+    capsys.readouterr()
+    assert call(*words, *rest) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["files"] == ["scene.ply", "scene.json", "scene-scan.ply"]
+    assert said["scan"]["points"] == 96
+    labels = PointCloud.read("scene-scan.ply").labels
+    assert set(labels[:48]) == set(labels[48:]) == {0}  # both halves are a tie, which 0 wins
+    for words_, message in (
+        (("--segments", "mesh.segs.json"), "expected a scan along with its segments"),
+        (("--scan", "mesh.ply", "--segments", "masks.json"), "expected segments in 'masks.json'"),
+        (("--scan", "no.ply"), "no.ply"),
+        (("--scan", "mesh.ply", "--max-distance", "0"), "expected a distance above 0"),
+    ):
+        assert call(*words, *words_) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_for_sam_3d_objects_no_depth_is_needed(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["lift", "rgb.png", "--masks", "masks.json", "--sam3d-objects", "for-sam"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("rgb.png: 2 masks for SAM 3D Objects\n")
+    names = sorted(path.name for path in Path("for-sam").iterdir())
+    assert names == ["0.png", "1.png", "image.png"]
+    assert not Path("scene.ply").exists()
+    assert main(words) == 2  # it is there
+    assert "it is no empty folder" in capsys.readouterr().err
+    assert main([*words[:-1], "other", "--picture"]) == 2
+    assert "expected --depth along with --picture" in capsys.readouterr().err
+    both = [*words[:-1], "other", "--depth", "depth.png", "--intrinsics", INTRINSICS, "--json"]
+    assert main(both) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert files[:2] == ["scene.ply", "scene.json"] and files[-1] == str(Path("other/1.png"))
+
+
+@pytest.mark.parametrize("flag", ["--view", "--rrd"])
+def test_the_viewer_is_an_extra(
+    workplace: Path,
+    flag: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    assert call("--intrinsics", INTRINSICS, "--masks", "masks.json", flag) == 2
+    assert "pip install 'anymask[viewer]'" in capsys.readouterr().err
+    assert not Path("scene.ply").exists()
+
+
+def test_the_viewer_is_told_the_scene(workplace: Path) -> None:
+    rerun = pytest.importorskip("rerun")
+    assert call("--intrinsics", INTRINSICS, "--masks", "masks.json", "--rrd") == 0
+    assert Path("scene.rrd").read_bytes()[:4] in (b"RRF2", b"RRIO", b"RRF0"), rerun.__version__
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 import pytest
 
 from anymask.cli import COMMANDS
-from anymask.cli.flags import sentences
 from anymask.cli.parser import parse
 from anymask.cli.search import ONLY_IN_PYTHON, Search
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.models.variants import find
+from anymask.plain import sentences
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -32,6 +32,24 @@ def test_typing_errors_in_commands(words: list[str], meant: str, run) -> None:
     result = run(*words, "--help")
     assert result.code == 2 and result.out == ""
     assert result.err.endswith(f"got {words[-1]!r}; did you mean `{meant}`?\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["inpaint", "a.jpg", "--mask", "m.png", "--size", "9"], "size as a whole number of at"),
+        (["personalize", "a.jpg", "--threshold", "3"], "threshold as a number from 0 to 1, got 3"),
+        (["lift", "a.png", "--voxel-size", "-1"], "voxel_size as a number of at least 1e-06"),
+        (["paste", "a.png", "b.png", "--at", "1,2", "--scale", "0"], "a scale above 0, got 0"),
+        (["edit", "a.jpg", "--blur", "3"], "a background or a colour, got neither"),
+        (["train", "--data", "x", "--lr", "-1"], "lr as a number of at least 0, got -1"),
+    ],
+)
+def test_what_settings_refuse_is_told_in_one_sentence(words: list[str], message: str, run) -> None:
+    result = run(*words)
+    assert result.code == 2 and result.out == ""
+    assert result.err.startswith("anymask: error: expected ") and message in result.err
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("word", ["xyz", "--debug", "-x", ""])

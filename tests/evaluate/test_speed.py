@@ -20,7 +20,7 @@ def test_every_setup_gets_a_line_for_every_task() -> None:
         ways, PICTURE, ("predict", "embed"), repeats=3, memories=False, on_step=steps.append
     )
     times, size = speed.summary().tables
-    assert [row[2:5] for row in times.rows] == [
+    assert [row[3:6] for row in times.rows] == [
         (1, "predict", 3), (1, "embed", 3), (2, "predict", 3), (2, "embed", 3),
     ]  # fmt: skip
     p50, p90, p99 = (times.header.index(f"p{p} ms") for p in (50, 90, 99))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,11 @@ from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
 from anymask.evaluate.timing import memory as memory_of
-from anymask.everything.enlarge import Enlarger
 from anymask.everything.generate import clean_regions, generate
 from anymask.everything.search import Search
 from anymask.image.image import Image
 from anymask.image.transform import Transform
+from anymask.masks.enlarge import Enlarger
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
@@ -126,6 +128,19 @@ def prepare_some() -> Callable[[], Masks]:
     return prepare(10, (600, 800), 220)
 
 
+class Shared(Sheets):
+    """The same with a network on the CPU."""
+
+    network = SimpleNamespace(device=torch.device("cpu"))
+
+
+def prepare_in_threads() -> Callable[[], Masks]:
+    torch.set_num_threads(4)
+    picture = np.zeros((600, 800, 3), dtype=np.uint8)
+    generate(Shared(), picture[:64, :64], GenerateConfig(points_per_side=1))
+    return lambda: generate(Shared(), picture, GenerateConfig(points_per_side=10, memory=220))
+
+
 def prepare_many() -> Callable[[], Masks]:
     return prepare(64, (5000, 6000), 1024)
 
@@ -133,10 +148,74 @@ def prepare_many() -> Callable[[], Masks]:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 @pytest.mark.parametrize(
     ("prepare", "memory"),
-    [(prepare_some, 220), pytest.param(prepare_many, 1024, marks=pytest.mark.slow)],
+    [
+        (prepare_some, 220),
+        (prepare_in_threads, 220),
+        pytest.param(prepare_many, 1024, marks=pytest.mark.slow),
+    ],
 )
 def test_the_memory_is_kept_to(prepare: Callable[[], Any], memory: int) -> None:
     assert memory_of(prepare).added < memory * 2**20
+
+
+class Threads(Discs):
+    """Discs that know where and how much they are asked, with a network or without."""
+
+    def __init__(self, network: object, at_once: int = 1) -> None:
+        super().__init__()
+        self.network = network
+        self.seen: set[int] = set()
+        self.sizes: list[int] = []
+        self.together = threading.Barrier(at_once, timeout=60)
+
+    def decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.together.wait()
+        self.seen.add(threading.get_ident())
+        self.sizes.append(len(prompts))
+        return super().decode(embedding, prompts, multimask)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_network_on_the_cpu_is_asked_by_two_threads_at_once() -> None:
+    config = GenerateConfig(points_per_side=12, points_per_batch=24, pred_iou_thresh=0.0)
+    shared = Threads(SimpleNamespace(device=torch.device("cpu")), at_once=2)
+    assert generate(shared, PICTURE, config) == generate(Discs(), PICTURE, config)
+    assert len(shared.seen) == 2 and threading.get_ident() not in shared.seen
+    assert shared.sizes == [6] * 24  # four batches under way have as many prompts as one had
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("network", [None, SimpleNamespace(device=torch.device("meta"))])
+def test_other_models_are_asked_where_they_were_called(network: object) -> None:
+    config = GenerateConfig(points_per_side=12, points_per_batch=24)
+    model = Threads(network)
+    generate(model, PICTURE, config)
+    assert model.seen == {threading.get_ident()}
+    assert model.sizes == [24] * 6
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_progress_raises_ends_the_threads() -> None:
+    def refuse(done: int, total: int) -> None:
+        if done > 20:
+            raise KeyboardInterrupt
+
+    model = Threads(SimpleNamespace(device=torch.device("cpu")))
+    config = GenerateConfig(points_per_side=32, points_per_batch=24)
+    with pytest.raises(KeyboardInterrupt):
+        generate(model, PICTURE, config, progress=refuse)
+    assert sum(model.sizes) <= 24 + 4 * 6
 
 
 def test_hopeless_thresholds_are_told() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
@@ -17,6 +18,7 @@ from anymask.everything.generate import generate
 from anymask.everything.wholeness import outline_strength, thing_boxes
 from anymask.image.image import Image
 from anymask.image.transform import Transform
+from anymask.models import companions
 from anymask.prompt import Prompt
 
 IMAGE = np.zeros((48, 64, 3), np.uint8)
@@ -40,18 +42,27 @@ def walls() -> torch.Tensor:
 
 
 def test_a_whole_has_more_of_its_outline_on_boundaries_than_its_half() -> None:
-    whole, half = outline_strength(masks(THING, HALF), walls()).tolist()
+    whole, half = outline_strength(masks(THING, HALF).numpy(), walls().numpy()).tolist()
     assert whole == pytest.approx(1)
     # Of the 52 cells round the half of 12 x 16, the cut has 16, of which 4 touch a wall.
     assert half == pytest.approx((52 - 12) / 52)
+
+
+@pytest.mark.parametrize("times", [(2, 2), (4, 2), (3, 3), (1, 1), (1.5, 2.5)])
+def test_cells_of_any_size_count_if_half_of_them_is_inside(times: tuple[float, float]) -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, int(12 * times[0]), int(16 * times[1]), generator=random)
+    shares = functional.interpolate((logits > 0).double()[:, None], (12, 16), mode="area")[:, 0]
+    found = wholeness._half_inside(logits.numpy(), (12, 16))
+    np.testing.assert_array_equal(found, shares >= 0.5)
 
 
 def test_the_edge_of_the_frame_is_no_outline() -> None:
     everything, nothing, side = outline_strength(
         masks(
             (slice(0, 48), slice(0, 64)), (slice(0, 0), slice(0, 0)), (slice(0, 48), slice(0, 32))
-        ),
-        torch.ones(24, 32),
+        ).numpy(),
+        np.ones((24, 32), np.float32),
     ).tolist()
     assert (everything, nothing, side) == (0, 0, 1)
 
@@ -155,7 +166,7 @@ def test_boxes_are_inside_and_no_more_than_asked_for() -> None:
     assert (boxes >= 0).all() and (boxes[:, 2] <= 120).all() and (boxes[:, 3] <= 90).all()
     assert (boxes[:, 2:] - boxes[:, :2] > 2).all()
     assert np.array_equal(boxes, thing_boxes(Image.open(image), 9)[:5])
-    assert wholeness._detector() is wholeness._detector()
+    assert companions.detector("cpu") is companions.detector("cpu")
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint(name, f"{__name__}:THEIRS_{name}", "anymask.formats")
         for name in ("numbers", "shapes")
     ]
-    monkeypatch.setattr("anymask.plugins.entry_points", lambda group: points)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     for point in points:
         monkeypatch.setitem(globals(), f"THEIRS_{point.name}", THEIRS[point.name])
 
@@ -254,7 +254,7 @@ def test_errors_list_formats_of_others(masks: Masks, tmp_path: Path) -> None:
 
 def test_a_format_of_others_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("broken", f"{__name__}:THEIRS", "anymask.formats")
-    monkeypatch.setattr("anymask.plugins.entry_points", lambda group: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     with pytest.raises(InputError, match=r"'broken' .* as an anymask\.formats\.Format, got dict"):
         formats.find("broken")
 

@@ -14,13 +14,26 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 # Lowest first. A package stands for all of its modules.
 LAYERS = [
     ["errors", "optional", "plugins"],
-    ["atomic", "parallel", "plain", "config", "device", "geometry", "lock", "folder"],
+    [
+        "arrays",
+        "atomic",
+        "parallel",
+        "plain",
+        "config",
+        "device",
+        "geometry",
+        "lock",
+        "folder",
+        "tensor_file",
+    ],
     ["image", "masks", "embedding", "prompt", "detections"],
     ["models"],
     ["text", "everything", "predict"],
     ["formats", "draw", "data"],
     ["train", "evaluate", "batch"],
-    ["extras"],
+    ["extras", "export"],
+    ["serve"],
+    ["client"],
     ["compat", "cli"],
     ["__main__"],
 ]

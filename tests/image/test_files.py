@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import sys
 import types
@@ -223,3 +224,12 @@ def test_the_package_reads_it(
     assert "HEIF" not in PIL.Image.OPEN  # the process is left as it was
     with pytest.raises(InputError, match=r"damaged or cut off \(cut off\)"):
         Image.open(content[:20])
+
+
+def test_heic_files_are_read() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(PIL.Image.new("RGB", (64, 48), (200, 40, 40))).save(file, quality=90)
+    image = Image.open(file.getvalue())
+    assert image.size_hw == (48, 64)
+    assert abs(image.pixels.astype(int) - (200, 40, 40)).max() < 6

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from anymask.config import GenerateConfig
 from anymask.errors import InputError
@@ -27,7 +25,7 @@ VARIANT: Variant = replace(
 class FlatColours:
     """Finds what has the colour of a prompt's first point, of its box's middle or of its mask."""
 
-    device, dtype = torch.device("cpu"), torch.float32
+    device, dtype = "cpu", "float32"
 
     def __init__(self) -> None:
         self.version = 0
@@ -36,20 +34,19 @@ class FlatColours:
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         return frame_hw[0] // 2, frame_hw[1] // 2
 
-    def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> dict[str, np.ndarray]:
-        values = pixels.numpy()
-        b, c, h, w = values.shape
-        assert values.dtype == np.float32
-        return {"colour": values.reshape(b, c, h // 2, 2, w // 2, 2).mean(axis=(3, 5))}
+    def encode(self, pixels: np.ndarray, resized_hw: tuple[int, int]) -> dict[str, np.ndarray]:
+        b, c, h, w = pixels.shape
+        assert type(pixels) is np.ndarray and pixels.dtype == np.float32
+        return {"colour": pixels.reshape(b, c, h // 2, 2, w // 2, 2).mean(axis=(3, 5))}
 
-    def prepare(self, features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def prepare(self, features: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         self.prepared += 1
         return features
 
     def decode(
-        self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
+        self, features: Mapping[str, np.ndarray], prompts: PromptBatch, multimask: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        colour = features["colour"].numpy()[0]
+        colour = features["colour"][0]
         answers = [self._distance(colour, prompts, i) for i in range(len(prompts))]
         gains = (0.6, 0.5, 0.4)[: 3 if multimask else 1]
         logits = np.stack([[4 - 4 * gain * away for gain in gains] for away in answers])
@@ -58,17 +55,17 @@ class FlatColours:
 
     def _distance(self, colour: np.ndarray, prompts: PromptBatch, i: int) -> np.ndarray:
         if len(prompts.points_xy[i]):
-            x, y = prompts.points_xy[i, 0].numpy().astype(int) // 2
+            x, y = prompts.points_xy[i, 0].astype(int) // 2
             wanted = colour[:, y, x]
         elif prompts.boxes is not None:
-            x0, y0, x1, y1 = prompts.boxes[i].numpy().astype(int) // 2
+            x0, y0, x1, y1 = prompts.boxes[i].astype(int) // 2
             wanted = colour[:, (y0 + y1) // 2, (x0 + x1) // 2]
         else:
             assert prompts.mask_logits is not None
-            wanted = colour[:, prompts.mask_logits[i, 0].numpy() > 0].mean(axis=1)
+            wanted = colour[:, prompts.mask_logits[i, 0] > 0].mean(axis=1)
         return np.abs(colour - wanted[:, None, None]).max(axis=0)
 
-    def moved(self, device: torch.device, dtype: torch.dtype) -> FlatColours:
-        if (device.type, dtype) != ("cpu", torch.float32):
+    def moved(self, device: object, dtype: object) -> FlatColours:
+        if (str(device), str(dtype).removeprefix("torch.")) != ("cpu", "float32"):
             raise InputError(f"expected float32 on the CPU, got {dtype}, {device}; leave it")
         return self

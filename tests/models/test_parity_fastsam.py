@@ -15,7 +15,6 @@ import torch
 from tests.parity import pseudo_weights
 from tests.parity.amg.fake_scene import texture_image
 from tests.parity.golden import Golden, close, watched, weights
-from torch import Tensor
 
 from anymask.config import InstanceConfig
 from anymask.image.image import Image
@@ -65,7 +64,7 @@ def as_recorded(found: Candidates) -> np.ndarray:
     """Candidates as (5 + prototypes, n): middle, width, height, score, coefficients."""
     low, high = found.boxes[:, :2], found.boxes[:, 2:]
     parts = [(low + high) / 2, high - low, found.scores[:, None], found.coefficients]
-    return torch.cat(parts, dim=1).T.numpy()
+    return np.concatenate(parts, axis=1).T
 
 
 def compare_candidates(got: np.ndarray, wanted: np.ndarray) -> None:
@@ -117,7 +116,7 @@ def synthetic(parity_dir: Path) -> Golden:
     return Golden(parity_dir / "fastsam/after_network.npz")
 
 
-def whole(found: Candidates, prototypes: Tensor, at: Transform, config: InstanceConfig):
+def whole(found: Candidates, prototypes: np.ndarray, at: Transform, config: InstanceConfig):
     """Every mask, bool (n, h, w)."""
     masks = np.zeros((len(found), *at.original_hw), dtype=bool)
     for mask, ((x, y), part) in zip(masks, draw(found, prototypes, at, config), strict=True):
@@ -144,9 +143,9 @@ def test_synthetic_candidates_become_exactly_the_recorded_instances(
         max_instances=about["max_det"],
         retina=about["retina_masks"],
     )
-    values = torch.from_numpy(synthetic["pred"])
+    values = synthetic["pred"]
     low, high = values[:2] - values[2:4] / 2, values[:2] + values[2:4] / 2
-    found = Candidates(torch.cat([low, high]).T, values[4], values[5:].T)
+    found = Candidates(np.concatenate([low, high]).T, values[4], values[5:].T)
     found = detect(found, frame_hw, config)
     at = Transform(tuple(about["original_size"]), frame_hw, frame_hw)
     np.testing.assert_array_equal(image_boxes(found.boxes, at), synthetic[f"{case}__boxes"][:, :4])
@@ -155,7 +154,7 @@ def test_synthetic_candidates_become_exactly_the_recorded_instances(
     prototypes = pseudo_weights.pseudo_embedding("protos", 0, channels=32, side=64)[0, :, :48]
     if not config.retina:  # those were recorded at the size of the frame
         at = Transform(frame_hw, frame_hw, frame_hw)
-    masks = whole(found, torch.from_numpy(prototypes), at, config)
+    masks = whole(found, prototypes, at, config)
     np.testing.assert_array_equal(masks.sum(axis=(1, 2)), synthetic[f"{case}__area"])
     wanted = recorded_masks(synthetic, f"{case}__")
     np.testing.assert_array_equal(masks[: len(wanted)], wanted)
@@ -163,14 +162,14 @@ def test_synthetic_candidates_become_exactly_the_recorded_instances(
 
 def test_boxes_snap_to_the_border_and_nearly_whole_ones_become_whole(parity_dir: Path) -> None:
     border = Golden(parity_dir / "fastsam/prompts.npz").meta["border"]
-    boxes = torch.tensor(border["boxes"])
+    boxes = np.array(border["boxes"], np.float32)
     n, (h, w) = len(boxes), border["image_size"]
-    found = Candidates(boxes, torch.linspace(0.9, 0.5, n), torch.zeros(n, 1))
+    found = Candidates(boxes, np.linspace(0.9, 0.5, n, dtype=np.float32), np.zeros((n, 1)))
     got = detect(found, (h, w), InstanceConfig(box_nms_thresh=1)).boxes
-    wanted = torch.tensor(border["snapped"])
-    wanted[border["over_0_9"]] = torch.tensor([0.0, 0.0, w, h])
+    wanted = np.array(border["snapped"])
+    wanted[border["over_0_9"]] = [0, 0, w, h]
     assert len(border["over_0_9"]) > 1  # the reference fails at two
-    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4)
 
 
 # ---- pictures -----------------------------------------------------------------------------------
@@ -181,7 +180,7 @@ def compare_picture(model: InstanceSegmenter, golden: Golden, image: Image) -> N
     how = model.variant.preprocessing
     at = Transform.fit(image.size_hw, side=golden.meta["imgsz"], pad=how.pad, centre=how.centre)
     features = model._encode(at.resize(image, how.resize)[None], at)
-    prototypes = features["prototypes"][0]
+    prototypes = features["prototypes"][0].numpy()
     seen = features["picture"][0, :, ::15, ::15].float()
     np.testing.assert_allclose(seen, golden["input_sub"], atol=1e-3)
     np.testing.assert_allclose(prototypes[:, ::7, ::7], golden["proto_sub"], atol=1e-3)
@@ -190,7 +189,7 @@ def compare_picture(model: InstanceSegmenter, golden: Golden, image: Image) -> N
     found = detect(candidates(features), at.frame_hw, InstanceConfig())
     wanted = golden["nms_boxes"][:, 4]
     np.testing.assert_allclose(found.scores, wanted, atol=1e-4)
-    boxes = image_boxes(found.boxes, at).numpy()
+    boxes = image_boxes(found.boxes, at)
     compare_instances(golden, "retina_", boxes, whole(found, prototypes, at, InstanceConfig()))
     framed = Transform(at.frame_hw, at.frame_hw, at.frame_hw)  # letterbox masks are not cut down
     coarse = whole(found, prototypes, framed, InstanceConfig(retina=False))

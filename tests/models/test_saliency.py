@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from anymask.models.saliency import (
-    PREPROCESSING,
-    ResidualU,
-    Saliency,
-    load_saliency,
-    main_subject,
-)
+from anymask.models.saliency import ResidualU, Saliency, load_saliency
+from anymask.models.salient import PREPROCESSING, main_subject
 
 COFFEE = Path(__file__).parents[2] / "docs/pictures/coffee.jpg"
 

@@ -12,7 +12,7 @@ DISC = np.hypot(*(np.mgrid[:96, :128] - np.array([48, 64])[:, None, None])) < 30
 
 
 def test_what_the_model_does_not_know_the_mask_says() -> None:
-    given = torch.from_numpy(DISC).float()[None]
+    given = DISC.astype(np.float32)
     known = weighed(torch.zeros(3, 96, 128), given)
     found = (known > 0).numpy()
     assert found.shape == (3, 96, 128)
@@ -23,7 +23,7 @@ def test_what_the_model_does_not_know_the_mask_says() -> None:
 
 
 def test_a_sure_answer_wins_against_the_mask_but_not_without_limit() -> None:
-    given = torch.from_numpy(DISC).float()[None]
+    given = DISC.astype(np.float32)
     sure = weighed(torch.full((1, 96, 128), 40.0), given)
     assert (sure > 0).all() and sure.max() == 10
 

@@ -15,7 +15,7 @@ from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.masks.masks import Masks
 from anymask.models.build import build
-from anymask.models.network import TorchNetwork
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.variants import find
 from anymask.predict.instances import InstanceSegmenter
 from anymask.predict.loading import load

@@ -19,8 +19,8 @@ from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.image.image import Image
 from anymask.masks.masks import Masks
-from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.variants import Preprocessing, Variant, find
 from anymask.predict import loading
 from anymask.predict.loading import load

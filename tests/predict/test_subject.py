@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 import pytest
-import torch
 from tests.predict.test_prompts_of_every_model import model_of
 
 import anymask
@@ -110,9 +109,9 @@ def test_transparency_shows_its_background_and_is_kept(model: anymask.Segmenter)
     assert masks.matte(image)[100, 150] == 128
 
 
-def _square(network: object, image: anymask.Image) -> torch.Tensor:
+def _square(network: object, image: anymask.Image) -> np.ndarray:
     """Stand for the saliency network: the middle of whatever it is shown."""
-    logits = torch.full((320, 320), -9.0)
+    logits = np.full((320, 320), -9, np.float32)
     logits[80:240, 80:240] = 9
     return logits
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from anymask.image.image import Image
     from anymask.predict.segmenter import Segmenter
 
-__all__ = ["Depth", "DepthOptions", "parse"]
+__all__ = ["Depth", "DepthKind", "DepthOptions", "DepthScale", "parse"]
 
 _ABOUT = """Say how far away things are in each image, and what lies in front of what.
 
@@ -39,6 +39,12 @@ Examples:
   anymask depth photos/ --text "dog. person." -o out/
   anymask depth rgb.png --masks masks.json --depth depth.exr --depth-kind metric
   anymask depth rgbd/color --depth rgbd/depth  # a folder of files with the same names"""
+
+DepthKind = Annotated[
+    Literal["relative", "metric"] | None,
+    arg(help_behavior_hint="", metavar="{relative,metric}"),
+]
+DepthScale = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 
 _WHERE = (
     "expected one of --point or --box, --text, --mask and --masks, got {}; say what to measure in "
@@ -65,13 +71,10 @@ class DepthOptions:
     """A file of depth (PNG, TIFF, NPY, EXR) for one image; a folder of them, named as the images;
     or who estimates it: depth-anything-v2-small, dpt-large, or the folder or hub id (org/name) of
     such a model."""
-    depth_kind: Annotated[
-        Literal["relative", "metric"] | None,
-        arg(help_behavior_hint="", metavar="{relative,metric}"),
-    ] = None
+    depth_kind: DepthKind = None
     """What the numbers of a file are: metric, distances; or relative, inverse depth, large where it
     is near. By itself relative for images of 8 bits, else metric."""
-    depth_scale: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    depth_scale: DepthScale = None
     """How many of a file's units are a metre; by itself 1000 for whole numbers, else 1."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
+from anymask.cli.depth import DepthKind, DepthScale
 from anymask.cli.options import ImageOptions
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.pipe import piped
@@ -83,9 +84,13 @@ class Everything(ImageOptions):
     naming: OmitArgPrefixes[LabelConfig] = field(default_factory=LabelConfig)
     """How masks are given names, with --labels."""
     depth: Annotated[str | None, arg(metavar="[FILE|MODEL]", help_behavior_hint="")] = None
-    """Write its depth into the record of each mask: from a file of depth, a folder of them or a
-    model, as `anymask depth` takes it; alone, at the end or before another option, from
+    """Write its depth into the record of each mask, and draw it: from a file of depth, a folder of
+    them or a model, as `anymask depth` takes it; alone, at the end or before another option, from
     depth-anything-v2-small."""
+    depth_kind: DepthKind = None
+    """With --depth: what the numbers of a file mean, as for `anymask depth`."""
+    depth_scale: DepthScale = None
+    """With --depth: how many of a file's units are a metre."""
     search: OmitArgPrefixes[Search] = field(default_factory=Search)
     """What to look for and what to drop; what is not given is what suits the model."""
 
@@ -125,12 +130,17 @@ class Everything(ImageOptions):
             "overlay": not self.no_overlay,
         }
         if self.depth is None:
+            if self.depth_kind is not None or self.depth_scale is not None:
+                raise InputError(
+                    "expected --depth along with what its numbers mean, got none; name its file"
+                )
             return Job(**options)
         from anymask.extras.depth.job import EverythingDepth
         from anymask.extras.depth.sources import find_depth
 
         how: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
-        depth = find_depth(self.depth, **how, offline=self.offline)
+        numbers: dict[str, Any] = {"kind": self.depth_kind, "scale": self.depth_scale}
+        depth = find_depth(self.depth, **numbers, **how, offline=self.offline)
         return EverythingDepth(**options, depth=depth)
 
     def _labeller(self) -> Labeller | None:

@@ -11,9 +11,10 @@ from tyro.conf import Positional, arg
 
 from anymask import formats
 
-__all__ = ["Flag", "Format", "ImageOptions"]
+__all__ = ["Flag", "Format", "ImageOptions", "RuntimeName"]
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
+RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
 if TYPE_CHECKING:  # which cannot know the formats that other packages add
     Format = str
 else:
@@ -37,6 +38,9 @@ class ImageOptions:
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
+    `anymask export` wrote."""
     offline: Flag = False
     """Download no weights; use only what is here."""
     format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
@@ -61,7 +65,9 @@ class ImageOptions:
         """Load who does the work: the model."""
         from anymask.predict import loading
 
-        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+        return loading.load(
+            self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
+        )
 
     def encode(self, found: Any) -> bytes:
         """Give what was found in one image as the content of a file."""

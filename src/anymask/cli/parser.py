@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Protocol, TextIO, TypeVar, Union, cast
 
-from anymask.cli.flags import registry
+from anymask.cli.flags import RefusedError, registry
 from anymask.errors import InputError
 
 __all__ = ["Command", "choose", "parse"]
@@ -45,6 +45,9 @@ def parse(
         prog: That name.
         about: What its help begins with.
         default: An instance to take values from that no word gives; None: the class's own.
+
+    Raises:
+        InputError: The dataclass refuses a value, or a flag is like another one.
     """
     import tyro
 
@@ -65,6 +68,8 @@ def parse(
         try:
             with redirect_stderr(complaint):
                 return read(words)
+        except RefusedError as refused:
+            raise refused.error from None
         except SystemExit as end:
             if end.code:
                 _check_flags(words, prog, partial(read, ["--help"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,8 @@ from anymask.errors import InputError
 from anymask.evaluate.protocol import Cell, Summary, Table
 from anymask.evaluate.timing import Memory, Timing, machine, memory, samples
 from anymask.image.image import Image
+from anymask.models.exported import is_exported
+from anymask.models.runtime import Runtime
 from anymask.predict import loading
 
 if TYPE_CHECKING:
@@ -37,15 +39,25 @@ class Setup:
     dtype: str = "float32"
     """What is computed with."""
     threads: int = 1
-    """Of PyTorch."""
+    """Of PyTorch, or of what runs a graph."""
     device: str = "auto"
     """What `load` is given."""
     offline: bool = False
     """Whether `load` may download."""
+    runtime: Runtime = "auto"
+    """What `load` is given."""
 
     def load(self) -> Segmenter:
         """Load the model."""
-        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+        # The threads of a graph are those that PyTorch has when it is opened.
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            return loading.load(
+                self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
+            )
+        finally:
+            torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,8 @@ class Size:
 
     name: str
     """Of its variant."""
+    runtime: str
+    """What computes."""
     parameters: int
     """Learned values."""
     bytes: int
@@ -86,7 +100,7 @@ class Speed:
     def summary(self) -> Summary:
         """Lay out what was measured as tables."""
         header = (
-            *("model", "dtype", "threads", "task", "runs"),
+            *("model", "runtime", "dtype", "threads", "task", "runs"),
             *(f"p{p} ms" for p in _PERCENTILES),
             *("CPU p50 ms", "peak MB", "added MB"),
         )
@@ -114,7 +128,8 @@ class Speed:
         cpu = float(np.median([1e3 * t.cpu for t in taken]))
         used = self.memories.get((setup, task))
         return (
-            *(self.sizes[setup].name, setup.dtype, setup.threads, task, len(taken)),
+            *(self.sizes[setup].name, self.sizes[setup].runtime, setup.dtype),
+            *(setup.threads, task, len(taken)),
             *(round(float(ms), 1) for ms in wall),
             round(cpu, 1),
             *((round(used.peak / 1e6), round(used.added / 1e6)) if used else (None, None)),
@@ -127,15 +142,26 @@ def setups(
     threads: Sequence[int],
     device: str = "auto",
     offline: bool = False,
+    runtimes: Sequence[Runtime] = ("auto",),
 ) -> list[Setup]:
-    """Combine every model with every dtype and every number of threads."""
+    """Combine every model with every dtype, runtime that can run it, and number of threads."""
     if not (models and dtypes and threads) or min(threads) < 1:
         raise InputError(
             f"expected models, dtypes and numbers of threads of at least 1, got {list(models)}, "
             f"{list(dtypes)} and {list(threads)}; name them"
         )
-    each = product(models, dtypes, threads)
-    return [Setup(model, dtype, count, device, offline) for model, dtype, count in each]
+    each = product(models, dtypes, threads, runtimes)
+    ways = [
+        Setup(model, dtype, count, device, offline, runtime)
+        for model, dtype, count, runtime in each
+        if loading.can_run(model, runtime)
+    ]
+    if not ways:
+        raise InputError(
+            f"expected a runtime that can run {', '.join(models)}, got {', '.join(runtimes)}; run "
+            "anymask export first, or leave --runtime out"
+        )
+    return ways
 
 
 def measure(
@@ -160,12 +186,15 @@ def measure(
     """
     if min(repeats, repeats_everything) < 1:
         raise InputError("expected at least 1 run of each task, got fewer; 20 and 3 are usual")
-    loaded: dict[tuple[str, str], Segmenter] = {}
+    loaded: dict[Setup, Segmenter] = {}
+    models: dict[Setup, Segmenter] = {}
     for way in ways:
-        if (way.model, way.dtype) not in loaded:
+        weights = not is_exported(way.model) and way.runtime in ("auto", "torch")
+        key = replace(way, threads=1) if weights else way  # a graph keeps its threads
+        if key not in loaded:
             on_step(f"loading {way.model}")
-            loaded[way.model, way.dtype] = way.load()
-    models = {way: loaded[way.model, way.dtype] for way in ways}
+            loaded[key] = way.load()
+        models[way] = loaded[key]
     times: dict[tuple[Setup, Task], list[Timing]] = {}
     used: dict[tuple[Setup, Task], Memory] = {}
     for task in tasks:
@@ -201,10 +230,12 @@ def _ready(way: Setup, image: Image, task: Task) -> Callable[[], object]:
 
 def _embed(model: Segmenter, image: Image) -> None:
     model.embed(image)
-    if model.device.type == "cuda":
+    if getattr(model.device, "type", "") == "cuda":
         torch.cuda.synchronize(model.device)  # it works on while the program goes on
 
 
 def _size(model: Segmenter) -> Size:
-    count = model.variant.parameters
-    return Size(model.variant.name, count, count * model.dtype.itemsize)
+    count, dtype = model.variant.parameters, model.dtype
+    each = np.dtype(dtype).itemsize if isinstance(dtype, str) else dtype.itemsize
+    runtime = getattr(model.network, "runtime", "torch")
+    return Size(model.variant.name, runtime, count, count * each)

@@ -1,9 +1,9 @@
 """Everything mode: a mask for each thing in an image, without a prompt.
 
 `generate` searches one image, `tiled` one that is larger than memory; `sampling` says where the
-model is prompted and `search` what becomes of its answers. The others are their tools: masks
-enlarged only where it matters (`enlarge`, `axis`), and tiles laid out (`grid`), joined (`stitch`)
-and complemented by a look at the whole (`overview`).
+model is prompted and `search` what becomes of its answers. The others are their tools: how whole a
+mask is (`wholeness`, `neighbours`), and tiles laid out (`grid`), joined (`stitch`) and complemented
+by a look at the whole (`overview`).
 """
 
 from anymask.everything.generate import generate

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from anymask import geometry
 from anymask.config import GenerateConfig
@@ -201,7 +200,8 @@ def _grids(config: GenerateConfig) -> list[FloatArray]:
 
 def _nms(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], threshold: float) -> IntArray:
     """Find the masks to keep, by descending score; equal scores keep their order."""
-    kept: IntArray = geometry.nms(torch.tensor(boxes), torch.tensor(scores), threshold).numpy()
+    order = np.argsort(-scores, kind="stable")
+    kept: IntArray = order[geometry.nms_ranked(boxes[order].astype(np.float32), threshold)]
     return kept
 
 

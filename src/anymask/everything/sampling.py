@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from anymask.arrays import floats, sigmoid, to_numpy
 from anymask.embedding import Embedding
+from anymask.everything.neighbours import around
 from anymask.everything.search import Search
 from anymask.prompt import Prompt
 
@@ -78,29 +77,28 @@ def add_objects(search: Search, seen: Embedding) -> None:
 def _middles(seen: Embedding) -> FloatArray:
     """Find places that lie deeper inside of boundaries than what is around them: (n, 2) pixels."""
     transform = seen.transform
-    boundary = torch.sigmoid(seen.features["boundary"][0, 0].float().cpu())
+    boundary = sigmoid(floats(to_numpy(seen.features["boundary"])[0, 0]))
     stride = transform.frame_hw[0] / boundary.shape[0]
     h, w = (max(1, int(side / stride)) for side in transform.resized_hw)
     top, left = (int(side / stride) for side in transform.offset_hw)
     depth = _depth(boundary[top : top + h, left : left + w])
     # Plateaus have many highest places: the blur and the slope leave one.
-    blurred = functional.avg_pool2d(depth[None, None], 3, 1, 1)
-    blurred += torch.linspace(0, 0.01, h * w).reshape(h, w)
-    highest = functional.max_pool2d(blurred, _APART, 1, _APART // 2)
-    y, x = ((blurred == highest)[0, 0] & (depth > 0)).nonzero(as_tuple=True)
-    middles = torch.stack([x + left, y + top], dim=1) + 0.5
+    blurred = around(depth, 1, np.add) / np.float32(9)
+    blurred += np.linspace(0, 0.01, h * w, dtype=np.float32).reshape(h, w)
+    highest = around(blurred, _APART // 2, np.maximum)
+    y, x = ((blurred == highest) & (depth > 0)).nonzero()
+    middles = np.stack([x + left, y + top], axis=1) + np.float32(0.5)
     height, width = transform.original_hw
-    pixels: FloatArray = transform.points_to_image(middles.numpy() * stride) - 0.5
+    pixels: FloatArray = transform.points_to_image(middles * stride) - 0.5
     return np.clip(pixels, 0, (width - 1, height - 1))
 
 
-def _depth(boundary: Tensor) -> Tensor:
+def _depth(boundary: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Add up how far each place is from boundaries, be they sure or only suspected: (h, w)."""
-    depth = torch.zeros_like(boundary)
+    depth = np.zeros_like(boundary)
     for level in _LEVELS:
-        inside = (boundary < level).float()
+        inside = boundary < level
         while inside.any():
             depth += inside
-            outside = functional.pad(1 - inside, (1, 1, 1, 1), value=1)[None, None]
-            inside = 1 - functional.max_pool2d(outside, 3, 1)[0, 0]
+            inside = ~around(np.pad(~inside, 1, constant_values=True), 1, np.logical_or)[1:-1, 1:-1]
     return depth

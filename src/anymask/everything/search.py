@@ -12,27 +12,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from anymask import geometry
+from anymask.arrays import Array, floats, is_tensor, sigmoid, to_numpy
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError
-from anymask.everything.enlarge import Enlarger, Part
 from anymask.everything.wholeness import outline_strength
 from anymask.image.image import Image
+from anymask.masks.enlarge import Enlarger, Part
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
+from anymask.parallel import in_order, thread_count
 from anymask.prompt import Prompt
 
 __all__ = ["Progress", "Promptable", "Search"]
 
-_OUTLINES_AT_ONCE = 8
+_OUTLINES_AT_ONCE = 16
+_MOST_WORKERS = 4  # each needs memory for what the network computes
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -46,7 +47,10 @@ _ROOM_TO_WAIT = 0.25  # share of the memory that is never used for the answers t
 
 
 class Promptable(Protocol):
-    """What everything mode needs of a model."""
+    """What everything mode needs of a model.
+
+    One with a ``network`` on the CPU, such as a `Segmenter`, is asked in several threads at once.
+    """
 
     def embed(self, image: Image, /) -> Embedding:
         """Encode one image."""
@@ -54,7 +58,7 @@ class Promptable(Protocol):
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Array, Array]:
         """Answer n prompts: logits (n, k, h', w') over the model frame, predicted IoU (n, k)."""
         ...
 
@@ -71,6 +75,15 @@ class _Candidate:
     part: Part | None  # of its logits; None: dropped to save memory
     held: FloatArray  # a box that its mask holds
     holding: FloatArray  # and one that holds its mask
+
+
+class _Answers(NamedTuple):
+    """What came of a batch of prompts."""
+
+    trusted: list[_Candidate]
+    doubted: int
+    prompts: int
+    low_hw: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +139,23 @@ class Search:
 
     def add(self, prompts: Sequence[Prompt], multimask: bool = True) -> None:
         """Ask prompts, in pixels of the crop, and remember what the model trusts."""
-        while prompts:
-            step = self._at_once()
-            self._batches.append((prompts[:step], multimask))
-            found, doubted = self._decode(len(self._batches) - 1)
-            self._candidates += found
-            self.dropped["pred_iou_thresh"] += doubted
+        workers = _workers(self.model)
+        batches = self._split(prompts, multimask, workers)
+        for answers in in_order(self._decode, batches, workers):
+            # Here, not in the threads: how many are asked next must not depend on who is first.
+            self._low_hw = answers.low_hw
+            self._candidates += answers.trusted
+            self.dropped["pred_iou_thresh"] += answers.doubted
             self._evict(self._candidates)
-            self._decoded(len(prompts[:step]))
+            self._decoded(answers.prompts)
+
+    def _split(self, prompts: Sequence[Prompt], multimask: bool, workers: int) -> Iterator[int]:
+        """Note prompts as batches, and number these; those that are under way share the memory."""
+        waiting = 1 if workers == 1 else 2 * workers  # see `in_order`
+        while prompts:
+            step = max(1, self._at_once() // waiting)
+            self._batches.append((prompts[:step], multimask))
+            yield len(self._batches) - 1
             prompts = prompts[step:]
 
     @property
@@ -166,42 +188,48 @@ class Search:
         h, w = self._low_hw or self.embedding.transform.frame_hw
         return h * w * _BYTES_PER_LOGIT
 
-    def _decode(self, batch: int) -> tuple[list[_Candidate], int]:
-        """Give the answers to a batch that the model trusts, and the number of all others."""
+    def _decode(self, batch: int) -> _Answers:
+        """Ask a batch; several threads may do so at once."""
         prompts, multimask = self._batches[batch]
-        logits, predicted_iou = self.model.decode(self.embedding, prompts, multimask)
-        answers = predicted_iou.shape[1]
-        predicted_iou, logits = predicted_iou.flatten(), logits.flatten(0, 1)
-        places = torch.arange(len(predicted_iou), device=predicted_iou.device)
+        maps, predicted = self.model.decode(self.embedding, prompts, multimask)
+        answers = predicted.shape[1]
+        predicted_iou = to_numpy(predicted).reshape(-1)
+        places = np.arange(len(predicted_iou))
         if self.config.pred_iou_thresh > 0:
             places = places[predicted_iou > self.config.pred_iou_thresh]
-        self._low_hw = logits.shape[1], logits.shape[2]
-        if self._enlarger is None:
+        logits = _picked(maps.reshape(-1, *maps.shape[2:]), places)
+        low_hw = maps.shape[2], maps.shape[3]
+        enlarger = self._enlarger
+        if enlarger is None:
             offset = self.config.stability_score_offset
-            self._enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
+            enlarger = Enlarger(self.embedding.transform, low_hw, offset)
+            self._enlarger = enlarger  # all threads make the same
         found = []
         for rank, score, place, one in zip(
-            self._ranks(logits, predicted_iou, places),
+            self._ranks(logits, predicted_iou[places]),
             predicted_iou[places].tolist(),
             places.tolist(),
-            _picked(logits, places),
+            logits,
             strict=True,
         ):
-            part = self._enlarger.cut(one)
-            bounds = self._enlarger.bounds(part)
+            part = enlarger.cut(one)
+            bounds = enlarger.bounds(part)
             prompt = prompts[place // answers]
             found.append(_Candidate(rank, score, prompt, batch, place, part, *bounds))
-        return found, len(predicted_iou) - len(found)
+        return _Answers(found, len(predicted_iou) - len(found), len(prompts), low_hw)
 
-    def _ranks(self, logits: Tensor, predicted_iou: Tensor, places: Tensor) -> list[float]:
+    def _ranks(self, logits: Sequence[FloatArray], predicted_iou: FloatArray) -> list[float]:
         """Say how good some answers are, to be compared with each other."""
-        ranks = predicted_iou[places]
-        if self._boundary is not None and len(places):
-            boundary = self._boundary.to(logits.device)
+        ranks = predicted_iou
+        if self._boundary is not None and len(logits):
             # A few at once, so that no batch takes memory that the limit does not know of.
-            few = torch.split(places, _OUTLINES_AT_ONCE)
-            strength = [outline_strength(logits[some], boundary) for some in few]
-            ranks = ranks * torch.cat(strength)
+            strength = [
+                outline_strength(
+                    np.stack(logits[start : start + _OUTLINES_AT_ONCE]), self._boundary
+                )
+                for start in range(0, len(logits), _OUTLINES_AT_ONCE)
+            ]
+            ranks = ranks * np.concatenate(strength)
         ranked: list[float] = ranks.tolist()
         return ranked
 
@@ -225,7 +253,7 @@ class Search:
         for batch in dict.fromkeys(one.batch for one in candidates if one.part is None):
             if full:
                 break
-            parts = {again.place: again.part for again in self._decode(batch)[0]}
+            parts = {again.place: again.part for again in self._decode(batch).trusted}
             for one in candidates:
                 if one.batch == batch:
                     one.part = parts[one.place]
@@ -284,7 +312,7 @@ class Search:
     def _cut_off(self, box: FloatArray) -> bool:
         if self.crop == (0, 0, *self.size_hw[::-1]):
             return False
-        near = geometry.near_crop_edge(torch.from_numpy(box)[None], self.crop, self.size_hw)
+        near = geometry.near_crop_edge(box[None], self.crop, self.size_hw)
         return bool(near.any())
 
     def _masks(self, kept: Sequence[_Kept]) -> Masks:
@@ -308,29 +336,39 @@ class Search:
         return {} if self.config.ranking == "iou" else {"ranking": round(kept.rank, 4)}
 
 
-def _boundary(embedding: Embedding) -> Tensor:
+def _workers(model: Promptable) -> int:
+    """Return how many threads should ask a model at once.
+
+    On a CPU the many small steps of a decoder leave a second thread of PyTorch idle most of the
+    time; with prompts of its own it is not. A network may be shared by threads, as nothing else
+    that a model may be.
+    """
+    device = getattr(getattr(model, "network", None), "device", None)
+    return min(_MOST_WORKERS, thread_count()) if str(device) == "cpu" else 1
+
+
+def _boundary(embedding: Embedding) -> FloatArray:
     """Find the probabilities that a mask ends, over the model frame: (h, w)."""
     if "boundary" not in embedding.features:
         raise CapabilityError(
             "expected a model that sees boundaries for the ranking 'outline', got one with "
             f"{', '.join(embedding.features)}; use 'iou'"
         )
-    return torch.sigmoid(embedding.features["boundary"][0, 0].float())
+    return sigmoid(floats(to_numpy(embedding.features["boundary"])[0, 0]))
 
 
-def _picked(maps: Tensor, places: Tensor) -> Iterator[FloatArray]:
-    """Go through some maps of logits; one by one, where they lie, as copying all takes longer."""
-    if maps.device.type != "cpu":
-        maps, places = maps[places].cpu(), torch.arange(len(places))
-    for place in places.tolist():
-        yield maps[place].float().numpy()
+def _picked(maps: Array, places: npt.NDArray[np.int64]) -> list[FloatArray]:
+    """Take some maps of logits, where they lie: copying them takes longer than all that follows."""
+    if is_tensor(maps) and maps.device.type != "cpu":
+        return list(floats(to_numpy(maps[places])))
+    here = to_numpy(maps)
+    return [floats(here[place]) for place in places]
 
 
 def _ranked(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     """Sort by descending rank; equal ones keep their order."""
-    ranks = torch.tensor([one.rank for one in candidates])
-    order = torch.argsort(ranks, descending=True, stable=True)
-    return [candidates[i] for i in order.tolist()]
+    ranks = floats([one.rank for one in candidates])
+    return [candidates[i] for i in np.argsort(-ranks, kind="stable")]
 
 
 def _overlap(box: FloatArray, better: Sequence[_Kept]) -> FloatArray:

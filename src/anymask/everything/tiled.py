@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import PIL.Image
-import torch
 
 from anymask.config import GenerateConfig, InstanceConfig, changed
 from anymask.everything import stitch
@@ -32,7 +31,7 @@ from anymask.image.geo import read_geo
 from anymask.image.image import Image, ImageLike
 from anymask.masks.masks import Masks
 from anymask.models.variants import Variant
-from anymask.parallel import in_order
+from anymask.parallel import in_order, thread_count
 
 __all__ = ["TILE", "Generator", "generate_tiled", "is_large", "size_of"]
 
@@ -113,7 +112,7 @@ def generate_tiled(
     default: Any = model.variant.generate
     settings = changed(default, config, options)
     searches = model.variant.kind == "promptable"
-    workers = torch.get_num_threads()
+    workers = thread_count()
     per_tile = settings
     if searches:
         workers = _at_once(settings.memory, tile)
@@ -173,7 +172,7 @@ def _at_once(memory: int, tile: int) -> int:
     That is as many as PyTorch has threads, each with one of them, because it is faster than all
     threads on one tile.
     """
-    return max(1, min(torch.get_num_threads(), memory // least_memory((tile, tile))))
+    return max(1, min(thread_count(), memory // least_memory((tile, tile))))
 
 
 def _for_one_tile(settings: GenerateConfig, workers: int) -> GenerateConfig:

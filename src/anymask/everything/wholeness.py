@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
-import torch.nn.functional as F
-from torch import Tensor
 
 from anymask import geometry
+from anymask.arrays import floats
+from anymask.everything.neighbours import around
 from anymask.image.image import Image
+from anymask.image.resampling import means
+from anymask.models import companions
+from anymask.models.ssd import detect
 from anymask.parallel import threads_work
 
-if TYPE_CHECKING:
-    from anymask.models.detector import Detector
-
 __all__ = ["outline_strength", "thing_boxes"]
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
 
 _LEAST_SCORE = 0.02  # what is asked is judged by its mask, not by its name
 _NMS = 0.6  # among boxes of one name; across names a little more
@@ -25,7 +25,7 @@ _NMS_ACROSS = 0.7
 _LEAST_SIDE = 2.0  # pixels
 
 
-def outline_strength(logits: Tensor, boundary: Tensor) -> Tensor:
+def outline_strength(logits: FloatArray, boundary: FloatArray) -> FloatArray:
     """Measure how much of the outline of each mask lies on boundaries.
 
     A whole ends where the image shows that something ends, all the way round; a splinter ends
@@ -40,29 +40,28 @@ def outline_strength(logits: Tensor, boundary: Tensor) -> Tensor:
         boundary within one cell of them; 0 for a mask that has no outline.
 
     Examples:
-        >>> import torch
-        >>> logits = torch.full((1, 8, 8), -1.0)
+        >>> logits = np.full((1, 8, 8), -1, np.float32)
         >>> logits[0, 2:6, 2:6] = 1
-        >>> outline_strength(logits, torch.full((8, 8), 0.5)).tolist()
+        >>> outline_strength(logits, np.full((8, 8), 0.5, np.float32)).tolist()
         [0.5]
     """
-    size = boundary.shape[-2:]
-    near = F.max_pool2d(boundary[None, None].float(), 3, 1, 1)[0, 0]
-    shares = F.interpolate((logits > 0).float()[:, None], size=size, mode="area")
-    inside = shares[:, 0] >= 0.5
-    # Padding is no outside: the edge of the frame is not an outline.
-    padded = F.pad(inside, (1, 1, 1, 1), value=True)
-    rows = padded[:, :-2] & padded[:, 1:-1] & padded[:, 2:]
-    rim = inside & ~(rows[:, :, :-2] & rows[:, :, 1:-1] & rows[:, :, 2:])
-    strength: Tensor = (rim * near).sum(dim=(1, 2)) / rim.sum(dim=(1, 2)).clamp(min=1)
-    return strength
+    near = around(boundary, 1, np.maximum)
+    inside = _half_inside(logits, (boundary.shape[0], boundary.shape[1]))
+    # What lies beyond a map does not count: the edge of the frame is not an outline.
+    rim = inside & ~around(inside, 1, np.logical_and)
+    sums = (rim * near).sum(axis=(1, 2), dtype=np.float32)
+    return floats(sums / rim.sum(axis=(1, 2)).clip(min=1))
 
 
-@cache
-def _detector() -> Detector:
-    from anymask.models.detector import load_detector
-
-    return load_detector()
+def _half_inside(logits: FloatArray, size_hw: tuple[int, int]) -> BoolArray:
+    """Return of which cells of a coarser map at least half is inside: bool (n, *size_hw)."""
+    inside = logits > 0
+    if inside.shape[1:] == (2 * size_hw[0], 2 * size_hw[1]):  # counting takes a third of the time
+        ones = inside.view(np.uint8)
+        rows = ones[:, ::2] + ones[:, 1::2]
+        half: BoolArray = rows[:, :, ::2] + rows[:, :, 1::2] >= 2
+        return half
+    return means(inside.astype(np.float32), size_hw) >= 0.5
 
 
 @threads_work()
@@ -79,10 +78,12 @@ def thing_boxes(image: Image, limit: int) -> npt.NDArray[np.float32]:
     Raises:
         WeightsError: The package was installed without the detector's weights.
     """
-    from anymask.models.detector import detect
-
     found = detect(
-        _detector(), image, min_score=_LEAST_SCORE, nms_thresh=_NMS, max_detections=5 * limit
+        companions.detector("cpu"),
+        image,
+        min_score=_LEAST_SCORE,
+        nms_thresh=_NMS,
+        max_detections=5 * limit,
     )
     boxes: npt.NDArray[np.float32] = found.boxes[geometry.nms_ranked(found.boxes, _NMS_ACROSS)]
     boxes = boxes[(boxes[:, 2:] - boxes[:, :2] > _LEAST_SIDE).all(axis=1)]

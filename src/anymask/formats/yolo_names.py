@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from anymask.errors import InputError
 from anymask.formats import files
 from anymask.formats.classes import Names, shown_names
+from anymask.optional import optional
 
 __all__ = [
     "SET_FILE",
@@ -117,6 +116,7 @@ def _root(said: Any, path: Path) -> Path:
 
 def _parsed(text: str, path: Path) -> dict[str, Any]:
     """Parse YAML with every value as text, so that a class may be called no, 1 or null."""
+    yaml = optional("yaml")
     try:
         document = yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -193,6 +193,7 @@ def write_set_file(draft: Path, target: Path, said: Mapping[str, Any]) -> None:
     Raises:
         InputError: The file that is there is damaged.
     """
+    yaml = optional("yaml")
     document: dict[str, Any] = {}
     if target.is_file():
         read_set_file(target)

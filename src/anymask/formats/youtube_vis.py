@@ -83,7 +83,11 @@ def write(
         with output(target) as file:
             file.write(json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "annotations": [')
             for place, (number, label) in enumerate(things):
-                known = {"id": number, "video_id": 1, "category_id": categories[label]}
+                known: dict[str, Any] = {
+                    "id": number,
+                    "video_id": 1,
+                    "category_id": categories[label],
+                }
                 known |= {"name": label, "width": w, "height": h, "iscrowd": 0}
                 text = json.dumps(known, ensure_ascii=False)[:-1]
                 file.write((",\n" if place else "\n").encode() + text.encode())

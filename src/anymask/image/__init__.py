@@ -9,19 +9,7 @@ torch, so it is imported only when it is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from anymask.image.image import Image, ImageLike
-
-if TYPE_CHECKING:
-    from anymask.image.transform import Transform
+from anymask.image.transform import Transform
 
 __all__ = ["Image", "ImageLike", "Transform"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Transform":
-        from anymask.image.transform import Transform
-
-        return Transform
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,43 +7,33 @@ this module are pixels of the original image; `Transform` is the only place that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from anymask.arrays import Array, floats, is_tensor
 from anymask.errors import InputError
+from anymask.image import resampling
 from anymask.image.image import Image
+from anymask.image.resampling import Enlarging, Taps
 from anymask.optional import optional
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["LOGIT", "Enlarging", "Resizing", "Taps", "Transform"]
 
 Resizing: TypeAlias = Literal["antialias", "bilinear", "opencv"]
 """How an image is brought to the size that a model wants, see `Transform.resize`."""
 
-Enlarging: TypeAlias = Literal["bilinear", "bicubic"]
-"""How masks come back to the size of the image, see `Transform.masks_to_image`."""
-
 LOGIT = 10.0
 """How sure a rough mask is, as a logit: about what SAM's decoder says well inside an object."""
 
 _CHUNK_PIXELS = 2**24  # masks are enlarged in chunks whose frames stay below 64 MB
 
-Coordinates = TypeVar("Coordinates", npt.NDArray[Any], Tensor)
-
-
-class Taps(NamedTuple):
-    """How one direction of an enlargement works, see `Transform.taps`.
-
-    Output i is the sum over j of ``weights[i, j] * input[first[i] + j]``.
-    """
-
-    first: npt.NDArray[np.int64]  # (n,)
-    weights: npt.NDArray[np.float32]  # (n, k)
+Coordinates = TypeVar("Coordinates", npt.NDArray[Any], "Tensor")
 
 
 @dataclass(frozen=True)
@@ -128,11 +118,7 @@ class Transform:
         self._check(image)
         height, width = self.resized_hw
         if how == "bilinear":
-            pixels = torch.from_numpy(image.pixels.astype(np.float32)).permute(2, 0, 1)[None]
-            resized: npt.NDArray[Any] = (
-                _enlarge(pixels, self.resized_hw)[0].permute(1, 2, 0).numpy()
-            )
-            return resized
+            return resampling.resized(image.pixels, self.resized_hw)
         if how == "opencv":
             return np.asarray(optional("cv2", extra="image").resize(image.pixels, (width, height)))
         return np.array(image.to_pil().resize((width, height), PIL.Image.Resampling.BILINEAR))
@@ -160,7 +146,7 @@ class Transform:
         """Carry boxes (..., 4), xyxy, from frame pixels to image pixels."""
         return _scale(_shift(boxes, self.offset_hw, -1), self.resized_hw, self.original_hw)
 
-    def masks_to_image(self, logits: Tensor) -> Tensor:
+    def masks_to_image(self, logits: Array) -> Array:
         """Enlarge masks that cover the frame to the size of the image.
 
         Bilinear means twice, as SAM does: to the frame, where the padding is cut off, then to the
@@ -168,11 +154,18 @@ class Transform:
         as EfficientSAM does, whose frame has no padding.
 
         Args:
-            logits: Floating point, (..., h, w), covering the whole frame with its padding.
+            logits: Floating point, (..., h, w), covering the whole frame with its padding; an array
+                or a tensor.
 
         Returns:
-            float32, (..., h, w) of ``original_hw``.
+            float32, (..., h, w) of ``original_hw``, the same kind; tensors on the same device.
         """
+        if not is_tensor(logits):
+            down, across = (
+                resampling.matrix(*taps)
+                for taps in zip(self.taps(logits.shape[-2:]), logits.shape[-2:], strict=True)
+            )
+            return down @ floats(logits) @ across.T
         flat = logits.float().reshape(-1, 1, *logits.shape[-2:])
         large = flat.new_empty(len(flat), 1, *self.original_hw)
         step = max(1, _CHUNK_PIXELS // (self.frame_hw[0] * self.frame_hw[1]))
@@ -196,25 +189,22 @@ class Transform:
             one, which changes the result by no more than rounding does; an identity stays exact.
         """
         lengths = low_hw, self.frame_hw, self.offset_hw, self.resized_hw, self.original_hw
+        lengths = low_hw, self.frame_hw, self.offset_hw, self.resized_hw, self.original_hw
         down, across = (self._taps(*along) for along in zip(*lengths, strict=True))
         return down, across
 
     def _taps(self, low: int, frame: int, offset: int, resized: int, original: int) -> Taps:
         if low == frame == resized == original:
-            return Taps(np.arange(low), np.ones((low, 1), np.float32))
-        # What PyTorch does is read off from unit vectors: a formula would round in another way.
-        seen = torch.eye(low)[None, None]
-        if self.enlarge == "bilinear":
-            seen = _enlarge(seen, (frame, low))[:, :, offset : offset + resized]
-        weights = _enlarge(seen, (original, low), self.enlarge)[0, 0].numpy()
-        used = weights != 0
-        first = used.argmax(axis=1)
-        width = int((low - used[:, ::-1].argmax(axis=1) - first).max())
-        first = np.minimum(first, low - width)
-        places = first[:, None] + np.arange(width)
-        return Taps(first, np.take_along_axis(weights, places, axis=1))
+            return resampling.identity(low)
+        if self.enlarge == "bicubic":
+            return resampling.cubic(low, original)
+        first, weights = resampling.linear(low, frame)
+        shown = Taps(first[offset : offset + resized], weights[offset : offset + resized])
+        return resampling.chained(shown, resampling.linear(resized, original))
 
-    def masks_to_frame(self, mask: npt.NDArray[np.bool_], low_hw: tuple[int, int]) -> Tensor:
+    def masks_to_frame(
+        self, mask: npt.NDArray[np.bool_], low_hw: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
         """Carry a rough mask to the logits that a model takes as a prompt.
 
         Args:
@@ -232,14 +222,25 @@ class Transform:
             )
         dense = PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
         size = self.resized_hw[1], self.resized_hw[0]
-        resized = np.asarray(dense.resize(size, PIL.Image.Resampling.BILINEAR), np.float32) / 255
-        layers = torch.zeros(2, *self.frame_hw)
-        (top, left), (height, width) = self.offset_hw, self.resized_hw
-        layers[0, top : top + height, left : left + width] = torch.from_numpy(resized)
-        layers[1, top : top + height, left : left + width] = 1
-        inside, shown = functional.adaptive_avg_pool2d(layers, low_hw).unbind()
-        logits: Tensor = LOGIT * (2 * inside / shown.clamp(min=1e-9) - 1)
-        return logits
+        resized = np.asarray(dense.resize(size, PIL.Image.Resampling.BILINEAR), np.float32)
+        resized /= np.float32(255)
+        # What the padding has of a cell is neither inside nor outside.
+        inside = _frame_means(resized, self.frame_hw, self.offset_hw, low_hw)
+        shown = _frame_means(np.ones_like(resized), self.frame_hw, self.offset_hw, low_hw)
+        return floats(LOGIT * (2 * inside / np.maximum(shown, 1e-9) - 1))
+
+
+def _frame_means(
+    values: npt.NDArray[np.float32],
+    frame_hw: tuple[int, int],
+    offset_hw: tuple[int, int],
+    low_hw: tuple[int, int],
+) -> npt.NDArray[np.float32]:
+    """Put a map into a frame of zeros, and take the mean of each cell of it."""
+    (h, w), (top, left) = values.shape, offset_hw
+    framed = np.zeros(frame_hw, np.float32)
+    framed[top : top + h, left : left + w] = values
+    return resampling.means(framed, low_hw)
 
 
 def _check_size(size_hw: tuple[int, int]) -> None:
@@ -253,7 +254,7 @@ def _check_size(size_hw: tuple[int, int]) -> None:
 def _scale(values: Coordinates, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> Coordinates:
     """Scale coordinates whose last axis is x, y or x, y, x, y."""
     factors = [to_hw[1] / from_hw[1], to_hw[0] / from_hw[0]] * (values.shape[-1] // 2)
-    if isinstance(values, Tensor):
+    if is_tensor(values):
         floating = values if values.is_floating_point() else values.float()
         return floating * floating.new_tensor(factors)
     dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
@@ -266,14 +267,16 @@ def _shift(values: Coordinates, by_hw: tuple[int, int], times: int) -> Coordinat
     if by_hw == (0, 0):
         return values
     by = [times * by_hw[1], times * by_hw[0]] * (values.shape[-1] // 2)
-    if isinstance(values, Tensor):
+    if is_tensor(values):
         return values + values.new_tensor(by)
     moved: npt.NDArray[Any] = values + np.array(by)
     return moved
 
 
 def _enlarge(masks: Tensor, size_hw: tuple[int, int], how: Enlarging = "bilinear") -> Tensor:
-    """Resize (n, c, h, w); an equal size stays bit for bit."""
+    """Resize tensors (n, c, h, w); an equal size stays bit for bit."""
+    from torch.nn import functional  # the tensors are there already
+
     if tuple(masks.shape[-2:]) == tuple(size_hw):
         return masks
     return functional.interpolate(masks, size_hw, mode=how, align_corners=False)

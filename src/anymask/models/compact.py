@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from anymask.models.config import CompactConfig
 from anymask.models.kernels import Conv2d, saves_memory
-from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_maps import (
     COARSE_MAPS,
@@ -30,6 +29,7 @@ from anymask.models.prompt_maps import (
     PromptMapMaker,
     PromptMaps,
 )
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.trunk import TAP_WIDTHS, Trunk
 
 __all__ = ["TAPS", "CompactDecoder", "CompactEncoder", "CompactNet", "has_trunk"]
@@ -39,7 +39,7 @@ TAPS = "encoder.taps."
 
 Features = Mapping[str, Tensor]
 
-_PROMPTS_AT_ONCE = 16  # on a CPU, whose caches hold no more
+_PROMPTS_AT_ONCE = 8  # on a CPU, whose caches hold no more; and memory is not fetched anew
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of the pixels that come in
 
 
@@ -200,7 +200,7 @@ class PlainResidual(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _leaky_relu(x + self.second(_leaky_relu(self.first(x))))
+        return _leaky_relu(_add_to(self.second(_leaky_relu(self.first(x))), x))
 
 
 def _leaky_relu(x: Tensor) -> Tensor:
@@ -209,6 +209,11 @@ def _leaky_relu(x: Tensor) -> Tensor:
     In place: nothing that it is applied to is needed again, and fresh memory is what costs here.
     """
     return F.leaky_relu(x, 0.1, inplace=True)
+
+
+def _add_to(x: Tensor, other: Tensor) -> Tensor:
+    """Add to a fresh result, in place for the same reason; not where that would round the sum."""
+    return x.add_(other) if x.dtype == other.dtype else x + other
 
 
 class CompactDecoder(nn.Module):
@@ -247,10 +252,10 @@ class CompactDecoder(nn.Module):
         """Return logits (n, k, h/2, w/2) of the frame and expected IoU (n, k) of some slots."""
         x4 = _leaky_relu(self.enter4.enter(maps.fine, features["image4"]))
         entered8 = self.enter8.enter(maps.coarse8, features["image8"])
-        x8 = self.block8(_leaky_relu(self.norm8(self.down8(x4) + entered8)))
+        x8 = self.block8(_leaky_relu(self.norm8(_add_to(self.down8(x4), entered8))))
         entered16 = self.enter16.enter(maps.coarse16, features["image16"])
-        x16 = self.block16(_leaky_relu(self.norm16(self.down16(x8) + entered16)))
-        x32 = self.block32(_leaky_relu(self.norm32(self.down32(x16) + features["image32"])))
+        x16 = self.block16(_leaky_relu(self.norm16(_add_to(self.down16(x8), entered16))))
+        x32 = self.block32(_leaky_relu(self.norm32(_add_to(self.down32(x16), features["image32"]))))
         pooled = x32.mean(dim=(2, 3))
         x32 = x32 + self.whole(pooled)[:, :, None, None]
         y16 = self._upsample_add(x16, self.up16(x32), self.mix16)
@@ -264,21 +269,21 @@ class CompactDecoder(nn.Module):
         weight, bias = (
             x.view(self.MASKS, 4, -1)[slots].flatten(0, 1) for x in self.masks.parameters()
         )
-        n, h, w = len(y4), *y4.shape[2:]
+        n, h, w = y4.shape[0], *y4.shape[2:]
         logits = torch.baddbmm(bias, weight.expand(n, -1, -1), y4.flatten(2))
         return logits.view(n, -1, 2, 2, h, w)
 
     @staticmethod
     def _upsample_add(skip: Tensor, above: Tensor, mix: nn.Module) -> Tensor:
         enlarged = F.interpolate(above, size=skip.shape[-2:], mode="nearest")
-        return _leaky_relu(mix(_leaky_relu(skip + enlarged)))
+        return _leaky_relu(mix(_leaky_relu(_add_to(enlarged, skip))))
 
     def _predict_iou(self, quarters: Tensor, y8: Tensor, pooled: Tensor, slots: slice) -> Tensor:
         """Predict each mask's IoU from what lies in and around it, its size and its certainty."""
         coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
         soft = torch.sigmoid(coarse)  # (n, k, h, w) at stride 8
         rim = F.max_pool2d(soft, 3, 1, 1) - soft
-        under, around = _mean_under(soft, y8), _mean_under(rim, y8)
+        under, around = _mean_under(torch.cat([soft, rim], dim=1), y8).chunk(2, dim=1)
         # Where much that differs lies under a mask, it is rarely one thing.
         spread = (_mean_under(soft, y8**2) - under**2).clamp(min=0).add(1e-4).sqrt()
         soft = soft.flatten(2)
@@ -404,10 +409,10 @@ class CompactNet(TorchNetwork):
         """Return all slots or some: logits (n, k, h', w') and expected IoU (n, k)."""
         if not saves_memory(features["image4"]) or len(features["image4"]) > 1:
             return self._answer(features, prompts, slots)
-        few = prompts.split(_PROMPTS_AT_ONCE)
-        logits, predicted_iou = zip(
-            *(self._answer(features, some, slots) for some in few), strict=True
-        )
+        few = [self._answer(features, some, slots) for some in prompts.split(_PROMPTS_AT_ONCE)]
+        if len(few) == 1:
+            return few[0]
+        logits, predicted_iou = zip(*few, strict=True)
         return torch.cat(logits), torch.cat(predicted_iou)
 
     def _answer(

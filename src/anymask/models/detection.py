@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from anymask import geometry
+from anymask.arrays import Array, floats, to_numpy
 from anymask.config import InstanceConfig
+from anymask.image import resampling
 from anymask.image.transform import Transform
-from anymask.models.fastsam import STRIDES
 
-__all__ = ["Candidates", "Patch", "candidates", "detect", "draw", "image_boxes"]
+__all__ = ["STRIDES", "Candidates", "Patch", "candidates", "detect", "draw", "image_boxes"]
+
+STRIDES = (8, 16, 32)
+"""Sides of the squares of pixels that each give one candidate, in the order of the head."""
+
+FloatArray = npt.NDArray[np.float32]
 
 _SNAP = 20  # pixels of the frame from the border at which an edge belongs to it
 _WHOLE = 0.9  # overlap with the frame from which a box means all of it
@@ -34,12 +37,12 @@ class Candidates:
         coefficients: float32 (n, prototypes), how much each prototype adds to the mask.
     """
 
-    boxes: Tensor
-    scores: Tensor
-    coefficients: Tensor
+    boxes: FloatArray
+    scores: FloatArray
+    coefficients: FloatArray
 
-    def __getitem__(self, index: Tensor) -> Candidates:
-        """Pick by number or by a bool tensor."""
+    def __getitem__(self, index: npt.NDArray[Any]) -> Candidates:
+        """Pick by number or by a bool array."""
         return Candidates(self.boxes[index], self.scores[index], self.coefficients[index])
 
     def __len__(self) -> int:
@@ -54,19 +57,18 @@ class Patch(NamedTuple):
     inside: npt.NDArray[np.bool_]  # (h, w)
 
 
-def candidates(features: Mapping[str, Tensor]) -> Candidates:
+def candidates(features: Mapping[str, Array]) -> Candidates:
     """Read one candidate from every cell of an image's features, see `FastSam`."""
     values, boxes = [], []
     for stride in STRIDES:
-        cells = features[f"stride{stride}"][0].float()
+        cells = floats(to_numpy(features[f"stride{stride}"])[0])
         h, w = cells.shape[1:]
-        y, x = (torch.arange(n, device=cells.device) + 0.5 for n in (h, w))
-        middle = torch.stack([x.expand(h, w), y[:, None].expand(h, w)])
-        corners = torch.cat([middle - cells[:2], middle + cells[2:4]])
-        boxes.append(stride * corners.flatten(1).T)
-        values.append(cells[4:].flatten(1).T)
-    scores, coefficients = torch.cat(values).tensor_split([1], dim=1)
-    return Candidates(torch.cat(boxes), scores[:, 0], coefficients)
+        middle = np.stack(np.meshgrid(np.arange(w), np.arange(h))).astype(np.float32) + 0.5
+        corners = np.concatenate([middle - cells[:2], middle + cells[2:4]])
+        boxes.append(stride * corners.reshape(4, -1).T)
+        values.append(cells[4:].reshape(len(cells) - 4, -1).T)
+    scores_and_rest = np.concatenate(values)
+    return Candidates(np.concatenate(boxes), scores_and_rest[:, 0], scores_and_rest[:, 1:])
 
 
 def detect(found: Candidates, frame_hw: tuple[int, int], config: InstanceConfig) -> Candidates:
@@ -81,36 +83,31 @@ def detect(found: Candidates, frame_hw: tuple[int, int], config: InstanceConfig)
         config: What to keep.
     """
     found = found[found.scores > config.confidence]
-    # Scores are often equal, for they end at 1. PyTorch's own order of those is the original's.
-    found = found[found.scores.argsort(descending=True)]
+    found = found[np.argsort(-found.scores, kind="stable")]
     found = found[
-        geometry.nms(
-            found.boxes, found.scores, config.box_nms_thresh, max_kept=config.max_instances
-        )
+        geometry.nms_ranked(found.boxes, config.box_nms_thresh, max_kept=config.max_instances)
     ]
     h, w = frame_hw
-    low, high = found.boxes[:, :2], found.boxes[:, 2:]
-    border = low.new_tensor([w, h])
-    low = torch.where(low < _SNAP, 0, low)
-    high = torch.where(high > border - _SNAP, border, high)
-    boxes = torch.cat([low, high], dim=1)
-    whole = boxes.new_tensor([[0, 0, w, h]])
-    boxes = torch.where(geometry.box_iou(boxes, whole) > _WHOLE, whole, boxes)
+    low, high, border = found.boxes[:, :2], found.boxes[:, 2:], floats([w, h])
+    low = np.where(low < _SNAP, np.float32(0), low)
+    high = np.where(high > border - _SNAP, border, high)
+    boxes, whole = np.concatenate([low, high], axis=1), floats([[0, 0, w, h]])
+    boxes = np.where(geometry.box_iou(boxes, whole) > _WHOLE, whole, boxes)
     return Candidates(boxes, found.scores, found.coefficients)
 
 
-def image_boxes(boxes: Tensor, transform: Transform) -> Tensor:
+def image_boxes(boxes: FloatArray, transform: Transform) -> FloatArray:
     """Carry boxes (n, 4), xyxy, from the frame to the image and clip them there."""
     h, w = transform.original_hw
     scale, top, left = _placement(transform.frame_hw, transform.original_hw)
     # A half pixel of padding was put to the bottom and right, as the frame was filled.
-    offset = boxes.new_tensor([round(left - 0.1), round(top - 0.1)] * 2)
-    placed = ((boxes - offset) / scale).clamp(min=0)
-    return torch.minimum(placed, placed.new_tensor([w, h, w, h]))
+    offset = floats([round(left - 0.1), round(top - 0.1)] * 2)
+    placed = (boxes - offset) / np.float32(scale)
+    return floats(placed.clip(0, floats([w, h, w, h])))
 
 
 def draw(
-    found: Candidates, prototypes: Tensor, transform: Transform, config: InstanceConfig
+    found: Candidates, prototypes: FloatArray, transform: Transform, config: InstanceConfig
 ) -> Iterator[Patch]:
     """Draw the mask of each of n instances.
 
@@ -123,46 +120,47 @@ def draw(
     return (_draw_fine if config.retina else _draw_coarse)(found, prototypes, transform)
 
 
-def _draw_fine(found: Candidates, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
+def _draw_fine(found: Candidates, prototypes: FloatArray, transform: Transform) -> Iterator[Patch]:
     """Bring the logits to the size of the image, as far as a box goes, and cut them off there."""
     h, w = prototypes.shape[1:]
     _, top, left = _placement((h, w), transform.original_hw)
     shown = prototypes[:, int(top) : int(h - top), int(left) : int(w - left)]
-    down, across = (_weights(shown.shape[i + 1], transform.original_hw[i], shown) for i in (0, 1))
+    sizes = zip(shown.shape[1:], transform.original_hw, strict=True)
+    down, across = (_weights(*lengths) for lengths in sizes)
     boxes = _pixels(image_boxes(found.boxes, transform))
     for coefficients, (x0, y0, x1, y1) in zip(found.coefficients, boxes, strict=True):
         rows, used_rows = _used(down[y0:y1])
         columns, used_columns = _used(across[x0:x1])
-        logits = torch.einsum("p,phw->hw", coefficients, shown[:, used_rows, used_columns])
-        yield Patch((x0, y0), (rows @ logits @ columns.T > 0).cpu().numpy())
+        logits = np.tensordot(coefficients, shown[:, used_rows, used_columns], 1)
+        yield Patch((x0, y0), rows @ logits @ columns.T > 0)
 
 
-def _draw_coarse(found: Candidates, prototypes: Tensor, transform: Transform) -> Iterator[Patch]:
+def _draw_coarse(
+    found: Candidates, prototypes: FloatArray, transform: Transform
+) -> Iterator[Patch]:
     """Cut the logits off at the box, and bring them to the size of the image then."""
     h, w = prototypes.shape[1:]
     frame_h, frame_w = transform.frame_hw
-    boxes = _pixels(found.boxes * found.boxes.new_tensor([w / frame_w, h / frame_h] * 2))
+    boxes = _pixels(found.boxes * floats([w / frame_w, h / frame_h] * 2))
     for coefficients, (x0, y0, x1, y1) in zip(found.coefficients, boxes, strict=True):
-        logits = prototypes.new_zeros((h, w))
-        part = prototypes[:, y0:y1, x0:x1]
-        logits[y0:y1, x0:x1] = torch.einsum("p,phw->hw", coefficients, part)
-        yield Patch((0, 0), (transform.masks_to_image(logits) > 0).cpu().numpy())
+        logits = np.zeros((h, w), np.float32)
+        logits[y0:y1, x0:x1] = np.tensordot(coefficients, prototypes[:, y0:y1, x0:x1], 1)
+        yield Patch((0, 0), transform.masks_to_image(logits) > 0)
 
 
-def _pixels(boxes: Tensor) -> list[list[int]]:
+def _pixels(boxes: FloatArray) -> list[list[int]]:
     """List the first and last (exclusive) column and row whose numbers are in boxes (n, 4)."""
     return [[max(0, math.ceil(edge)) for edge in box] for box in boxes.tolist()]
 
 
-def _weights(cells: int, pixels: int, like: Tensor) -> Tensor:
+def _weights(cells: int, pixels: int) -> FloatArray:
     """Give what each of some cells adds to each pixel of a bilinear resize: (pixels, cells)."""
-    unit = torch.eye(cells, device=like.device)[None, None]
-    return F.interpolate(unit, (pixels, cells), mode="bilinear")[0, 0]
+    return resampling.matrix(resampling.linear(cells, pixels), cells)
 
 
-def _used(weights: Tensor) -> tuple[Tensor, slice]:
+def _used(weights: FloatArray) -> tuple[FloatArray, slice]:
     """Leave out the cells at both ends that add nothing to any of the pixels."""
-    adds = weights.any(dim=0).nonzero()
+    adds = np.flatnonzero(weights.any(axis=0))
     cells = slice(int(adds[0]), int(adds[-1]) + 1) if len(adds) else slice(0)
     return weights[:, cells], cells
 

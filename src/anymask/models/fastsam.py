@@ -18,15 +18,13 @@ from torch import Tensor, nn
 
 from anymask.errors import CapabilityError
 from anymask.models.config import FastSamConfig
+from anymask.models.detection import STRIDES
 from anymask.models.kernels import Conv2d
 from anymask.models.layers import convolve_and_normalise
-from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
+from anymask.models.torch_network import TorchNetwork
 
-__all__ = ["STRIDES", "FastSam", "fit_bins"]
-
-STRIDES = (8, 16, 32)
-"""Sides of the squares of pixels that each give one candidate, in the order of the head."""
+__all__ = ["FastSam", "fit_bins"]
 
 
 class ConvNorm(nn.Module):

@@ -54,6 +54,9 @@ CPU_VALUES = 1 << 20
 GPU_VALUES = 1 << 27
 """Biases held at a time elsewhere: a GPU wants much to do at once."""
 
+GRAPH_VALUES = 1 << 25
+"""Biases held at a time in a recorded graph, which has nodes for every share of the queries."""
+
 FEW_KEYS = 256
 """Up to here PyTorch's fused attention is no slower on a CPU: the scores of a window are few."""
 
@@ -223,10 +226,11 @@ def _attend_fused(q: Tensor, k: Tensor, v: Tensor, *bias: Tensor) -> Tensor:
     if not bias:
         return F.scaled_dot_product_attention(q, k, v)
     values = CPU_VALUES if q.device.type == "cpu" else GPU_VALUES
-    each = math.prod(max(term.shape[dim] for term in bias) for dim in (0, 1, 3, 4))
+    values = GRAPH_VALUES if tracing() else values
+    each = math.prod(max(int(term.shape[dim]) for term in bias) for dim in (0, 1, 3, 4))
     rows = max(1, values // each)
     parts = []
-    for start in range(0, q.shape[2], rows):
+    for start in range(0, int(q.shape[2]), rows):
         some, *terms = (x[:, :, start : start + rows] for x in (q, *bias))
         mask = functools.reduce(torch.add, terms).flatten(3)
         parts.append(F.scaled_dot_product_attention(some, k, v, attn_mask=mask))

@@ -157,7 +157,8 @@ class MapNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, ..., c) to the same shape."""
-        return torch.addcmul(self.bias, F.layer_norm(x, x.shape[1:], eps=self.eps), self.weight)
+        sizes = [int(side) for side in x.shape[1:]]  # which a recorded graph wants as numbers
+        return torch.addcmul(self.bias, F.layer_norm(x, sizes, eps=self.eps), self.weight)
 
 
 class Perceptron(nn.Module):

@@ -3,53 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import nn
-
-from anymask.device import moved
+from anymask.arrays import Array, Device, Dtype
 
 if TYPE_CHECKING:
     from typing import Self
 
-    import torch
-    from torch import Tensor
-
     from anymask.models.prompt_batch import PromptBatch
 
-__all__ = ["MEMBERS", "Network", "TorchNetwork"]
+__all__ = ["MEMBERS", "Network"]
 
 
 class Network(Protocol):
     """Encodes images once and decodes any number of prompts afterwards.
 
-    Anything with these eight members is one: an ``nn.Module`` (see `TorchNetwork`), a session of
+    Anything with these eight members is one: an ``nn.Module`` (see `torch_network`), a session of
     another runtime, a service. It works in the model's frame only: preprocessing, and the way back
     to pixels of the image, are not its business. It keeps no state between calls, so several
-    threads may share it. Tensors come and go on its `device`; where it returns a tensor, a numpy
-    array will do. The values that it returns may be of any floating-point dtype.
+    threads may share it.
+
+    What it is given are numpy arrays if its `device` is a string, such as ``"cpu"``: then nothing
+    around it needs PyTorch. If its `device` is a `torch.device`, these are tensors there. It may
+    return either, of any floating-point dtype.
 
     Examples:
-        A network without PyTorch inside, which finds what is as bright as the first point:
+        A network without PyTorch, which finds what is as bright as the first point:
 
-        >>> import numpy as np, torch
+        >>> import numpy as np
         >>> class Brightness:
-        ...     device, dtype, version = torch.device("cpu"), torch.float32, 0
+        ...     device, dtype, version = "cpu", "float32", 0
         ...
         ...     def mask_hw(self, frame_hw):
         ...         return frame_hw[0] // 4, frame_hw[1] // 4
         ...
         ...     def encode(self, pixels, resized_hw):
         ...         b, _, h, w = pixels.shape
-        ...         cells = pixels.numpy().mean(axis=1).reshape(b, 1, h // 4, 4, w // 4, 4)
+        ...         cells = pixels.mean(axis=1).reshape(b, 1, h // 4, 4, w // 4, 4)
         ...         return {"grey": cells.mean(axis=(3, 5))}
         ...
         ...     def prepare(self, features):
         ...         return features
         ...
         ...     def decode(self, features, prompts, multimask):
-        ...         grey = features["grey"].numpy()[0, 0]
-        ...         x, y = prompts.points_xy[:, 0].numpy().astype(int).T // 4
+        ...         grey = features["grey"][0, 0]
+        ...         x, y = prompts.points_xy[:, 0].astype(int).T // 4
         ...         logits = 2 - abs(grey - grey[y, x][:, None, None])
         ...         k = 3 if multimask else 1
         ...         return logits[:, None].repeat(k, axis=1), np.full((len(prompts), k), 0.5)
@@ -69,13 +67,13 @@ class Network(Protocol):
     """
 
     @property
-    def device(self) -> torch.device:
-        """Where it takes and returns tensors."""
+    def device(self) -> Device:
+        """Where it computes: a string for numpy arrays, a `torch.device` for tensors there."""
         ...
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point dtype of the pixels and the features that it takes."""
+    def dtype(self) -> Dtype:
+        """Floating-point dtype of what it takes: for arrays its name, such as "float32"."""
         ...
 
     @property
@@ -90,7 +88,7 @@ class Network(Protocol):
         """Return the (height, width) of the mask logits for a frame of the given size."""
         ...
 
-    def encode(self, pixels: Tensor, resized_hw: tuple[int, int]) -> Mapping[str, Tensor]:
+    def encode(self, pixels: Array, resized_hw: tuple[int, int]) -> Mapping[str, Array]:
         """Turn images into features.
 
         Args:
@@ -102,7 +100,7 @@ class Network(Protocol):
         """
         ...
 
-    def prepare(self, features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def prepare(self, features: Mapping[str, Array]) -> Mapping[str, Array]:
         """Work out what prompts on an image share, for those who will ask several times.
 
         Args:
@@ -115,8 +113,8 @@ class Network(Protocol):
         ...
 
     def decode(
-        self, features: Mapping[str, Tensor], prompts: PromptBatch, multimask: bool
-    ) -> tuple[Tensor, Tensor]:
+        self, features: Mapping[str, Array], prompts: PromptBatch, multimask: bool
+    ) -> tuple[Array, Array]:
         """Answer n prompts on one image.
 
         Args:
@@ -131,8 +129,12 @@ class Network(Protocol):
         """
         ...
 
-    def moved(self, device: torch.device, dtype: torch.dtype) -> Self:
+    def moved(self, device: Any, dtype: Any) -> Self:
         """Return a copy of the network on another device or of another dtype; this one stays.
+
+        Args:
+            device: Of the same kind as its own.
+            dtype: Of the same kind as its own.
 
         Raises:
             InputError: It cannot be moved there, in one sentence.
@@ -142,39 +144,3 @@ class Network(Protocol):
 
 MEMBERS = tuple(name for name in vars(Network) if not name.startswith("_"))
 """What a `Network` has, by name."""
-
-
-class TorchNetwork(nn.Module):
-    """Gives an ``nn.Module`` those members of `Network` that follow from its parameters."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where its parameters are."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point dtype of its parameters."""
-        return next(self.parameters()).dtype
-
-    @property
-    def version(self) -> int:
-        """Number of the changes that its weights have seen, as far as PyTorch counts them.
-
-        It may be in training, or get LoRA.
-        """
-        return _changes(self)
-
-    def moved(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Return a copy of the network on another device or of another dtype."""
-        return moved(self, device, dtype)
-
-
-def _changes(module: nn.Module) -> int:
-    """Count the changes that the weights below a module have seen.
-
-    Plain recursion: `nn.Module.parameters` takes five times as long, and this is asked every time.
-    """
-    weights = [weight for weight in module._parameters.values() if weight is not None]
-    own = sum(weight._version for weight in weights if not weight.is_inference())
-    return own + sum(_changes(part) for part in module._modules.values() if part is not None)

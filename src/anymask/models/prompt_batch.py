@@ -1,4 +1,4 @@
-"""Prompts as a network takes them: tensors in its frame."""
+"""Prompts as a network takes them: arrays or tensors in its frame."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from anymask.arrays import Array, Device, placed
 from anymask.errors import InputError
 from anymask.image.transform import Transform
 from anymask.prompt import Prompt
@@ -20,7 +19,7 @@ __all__ = ["PromptBatch"]
 
 @dataclass(frozen=True, eq=False)
 class PromptBatch:
-    """Prompts of one form about one image, as tensors in the model's frame.
+    """Prompts of one form about one image, as arrays or tensors in the model's frame.
 
     Attributes:
         points_xy: float32, (n, p, 2), x before y, pixels of the frame, whole at their centres.
@@ -30,10 +29,10 @@ class PromptBatch:
         frame_hw: Size of the frame.
     """
 
-    points_xy: Tensor
-    labels: Tensor
-    boxes: Tensor | None
-    mask_logits: Tensor | None
+    points_xy: Array
+    labels: Array
+    boxes: Array | None
+    mask_logits: Array | None
     frame_hw: tuple[int, int]
 
     def __len__(self) -> int:
@@ -43,7 +42,7 @@ class PromptBatch:
     def split(self, size: int) -> list[PromptBatch]:
         """Cut into batches of some prompts, the last of what remains."""
 
-        def cut(values: Tensor | None, start: int) -> Tensor | None:
+        def cut(values: Array | None, start: int) -> Array | None:
             return None if values is None else values[start : start + size]
 
         return [
@@ -63,7 +62,7 @@ class PromptBatch:
         prompts: Sequence[Prompt],
         transform: Transform,
         mask_hw: tuple[int, int],
-        device: torch.device | str = "cpu",
+        device: Device = "cpu",
     ) -> PromptBatch:
         """Carry prompts into a model's frame.
 
@@ -71,7 +70,7 @@ class PromptBatch:
             prompts: At least one, all of one form, see `Prompt.form`.
             transform: Of the image they are about.
             mask_hw: Size of the model's low resolution masks.
-            device: Where the tensors go.
+            device: That of the network: a string for numpy arrays, a `torch.device` for tensors.
 
         Raises:
             InputError: A prompt does not fit the image or the model, or their forms differ.
@@ -88,16 +87,16 @@ class PromptBatch:
             _frame_logits(prompt, transform, mask_hw) for prompt in prompts if prompt.form.mask
         ]
         return cls(
-            points_xy=_tensor(transform.points_to_frame(points), device),
-            labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])).to(device),
-            boxes=_tensor(_clipped(boxes, transform), device) if boxes else None,
-            mask_logits=torch.stack(masks).to(device) if masks else None,
+            points_xy=placed(_float32(transform.points_to_frame(points)), device),
+            labels=placed(np.stack([prompt.labels for prompt in prompts]), device),
+            boxes=placed(_float32(_clipped(boxes, transform)), device) if boxes else None,
+            mask_logits=placed(np.stack(masks), device) if masks else None,
             frame_hw=transform.frame_hw,
         )
 
 
-def _tensor(values: npt.NDArray[Any], device: torch.device | str) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+def _float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    return values.astype(np.float32)
 
 
 def _clipped(boxes: list[npt.NDArray[np.float64]], transform: Transform) -> npt.NDArray[np.float64]:
@@ -106,7 +105,9 @@ def _clipped(boxes: list[npt.NDArray[np.float64]], transform: Transform) -> npt.
     return transform.boxes_to_frame(inside)
 
 
-def _frame_logits(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> Tensor:
+def _frame_logits(
+    prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]
+) -> npt.NDArray[np.float32]:
     """Bring the mask of a prompt that has one, of either kind, to float32 (1, h', w')."""
     if prompt.mask is not None:
         return transform.masks_to_frame(prompt.mask, mask_hw)[None]
@@ -116,4 +117,4 @@ def _frame_logits(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]
             f"expected mask_logits of (h, w) = {tuple(mask_hw)} for this model and image, got "
             f"{prompt.mask_logits.shape}; pass one of Masks.logits of the same model and image"
         )
-    return torch.from_numpy(prompt.mask_logits.copy())[None]
+    return prompt.mask_logits[None]

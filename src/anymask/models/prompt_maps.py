@@ -8,7 +8,7 @@ drawn: the first layer of the decoder adds them to its bias (`InputProjection`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,27 +72,28 @@ class InputProjection(Pointwise):
         Returns:
             (n, outside, h, w), channels last; of one prompt for all if none is drawn.
         """
-        kernel = self.weight.flatten(1)
+        channels = [part.shape[0] if part.ndim == 1 else part.shape[1] for part in parts]
+        columns = list(
+            zip(parts, torch.split(self.weight.flatten(1), channels, dim=1), strict=True)
+        )
+        numbers = [(part, column) for part, column in columns if part.ndim == 1]
+        drawn = [(part, column) for part, column in columns if part.ndim > 1]
         bias: Tensor = self.bias
-        drawn, columns, start = [], [], 0
-        for part in parts:
-            channels = part.shape[0] if part.ndim == 1 else part.shape[1]
-            column = kernel[:, start : start + channels]
-            start += channels
-            if part.ndim == 1:
-                bias = bias + column @ part
-            else:
-                drawn.append(part)
-                columns.append(column)
+        if numbers:
+            bias = bias + _beside(c for _, c in numbers) @ torch.cat([part for part, _ in numbers])
         image = image + bias[:, None, None]
         if not drawn:
             return image
-        maps, mix = torch.cat(drawn, dim=1), torch.cat(columns, dim=1)
-        n, cells = len(maps), image.permute(0, 2, 3, 1).flatten(1, 2)
+        maps, mix = _beside(part for part, _ in drawn), _beside(column for _, column in drawn)
+        n, cells = maps.shape[0], image.permute(0, 2, 3, 1).flatten(1, 2)
         entered = torch.baddbmm(
             cells.expand(n, -1, -1), maps.flatten(2).mT, mix.mT.expand(n, -1, -1)
         )
         return entered.mT.view(n, -1, *image.shape[2:])
+
+
+def _beside(parts: Iterable[Tensor]) -> Tensor:
+    return torch.cat(list(parts), dim=1)
 
 
 class PromptMapMaker(nn.Module):
@@ -105,24 +106,30 @@ class PromptMapMaker(nn.Module):
     def forward(self, features: Mapping[str, Tensor], prompts: PromptBatch) -> PromptMaps:
         """Draw n prompts over an image's features (batch 1, or n for n images)."""
         key4, key8, key16 = features["key4"], features["key8"], features["key16"]
+        absents = _absent(prompts)
         fine = [
-            *self._click_similarity(key4, prompts, 0),
+            *self._click_similarity(key4, prompts, absents, 0),
             _box_similarity(key4, prompts, stride=4),
-            *_distances(prompts, key4),
-            *_colour_similarity(features["colour"], prompts),
+            *_distances(prompts, absents, key4),
+            *_colour_similarity(features["colour"], prompts, absents),
             _box_place(prompts, key4),
             _previous_mask(prompts, key4),
         ]
         return PromptMaps(
             fine,
-            [*self._click_similarity(key8, prompts, 1), _box_similarity(key8, prompts, stride=8)],
             [
-                *self._click_similarity(key16, prompts, 2),
+                *self._click_similarity(key8, prompts, absents, 1),
+                _box_similarity(key8, prompts, stride=8),
+            ],
+            [
+                *self._click_similarity(key16, prompts, absents, 2),
                 _box_similarity(key16, prompts, stride=16),
             ],
         )
 
-    def _click_similarity(self, keys: Tensor, prompts: PromptBatch, level: int) -> list[Part]:
+    def _click_similarity(
+        self, keys: Tensor, prompts: PromptBatch, absents: Sequence[Tensor | None], level: int
+    ) -> list[Part]:
         """Cosine of every key with the clicked ones, the best click counting, plain and sharpened.
 
         Two channels for points on the object, two for background points.
@@ -132,30 +139,45 @@ class PromptMapMaker(nn.Module):
         if p == 0:
             return [nothing, nothing]
         clicked = F.normalize(_sample(keys, prompts), dim=-1)  # (n, p, c)
-        cosine = torch.matmul(clicked, keys.flatten(2)).reshape(n, p, *keys.shape[-2:])
+        if len(keys) == 1:  # all clicks in one product, so that the keys are read once
+            cosine = torch.matmul(clicked.flatten(0, 1), keys[0].flatten(1))
+        else:
+            cosine = torch.matmul(clicked, keys.flatten(2))
+        cosine = cosine.reshape(n, p, *keys.shape[-2:])
         parts = []
-        for absent in _absent(prompts):
-            if absent.all():
+        for absent in absents:
+            if absent is None:
                 parts.append(nothing)
                 continue
-            best = cosine.masked_fill(absent, -1.0).amax(dim=1)
+            best = _without(cosine, absent, -1.0).amax(dim=1)
             sharp = torch.exp((best - 1) * self.sharpness[level])
             parts.append(torch.stack([best, sharp], dim=1))
         return parts
 
 
-def _absent(prompts: PromptBatch) -> list[Tensor]:
-    """Points that are not of the one label, and not of the other: bool (n, p, 1, 1) each."""
-    return [(prompts.labels != label)[:, :, None, None] for label in _LABELS]
+def _absent(prompts: PromptBatch) -> list[Tensor | None]:
+    """Points that are not of the one label, and not of the other: bool (n, p, 1, 1).
+
+    None where that is all of them.
+    """
+    absent = [(prompts.labels != label)[:, :, None, None] for label in _LABELS]
+    return [None if every.all() else every for every in absent]
+
+
+def _without(maps: Tensor, absent: Tensor, worst: float) -> Tensor:
+    """Let absent points say the worst: (n, p, h, w). Of one point each, none are absent."""
+    alone = absent.shape[0] * absent.shape[1] == 1
+    return maps if alone else maps.masked_fill(absent, worst)
 
 
 def _sample(features: Tensor, prompts: PromptBatch) -> Tensor:
     """Read features (1|n, c, h, w) at the prompts' points, bilinearly: (n, p, c)."""
     n = prompts.points_xy.shape[0]
-    size = prompts.points_xy.new_tensor([prompts.frame_hw[1], prompts.frame_hw[0]])
     # Half precision would miss the place, and on a CPU PyTorch gets maps with channels last wrong.
     wide = torch.promote_types(features.dtype, torch.float32)
-    grid = ((prompts.points_xy + 0.5) / size * 2 - 1).to(wide)[:, :, None, :]
+    x, y = (prompts.points_xy + 0.5).unbind(dim=-1)
+    shares = torch.stack([x / prompts.frame_hw[1], y / prompts.frame_hw[0]], dim=-1)
+    grid = (shares * 2 - 1).to(wide)[:, :, None, :]
     maps = features.to(wide).expand(n, -1, -1, -1)
     sampled = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
     return sampled.squeeze(-1).transpose(1, 2).to(features.dtype)
@@ -172,7 +194,7 @@ def _cells(like: Tensor, frame_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return x[None, None, :], y[None, :, None]
 
 
-def _distances(prompts: PromptBatch, like: Tensor) -> list[Part]:
+def _distances(prompts: PromptBatch, absents: Sequence[Tensor | None], like: Tensor) -> list[Part]:
     """Distance to the nearest click at three ranges: three channels for each label."""
     nothing = like.new_tensor([math.exp(-_FAR / 6), math.exp(-_FAR / 48), 1.0])
     if prompts.points_xy.shape[1] == 0:
@@ -182,17 +204,19 @@ def _distances(prompts: PromptBatch, like: Tensor) -> list[Part]:
     down = (y - 0.5 - prompts.points_xy[:, :, 1, None, None]) ** 2
     squared = across + down
     parts = []
-    for absent in _absent(prompts):
-        if absent.all():
+    for absent in absents:
+        if absent is None:
             parts.append(nothing)
             continue
-        distance = squared.masked_fill(absent, 1e8).amin(dim=1).sqrt().clamp(max=_FAR)
-        ranges = [torch.exp(-distance / 6), torch.exp(-distance / 48), distance / _FAR]
+        distance = _without(squared, absent, 1e8).amin(dim=1).sqrt().clamp(max=_FAR)
+        ranges = [torch.exp(distance / -6), torch.exp(distance / -48), distance / _FAR]
         parts.append(torch.stack(ranges, dim=1).to(like.dtype))
     return parts
 
 
-def _colour_similarity(colour: Tensor, prompts: PromptBatch) -> list[Part]:
+def _colour_similarity(
+    colour: Tensor, prompts: PromptBatch, absents: Sequence[Tensor | None]
+) -> list[Part]:
     """How close each cell's colour comes to that of the clicks: one channel for each label."""
     nothing = colour.new_zeros(1)
     if prompts.points_xy.shape[1] == 0:
@@ -203,9 +227,9 @@ def _colour_similarity(colour: Tensor, prompts: PromptBatch) -> list[Part]:
     similarity = torch.exp(-1.5 * torch.sqrt(gaps[0] ** 2 + gaps[1] ** 2 + gaps[2] ** 2))
     return [
         nothing
-        if absent.all()
-        else similarity.masked_fill(absent, 0.0).amax(dim=1)[:, None].to(colour.dtype)
-        for absent in _absent(prompts)
+        if absent is None
+        else _without(similarity, absent, 0.0).amax(dim=1)[:, None].to(colour.dtype)
+        for absent in absents
     ]
 
 
@@ -224,7 +248,7 @@ def _box_place(prompts: PromptBatch, like: Tensor) -> Part:
     if prompts.boxes is None:
         return like.new_zeros(4)
     u, v, _ = _box_frame(prompts.boxes, like, prompts.frame_hw)
-    shape = (len(prompts), *like.shape[-2:])
+    shape = (u.shape[0], *like.shape[-2:])
     across = u.abs().clamp(max=2).expand(shape)
     down = v.abs().clamp(max=2).expand(shape)
     inside = ((across <= 1) & (down <= 1)).float()
@@ -236,7 +260,7 @@ def _box_similarity(keys: Tensor, prompts: PromptBatch, stride: int) -> Part:
     """Similarity to the middle of the box, and to the bands beside its four sides."""
     if prompts.boxes is None:
         return keys.new_zeros(2)
-    n, (h, w) = len(prompts), keys.shape[-2:]
+    n, (h, w) = prompts.boxes.shape[0], keys.shape[-2:]
     weights = _box_weights(prompts.boxes, keys, prompts.frame_hw, stride).flatten(2) + 1e-6
     weights = (weights / weights.sum(-1, keepdim=True)).to(keys.dtype)
     flat = keys.flatten(2)
@@ -280,5 +304,5 @@ def _previous_mask(prompts: PromptBatch, like: Tensor) -> Part:
     if prompts.mask_logits is None:
         return like.new_zeros(5)
     squashed = torch.tanh(prompts.mask_logits.to(like.dtype) / 4)
-    given = like.new_ones(len(prompts), 1, *like.shape[-2:])
+    given = torch.ones_like(squashed[:, :, ::2, ::2])
     return torch.cat([F.pixel_unshuffle(squashed, 2), given], dim=1)

@@ -9,30 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.image.image import Image, ImageLike
 from anymask.models.kernels import Conv2d
-from anymask.models.variants import Preprocessing
 from anymask.models.weights.files import read_state
 from anymask.models.weights.filling import fill
 from anymask.models.weights.locate import locate
 
-__all__ = [
-    "PREPROCESSING",
-    "ResidualU",
-    "Saliency",
-    "load_saliency",
-    "main_subject",
-    "saliency_logits",
-]
-
-PREPROCESSING = Preprocessing(side=320, pad=None, squash=True)
-"""How a photo becomes its input."""
+__all__ = ["ResidualU", "Saliency", "load_saliency"]
 
 FILE = "anymask-saliency.safetensors"
 """Its weights, beside those of the bundled model."""
@@ -110,6 +96,11 @@ class Saliency(nn.Module):
         self.sides = nn.ModuleList(_conv(_WIDTH, 1) for _ in _STAGES)
         self.out = Conv2d(len(_STAGES), 1, 1)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.parameters()).device
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Say how much each pixel belongs to the main subject.
 
@@ -144,40 +135,3 @@ def load_saliency(device: torch.device | str = "cpu") -> Saliency:
     fill(network, read_state(path), path, name="the saliency network")
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device).eval()
-
-
-@torch.inference_mode()
-def saliency_logits(network: Saliency, image: Image) -> Tensor:
-    """Say how much each cell of an image belongs to what the image is of.
-
-    Returns:
-        Logits, float32 (320, 320), which cover the image whatever its proportions.
-    """
-    transform = PREPROCESSING.fit(image.size_hw)
-    device = next(network.parameters()).device
-    resized = transform.resize(image, PREPROCESSING.resize)
-    logits: Tensor = network(PREPROCESSING.frames(resized[None], transform, device))[0, 0]
-    return logits.float()
-
-
-@torch.inference_mode()
-def main_subject(network: Saliency, image: ImageLike) -> npt.NDArray[np.float32]:
-    """Say how much each pixel of an image belongs to what the image is of.
-
-    Args:
-        network: See `load_saliency`.
-        image: What `Image.open` takes.
-
-    Returns:
-        float32 (h, w) of the image, 0 to 1; above 0.5 is the subject. An image of nothing in
-        particular gets low values everywhere.
-
-    Examples:
-        >>> from anymask.models.saliency import load_saliency, main_subject
-        >>> alpha = main_subject(load_saliency(), "photo.jpg")  # doctest: +SKIP
-    """
-    photo = Image.open(image)
-    soft = torch.sigmoid(saliency_logits(network, photo))[None, None]
-    full = F.interpolate(soft, size=photo.size_hw, mode="bilinear", align_corners=False)
-    alpha: npt.NDArray[np.float32] = full[0, 0].cpu().numpy()
-    return alpha

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from anymask.models.config import SamConfig, TinyVitConfig
 from anymask.models.kernels import natively_supported, saves_memory
 from anymask.models.mask_decoder import SLOTS, MaskDecoder
-from anymask.models.network import TorchNetwork
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.tiny_vit import TinyVit
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.two_way import FirstLook, Guidance
 from anymask.models.vit import ImageEncoder
 

@@ -62,7 +62,8 @@ class SameConv(Conv2d):
 
 def _margins(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Tell how many zeros lie before and behind a side."""
-    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+    # In a recorded graph // cuts off, so no negative numbers.
+    total = max(0, ((size + stride - 1) // stride - 1) * stride + kernel - size)
     return total // 2, total - total // 2
 
 

@@ -262,4 +262,4 @@ class ImageToToken(Attention):
         # The weights of each head add up to 1, so that the heads may share the bias.
         told = (values @ self.of_heads(self.out_proj.weight.mT)).flatten(1, 2)
         told = told + self.out_proj.bias / self.heads
-        return torch.baddbmm(image.expand(len(told), -1, -1), weights.mT, told)
+        return torch.baddbmm(image.expand(told.shape[0], -1, -1), weights.mT, told)

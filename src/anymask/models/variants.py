@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
     import torch
-    from torch import Tensor
 
+    from anymask.arrays import Array, Device
     from anymask.image.transform import Enlarging, Resizing, Transform
     from anymask.models.network import Network
 
@@ -81,7 +82,7 @@ class Preprocessing:
 
     def fit(self, size_hw: tuple[int, int]) -> Transform:
         """Fit an image of (height, width) into the network's frame."""
-        from anymask.image.transform import Transform  # here: the table is read without torch
+        from anymask.image.transform import Transform  # here: the table is read without numpy
 
         return Transform.fit(
             size_hw,
@@ -92,22 +93,23 @@ class Preprocessing:
             enlarge=self.enlarge,
         )
 
-    def frames(
-        self, resized: npt.NDArray[Any], transform: Transform, device: torch.device
-    ) -> Tensor:
+    def frames(self, resized: npt.NDArray[Any], transform: Transform, device: Device) -> Array:
         """Normalise and pad images that were brought to the size of the frame.
 
         Args:
             resized: What `Transform.resize` made of each, (b, h, w, 3), 0 to 255.
             transform: The way of all of them into the frame.
-            device: Where the frames go.
+            device: That of the network: a string for a numpy array, a `torch.device` for a tensor
+                there, as which the numbers are worked out where they are needed.
 
         Returns:
             float32 (b, 3, *transform.frame_hw), what the network takes.
         """
-        import torch  # here, for the table is read without it
+        from anymask.arrays import placed  # here, for the table is read without numpy
 
-        pixels = torch.from_numpy(resized).to(device).permute(0, 3, 1, 2).float()
+        if isinstance(device, str):
+            return self._normalised(resized, transform)
+        pixels = placed(resized, device).permute(0, 3, 1, 2).float()
         mean, std = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
         b, _, h, w = pixels.shape
         frames = pixels.new_zeros((b, 3, *transform.frame_hw))
@@ -115,6 +117,23 @@ class Preprocessing:
             frames += (self.fill - mean) / std
         top, left = transform.offset_hw
         frames[:, :, top : top + h, left : left + w] = (pixels - mean) / std
+        return frames
+
+    def _normalised(
+        self, resized: npt.NDArray[Any], transform: Transform
+    ) -> npt.NDArray[np.float32]:
+        """Do the same in numpy, channel by channel: a few times as fast as all at once."""
+        import numpy as np
+
+        (b, h, w, _), (top, left) = resized.shape, transform.offset_hw
+        frames = np.zeros((b, 3, *transform.frame_hw), dtype=np.float32)
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            where = frames[:, channel]
+            if self.fill is not None:
+                where += np.float32((self.fill - mean) / std)
+            inside = where[:, top : top + h, left : left + w]
+            np.subtract(resized[..., channel], np.float32(mean), out=inside)
+            inside /= np.float32(std)
         return frames
 
 

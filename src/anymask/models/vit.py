@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.models.config import VitConfig
-from anymask.models.kernels import Conv2d, Linear, attend, saves_memory
+from anymask.models.kernels import Conv2d, Linear, attend, saves_memory, tracing
 from anymask.models.layers import MLP, Neck
 
 __all__ = ["Block", "ImageEncoder", "PatchEmbed", "Transformer"]
@@ -152,8 +152,11 @@ def relative_table(table: Tensor, side: int) -> Tensor:
 def split_windows(x: Tensor, window: int, fill: Tensor) -> Tensor:
     """Cut (b, h, w, c) into (b * windows, window, window, c), filling up with ``fill`` (c,)."""
     b, h, w, c = x.shape
-    rows, columns = -(-h // window), -(-w // window)
-    if (rows * window, columns * window) != (h, w):
+    rows, columns = _windows(h, window), _windows(w, window)
+    if tracing():  # a graph would write to slices by scattered indices
+        x = torch.cat([x, fill.expand(b, rows * window - h, w, c)], dim=1)
+        x = torch.cat([x, fill.expand(b, rows * window, columns * window - w, c)], dim=2)
+    elif (rows * window, columns * window) != (h, w):
         padded = fill.to(x.dtype).expand(b, rows * window, columns * window, c).clone()
         padded[:, :h, :w] = x
         x = padded
@@ -161,10 +164,15 @@ def split_windows(x: Tensor, window: int, fill: Tensor) -> Tensor:
     return x.reshape(b * rows * columns, window, window, c)
 
 
+def _windows(side: int, window: int) -> int:
+    """Count the windows along a side; in a recorded graph // cuts off, so no negative numbers."""
+    return (side + window - 1) // window
+
+
 def join_windows(x: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Undo `split_windows`: (b * windows, window, window, c) to (b, h, w, c)."""
     window, c = x.shape[1], x.shape[3]
     h, w = size_hw
-    rows, columns = -(-h // window), -(-w // window)
+    rows, columns = _windows(h, window), _windows(w, window)
     x = x.reshape(-1, rows, columns, window, window, c).transpose(2, 3)
     return x.reshape(-1, rows * window, columns * window, c)[:, :h, :w]

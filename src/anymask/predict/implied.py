@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from anymask.arrays import Array, is_tensor, placed
+from anymask.image.resampling import window_means
 from anymask.image.transform import Transform
 from anymask.prompt import Prompt
 
@@ -67,23 +66,34 @@ def complete(prompt: Prompt, transform: Transform, mask_hw: tuple[int, int]) -> 
     return Prompt(points, labels, (x0, y0, x1, y1), prompt.mask, prompt.mask_logits)
 
 
-def weighed(logits: Tensor, mask: Tensor) -> Tensor:
+def weighed(logits: Array, mask: npt.NDArray[np.float32]) -> Array:
     """Weigh answers to a rough mask alone against this mask, for about that one is wanted.
 
     Away from its edge a mask is hardly ever wrong, however roughly it was drawn, and near it the
     model knows better (`benchmarks/masks_in.py`).
 
     Args:
-        logits: Answers, float32 (k, h, w).
-        mask: What was given, float (1, h, w), above 0 on the object.
+        logits: Answers, float32 (k, h, w), an array or a tensor.
+        mask: What was given, float (h, w), above 0 on the object.
 
     Returns:
-        float32 (k, h, w).
+        float32 (k, h, w), of the same kind.
     """
-    given = (mask > 0).float()
+    given = (mask > 0).astype(np.float32)
     reach = max(1, round(_BORDER * float(given.sum()) ** 0.5))
-    soft = F.avg_pool2d(given, 2 * reach + 1, 1, reach, count_include_pad=False)
-    return logits.clamp(-_SUREST, _SUREST) + _TRUST * (2 * soft - 1)
+    trust = np.float32(_TRUST) * (2 * _blurred(given, reach) - 1)
+    device = logits.device if is_tensor(logits) else "cpu"
+    return logits.clip(-_SUREST, _SUREST) + placed(trust, device)
+
+
+def _blurred(values: npt.NDArray[np.float32], reach: int) -> npt.NDArray[np.float32]:
+    """Take the mean of all cells at most ``reach`` away along both axes, as far as there are."""
+    for axis in (0, 1):
+        length = values.shape[axis]
+        cells = np.arange(length)
+        begin, end = np.maximum(cells - reach, 0), np.minimum(cells + reach + 1, length)
+        values = window_means(values, axis, begin, end)
+    return values
 
 
 def _is_scribble(mask: BoolArray, transform: Transform, mask_hw: tuple[int, int]) -> bool:
@@ -160,6 +170,5 @@ def _in_image(prompt: Prompt, transform: Transform) -> BoolArray:
     if prompt.mask is not None:
         return prompt.mask
     assert prompt.mask_logits is not None
-    logits = torch.from_numpy(prompt.mask_logits.copy())[None]
-    mask: BoolArray = (transform.masks_to_image(logits)[0] > 0).numpy()
+    mask: BoolArray = transform.masks_to_image(prompt.mask_logits) > 0
     return mask

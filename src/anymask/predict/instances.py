@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from anymask.arrays import floats, to_numpy
 from anymask.config import InstanceConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
@@ -27,10 +26,10 @@ from anymask.parallel import threads_work
 from anymask.predict.segmenter import Segmenter
 from anymask.predict.select import merge, select
 from anymask.prompt import Prompt
-from anymask.text.rank import Ranker, Scorer, crops, load_ranker
 
 if TYPE_CHECKING:
     from anymask.everything.search import Progress
+    from anymask.text.rank import Scorer
 
 __all__ = ["InstanceSegmenter"]
 
@@ -97,7 +96,7 @@ class InstanceSegmenter(Segmenter):
 
     def _draw(self, embedding: Embedding, found: Candidates, settings: InstanceConfig) -> Masks:
         """Draw the masks of instances and keep those that have any pixel."""
-        prototypes = embedding.features["prototypes"][0].float()
+        prototypes = floats(to_numpy(embedding.features["prototypes"])[0])
         size_hw = embedding.size_hw
         masks = Masks(
             size_hw,
@@ -105,7 +104,7 @@ class InstanceSegmenter(Segmenter):
                 rle.place(rle.encode(inside), inside.shape, corner_xy, size_hw)
                 for corner_xy, inside in draw(found, prototypes, embedding.transform, settings)
             ),
-            scores=found.scores.cpu().numpy(),
+            scores=found.scores,
             source=embedding.source,
             model=self.variant.name,
         )
@@ -130,6 +129,8 @@ class InstanceSegmenter(Segmenter):
         """Tell how alike masks, each alone on grey, and a text are, (n,), and what is enough."""
         if not len(masks):
             return np.zeros(0), 0.0
+        from anymask.text.rank import Ranker, crops, load_ranker  # they need PyTorch
+
         scorer = self.scorer or load_ranker(self._usual.text_model, str(self.device))
         alike = np.asarray(scorer(crops(masks, _seen(embedding)), [text]), dtype=np.float64)
         if alike.shape != (len(masks), 1):
@@ -142,30 +143,28 @@ class InstanceSegmenter(Segmenter):
         return alike[:, 0], _ALIKE
 
 
-def _near(prompt: Prompt, boxes: Tensor) -> Tensor:
+def _near(prompt: Prompt, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Tell whose mask can hold any of the points and touch the box: bool (n,).
 
     Args:
         prompt: In pixels of the image.
         boxes: (n, 4), xyxy, pixels of the image.
     """
-    near = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    near = np.ones(len(boxes), dtype=np.bool_)
     if prompt.labels.any():  # a background point says nothing of where the object is
-        points = boxes.new_tensor(prompt.points_xy.astype(np.float32))
+        points = prompt.points_xy.astype(np.float32)
         # A point stands for the nearest pixel, which can be half a pixel away.
         beyond = (points < boxes[:, None, :2] - 1) | (points > boxes[:, None, 2:] + 1)
-        near &= (~beyond.any(dim=2)).any(dim=1)
+        near &= np.any(~beyond.any(axis=2), axis=1)
     if prompt.box is not None:
-        box = boxes.new_tensor(prompt.box.astype(np.float32))
-        near &= (boxes[:, :2] <= box[2:]).all(dim=1) & (boxes[:, 2:] >= box[:2]).all(dim=1)
+        box = prompt.box.astype(np.float32)
+        near &= (boxes[:, :2] <= box[2:]).all(axis=1) & (boxes[:, 2:] >= box[:2]).all(axis=1)
     return near
 
 
 def _seen(embedding: Embedding) -> npt.NDArray[np.uint8]:
     """Give what the network saw, without its padding: RGB uint8 (h, w, 3)."""
     (top, left), (h, w) = embedding.transform.offset_hw, embedding.transform.resized_hw
-    shown = embedding.features["picture"][0, :, top : top + h, left : left + w]
-    pixels: npt.NDArray[np.uint8] = (
-        (shown.float() * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    )
-    return pixels
+    picture = to_numpy(embedding.features["picture"])[0, :, top : top + h, left : left + w]
+    values = np.rint(picture.astype(np.float32) * 255).astype(np.uint8)
+    return np.ascontiguousarray(values.transpose(1, 2, 0))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from anymask.optional import optional
+
 if TYPE_CHECKING:
     from anymask.config import PersonalConfig
     from anymask.image.image import ImageLike
@@ -54,6 +56,7 @@ class TakesExamples:
             >>> model.personalize(photo, cup, names="cup").find(photo).labels
             ('cup',)
         """
+        optional("torch")  # says how to install it
         from anymask.predict.personal import personalize  # the first click should not wait for it
 
         return personalize(cast("Model", self), reference, mask, names, config, **options)

@@ -10,29 +10,30 @@ edge is then laid where the image has it (`masks.matting`). What of this pays is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from anymask.arrays import Device, floats, sigmoid
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError
+from anymask.image import resampling
 from anymask.image.image import Image, ImageLike
 from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
 from anymask.masks.matting import soften
+from anymask.models import companions
 from anymask.models.network import Network
-from anymask.models.saliency import Saliency, load_saliency, saliency_logits
+from anymask.models.salient import SaliencyNetwork, saliency_logits
 from anymask.models.variants import Variant
 from anymask.parallel import threads_work
 from anymask.predict.implied import deepest_points
 from anymask.prompt import Prompt
 
 __all__ = ["LABEL", "check_subject", "find_subject", "rough_logits"]
+
+FloatArray = npt.NDArray[np.float32]
 
 LABEL = "subject"
 """What the mask is called, see `Masks.labels`."""
@@ -60,7 +61,7 @@ class Promptable(Protocol):
         ...
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Device:
         """Where it computes."""
         ...
 
@@ -91,20 +92,19 @@ def find_subject(model: Promptable, image: ImageLike) -> Masks:
     """Cut out what an image is of; see `Segmenter.subject`."""
     check_subject(model.variant)
     photo = Image.open(image)
-    rough = rough_logits(_saliency(model.device), photo)
+    rough = rough_logits(companions.saliency(model.device), photo)
     found = Masks.empty(photo.size_hw, source=photo.source, model=model.variant.name)
-    if float((rough > 0).float().mean()) < _LEAST:
+    if (rough > 0).mean() < _LEAST:
         return found
     embedding = model.embed(photo)
     frame = _Frame.of(model, embedding.transform)
     seen = frame.resized(rough)
     answer = frame.ask(model, embedding, seen)
-    fused = seen if answer is None else (seen + answer) / 2
+    fused = seen if answer is None else floats((seen + answer) / 2)
     score = _expected_iou(fused)
     if score < _LEAST_IOU:
         return found
-    large = F.interpolate(fused[None, None], size=photo.size_hw, mode="bilinear")[0, 0]
-    mask = (large > 0).cpu().numpy()
+    mask = resampling.enlarged(fused, photo.size_hw) > 0
     mask = soften(photo.pixels, mask).alpha >= 128
     if mask.mean() < _LEAST:
         return found
@@ -112,21 +112,16 @@ def find_subject(model: Promptable, image: ImageLike) -> Masks:
         mask,
         labels=[LABEL],
         scores=[score],
-        logits=frame.logits(fused).cpu().numpy()[None] if frame.mask_hw else None,
+        logits=frame.logits(fused)[None] if frame.mask_hw else None,
         source=photo.source,
         model=model.variant.name,
     )
 
 
-@cache
-def _saliency(device: torch.device) -> Saliency:
-    return load_saliency(device)
-
-
-def rough_logits(network: Saliency, image: Image) -> Tensor:
+def rough_logits(network: SaliencyNetwork, image: Image) -> FloatArray:
     """Look at an image, and once more at the part of it that matters: float32 (h, w), small."""
-    logits = saliency_logits(network, image).clamp(-_SURE, _SURE)
-    box = _box_of((logits > 0).cpu().numpy())
+    logits = saliency_logits(network, image).clip(-_SURE, _SURE)
+    box = _box_of(logits > 0)
     if box is None:
         return logits
     x0, y0, x1, y1 = box
@@ -142,11 +137,11 @@ def rough_logits(network: Saliency, image: Image) -> Tensor:
     closer = saliency_logits(network, image.crop((left, top, right, bottom)))
     # On a grid on which the second look loses nothing, unless it is much finer than models see.
     finer = min(4, max(1, round(min(columns / (x1 - x0), rows / (y1 - y0)))))
-    whole = F.interpolate(logits[None, None], scale_factor=finer, mode="bilinear")[0, 0]
-    second = torch.full_like(whole, -_SURE)
+    whole = resampling.enlarged(logits, (rows * finer, columns * finer))
+    second = np.full_like(whole, -_SURE)
     window = second[y0 * finer : y1 * finer, x0 * finer : x1 * finer]
-    window[:] = F.interpolate(closer[None, None], size=window.shape, mode="bilinear")[0, 0]
-    return (whole + second.clamp(-_SURE, _SURE)) / 2
+    window[:] = resampling.enlarged(closer, (window.shape[0], window.shape[1]))
+    return floats((whole + second.clip(-_SURE, _SURE)) / 2)
 
 
 @dataclass(frozen=True)
@@ -166,41 +161,41 @@ class _Frame:
         takes_masks = "mask" in model.variant.capabilities
         return cls(transform, model.network.mask_hw(transform.frame_hw) if takes_masks else None)
 
-    def resized(self, rough: Tensor) -> Tensor:
+    def resized(self, rough: FloatArray) -> FloatArray:
         """Bring a map of the whole image to this size."""
-        mode = "area" if rough.shape[0] > self.transform.resized_hw[0] else "bilinear"
-        return F.interpolate(rough[None, None], size=self.transform.resized_hw, mode=mode)[0, 0]
+        larger = rough.shape[0] > self.transform.resized_hw[0]
+        resize = resampling.means if larger else resampling.enlarged
+        return resize(rough, self.transform.resized_hw)
 
-    def logits(self, seen: Tensor) -> Tensor:
+    def logits(self, seen: FloatArray) -> FloatArray:
         """Bring a map of this size to that of the model's logits."""
         assert self.mask_hw is not None
         (top, left), (height, width) = self.transform.offset_hw, self.transform.resized_hw
-        whole = seen.new_full(self.transform.frame_hw, -_SURE)
+        whole = np.full(self.transform.frame_hw, -_SURE, np.float32)
         whole[top : top + height, left : left + width] = seen
-        return F.interpolate(whole[None, None], size=self.mask_hw, mode="area")[0, 0]
+        return resampling.means(whole, self.mask_hw)
 
-    def ask(self, model: Promptable, embedding: Embedding, seen: Tensor) -> Tensor | None:
+    def ask(self, model: Promptable, embedding: Embedding, seen: FloatArray) -> FloatArray | None:
         """Let the model say what a map of this size means, again as logits; None: it can't."""
         prompt = self._prompt(seen, model.variant)
         if prompt is None:
             return None
         answers = model.predict(embedding, prompts=prompt, multimask=model.variant.always_three)
-        maps = [self._map_of(answer).to(seen.device) for answer in answers]
+        maps = [self._map_of(answer) for answer in answers]
         if not maps:
             return None
         return max(maps, key=lambda one: _iou(one > 0, seen > 0))
 
-    def _prompt(self, seen: Tensor, variant: Variant) -> Prompt | None:
+    def _prompt(self, seen: FloatArray, variant: Variant) -> Prompt | None:
         """Say the same in the words that the model understands."""
-        logits = seen.cpu().numpy()
-        box = _box_of(logits > 0)
+        box = _box_of(seen > 0)
         if box is None:
             return None
         x0, y0, x1, y1 = box
-        points = deepest_points(logits > 0, _POINTS)
+        points = deepest_points(seen > 0, _POINTS)
         labels = np.ones(len(points), np.int64)
         if "negative_points" in variant.capabilities:
-            beside = deepest_points(logits[y0:y1, x0:x1] < _BACKGROUND, _BACKGROUND_POINTS)
+            beside = deepest_points(seen[y0:y1, x0:x1] < _BACKGROUND, _BACKGROUND_POINTS)
             points = np.concatenate([points, beside + np.array([x0, y0])])
             labels = np.repeat([1, 0], [len(labels), len(beside)])
         height, width = self.transform.original_hw
@@ -212,17 +207,17 @@ class _Frame:
             points,
             labels,
             np.array(box, dtype=np.float64) * np.tile(scale, 2),
-            mask_logits=None if self.mask_hw is None else self.logits(seen).cpu().numpy(),
+            mask_logits=None if self.mask_hw is None else self.logits(seen),
         )
 
-    def _map_of(self, answer: Masks) -> Tensor:
+    def _map_of(self, answer: Masks) -> FloatArray:
         """Bring an answer to this size, as logits."""
         (top, left), (height, width) = self.transform.offset_hw, self.transform.resized_hw
         if answer.logits is None:
-            mask = torch.from_numpy(answer.dense()).float()[None]
-            return _SURE * (2 * F.interpolate(mask, size=(height, width), mode="area")[0, 0] - 1)
-        logits = torch.from_numpy(answer.logits.copy()).clamp(-_SURE, _SURE)[None]
-        whole = F.interpolate(logits, size=self.transform.frame_hw, mode="bilinear")[0, 0]
+            mask = answer.dense()[0].astype(np.float32)
+            return floats(_SURE * (2 * resampling.means(mask, (height, width)) - 1))
+        logits = answer.logits[0].clip(-_SURE, _SURE)
+        whole = resampling.enlarged(logits, self.transform.frame_hw)
         return whole[top : top + height, left : left + width]
 
 
@@ -234,11 +229,11 @@ def _box_of(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _iou(a: Tensor, b: Tensor) -> float:
-    return float((a & b).sum() / (a | b).sum().clamp(min=1))
+def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
 
 
-def _expected_iou(logits: Tensor) -> float:
+def _expected_iou(logits: FloatArray) -> float:
     """Say which IoU a mask of the positive pixels would have if each were as likely as they say."""
-    likely, mask = torch.sigmoid(logits), logits > 0
-    return float((likely * mask).sum() / (mask.sum() + (likely * ~mask).sum()).clamp(min=1))
+    likely, mask = sigmoid(logits), logits > 0
+    return float((likely * mask).sum() / max(1.0, mask.sum() + (likely * ~mask).sum()))

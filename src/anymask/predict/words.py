@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast, overload
 
-import torch
-
+from anymask.arrays import Device
 from anymask.detections import Detections
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
@@ -48,7 +47,7 @@ class Promptable(Protocol):
         ...
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Device:
         """Where it computes."""
         ...
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
+from anymask.arrays import Device
 from anymask.detections import Detections
 from anymask.image.image import Image
-from anymask.models.detector import Detector, detect, load_detector
+from anymask.models import companions
+from anymask.models.ssd import DetectorNetwork, detect
 from anymask.models.vocabulary import LABELS, labels_of
 
 __all__ = ["Bundled", "load"]
@@ -19,14 +19,14 @@ class Bundled:
     """The bundled detector as a `Grounder`.
 
     Args:
-        detector: See `load_detector`.
+        detector: See `companions.detector`.
     """
 
     name = "bundled"
     threshold = 0.3
     words = tuple(label.lower() for label in LABELS)
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: DetectorNetwork) -> None:
         self.detector = detector
 
     def unknown(self, phrases: Sequence[str]) -> tuple[str, ...]:
@@ -54,6 +54,6 @@ def _named(found: Detections, labels: Sequence[str], phrase: str) -> Detections:
     return replace(some, labels=(phrase,) * len(some), model=Bundled.name)
 
 
-def load(name_or_path: str, device: torch.device | str) -> Bundled:
+def load(name_or_path: str, device: Device) -> Bundled:
     """Load it; there is but one, so the name says nothing."""
-    return Bundled(load_detector(device))
+    return Bundled(companions.detector(device))

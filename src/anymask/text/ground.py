@@ -18,13 +18,14 @@ from typing import Protocol, TypeAlias, cast, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from anymask import geometry
+from anymask.arrays import Device
 from anymask.detections import Detections
-from anymask.device import find_device
+from anymask.device import device_name
 from anymask.errors import InputError, WeightsError
 from anymask.image.image import Image, ImageLike
+from anymask.optional import optional
 from anymask.text.phrases import Phrases, Text, Threshold, shown
 
 __all__ = [
@@ -99,9 +100,7 @@ _KINDS = {
 """By name; those with weights on the hub know any words, and the first at hand takes over."""
 
 
-def find_grounder(
-    name_or_path: str | os.PathLike[str], device: str | torch.device = "auto"
-) -> Grounder:
+def find_grounder(name_or_path: str | os.PathLike[str], device: Device = "auto") -> Grounder:
     """Load a grounder, or take it from the last few that were loaded.
 
     Args:
@@ -118,7 +117,7 @@ def find_grounder(
         >>> find_grounder("bundled", "cpu").unknown(["dog", "zebra"])
         ('zebra',)
     """
-    return _find(os.fspath(name_or_path), str(find_device(device)))
+    return _find(os.fspath(name_or_path), device_name(device))
 
 
 def grounder_names() -> tuple[str, ...]:
@@ -133,6 +132,8 @@ def _find(name_or_path: str, device: str) -> Grounder:
         kind, weights = _kind_of(name_or_path), name_or_path
     else:
         weights = kind.hub_id or name_or_path
+    if kind.hub_id is not None:
+        optional("torch")  # says how to install it
     return cast(Grounder, importlib.import_module(kind.module).load(weights, device))
 
 
@@ -168,7 +169,7 @@ def _kind_of(name_or_path: str) -> _Kind:
 def choose(
     phrases: Phrases,
     grounder: GrounderLike | None = None,
-    device: str | torch.device = "auto",
+    device: Device = "auto",
 ) -> Grounder:
     """Decide who looks for phrases.
 
@@ -220,6 +221,8 @@ def _advice(unknown: Sequence[str], grounder: Grounder) -> str:
 
 def _at_hand() -> str | None:
     """Name the first grounder of open words that could be used without a download."""
+    if importlib.util.find_spec("torch") is None:
+        return None
     from anymask.text import pretrained
 
     open_words = ((name, kind.hub_id) for name, kind in _KINDS.items() if kind.hub_id is not None)
@@ -237,7 +240,7 @@ def ground(  # type: ignore[overload-overlap]  # a str is a sequence of str: it 
     negative: Text | None = ...,
     threshold: Threshold | None = ...,
     grounder: GrounderLike | None = ...,
-    device: str | torch.device = ...,
+    device: Device = ...,
 ) -> Detections: ...
 @overload
 def ground(
@@ -247,7 +250,7 @@ def ground(
     negative: Text | None = ...,
     threshold: Threshold | None = ...,
     grounder: GrounderLike | None = ...,
-    device: str | torch.device = ...,
+    device: Device = ...,
 ) -> list[Detections]: ...
 
 
@@ -258,7 +261,7 @@ def ground(
     negative: Text | None = None,
     threshold: Threshold | None = None,
     grounder: GrounderLike | None = None,
-    device: str | torch.device = "auto",
+    device: Device = "auto",
 ) -> Detections | list[Detections]:
     """Find what words name, in an image or in each image of a list.
 
@@ -297,7 +300,7 @@ def _ground(
     images: ImageLike | Sequence[ImageLike],
     phrases: Phrases,
     grounder: GrounderLike | None,
-    device: str | torch.device,
+    device: Device,
 ) -> Detections | list[Detections]:
     chosen = choose(phrases, grounder, device)
     if not isinstance(images, (list, tuple)):
@@ -317,7 +320,7 @@ def detect(  # type: ignore[overload-overlap]  # a str is a sequence of str: it 
     negative: Text | None = ...,
     threshold: Threshold | None = ...,
     grounder: GrounderLike | None = ...,
-    device: str | torch.device = ...,
+    device: Device = ...,
 ) -> Detections: ...
 @overload
 def detect(
@@ -327,7 +330,7 @@ def detect(
     negative: Text | None = ...,
     threshold: Threshold | None = ...,
     grounder: GrounderLike | None = ...,
-    device: str | torch.device = ...,
+    device: Device = ...,
 ) -> list[Detections]: ...
 
 
@@ -338,7 +341,7 @@ def detect(
     negative: Text | None = None,
     threshold: Threshold | None = None,
     grounder: GrounderLike | None = None,
-    device: str | torch.device = "auto",
+    device: Device = "auto",
 ) -> Detections | list[Detections]:
     """Find boxes of all things that a grounder knows by name, or of those that words name.
 
@@ -365,9 +368,7 @@ def detect(
     return _ground(images, Phrases.of(words, negative, threshold), grounder, device)
 
 
-def all_words(
-    grounder: GrounderLike | None = None, device: str | torch.device = "auto"
-) -> tuple[str, ...]:
+def all_words(grounder: GrounderLike | None = None, device: Device = "auto") -> tuple[str, ...]:
     """List all words that a grounder knows.
 
     Raises:
@@ -403,7 +404,6 @@ def _tidy(found: Detections, phrases: Phrases, least: dict[str, float]) -> Detec
 
 def _explained(found: Detections, others: Detections) -> npt.NDArray[np.bool_]:
     """Tell for which boxes another one of a higher score is the same thing: bool (n,)."""
-    boxes, rivals = (torch.from_numpy(np.array(some.boxes)) for some in (found, others))
-    same = geometry.box_iou(boxes, rivals).numpy() > _SAME_PHRASE
+    same = geometry.box_iou(found.boxes, others.boxes) > _SAME_PHRASE
     better = same & (others.scores > found.scores[:, None])
     return np.asarray(better.any(axis=1))

@@ -394,7 +394,7 @@ def fit(masks: Masks, found: Detections) -> npt.NDArray[np.float64]:
         float64 (n, k), 0 to 1.
     """
     around = masks.boxes + np.array([0, 0, 1, 1], np.float32)  # theirs name the last pixel
-    of_boxes = geometry.box_iou(torch.from_numpy(around), torch.tensor(found.boxes)).numpy()
+    of_boxes = geometry.box_iou(around, found.boxes)
     ellipses = [_ellipse(box, masks.size_hw) for box in found.boxes.astype(np.float64)]
     fits: npt.NDArray[np.float64] = np.sqrt(of_boxes * rle.iou(masks.counts, ellipses))
     return fits

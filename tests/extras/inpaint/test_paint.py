@@ -282,6 +282,19 @@ def test_words_need_an_engine_that_knows_them(tiny_lama: Engine) -> None:
             inpaint(photo(), square(), replace="a beach", engine=engine)
 
 
+@pytest.mark.parametrize(
+    "given", [{"negative": "people"}, {"steps": 3}, {"strength": 0.5}, {"guidance": 0.0}]
+)
+def test_settings_that_an_engine_does_not_know_are_not_dropped(
+    engine: Engine, given: dict[str, object]
+) -> None:
+    (name,) = given
+    if "fill" in engine.tasks:
+        pytest.skip("diffusion knows them")
+    with pytest.raises(CapabilityError, match=f"expected no {name} for the engine .*; leave it"):
+        inpaint(photo(), square(), engine=engine, **given)
+
+
 def test_an_engine_that_gives_something_else() -> None:
     class Wrong(Painter):
         def paint(self, pixels, hole, request):

@@ -61,6 +61,19 @@ def test_a_box_is_found_however_it_is_turned() -> None:
     assert found == {tuple(p.round(6)) for p in corners @ turn.T + [7, 8, 9]}
 
 
+@pytest.mark.parametrize("sides", [3, 2])
+def test_a_box_of_which_few_sides_are_seen_has_its_size(sides: int) -> None:
+    rng = np.random.default_rng(sides)
+    points = rng.random((sides, 2000, 3)) * (3, 2, 1)
+    for axis in range(sides):
+        points[axis, :, axis] = 0  # on one side of the box
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    box = OrientedBox.around(points.reshape(-1, 3) @ turn.T)
+    np.testing.assert_allclose(box.size, [3, 2, 1], atol=0.02)
+    np.testing.assert_allclose(np.abs(box.axes @ turn), np.eye(3), atol=0.01)
+    np.testing.assert_allclose(np.linalg.det(box.axes), 1)
+
+
 def test_the_middle_of_a_box_is_not_the_mean_of_its_points() -> None:
     box = OrientedBox.around(np.array([[5, 0, 0], [5, 0, 1], [5, 0, 4.0]]))
     np.testing.assert_allclose(box.center, [5, 0, 2], atol=1e-12)

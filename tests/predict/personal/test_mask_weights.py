@@ -11,7 +11,7 @@ from tests.models.tiny import tiny
 from torch import nn
 
 from anymask.errors import CapabilityError, InputError
-from anymask.models.network import TorchNetwork
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.variants import find
 from anymask.predict.personal.mask_weights import MaskWeights, learn_weights
 from anymask.predict.segmenter import Segmenter

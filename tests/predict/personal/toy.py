@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from anymask.models.network import TorchNetwork
+from anymask.models.torch_network import TorchNetwork
 from anymask.models.variants import Preprocessing, find
 from anymask.predict.segmenter import Segmenter
 

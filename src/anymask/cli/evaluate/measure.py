@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.evaluate.options import EvaluateOptions, Models
-from anymask.cli.options import Flag
+from anymask.cli.options import Flag, RuntimeName
 from anymask.cli.terminal import say
 from anymask.data.subset import SubsetSpec
 from anymask.errors import InputError
@@ -42,6 +42,9 @@ class Measure(EvaluateOptions, Generic[Options]):
     """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
+    `anymask export` wrote."""
     offline: Flag = False
     """Download no weights; use only what is here."""
     cases: Annotated[int, arg(metavar="INT")] = 12
@@ -66,7 +69,10 @@ class Measure(EvaluateOptions, Generic[Options]):
         with Console(stderr=True, quiet=self.quiet).status("reading the data sets"):
             sets = self._sets()
         # All of them before the first is measured: a wrong name should not show after hours.
-        models = [loading.load(one, self.device, offline=self.offline) for one in self.model]
+        models = [
+            loading.load(one, self.device, offline=self.offline, runtime=self.runtime)
+            for one in self.model
+        ]
         summaries: dict[str, Summary] = {}
         folders: dict[str, Path] = {}
         for model in models:

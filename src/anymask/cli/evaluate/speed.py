@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from anymask.cli.evaluate.options import EvaluateOptions, Models
-from anymask.cli.options import Flag
+from anymask.cli.options import Flag, RuntimeName
 
 if TYPE_CHECKING:
     from anymask.image.image import Image
@@ -27,6 +27,9 @@ class Speed(EvaluateOptions):
     """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
     """What is computed with."""
+    runtime: tuple[RuntimeName, ...] = ("auto",)
+    """What computes, several to compare them: torch for weights; onnx or openvino for the bundled
+    model and for folders that `anymask export` wrote; auto is what each model is usually run by."""
     threads: tuple[int, ...] = (1,)
     """Numbers of threads of the processor."""
     tasks: tuple[Literal["embed", "predict", "everything"], ...] = (
@@ -56,7 +59,9 @@ class Speed(EvaluateOptions):
         from anymask.evaluate.report.report import markdown, write_page
         from anymask.evaluate.speed import measure, setups
 
-        ways = setups(self.model, self.dtypes, self.threads, self.device, self.offline)
+        ways = setups(
+            self.model, self.dtypes, self.threads, self.device, self.offline, self.runtime
+        )
         console = Console(stderr=True, quiet=self.quiet)
         with console.status("starting") as status:
             speed = measure(

@@ -112,4 +112,5 @@ class Sam(nn.Module):
         """
         side = self.image_encoder.img_size
         transform = Transform(as_size(original_size), as_size(input_size), (side, side))
-        return transform.masks_to_image(masks)
+        enlarged: Tensor = transform.masks_to_image(masks)
+        return enlarged

@@ -72,7 +72,10 @@ def is_box_near_crop_edge(
 ) -> Tensor:
     """Find boxes (n, 4) of a crop that it cuts off: bool (n,); see `geometry.near_crop_edge`."""
     x0, y0, x1, y1 = crop_box
-    return geometry.near_crop_edge(boxes, (x0, y0, x1, y1), (orig_box[3], orig_box[2]), atol)
+    near: Tensor = geometry.near_crop_edge(
+        boxes, (x0, y0, x1, y1), (orig_box[3], orig_box[2]), atol
+    )
+    return near
 
 
 def build_all_layer_point_grids(

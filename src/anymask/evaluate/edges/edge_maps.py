@@ -13,8 +13,10 @@ import numpy.typing as npt
 import torch
 
 from anymask import geometry
-from anymask.everything.enlarge import Enlarger
-from anymask.image.transform import Taps, Transform
+from anymask.arrays import floats, to_numpy
+from anymask.image.resampling import matrix
+from anymask.image.transform import Transform
+from anymask.masks.enlarge import Enlarger
 from anymask.optional import optional
 from anymask.prompt import Prompt
 
@@ -53,7 +55,7 @@ def from_masks(
     logits, scores = _predict(model, embedding, [Prompt(points_xy=xy) for xy in grid])
     low_hw = logits[0].shape
     boxes = _boxes(logits, embedding.transform)
-    down, across = map(_matrix, embedding.transform.taps(low_hw), low_hw)
+    down, across = map(matrix, embedding.transform.taps(low_hw), low_hw)
     strongest = np.zeros((h, w), np.float32)
     for i in geometry.nms(
         torch.from_numpy(boxes), torch.from_numpy(scores), nms_threshold
@@ -74,9 +76,9 @@ def boundary_map(embedding: Embedding) -> FloatMap | None:
     """
     if "boundary" not in embedding.features:
         return None
-    logits = embedding.features["boundary"][0, 0].float().cpu().numpy()
-    down, across = map(_matrix, embedding.transform.taps(logits.shape), logits.shape)
-    return suppress(_probability(down @ logits @ across.T))
+    logits = floats(to_numpy(embedding.features["boundary"])[0, 0])
+    down, across = map(matrix, embedding.transform.taps(logits.shape), logits.shape)
+    return suppress(_probability(floats(down @ logits @ across.T)))
 
 
 def _predict(
@@ -89,8 +91,8 @@ def _predict(
         found, predicted_iou = model.decode(
             embedding, prompts[start : start + _PROMPTS_AT_ONCE], multimask=True
         )
-        logits += [one for three in found.float().cpu().numpy() for one in three]
-        scores.append(predicted_iou.float().cpu().numpy().reshape(-1))
+        logits += [one for three in to_numpy(found) for one in three]
+        scores.append(to_numpy(predicted_iou).reshape(-1))
     return logits, np.concatenate(scores)
 
 
@@ -99,14 +101,6 @@ def _boxes(logits: Sequence[FloatMap], transform: Transform) -> FloatMap:
     enlarger = Enlarger(transform, logits[0].shape, offset=0)
     regions = (enlarger.measure(enlarger.cut(one)) for one in logits)
     return np.array([region.box() for region in regions if region is not None], np.float32)
-
-
-def _matrix(taps: Taps, length: int) -> FloatMap:
-    """Write an enlargement along one axis as a matrix (after, before)."""
-    matrix = np.zeros((len(taps.first), length), np.float32)
-    places = taps.first[:, None] + np.arange(taps.weights.shape[1])
-    np.put_along_axis(matrix, places, taps.weights, axis=1)
-    return matrix
 
 
 def _ring_gradient(logits: FloatMap) -> FloatMap:

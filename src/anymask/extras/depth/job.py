@@ -19,13 +19,14 @@ from anymask.extras.depth.network import DEFAULT, Estimator
 from anymask.extras.depth.picture import draw
 from anymask.extras.depth.sources import DepthFrom, find_depth
 from anymask.extras.given_masks import GivenMasks
+from anymask.image.image import Image
 from anymask.masks.masks import Masks
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from anymask.folder import ResumableFolder
-    from anymask.image.image import Image, ImageLike
+    from anymask.image.image import ImageLike
     from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Depth", "EverythingDepth"]
@@ -98,8 +99,6 @@ class Depth(Job["Segmenter | None", Measured]):
         self, model: Segmenter | None, source: ImageLike, watch: Watch
     ) -> tuple[Measured, Image | None]:
         """Decode the image once; find masks, get the depth, and join them."""
-        from anymask.image.image import Image
-
         image = Image.open(source)
         watch.step()
         masks = self._masks(model, image, watch)
@@ -183,8 +182,22 @@ class Depth(Job["Segmenter | None", Measured]):
 class EverythingDepth(Everything):
     """Find everything in each image, and write its depth into every record.
 
+    Beside what `Everything` writes, each image gets a picture (``-depth.png``: image, map, masks in
+    order).
+
     Attributes:
         depth: Where the depth comes from.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from anymask import process
+        >>> metres = np.arange(1, 20 * 30 + 1).reshape(20, 30) / 100
+        >>> job = EverythingDepth(depth=metres, options={"points_per_side": 2})
+        >>> photo = np.full((20, 30, 3), 200, np.uint8)
+        >>> report = process({"wall": photo}, tempfile.mkdtemp(), job=job)
+        >>> [path.name for path in report.results[0].files]
+        ['wall-overlay.png', 'wall-depth.png', 'wall.json']
     """
 
     depth: Source = DEFAULT
@@ -205,11 +218,34 @@ class EverythingDepth(Everything):
             watch.note("too large for its depth, which is left out; shrink it first")
             return masks, image
         watch.step(", depth")
-        return self.measured(masks, image), image
+        found = measure(_found(self.depth).of(image), masks)
+        return found.masks, _Measured.of(image, found)
 
     def measured(self, masks: Masks, image: Image) -> Masks:
         """Write the depth of one image into the records of its masks."""
         return measure(_found(self.depth).of(image), masks).masks
+
+    def draw(self, masks: Masks, image: Image) -> Iterator[tuple[str, PIL.Image.Image]]:
+        """Draw all masks over the image, and image, map and masks in order side by side."""
+        yield from super().draw(masks, image)
+        if self.overlay and isinstance(image, _Measured) and image.found is not None:
+            yield "-depth.png", draw(image, image.found)
+
+    def endings(self) -> list[str]:
+        """Name both pictures."""
+        return [*super().endings(), *["-depth.png"] * self.overlay]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Measured(Image):
+    """An image that knows what was measured in it."""
+
+    found: Measured | None = None
+
+    @classmethod
+    def of(cls, image: Image, found: Measured) -> _Measured:
+        parts = (image.pixels, image.source, image.alpha, image.straight, image.geo)
+        return cls(*parts, found=found)
 
 
 def _found(depth: Source) -> DepthFrom:

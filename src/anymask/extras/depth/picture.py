@@ -135,8 +135,8 @@ def _number(
         rows, columns = _place(measured, i)
         ys, xs = np.nonzero(owner[rows, columns] == i)
         rank = measured.depths[i].rank
-        if rank is None or not len(xs):
-            continue
+        if rank is None or len(xs) * factor**2 < letters**2:
+            continue  # a rim that is still seen could not be told from what covers the rest
         middle = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
         x = factor * (xs[middle] + columns.start + 0.5)
         y = factor * (ys[middle] + rows.start + 0.5)

@@ -43,6 +43,9 @@ class Request:
 class Engine(Protocol):
     """Paints holes. Any number of threads may use one at the same time.
 
+    Of ``negative``, ``steps``, ``strength`` and ``guidance`` it is asked only those that its
+    attribute ``settings``, a frozenset of names, lists; without that attribute, all of them.
+
     Examples:
         >>> class Grey:
         ...     tasks = frozenset({"remove"})

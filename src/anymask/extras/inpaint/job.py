@@ -63,7 +63,7 @@ class Inpaint(ChangeJob):
         super().__post_init__()
         check_wanted(self.engine, self.task, self.words)
         object.__setattr__(self, "engine", find_engine(self.engine))
-        check_able(self._engine, self.task)
+        check_able(self._engine, self.task, self.config)
 
     @property
     def task(self) -> Task:

@@ -52,6 +52,11 @@ class LamaEngine:
         return frozenset({"remove"})
 
     @property
+    def settings(self) -> frozenset[str]:
+        """None of those that are for diffusion."""
+        return frozenset()
+
+    @property
     def identity(self) -> dict[str, str]:
         """The weights, and what they are computed in."""
         dtype = str(next(self.network.parameters()).dtype).removeprefix("torch.")

@@ -47,6 +47,7 @@ MaskLike: TypeAlias = Masks | npt.NDArray[Any]
 
 _RIM = 0.01  # of the longer side: how far a model's mask may be from the true edge
 _WORDS = {"fill": "a bench", "replace": "a beach"}
+_OF_DIFFUSION = ("negative", "steps", "strength", "guidance")
 _LIMITS = {  # of settings that may be left out: lowest, highest, whether whole
     "grow": (-100_000, 100_000, True),
     "margin": (8, math.inf, True),
@@ -226,7 +227,7 @@ def paint(
         InputError: The masks do not fit the image, cover nothing, or leave nothing.
         CapabilityError: The engine cannot do this.
     """
-    check_able(engine, task)
+    check_able(engine, task, config)
     weights = _weights(image, masks, task, config)
     taken = {f.name: getattr(config, f.name) for f in fields(Request) if hasattr(config, f.name)}
     request = Request(task=task, prompt=prompt, **taken)
@@ -247,8 +248,8 @@ def paint(
     return _assembled(image, colours, alpha, hole)
 
 
-def check_able(engine: Engine, task: Task) -> None:
-    """Refuse an engine that cannot do what is wanted.
+def check_able(engine: Engine, task: Task, config: InpaintConfig) -> None:
+    """Refuse an engine that cannot do what is wanted, or does not know a setting that was given.
 
     Raises:
         CapabilityError: It is so.
@@ -259,6 +260,14 @@ def check_able(engine: Engine, task: Task) -> None:
             f"expected an engine that can {task} by text, got {name}, which can only "
             f"{' and '.join(sorted(engine.tasks))}; name a diffusion model (--engine)"
         )
+    known = getattr(engine, "settings", _OF_DIFFUSION)
+    for setting in _OF_DIFFUSION:
+        if (value := getattr(config, setting)) is not None and setting not in known:
+            name = engine.identity.get("engine", type(engine).__name__)
+            raise CapabilityError(
+                f"expected no {setting} for the engine {name}, which knows none, got {value!r}; "
+                "leave it out, or name a diffusion model (--engine)"
+            )
 
 
 # ------------------------------------------------------------------------- masks

@@ -19,7 +19,17 @@ from anymask.extras.lift.point_cloud import PointCloud
 from anymask.optional import optional
 from anymask.plain import check_number
 
-__all__ = ["MergeConfig", "adopt", "close_up", "drop_small", "match", "merge", "refine", "transfer"]
+__all__ = [
+    "MergeConfig",
+    "adopt",
+    "close_up",
+    "drop_small",
+    "labels_at",
+    "match",
+    "merge",
+    "refine",
+    "transfer",
+]
 
 Labels = npt.NDArray[np.int32]
 
@@ -103,7 +113,8 @@ def transfer(
         int32 (n,), numbered from 0 without gaps.
 
     Raises:
-        InputError: There are no points, or they are not three finite numbers each.
+        InputError: There are no points, they are not three finite numbers each, or the distance is
+            not above 0.
         MissingExtraError: SciPy is not installed.
 
     Examples:
@@ -111,6 +122,13 @@ def transfer(
         >>> transfer(cloud, [[0, 0, 0.5], [0, 0, 0.7]]).tolist()
         [0, -1]
     """
+    return close_up(labels_at(cloud, points, max_distance))
+
+
+def labels_at(cloud: PointCloud, points: npt.ArrayLike, max_distance: float) -> Labels:
+    """Do what `transfer` does, but leave the numbers as they are in the cloud."""
+    if not max_distance > 0:
+        raise InputError(f"expected a distance above 0 in metres, got {max_distance}; 0.6 is usual")
     given = np.asarray(points, np.float32)
     if given.ndim != 2 or given.shape[1] != 3 or not np.isfinite(given).all():
         raise InputError(
@@ -120,8 +138,8 @@ def transfer(
     if not len(cloud):
         raise InputError("expected a cloud with points, got an empty one; merge frames first")
     distance, nearest = _tree(cloud.points.astype(np.float32)).query(given)
-    labels = cloud.labels[nearest]
-    return close_up(np.where(distance > max_distance, -1, labels))
+    found: Labels = np.where(distance > max_distance, -1, cloud.labels[nearest]).astype(np.int32)
+    return found
 
 
 def refine(

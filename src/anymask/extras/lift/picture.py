@@ -16,7 +16,7 @@ from anymask.extras.lift.objects import SceneObject
 from anymask.extras.lift.point_cloud import PointCloud
 from anymask.optional import optional
 
-__all__ = ["Up", "draw"]
+__all__ = ["Up", "colours_by_object", "draw"]
 
 Up: TypeAlias = Literal["-y", "z"]
 
@@ -64,7 +64,7 @@ def draw(
     size = width / _DPI
     figure = Figure(figsize=(size, size * 0.75), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    for row, colors in enumerate((shown.colors, _by_object(shown.labels))):
+    for row, colors in enumerate((shown.colors, colours_by_object(shown.labels))):
         for column, (elevation, azimuth) in enumerate(_SIDES[up]):
             place = (column / 2, (1 - row) / 2, 0.5, 0.5)
             axes: Any = figure.add_axes(place, projection="3d", computed_zorder=False)
@@ -135,7 +135,8 @@ def _upright(points: npt.NDArray[np.float64], up: Up) -> npt.NDArray[np.float64]
     return points if up == "z" else np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)
 
 
-def _by_object(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+def colours_by_object(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+    """Give each number (n,) a colour of its own, and grey to -1: uint8 (n, 3)."""
     known, inverse = np.unique(labels, return_inverse=True)
     table = _colours(known.tolist())
     colors = [table[label] if label >= 0 else _GREY for label in known.tolist()]

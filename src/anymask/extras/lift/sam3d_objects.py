@@ -20,7 +20,7 @@ from anymask.image.image import Image, ImageLike
 from anymask.image.png import write_png
 from anymask.masks.masks import Masks
 
-__all__ = ["write_sam3d_objects"]
+__all__ = ["check_folder", "write_sam3d_objects"]
 
 
 def write_sam3d_objects(
@@ -49,13 +49,8 @@ def write_sam3d_objects(
         >>> [file.name for file in files]
         ['image.png', '0.png']
     """
-    photo, target = Image.open(image), Path(folder)
+    photo, target = Image.open(image), check_folder(folder)
     _check(photo, masks)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise OutputError(
-            f"cannot write {str(target)!r}: it is no empty folder, and what is in it would count "
-            "as masks; name a new one"
-        )
     make_folder(target.parent)
     try:
         draft = target.with_name(f"{DRAFT}{secrets.token_hex(6)}")
@@ -72,6 +67,21 @@ def write_sam3d_objects(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return [target / name for name in names]
+
+
+def check_folder(folder: str | os.PathLike[str]) -> Path:
+    """Check that a folder is new or empty.
+
+    Raises:
+        OutputError: It is not.
+    """
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(
+            f"cannot write {str(target)!r}: it is no empty folder, and what is in it would count "
+            "as masks; name a new one"
+        )
+    return target
 
 
 def _write(folder: Path, photo: Image, masks: Masks) -> list[str]:

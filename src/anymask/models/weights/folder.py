@@ -29,6 +29,7 @@ __all__ = [
     "USUAL",
     "Layout",
     "files_of",
+    "new_folder",
     "pick",
     "read_folder",
     "read_json",
@@ -151,7 +152,7 @@ def write_files(
         OutputError: It cannot be written.
     """
     try:
-        with _new_folder(folder) as draft:
+        with new_folder(folder) as draft:
             for name, config in configs.items():
                 text = json.dumps(config, indent=2, ensure_ascii=False)
                 (draft / name).write_text(f"{text}\n", encoding="utf-8")
@@ -169,7 +170,7 @@ def write_files(
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder to write to, which takes its name when the block ends well."""
     target = Path(os.path.realpath(folder))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -81,7 +81,8 @@ def candidates(
         return Candidates(
             points, torch.zeros(0, *mask_hw), none, torch.zeros(0, len(cells.vectors)), none
         )
-    logits, predicted_iou = model.decode(embedding, [Prompt([point]) for point in points], True)
+    answers = model.decode(embedding, [Prompt([point]) for point in points], True)
+    logits, predicted_iou = map(torch.as_tensor, answers)
     logits, predicted_iou = logits.flatten(0, 1).cpu(), predicted_iou.flatten().cpu()
     covered = pool_logits(logits, cells)
     alike = torch.stack(

@@ -60,7 +60,8 @@ class MaskWeights:
             CapabilityError: The model does not give three masks, or does not know the prompt.
         """
         embedding = image if isinstance(image, Embedding) else model.embed(image)
-        logits, predicted_iou = model.decode(embedding, [prompt], multimask=True)
+        answers = model.decode(embedding, [prompt], multimask=True)
+        logits, predicted_iou = map(torch.as_tensor, answers)
         weights = logits.new_tensor([self.whole, self.part, self.subpart])
         mixed = torch.einsum("k,nkhw->nhw", weights, logits)
         return Masks.from_dense(
@@ -115,7 +116,7 @@ def learn_weights(
     embedding = image if isinstance(image, Embedding) else model.embed(image)
     prompt = prompt or Prompt(points_xy=deepest_points(mask, 1))
     logits, _ = model.decode(embedding, [prompt], multimask=True)
-    return _fit(*_at_size(embedding, logits[0], mask), lr, steps)
+    return _fit(*_at_size(embedding, torch.as_tensor(logits[0]), mask), lr, steps)
 
 
 def _at_size(embedding: Embedding, logits: Tensor, mask: np.ndarray) -> tuple[Tensor, Tensor]:

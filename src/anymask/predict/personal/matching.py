@@ -102,7 +102,7 @@ def describe(model: Model, embedding: Embedding) -> Cells:
     parts = []
     appearance_of(model)
     for name, weight in model.network.texture.items():  # type: ignore[attr-defined]
-        maps = weight * embedding.features[name].float().cpu()
+        maps = weight * torch.as_tensor(embedding.features[name]).float().cpu()
         mean = F.adaptive_avg_pool2d(maps, grid)
         parts.append(mean)
         if maps.shape[-2:] != mean.shape[-2:]:
@@ -121,7 +121,7 @@ def pool_masks(masks: BoolArray, cells: Cells) -> Tensor:
     transform = cells.transform
     pooled = []
     for mask in masks:
-        logits = transform.masks_to_frame(mask, cells.grid_hw)
+        logits = torch.from_numpy(transform.masks_to_frame(mask, cells.grid_hw))
         pooled.append((logits / 20 + 0.5).flatten())
     return torch.stack(pooled) if pooled else torch.zeros(0, len(cells.vectors))
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, overload
 
-import torch
-from torch import Tensor
-
+from anymask.arrays import Array, Device, Dtype
 from anymask.embedding import Embedding
 from anymask.image.image import ImageLike
 from anymask.masks.masks import Masks
@@ -32,12 +30,12 @@ class Model(Protocol):
         ...
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Device:
         """Where it computes."""
         ...
 
     @property
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> Dtype:
         """Floating-point dtype that it computes in."""
         ...
 
@@ -53,7 +51,7 @@ class Model(Protocol):
 
     def decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask: bool
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Array, Array]:
         """Answer prompts with logits and predicted IoU; see `Segmenter.decode`."""
         ...
 

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anymask.arrays import to_numpy
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError
 from anymask.image.image import Image
@@ -113,7 +114,7 @@ def target_of(
     """
     vectors = {}
     for name in appearance_of(model):
-        maps = embedding.features[name][0].float().cpu()
+        maps = torch.as_tensor(embedding.features[name])[0].float().cpu()
         covered = covered_cells(model, mask, embedding.transform, _hw(maps), value)
         cells = maps[:, covered]
         if not cells.shape[1]:  # thinner than a cell
@@ -152,12 +153,14 @@ def appearance_of(model: Model) -> tuple[str, ...]:
 def similarity(model: Model, embedding: Embedding, target: Target) -> Tensor:
     """Compare each pixel of an image with a target: cosine, float32 (h, w) of the image."""
     size = model.network.mask_hw(embedding.transform.frame_hw)
-    maps = []
+    found = []
     for name, vector in target.vectors.items():
-        cells = F.normalize(embedding.features[name].float().cpu(), dim=1, eps=1e-12)
+        maps = torch.as_tensor(embedding.features[name]).float().cpu()
+        cells = F.normalize(maps, dim=1, eps=1e-12)
         cosine = torch.einsum("c,nchw->nhw", vector / vector.norm().clamp(min=1e-12), cells)
-        maps.append(F.interpolate(cosine[None], size, mode="bilinear", align_corners=False))
-    return embedding.transform.masks_to_image(torch.stack(maps).mean(dim=0)[0, 0])
+        found.append(F.interpolate(cosine[None], size, mode="bilinear", align_corners=False))
+    similar: Tensor = embedding.transform.masks_to_image(torch.stack(found).mean(dim=0)[0, 0])
+    return similar
 
 
 def extremes(similar: Tensor) -> npt.NDArray[np.int64]:
@@ -238,7 +241,7 @@ def answer(
         if not mixed.areas[0]:
             return _none(model, embedding)
         asked = _improved(model, clicks, mixed)
-    better, scores = model.decode(embedding, [asked], multimask)
+    better, scores = map(torch.as_tensor, model.decode(embedding, [asked], multimask))
     best = better[0, scores[0].argmax()]
     mask = (embedding.transform.masks_to_image(best) > 0).cpu().numpy()
     if not mask.any():
@@ -255,7 +258,7 @@ def _first(
     """Answer the clicks, guided if the decoder can be: logits (h', w')."""
     network, transform = model.network, embedding.transform
     if similar is None or not isinstance(network, Promptable):
-        return model.decode(embedding, [prompt], False)[0][0, 0].cpu().numpy()
+        return to_numpy(model.decode(embedding, [prompt], False)[0][0, 0])
     guidance = guidance_of(similar, target, network.prompt_encoder.grid)
     guidance = Guidance(*(part.to(model.device) for part in guidance))
     batch = PromptBatch.of([prompt], transform, network.mask_hw(transform.frame_hw), model.device)

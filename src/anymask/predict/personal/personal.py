@@ -218,7 +218,7 @@ class Personal:
         if "mask" not in self.model.variant.capabilities:
             return first
         asked = [Prompt([one.point_xy], mask_logits=one.logits.numpy()) for one in chosen]
-        second = self.model.decode(embedding, asked, False)[0][:, 0].cpu()
+        second = torch.as_tensor(self.model.decode(embedding, asked, False)[0])[:, 0].cpu()
         both = ((first > 0) & (second > 0)).flatten(1).sum(dim=1)
         either = ((first > 0) | (second > 0)).flatten(1).sum(dim=1)
         return torch.where((both > 0.5 * either)[:, None, None], second, first)

@@ -92,11 +92,9 @@ class Frame:
 
     def image_masks(self, logits: list[FloatArray]) -> BoolArray:
         """Carry answers to the image, each pixel to the one that is surest: bool (n, h, w)."""
-        import torch  # what enlarges works on tensors
-
         if not logits:
             return np.zeros((0, *self.embedding.transform.original_hw), np.bool_)
-        large = array(self.embedding.transform.masks_to_image(torch.from_numpy(np.stack(logits))))
+        large = self.embedding.transform.masks_to_image(np.stack(logits))
         surest = large.argmax(axis=0)
         masks: BoolArray = (large > 0) & (surest == np.arange(len(large))[:, None, None])
         return masks

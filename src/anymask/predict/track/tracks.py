@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anymask.errors import CapabilityError, InputError
-from anymask.predict.shown import TakesExamples
 
 if TYPE_CHECKING:
     from anymask.image.image import ImageLike
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Tracks"]
 
 
-class Tracks(TakesExamples):
+class Tracks:
     """What a `Segmenter` does with clips."""
 
     variant: Any

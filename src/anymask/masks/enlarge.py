@@ -11,18 +11,20 @@ Maps and tiles lie column by column in memory, as run lengths do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from anymask.everything.axis import Axis, slide
 from anymask.image.transform import Transform
 from anymask.masks import rle
+from anymask.masks.axis import Axis, slide
 from anymask.masks.rle import Counts
 
-__all__ = ["Enlarger", "Part", "Region"]
+__all__ = ["Enlarger", "Part", "Region", "enlarged_counts"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -32,6 +34,7 @@ _CELLS_PER_TILE = 5  # smaller tiles spare more pixels, but every tile costs som
 _SHORTEST, _LONGEST = 16, 128  # sides of a tile in pixels
 _TILES_AT_ONCE = 64  # their values fit into a core's cache
 _NOWHERE = np.float32(-1e4)  # the logit of the cell beyond the image
+_HUGE = 1e30  # stands for infinity
 _ROUNDING = 1e-6  # what float32 may do to a ratio
 
 
@@ -93,6 +96,44 @@ class Region:
         return rle.encode_window(window, (x, y), size_hw)
 
 
+def enlarged_counts(logits: Iterable[FloatArray], transform: Transform) -> list[Counts]:
+    """Encode the masks that maps of logits make in an image, without making all of their pixels.
+
+    Args:
+        logits: float32 (k, h', w') or k maps of one size, each covering the frame.
+        transform: Of the image.
+
+    Returns:
+        The run lengths of ``transform.masks_to_image(logits) > 0``, one for each map. NaN is
+        outside, as of a network that overflowed.
+
+    Examples:
+        >>> way = Transform((30, 40), (30, 40), (30, 40))
+        >>> [counts.tolist() for counts in enlarged_counts(np.ones((1, 15, 20), "f4"), way)]
+        [[0, 1200]]
+    """
+    found: list[Counts] = []
+    enlarger: Enlarger | None = None
+    for one in logits:
+        if not np.isfinite(one).all():  # 0 x infinity would be NaN, and spread over a whole tile
+            one = np.nan_to_num(one, nan=-_HUGE, posinf=_HUGE, neginf=-_HUGE)
+        enlarger = enlarger or Enlarger(transform, (one.shape[0], one.shape[1]), 0.0)
+        region = enlarger.measure(enlarger.cut(one))
+        assert region is not None  # it gives up only where a stability is asked for
+        found.append(region.counts((0, 0), transform.original_hw))
+    return found
+
+
+@lru_cache(maxsize=16)
+def _axes(transform: Transform, low_hw: tuple[int, int]) -> tuple[Axis, Axis]:
+    """Cut both directions into tiles; nothing changes them, so many masks may share them."""
+    taps = transform.taps(low_hw)
+    pixels_per_cell = max(len(t.first) / n for t, n in zip(taps, low_hw, strict=True))
+    side = int(np.clip(_CELLS_PER_TILE * pixels_per_cell, _SHORTEST, _LONGEST))
+    down, across = (Axis(one, side) for one in taps)
+    return down, across
+
+
 class Enlarger:
     """The way from maps of logits of one size to masks of one image.
 
@@ -104,11 +145,8 @@ class Enlarger:
 
     def __init__(self, transform: Transform, low_hw: tuple[int, int], offset: float) -> None:
         self.offset = offset
-        taps = transform.taps(low_hw)
-        pixels_per_cell = max(len(t.first) / n for t, n in zip(taps, low_hw, strict=True))
-        side = int(np.clip(_CELLS_PER_TILE * pixels_per_cell, _SHORTEST, _LONGEST))
-        self.down, self.across = (Axis(one, side) for one in taps)
-        self.side = side
+        self.down, self.across = _axes(transform, low_hw)
+        self.side = side = self.down.weights.shape[1]
         # Kept for all masks, as fresh memory takes longer than the arithmetic.
         self._half = np.empty((_TILES_AT_ONCE, side, self.down.width), dtype=np.float32)
         self._values = np.empty((_TILES_AT_ONCE, side, side), dtype=np.float32)

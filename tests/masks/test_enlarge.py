@@ -10,10 +10,9 @@ import torch
 from torch.nn import functional
 
 from anymask import geometry
-from anymask.everything import enlarge
-from anymask.everything.enlarge import Enlarger
 from anymask.image.transform import Transform
-from anymask.masks import rle
+from anymask.masks import enlarge, rle
+from anymask.masks.enlarge import Enlarger, enlarged_counts
 
 SIZES = [(120, 180), (181, 90), (40, 17), (1, 90), (70, 1), (1, 1), (333, 251), (64, 64)]
 KINDS = ["padded", "centred", "multiple of 32", "squashed", "bicubic"]
@@ -61,6 +60,33 @@ def test_a_part_is_like_the_whole(kind: str, size_hw: tuple[int, int]) -> None:
         found = rle.decode(region.counts((0, 0), size_hw), size_hw)
         np.testing.assert_array_equal(found, whole[i] > 0)
         check_bounds(boxes[i], *enlarger.bounds(part))
+
+
+@pytest.mark.parametrize(("kind", "size_hw"), list(product(KINDS, SIZES)))
+def test_run_lengths_of_enlarged_masks(kind: str, size_hw: tuple[int, int]) -> None:
+    way = transform(kind, size_hw)
+    maps = logits((way.frame_hw[0] // 4 or 1, way.frame_hw[1] // 4 or 1))
+    wanted = rle.encode_many((way.masks_to_image(maps) > 0).numpy())
+    for _ in range(2):  # the second time the way is known
+        found = enlarged_counts(maps.numpy(), way)
+        assert [one.tolist() for one in found] == [one.tolist() for one in wanted]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_where_it_is(bad: float) -> None:
+    way = Transform.fit((90, 120), side=128)
+    maps = np.full((1, 32, 32), -1, np.float32)
+    maps[0, 8:16, 8:16] = 1
+    (wanted,) = (rle.decode(one, (90, 120)) for one in enlarged_counts(maps, way))
+    maps[0, 10, 10] = bad
+    (found,) = (rle.decode(one, (90, 120)) for one in enlarged_counts(maps, way))
+    rows, columns = np.nonzero(found != wanted)
+    assert np.abs(rows - 39).max(initial=0) < 8 and np.abs(columns - 39).max(initial=0) < 8
+    assert (found == wanted).all() == (bad == np.inf)
+
+
+def test_no_maps_give_no_run_lengths() -> None:
+    assert enlarged_counts(np.empty((0, 8, 8), np.float32), Transform.fit((9, 9), side=32)) == []
 
 
 def check_bounds(box: np.ndarray, held: np.ndarray, holding: np.ndarray) -> None:

@@ -1,0 +1,158 @@
+"""Install the wheel with each extra alone in an empty environment, and run that extra's tests.
+
+    make extras                                  # all of them: an hour, mostly installing
+    python recipes/try_extras.py dist/*.whl image eval
+
+What is tested is what users get: the package comes from the wheel, never from `src/`, and nothing
+is installed beside the extra but pytest and hypothesis. A skipped test counts as a failure, for
+tests skip where a package is missing. Exit code 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import tyro
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TESTS: dict[str, list[str]] = {
+    "": ["tests/image/test_image.py", "tests/predict/test_segmenter.py"],
+    "image": ["tests/image/test_tiff.py", "tests/image/test_bands.py"],
+    "heic": ["tests/image/test_files.py", "-k", "heic"],
+    "eval": ["tests/evaluate/test_average_precision.py", "tests/evaluate/report/test_plot.py"],
+    "text": ["tests/text/test_rank.py", "tests/text/test_grounding_dino.py"],
+    "inpaint": ["tests/extras/inpaint/test_classical.py"],
+    "diffusion": ["tests/extras/inpaint/test_diffusion.py"],
+    "depth": ["tests/extras/depth/test_network.py"],
+    "lift": ["tests/extras/lift/test_merge.py", "tests/extras/lift/test_ply.py"],
+}
+"""What to run with each extra, as arguments of pytest; "" is the core alone."""
+
+FOR_DEVELOPERS = ("dev", "docs")
+"""Extras that hold no feature: what `make check`, `make test` and `make docs` install."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which extras to try."""
+
+    wheel: tyro.conf.Positional[Path]
+    """The wheel, as `make dist` builds it."""
+    extras: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Which extras; none: all that hold a feature, and the core without any."""
+    keep: Path | None = None
+    """Folder for the environments, which are kept; none: a temporary one, one at a time."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came out of one extra."""
+
+    extra: str
+    megabytes: float
+    passed: int
+    trouble: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        said = self.trouble or f"{self.passed} passed"
+        return f"{self.extra or '(core)':12} {self.megabytes:7.0f} MB   {said}"
+
+
+def main(config: Config) -> None:
+    features = all_extras()
+    extras = config.extras or ("", *features)
+    if unknown := [extra for extra in extras if extra and extra not in features]:
+        raise SystemExit(f"expected extras of {', '.join(features)}, got {', '.join(unknown)}")
+    if not config.wheel.is_file():
+        raise SystemExit(f"expected a wheel, but {config.wheel} is not there; run: make dist")
+    results = []
+    for extra in extras:
+        results.append(attempt(config.wheel.resolve(), extra, config.keep))
+        print(results[-1], flush=True)
+    if any(result.trouble for result in results):
+        raise SystemExit(1)
+
+
+def all_extras() -> list[str]:
+    """List the extras that hold a feature."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [name for name in project["optional-dependencies"] if name not in FOR_DEVELOPERS]
+
+
+def attempt(wheel: Path, extra: str, keep: Path | None) -> Tried:
+    """Install an extra and run its tests, in an environment of its own."""
+    if keep is not None:
+        return attempt_in(keep.resolve() / (extra or "core"), wheel, extra)
+    with tempfile.TemporaryDirectory(prefix="anymask-extra-") as folder:
+        return attempt_in(Path(folder), wheel, extra)
+
+
+def attempt_in(folder: Path, wheel: Path, extra: str) -> Tried:
+    """Do so in a given folder."""
+    if extra not in TESTS:
+        return Tried(extra, 0, 0, "no tests are named for it, see TESTS")
+    folder.mkdir(parents=True, exist_ok=True)
+    environment, python = folder / "venv", folder / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    asked = f"{wheel}[{extra}]" if extra else str(wheel)
+    install(python, asked)
+    megabytes = sum(f.stat().st_size for f in environment.rglob("*") if f.is_file()) / 1e6
+    install(python, "pytest", "hypothesis")
+    passed, trouble = run_tests(python, folder, TESTS[extra])
+    return Tried(extra, megabytes, passed, trouble)
+
+
+def install(python: Path, *packages: str) -> None:
+    """Install packages of the versions that anymask is tested with."""
+    quiet = ("--quiet", "--disable-pip-version-check")
+    pins = ("--constraint", str(ROOT / "constraints.txt"))
+    subprocess.run([python, "-m", "pip", "install", *quiet, *pins, *packages], check=True)
+
+
+def run_tests(python: Path, folder: Path, tests: list[str]) -> tuple[int, str]:
+    """Run tests beside a copy of `tests/`, so that the package can only come from the wheel."""
+    shutil.copytree(ROOT / "tests", folder / "tests", dirs_exist_ok=True)
+    shutil.copytree(ROOT / "docs" / "pictures", folder / "docs" / "pictures", dirs_exist_ok=True)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    report = folder / "report.xml"
+    report.unlink(missing_ok=True)
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-o", "pythonpath=.", f"--junitxml={report}"]
+    done = subprocess.run(
+        [python, "-m", "pytest", *options, *tests],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not report.is_file():
+        return 0, "pytest did not run: " + " ".join((done.stdout + done.stderr).split())[-300:]
+    return judge(report)
+
+
+def judge(report: Path) -> tuple[int, str]:
+    """Count the tests that passed, and name the first that did not."""
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    for case in cases:
+        for what in ("failure", "error", "skipped"):
+            if (found := case.find(what)) is not None:
+                why = " ".join(str(found.get("message")).split())[:200]
+                return len(cases), f"{what}: {case.get('classname')}::{case.get('name')}: {why}"
+    return len(cases), "" if cases else "no test was found"
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

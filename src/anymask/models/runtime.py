@@ -1,0 +1,434 @@
+"""Exported graphs behind the `Network` protocol, run by ONNX Runtime or OpenVINO.
+
+numpy goes in and comes out; torch is not imported here. Of a prompt the graphs want what SAM's
+original ONNX decoder wants: a box is two points with the labels 2 and 3, and what is missing is
+said by labels of -1 and by ``has_mask_input``.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask.errors import CapabilityError, InputError, MissingExtraError, WeightsError
+from anymask.models.exported import Exported, read_exported
+from anymask.optional import optional
+
+if TYPE_CHECKING:
+    from anymask.models.prompt_batch import PromptBatch
+
+__all__ = ["Graph", "Runtime", "RuntimeNetwork", "open_graph", "open_network", "pick_runtime"]
+
+Runtime = Literal["torch", "onnx", "openvino", "auto"]
+Array: TypeAlias = npt.NDArray[Any]
+
+_PACKAGES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "openvino")}
+_PROMPTS_AT_ONCE = 4  # what the caches of a CPU hold
+_PADDING, _TOP_LEFT, _BOTTOM_RIGHT = -1, 2, 3
+
+
+class Graph(Protocol):
+    """A graph that is ready to run; several threads may share it."""
+
+    @property
+    def inputs(self) -> Mapping[str, Sequence[Any]]:
+        """Shape of each input by its name; what is no number may be any."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        ...
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Compute all outputs, by their names."""
+        ...
+
+
+class OnnxGraph:
+    """A graph that ONNX Runtime runs."""
+
+    def __init__(self, path: Path) -> None:
+        ort = optional("onnxruntime", extra="export")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that spin while they wait stop whatever else the processor has to do.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise _unreadable(path, "ONNX Runtime", error) from error
+        self.inputs = {some.name: some.shape for some in self._session.get_inputs()}
+        self.outputs = tuple(some.name for some in self._session.get_outputs())
+        # Buffers of an image stay for the next one of the same size, those of others are returned.
+        self._options = ort.RunOptions()
+        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Compute all outputs, by their names."""
+        given = self._session.run(None, inputs, self._options)
+        return dict(zip(self.outputs, given, strict=True))
+
+
+class OpenVinoGraph:
+    """A graph that OpenVINO runs."""
+
+    def __init__(self, path: Path, precision: str = "f32") -> None:
+        openvino = optional("openvino", extra="openvino")
+        settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            self._model = openvino.Core().compile_model(str(path), "CPU", settings)
+        except Exception as error:
+            raise _unreadable(path, "OpenVINO", error) from error
+        self.inputs = {
+            port.node.friendly_name: [
+                side.get_length() if side.is_static else str(side)
+                for side in port.get_partial_shape()
+            ]
+            for port in self._model.inputs
+        }
+        # Several names may stand for one tensor, such as one that is both an output and handed on.
+        self._named = [
+            (name, i) for i, port in enumerate(self._model.outputs) for name in port.names
+        ]
+        self.outputs = tuple(name for name, _ in self._named)
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Compute all outputs, by their names."""
+        try:
+            request = self._free.get_nowait()
+        except queue.Empty:
+            request = self._model.create_infer_request()
+        try:
+            given = request.infer(inputs)
+            arrays = [np.array(given[i]) for i in range(len(self._model.outputs))]
+            return {name: arrays[i] for name, i in self._named}
+        finally:
+            self._free.put(request)
+
+
+def threads() -> int:
+    """Count the threads to compute in: as many as torch would, if it is there."""
+    if torch := sys.modules.get("torch"):
+        number: int = torch.get_num_threads()
+        return number
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def pick_runtime(runtime: Runtime, layout: str = "onnx") -> Literal["onnx", "openvino"]:
+    """Pick what is to run graphs of a layout.
+
+    Raises:
+        InputError: That runtime cannot read them, or there is no such runtime.
+        MissingExtraError: It is not installed, or none is.
+    """
+    if runtime not in ("torch", "onnx", "openvino", "auto"):
+        raise InputError(
+            f"expected a runtime out of torch, onnx, openvino, auto, got {runtime!r}; leave it out "
+            "for auto"
+        )
+    if runtime == "torch":
+        raise InputError(
+            "expected a runtime of graphs for an exported folder, got torch; leave it out, or load "
+            "the weights that the folder was made from"
+        )
+    able: tuple[Literal["onnx", "openvino"], ...]
+    able = ("openvino",) if layout == "openvino" else ("onnx", "openvino")
+    if runtime != "auto":
+        if runtime not in able:
+            raise InputError(
+                f"expected runtime openvino for a folder of OpenVINO's files, got {runtime}; leave "
+                "it out, or export the model --to onnx"
+            )
+        optional(_PACKAGES[runtime][0], extra=_PACKAGES[runtime][1])
+        return runtime
+    missing: MissingExtraError | None = None
+    for one in able:
+        try:
+            optional(_PACKAGES[one][0], extra=_PACKAGES[one][1])
+        except MissingExtraError as error:
+            missing = missing or error
+        else:
+            return one
+    assert missing is not None
+    raise missing
+
+
+def open_graph(path: Path, runtime: Literal["onnx", "openvino"], precision: str = "f32") -> Graph:
+    """Open one graph.
+
+    Args:
+        path: An ``.onnx`` file, or of OpenVINO an ``.xml``.
+        runtime: What is to run it.
+        precision: What OpenVINO computes in: ``"f32"`` or ``"bf16"``.
+
+    Raises:
+        WeightsError: It is damaged, or the runtime cannot run it.
+        MissingExtraError: The runtime is not installed.
+    """
+    return OnnxGraph(path) if runtime == "onnx" else OpenVinoGraph(path, precision)
+
+
+def open_network(
+    folder: str | os.PathLike[str], runtime: Runtime = "auto"
+) -> tuple[RuntimeNetwork, Exported]:
+    """Open a folder that `anymask.export` wrote.
+
+    Raises:
+        WeightsError: A file is missing, damaged or of another version.
+        MissingExtraError: There is no runtime.
+        InputError: The runtime cannot read the files.
+    """
+    place = Path(folder).expanduser()
+    exported = read_exported(place)
+    return RuntimeNetwork(place, exported, pick_runtime(runtime, exported.layout)), exported
+
+
+class RuntimeNetwork:
+    """Graphs of an exported folder as a `Network`; it computes on the CPU.
+
+    Attributes:
+        exported: What the folder says.
+        runtime: What runs the graphs.
+        appearance: As the exported network's; see `predict.personal.persam`.
+        texture: As the exported network's; see `predict.personal.matching`.
+        decoder: The decoder's graph; None: it has none.
+    """
+
+    device, dtype, version = "cpu", "float32", 0
+
+    def __init__(
+        self,
+        folder: Path,
+        exported: Exported,
+        runtime: Literal["onnx", "openvino"],
+        *,
+        any_decoder: bool = False,
+    ) -> None:
+        """Open the graphs.
+
+        Args:
+            folder: Where they are.
+            exported: What `read_exported` says of them.
+            runtime: What is to run them.
+            any_decoder: Take one that chooses a mask by itself, too, for those who ask it directly.
+
+        Raises:
+            WeightsError: They are damaged, or of other names and shapes than they should be.
+        """
+        if exported.single_mask and not any_decoder:
+            raise InputError(
+                f"expected a decoder with all four masks in {str(folder)!r}, got one that chooses "
+                "one by itself; export the model without --single-mask for anymask"
+            )
+        if exported.raw_image and runtime == "openvino":
+            raise InputError(
+                f"expected an encoder of preprocessed frames for OpenVINO, got one of raw images "
+                f"in {str(folder)!r}, which OpenVINO resizes in another way; take runtime onnx"
+            )
+        self.folder, self.exported, self.runtime = folder, exported, runtime
+        self.appearance, self.texture = exported.appearance, dict(exported.texture)
+        self._encoder = self.open("encoder", "bf16" if exported.precision == "bf16" else "f32")
+        takes = {"image"} if exported.raw_image else {"pixels"}
+        self._check(self._encoder, "encoder", takes, set(exported.features.values()))
+        self._check_frame()
+        self.decoder: Graph | None = None
+        if "decoder" in exported.graphs:
+            self.decoder = self.open("decoder")
+            prompts = {"point_coords", "point_labels", "mask_input", "has_mask_input"}
+            read = set(exported.features.values()) & set(self.decoder.inputs)
+            answers = {"low_res_masks", "iou_predictions"}
+            self._check(self.decoder, "decoder", prompts | {"orig_im_size"} | read, answers)
+
+    def __repr__(self) -> str:
+        """Name the model and what runs it."""
+        return f"RuntimeNetwork({self.exported.variant.name!r}, {self.runtime!r})"
+
+    def open(self, role: str, precision: str = "f32") -> Graph:
+        """Open one more graph of the folder.
+
+        Args:
+            role: ``"detector"``, ``"saliency"`` ...
+            precision: What OpenVINO computes in.
+
+        Raises:
+            CapabilityError: The folder does not have it.
+        """
+        if role not in self.exported.graphs:
+            raise CapabilityError(
+                f"expected a graph of the {role} in {str(self.folder)!r}, got "
+                f"{', '.join(self.exported.graphs)}; export the bundled model, which has one"
+            )
+        return open_graph(self.folder / self.exported.graphs[role], self.runtime, precision)
+
+    def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return the size of the mask logits."""
+        if self.exported.mask_hw is not None:
+            return self.exported.mask_hw
+        stride = self.exported.mask_stride
+        return frame_hw[0] // stride, frame_hw[1] // stride
+
+    def encode(self, pixels: Any, resized_hw: tuple[int, int]) -> dict[str, Array]:
+        """Turn images into features; see `Network.encode`."""
+        frames = _floats(pixels)
+        if self.exported.raw_image:
+            given = self._encoder(image=self._undone(frames, resized_hw))
+        else:
+            given = self._encoder(pixels=frames)
+        features = {name: given[own] for name, own in self.exported.features.items()}
+        if self.exported.variant.kind == "instances":
+            features["picture"] = frames.astype(np.float16)  # see `FastSam`
+        return features
+
+    def _undone(self, frames: Array, resized_hw: tuple[int, int]) -> Array:
+        """Undo the preprocessing, for a graph that does it itself: uint8 (b, h, w, 3).
+
+        An image of the right size is not resized again.
+        """
+        wanted = self.exported.variant.preprocessing
+        h, w = resized_hw
+        top, left = ((frames.shape[2] - h) // 2, (frames.shape[3] - w) // 2)
+        if not wanted.centre:
+            top = left = 0
+        shown = frames[:, :, top : top + h, left : left + w].transpose(0, 2, 3, 1)
+        std, mean = (np.array(values, np.float32) for values in (wanted.std, wanted.mean))
+        values = shown * std + mean
+        return np.ascontiguousarray(values.round().clip(0, 255).astype(np.uint8))
+
+    def prepare(self, features: Mapping[str, Any]) -> dict[str, Array]:
+        """Lay features out as the decoder takes them."""
+        return {name: _floats(maps) for name, maps in features.items()}
+
+    def decode(
+        self, features: Mapping[str, Any], prompts: PromptBatch, multimask: bool
+    ) -> tuple[Array, Array]:
+        """Answer n prompts on one image; see `Network.decode`."""
+        return self.decode_all(features, prompts, slice(1, 4) if multimask else slice(1))
+
+    def decode_all(
+        self, features: Mapping[str, Any], prompts: PromptBatch, slots: slice = slice(4)
+    ) -> tuple[Array, Array]:
+        """Answer n prompts in all slots, or in some: logits (n, k, h', w') and IoU (n, k)."""
+        if self.decoder is None:
+            raise CapabilityError(
+                f"expected a model with a decoder, got {self.exported.variant.name}, whose prompts "
+                "select among instances; call predict, or load another model"
+            )
+        shared = {
+            own: _floats(features[name])
+            for name, own in self.exported.features.items()
+            if own in self.decoder.inputs
+        }
+        coords, labels = self._points(prompts)
+        given = None if prompts.mask_logits is None else _floats(prompts.mask_logits)
+        size = np.zeros(2, np.float32)  # asks for nothing but the logits
+        logits, predicted_iou = [], []
+        for start in range(0, len(coords), _PROMPTS_AT_ONCE):
+            some = slice(start, start + _PROMPTS_AT_ONCE)
+            if given is None:
+                mask = np.zeros((1, 1, *self.mask_hw(prompts.frame_hw)), np.float32)
+            else:
+                mask = given[some]
+            answer = self.decoder(
+                **shared,
+                point_coords=coords[some],
+                point_labels=labels[some],
+                mask_input=mask,
+                has_mask_input=np.array([given is not None], np.float32),
+                orig_im_size=size,
+            )
+            logits.append(answer["low_res_masks"][:, slots])
+            predicted_iou.append(answer["iou_predictions"][:, slots])
+        return np.concatenate(logits), np.concatenate(predicted_iou)
+
+    def _points(self, prompts: PromptBatch) -> tuple[Array, Array]:
+        """Lay out points and box as the graph takes them: (n, t, 2) and (n, t)."""
+        points, labels = _floats(prompts.points_xy), _floats(prompts.labels)
+        n = len(points)
+        family, padded = self.exported.variant.family, points.shape[1] > 0
+        if prompts.boxes is not None:
+            corners = _floats(prompts.boxes).reshape(n, 2, 2)
+            kinds = np.tile(np.array([_TOP_LEFT, _BOTTOM_RIGHT], np.float32), (n, 1))
+            order = (1, 0) if family == "efficient-sam" else (0, 1)  # which cuts what is too much
+            parts = [(points, labels), (corners, kinds)]
+            points = np.concatenate([parts[i][0] for i in order], axis=1)
+            labels = np.concatenate([parts[i][1] for i in order], axis=1)
+        elif padded or family == "compact":  # SAM was trained without one beside nothing at all
+            points = np.concatenate([points, np.zeros((n, 1, 2), np.float32)], axis=1)
+            labels = np.concatenate([labels, np.full((n, 1), _PADDING, np.float32)], axis=1)
+        return np.ascontiguousarray(points), np.ascontiguousarray(labels)
+
+    def moved(self, device: Any, dtype: Any) -> RuntimeNetwork:
+        """Stay as it is; graphs of another dtype have to be exported.
+
+        Raises:
+            InputError: Another device or dtype is wanted.
+        """
+        if str(device).partition(":")[0] != "cpu" or not str(dtype).endswith("float32"):
+            raise InputError(
+                f"expected float32 on the CPU for exported graphs, got {dtype} on {device}; leave "
+                "it out, or load the weights themselves with torch"
+            )
+        return self
+
+    def _check_frame(self) -> None:
+        """Check that the encoder takes frames of the model's size.
+
+        Raises:
+            WeightsError: It does not.
+        """
+        side = self.exported.variant.preprocessing.side
+        shape = [] if self.exported.raw_image else list(self._encoder.inputs["pixels"])[2:]
+        if any(isinstance(length, int) and length != side for length in shape):
+            raise WeightsError(
+                f"expected an encoder of frames of {side} x {side} in {str(self.folder)!r}, got "
+                f"one of {' x '.join(map(str, shape))}; export the model again"
+            )
+
+    def _check(self, graph: Graph, role: str, inputs: set[str], outputs: set[str]) -> None:
+        """Check that a graph takes and gives what the folder says.
+
+        Raises:
+            WeightsError: It does not.
+        """
+        missing = sorted(outputs - set(graph.outputs))
+        if set(graph.inputs) != inputs or missing:
+            raise WeightsError(
+                f"expected a graph of the {role} from {', '.join(sorted(inputs))} to "
+                f"{', '.join(sorted(outputs))} in {str(self.folder)!r}, got one from "
+                f"{', '.join(sorted(graph.inputs))} to {', '.join(graph.outputs)}; export the "
+                "model again"
+            )
+
+
+def _floats(values: Any) -> Array:
+    """Take an array, or a tensor on the CPU, as contiguous float32."""
+    return np.ascontiguousarray(np.asarray(values), dtype=np.float32)
+
+
+def _unreadable(path: Path, name: str, error: Exception) -> WeightsError:
+    reason = " ".join(str(error).split())[:300]
+    return WeightsError(
+        f"expected a graph that {name} can run at {str(path)!r}, got one that it refuses "
+        f"({reason}); export the model again, or update {name}"
+    )

@@ -1,0 +1,163 @@
+"""Quantized graphs: how large they are, how they agree, and when that is too little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import PIL.Image
+import pytest
+from onnx import helper
+
+import anymask
+from anymask.errors import InputError, WeightsError
+from anymask.export import weights
+from anymask.export.report import Report
+from anymask.export.write import export
+
+Weights = Callable[[str], Path]
+
+
+@pytest.fixture
+def photos(tmp_path: Path, photo: np.ndarray) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, image in enumerate((photo, photo[::-1])):
+        PIL.Image.fromarray(image).save(folder / f"{i}.png")
+    return folder
+
+
+def operators(report: Report, role: str) -> set[str]:
+    return {node.op_type for node in onnx.load(report.folder / f"{role}.onnx").graph.node}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign"),
+    [("int8", "QuantizeLinear"), ("int8-dynamic", "DynamicQuantizeLinear")],
+)
+def test_eight_bits(
+    tiny_weights: Weights, tmp_path: Path, photos: Path, kind: str, sign: str
+) -> None:
+    weights, out = tiny_weights("sam-vit-b"), tmp_path / "out"
+    report = export(weights, out, quantize=kind, calibrate=photos, min_agreement=0.5)  # type: ignore[arg-type]
+    assert sign in operators(report, "encoder")
+    assert not {"QuantizeLinear", "DynamicQuantizeLinear"} & operators(report, "decoder")
+    assert {"LayerNormalization", "Softmax"} <= operators(report, "encoder")
+    agreement = report.agreement
+    assert agreement is not None and 0.5 < agreement.mean <= 1
+    assert agreement.images == 2 and agreement.masks >= 2 * 9 * 4
+    assert agreement.bytes == report.sizes["encoder.onnx"] < agreement.bytes_float32
+    text = (out / "report.txt").read_text()
+    assert f"mean IoU {agreement.mean:.4f}" in text and "of processor time instead of" in text
+    assert json.loads((out / "report.json").read_text())["agreement"]["clicks"] == agreement.clicks
+    # They are told from those of the weights: an embedding of the one is not one of the other.
+    image = next(iter(photos.iterdir()))
+    ours, theirs = anymask.load(out), anymask.load(weights)
+    assert len(ours.predict(image, box=(8, 3, 32, 27))) == 1
+    with pytest.raises(InputError, match="of another model"):
+        theirs.predict(ours.embed(image), points=[(20, 15)])
+
+
+@pytest.mark.parametrize("kind", ["fp16", "bf16"])
+def test_sixteen_bits(tiny_weights: Weights, tmp_path: Path, photos: Path, kind: str) -> None:
+    report = export(tiny_weights("mobile-sam"), tmp_path / "out", quantize=kind, calibrate=photos)  # type: ignore[arg-type]
+    stored = onnx.TensorProto.FLOAT16 if kind == "fp16" else onnx.TensorProto.BFLOAT16
+    for role in ("encoder", "decoder"):
+        kept = onnx.load(report.folder / f"{role}.onnx").graph.initializer
+        large = {w.data_type for w in kept if np.prod(w.dims) >= 1024}
+        assert large - {onnx.TensorProto.INT64} == {stored}
+    assert report.agreement is not None and report.agreement.mean > (
+        0.99 if kind == "fp16" else 0.9
+    )
+    assert anymask.load(report.folder, runtime="openvino").embed(next(iter(photos.iterdir())))
+
+
+def test_too_little_agreement_is_an_error(
+    tiny_weights: Weights, tmp_path: Path, photos: Path
+) -> None:
+    with pytest.raises(WeightsError, match=r"agree with those in float32 by a mean IoU of 1.01"):
+        export(
+            tiny_weights("fastsam-s"),
+            tmp_path / "out",
+            quantize="fp16",
+            calibrate=photos,
+            min_agreement=1.01,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_images(tiny_weights: Weights, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="expected images, but"):
+        export(
+            tiny_weights("sam-vit-b"),
+            tmp_path / "out",
+            quantize="int8",
+            calibrate=tmp_path / "empty",
+        )
+
+
+def graph_of(values: np.ndarray) -> onnx.ModelProto:
+    """A graph that multiplies by a weight."""
+    rows, columns = values.shape
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", size])
+        for name, size in (("x", rows), ("y", columns))
+    ]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    weight = onnx.numpy_helper.from_array(values, "w")
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def run(path: Path, x: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+
+
+def test_weights_that_are_too_many_lie_beside_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_LIMIT", 1000)
+    values = np.random.default_rng(0).random((40, 30), dtype=np.float32)
+    written = weights.save(graph_of(values), tmp_path / "a b.onnx")
+    assert [path.name for path in written] == ["a b.onnx", "a b.onnx.data"]
+    x = np.ones((2, 40), np.float32)
+    np.testing.assert_allclose(run(written[0], x), x @ values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_graph_that_reads_a_safetensors_file(tmp_path: Path, dtype: str) -> None:
+    from safetensors.numpy import save_file
+
+    values = np.random.default_rng(0).random((40, 30), dtype=np.float32).astype(dtype)
+    file = tmp_path / "the weights.safetensors"
+    save_file({"other": np.ones(3, np.float32), "net.w": values}, file)
+    model = graph_of(values.astype(np.float32))
+    weights.share(model, {"": "f:net."}, {"f": file})
+    weights.shorten(model)
+    weights.save(model, tmp_path / "graph.onnx")
+    assert (tmp_path / "graph.onnx").stat().st_size < 600
+    x = np.random.default_rng(1).random((2, 40), dtype=np.float32)
+    np.testing.assert_allclose(
+        run(tmp_path / "graph.onnx", x), x @ values.astype(np.float32), rtol=1e-5
+    )
+    with pytest.raises(WeightsError, match=r"expected w .* in a file of weights, got no such"):
+        weights.share(graph_of(values.astype(np.float32)), {"": "f:else."}, {"f": file})
+
+
+def test_weights_that_float16_cannot_hold() -> None:
+    with pytest.raises(InputError, match="expected weights that float16 can hold"):
+        weights.half(graph_of(np.full((40, 30), 1e6, np.float32)), "fp16")
+
+
+def test_bfloat16_rounds_as_torch_does() -> None:
+    import torch
+
+    values = torch.randn(1000) * 10
+    wanted = values.bfloat16().view(torch.int16).numpy().view(np.uint16)
+    np.testing.assert_array_equal(weights._bfloat16(values.numpy()), wanted)
