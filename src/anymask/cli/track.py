@@ -118,9 +118,7 @@ class _Tracking:
         options = self.options
         clip = open_clip(options.clip)
         prompts = to_prompts(self.said)
-        model = loading.load(
-            options.model, options.device, options.dtype, offline=options.offline
-        )
+        model = loading.load(options.model, options.device, options.dtype, offline=options.offline)
         with progress_bar(hidden=options.quiet or options.json) as bar:
             task = bar.add_task(options.clip.name, total=None)
 
@@ -185,6 +183,10 @@ def read_said(words: Sequence[str]) -> dict[str, list[Said]]:
     if len(named) == 1:  # in the middle of its prompts, perhaps
         named = [(named[0][0], [one for _, some in groups for one in some])]
         loose = []
+    if not named and not loose:
+        raise InputError(
+            "expected --point, --box or --mask to say what to follow, got none; say where it is"
+        )
     if not named:
         named = [(_DEFAULT_NAME, loose)]
     elif loose:
@@ -268,8 +270,4 @@ def to_prompts(things: dict[str, list[Said]]) -> dict[int, dict[str, Prompt]]:
                 box=next(iter(here["--box"]), None),
                 mask=next(iter(here["--mask"]), None),
             )
-    if not prompts:
-        raise InputError(
-            "expected --point, --box or --mask to say what to follow, got none; say where it is"
-        )
     return prompts
