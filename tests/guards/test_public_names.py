@@ -41,7 +41,6 @@ PUBLIC = [
     "__version__",
     "detect",
     "export",
-    "export",
     "label",
     "load",
     "personalize",
