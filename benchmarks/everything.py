@@ -8,10 +8,11 @@ The ways take turns in one process on one thread, where processor time counts, a
 compared. ``post`` sorts out made-up answers to the prompts, over a picture of 1800 x 1200: small
 objects, large ones, and noise all over, of which nothing stays. ``clean`` fills holes and removes
 islands. ``mobile`` runs a MobileSAM of random weights from picture to masks, with the made-up
-answers swapped in. ``memory`` is what that adds to a fresh process. ``bundled`` is the time that
-passes on two threads for a photo with the bundled model. ``quiet`` and ``busy`` are the same for
-threads of OpenMP that spin while they wait, as they do by themselves, and for such that sleep, as
-the commands have it; in turns, each in fresh processes, alone and beside a process that computes
+answers swapped in. ``memory`` is what that adds to a fresh process. ``bundled`` is the time of the
+bundled model for a photo, on two threads; with ``--beside PATH``, the sources of another version,
+both take turns in fresh processes, on one thread and on two. ``quiet`` and ``busy`` are the same
+for threads of OpenMP that spin while they wait, as they do by themselves, and for such that sleep,
+as the commands have it; in turns, each in fresh processes, alone and beside a process that computes
 without end. Prints Markdown.
 """
 
@@ -72,12 +73,15 @@ class Options:
     """Which parts."""
     quick: bool = False
     """Once each, with fewer points."""
+    beside: Path | None = None
+    """The folder ``src`` of another version, for the row ``bundled``."""
 
 
 def main(options: Options) -> None:
     """Measure and print."""
     print(f"On {machine()}.")
-    rows = {"post": post, "clean": clean, "mobile": mobile, "memory": added, "bundled": bundled}
+    turns = functools.partial(versions, options.beside) if options.beside else bundled
+    rows = {"post": post, "clean": clean, "mobile": mobile, "memory": added, "bundled": turns}
     rows |= {"quiet": quiet, "busy": busy}
     for row in options.rows:
         rows[row](options.quick)
@@ -308,6 +312,39 @@ def bundled(quick: bool) -> None:
             taken.append(time.perf_counter() - start)
         print(f"| {sampler} | {side} | {len(found)} | {sorted(taken)[len(taken) // 2]:.2f} |")
     torch.set_num_threads(1)
+
+
+VERSION = """
+import os, sys, time, anymask, numpy, PIL.Image, torch
+torch.set_num_threads(int(sys.argv[3]))
+model = anymask.load("bundled", "cpu")
+image = numpy.asarray(PIL.Image.open(sys.argv[1]).convert("RGB").resize((1024, 683)))
+model.generate(image, points_per_side=4)
+begun, cpu = time.perf_counter(), os.times()
+model.generate(image, points_per_side=int(sys.argv[2]))
+after = os.times()
+print(after.user - cpu.user, after.system - cpu.system, time.perf_counter() - begun)
+"""
+
+
+def versions(other: Path, quick: bool) -> None:
+    """Compare this version with another one in turns, each time in a fresh process."""
+    side = 16 if quick else 32
+    print(f"\n## Bundled model beside another version, 1024 x 683, {side} x {side} points\n")
+    print("| version, threads | user s | system s | wall s |\n| --- | ---: | ---: | ---: |")
+    sources = {"other": other.resolve(), "this": Path(anymask.__file__).parents[1]}
+    taken: dict[tuple[str, int], list[list[float]]] = {}
+    for _ in range(3):
+        for threads in (1, 2):
+            for name, source in sources.items():
+                words = [sys.executable, "-c", VERSION, str(PHOTO), str(side), str(threads)]
+                environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "2"}
+                run = subprocess.run(words, env=environment, capture_output=True, check=True)
+                numbers = [float(word) for word in run.stdout.split()]
+                taken.setdefault((name, threads), []).append(numbers)
+    for (name, threads), runs in taken.items():
+        cells = (f"{statistics.median(one):.2f}" for one in zip(*runs, strict=True))
+        print(f"| {name}, {threads} | {' | '.join(cells)} |")
 
 
 TIMED = """

@@ -2,6 +2,8 @@
 
     python benchmarks/startup.py
 
+The first click is also answered by ONNX Runtime, in a process that never loads torch (docs/lite.md).
+
 Everything runs in fresh processes, the things to compare in turns, with one thread. Processor time
 (user and system) and the peak of memory are of the whole process, as the operating system counts
 them; wall time goes from its start to its end. What is done with images, masks and detections does
@@ -68,6 +70,11 @@ FIRST_CLICK = """
 import anymask, sys
 anymask.load("bundled", "cpu").predict(sys.argv[1], points=[(365, 270)])
 """
+LITE_CLICK = """
+import anymask, sys
+anymask.load("bundled", "cpu", runtime="onnx").predict(sys.argv[1], points=[(365, 270)])
+assert "torch" not in sys.modules
+"""
 
 WRITE_WEIGHTS = """
 import sys, torch
@@ -125,8 +132,15 @@ def main(options: Options) -> None:
         print_times(dict(zip(VALUES, runs, strict=True)))
     if options.values_only:
         return
-    bare, click = compare([[TORCH], [FIRST_CLICK, photo]], options.repeats)
-    print_table({"import torch": bare, "import anymask, load, first click": click})
+    clicks = [[TORCH], [FIRST_CLICK, photo], [LITE_CLICK, photo]]
+    bare, click, lite = compare(clicks, options.repeats)
+    print_table(
+        {
+            "import torch": bare,
+            "import anymask, load, first click": click,
+            "the same by ONNX Runtime, without torch": lite,
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/sam_vit_b.pth"
         # Elsewhere, for the system counts a process's memory from that of its parent on.

@@ -6,6 +6,8 @@ loaded from when it is first used. ``tests/guards/test_public_names.py`` holds t
 
 from .batch.personalize import personalize as personalize
 from .batch.process import process as process
+from .batch.track import track as track
+from .client import Client as Client
 from .config import GenerateConfig as GenerateConfig
 from .config import InstanceConfig as InstanceConfig
 from .config import LabelConfig as LabelConfig
@@ -28,6 +30,7 @@ from .models.variants import Variant as Variant
 from .predict.loading import load as load
 from .predict.personal import Personal as Personal
 from .predict.segmenter import Segmenter as Segmenter
+from .predict.track.track import Track as Track
 from .prompt import Prompt as Prompt
 from .text.ground import detect as detect
 from .text.label import label as label

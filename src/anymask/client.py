@@ -63,6 +63,8 @@ Subject: TypeAlias = "RemoteImage | ImageLike"
 class Client:
     """A server's model, with the verbs of `Segmenter`; any number of threads may share it.
 
+    It keeps a connection for each thread, until `close` or the end of a ``with`` block.
+
     A server that is busy is asked again until the time is up. What it warns of becomes a Python
     warning.
 
@@ -86,6 +88,18 @@ class Client:
     def __repr__(self) -> str:
         """Name the server; the token stays hidden."""
         return f"Client({self._connection.address!r})"
+
+    def __enter__(self) -> Client:
+        """Use it in a block, at whose end it is closed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads; a later call opens a new one."""
+        self._connection.close()
 
     # ------------------------------------------------------------------------- the verbs
 

@@ -255,6 +255,13 @@ class PersonalConfig:
         check_number(self, "threshold", 0, 1)
         for name in ("max_instances", "clicks"):
             check_number(self, name, 1, whole=True)
+        for name in ("threshold", "max_instances", "clicks"):
+            value, usual = getattr(self, name), type(self).__dataclass_fields__[name].default
+            if self.method != "match" and value != usual:
+                raise InputError(
+                    f"expected no {name} for the method {self.method}, which gives one answer "
+                    f"always, got {value}; leave it out, or choose the method match"
+                )
 
 
 Config = TypeVar("Config", bound="GenerateConfig | InstanceConfig | LabelConfig | PersonalConfig")

@@ -6,20 +6,20 @@ Python itself does.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import starmap
 from threading import RLock, Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anymask.errors import InputError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 __all__ = [
     "LostThreadsError",
@@ -88,6 +88,8 @@ def in_order(
     if workers == 1:
         yield from map(work, items)
         return
+    from concurrent.futures import ThreadPoolExecutor  # the first click should not wait for it
+
     torch = _torch()
     waiting: deque[Future[Result]] = deque()
     if torch:
@@ -189,6 +191,9 @@ def in_processes(
 
 @cache
 def _processes(number: int) -> ProcessPoolExecutor:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     # Not forked: a fork of a process with threads, such as PyTorch's, may hang.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(number, mp_context=context, initializer=_live_as_long_as_the_caller)
@@ -196,6 +201,9 @@ def _processes(number: int) -> ProcessPoolExecutor:
 
 def _live_as_long_as_the_caller() -> None:
     """Leave Ctrl-C to the caller, and end when it ends, be it killed."""
+    import multiprocessing
+    import signal
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     caller = multiprocessing.parent_process()
     assert caller is not None

@@ -8,12 +8,16 @@ settings.
 
 from __future__ import annotations
 
+import ast
 import functools
+import inspect
 import math
 import re
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
 from numbers import Integral, Real
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -27,6 +31,7 @@ __all__ = [
     "check_number",
     "from_plain",
     "read_yaml",
+    "sentences",
     "to_plain",
     "write_yaml",
 ]
@@ -344,4 +349,46 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             f"expected settings as YAML in {str(path)!r}, got {type(found).__name__}; write one "
             "'name: value' in each line"
         )
+    return found
+
+
+# --------------------------------------------------------------------------- sentences
+
+
+def sentences(kind: type[Any]) -> dict[str, str]:
+    """List what stands under the fields of a dataclass, each in one line, by their names.
+
+    tyro reads it as well, but keeps the line breaks of the source, which lie wrong in a terminal.
+
+    Examples:
+        >>> from anymask.config import InstanceConfig
+        >>> sentences(InstanceConfig)["confidence"]
+        'Keep instances whose score is above this.'
+    """
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if is_dataclass(base):
+            found |= _sentences_of(base.__module__).get(base.__name__, {})
+    return found
+
+
+@functools.cache
+def _sentences_of(module: str) -> dict[str, dict[str, str]]:
+    """Read the sentences of all classes of a module, by the names of class and field."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:  # of a program that was shipped without its source
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = {
+                declared.target.id: " ".join(below.value.value.split())
+                for declared, below in pairwise(node.body)
+                if isinstance(declared, ast.AnnAssign)
+                and isinstance(declared.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+                and isinstance(below.value.value, str)
+            }
     return found

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 import pytest
 
 from anymask.cli import COMMANDS
-from anymask.cli.flags import sentences
 from anymask.cli.parser import parse
 from anymask.cli.search import ONLY_IN_PYTHON, Search
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.models.variants import find
+from anymask.plain import sentences
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -105,7 +105,18 @@ def test_bad_words_are_refused_in_a_sentence(
 
 
 def test_a_threshold_out_of_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["personalize", "photos", "--threshold", "3"])
-    assert end.value.code == 2
-    assert "threshold as a number from 0 to 1, got 3" in " ".join(capsys.readouterr().err.split())
+    assert main(["personalize", "photos", "--threshold", "3"]) == 2
+    error = capsys.readouterr().err
+    assert "threshold as a number from 0 to 1, got 3" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--threshold", "0.7"), ("--max-instances", "2"), ("--clicks", "9")]
+)
+def test_what_is_of_match_only_is_refused_beside_persam(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method in ("persam", "persam-f"):
+        assert main(["personalize", "photos", "--method", method, flag, value]) == 2
+        name = flag.lstrip("-").replace("-", "_")
+        assert f"expected no {name} for the method {method}, which" in capsys.readouterr().err

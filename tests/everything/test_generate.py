@@ -14,7 +14,6 @@ import pytest
 import torch
 from tests.parity.amg.fake_scene import FakeScene
 
-from anymask.cli.flags import sentences
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
@@ -22,6 +21,7 @@ from anymask.everything.generate import generate
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.masks.masks import Masks
+from anymask.plain import sentences
 from anymask.prompt import Prompt
 
 RUNS = Path(__file__).resolve().parents[1] / "parity" / "amg"

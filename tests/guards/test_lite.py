@@ -110,6 +110,12 @@ for one in refused:
         said.append(str(error))
 assert len(said) == len(refused), said
 assert all("not installed" in one and "pip install" in one for one in said), said
+import contextlib
+from anymask.cli import main
+with contextlib.redirect_stderr(io.StringIO()) as stderr:
+    assert main(["segment", PHOTO]) == 2 and main(["--version"]) == 0
+assert "this needs the packages tyro and rich" in stderr.getvalue(), stderr.getvalue()
+---
 try:
     model.predict(PHOTO, text="zebra")
 except anymask.InputError as error:

@@ -21,6 +21,7 @@ PUBLIC = [
     "VARIANTS",
     "AnymaskError",
     "CapabilityError",
+    "Client",
     "Detections",
     "Embedding",
     "GenerateConfig",

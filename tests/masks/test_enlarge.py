@@ -72,6 +72,19 @@ def test_run_lengths_of_enlarged_masks(kind: str, size_hw: tuple[int, int]) -> N
         assert [one.tolist() for one in found] == [one.tolist() for one in wanted]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_where_it_is(bad: float) -> None:
+    way = Transform.fit((90, 120), side=128)
+    maps = np.full((1, 32, 32), -1, np.float32)
+    maps[0, 8:16, 8:16] = 1
+    (wanted,) = (rle.decode(one, (90, 120)) for one in enlarged_counts(maps, way))
+    maps[0, 10, 10] = bad
+    (found,) = (rle.decode(one, (90, 120)) for one in enlarged_counts(maps, way))
+    rows, columns = np.nonzero(found != wanted)
+    assert np.abs(rows - 39).max(initial=0) < 8 and np.abs(columns - 39).max(initial=0) < 8
+    assert (found == wanted).all() == (bad == np.inf)
+
+
 def test_no_maps_give_no_run_lengths() -> None:
     assert enlarged_counts(np.empty((0, 8, 8), np.float32), Transform.fit((9, 9), side=32)) == []
 

@@ -140,19 +140,19 @@ NAMES = ("photos-too", "PHOTOS", "secret", "~", "~root", "photos/*", "photos/loo
 NAMES += ("photos/link", "photos/link/s.png")
 
 
-@pytest.mark.parametrize("path", OUT)
-def test_paths_that_lead_out(jobs: Any, place: Path, path: str) -> None:
+def test_paths_that_lead_out(jobs: Any, place: Path) -> None:
     photos = place / "photos"
     (photos / "link").symlink_to(place / "secret")
     (photos / "loop").symlink_to(photos)
     (photos / ".hidden").mkdir()
     before = sorted(map(str, place.rglob("*")))
-    answer = jobs.post("/v1/jobs", json={**EVERYTHING, "images": path})
-    assert answer.status_code in (404, 422)
-    assert str(place) not in message(answer, answer.status_code)
-    if path.isascii() and path not in NAMES:
-        asked = {**EVERYTHING, "images": "photos/march", "output": path}
-        message(jobs.post("/v1/jobs", json=asked), 422)
+    for path in OUT:
+        answer = jobs.post("/v1/jobs", json={**EVERYTHING, "images": path})
+        assert answer.status_code in (404, 422), path
+        assert str(place) not in message(answer, answer.status_code)
+        if path.isascii() and path not in NAMES:
+            asked = {**EVERYTHING, "images": "photos/march", "output": path}
+            message(jobs.post("/v1/jobs", json=asked), 422)
     assert sorted(map(str, place.rglob("*"))) == before
 
 

@@ -14,7 +14,7 @@ from anymask.serve.notes import collect_warnings
 
 schemathesis = pytest.importorskip("schemathesis")
 
-_FEW, _MANY = 8, 700  # requests for each operation
+_FEW, _MANY = 4, 700  # requests for each operation
 
 
 def app_with_everything(folder: Path) -> Any:

@@ -4,8 +4,10 @@
     anymask everything photos/ -o out/ --format coco
     anymask personalize photos/ --reference mug.jpg --mask mug-mask.png -o out/
     anymask detect photos/ --text "dog. person."
+    anymask track clip.mp4 --point 500,375@30 -o out/
     anymask inpaint photo.jpg --point 500,375 --remove -o out/
     anymask edit photo.jpg --background blur -o out/
+    anymask redraw photo.jpg --region 500,375 --fill "a cup" --engine PIPELINE --controlnet NET
     anymask paste cut.png onto.jpg --at 420,300 -o out.png
     anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
@@ -23,14 +25,14 @@ Nothing heavy is imported before a command really runs, so that ``--help`` answe
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from anymask.cli.terminal import forget_output, prepare_terminal, say
-from anymask.errors import AnymaskError
+from anymask.errors import AnymaskError, MissingExtraError
 
 if TYPE_CHECKING:
     from anymask.cli.parser import Command
@@ -42,8 +44,10 @@ COMMANDS = {
     "everything": "Find everything in each image, without a prompt.",
     "personalize": "Find things that you show in one image in all others, by an example.",
     "detect": "Find boxes of all things in each image that a detector knows by name.",
+    "track": "Follow things through a clip, from clicks, boxes or masks on any of its frames.",
     "inpaint": "Remove a thing from each image, put another one there, or replace the background.",
     "edit": "Change what is behind a thing in each image, its colour, or both.",
+    "redraw": "Draw one region of each image anew as words say, in the shape that it has.",
     "paste": "Paste what was cut out of one image into another.",
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",
@@ -56,6 +60,9 @@ COMMANDS = {
     "distill": "Let a small model learn from a large one.",
 }
 """What each command does. Its module has a function ``parse``, from words to a `Command`."""
+
+_PACKAGES = ("tyro", "rich")
+"""What the commands need and the library does not, see docs/lite.md."""
 
 _ABOUT = """Cut anything out of any image.
 
@@ -131,9 +138,24 @@ def parse(words: list[str]) -> Command:
     """Turn words into a command; help and wrong usage end the process here, as is the custom."""
     from anymask.cli.parser import choose
 
+    _check_packages()
     name = choose(words, "anymask", _ABOUT, COMMANDS)
     command: Command = importlib.import_module(f"anymask.cli.{name}").parse(words[1:])
     return command
+
+
+def _check_packages() -> None:
+    """Check that what reads the commands is there, where anymask was installed without it.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
+        names = " and ".join(missing)
+        raise MissingExtraError(
+            f"this needs the packages {names}, which are not installed; "
+            f"run: pip install {' '.join(missing)}"
+        )
 
 
 def _fail(debug: bool, message: str, code: int) -> int:

@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
-from functools import cache, wraps
-from itertools import pairwise
+from functools import wraps
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from anymask.errors import AnymaskError
+from anymask.plain import sentences
 
 if TYPE_CHECKING:
     from tyro.constructors import ConstructorRegistry
 
-__all__ = ["RefusedError", "registry", "sentences"]
-
-
-def sentences(kind: type[Any]) -> dict[str, str]:
-    """List what stands under the fields of a dataclass, each in one line, by their names.
-
-    tyro reads it as well, but keeps the line breaks of the source, which lie wrong in a terminal.
-
-    Examples:
-        >>> from anymask.config import InstanceConfig
-        >>> sentences(InstanceConfig)["confidence"]
-        'Keep instances whose score is above this.'
-    """
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if is_dataclass(base):
-            found |= _sentences_of(base.__module__).get(base.__name__, {})
-    return found
-
-
-@cache
-def _sentences_of(module: str) -> dict[str, dict[str, str]]:
-    """Read the sentences of all classes of a module, by the names of class and field."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except OSError:  # of a program that was shipped without its source
-        return {}
-    found: dict[str, dict[str, str]] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = {
-                declared.target.id: " ".join(below.value.value.split())
-                for declared, below in pairwise(node.body)
-                if isinstance(declared, ast.AnnAssign)
-                and isinstance(declared.target, ast.Name)
-                and isinstance(below, ast.Expr)
-                and isinstance(below.value, ast.Constant)
-                and isinstance(below.value.value, str)
-            }
-    return found
+__all__ = ["RefusedError", "registry"]
 
 
 def registry() -> ConstructorRegistry:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from tyro.conf import arg
 
-from anymask.cli.flags import sentences
 from anymask.config import GenerateConfig, InstanceConfig
 from anymask.models.variants import VARIANTS
+from anymask.plain import sentences
 
 __all__ = ["ONLY_IN_PYTHON", "Search"]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,15 @@ class _Candidate:
     holding: FloatArray  # and one that holds its mask
 
 
+class _Answers(NamedTuple):
+    """What came of a batch of prompts."""
+
+    trusted: list[_Candidate]
+    doubted: int
+    prompts: int
+    low_hw: tuple[int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class _Kept:
     """A mask that stays; its box is in pixels of the crop, its run lengths in the image's."""
@@ -132,11 +141,13 @@ class Search:
         """Ask prompts, in pixels of the crop, and remember what the model trusts."""
         workers = _workers(self.model)
         batches = self._split(prompts, multimask, workers)
-        for batch, found, doubted in in_order(self._decode, batches, workers):
-            self._candidates += found
-            self.dropped["pred_iou_thresh"] += doubted
+        for answers in in_order(self._decode, batches, workers):
+            # Here, not in the threads: how many are asked next must not depend on who is first.
+            self._low_hw = answers.low_hw
+            self._candidates += answers.trusted
+            self.dropped["pred_iou_thresh"] += answers.doubted
             self._evict(self._candidates)
-            self._decoded(len(self._batches[batch][0]))
+            self._decoded(answers.prompts)
 
     def _split(self, prompts: Sequence[Prompt], multimask: bool, workers: int) -> Iterator[int]:
         """Note prompts as batches, and number these; those that are under way share the memory."""
@@ -177,11 +188,8 @@ class Search:
         h, w = self._low_hw or self.embedding.transform.frame_hw
         return h * w * _BYTES_PER_LOGIT
 
-    def _decode(self, batch: int) -> tuple[int, list[_Candidate], int]:
-        """Give a batch, its answers that the model trusts, and the number of all others.
-
-        Several threads may call it.
-        """
+    def _decode(self, batch: int) -> _Answers:
+        """Ask a batch; several threads may do so at once."""
         prompts, multimask = self._batches[batch]
         maps, predicted = self.model.decode(self.embedding, prompts, multimask)
         answers = predicted.shape[1]
@@ -190,11 +198,11 @@ class Search:
         if self.config.pred_iou_thresh > 0:
             places = places[predicted_iou > self.config.pred_iou_thresh]
         logits = _picked(maps.reshape(-1, *maps.shape[2:]), places)
-        self._low_hw = maps.shape[2], maps.shape[3]
+        low_hw = maps.shape[2], maps.shape[3]
         enlarger = self._enlarger
         if enlarger is None:
             offset = self.config.stability_score_offset
-            enlarger = Enlarger(self.embedding.transform, self._low_hw, offset)
+            enlarger = Enlarger(self.embedding.transform, low_hw, offset)
             self._enlarger = enlarger  # all threads make the same
         found = []
         for rank, score, place, one in zip(
@@ -208,7 +216,7 @@ class Search:
             bounds = enlarger.bounds(part)
             prompt = prompts[place // answers]
             found.append(_Candidate(rank, score, prompt, batch, place, part, *bounds))
-        return batch, found, len(predicted_iou) - len(found)
+        return _Answers(found, len(predicted_iou) - len(found), len(prompts), low_hw)
 
     def _ranks(self, logits: Sequence[FloatArray], predicted_iou: FloatArray) -> list[float]:
         """Say how good some answers are, to be compared with each other."""
@@ -245,7 +253,7 @@ class Search:
         for batch in dict.fromkeys(one.batch for one in candidates if one.part is None):
             if full:
                 break
-            parts = {again.place: again.part for again in self._decode(batch)[1]}
+            parts = {again.place: again.part for again in self._decode(batch).trusted}
             for one in candidates:
                 if one.batch == batch:
                     one.part = parts[one.place]

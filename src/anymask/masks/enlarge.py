@@ -34,6 +34,7 @@ _CELLS_PER_TILE = 5  # smaller tiles spare more pixels, but every tile costs som
 _SHORTEST, _LONGEST = 16, 128  # sides of a tile in pixels
 _TILES_AT_ONCE = 64  # their values fit into a core's cache
 _NOWHERE = np.float32(-1e4)  # the logit of the cell beyond the image
+_HUGE = 1e30  # stands for infinity
 _ROUNDING = 1e-6  # what float32 may do to a ratio
 
 
@@ -103,7 +104,8 @@ def enlarged_counts(logits: Iterable[FloatArray], transform: Transform) -> list[
         transform: Of the image.
 
     Returns:
-        The run lengths of ``transform.masks_to_image(logits) > 0``, one for each map.
+        The run lengths of ``transform.masks_to_image(logits) > 0``, one for each map. NaN is
+        outside, as of a network that overflowed.
 
     Examples:
         >>> way = Transform((30, 40), (30, 40), (30, 40))
@@ -113,6 +115,8 @@ def enlarged_counts(logits: Iterable[FloatArray], transform: Transform) -> list[
     found: list[Counts] = []
     enlarger: Enlarger | None = None
     for one in logits:
+        if not np.isfinite(one).all():  # 0 x infinity would be NaN, and spread over a whole tile
+            one = np.nan_to_num(one, nan=-_HUGE, posinf=_HUGE, neginf=-_HUGE)
         enlarger = enlarger or Enlarger(transform, (one.shape[0], one.shape[1]), 0.0)
         region = enlarger.measure(enlarger.cut(one))
         assert region is not None  # it gives up only where a stability is asked for

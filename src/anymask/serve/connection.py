@@ -7,6 +7,7 @@ import json
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +66,12 @@ class Connection:
         self.address = parts.geturl()
         self._url, self._token, self._timeout = parts, token, timeout
         self._own = threading.local()
+        self._lines: weakref.WeakSet[http.client.HTTPConnection] = weakref.WeakSet()
+
+    def close(self) -> None:
+        """Close the connections of all threads; who calls again opens a new one."""
+        for line in list(self._lines):
+            line.close()
 
     def json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send a request, and read the JSON that comes back; see `call`."""
@@ -133,18 +140,20 @@ class Connection:
     def _line(self, *, fresh: bool) -> http.client.HTTPConnection:
         line: http.client.HTTPConnection | None = getattr(self._own, "line", None)
         if line is None or fresh:
-            secure = self._url.scheme == "https"
-            kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-            assert self._url.hostname is not None
-            line = self._own.line = kind(self._url.hostname, self._url.port)
+            line = self._own.line = self._new_line()
         return line
 
-    def events(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Listen to server-sent events, on a connection of their own."""
+    def _new_line(self) -> http.client.HTTPConnection:
         secure = self._url.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         assert self._url.hostname is not None
         line = kind(self._url.hostname, self._url.port, timeout=self._timeout)
+        self._lines.add(line)
+        return line
+
+    def events(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Listen to server-sent events, on a connection of their own."""
+        line = self._new_line()
         headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         try:
             line.request("GET", self._url.path.rstrip("/") + path, headers=headers)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from anymask.serve.schemas import RULES, MaskRecord
+from anymask.serve.schemas import RULES, MaskRecord, schema
 
 __all__ = [
     "BoxRecord",
@@ -25,7 +24,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class EmbedAnswer:
     """An embedded image."""
 
@@ -46,7 +45,7 @@ class EmbedAnswer:
     """Shapes of the feature maps by name."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class MasksAnswer:
     """Masks of one image, best first."""
 
@@ -63,7 +62,7 @@ class MasksAnswer:
     """What else is known of the image."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class ManyAnswers:
     """Answers to several prompts, or for several images, in their order."""
 
@@ -72,7 +71,7 @@ class ManyAnswers:
     """One for each prompt or image; for several prompts about several images, lists of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class BoxRecord:
     """One box."""
 
@@ -85,7 +84,7 @@ class BoxRecord:
     __pydantic_config__: ClassVar[Any] = RULES
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class BoxesAnswer:
     """Boxes in one image, best first."""
 
@@ -98,7 +97,7 @@ class BoxesAnswer:
     """The boxes."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class DepthAnswer:
     """Depth of masks."""
 
@@ -115,7 +114,7 @@ class DepthAnswer:
     """Which mask lies in front of which."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class ModelAnswer:
     """The model, and what is installed beside it."""
 
@@ -146,7 +145,7 @@ class ModelAnswer:
     """Whether there are jobs."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class StatusAnswer:
     """How the server is."""
 
@@ -155,7 +154,7 @@ class StatusAnswer:
     __pydantic_config__: ClassVar[Any] = RULES
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class ErrorDetail:
     """What went wrong."""
 
@@ -166,7 +165,7 @@ class ErrorDetail:
     """One sentence: what was expected, what came, what to do."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class ErrorAnswer:
     """An error."""
 
@@ -175,7 +174,7 @@ class ErrorAnswer:
     __pydantic_config__: ClassVar[Any] = RULES
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class JobAnswer:
     """How far a job is."""
 
@@ -210,7 +209,7 @@ class JobAnswer:
     """How long it has worked."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class JobList:
     """Jobs, the newest first."""
 
@@ -219,7 +218,7 @@ class JobList:
     __pydantic_config__: ClassVar[Any] = RULES
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class JobResult:
     """What became of one image."""
 
@@ -234,7 +233,7 @@ class JobResult:
     """Why it failed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class JobResults:
     """A page of results."""
 

@@ -1,13 +1,16 @@
 """What goes in, as OpenAPI describes it: plain dataclasses, in the library's words.
 
-Pydantic, which comes with FastAPI, reads the sentences under the fields.
+The sentences under the fields are their descriptions, those of inherited ones, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
+
+from anymask.plain import sentences
 
 __all__ = [
     "RULES",
@@ -26,6 +29,7 @@ __all__ = [
     "RunLengths",
     "Shown",
     "Subject",
+    "schema",
 ]
 
 Format = Literal[
@@ -45,7 +49,6 @@ Format = Literal[
 """How masks come back."""
 
 RULES: Mapping[str, Any] = {
-    "use_attribute_docstrings": True,
     "extra": "forbid",
     "allow_inf_nan": False,
 }
@@ -55,7 +58,21 @@ _ID = "f3a1" * 16
 _COUNTS = {"size": [4, 6], "counts": [0, 12, 12]}
 
 
-@dataclass(frozen=True, kw_only=True)
+Class = TypeVar("Class", bound=type)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def schema(kind: Class) -> Class:
+    """Make a frozen dataclass whose fields have their sentences where pydantic looks for them."""
+    made: Any = dataclass(frozen=True, kw_only=True)(kind)
+    said = sentences(made)
+    for one in fields(made):
+        one.metadata = MappingProxyType({**one.metadata, "description": said[one.name]})
+    found: Class = made
+    return found
+
+
+@schema
 class Array:
     """Numbers of an array, row by row."""
 
@@ -68,7 +85,7 @@ class Array:
     """These bytes in base64."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class RunLengths:
     """A mask as COCO's run lengths, column by column, zeros first."""
 
@@ -79,7 +96,7 @@ class RunLengths:
     """The lengths, or COCO's compressed string of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class PromptWords:
     """What is said about one object, in pixels of the image, x before y."""
 
@@ -102,7 +119,7 @@ class PromptWords:
     """One of an earlier answer's logits, (h', w'), to improve."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Shown:
     """How masks come back."""
 
@@ -117,7 +134,7 @@ class Shown:
     """Keep the model's own small answers, to feed back as mask_logits; of json alone."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Predict(PromptWords, Shown):
     """What to cut out: one object said directly, several as prompts, or all that words name."""
 
@@ -142,7 +159,7 @@ class Predict(PromptWords, Shown):
     point alone."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Everything(Shown):
     """Find everything, without a prompt."""
 
@@ -164,7 +181,7 @@ class Everything(Shown):
     """Words to name the masks by; "bundled" alone for all that the detector inside knows."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Detect:
     """Find boxes of what words name."""
 
@@ -183,7 +200,7 @@ class Detect:
     """json: records; coco: a file in COCO's layout."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Subject(Shown):
     """Cut out what an image is of."""
 
@@ -192,7 +209,7 @@ class Subject(Shown):
     """Id of an embedded image."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Reference:
     """A thing that is shown as an example."""
 
@@ -205,7 +222,7 @@ class Reference:
     """What it is called; references of one name are views of one thing."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Personalize(Shown):
     """Find things that are known from examples."""
 
@@ -220,7 +237,7 @@ class Personalize(Shown):
     """Settings of PersonalConfig that should differ."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Inpaint:
     """Remove what masks cover, put something else there, or replace the background."""
 
@@ -247,7 +264,7 @@ class Inpaint:
     """How the image comes back."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Measure:
     """Say how far away things are, and what lies in front of what."""
 
@@ -263,7 +280,7 @@ class Measure:
     float32 (h, w) in NumPy's format."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class MaskRecord:
     """One mask, with what is known about it; unknown is null."""
 
@@ -288,7 +305,7 @@ class MaskRecord:
     """The model's own small answer."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Export(Shown):
     """Turn masks into a file."""
 
@@ -299,7 +316,7 @@ class Export(Shown):
     """Records as the server gave them, as they are or changed; run lengths are enough."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@schema
 class Folder:
     """Do the same to every image of a folder, as ``anymask segment`` and its like do."""
 

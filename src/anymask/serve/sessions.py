@@ -39,7 +39,7 @@ class Session:
     def nbytes(self) -> int:
         """Memory that it takes."""
         return image_bytes(self.image) + sum(
-            maps.numel() * maps.element_size() for maps in self.embedding.features.values()
+            int(maps.nbytes) for maps in self.embedding.features.values()
         )
 
 

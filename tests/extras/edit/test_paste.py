@@ -8,7 +8,7 @@ import pytest
 
 from anymask import Image, InputError, Masks
 from anymask.extras import paste
-from anymask.extras.edit.harmonise import membrane
+from anymask.extras.inpaint.poisson import membrane
 
 
 def noise(h: int = 40, w: int = 60, seed: int = 0, channels: int = 3) -> np.ndarray:

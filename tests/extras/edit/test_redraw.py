@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
 from pathlib import Path
@@ -11,46 +12,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from tests.extras.inpaint.conftest import make_pipeline, photo, square
+from tests.extras.edit.conftest import regions
+from tests.extras.inpaint.conftest import photo, square
 
 from anymask import CapabilityError, InputError, Masks, WeightsError
 from anymask.extras import inpaint, redraw
 from anymask.extras.edit import id_map, load_controlled
+from anymask.extras.edit.regions import choose_region
 from anymask.extras.inpaint.diffusion import Diffusion
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A pipeline and a ControlNet whose answer depends on what it sees."""
-    diffusers = pytest.importorskip("diffusers")
-    folder = tmp_path_factory.mktemp("controlled")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        make_pipeline(folder / "pipeline")
-        unet = diffusers.UNet2DConditionModel.from_pretrained(folder / "pipeline" / "unet")
-        plain = type(unet).from_config({**unet.config, "in_channels": 4})
-        plain.save_pretrained(folder / "pipeline" / "unet")
-        torch.manual_seed(1)
-        _controlnet(diffusers, plain).save_pretrained(folder / "controlnet")
-    return folder / "pipeline", folder / "controlnet"
-
-
-def _controlnet(diffusers: object, unet: object) -> object:
-    config = unet.config
-    net = diffusers.ControlNetModel(
-        in_channels=4,
-        conditioning_channels=3,
-        down_block_types=config["down_block_types"],
-        block_out_channels=config["block_out_channels"],
-        layers_per_block=config["layers_per_block"],
-        cross_attention_dim=config["cross_attention_dim"],
-        attention_head_dim=config["attention_head_dim"],
-        conditioning_embedding_out_channels=(16, 32),
-    )
-    for parameter in net.parameters():
-        if not parameter.any():  # the convolutions that start at zero would let nothing through
-            torch.nn.init.normal_(parameter, std=0.1)
-    return net
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +27,6 @@ def engine(folders: tuple[Path, Path]) -> Diffusion:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return load_controlled(*folders, device="cpu")
-
-
-def regions() -> Masks:
-    return Masks.from_dense(
-        np.stack([square(), square(box=(5, 5, 30, 70)), square(box=(62, 30, 90, 45))])
-    )
 
 
 def test_one_region_is_drawn_and_the_others_keep_every_bit(engine: Diffusion) -> None:
@@ -123,7 +86,7 @@ def test_the_controlnet_sees_numbers_that_were_not_averaged(
 def test_what_cannot_be_redrawn(engine: Diffusion) -> None:
     image, masks = photo(), regions()
     for region in (3, -1, True, 1.0):
-        with pytest.raises(InputError, match="number of a region from 0 to 2, got"):
+        with pytest.raises(InputError, match="region by its number from 0 to 2, its"):
             redraw(image, masks, "a cup", region=region, engine=engine)
     with pytest.raises(InputError, match="expected fill as a text"):
         redraw(image, masks, " ", region=0, engine=engine)
@@ -133,6 +96,35 @@ def test_what_cannot_be_redrawn(engine: Diffusion) -> None:
         redraw(image, masks, "a cup", region=0, engine=Diffusion(SimpleNamespace(), "plain"))
     with pytest.raises(CapabilityError, match="which has a ControlNet, got none for it"):
         inpaint(image, square(), fill="a cup", engine=engine)
+
+
+def test_a_region_by_its_name_and_by_a_place() -> None:
+    masks = dataclasses.replace(regions(), labels=("cup", "wall", "cup"))
+    inside = np.zeros((80, 110), bool)
+    inside[35:40, 45:50] = True  # of the first
+    masks = Masks.concat([masks, Masks.from_dense(inside, labels=["spot"])])
+    assert choose_region(masks, "cup").labels == ("cup", "cup")
+    assert choose_region(masks, (46, 36)).labels == ("spot",)
+    assert choose_region(masks, [41.2, 31.9]).areas.tolist() == [300]
+    for region, message in (
+        ("dog", "named 'dog', got cup, spot, wall"),
+        ((100, 2), "at 100,2, got none among 4 masks"),
+        ((110, 2), "in the image of 110 x 80 pixels, got 110,2"),
+        ((float("nan"), 2), "in the image of"),
+    ):
+        with pytest.raises(InputError, match=message):
+            choose_region(masks, region)
+
+
+def test_pipeline_and_controlnet_by_name(folders: tuple[Path, Path], engine: Diffusion) -> None:
+    image, masks = photo(), regions()
+    options = {"region": (50, 40), "steps": 1, "device": "cpu"}
+    found = redraw(image, masks, fill="a cup", engine=folders[0], controlnet=folders[1], **options)
+    same = redraw(image, masks, fill="a cup", region=0, engine=engine, steps=1)
+    np.testing.assert_array_equal(found.pixels, same.pixels)
+    assert engine.identity["controlnet"] == str(folders[1])
+    with pytest.raises(InputError, match="along with a ControlNet, got a loaded one"):
+        redraw(image, masks, "a cup", engine=engine, controlnet=folders[1], **options)
 
 
 def test_weights_that_are_none(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -165,8 +165,8 @@ def test_every_variant_finds_things_or_says_why_not(name: str) -> None:
         with pytest.raises(CapabilityError, match=f"got {name}, whose features cannot be compared"):
             model.personalize(image, mask)
         return
-    for method in ("match", "persam"):
-        personal = model.personalize(image, mask, method=method, threshold=0.0, max_instances=2)
+    for method, options in (("match", {"threshold": 0.0, "max_instances": 2}), ("persam", {})):
+        personal = model.personalize(image, mask, method=method, **options)
         masks = personal.find(image[::-1].copy())
         assert set(masks.labels) <= {"thing"}
         assert len(masks) <= 2

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anymask.errors import CapabilityError, InputError
 from anymask.extras.edit.id_map import id_map
+from anymask.extras.edit.regions import Region, choose_region
 from anymask.extras.inpaint.diffusion import Diffusion
 from anymask.extras.inpaint.paint import InpaintConfig, choose_task, paint, settings_of
 from anymask.image.image import Image, ImageLike
@@ -54,11 +56,15 @@ def load_controlled(
 def redraw(
     image: ImageLike,
     masks: Masks,
-    text: str,
+    fill: str,
     *,
-    region: int,
-    engine: Diffusion,
+    region: Region,
+    engine: str | os.PathLike[str] | Diffusion,
+    controlnet: str | os.PathLike[str] | None = None,
     config: InpaintConfig | None = None,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "float32",
+    offline: bool = False,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Image:
@@ -70,10 +76,15 @@ def redraw(
         image: What `Image.open` takes.
         masks: All masks of the image, such as everything mode finds; they are what the ControlNet
             sees. The largest has the number 1, as EditAnything has it.
-        text: What is to be there.
-        region: Which of the masks.
-        engine: From `load_controlled`.
-        config: How to paint; None: the usual, and the region does not grow.
+        fill: What is to be there.
+        region: Which of the masks: by its number; all of a name; or the smallest at a place (x, y)
+            in pixels of the image.
+        engine: From `load_controlled`, to be used again; or the pipeline that it takes.
+        controlnet: With a pipeline: the ControlNet beside it.
+        config: How to paint; None: the usual. Unless ``grow`` is said, the region does not grow.
+        device: Where a pipeline computes.
+        dtype: What it computes in.
+        offline: Download nothing.
         progress: Called with the steps done and their number; may raise, to end the work.
         **options: Single settings of `InpaintConfig`, such as ``steps=30, seed=7``.
 
@@ -84,23 +95,31 @@ def redraw(
         InputError: There is no such region, or it is empty; the masks are of another size or too
             many; or the text says nothing.
         CapabilityError: The engine has no ControlNet.
+        WeightsError: There are no such weights, or they are of something else.
+        MissingExtraError: diffusers is not installed.
 
     Examples:
         >>> engine = load_controlled("org/inpainting", "org/edit-anything")  # doctest: +SKIP
         >>> masks = anymask.load().generate("photo.jpg")  # doctest: +SKIP
         >>> redraw("photo.jpg", masks, "a red cup", region=3, engine=engine)  # doctest: +SKIP
     """
-    _check_controlled(engine)
-    settings = settings_of(config or InpaintConfig(grow=0), options)
-    task = choose_task(remove=False, fill=text, replace=None)
-    if isinstance(region, bool) or not isinstance(region, int) or not 0 <= region < len(masks):
-        raise InputError(
-            f"expected the number of a region from 0 to {len(masks) - 1}, got {region!r}; choose "
-            "one of the masks"
-        )
-    control = id_map(masks.sort("area"))
+    task = choose_task(remove=False, fill=fill, replace=None)
+    settings = settings_of(config, options)
+    if settings.grow is None:
+        settings = replace(settings, grow=0)
     photo = Image.open(image)
-    return paint(photo, masks[region], engine, task, text, settings, progress, control)
+    chosen = choose_region(masks, region)
+    control = id_map(masks.sort("area"))
+    if isinstance(engine, str | os.PathLike):
+        how: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline}
+        engine = load_controlled(engine, controlnet, **how)
+    elif controlnet is not None:
+        raise InputError(
+            f"expected a pipeline by name along with a ControlNet, got a loaded one; leave "
+            f"{os.fspath(controlnet)!r} out"
+        )
+    _check_controlled(engine)
+    return paint(photo, chosen, engine, task, fill, settings, progress, control)
 
 
 def _check_controlled(engine: Diffusion) -> None:

@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from anymask.errors import MissingExtraError
 from anymask.extras.inpaint.engine import Engine, Request, Task
+from anymask.extras.inpaint.poisson import corrected
 from anymask.extras.inpaint.region import distance, smooth_fill
 from anymask.extras.inpaint.scaling import paint_scaled
 from anymask.optional import optional
@@ -42,6 +43,7 @@ _SWEEPS = ((20_000, 3), (100_000, 2), (400_000, 1))  # of PatchMatch, by pixels 
 _SIDE = 2048  # longest side at which to work: some 600 MB
 _NEARBY = 40.0  # squared grey levels that one pixel of distance costs at the coarsest level
 _ENOUGH = 100  # patches that a level must have to copy from
+_FAINT = 16  # grey levels up to which a jump is a seam, and not an edge
 _TILE = 16  # side of the squares whose patches are searched for together
 
 
@@ -179,7 +181,63 @@ def _solve(levels: _Levels, solver: Any, request: Request) -> FloatArray:
         filled = machine(sweeps, False, field, seed=request.seed + 1)
         field = np.array(machine.nnf)
     request.progress(count, count)
-    return filled
+    assert field is not None
+    return _without_seams(filled, field, levels.images[0], levels.holes[0])
+
+
+def _without_seams(
+    filled: FloatArray, field: Field, image: FloatArray, hole: BoolArray
+) -> FloatArray:
+    """Let faint jumps vanish, where what was copied from different places meets.
+
+    The gradients are those of the places that the patches are from, and the border is that of the
+    hole, as in "Poisson Image Editing". A jump that is more than faint is an edge, and stays.
+    """
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    part = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
+    inside, painted = hole[part], filled[part]
+    down = _seams(painted, field[part], inside, image, hole, (0, 1))
+    across = _seams(
+        *(painted.swapaxes(0, 1), field[part].swapaxes(0, 1), inside.T, image, hole, (1, 0))
+    ).swapaxes(0, 1)
+    result = filled.copy()
+    result[part] += corrected(down, across, inside)
+    return result
+
+
+def _seams(
+    painted: FloatArray,
+    field: Field,
+    inside: BoolArray,
+    image: FloatArray,
+    hole: BoolArray,
+    step_xy: tuple[int, int],
+) -> FloatArray:
+    """Measure the faint jumps between rows: float32 (h - 1, w, 3), 0 where there is none.
+
+    Args:
+        painted: (h, w, 3).
+        field: (h, w, 2), where each pixel is from.
+        inside: bool (h, w), what was painted.
+        image: What it was painted from.
+        hole: What cannot be copied from it.
+        step_xy: From a row to the next, in the image.
+    """
+    jump = np.diff(painted, axis=0)
+    natural, known = np.zeros_like(jump), np.zeros((*jump.shape[:2], 1), np.float32)
+    for sign, here in ((1, np.s_[:-1]), (-1, np.s_[1:])):
+        x, y = field[here][..., 0], field[here][..., 1]
+        beside_x, beside_y = x + sign * step_xy[0], y + sign * step_xy[1]
+        there = inside[here] & (beside_x >= 0) & (beside_x < hole.shape[1])
+        there &= (beside_y >= 0) & (beside_y < hole.shape[0])
+        beside_x, beside_y = np.where(there, beside_x, x), np.where(there, beside_y, y)
+        there &= ~hole[y, x] & ~hole[beside_y, beside_x]
+        weight = there[..., None].astype(np.float32)
+        natural += sign * (image[beside_y, beside_x] - image[y, x]) * weight
+        known += weight
+    off = jump - natural / np.maximum(known, 1)
+    faint = (known > 0) & (np.abs(off).max(axis=-1, keepdims=True) <= _FAINT)
+    return np.where(faint, off, 0).astype(np.float32)
 
 
 def _search(

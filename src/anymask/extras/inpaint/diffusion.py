@@ -46,6 +46,7 @@ class Diffusion:
 
     pipeline: Any
     name: str
+    controlnet: str | None = None
     _alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
@@ -64,9 +65,10 @@ class Diffusion:
             MissingExtraError: diffusers is not installed.
         """
         diffusers = optional("diffusers", extra=_EXTRA)
-        optional("transformers", extra=_EXTRA)
+        transformers = optional("transformers", extra=_EXTRA)
         from anymask.device import find_device, find_dtype
         from anymask.models import cache
+        from anymask.text.pretrained import quiet
 
         place = find_device(device)
         how = {
@@ -74,11 +76,13 @@ class Diffusion:
             "local_files_only": offline or cache.offline(),
         }
         try:
-            if controlnet is not None:
-                net = diffusers.ControlNetModel.from_pretrained(controlnet, **how)
-                pipeline = _opened(diffusers, source, {**how, "controlnet": net})
-            else:
-                pipeline = _opened(diffusers, source, how)
+            # It has something to say about torchvision.
+            with quiet(transformers, bars=not os.path.isdir(source)):
+                if controlnet is not None:
+                    net = diffusers.ControlNetModel.from_pretrained(controlnet, **how)
+                    pipeline = _opened(diffusers, source, {**how, "controlnet": net})
+                else:
+                    pipeline = _opened(diffusers, source, how)
         except AnymaskError:
             raise
         except Exception as error:  # of the hub, of diffusers or of transformers: any kind
@@ -88,7 +92,8 @@ class Diffusion:
                 f"got {what}; check the name, or whether all of it is there"
             ) from error
         pipeline.set_progress_bar_config(disable=True)
-        return cls(pipeline.to(place), os.fspath(source))
+        beside = None if controlnet is None else os.fspath(controlnet)
+        return cls(pipeline.to(place), os.fspath(source), beside)
 
     @property
     def controlled(self) -> bool:
@@ -104,7 +109,8 @@ class Diffusion:
     def identity(self) -> dict[str, str]:
         """The pipeline and what it is computed in."""
         dtype = str(self.pipeline.dtype).removeprefix("torch.")
-        return {"engine": "diffusion", "weights": self.name, "dtype": dtype}
+        beside = {} if self.controlnet is None else {"controlnet": self.controlnet}
+        return {"engine": "diffusion", "weights": self.name, **beside, "dtype": dtype}
 
     def paint(
         self, pixels: npt.NDArray[np.uint8], hole: npt.NDArray[np.bool_], request: Request

@@ -1,0 +1,186 @@
+"""The value that tracking goes on from: what is followed, where it was, and what it looks like."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask.atomic import Target, output
+from anymask.errors import InputError
+from anymask.predict.track.look import Look
+
+__all__ = ["Followed", "Status", "Track"]
+
+FloatArray = npt.NDArray[np.float32]
+Status: TypeAlias = Literal["prompted", "tracked", "found", "lost"]
+"""How the mask of a frame came about: from a prompt, from the frame before, from a search of the
+frame after it was lost; or there is none, because the thing is not seen."""
+
+_FORMAT = "anymask-track"  # key of the file's header, whose value is JSON
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """One thing that is followed, as it was last seen. Its size does not grow with the clip.
+
+    Attributes:
+        name: What the user calls it.
+        id: Its number, from 1.
+        anchor: Number of the frame whose prompt it was last told by.
+        logits: What the model answered when it was last seen, float16 (h', w') of its frame.
+        velocity: How it moves, float32 (2,): x and y, pixels of the logits per frame.
+        reference: What it looked like in the frames with prompts.
+        recent: What it looked like when it was last seen well.
+        area: Cells that it covered when it was last seen.
+        missing: Frames since it was last seen; 0: it is seen.
+    """
+
+    name: str
+    id: int
+    anchor: int
+    logits: npt.NDArray[np.float16]
+    velocity: FloatArray
+    reference: Look
+    recent: Look
+    area: float
+    missing: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """How far tracking has come: all that the next frame needs, and nothing that grows.
+
+    Steps leave it as it is and give a new one, so that any of them can be kept, saved, and gone
+    on from.
+
+    Attributes:
+        objects: What is followed, in the order in which it was named.
+        frame: Number of the frame that was looked at last; -1: none.
+        size_hw: Height and width of the frames; None before the first one with a prompt.
+        model: Tells the model and its weights from others; None before the first prompt.
+
+    Examples:
+        >>> track = Track()
+        >>> track.names, track.frame
+        ((), -1)
+    """
+
+    objects: tuple[Followed, ...] = ()
+    frame: int = -1
+    size_hw: tuple[int, int] | None = None
+    model: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the things are called."""
+        return tuple(one.name for one in self.objects)
+
+    def __repr__(self) -> str:
+        """Say how far it is and what is lost: ``Track(frame 12: cup, spoon (lost))``."""
+        said = [f"{one.name}{' (lost)' if one.missing else ''}" for one in self.objects]
+        return f"Track(frame {self.frame}: {', '.join(said) or 'nothing'})"
+
+    def without(self, *names: str) -> Track:
+        """Follow some things no longer.
+
+        Raises:
+            InputError: There is nothing of that name.
+        """
+        for name in names:
+            if name not in self.names:
+                known = ", ".join(self.names) or "nothing"
+                raise InputError(f"expected one of {known} to drop, got {name!r}; check the name")
+        return replace(self, objects=tuple(one for one in self.objects if one.name not in names))
+
+    def save(self, path: Target) -> None:
+        """Write to a safetensors file, some 150 kB for each thing with the bundled model.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        from safetensors.numpy import save
+
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        things = []
+        for i, one in enumerate(self.objects):
+            arrays[f"{i}/logits"], arrays[f"{i}/velocity"] = one.logits, one.velocity
+            for when in ("reference", "recent"):
+                look: Look = getattr(one, when)
+                for part in ("on", "off", "places"):
+                    arrays[f"{i}/{when}/{part}"] = np.ascontiguousarray(getattr(look, part))
+            plain = ("name", "id", "anchor", "area", "missing")
+            things.append({key: getattr(one, key) for key in plain})
+        about = {
+            "version": _VERSION,
+            "objects": things,
+            "frame": self.frame,
+            "size_hw": self.size_hw,
+            "model": self.model,
+        }
+        with output(path) as file:
+            file.write(save(arrays, {_FORMAT: json.dumps(about)}))
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | bytes | IO[bytes]) -> Track:
+        """Read what `save` wrote: a path, bytes, or a file that is open for reading bytes.
+
+        Raises:
+            InputError: It is missing, damaged or of another kind.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            if isinstance(source, str | os.PathLike):
+                content = Path(source).read_bytes()
+            else:
+                content = source if isinstance(source, bytes) else source.read()
+            about = _header(content)
+            arrays = load(content)
+            objects = tuple(
+                _followed(thing, {k[len(f"{i}/") :]: v for k, v in arrays.items() if k.startswith(f"{i}/")})
+                for i, thing in enumerate(about["objects"])
+            )
+            size = about["size_hw"]
+            return cls(
+                objects,
+                int(about["frame"]),
+                None if size is None else (int(size[0]), int(size[1])),
+                about["model"],
+            )
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+            name = repr(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else "the data"
+            raise InputError(
+                f"expected a track saved by anymask, but {name} cannot be read as one ({error}); "
+                "track from the start"
+            ) from error
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    """Read what a safetensors file says of itself; the library does so of paths only."""
+    length = int.from_bytes(content[:8], "little")
+    if not 0 < length <= len(content) - 8:
+        raise ValueError("its header is cut off")
+    about = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    if _FORMAT not in about:
+        raise ValueError("a file of another kind")
+    found: dict[str, Any] = json.loads(about[_FORMAT])
+    if found["version"] != _VERSION:
+        raise ValueError(f"version {found['version']}, where this anymask reads {_VERSION}")
+    return found
+
+
+def _followed(plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Followed:
+    looks = {
+        when: Look(*(arrays[f"{when}/{part}"] for part in ("on", "off", "places")))
+        for when in ("reference", "recent")
+    }
+    return Followed(**plain, logits=arrays["logits"], velocity=arrays["velocity"], **looks)
