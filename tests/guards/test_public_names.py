@@ -42,7 +42,6 @@ PUBLIC = [
     "__version__",
     "detect",
     "export",
-    "export",
     "label",
     "load",
     "personalize",

@@ -8,7 +8,6 @@ that a frame does not show, which the numbers alone could not say.
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
