@@ -8,6 +8,10 @@ and writes docs/pictures/studio*.jpg. Needs playwright and Debian's chromium.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, in the server
+
 import shutil
 import subprocess
 import sys
