@@ -36,6 +36,7 @@ PUBLIC = [
     "PersonalConfig",
     "Prompt",
     "Segmenter",
+    "Track",
     "Transform",
     "Variant",
     "WeightsError",
@@ -48,6 +49,7 @@ PUBLIC = [
     "personalize",
     "process",
     "read",
+    "track",
 ]
 
 
