@@ -43,7 +43,6 @@ PUBLIC = [
     "__version__",
     "detect",
     "export",
-    "export",
     "label",
     "load",
     "personalize",
