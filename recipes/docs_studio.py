@@ -65,7 +65,7 @@ def work(browser: Any, address: str) -> None:
     page.reload()
     idle.wait_for()
     page.keyboard.press("g")
-    page.locator(".status-text", has_text="Found").wait_for(timeout=120_000)
+    page.locator(".status-text", has_text="Found").wait_for(timeout=600_000)
     click(page, 0.5, 0.75)
     page.wait_for_timeout(500)
     shot(page, "studio-everything")

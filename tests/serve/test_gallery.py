@@ -139,6 +139,19 @@ def test_an_image_is_added_under_a_free_name(gallery: Gallery, tmp_path: Path) -
     assert gallery.get(gallery.look()[0].id) is not None
 
 
+@pytest.mark.parametrize(
+    ("format", "suffix"),
+    [("BMP", ".bmp"), ("GIF", ".gif"), ("TIFF", ".tif"), ("PCX", ".png"), ("JPEG2000", ".jp2")],
+)
+def test_what_was_added_is_found_again(gallery: Gallery, format: str, suffix: str) -> None:
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (40, 30), (200, 30, 30)).save(file, format)
+    added = gallery.add(file.getvalue(), "x.html")
+    assert added.name == f"x{suffix}"
+    assert Gallery(gallery.folder, 10_000).look() == [added]
+    assert Image.open(added.path).pixels[0, 0].tolist() == [200, 30, 30]
+
+
 def test_what_is_no_image_is_not_added(gallery: Gallery, tmp_path: Path) -> None:
     whole = save(tmp_path / "x.png").read_bytes()
     wide = save(tmp_path / "w.png", (400, 300)).read_bytes()

@@ -181,3 +181,47 @@ def test_the_token_leaves_the_address_at_once(browser: Any, tmp_path: Any) -> No
     page.masks(1)
     page.close()
     studio.stop()
+
+
+def test_what_was_not_saved_is_back_when_the_page_was_closed(
+    page: StudioPage, studio: Served
+) -> None:
+    page.click("red")
+    page.masks(1)
+    page.saved()
+    studio.trouble.append(lambda method, path: (503, 0) if method == "PUT" else None)
+    page.press("Enter")
+    page.click("green")
+    page.masks(2)
+    page.page.locator(".trouble").wait_for()
+    page.page.wait_for_timeout(300)
+    page.page.close()  # without a word, as when the browser is killed
+    studio.trouble.clear()
+    page.page = page.open_tab()
+    page.go()
+    page.says("Changes that had not been saved are back")
+    page.masks(2)
+    page.saved()
+    assert len(page.stored()) == 2
+    page.press("z")
+    page.masks(1)
+    page.page.reload()
+    page.ready()
+    page.masks(1)
+
+
+def test_a_window_that_comes_back_shows_what_others_did(page: StudioPage, studio: Served) -> None:
+    other = page.open_tab()
+    other.goto(studio.url)
+    other.locator(".status:not(.working)").wait_for()
+    page.click("red")
+    page.masks(1)
+    page.saved()
+    assert other.locator(".mask").count() == 0
+    other.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    other.locator(".mask").first.wait_for()
+    other.mouse.click(*page.middle("green"))
+    other.locator(".mask").nth(1).wait_for()
+    other.wait_for_timeout(600)
+    assert other.locator(".save-state").get_attribute("data-kind") == "saved"
+    other.close()

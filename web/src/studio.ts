@@ -13,6 +13,7 @@ import { makeSide } from "./panel/side.ts";
 import { Reading, makeSaveTrouble, makeStatus } from "./panel/status.ts";
 import { makeToolOptions, makeToolbar } from "./panel/toolbar.ts";
 import { App } from "./store/app.ts";
+import { Backup, browserDrawer } from "./store/backup.ts";
 import { makeStrip } from "./strip/strip.ts";
 import { Clicks } from "./tools/clicks.ts";
 import { listenToKeys, makeCommands } from "./tools/commands.ts";
@@ -31,6 +32,12 @@ function main(): void {
   app.decoder = new ServerDecoder(api.client, (id) => app.pictureOf(id));
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
   build(app, kept);
+  const backup = new Backup(app, browserDrawer(KEPT));
+  app.loaded = (id) => backup.restore(id);
+  document.addEventListener("visibilitychange", () => {
+    // What is away will be noticed, and told, when something is to be saved.
+    if (!document.hidden && app.folder) void app.refresh().catch(() => undefined);
+  });
   void start(app);
 }
 
@@ -66,12 +73,12 @@ function build(app: App, kept: Kept): void {
       keep(kept);
     },
   });
+  followImages(app, clicks, reading); // before what tells about it
   const middle = h("main", { class: "middle" }, stage.element, makeStatus(app, reading), makeEmpty(app, addImages, () => void example()));
   const skip = h("a", { href: "#stage", class: "skip", onclick: (event: Event) => { event.preventDefault(); stage.focus(); } }, say("app.skip"));
   document.body.replaceChildren(skip, bar, makeSaveTrouble(app), makeToolbar(app, commands), middle, makeSide(app, stage), makeStrip(app), help, exports);
   listenToKeys(desk, commands);
   files.listenToFiles(app, document.body);
-  followImages(app, clicks, reading);
   app.listen(() => {
     document.title = app.picture ? `${app.picture.name} · ${say("app.title")}` : say("app.title");
     if (kept.opacity !== app.ui.opacity) keep(Object.assign(kept, { opacity: app.ui.opacity }));

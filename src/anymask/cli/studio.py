@@ -28,6 +28,7 @@ __all__ = ["Studio", "parse"]
 
 _USUAL_FOLDER = Path("anymask-images")
 _USUAL_PORT = 8765
+_PATIENCE = 900.0  # seconds: who waits for everything mode sees it, and can cancel it
 _ABOUT = """Make masks on a page in the browser: what you point at lights up, a click keeps it.
 
 Everything is saved at once, beside the images: the masks of photos/a.jpg in
@@ -129,7 +130,9 @@ class Studio:
     def _config(self) -> ServeConfig:
         port = _free_port(self.host) if self.port is None else self.port
         token = self.token or os.environ.get("ANYMASK_TOKEN") or None
-        config = ServeConfig(host=self.host, port=port, max_pixels=self.max_pixels)
+        config = ServeConfig(
+            host=self.host, port=port, max_pixels=self.max_pixels, timeout=_PATIENCE
+        )
         # On this machine's own address it would only be in the way.
         return config if config.is_local and self.token is None else replace(config, token=token)
 

@@ -17,7 +17,7 @@ import PIL.Image
 from anymask.atomic import atomic_write, make_folder
 from anymask.batch.inputs import Item, find_images, natural_order
 from anymask.errors import AnymaskError, InputError
-from anymask.image.files import identify, open_source
+from anymask.image.files import identify, is_tiff, open_source
 from anymask.image.image import Image
 from anymask.image.pixels import read_pil, read_size
 from anymask.serve.project import FOLDER
@@ -33,7 +33,18 @@ _SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _PLAIN = {"1", "L", "LA", "P", "RGB", "RGBA"}  # modes that browsers show as we read them
 _ORIENTATION = 274
 _LARGE = 8_000_000  # pixels from which on what must be converted is sent as JPEG
-_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
+_SUFFIXES = {  # of formats that stay as they are, so that folders are searched for them
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "AVIF": ".avif",
+    "HEIF": ".heic",
+    "JPEG2000": ".jp2",
+}
 
 
 @dataclass(frozen=True)
@@ -131,9 +142,12 @@ class Gallery:
             InputError: It is no image, or is too large.
             OutputError: It cannot be written.
         """
-        Image.open(data, max_pixels=self._max_pixels)  # all of it, so that no damaged file comes in
-        with open_source(data) as (file, _), identify(file, "the image") as image:
-            suffix = _SUFFIXES.get(image.format or "", f".{(image.format or 'png').lower()}")
+        whole = Image.open(data, max_pixels=self._max_pixels)  # so that no damaged file comes in
+        suffix = _suffix(data)
+        if suffix is None:
+            out = io.BytesIO()
+            whole.save(out, "png")
+            data, suffix = out.getvalue(), ".png"
         make_folder(self.folder)
         with self._lock:
             path = self._free(_clean(name), suffix)
@@ -223,6 +237,16 @@ def _media(file: IO[bytes], name: str) -> str | None:
             return _SHOWN.get(image.format or "") if upright and plain else None
     except InputError:
         return None
+
+
+def _suffix(data: bytes) -> str | None:
+    """Return the suffix of an image file's format; None for one that is better kept as PNG."""
+    with open_source(data) as (file, name):
+        try:
+            with identify(file, name) as image:
+                return _SUFFIXES.get(image.format or "")
+        except InputError:  # a TIFF that Pillow does not read
+            return ".tif" if is_tiff(file) else None
 
 
 def _clean(name: str) -> str:

@@ -23,12 +23,16 @@ export interface Gestures {
   isMoving(): boolean;
 }
 
-type Mode = "none" | "press" | "move" | "pinch";
+/** "wait": a finger lies there, and may be the first of two. */
+type Mode = "none" | "wait" | "press" | "move" | "pinch";
+
+const STILL = 8; // pixels that a finger may move before it is a drag
 
 export function listenToPointer(element: HTMLElement, gestures: Gestures): void {
   const fingers = new Map<number, Place>();
   let mode: Mode = "none";
   let last: Place = { x: 0, y: 0 };
+  let first: Press | null = null;
 
   const placeOf = (event: MouseEvent): Place => {
     const box = element.getBoundingClientRect();
@@ -45,6 +49,11 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
     return [a!, b!];
   };
 
+  const begin = (press: Press): void => {
+    mode = "press";
+    gestures.press(press);
+  };
+
   element.addEventListener("pointerdown", (event) => {
     element.focus({ preventScroll: true });
     element.setPointerCapture(event.pointerId);
@@ -55,9 +64,10 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
       mode = "pinch";
     } else if (event.button === 1 || gestures.isMoving()) {
       mode = "move";
-    } else if (fingers.size < 2 && mode === "none") {
-      mode = "press";
-      gestures.press(pressOf(event));
+    } else if (mode === "none") {
+      first = pressOf(event);
+      if (fingers.size) mode = "wait";
+      else begin(first);
     }
     last = at;
     event.preventDefault();
@@ -75,6 +85,7 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
       gestures.zoom(Math.hypot(c.x - d.x, c.y - d.y) / before, middle);
       return;
     }
+    if (mode === "wait" && first && Math.hypot(at.x - first.x, at.y - first.y) > STILL) begin(first);
     if (mode === "move") gestures.move(at.x - last.x, at.y - last.y);
     else if (mode === "press") gestures.drag(pressOf(event));
     else if (event.pointerType !== "touch") gestures.hover(at);
@@ -83,6 +94,7 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
 
   const end = (event: PointerEvent, cancelled: boolean): void => {
     fingers.delete(event.pointerId);
+    if (mode === "wait" && first && !cancelled) begin(first);
     if (mode === "press") {
       if (cancelled) gestures.cancel();
       else gestures.release(pressOf(event));

@@ -25,6 +25,9 @@ export class Stage {
   /** Whether the space bar is held, which lets drags move the image. */
   holdsSpace = false;
   private byKeyboard = false;
+  /** Where the mouse is on the screen; an image that comes under it is pointed at, too. */
+  private mouse: views.Place | null = null;
+  private couldPreview = false;
   private readonly back = h("canvas", { class: "stage-image", "aria-hidden": "true" });
   private readonly front = h("canvas", {
     class: "stage-masks",
@@ -68,7 +71,10 @@ export class Stage {
     if (ui.image !== this.image) void this.load();
     this.front.setAttribute("aria-label", say("canvas.label", { name: picture?.name ?? "" }));
     this.front.style.cursor = this.holdsSpace ? "grab" : this.tool.cursor;
-    if (this.app.active || ui.tool !== "point") this.clicks.clearPreview();
+    const canPreview = this.app.isLoaded && ui.tool === "point" && !this.app.active;
+    if (!canPreview) this.clicks.clearPreview();
+    else if (!this.couldPreview && this.pointer) this.tool.hover?.(this.pointer);
+    this.couldPreview = canPreview;
     this.repaint();
   }
 
@@ -82,11 +88,12 @@ export class Stage {
     this.clicks.clearPreview();
     this.picture?.close();
     this.picture = null;
-    this.pointer = null;
     this.trouble.hidden = true;
     this.staleImage = true;
+    this.couldPreview = false;
     if (!picture) return;
     this.fit();
+    this.pointer = this.mouse && this.at(this.mouse);
     try {
       if (picture.error !== null) throw new Error(picture.error);
       const file = await this.app.api.image(picture.id, signal);
@@ -157,10 +164,11 @@ export class Stage {
     listenToPointer(this.front, {
       hover: (place) => {
         this.byKeyboard = false;
+        this.mouse = place;
         this.point(this.at(place));
       },
       leave: () => {
-        this.pointer = null;
+        this.pointer = this.mouse = null;
         this.clicks.clearPreview();
         if (this.app.ui.hovered !== null) this.app.show({ hovered: null });
         this.repaint();

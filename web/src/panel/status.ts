@@ -12,7 +12,7 @@ export class Reading {
 export function makeStatus(app: App, reading: Reading): HTMLElement {
   const text = h("span", { class: "status-text", role: "status" });
   const cancel = h("button", { type: "button", class: "text-button", onclick: () => app.ui.job?.cancel?.() }, `${say("hint.cancel")} (Esc)`);
-  const element = h("div", { class: "status" }, h("span", { class: "spinner", "aria-hidden": "true" }), text, cancel);
+  const element = h("div", { class: "status", hidden: true }, h("span", { class: "spinner", "aria-hidden": "true" }), text, cancel);
   const show = (): void => {
     const { job, notice } = app.ui;
     const since = job?.since ?? reading.since;

@@ -5,7 +5,7 @@ import { describe } from "../api/client.ts";
 import type { Decoder } from "../decode/decoder.ts";
 import { type Key, say } from "../words/words.ts";
 import * as histories from "./history.ts";
-import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf } from "./project.ts";
+import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf, withThings } from "./project.ts";
 import { type SaveState, Saver } from "./saving.ts";
 
 export type ToolName = "point" | "box" | "brush" | "eraser" | "lasso" | "pick";
@@ -72,6 +72,8 @@ export class App {
   };
   decoder!: Decoder;
   readonly saver: Saver<Part>;
+  /** Called when the masks of an image have come from the store. */
+  loaded: (id: string) => Promise<void> = () => Promise.resolve();
   private readonly listeners: (() => void)[] = [];
   private pending = false;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -223,6 +225,27 @@ export class App {
     this.changed();
   }
 
+  /** Takes over what other windows and programs have changed, where nothing of ours is unsaved. */
+  async refresh(): Promise<void> {
+    const folder = await this.api.folder();
+    const stale = folder.pictures.filter(
+      ({ id, revision }) =>
+        id in this.project.images && !this.saver.isDirty(id) && revision !== this.saver.revision(id),
+    );
+    this.pictures = folder.pictures;
+    for (const picture of stale) {
+      const { revision, things } = await this.api.things(picture);
+      if (this.saver.isDirty(picture.id)) continue; // it will be seen as a conflict
+      this.saver.known(picture.id, things, revision);
+      this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
+    }
+    if (!this.saver.isDirty(CLASSES) && folder.classes_revision !== this.saver.revision(CLASSES)) {
+      this.saver.known(CLASSES, folder.classes, folder.classes_revision);
+      this.commit({ ...this.project, classes: folder.classes }, "theirs", null);
+    }
+    this.changed();
+  }
+
   /** Shows an image; gives when its masks are there. */
   async open(id: string): Promise<void> {
     if (this.ui.image !== id) {
@@ -244,6 +267,7 @@ export class App {
       loading = this.api.things(picture).then(({ revision, things }) => {
         this.saver.known(id, things, revision);
         this.settle(histories.load(this.history, id, things));
+        return this.loaded(id);
       });
       loading.catch(() => this.loading.delete(id));
       this.loading.set(id, loading);
