@@ -21,7 +21,16 @@ from anymask.models.prompt_maps import PromptMaps
 from anymask.models.sam import Promptable
 from anymask.models.variants import Preprocessing
 
-__all__ = ["OFFSET", "CompactDecoder", "Decoder", "Encoder", "SamDecoder", "choose", "decoder_of", "enlarge"]
+__all__ = [
+    "OFFSET",
+    "CompactDecoder",
+    "Decoder",
+    "Encoder",
+    "SamDecoder",
+    "choose",
+    "decoder_of",
+    "enlarge",
+]
 
 OFFSET = 1.0
 """How far the threshold moves to measure the stability, as in the original's graph."""

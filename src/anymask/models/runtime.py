@@ -24,7 +24,16 @@ from anymask.optional import optional
 if TYPE_CHECKING:
     from anymask.models.prompt_batch import PromptBatch
 
-__all__ = ["Graph", "Runtime", "RuntimeNetwork", "floats", "open_folder", "open_graph", "open_network", "pick_runtime"]
+__all__ = [
+    "Graph",
+    "Runtime",
+    "RuntimeNetwork",
+    "floats",
+    "open_folder",
+    "open_graph",
+    "open_network",
+    "pick_runtime",
+]
 
 Runtime = Literal["torch", "onnx", "openvino", "auto"]
 Array: TypeAlias = npt.NDArray[Any]
