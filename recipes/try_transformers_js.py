@@ -37,9 +37,12 @@ from anymask.models.config import DecoderConfig, SamConfig, TinyVitConfig, VitCo
 from anymask.models.variants import find
 from anymask.models.weights.folder import write_folder
 
-PAGE = """<!doctype html><meta charset="utf-8"><script type="module">
-import * as library from "/packages/@huggingface/transformers/dist/transformers.min.js";
-const { env, SamModel, AutoProcessor, PreTrainedModel, RawImage, Tensor, cat } = library;
+PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
+<script type="importmap">{ "imports": {
+  "@huggingface/transformers": "/packages/@huggingface/transformers/dist/transformers.min.js"
+} }</script>
+<script type="module">
+import { env, SamModel, AutoProcessor, PreTrainedModel, RawImage } from "@huggingface/transformers";
 env.allowRemoteModels = false;
 env.allowLocalModels = true;
 env.localModelPath = "/models/";
@@ -85,6 +88,8 @@ window.version = env.version;
 SIDE = 64
 """Longest side of the frames of small models, and of the image that `PROMPTS` are for."""
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
 PROMPTS: dict[str, dict[str, Any]] = {
     "point": {"points": [[31, 22]], "labels": [1]},
     "points": {"points": [[31, 22], [40, 12], [9, 40]], "labels": [1, 1, 0]},
@@ -129,8 +134,11 @@ def main(config: Config) -> float:
         for i, model in enumerate(models):
             place = root / "models" / str(i)
             anymask.export(model, place, to="transformers-js", quantize=config.quantize)
+        (root / "models" / "mobile-js").symlink_to(root / "models" / str(len(models) - 1))
+        (root / "photo.jpg").symlink_to(DOCS / "pictures" / "coffee.jpg")
         with served(root) as address, opened(address, config.browser) as page:
             print("transformers.js", page.evaluate("window.version"))
+            run_docs(page)
             for i, model in enumerate(models):
                 for case, difference in compare(page, str(i), model):
                     print(f"{Path(model).name:<12} {case:<36} {difference:.1e}")
@@ -195,6 +203,17 @@ def refuse(route: Any) -> None:
     """Refuse what the page wants from elsewhere, and say so."""
     print(f"  refused: {route.request.url}")
     route.abort()
+
+
+def run_docs(page: Any) -> None:
+    """Run what docs/export.md shows, and look at what comes out."""
+    text = (DOCS / "export.md").read_text(encoding="utf-8")
+    _, _, shown = text.partition("```js\n")
+    code = shown.partition("```")[0]
+    code += "\nwindow.shown = [pred_masks.dims, masks[0].dims, refined.pred_masks.dims];"
+    page.add_script_tag(content=code, type="module")
+    page.wait_for_function("window.shown")
+    print("docs/export.md:", page.evaluate("window.shown"))
 
 
 def compare(page: Any, name: str, model: str) -> Iterator[tuple[str, float]]:
