@@ -64,7 +64,8 @@ class _Seen(NamedTuple):
 
     def version(self) -> int:
         """Add up the changes."""
-        return self.base + sum(map(_COUNT, self.weights))
+        changes: int = sum(map(_COUNT, self.weights))
+        return self.base + changes
 
 
 _COUNT = operator.attrgetter("_version")
