@@ -36,6 +36,7 @@ PUBLIC = [
     "PersonalConfig",
     "Prompt",
     "Segmenter",
+    "Track",
     "Transform",
     "Variant",
     "WeightsError",
@@ -47,6 +48,7 @@ PUBLIC = [
     "personalize",
     "process",
     "read",
+    "track",
 ]
 
 

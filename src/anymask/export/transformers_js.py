@@ -1,7 +1,8 @@
 """SAM as transformers.js reads it: its names and files, and what it has no names for.
 
-Its ``SamModel`` hands on embeddings, points, labels and boxes, and of these what the decoder's graph
-asks for by name; what a graph asks for beyond that must be given. So
+Its ``SamModel`` hands on embeddings, points, labels and boxes, of these what the decoder's graph
+asks for by name, and fails if the caller did not give that. So all prompts have to go through the
+points, which are always there:
 
 - a box is two points with the labels 2 and 3, as in SAM's original graph;
 - what only fills up has the label -10, and no token sees it: prompts of any kinds share a call, and
@@ -13,7 +14,7 @@ asks for by name; what a graph asks for beyond that must be given. So
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,7 @@ from anymask.export.graphs import OFFSET, choose
 from anymask.export.parts import DecoderOptions, Part
 from anymask.geometry import stability_score
 from anymask.models.config import SamConfig, VitConfig
+from anymask.models.mask_decoder import SLOTS
 from anymask.models.prompt_encoder import BOTTOM_RIGHT, PADDING, TOP_LEFT, PromptEncoder
 from anymask.models.sam import Promptable, Sam
 from anymask.models.transformers_js import CODE, FILL, SINGLE
@@ -122,11 +124,12 @@ class PromptEncoderMaskDecoder(nn.Module):
         )
         if self.options.stability_score:
             scores = stability_score(low_res, 0.0, OFFSET)
-        low_hw = low_res.shape[2:]
         if self.options.single_mask:
             low_res, scores = choose(low_res, scores, (~ignored).sum(dim=1, keepdim=True))
-            return scores.view(b, p, -1), low_res.view(b, p, -1, *low_hw)
-        scores, low_res = scores.view(b, p, -1), low_res.view(b, p, -1, *low_hw)
+        k, side = 1 if self.options.single_mask else SLOTS, 4 * encoder.grid
+        scores, low_res = scores.view(b, p, k), low_res.view(b, p, k, side, side)
+        if self.options.single_mask:
+            return scores, low_res
         return scores[:, :, 1:], low_res[:, :, 1:], scores[:, :, :1], low_res[:, :, :1]
 
 
@@ -222,20 +225,22 @@ def file_name(role: str, precision: Precision) -> str:
     return f"onnx/{_FILES[role]}{SUFFIXES[precision][0]}.onnx"
 
 
-def make_configs(variant: Variant, precision: Precision, beside: bool) -> dict[str, dict[str, Any]]:
+def make_configs(
+    variant: Variant, precision: Precision, beside: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Describe model and preprocessing as the library reads them, by file name.
 
     Args:
         variant: The model.
         precision: That of the graphs; the library looks for no other unless it is told.
-        beside: Whether the encoder's weights lie in a file of their own.
+        beside: Roles of the graphs whose weights lie in a file of their own.
     """
     network = variant.network
     assert isinstance(network, SamConfig)
     config = make_config(network) if isinstance(network.encoder, VitConfig) else _other(network)
     own: dict[str, Any] = {"dtype": SUFFIXES[precision][1]}
     if beside:
-        own["use_external_data_format"] = {_FILES["encoder"]: 1}
+        own["use_external_data_format"] = {_FILES[role]: 1 for role in beside}
     return {
         "config.json": {**config, "transformers.js_config": own},
         "preprocessor_config.json": make_preprocessor_config(variant.preprocessing),

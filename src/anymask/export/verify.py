@@ -157,11 +157,9 @@ def _in_one_call(
     laid = [lay_out(prompts) for prompts in kinds]
     most = max(labels.shape[1] for _, labels in laid)
     spare = [(0, most - labels.shape[1]) for _, labels in laid]
-    points = [np.pad(some, ((0, 0), more, (0, 0))) for (some, _), more in zip(laid, spare)]
-    labels = [
-        np.pad(some, ((0, 0), more), constant_values=FILL)
-        for (_, some), more in zip(laid, spare, strict=True)
-    ]
+    pairs = list(zip(laid, spare, strict=True))
+    points = [np.pad(some, ((0, 0), more, (0, 0))) for (some, _), more in pairs]
+    labels = [np.pad(some, ((0, 0), more), constant_values=FILL) for (_, some), more in pairs]
     images = np.concatenate([ours["image"], ours["image"][..., ::-1]])
     shape = (2, len(kinds), most)
     found = graphs.answer(
@@ -174,8 +172,8 @@ def _in_one_call(
         for j, prompts in enumerate(kinds):
             logits, scores = _answers(network, exported, {"image": image}, prompts)
             there = slice(-found["pred_masks"].shape[2], None)
-            pairs = (("logits", logits, "pred_masks"), ("predicted_iou", scores, "iou_scores"))
-            for what, wanted, name in pairs:
+            both = (("logits", logits, "pred_masks"), ("predicted_iou", scores, "iou_scores"))
+            for what, wanted, name in both:
                 difference = _difference(what, wanted[:, there], found[name][i, j][None])
                 tolerance = TOLERANCES[exported.precision]
                 rows.append(Row("all in one call", what, difference, tolerance))

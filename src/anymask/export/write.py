@@ -247,7 +247,8 @@ def _write_graphs(
 
 def _write_configs(folder: Path, exported: Exported) -> None:
     """Write what transformers.js reads beside the graphs."""
-    beside = any(name.endswith("_data") for name in exported.files)
+    graphs = exported.graphs.items()
+    beside = [role for role, name in graphs if f"{name}_data" in exported.files]
     configs = transformers_js.make_configs(exported.variant, exported.precision, beside)
     for name, config in configs.items():
         (folder / name).write_text(as_json(config), encoding="utf-8")

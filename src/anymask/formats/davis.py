@@ -45,6 +45,7 @@ def write(target: Target, masks: Masks) -> None:
         OutputError: The file cannot be written; what was there before is untouched.
 
     Examples:
+        >>> import io
         >>> file = io.BytesIO()
         >>> write(file, Masks.from_dense(np.ones((2, 3), bool), ids=[7], labels=["cup"]))
         >>> read(file.getvalue()).ids

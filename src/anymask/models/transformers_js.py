@@ -117,7 +117,7 @@ def lay_out(prompts: PromptBatch) -> tuple[Array, Array]:
     n = len(points)
     if prompts.boxes is not None:
         points = np.concatenate([points, floats(prompts.boxes).reshape(n, 2, 2)], axis=1)
-        labels = np.concatenate([labels, np.tile(np.int64(_CORNERS), (n, 1))], axis=1)
+        labels = np.concatenate([labels, np.tile(np.array(_CORNERS, np.int64), (n, 1))], axis=1)
     if not labels.shape[1]:
         return np.zeros((n, 1, 2), np.float32), np.full((n, 1), FILL)
     return points, labels

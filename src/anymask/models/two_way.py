@@ -168,8 +168,8 @@ class Attention(nn.Module):
 
         A bias (n, 1, 1, j) is added to the scores.
         """
-        projected = self.q_proj(q), self.k_proj(k), self.v_proj(v)
-        return self.attend(*(self.split(x) for x in projected), bias=bias)
+        q, k, v = (self.split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
+        return self.attend(q, k, v, bias)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attend with what is projected and cut into heads; returns (n, i, c)."""
@@ -214,7 +214,7 @@ class Attention(nn.Module):
 class TokenToImage(Attention):
     """Tokens read the image."""
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         tokens: Tensor,
         coded_image: Tensor,
