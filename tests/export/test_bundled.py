@@ -91,3 +91,18 @@ def test_graphs_of_other_weights_are_refused(tmp_path: Path) -> None:
         open_network(copy)
     about = json.loads((copy / MANIFEST).read_text())
     assert about["files"]["anymask-compact.safetensors"]["size"] == len(content)
+
+
+def test_buffers_stay_for_the_same_size_only() -> None:
+    graph = anymask.load("bundled", runtime="onnx").network._encoder
+    session, returned = graph._session, []
+
+    class Spy:
+        def run(self, names, inputs, options):
+            returned.append(options is not None)
+            return session.run(names, inputs, options)
+
+    graph._session = Spy()
+    for side in (32, 32, 64, 64, 32):
+        graph(pixels=np.zeros((1, 3, side, 32), np.float32))
+    assert returned == [True, False, True, False, True]

@@ -80,13 +80,18 @@ class OnnxGraph:
             raise _unreadable(path, "ONNX Runtime", error) from error
         self.inputs = {some.name: some.shape for some in self._session.get_inputs()}
         self.outputs = tuple(some.name for some in self._session.get_outputs())
-        # Buffers of an image stay for the next one of the same size, those of others are returned.
-        self._options = ort.RunOptions()
-        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        # Buffers of an image stay for the next one of the same size, for fresh memory is dear; when
+        # another size comes, all are returned, or they would grow with every new one.
+        self._returning = ort.RunOptions()
+        self._returning.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._latest: list[tuple[int, ...]] | None = None
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
         """Compute all outputs, by their names."""
-        given = self._session.run(None, inputs, self._options)
+        sizes = [values.shape for values in inputs.values()]
+        options = None if sizes == self._latest else self._returning
+        self._latest = sizes
+        given = self._session.run(None, inputs, options)
         return dict(zip(self.outputs, given, strict=True))
 
 
