@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import torch
 import tyro
 from measure import alternate, machine, table
-from plain_decoder import PlainDecoder
 from torch import Tensor, nn
 
+from anymask.evaluate.published.decoder import PlainDecoder
 from anymask.models.config import SamConfig, VitConfig
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.sam import Sam

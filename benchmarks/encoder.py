@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import torch
 import tyro
 from measure import Timing, alternate, machine, memory, table
-from plain_encoder import plain
 from torch import Tensor, nn
 
+from anymask.evaluate.published.encoder import plain
 from anymask.models.build import build
 from anymask.models.variants import find
 from anymask.models.weights.transformers_layout import to_transformers

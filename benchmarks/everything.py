@@ -35,18 +35,18 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import PIL.Image
-import plain_everything
 import torch
 import tyro
 from measure import alternate, machine, memory, table
-from plain_decoder import PlainDecoder
-from plain_encoder import plain
 from torch import Tensor
 from torch.nn import functional
 
 import anymask
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
+from anymask.evaluate.published import everything as plain_everything
+from anymask.evaluate.published.decoder import PlainDecoder
+from anymask.evaluate.published.encoder import plain
 from anymask.everything.generate import clean_regions, generate
 from anymask.image.image import Image
 from anymask.image.transform import Transform

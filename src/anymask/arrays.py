@@ -31,6 +31,7 @@ __all__ = [
     "placed",
     "sigmoid",
     "to_numpy",
+    "unrecorded",
 ]
 
 Array: TypeAlias = Any
@@ -137,3 +138,15 @@ def inference(device: Device) -> AbstractContextManager[Any]:
     import torch
 
     return torch.inference_mode()
+
+
+def unrecorded(device: Device) -> AbstractContextManager[Any]:
+    """Enclose what a network answers to those who may go on computing with it.
+
+    Unlike those of `inference`, these tensors may be written to and learned from.
+    """
+    if isinstance(device, str):
+        return nullcontext()
+    import torch
+
+    return torch.no_grad()

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import plain_everything
 
 from anymask.config import GenerateConfig
 from anymask.embedding import Embedding
 from anymask.errors import InputError
+from anymask.evaluate.published import everything as plain_everything
 from anymask.evaluate.timing import memory as memory_of
 from anymask.everything.generate import clean_regions, generate
 from anymask.everything.search import Search

@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
-from benchmarks.plain_decoder import PlainDecoder
 from torch import Tensor
 
+from anymask.evaluate.published.decoder import PlainDecoder
 from anymask.models.config import DecoderConfig
 from anymask.models.mask_decoder import MaskDecoder, as_cells
 from anymask.models.two_way import TwoWayTransformer

@@ -13,6 +13,7 @@ import torch
 
 from anymask.errors import InputError
 from anymask.evaluate.protocol import Cell, Summary, Table
+from anymask.evaluate.published.segmenter import PublishedSegmenter, published
 from anymask.evaluate.timing import Memory, Timing, machine, memory, samples
 from anymask.image.image import Image
 from anymask.models.exported import is_exported
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "Setup", "Speed", "Task", "measure", "setups"]
 
-Task = Literal["embed", "predict", "everything"]
+Task = Literal["embed", "predict", "segment", "everything"]
 TASKS: tuple[Task, ...] = ("embed", "predict", "everything")
+"""What is timed unless told; "segment" is embed and predict."""
+
+Way = Runtime | Literal["published"]
+"""What computes: a runtime, or PyTorch in the order of work in which SAM was published."""
 
 _PERCENTILES = (50, 90, 99)
 
@@ -44,18 +49,20 @@ class Setup:
     """What `load` is given."""
     offline: bool = False
     """Whether `load` may download."""
-    runtime: Runtime = "auto"
-    """What `load` is given."""
+    runtime: Way = "auto"
+    """What `load` is given, or the published order of work."""
 
     def load(self) -> Segmenter:
         """Load the model."""
         # The threads of a graph are those that PyTorch has when it is opened.
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
+        runtime: Runtime = "torch" if self.runtime == "published" else self.runtime
         try:
-            return loading.load(
-                self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
+            model = loading.load(
+                self.model, self.device, self.dtype, offline=self.offline, runtime=runtime
             )
+            return published(model) if self.runtime == "published" else model
         finally:
             torch.set_num_threads(before)
 
@@ -102,13 +109,14 @@ class Speed:
         header = (
             *("model", "runtime", "dtype", "threads", "task", "runs"),
             *(f"p{p} ms" for p in _PERCENTILES),
-            *("CPU p50 ms", "peak MB", "added MB"),
+            *("CPU p50 ms", "times faster, CPU", "times faster, wall", "peak MB", "added MB"),
         )
         rows = tuple(self._row(setup, task) for setup, task in self.times)
         note = (
             "pN: N % of the runs took no longer. CPU: processor time over all threads. Peak: of a "
             "fresh process that does this once; added: what this took beyond the loaded model and "
-            "what it starts from."
+            "what it starts from. Times faster: of medians, than the first of the same model, task "
+            "and number of threads."
         )
         sizes = {
             (size.name, way.dtype): (size.parameters / 1e6, size.bytes / 1e6)
@@ -126,14 +134,32 @@ class Speed:
         taken = self.times[setup, task]
         wall = np.percentile([1e3 * t.wall for t in taken], _PERCENTILES)
         cpu = float(np.median([1e3 * t.cpu for t in taken]))
+        ratios = self._ratios(setup, task)
         used = self.memories.get((setup, task))
         return (
             *(self.sizes[setup].name, self.sizes[setup].runtime, setup.dtype),
             *(setup.threads, task, len(taken)),
             *(round(float(ms), 1) for ms in wall),
             round(cpu, 1),
+            *(ratios or (None, None)),
             *((round(used.peak / 1e6), round(used.added / 1e6)) if used else (None, None)),
         )
+
+    def _ratios(self, setup: Setup, task: Task) -> tuple[float, float] | None:
+        """Compare with the first setup of the same model, task and threads; None: it is that."""
+
+        def like(other: Setup) -> tuple[str, int]:
+            return self.sizes[other].name, other.threads
+
+        first = next(way for way, done in self.times if done == task and like(way) == like(setup))
+        if first == setup:
+            return None
+        medians = (
+            (np.median([t.cpu for t in taken]), np.median([t.wall for t in taken]))
+            for taken in (self.times[first, task], self.times[setup, task])
+        )
+        (cpu, wall), (own_cpu, own_wall) = medians
+        return round(float(cpu / own_cpu), 2), round(float(wall / own_wall), 2)
 
 
 def setups(
@@ -142,7 +168,7 @@ def setups(
     threads: Sequence[int],
     device: str = "auto",
     offline: bool = False,
-    runtimes: Sequence[Runtime] = ("auto",),
+    runtimes: Sequence[Way] = ("auto",),
 ) -> list[Setup]:
     """Combine every model with every dtype, runtime that can run it, and number of threads."""
     if not (models and dtypes and threads) or min(threads) < 1:
@@ -154,7 +180,7 @@ def setups(
     ways = [
         Setup(model, dtype, count, device, offline, runtime)
         for model, dtype, count, runtime in each
-        if loading.can_run(model, runtime)
+        if _can_run(model, runtime)
     ]
     if not ways:
         raise InputError(
@@ -164,6 +190,12 @@ def setups(
     return ways
 
 
+def _can_run(model: str, runtime: Way) -> bool:
+    if runtime != "published":
+        return loading.can_run(model, runtime)
+    return loading.can_run(model, "torch") and not loading.can_run(model, "onnx")
+
+
 def measure(
     ways: Sequence[Setup],
     image: Image,
@@ -171,6 +203,7 @@ def measure(
     repeats: int = 20,
     repeats_everything: int = 3,
     memories: bool = True,
+    points_per_side: int | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Speed:
     """Time every task of every setup, in turns.
@@ -182,6 +215,7 @@ def measure(
         repeats: Runs that count of embed and predict, after three that do not.
         repeats_everything: The same of everything mode, after one.
         memories: Measure the memory, too, in a fresh process for each setup and task.
+        points_per_side: Of the grid of everything mode; None: what suits each model.
         on_step: Called with what is done next.
     """
     if min(repeats, repeats_everything) < 1:
@@ -189,7 +223,7 @@ def measure(
     loaded: dict[Setup, Segmenter] = {}
     models: dict[Setup, Segmenter] = {}
     for way in ways:
-        weights = not is_exported(way.model) and way.runtime in ("auto", "torch")
+        weights = not is_exported(way.model) and way.runtime in ("auto", "torch", "published")
         key = replace(way, threads=1) if weights else way  # a graph keeps its threads
         if key not in loaded:
             on_step(f"loading {way.model}")
@@ -199,33 +233,43 @@ def measure(
     used: dict[tuple[Setup, Task], Memory] = {}
     for task in tasks:
         on_step(f"timing {task}")
-        calls = {str(way): _work(model, image, task) for way, model in models.items()}
+        calls = {
+            str(way): _work(model, image, task, points_per_side) for way, model in models.items()
+        }
         threads = {str(way): way.threads for way in ways}
         runs, warm = (repeats_everything, 1) if task == "everything" else (repeats, 3)
         taken = samples(calls, runs, threads, warm)
         times |= {(way, task): taken[str(way)] for way in ways}
     for way, task in times if memories else ():
         on_step(f"memory of {way.model}, {task}")
-        used[way, task] = memory(partial(_ready, way, image, task), way.threads)
+        used[way, task] = memory(partial(_ready, way, image, task, points_per_side), way.threads)
     order = sorted(times, key=lambda key: (ways.index(key[0]), tasks.index(key[1])))
     sizes = {way: _size(model) for way, model in models.items()}
     return Speed(image.size_hw, sizes, {key: times[key] for key in order}, used)
 
 
-def _work(model: Segmenter, image: Image, task: Task) -> Callable[[], object]:
+def _work(
+    model: Segmenter, image: Image, task: Task, points_per_side: int | None
+) -> Callable[[], object]:
     """Get a task ready."""
     h, w = image.size_hw
     if task == "embed":
         return lambda: _embed(model, image)
     if task == "everything":
-        return lambda: model.generate(image)
+        side = points_per_side
+        options: dict[str, Any] = {} if side is None else {"points_per_side": side}
+        return lambda: model.generate(image, **options)
+    if task == "segment":
+        return lambda: model.predict(image, points=[(w / 2, h / 2)])
     embedding = model.embed(image)
     return lambda: model.predict(embedding, points=[(w / 2, h / 2)])
 
 
-def _ready(way: Setup, image: Image, task: Task) -> Callable[[], object]:
+def _ready(
+    way: Setup, image: Image, task: Task, points_per_side: int | None
+) -> Callable[[], object]:
     """Load a model and get a task ready, in a process of its own."""
-    return _work(way.load(), image, task)
+    return _work(way.load(), image, task, points_per_side)
 
 
 def _embed(model: Segmenter, image: Image) -> None:
@@ -237,5 +281,6 @@ def _embed(model: Segmenter, image: Image) -> None:
 def _size(model: Segmenter) -> Size:
     count, dtype = model.variant.parameters, model.dtype
     each = np.dtype(dtype).itemsize if isinstance(dtype, str) else dtype.itemsize
-    runtime = getattr(model.network, "runtime", "torch")
+    usual = "published" if isinstance(model, PublishedSegmenter) else "torch"
+    runtime = getattr(model.network, "runtime", usual)
     return Size(model.variant.name, runtime, count, count * each)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from anymask.arrays import Array, empty, inference, placed, to_numpy
+from anymask.arrays import Array, empty, inference, placed, to_numpy, unrecorded
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError
 from anymask.models.prompt_batch import PromptBatch
@@ -42,15 +42,19 @@ class Decoder(Embedder):
         transform = embedding.transform
         features = self._prepare(embedding)
         mask_hw = self.network.mask_hw(transform.frame_hw)
-        answers = 3 if multimask else 1
-        logits = empty((len(prompts), answers, *mask_hw), self.device)
-        predicted_iou = empty((len(prompts), answers), self.device)
         alone = [is_alone(one) and "mask" in self.variant.never_alone for one in prompts]
         said = [
             complete(one, transform, mask_hw) if incomplete else one
             for one, incomplete in zip(prompts, alone, strict=True)
         ]
-        for places in alike([prompt.form for prompt in said]):
+        groups = alike([prompt.form for prompt in said])
+        if len(groups) == 1 and not any(alone):  # nothing to sort, so nothing to copy
+            group = PromptBatch.of(said, transform, mask_hw, self.device)
+            return self._decode(features, group, multimask)
+        answers = 3 if multimask else 1
+        logits = empty((len(prompts), answers, *mask_hw), self.device)
+        predicted_iou = empty((len(prompts), answers), self.device)
+        for places in groups:
             group = PromptBatch.of([said[i] for i in places], transform, mask_hw, self.device)
             logits[places], predicted_iou[places] = self._decode(features, group, multimask)
             for place, i in enumerate(places):
@@ -62,7 +66,7 @@ class Decoder(Embedder):
         self, features: Mapping[str, Array], group: PromptBatch, multimask: bool
     ) -> tuple[Array, Array]:
         """Ask the network, and check that it answers in the shapes that it should."""
-        with inference(self.device):
+        with unrecorded(self.device):
             answers = self.network.decode(features, group, multimask)
             found, predicted_iou = (placed(answer, self.device, "float32") for answer in answers)
         wanted = len(group), 3 if multimask else 1

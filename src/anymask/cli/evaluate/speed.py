@@ -19,7 +19,7 @@ __all__ = ["Speed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(EvaluateOptions):
-    """Time embed, predict and everything mode; report memory and size."""
+    """Time embed, predict and everything mode by several runtimes; report memory and size."""
 
     image: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="")] = None
     """An image; without it, random noise of 640 x 480."""
@@ -27,21 +27,25 @@ class Speed(EvaluateOptions):
     """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
     """What is computed with."""
-    runtime: tuple[RuntimeName, ...] = ("auto",)
-    """What computes, several to compare them: torch for weights; onnx or openvino for the bundled
-    model and for folders that `anymask export` wrote; auto is what each model is usually run by."""
+    runtime: tuple[RuntimeName | Literal["published"], ...] = ("auto",)
+    """What computes, several to compare them with the first: torch for weights; onnx or openvino
+    for the bundled model and for folders that `anymask export` wrote; published for weights of
+    SAM's family by PyTorch in the order of work in which they were published; auto is what each
+    model is usually run by."""
     threads: tuple[int, ...] = (1,)
     """Numbers of threads of the processor."""
-    tasks: tuple[Literal["embed", "predict", "everything"], ...] = (
+    tasks: tuple[Literal["embed", "predict", "segment", "everything"], ...] = (
         "embed",
         "predict",
         "everything",
     )
-    """What to time."""
+    """What to time; segment is embed and predict."""
     repeats: Annotated[int, arg(metavar="INT")] = 20
     """Runs of embed and predict."""
     repeats_everything: Annotated[int, arg(metavar="INT")] = 3
     """Runs of everything mode."""
+    points_per_side: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """Of the grid of everything mode; without it, what suits each model."""
     no_memory: Flag = False
     """Do not measure the memory, which takes a fresh process for every task."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
@@ -71,6 +75,7 @@ class Speed(EvaluateOptions):
                 self.repeats,
                 self.repeats_everything,
                 memories=not self.no_memory and sys.platform == "linux",
+                points_per_side=self.points_per_side,
                 on_step=status.update,
             )
         summary = speed.summary()

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.mask_decoder import MaskDecoder
+from anymask.models.mask_decoder import MapNorm, MaskDecoder
 
 __all__ = ["PlainDecoder"]
 
@@ -46,8 +46,10 @@ class PlainDecoder(nn.Module):
         transformer, own = self.weights.transformer, tokens
         for i, layer in enumerate(transformer.layers):
             coded = tokens + own if i else tokens
+            if layer.add_code:  # EfficientSAM's
+                tokens = coded
             told = attend(layer.self_attn, coded, coded, tokens)
-            tokens = layer.norm1(tokens + told if i else told)
+            tokens = layer.norm1(tokens + told if i or layer.add_code else told)
             read = attend(layer.cross_attn_token_to_image, tokens + own, cells + code, cells)
             tokens = layer.norm2(tokens + read)
             tokens = layer.norm3(tokens + layer.mlp(tokens))
@@ -60,10 +62,14 @@ class PlainDecoder(nn.Module):
     def _enlarge(self, maps: Tensor) -> Tensor:
         first, norm, bend, second, _ = self.weights.output_upscaling
         maps = F.conv_transpose2d(maps, first.weight, first.bias, stride=2)
-        mean = maps.mean(dim=1, keepdim=True)
-        spread = (maps - mean).pow(2).mean(dim=1, keepdim=True)
-        maps = (maps - mean) / torch.sqrt(spread + norm.eps)
-        maps = bend(norm.weight[:, None, None] * maps + norm.bias[:, None, None])
+        if isinstance(norm, MapNorm):  # EfficientSAM's
+            maps = norm(maps.movedim(1, -1)).movedim(-1, 1)
+        else:
+            mean = maps.mean(dim=1, keepdim=True)
+            spread = (maps - mean).pow(2).mean(dim=1, keepdim=True)
+            maps = (maps - mean) / torch.sqrt(spread + norm.eps)
+            maps = norm.weight[:, None, None] * maps + norm.bias[:, None, None]
+        maps = bend(maps)
         enlarged: Tensor = bend(F.conv_transpose2d(maps, second.weight, second.bias, stride=2))
         return enlarged
 

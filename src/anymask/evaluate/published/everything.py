@@ -102,7 +102,9 @@ def remove_small_regions(
     """Fill small holes or remove small islands, with the whole image as one field of work."""
     import cv2
 
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask ^ holes).astype(np.uint8), 8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (mask ^ holes).astype(np.uint8), connectivity=8
+    )
     areas = stats[1:, cv2.CC_STAT_AREA]
     small = [i + 1 for i, area in enumerate(areas) if area < min_area]
     if not small:

@@ -33,11 +33,11 @@ def plain(encoder: nn.Module) -> nn.Module:
     return twin
 
 
-def mlp(self: Any, x: Tensor) -> Tensor:
+def mlp(self: Any, x: Tensor) -> Any:
     return self.lin2(self.act(self.lin1(x)))
 
 
-def norm_channels(self: Any, x: Tensor) -> Tensor:
+def norm_channels(self: Any, x: Tensor) -> Any:
     mean = x.mean(dim=1, keepdim=True)
     spread = (x - mean).pow(2).mean(dim=1, keepdim=True)
     x = (x - mean) / torch.sqrt(spread + self.eps)
@@ -52,19 +52,19 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     return scores.softmax(dim=-1) @ v
 
 
-def in_windows(attention: Any, window: int, x: Tensor) -> Tensor:
+def in_windows(attention: Any, window: int, x: Tensor) -> Any:
     """Fill up with zeros, cut (b, h, w, c) into windows, attend in each, put them together."""
     windows = split_windows(x, window, fill=x.new_zeros(x.shape[-1]))
     return join_windows(attention(windows), (x.shape[1], x.shape[2]))
 
 
-def relative_block(self: Any, x: Tensor) -> Tensor:
+def relative_block(self: Any, x: Tensor) -> Any:
     normed, window = self.norm1(x), getattr(self.attn, "window", None)
     x = x + (in_windows(self.attn, window, normed) if window else self.attn(normed))
     return x + self.mlp(self.norm2(x))
 
 
-def relative_attention(self: Any, x: Tensor) -> Tensor:
+def relative_attention(self: Any, x: Tensor) -> Any:
     n, side = x.shape[:2]
     qkv = self.qkv(x).reshape(n, side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
     q, k, v = qkv.flatten(1, 2).unbind(0)
@@ -78,13 +78,13 @@ def relative_attention(self: Any, x: Tensor) -> Tensor:
     return self.proj(told.unflatten(0, (n, -1)).transpose(1, 2).reshape(x.shape))
 
 
-def global_attention(self: Any, x: Tensor) -> Tensor:
+def global_attention(self: Any, x: Tensor) -> Any:
     b, h, w, _ = x.shape
     q, k, v = self.qkv(x).reshape(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
     return self.proj(attend(q, k, v).transpose(1, 2).reshape(x.shape))
 
 
-def window_attention(self: Any, x: Tensor) -> Tensor:
+def window_attention(self: Any, x: Tensor) -> Any:
     n, side = x.shape[:2]
     qkv = self.qkv(self.norm(x)).reshape(n, side * side, self.heads, 3, -1)
     q, k, v = qkv.permute(3, 0, 2, 1, 4)
@@ -92,26 +92,26 @@ def window_attention(self: Any, x: Tensor) -> Tensor:
     return self.proj(told.transpose(1, 2).reshape(x.shape))
 
 
-def window_block(self: Any, x: Tensor) -> Tensor:
+def window_block(self: Any, x: Tensor) -> Any:
     tokens = x.permute(0, 2, 3, 1)
     tokens = tokens + in_windows(self.attn, self.attn.window, tokens)
     tokens = self.local_conv(tokens.permute(0, 3, 1, 2).contiguous()).permute(0, 2, 3, 1)
     return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2).contiguous()
 
 
-def stem(self: Any, pixels: Tensor) -> Tensor:
+def stem(self: Any, pixels: Tensor) -> Any:
     return self.seq(pixels.contiguous())
 
 
-def convolve_then_norm(self: Any, x: Tensor) -> Tensor:
+def convolve_then_norm(self: Any, x: Tensor) -> Any:
     return self.bn(self.c(x))
 
 
-def bottleneck(self: Any, x: Tensor) -> Tensor:
+def bottleneck(self: Any, x: Tensor) -> Any:
     return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
 
 
-def conv_block(self: Any, x: Tensor) -> Tensor:
+def conv_block(self: Any, x: Tensor) -> Any:
     return F.gelu(x + bottleneck(self, x))
 
 
