@@ -20,8 +20,8 @@ from anymask.export.transformers_js import make_configs
 from anymask.export.write import export
 from anymask.models import exported as folders
 from anymask.models.exported import read_exported
+from anymask.models.graph_folder import open_network
 from anymask.models.prompt_batch import PromptBatch
-from anymask.models.runtime import open_network
 from anymask.models.transformers_js import TransformersJsNetwork, lay_out
 from anymask.models.variants import find
 from anymask.models.weights import load_network

@@ -32,8 +32,9 @@ from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
 from anymask.export.trace import OPSET, OPSETS, check_opset, trace
 from anymask.image.image import Image
 from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, record
+from anymask.models.graph_folder import open_folder
 from anymask.models.network import Network
-from anymask.models.runtime import open_folder, open_graph, pick_runtime
+from anymask.models.runtime import open_graph, pick_runtime
 from anymask.models.sam import Promptable
 from anymask.models.weights.folder import new_folder
 from anymask.models.weights.loading import load_network

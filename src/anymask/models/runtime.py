@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import CapabilityError, InputError, MissingExtraError, WeightsError
-from anymask.models.exported import Exported, read_exported
+from anymask.models.exported import Exported
 from anymask.optional import optional
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ __all__ = [
     "Runtime",
     "RuntimeNetwork",
     "floats",
-    "open_folder",
     "open_graph",
-    "open_network",
     "pick_runtime",
 ]
 
@@ -201,37 +199,6 @@ def open_graph(path: Path, runtime: Literal["onnx", "openvino"], precision: str 
         MissingExtraError: The runtime is not installed.
     """
     return OnnxGraph(path) if runtime == "onnx" else OpenVinoGraph(path, precision)
-
-
-def open_network(
-    folder: str | os.PathLike[str], runtime: Runtime = "auto"
-) -> tuple[RuntimeNetwork, Exported]:
-    """Open a folder that `anymask.export` wrote.
-
-    Raises:
-        WeightsError: A file is missing, damaged or of another version.
-        MissingExtraError: There is no runtime.
-        InputError: The runtime cannot read the files.
-    """
-    place = Path(folder).expanduser()
-    exported = read_exported(place)
-    return open_folder(place, exported, pick_runtime(runtime, exported.layout)), exported
-
-
-def open_folder(
-    folder: Path,
-    exported: Exported,
-    runtime: Literal["onnx", "openvino"],
-    *,
-    any_decoder: bool = False,
-) -> RuntimeNetwork:
-    """Open the graphs of a folder, of any layout; see `RuntimeNetwork`."""
-    kind = RuntimeNetwork
-    if exported.layout == "transformers-js":
-        from anymask.models.transformers_js import TransformersJsNetwork
-
-        kind = TransformersJsNetwork
-    return kind(folder, exported, runtime, any_decoder=any_decoder)
 
 
 class RuntimeNetwork:
