@@ -8,6 +8,10 @@ PHOTO ?= docs/pictures/coffee.jpg
 CLICK ?= 365,270
 BOX ?= 170,15,412,310
 
+# How many processes run the tests; each computes in one thread.
+WORKERS ?= --numprocesses 2
+BESIDE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
@@ -40,8 +44,8 @@ check: .venv/.installed-dev
 	$(BIN)/python -m pytest --quiet tests/guards
 
 test: .venv/.installed-dev $(PAGE_TOOLS)
-	$(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report=
-	$(BIN)/python -m pytest --quiet --doctest-modules src --cov --cov-append
+	$(BESIDE) $(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report= $(WORKERS)
+	$(BESIDE) $(BIN)/python -m pytest --quiet --doctest-modules src --cov --cov-append $(WORKERS)
 
 web: web/node_modules/.installed
 	npm --prefix web run --silent types
