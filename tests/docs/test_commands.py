@@ -12,6 +12,7 @@ from anymask import cli
 from anymask.errors import InputError
 
 BLOCKS = [block for page in PAGES for block in blocks(page, "bash", "shell", "console")]
+OTHERS = {"pip", "mkdir", "cp", "cd", "git", "export", "podman"}
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
@@ -34,8 +35,10 @@ def check(words: list[str]) -> None:
     elif program in ("python", "python3", ".venv/bin/python"):
         if words[1] != "-m":
             assert (ROOT / words[1]).is_file(), f"no such script: {words[1]}"
+    elif program == "curl":
+        assert any(word.startswith("http://127.0.0.1:8000/v1/") for word in words), words
     else:
-        assert program in {"pip", "mkdir", "cp", "cd", "git", "export"}, f"what is {program}?"
+        assert program in OTHERS, f"what is {program}?"
 
 
 @pytest.fixture
