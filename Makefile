@@ -8,16 +8,24 @@ PHOTO ?= docs/pictures/coffee.jpg
 CLICK ?= 365,270
 BOX ?= 170,15,412,310
 
+# How many processes run the tests; each computes in one thread.
+WORKERS ?= --numprocesses 2
+BESIDE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
-.PHONY: help demo check test docs dist extras clean
+# What the page is built and tested with, where there is Node.js; its tests are left out elsewhere.
+PAGE_TOOLS := $(if $(shell command -v npm),web/node_modules/.installed)
+
+.PHONY: help demo check test web docs dist extras clean
 
 help:
 	@echo "make demo   cut a photo by click, box and everything; pictures in demo-out/"
 	@echo "make check  format, lint, types and the guards of the house"
 	@echo "make test   all tests but those marked slow or gpu, and how much of the code they run"
+	@echo "make web    the page of anymask studio, into src/anymask/serve/page/; needs Node.js"
 	@echo "make docs   the documentation as a site, in site/"
 	@echo "make dist   the wheel and the source distribution, in dist/"
 	@echo "make extras each extra alone in an empty environment, and its tests there: an hour"
@@ -35,9 +43,13 @@ check: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/guards
 
-test: .venv/.installed-dev
-	$(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report=
-	$(BIN)/python -m pytest --quiet --doctest-modules src --cov --cov-append
+test: .venv/.installed-dev $(PAGE_TOOLS)
+	$(BESIDE) $(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report= $(WORKERS)
+	$(BESIDE) $(BIN)/python -m pytest --quiet --doctest-modules src --cov --cov-append $(WORKERS)
+
+web: web/node_modules/.installed
+	npm --prefix web run --silent types
+	npm --prefix web run --silent build
 
 docs: .venv/.installed-docs
 	$(BIN)/python recipes/docs_commands.py
@@ -51,7 +63,7 @@ extras: dist
 	$(BIN)/python recipes/try_extras.py dist/*.whl
 
 clean:
-	rm -rf .venv demo-out site dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-out site web/node_modules web/build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -69,3 +81,8 @@ clean:
 	@echo "Installing what builds the documentation into .venv"
 	$(INSTALL) --editable '.[image,docs]'
 	@touch $@
+
+# Without a network the page's tests are left out; they say so.
+web/node_modules/.installed: web/package-lock.json
+	npm --prefix web ci --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
+		echo "The tools of the page cannot be installed: its tests will be left out"

@@ -49,6 +49,8 @@ class Options:
     """Of how many requests one embeds an image anew."""
     threads: int = 1
     """Threads of PyTorch, in both."""
+    session_mb: float = 40
+    """What the server may keep, so little that sessions have to go all the time."""
     model: str = "bundled"
     """The model."""
 
@@ -128,6 +130,7 @@ def served(
 ) -> tuple[list[float], list[str], list[float], dict[str, float]]:
     """Call a server: times, what went wrong, memory second by second, and its own numbers."""
     words = ["serve", "--port", "0", "--model", options.model]
+    words += ["--session-mb", str(options.session_mb)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     server = subprocess.Popen(
         [sys.executable, "-m", "anymask", *words],

@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py
 
-The first click is also answered by ONNX Runtime, in a process that never loads torch (docs/lite.md).
+The first click is also answered by ONNX Runtime, in a process that never loads torch (docs/lite).
 
 Everything runs in fresh processes, the things to compare in turns, with one thread. Processor time
 (user and system) and the peak of memory are of the whole process, as the operating system counts

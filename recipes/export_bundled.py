@@ -9,10 +9,13 @@ compares what it wrote with PyTorch for every kind of prompt, and prints the rep
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 from anymask.export import weights
 from anymask.export.parts import DecoderOptions

@@ -19,6 +19,18 @@ def test_it_says_which_line_installs_the_rest() -> None:
         optional("no_such", extra="image")
 
 
+@pytest.mark.parametrize(("module", "package"), [("cv2", "opencv-python-headless"), ("a.b", "a")])
+def test_without_pytorch_it_names_the_package_alone(
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module.partition(".")[0], None)
+    with pytest.raises(MissingExtraError, match=f"run: pip install {package}$"):
+        optional(module)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=f"run: pip install {package}$"):
+        optional(module, extra="image")
+
+
 def test_a_missing_submodule_means_the_package_is_missing() -> None:
     with pytest.raises(MissingExtraError, match=r"'no_such\.part'"):
         optional("no_such.part", extra="image")

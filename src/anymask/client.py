@@ -63,7 +63,7 @@ Subject: TypeAlias = "RemoteImage | ImageLike"
 class Client:
     """A server's model, with the verbs of `Segmenter`; any number of threads may share it.
 
-    It keeps a connection for each thread, until `close` or the end of a ``with`` block.
+    It keeps connections open for the next calls, until `close` or the end of a ``with`` block.
 
     A server that is busy is asked again until the time is up. What it warns of becomes a Python
     warning.
@@ -98,7 +98,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections of all threads; a later call opens a new one."""
+        """Close the connections; a later call opens a new one."""
         self._connection.close()
 
     # ------------------------------------------------------------------------- the verbs

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from types import ModuleType
 
 from anymask.errors import MissingExtraError
 
 __all__ = ["optional"]
 
-_DISTRIBUTIONS = {"yaml": "pyyaml"}
+_DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+}
 """What to install for a module of another name."""
 
 
@@ -32,7 +36,11 @@ def optional(module: str, *, extra: str | None = None) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name not in (module, module.partition(".")[0]):
             raise  # the package is there, but broken in its own way: show that
-        line = f"'anymask[{extra}]'" if extra else _DISTRIBUTIONS.get(module, module)
+        line = f"'anymask[{extra}]'"
+        if extra is None or importlib.util.find_spec("torch") is None:
+            # An extra would bring all that anymask was installed without.
+            root = module.partition(".")[0]
+            line = _DISTRIBUTIONS.get(root, root)
         raise MissingExtraError(
             f"this needs the package {module!r}, which is not installed; run: pip install {line}"
         ) from error

@@ -6,6 +6,7 @@ Python itself does.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections import deque
@@ -194,6 +195,8 @@ def _processes(number: int) -> ProcessPoolExecutor:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
+    # Let go of them while the modules that they need are all there.
+    atexit.register(_processes.cache_clear)
     # Not forked: a fork of a process with threads, such as PyTorch's, may hang.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(number, mp_context=context, initializer=_live_as_long_as_the_caller)

@@ -13,7 +13,7 @@ import pytest
 import anymask
 from anymask.errors import WeightsError
 from anymask.models.exported import MANIFEST, read_exported
-from anymask.models.runtime import open_network
+from anymask.models.graph_folder import open_network
 from anymask.models.variants import VARIANTS
 from anymask.models.weights.locate import locate
 

@@ -18,7 +18,8 @@ from anymask.export import verify
 from anymask.export.report import Report
 from anymask.export.write import export
 from anymask.models.exported import MANIFEST, read_exported
-from anymask.models.runtime import RuntimeNetwork, open_network
+from anymask.models.graph_folder import open_network
+from anymask.models.runtime import RuntimeNetwork
 from anymask.models.weights import load_network
 
 Exported = Callable[[str], Report]

@@ -36,18 +36,19 @@ PUBLIC = [
     "PersonalConfig",
     "Prompt",
     "Segmenter",
+    "Track",
     "Transform",
     "Variant",
     "WeightsError",
     "__version__",
     "detect",
     "export",
-    "export",
     "label",
     "load",
     "personalize",
     "process",
     "read",
+    "track",
 ]
 
 

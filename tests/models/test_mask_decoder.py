@@ -127,3 +127,16 @@ def test_half_precision_is_near(dtype: torch.dtype, tokens: int) -> None:
     assert logits.dtype == iou.dtype == dtype
     assert (logits.double() - wanted).std() < 0.05 * wanted.std()
     assert (iou.double() - wanted_iou).std() < 0.05 * wanted_iou.std()
+
+
+@every_case
+@every_length
+def test_ignored_tokens_change_nothing(n: int, images: int, maps: int, tokens: int) -> None:
+    made, given = decoder(), inputs(n, tokens, images, maps)
+    wanted = made(**given)
+    more = {**given, "prompt_tokens": torch.cat([given["prompt_tokens"]] * 2, dim=1)}
+    ignored = torch.zeros(n, 2 * tokens, dtype=torch.bool)
+    ignored[:, tokens:] = True
+    for found, right in zip(made(**more, ignored=ignored), wanted, strict=True):
+        torch.testing.assert_close(found, right)
+    assert not torch.allclose(made(**more)[0], wanted[0])

@@ -22,7 +22,6 @@ from anymask.masks.masks import Masks
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.torch_network import TorchNetwork
 from anymask.models.variants import Preprocessing, Variant, find
-from anymask.predict import loading
 from anymask.predict.loading import load
 from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
@@ -491,7 +490,7 @@ def test_load_gives_a_segmenter(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(arguments)
         return DiscNet(), VARIANT, "digest"
 
-    monkeypatch.setattr(loading, "load_network", fake)
+    monkeypatch.setattr("anymask.models.weights.load_network", fake)
     model = load("weights.pth", device="cpu", dtype=torch.bfloat16)
     assert asked == [("weights.pth", torch.device("cpu"), torch.bfloat16, False, None)]
     assert repr(model) == "Segmenter('discs', device='cpu')"

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -138,14 +138,15 @@ def track(
 
     opened = open_clip(clip)
     notes = []
-    if overlay is None and not (overlay := find_spec("av") is not None):
+    wanted = find_spec("av") is not None if overlay is None else overlay
+    if overlay is None and not wanted:
         notes.append("there is no overlay without PyAV; run: pip install 'anymask[video]'")
-    if overlay:
+    if wanted:
         optional("av", extra="video")  # before work that takes long
     used = load(model) if isinstance(model, str) else model
     used._check_tracks()
     job = _Job(opened, prompts, Path(output), used, overwrite)
-    found = job.run(overlay, progress or (lambda progress: None))
+    found = job.run(wanted, progress or (lambda progress: None))
     return replace(found, notes=(*found.notes, *notes))
 
 
@@ -179,6 +180,7 @@ class _Job:
             "clip": clip.name,
             "frames": len(clip),
             "size": list(clip.size_hw),
+            "first_frame": _look(clip),
             "model": f"{model.variant.name} {model.weights_digest[:32]}",
             "dtype": str(model.dtype),
             "version": __version__,
@@ -191,7 +193,8 @@ class _Job:
         self.store = _Pngs(self.folder, self.place, clip)
 
     def run(self, overlay: bool, tell: Callable[[TrackProgress], None]) -> TrackResult:
-        Plan.of(self.prompts, len(self.clip))  # refuses what does not fit before anything is made
+        whole = Plan.of(self.prompts, len(self.clip))
+        whole.check(self.clip.size_hw)  # before anything is made
         with self.folder.at_work():
             if self.overwrite:
                 self.folder.forget(self.place, _STATE, *self._joined())
@@ -199,8 +202,10 @@ class _Job:
             carried, place = self._before()
             plan = Plan.of(self.prompts, len(self.clip), carried)
             self.folder.begin()
+            if place is None:
+                self._forget_state()
             self._note(carried, self.prompts)
-            self._follow(plan, place, carried, tell)
+            self._follow(plan, place, tell)
             self._note(self.prompts, self.prompts)
             tell(TrackProgress(0, None, len(self.clip)))
             return self._finish(overlay)
@@ -234,7 +239,7 @@ class _Job:
             path = self.folder.path / _STATE / f"{way}.safetensors"
             if path.is_file():
                 with suppress(InputError):
-                    return Place(way, Track.load(path))  # type: ignore[arg-type]
+                    return Place(way, Track.load(path))
         return None
 
     def _note(self, carried: ClipPrompts, begun: ClipPrompts) -> None:
@@ -245,11 +250,10 @@ class _Job:
         self,
         plan: Plan,
         place: Place | None,
-        carried: ClipPrompts,
         tell: Callable[[TrackProgress], None],
     ) -> None:
         latest: Place | None = None
-        frames = run(self.model, self.clip, plan, self.store, place)  # type: ignore[arg-type]
+        frames = run(self.model, self.clip, plan, self.store, place)
         try:
             for done, frame in enumerate(frames, start=1):
                 if latest is not None and latest.way != frame.place.way:
@@ -262,6 +266,9 @@ class _Job:
             if latest is not None:
                 self._save(latest)
             raise
+        self._forget_state()
+
+    def _forget_state(self) -> None:
         for way in ("onwards", "backwards"):
             (self.folder.path / _STATE / f"{way}.safetensors").unlink(missing_ok=True)
 
@@ -276,6 +283,11 @@ class _Job:
     def _finish(self, overlay: bool) -> TrackResult:
         """Write what is of the whole clip."""
         clip = self.clip
+        if lost := [i for i in self.prompts if i >= len(clip)]:
+            raise InputError(
+                f"expected prompts on frames that can be read, up to {len(clip) - 1}, got one for "
+                f"frame {lost[0]}: {clip.cut_off}; leave it out"
+            )
         names = list(Plan.of(self.prompts, len(clip)).anchors)
         things = list(enumerate(names, start=1))
         seen = dict.fromkeys(names, 0)
@@ -328,11 +340,15 @@ class _Job:
         name = f"{self.clip.name}-overlay.mp4"
         shown = ((frame, self.store.get(frame.index)) for frame in self.clip.frames())
         with self.folder.draft(name) as draft:
-            write_overlay(
-                draft, ((f, m) for f, m in shown if m is not None), self.clip.size_hw
-            )
+            write_overlay(draft, ((f, m) for f, m in shown if m is not None), self.clip.size_hw)
             self.folder.publish(draft, name)
         return self.folder.path / name
+
+
+def _look(clip: Clip) -> str:
+    """Tell a clip from others of its name and size, by its first frame."""
+    first = next(iter(clip.frames(0, 1)))
+    return hashlib.sha256(first.image.pixels.tobytes()).hexdigest()[:16]
 
 
 def _plain(prompts: ClipPrompts) -> dict[str, dict[str, str]]:

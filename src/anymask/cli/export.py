@@ -27,6 +27,7 @@ Examples:
   anymask export -o out/  # the bundled model, with its detector and saliency network
   anymask export --model sam_vit_b_01ec64.pth -o sam-onnx/
   anymask export --model mobile-sam --to openvino -o mobile-openvino/
+  anymask export --model mobile-sam --to transformers-js -o mobile-js/
   anymask export --model sam-vit-b --quantize int8 --calibrate photos/ -o sam-int8/
   anymask export --model mobile-sam --raw-image --single-mask -o for-an-app/
   anymask segment photo.jpg --point 500,375 --model sam-onnx/ --runtime openvino"""
@@ -43,8 +44,9 @@ class Export:
 
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
-    to: Literal["onnx", "openvino"] = "onnx"
-    """Which files: ONNX, which both runtimes read, or those of OpenVINO's own."""
+    to: Literal["onnx", "openvino", "transformers-js"] = "onnx"
+    """Which files: ONNX, which both runtimes read; those of OpenVINO's own; or, of SAM and
+    MobileSAM, ONNX as SamModel of transformers.js reads it, in a browser or in Node."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-export")
     """The new folder."""
     adapter: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None

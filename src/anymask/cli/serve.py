@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.options import Flag
+from anymask.cli.options import Flag, RuntimeName
 from anymask.cli.parser import parse as parse_words
 from anymask.serve.config import ServeConfig
 
@@ -45,6 +45,9 @@ class Serve:
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
+    `anymask export` wrote."""
     offline: Flag = False
     """Download no weights when it starts; requests never download anything."""
     config: OmitArgPrefixes[ServeConfig] = field(default_factory=ServeConfig)
@@ -75,4 +78,6 @@ class Serve:
         """Load who answers."""
         from anymask.predict import loading
 
-        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+        return loading.load(
+            self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
+        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from anymask.cli.options import Flag
+from anymask.cli.options import Flag, RuntimeName
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.places import check_commas, read_mask, read_numbers
 from anymask.errors import InputError
@@ -87,6 +87,9 @@ class Track:
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
+    `anymask export` wrote."""
     offline: Flag = False
     """Download no weights; use only what is here."""
     no_overlay: Flag = False
@@ -119,7 +122,11 @@ class _Tracking:
         clip = open_clip(options.clip)
         prompts = to_prompts(self.said)
         model = loading.load(
-            options.model, options.device, options.dtype, offline=options.offline
+            options.model,
+            options.device,
+            options.dtype,
+            offline=options.offline,
+            runtime=options.runtime,
         )
         with progress_bar(hidden=options.quiet or options.json) as bar:
             task = bar.add_task(options.clip.name, total=None)
@@ -185,6 +192,10 @@ def read_said(words: Sequence[str]) -> dict[str, list[Said]]:
     if len(named) == 1:  # in the middle of its prompts, perhaps
         named = [(named[0][0], [one for _, some in groups for one in some])]
         loose = []
+    if not named and not loose:
+        raise InputError(
+            "expected --point, --box or --mask to say what to follow, got none; say where it is"
+        )
     if not named:
         named = [(_DEFAULT_NAME, loose)]
     elif loose:
@@ -268,8 +279,4 @@ def to_prompts(things: dict[str, list[Said]]) -> dict[int, dict[str, Prompt]]:
                 box=next(iter(here["--box"]), None),
                 mask=next(iter(here["--mask"]), None),
             )
-    if not prompts:
-        raise InputError(
-            "expected --point, --box or --mask to say what to follow, got none; say where it is"
-        )
     return prompts

@@ -78,6 +78,8 @@ def _drawn(
 ) -> Any:
     pixels = np.asarray(overlay(frame.image, masks, prompts=False))
     spare = [(0, wide - have) for wide, have in zip(size_hw, pixels.shape, strict=False)]
-    drawn = av.VideoFrame.from_ndarray(np.pad(pixels, [*spare, (0, 0)], mode="edge"), format="rgb24")
+    drawn = av.VideoFrame.from_ndarray(
+        np.pad(pixels, [*spare, (0, 0)], mode="edge"), format="rgb24"
+    )
     drawn.pts, drawn.time_base = time, ticks
     return drawn

@@ -21,7 +21,16 @@ from anymask.models.prompt_maps import PromptMaps
 from anymask.models.sam import Promptable
 from anymask.models.variants import Preprocessing
 
-__all__ = ["OFFSET", "CompactDecoder", "Decoder", "Encoder", "SamDecoder", "decoder_of", "enlarge"]
+__all__ = [
+    "OFFSET",
+    "CompactDecoder",
+    "Decoder",
+    "Encoder",
+    "SamDecoder",
+    "choose",
+    "decoder_of",
+    "enlarge",
+]
 
 OFFSET = 1.0
 """How far the threshold moves to measure the stability, as in the original's graph."""
@@ -106,7 +115,7 @@ class Decoder(nn.Module):
         if self.use_stability:
             scores = stability_score(low_res, 0.0, OFFSET)
         if self.single_mask:
-            low_res, scores = _choose(low_res, scores, points.shape[1])
+            low_res, scores = choose(low_res, scores, points.shape[1])
         masks = enlarge(low_res, size_hw, self.frame_hw(low_res), self.preprocessing)
         if not self.extra_metrics:
             return masks, scores, low_res
@@ -217,7 +226,7 @@ def _gated(maps: Sequence[Tensor], there: Sequence[Tensor]) -> list[Tensor]:
     return [*clicks, box * there[2]]
 
 
-def _choose(low_res: Tensor, scores: Tensor, points: Any) -> tuple[Tensor, Tensor]:
+def choose(low_res: Tensor, scores: Tensor, points: Any) -> tuple[Tensor, Tensor]:
     """Choose one slot for each prompt, by arithmetic: a recorded comparison is frozen."""
     first = torch.zeros_like(scores)
     first[:, 0] = 1000.0  # far beyond any score: up from three points on, down before

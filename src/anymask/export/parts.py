@@ -38,7 +38,7 @@ class Part:
     """One graph to be."""
 
     role: str
-    """``encoder``, ``decoder``, ``detector`` or ``saliency``."""
+    """``encoder``, ``decoder``, ``detector``, ``saliency`` or ``mask_encoder``."""
     module: nn.Module
     """What is recorded."""
     inputs: dict[str, Tensor]

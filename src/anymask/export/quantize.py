@@ -128,6 +128,9 @@ def _dynamic(path: Path, target: Path) -> None:
 
 def _static(path: Path, target: Path, frames: Sequence[npt.NDArray[np.float32]]) -> None:
     tools = optional("onnxruntime.quantization", extra="export")
+    import onnx
+
+    takes = onnx.load(str(path), load_external_data=False).graph.input[0].name
 
     class Frames(tools.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -135,7 +138,7 @@ def _static(path: Path, target: Path, frames: Sequence[npt.NDArray[np.float32]])
 
         def get_next(self) -> dict[str, Any] | None:
             frame = next(self._left, None)
-            return None if frame is None else {"pixels": frame}
+            return None if frame is None else {takes: frame}
 
     tools.quantize_static(
         path,

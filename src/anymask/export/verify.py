@@ -80,7 +80,10 @@ def verify(network: nn.Module, graphs: RuntimeNetwork) -> list[Row]:
                 ours = graphs.decode_all(found, prompts)
                 for what, a, b in zip(("logits", "predicted_iou"), theirs, ours, strict=True):
                     rows.append(Row(case, what, _difference(what, a, b), tolerance))
-            rows.append(_at_image_size(graphs, transform, found))
+            if exported.layout == "transformers-js":
+                rows += _in_one_call(network, exported, graphs, transform, wanted, found)
+            else:
+                rows.append(_at_image_size(graphs, transform, found))
     return _worst(rows)
 
 
@@ -129,6 +132,52 @@ def _at_image_size(graphs: RuntimeNetwork, transform: Transform, features: Any) 
     wanted = transform.masks_to_image(torch.from_numpy(answer["low_res_masks"])).numpy()
     difference = _difference("masks", wanted, answer["masks"])
     return Row("at image size", "masks", difference, TOLERANCES["float32"])
+
+
+def _in_one_call(
+    network: nn.Module,
+    exported: Exported,
+    graphs: RuntimeNetwork,
+    transform: Transform,
+    theirs: dict[str, Tensor],
+    ours: dict[str, Any],
+) -> list[Row]:
+    """Compare prompts of several kinds in one call, on two images, with each on its own.
+
+    The second image is the first one turned over.
+    """
+    from anymask.models.transformers_js import FILL, TransformersJsNetwork, lay_out
+
+    assert isinstance(graphs, TransformersJsNetwork)
+    kinds = [
+        prompts
+        for case, prompts in _prompts(network, exported.variant, transform)
+        if prompts.mask_logits is None and not case.startswith("3 x")
+    ]
+    laid = [lay_out(prompts) for prompts in kinds]
+    most = max(labels.shape[1] for _, labels in laid)
+    spare = [(0, most - labels.shape[1]) for _, labels in laid]
+    pairs = list(zip(laid, spare, strict=True))
+    points = [np.pad(some, ((0, 0), more, (0, 0))) for (some, _), more in pairs]
+    labels = [np.pad(some, ((0, 0), more), constant_values=FILL) for (_, some), more in pairs]
+    images = np.concatenate([ours["image"], ours["image"][..., ::-1]])
+    shape = (2, len(kinds), most)
+    found = graphs.answer(
+        images,
+        np.broadcast_to(np.concatenate(points), (*shape, 2)),
+        np.broadcast_to(np.concatenate(labels), shape),
+    )
+    rows = []
+    for i, image in enumerate((theirs["image"], theirs["image"].flip(-1))):
+        for j, prompts in enumerate(kinds):
+            logits, scores = _answers(network, exported, {"image": image}, prompts)
+            there = slice(-found["pred_masks"].shape[2], None)
+            both = (("logits", logits, "pred_masks"), ("predicted_iou", scores, "iou_scores"))
+            for what, wanted, name in both:
+                difference = _difference(what, wanted[:, there], found[name][i, j][None])
+                tolerance = TOLERANCES[exported.precision]
+                rows.append(Row("all in one call", what, difference, tolerance))
+    return rows
 
 
 def _frames(variant: Variant) -> tuple[list[Transform], list[Tensor]]:

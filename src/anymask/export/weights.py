@@ -27,8 +27,13 @@ _LARGEST_HALF = 65504.0
 _DTYPES = {"F32": "FLOAT", "F16": "FLOAT16", "BF16": "BFLOAT16"}
 
 
-def save(model: Any, path: Path) -> list[Path]:
+def save(model: Any, path: Path, beside_as: str = ".data") -> list[Path]:
     """Write a graph, with its weights beside it where they are too many for one file.
+
+    Args:
+        model: The graph.
+        path: Its file.
+        beside_as: What the file beside it is called: the same, with this behind it.
 
     Returns:
         The files that were written.
@@ -36,7 +41,7 @@ def save(model: Any, path: Path) -> list[Path]:
     import onnx
 
     large = sum(len(some.raw_data) for some in model.graph.initializer) > _LIMIT
-    beside = path.with_name(f"{path.name}.data")
+    beside = path.with_name(f"{path.name}{beside_as}")
     if large:
         onnx.save_model(
             model, str(path), save_as_external_data=True, location=beside.name, size_threshold=1024

@@ -17,7 +17,7 @@ import torch
 from anymask import __version__
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
-from anymask.export import weights
+from anymask.export import transformers_js, weights
 from anymask.export.agreement import (
     Agreement,
     compare_masks,
@@ -32,8 +32,9 @@ from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
 from anymask.export.trace import OPSET, OPSETS, check_opset, trace
 from anymask.image.image import Image
 from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, record
+from anymask.models.graph_folder import open_folder
 from anymask.models.network import Network
-from anymask.models.runtime import RuntimeNetwork, open_graph, pick_runtime
+from anymask.models.runtime import open_graph, pick_runtime
 from anymask.models.sam import Promptable
 from anymask.models.weights.folder import new_folder
 from anymask.models.weights.loading import load_network
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_LAYOUTS = ("onnx", "openvino")
+_LAYOUTS = ("onnx", "openvino", "transformers-js")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def export(
     Args:
         model: What `load` takes: a name, a path, an address or a hub id.
         output: The new folder, which must be missing or empty.
-        to: ``"onnx"``, or ``"openvino"`` for files of OpenVINO's own.
+        to: ``"onnx"``; ``"openvino"`` for files of OpenVINO's own; or, of SAM and MobileSAM,
+            ``"transformers-js"`` for ONNX as that library reads it.
         opset: Version of ONNX's operators.
         raw_image: Let the encoder take uint8 images (b, h, w, 3), which it resizes and normalises,
             not preprocessed frames (b, 3, h, w).
@@ -125,14 +127,20 @@ def export(
     """
     _check_options(to, opset, raw_image)
     precision = check_quantize(quantize, calibrate is not None)
+    if to == "transformers-js":
+        transformers_js.check_options(precision, raw_image, extra_metrics)
     images = read_images(Path(calibrate).expanduser()) if calibrate is not None else []
     source = load_source(model, offline, adapter)
+    if to == "transformers-js":
+        transformers_js.check_network(source.network, source.variant)
     decoder = DecoderOptions(single_mask, stability_score, extra_metrics)
     place = Path(output).expanduser()
     with new_folder(place) as draft, tempfile.TemporaryDirectory() as plain:
         exported = replace(about(source, decoder, to, opset, raw_image), precision=precision)
         frames = frames_of(images, source.variant)
         exported = _write_graphs(draft, source, decoder, exported, frames, Path(plain))
+        if to == "transformers-js":
+            _write_configs(draft, exported)
         (draft / MANIFEST).write_text(as_json(exported.to_json()), encoding="utf-8")
         report = compare(draft, source, exported)
         report.check()
@@ -193,8 +201,11 @@ def load_digest(path: Path) -> str:
     return cache.digest(path)
 
 
-def list_parts(source: Source, options: DecoderOptions) -> Sequence[Part]:
+def list_parts(source: Source, options: DecoderOptions, to: Layout = "onnx") -> Sequence[Part]:
     """List all graphs of what is exported."""
+    if to == "transformers-js":
+        network = cast("Promptable", source.network)
+        return list(transformers_js.parts_of(network, source.variant, options))
     parts = list(parts_of(source.network, source.variant, options))
     return parts if source.beside is None else [*parts, *side_parts(*source.beside)]
 
@@ -211,7 +222,8 @@ def _write_graphs(
     files: dict[str, FileRecord] = {}
     graphs: dict[str, str] = {}
     opset, precision = exported.opset, exported.precision
-    for part in list_parts(source, options):
+    is_js = exported.layout == "transformers-js"
+    for part in list_parts(source, options, exported.layout):
         model = trace(part.module, part.inputs, part.outputs, part.sizes, opset)
         if precision != "float32":
             if part.role == "encoder":
@@ -222,13 +234,25 @@ def _write_graphs(
 
             model = with_image_input(model, source.variant.preprocessing, opset)
         mark(model, exported, part.role)
-        written = weights.save(model, folder / f"{part.role}.onnx")
+        name = transformers_js.file_name(part.role, precision) if is_js else f"{part.role}.onnx"
+        (folder / name).parent.mkdir(exist_ok=True)
+        written = weights.save(model, folder / name, "_data" if is_js else ".data")
         check_graph(written[0])
         if exported.layout == "openvino":
             written = _to_openvino(written)
-        graphs[part.role] = written[0].name
-        files |= {path.name: record(path) for path in written}
+        paths = {path.relative_to(folder).as_posix(): path for path in written}
+        graphs[part.role] = next(iter(paths))
+        files |= {name: record(path) for name, path in paths.items()}
     return replace(exported, graphs=graphs, files=files)
+
+
+def _write_configs(folder: Path, exported: Exported) -> None:
+    """Write what transformers.js reads beside the graphs."""
+    graphs = exported.graphs.items()
+    beside = [role for role, name in graphs if f"{name}_data" in exported.files]
+    configs = transformers_js.make_configs(exported.variant, exported.precision, beside)
+    for name, config in configs.items():
+        (folder / name).write_text(as_json(config), encoding="utf-8")
 
 
 def about(
@@ -319,7 +343,7 @@ def compare(folder: Path, source: Source, exported: Exported) -> Report:
     from anymask.export.verify import verify, verify_side
 
     runtime = pick_runtime("auto", exported.layout)
-    graphs = RuntimeNetwork(folder, exported, runtime, any_decoder=True)
+    graphs = open_folder(folder, exported, runtime, any_decoder=True)
     rows = verify(source.network, graphs)
     if source.beside is not None:
         for part in side_parts(*source.beside):
@@ -339,7 +363,7 @@ def _agree(
 ) -> Agreement:
     """Compare the masks of a quantized encoder with those of the network, and its speed."""
     runtime = pick_runtime("auto", exported.layout)
-    graphs = RuntimeNetwork(folder, exported, runtime, any_decoder=True)
+    graphs = open_folder(folder, exported, runtime, any_decoder=True)
     kind = InstanceSegmenter if source.variant.kind == "instances" else Segmenter
     # Of one digest, so that one model answers about the embeddings of both.
     model = kind(source.variant, cast(Network, source.network), source.digest)
@@ -354,9 +378,11 @@ def _agree(
     exact = open_graph(plain / "encoder.onnx", runtime)
     frame = frames_of(images[:1], source.variant)[0]
     resized_hw = source.variant.preprocessing.fit(images[0].size_hw).resized_hw
-    calls = (lambda: exact(pixels=frame), lambda: graphs.encode(frame, resized_hw))
+    (takes,) = exact.inputs
+    calls = (lambda: exact(**{takes: frame}), lambda: graphs.encode(frame, resized_hw))
     before, after = time_calls(calls)
-    files = [name for name in exported.files if name.startswith("encoder.")]
+    encoder = exported.graphs["encoder"].rpartition(".")[0]
+    files = [name for name in exported.files if name.startswith(f"{encoder}.")]
     return Agreement(
         images=len(images),
         masks=masks,

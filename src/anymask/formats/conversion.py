@@ -23,10 +23,13 @@ from anymask.formats.files import load
 from anymask.formats.images import find_image, free_name, is_held_back, named
 from anymask.masks.masks import Masks
 
-__all__ = ["DataWarning", "Found", "convert", "read_place"]
+__all__ = ["DataWarning", "Found", "convert", "read_place", "write_place"]
 
 _FILES = (".json", ".txt", ".png", ".xml")
-_NO_MASKS = ("-overlay.png", "-cutout.png", "anymask-run.json", "classes.txt", "labelmap.txt")
+_NO_MASKS = (
+    *("-overlay.png", "-cutout.png", "anymask-run.json", "anymask-studio.json"),
+    *("classes.txt", "labelmap.txt"),
+)
 _CLASSES = "classes.json"  # of a folder of semantic maps, and not a-classes.json of an image
 
 
@@ -240,6 +243,32 @@ def _image_of(key: str, source: str | None, path: Path, images: Path | None) -> 
 
 
 # ----------------------------------------------------------------------------- writing
+
+
+def write_place(
+    found: Iterable[Found],
+    output: Path,
+    format: str,
+    *,
+    names: Iterable[str] = (),
+    overwrite: bool = False,
+) -> None:
+    """Write the masks of many images to one place, as `convert` does.
+
+    Args:
+        found: The masks, and their images.
+        output: A folder, made when missing; for one image or for COCO also a file.
+        format: Name of the format.
+        names: Labels that get the first numbers, in formats that number them.
+        overwrite: Replace files that are there, or add to a data set.
+
+    Raises:
+        InputError: The format cannot hold them, or results are there already.
+        OutputError: The results cannot be written.
+    """
+    with _writing(output, format, names, overwrite) as add:
+        for one in found:
+            add(one)
 
 
 @contextmanager

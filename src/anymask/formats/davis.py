@@ -8,7 +8,6 @@ that a frame does not show, which the numbers alone could not say.
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -46,6 +45,7 @@ def write(target: Target, masks: Masks) -> None:
         OutputError: The file cannot be written; what was there before is untouched.
 
     Examples:
+        >>> import io
         >>> file = io.BytesIO()
         >>> write(file, Masks.from_dense(np.ones((2, 3), bool), ids=[7], labels=["cup"]))
         >>> read(file.getvalue()).ids

@@ -57,22 +57,22 @@ def write(
     """
     categories = {label: i for i, label in enumerate(dict.fromkeys(n for _, n in things), start=1)}
     with ExitStack() as stack:
-        lists = {
-            number: [_List(stack) for _ in _LISTS] for number, _ in things
-        }
+        lists = {number: [_List(stack) for _ in _LISTS] for number, _ in things}
         count = 0
         for masks in frames:
             count += 1
             places = {number: i for i, number in enumerate(masks.ids)}
             for number, _ in things:
-                for one, value in zip(lists[number], _entry(masks, places.get(number)), strict=True):
+                for one, value in zip(
+                    lists[number], _entry(masks, places.get(number)), strict=True
+                ):
                     one.add(value)
         if count != len(file_names):
             raise InputError(
                 f"expected a name for each frame, got {len(file_names)} for {count}; name them all"
             )
         h, w = size_hw
-        video = {"id": 1, "name": name, "width": w, "height": h, "length": count}
+        video: dict[str, Any] = {"id": 1, "name": name, "width": w, "height": h, "length": count}
         video |= {"file_names": list(file_names)}
         video |= {} if times is None else {"times": [finite(t) for t in times]}
         head = {
@@ -83,7 +83,11 @@ def write(
         with output(target) as file:
             file.write(json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "annotations": [')
             for place, (number, label) in enumerate(things):
-                known = {"id": number, "video_id": 1, "category_id": categories[label]}
+                known: dict[str, Any] = {
+                    "id": number,
+                    "video_id": 1,
+                    "category_id": categories[label],
+                }
                 known |= {"name": label, "width": w, "height": h, "iscrowd": 0}
                 text = json.dumps(known, ensure_ascii=False)[:-1]
                 file.write((",\n" if place else "\n").encode() + text.encode())
@@ -112,7 +116,8 @@ class _List:
     """A list in a file to come, which grows on disk."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._file: IO[bytes] = stack.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
+        spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # the stack closes it
+        self._file: IO[bytes] = stack.enter_context(spool)
         self._empty = True
 
     def add(self, value: Any) -> None:

@@ -318,7 +318,7 @@ class VideoFile:
             self._note_damage(last)
 
     def backwards(self, start: int, stop: int = -1) -> Iterator[VideoFrame]:
-        """Read frames from ``start`` down to ``stop``, without it; a few are in memory at a time."""
+        """Read frames from ``start`` down to ``stop``, without it, a few in memory at a time."""
         high = start
         while high > stop:
             low = max(stop, high - _BACK)

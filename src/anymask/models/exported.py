@@ -36,7 +36,7 @@ MANIFEST = "export.json"
 
 FORMAT, VERSION = "anymask-export", 1
 
-Layout = Literal["onnx", "openvino"]
+Layout = Literal["onnx", "openvino", "transformers-js"]
 Precision = Literal["float32", "fp16", "bf16", "int8-dynamic", "int8"]
 
 
@@ -61,10 +61,10 @@ class Exported:
     layout: Layout
     """Which files and names there are."""
     graphs: Mapping[str, str]
-    """File of each graph: ``encoder``, ``decoder``, and of the bundled model ``detector`` and
-    ``saliency``."""
+    """File of each graph: ``encoder``, ``decoder``, of the bundled model ``detector`` and
+    ``saliency``, for transformers.js ``mask_encoder``."""
     files: Mapping[str, FileRecord]
-    """Every file that the graphs need, by its name in the folder."""
+    """Every file that the graphs need, by its path in the folder."""
     features: Mapping[str, str]
     """Names of the encoder's outputs, by those of the features in an `Embedding`."""
     mask_hw: tuple[int, int] | None
@@ -152,7 +152,7 @@ def _parse(folder: Path) -> Exported:
         fault = str(error).rpartition("; ")[0]
         raise WeightsError(f"{fault} in {str(folder)!r}; export the model again") from error
     for name in (*exported.files, *exported.graphs.values()):
-        if name != Path(name).name or name in ("", "..") or "\\" in name:
+        if not _is_inside(name):
             raise WeightsError(
                 f"expected names of files in {str(path)!r}, got {name!r}; export the model again"
             )
@@ -162,6 +162,13 @@ def _parse(folder: Path) -> Exported:
             "none; export the model again"
         )
     return exported
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a name is that of a file in the folder or in one right inside it."""
+    parts = name.split("/")
+    plain = all(part == Path(part).name and part not in ("", "..") for part in parts)
+    return plain and len(parts) <= 2 and "\\" not in name and ":" not in name
 
 
 def _check(path: Path, wanted: FileRecord) -> None:

@@ -24,6 +24,7 @@ SLOTS = 4
 
 _AT_ONCE = 2  # prompts worked on together on a CPU: what its caches hold
 _CELLS_AT_ONCE = 1024  # upscaled together on a CPU
+_FAR = -1e4  # whose exponential is 0, and which float16 can hold
 _MANY = 5  # prompts on one image, from which on `MaskDecoder.look` saves time
 
 
@@ -68,6 +69,7 @@ class MaskDecoder(nn.Module):
         look: FirstLook | None = None,
         slots: slice = slice(SLOTS),
         guidance: Guidance | None = None,
+        ignored: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts.
 
@@ -79,6 +81,7 @@ class MaskDecoder(nn.Module):
             look: What `look` made of the same image and map; None: worked out if it pays.
             slots: Which of the slots to answer in.
             guidance: Where and what to look for, the same for all.
+            ignored: Which of the prompt tokens only fill up, bool (n, t); None: none of them.
 
         Returns:
             Mask logits (n, k, 4h, 4w) and predicted IoU (n, k).
@@ -95,16 +98,18 @@ class MaskDecoder(nn.Module):
             guidance=guidance,
         )
         if tracing() or image.device.type != "cpu":
-            return answer(prompt_tokens, cells)
+            return answer(prompt_tokens, cells, ignored)
         few = torch.split(prompt_tokens, _AT_ONCE)
         seen = torch.split(cells, _AT_ONCE) if len(cells) > 1 else [cells] * len(few)
-        logits, predicted_iou = zip(*map(answer, few, seen), strict=True)
+        spare = [None] * len(few) if ignored is None else torch.split(ignored, _AT_ONCE)
+        logits, predicted_iou = zip(*map(answer, few, seen, spare), strict=True)
         return torch.cat(logits), torch.cat(predicted_iou)
 
     def _answer(
         self,
         prompt_tokens: Tensor,
         cells: Tensor,
+        ignored: Tensor | None,
         code: Tensor,
         look: FirstLook | None,
         order: Tensor,
@@ -115,7 +120,10 @@ class MaskDecoder(nn.Module):
         n = prompt_tokens.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(n, -1, -1), prompt_tokens], dim=1)
-        tokens, cells = self.transformer(tokens, cells, code, look, len(own), guidance)
+        bias = None
+        if ignored is not None:
+            bias = F.pad(ignored.to(tokens.dtype) * _FAR, (len(own), 0))[:, None, None]
+        tokens, cells = self.transformer(tokens, cells, code, look, len(own), guidance, bias)
         mlps = list(self.output_hypernetworks_mlps)[slots]
         chosen = tokens[:, 1:][:, slots].unbind(dim=1)
         classifiers = torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)

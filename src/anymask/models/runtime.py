@@ -18,13 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import CapabilityError, InputError, MissingExtraError, WeightsError
-from anymask.models.exported import Exported, read_exported
+from anymask.models.exported import Exported
 from anymask.optional import optional
 
 if TYPE_CHECKING:
     from anymask.models.prompt_batch import PromptBatch
 
-__all__ = ["Graph", "Runtime", "RuntimeNetwork", "open_graph", "open_network", "pick_runtime"]
+__all__ = [
+    "Graph",
+    "Runtime",
+    "RuntimeNetwork",
+    "floats",
+    "open_graph",
+    "pick_runtime",
+]
 
 Runtime = Literal["torch", "onnx", "openvino", "auto"]
 Array: TypeAlias = npt.NDArray[Any]
@@ -194,21 +201,6 @@ def open_graph(path: Path, runtime: Literal["onnx", "openvino"], precision: str 
     return OnnxGraph(path) if runtime == "onnx" else OpenVinoGraph(path, precision)
 
 
-def open_network(
-    folder: str | os.PathLike[str], runtime: Runtime = "auto"
-) -> tuple[RuntimeNetwork, Exported]:
-    """Open a folder that `anymask.export` wrote.
-
-    Raises:
-        WeightsError: A file is missing, damaged or of another version.
-        MissingExtraError: There is no runtime.
-        InputError: The runtime cannot read the files.
-    """
-    place = Path(folder).expanduser()
-    exported = read_exported(place)
-    return RuntimeNetwork(place, exported, pick_runtime(runtime, exported.layout)), exported
-
-
 class RuntimeNetwork:
     """Graphs of an exported folder as a `Network`; it computes on the CPU.
 
@@ -221,6 +213,8 @@ class RuntimeNetwork:
     """
 
     device, dtype, version = "cpu", "float32", 0
+    frames_name = "pixels"
+    """How the encoder's graph calls preprocessed frames."""
 
     def __init__(
         self,
@@ -254,16 +248,13 @@ class RuntimeNetwork:
         self.folder, self.exported, self.runtime = folder, exported, runtime
         self.appearance, self.texture = exported.appearance, dict(exported.texture)
         self._encoder = self.open("encoder", "bf16" if exported.precision == "bf16" else "f32")
-        takes = {"image"} if exported.raw_image else {"pixels"}
+        takes = {"image"} if exported.raw_image else {self.frames_name}
         self._check(self._encoder, "encoder", takes, set(exported.features.values()))
         self._check_frame()
         self.decoder: Graph | None = None
         if "decoder" in exported.graphs:
             self.decoder = self.open("decoder")
-            prompts = {"point_coords", "point_labels", "mask_input", "has_mask_input"}
-            read = set(exported.features.values()) & set(self.decoder.inputs)
-            answers = {"low_res_masks", "iou_predictions"}
-            self._check(self.decoder, "decoder", prompts | {"orig_im_size"} | read, answers)
+            self._check_decoder()
 
     def __repr__(self) -> str:
         """Name the model and what runs it."""
@@ -295,15 +286,18 @@ class RuntimeNetwork:
 
     def encode(self, pixels: Any, resized_hw: tuple[int, int]) -> dict[str, Array]:
         """Turn images into features; see `Network.encode`."""
-        frames = _floats(pixels)
-        if self.exported.raw_image:
-            given = self._encoder(image=self._undone(frames, resized_hw))
-        else:
-            given = self._encoder(pixels=frames)
+        frames = floats(pixels)
+        given = self._encoded(frames, resized_hw)
         features = {name: given[own] for name, own in self.exported.features.items()}
         if self.exported.variant.kind == "instances":
             features["picture"] = frames.astype(np.float16)  # see `FastSam`
         return features
+
+    def _encoded(self, frames: Array, resized_hw: tuple[int, int]) -> dict[str, Array]:
+        """Run the encoder, and give all that comes out by its names."""
+        if self.exported.raw_image:
+            return self._encoder(image=self._undone(frames, resized_hw))
+        return self._encoder(**{self.frames_name: frames})
 
     def _undone(self, frames: Array, resized_hw: tuple[int, int]) -> Array:
         """Undo the preprocessing, for a graph that does it itself: uint8 (b, h, w, 3).
@@ -322,7 +316,7 @@ class RuntimeNetwork:
 
     def prepare(self, features: Mapping[str, Any]) -> dict[str, Array]:
         """Lay features out as the decoder takes them."""
-        return {name: _floats(maps) for name, maps in features.items()}
+        return {name: floats(maps) for name, maps in features.items()}
 
     def decode(
         self, features: Mapping[str, Any], prompts: PromptBatch, multimask: bool
@@ -340,12 +334,12 @@ class RuntimeNetwork:
                 "select among instances; call predict, or load another model"
             )
         shared = {
-            own: _floats(features[name])
+            own: floats(features[name])
             for name, own in self.exported.features.items()
             if own in self.decoder.inputs
         }
         coords, labels = self._points(prompts)
-        given = None if prompts.mask_logits is None else _floats(prompts.mask_logits)
+        given = None if prompts.mask_logits is None else floats(prompts.mask_logits)
         size = np.zeros(2, np.float32)  # asks for nothing but the logits
         logits, predicted_iou = [], []
         for start in range(0, len(coords), _PROMPTS_AT_ONCE):
@@ -368,11 +362,11 @@ class RuntimeNetwork:
 
     def _points(self, prompts: PromptBatch) -> tuple[Array, Array]:
         """Lay out points and box as the graph takes them: (n, t, 2) and (n, t)."""
-        points, labels = _floats(prompts.points_xy), _floats(prompts.labels)
+        points, labels = floats(prompts.points_xy), floats(prompts.labels)
         n = len(points)
         family, padded = self.exported.variant.family, points.shape[1] > 0
         if prompts.boxes is not None:
-            corners = _floats(prompts.boxes).reshape(n, 2, 2)
+            corners = floats(prompts.boxes).reshape(n, 2, 2)
             kinds = np.tile(np.array([_TOP_LEFT, _BOTTOM_RIGHT], np.float32), (n, 1))
             order = (1, 0) if family == "efficient-sam" else (0, 1)  # which cuts what is too much
             parts = [(points, labels), (corners, kinds)]
@@ -396,6 +390,18 @@ class RuntimeNetwork:
             )
         return self
 
+    def _check_decoder(self) -> None:
+        """Check the decoder's names.
+
+        Raises:
+            WeightsError: They are others.
+        """
+        assert self.decoder is not None
+        prompts = {"point_coords", "point_labels", "mask_input", "has_mask_input"}
+        read = set(self.exported.features.values()) & set(self.decoder.inputs)
+        answers = {"low_res_masks", "iou_predictions"}
+        self._check(self.decoder, "decoder", prompts | {"orig_im_size"} | read, answers)
+
     def _check_frame(self) -> None:
         """Check that the encoder takes frames of the model's size.
 
@@ -403,7 +409,7 @@ class RuntimeNetwork:
             WeightsError: It does not.
         """
         side = self.exported.variant.preprocessing.side
-        shape = [] if self.exported.raw_image else list(self._encoder.inputs["pixels"])[2:]
+        shape = [] if self.exported.raw_image else list(self._encoder.inputs[self.frames_name])[2:]
         if any(isinstance(length, int) and length != side for length in shape):
             raise WeightsError(
                 f"expected an encoder of frames of {side} x {side} in {str(self.folder)!r}, got "
@@ -426,7 +432,7 @@ class RuntimeNetwork:
             )
 
 
-def _floats(values: Any) -> Array:
+def floats(values: Any) -> Array:
     """Take an array, or a tensor on the CPU, as contiguous float32."""
     return np.ascontiguousarray(np.asarray(values), dtype=np.float32)
 

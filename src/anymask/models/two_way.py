@@ -68,6 +68,7 @@ class TwoWayTransformer(nn.Module):
         look: FirstLook | None = None,
         answers: int | None = None,
         guidance: Guidance | None = None,
+        token_bias: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Let tokens and image exchange what they know.
 
@@ -79,6 +80,8 @@ class TwoWayTransformer(nn.Module):
             answers: How many tokens, from the first on, are wanted in the end; None: all.
             guidance: Its target is added to the tokens before each block and to the last queries,
                 its map to the attention of the tokens in each block.
+            token_bias: Added to the scores wherever tokens are read, (n, 1, 1, t): far below 0 for
+                those that only fill up.
 
         Returns:
             Both sides after the exchange, (n, answers, c) and (n, cells, c).
@@ -89,7 +92,9 @@ class TwoWayTransformer(nn.Module):
         for layer in self.layers:
             if target is not None:
                 tokens = tokens + target
-            tokens, image = layer(tokens, image, token_code, image_code, look, attention)
+            tokens, image = layer(
+                tokens, image, token_code, image_code, look, attention, token_bias
+            )
             look = None
         tokens, token_code = tokens[:, :answers], token_code[:, :answers]
         coded = tokens + token_code if target is None else tokens + token_code + target
@@ -121,9 +126,10 @@ class TwoWayBlock(nn.Module):
         image_code: Tensor,
         look: FirstLook | None = None,
         attention: Tensor | None = None,
+        token_bias: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the tokens (n, t, c) and the image (n, cells, c) after one exchange."""
-        tokens = self.norm1(self._among_themselves(tokens, token_code))
+        tokens = self.norm1(self._among_themselves(tokens, token_code, token_bias))
         coded_image = image + image_code if look is None else image  # a look has it in it
         read = self.cross_attn_token_to_image(
             tokens + token_code, coded_image, image, look, attention
@@ -131,17 +137,17 @@ class TwoWayBlock(nn.Module):
         tokens = self.norm2(tokens + read)
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = self.cross_attn_image_to_token(
-            image, coded_image, tokens + token_code, tokens, look
+            image, coded_image, tokens + token_code, tokens, look, token_bias
         )
         return tokens, self.norm4(image)
 
-    def _among_themselves(self, tokens: Tensor, code: Tensor) -> Tensor:
+    def _among_themselves(self, tokens: Tensor, code: Tensor, bias: Tensor | None) -> Tensor:
         """Let the tokens (n, t, c) attend to each other; in the first block they are their code."""
         coded = tokens if self.first else tokens + code
         if self.add_code:
-            told: Tensor = coded + self.self_attn(coded, coded, coded)
+            told: Tensor = coded + self.self_attn(coded, coded, coded, bias)
             return told
-        told = self.self_attn(coded, coded, tokens)
+        told = self.self_attn(coded, coded, tokens, bias)
         return told if self.first else tokens + told  # SAM's first block replaces its tokens
 
 
@@ -157,17 +163,19 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, inner)
         self.out_proj = nn.Linear(inner, width)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend from q (n, i, c) to k and v (n, j, c), of which n may be 1; returns (n, i, c)."""
-        return self.attend(
-            *(self.split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
-        )
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attend from q (n, i, c) to k and v (n, j, c), of which n may be 1; returns (n, i, c).
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        A bias (n, 1, 1, j) is added to the scores.
+        """
+        q, k, v = (self.split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
+        return self.attend(q, k, v, bias)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attend with what is projected and cut into heads; returns (n, i, c)."""
         n = max(q.shape[0], k.shape[0])
         q, k, v = (x.expand(n, -1, -1, -1) for x in (q, k, v))
-        return self.join(F.scaled_dot_product_attention(q, k, v))
+        return self.join(F.scaled_dot_product_attention(q, k, v, attn_mask=bias))
 
     def split(self, x: Tensor) -> Tensor:
         """Cut tokens (n, i, inner) into heads, (n, heads, i, d)."""
@@ -206,7 +214,7 @@ class Attention(nn.Module):
 class TokenToImage(Attention):
     """Tokens read the image."""
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         tokens: Tensor,
         coded_image: Tensor,
@@ -248,16 +256,19 @@ class ImageToToken(Attention):
         coded: Tensor,
         tokens: Tensor,
         look: FirstLook | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Attend from cells (n or 1, cells, c) to tokens (n, t, c), and add to the image."""
         keys, values = self.split(self.k_proj(coded)), self.split(self.v_proj(tokens))
         if not self.few(tokens):
             queries = self.split(self.q_proj(coded_image)) if look is None else look.queries
-            return image + self.attend(queries, keys, values)
+            return image + self.attend(queries, keys, values, bias)
         if look is None:
             scores = self.compare(keys, coded_image, self.q_proj)
         else:
             scores = torch.einsum("nhtd,ohcd->nhtc", keys * self.scale, look.queries)
+        if bias is not None:
+            scores = scores + bias.mT
         weights = scores.softmax(dim=2).flatten(1, 2)
         # The weights of each head add up to 1, so that the heads may share the bias.
         told = (values @ self.of_heads(self.out_proj.weight.mT)).flatten(1, 2)

@@ -357,7 +357,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="d2a00b4b120d85a11290afbc22507a48677acdd4bc66505ee71fd13a6014b67e",
+            sha256="73c546f3f703c07d1190c237a3bddd55b41e04956fd06243e60759b6cec963bb",
             size=13_727_180,
         ),
         aliases=("bundled", "compact"),

@@ -12,7 +12,8 @@ from anymask.device import find_device, find_dtype
 from anymask.errors import InputError
 from anymask.models import cache
 from anymask.models.exported import is_exported
-from anymask.models.runtime import Runtime, open_network
+from anymask.models.graph_folder import open_network
+from anymask.models.runtime import Runtime
 from anymask.models.variants import VARIANTS
 from anymask.predict.segmenter import Segmenter
 

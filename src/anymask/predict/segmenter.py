@@ -11,6 +11,7 @@ from anymask.image.image import ImageLike
 from anymask.masks.masks import Masks
 from anymask.parallel import in_order
 from anymask.predict.answers import Answers
+from anymask.predict.shown import TakesExamples
 from anymask.predict.track.tracks import Tracks
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _IMAGES_SEARCHED_AT_ONCE = 2  # this bounds the memory of long lists
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Segmenter(Answers, Tracks):
+class Segmenter(Answers, TakesExamples, Tracks):
     """A model that is ready for use.
 
     What it answers depends on the arguments alone, so any number of threads may share it. Of the

@@ -7,4 +7,8 @@ that `paths` allows. `schemas` is what goes in, which `prompts` turns into the l
 is said beside. `embeddings`, `verbs`, `changes`,
 `folders` and `operations` are the routes, `metrics` counts; `app` puts
 it all together around a `server`, and `run` runs it.
+
+`studio` adds a page on which masks are made: `gallery` is the folder of its images, `project` the
+files that it saves, `studio_wire` what goes between them and the page, whose files `page_files`
+gives; ``page/`` is built from ``web/``.
 """

@@ -31,7 +31,7 @@ Answered: TypeAlias = Callable[[str, str, int, float], None]
 
 _LOG = logging.getLogger("anymask.serve")
 _OPEN = ("/healthz", "/readyz")  # without a token, for whoever watches over the process
-_UPLOADS = ("/v1/embed",)
+_UPLOADS = ("/v1/embed", "/v1/studio/pictures")
 _LEAKS = {"token", "access_token", "api_key", "apikey", "key", "auth", "authorization", "bearer"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _HEADERS = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 import time
 import warnings
-import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,7 +47,7 @@ class ServerError(AnymaskError):
 
 
 class Connection:
-    """Requests to one server; a connection is kept for each thread.
+    """Requests to one server; connections are kept open for the next ones.
 
     Args:
         url: Where the server listens.
@@ -65,13 +64,12 @@ class Connection:
             )
         self.address = parts.geturl()
         self._url, self._token, self._timeout = parts, token, timeout
-        self._own = threading.local()
-        self._lines: weakref.WeakSet[http.client.HTTPConnection] = weakref.WeakSet()
+        self._idle: list[http.client.HTTPConnection] = []  # as many as were used at a time
 
     def close(self) -> None:
-        """Close the connections of all threads; who calls again opens a new one."""
-        for line in list(self._lines):
-            line.close()
+        """Close what is kept open; who calls again opens a new connection."""
+        while self._idle:
+            self._idle.pop().close()
 
     def json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send a request, and read the JSON that comes back; see `call`."""
@@ -125,7 +123,9 @@ class Connection:
                 line.request(method, self._url.path.rstrip("/") + path, content, headers)
                 answer = line.getresponse()
                 said = {name.lower(): value for name, value in answer.getheaders()}
-                return answer.status, said, answer.read()
+                data = answer.read()
+                self._idle.append(line)
+                return answer.status, said, data
             except (OSError, http.client.HTTPException) as error:
                 line.close()
                 # A connection that was kept may have been closed meanwhile: then once more, for
@@ -138,18 +138,17 @@ class Connection:
         raise AssertionError("the second try answers or raises")
 
     def _line(self, *, fresh: bool) -> http.client.HTTPConnection:
-        line: http.client.HTTPConnection | None = getattr(self._own, "line", None)
-        if line is None or fresh:
-            line = self._own.line = self._new_line()
-        return line
+        """Take a connection that nobody uses, or a new one."""
+        with suppress(IndexError):
+            if not fresh:
+                return self._idle.pop()
+        return self._new_line()
 
     def _new_line(self) -> http.client.HTTPConnection:
         secure = self._url.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         assert self._url.hostname is not None
-        line = kind(self._url.hostname, self._url.port, timeout=self._timeout)
-        self._lines.add(line)
-        return line
+        return kind(self._url.hostname, self._url.port, timeout=self._timeout)
 
     def events(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Listen to server-sent events, on a connection of their own."""

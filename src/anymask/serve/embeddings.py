@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from anymask.image.image import Image
 
-__all__ = ["add_embeddings"]
+__all__ = ["add_embeddings", "embedded"]
 
 
 def add_embeddings(app: "FastAPI", server: Server) -> None:
@@ -53,7 +53,7 @@ def add_embeddings(app: "FastAPI", server: Server) -> None:
         The answer's session is what all other routes work on. The same pixels have the same id.
         """
         data = await _upload(request)
-        session, cached = await _embedded(server, request, data)
+        session, cached = await embedded(server, request, data)
         return respond(json_content(_about(session, cached=cached)))
 
     @app.get(
@@ -132,8 +132,17 @@ async def _upload(request: Any) -> bytes:
     return data
 
 
-async def _embedded(server: Server, request: Any, data: bytes) -> tuple[Session, bool]:
-    """Find the session of an image, or make it; those who ask at once wait for one another."""
+async def embedded(server: Server, request: Any, data: bytes) -> tuple[Session, bool]:
+    """Find the session of an image, or make it; those who ask at once wait for one another.
+
+    Args:
+        server: Who embeds.
+        request: Whose body has been read.
+        data: Content of the image's file.
+
+    Returns:
+        The session, and whether it was there already.
+    """
     image, name = await server.compute.run(request, lambda task: _decoded(server, data))
     if name in server.sessions:
         return server.sessions.get(name), True

@@ -15,6 +15,8 @@ from anymask.serve.app import create_app
 from anymask.serve.config import ServeConfig
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from anymask.predict.segmenter import Segmenter
 
 __all__ = ["run", "with_token"]
@@ -27,13 +29,19 @@ def with_token(config: ServeConfig) -> ServeConfig:
     return config
 
 
-def run(config: ServeConfig, model: Segmenter, say: Callable[[str], None]) -> None:
+def run(
+    config: ServeConfig,
+    model: Segmenter,
+    say: Callable[[str], None],
+    prepare: Callable[[FastAPI], object] = lambda app: None,
+) -> None:
     """Serve until a signal (SIGTERM, SIGINT) says stop; a second one ends at once.
 
     Args:
         config: What is allowed; its token is made by `with_token`.
         model: Who answers.
         say: Told where the server listens, once it does.
+        prepare: Adds to the application before it starts.
 
     Raises:
         InputError: The address cannot be listened on.
@@ -41,6 +49,7 @@ def run(config: ServeConfig, model: Segmenter, say: Callable[[str], None]) -> No
     """
     uvicorn: Any = optional("uvicorn", extra="serve")
     app = create_app(config, model)
+    prepare(app)
     listener = _listen(config)
     settings = uvicorn.Config(
         app,

@@ -12,9 +12,7 @@ from anymask.predict.track.frame import Frame
 __all__ = ["read_ahead"]
 
 
-def read_ahead(
-    model: Model, frames: Iterable[VideoFrame]
-) -> Iterator[tuple[VideoFrame, Frame]]:
+def read_ahead(model: Model, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Frame]]:
     """Yield frames along with how they are looked at.
 
     Frames need not wait for one another until here, so that two of them are embedded at a time

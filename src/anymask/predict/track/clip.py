@@ -81,9 +81,9 @@ class TrackedFrame:
         seconds: When it is shown; None if nobody knows.
         name: What its results are called.
         image: What it shows.
-        masks: Of all things known by then: ``labels`` their names, ``ids`` their numbers, ``scores``
-            how sure it is, 0 to 1. A thing that is not seen has an empty mask. ``meta`` has
-            ``status`` ("prompted", "tracked", "found" again, "lost"), ``predicted_iou``, and
+        masks: Of all things known by then: ``labels`` their names, ``ids`` their numbers,
+            ``scores`` how sure it is, 0 to 1. A thing that is not seen has an empty mask. ``meta``
+            has ``status`` ("prompted", "tracked", "found" again, "lost"), ``predicted_iou``, and
             ``anchor``, the frame whose prompt the mask comes from.
         place: To go on from, should the work end here.
     """
@@ -147,6 +147,18 @@ class Plan:
                     new[name].append(index)
         return cls(prompts, anchors, new)
 
+    def check(self, size_hw: tuple[int, int]) -> None:
+        """Check all prompts before any work.
+
+        Raises:
+            InputError: One does not fit frames of this size, or cannot begin a thing.
+        """
+        for index, here in sorted(self.prompts.items()):
+            begun = {name: p for name, p in here.items() if self.anchors[name][0] == index}
+            check_prompts(Track(), begun, size_hw)
+            for prompt in here.values():
+                prompt.check_inside(size_hw)
+
     @property
     def first(self) -> int | None:
         """The first frame to work on, onwards; None: there is nothing to do."""
@@ -188,10 +200,7 @@ def run(
         store: Where the masks are kept; after each frame they are there.
         place: Where earlier work on the same plan ended; None: begin.
     """
-    for index in sorted(plan.prompts):
-        check_prompts(Track(objects=()), _beginning(plan, index), clip.size_hw)
-        for prompt in plan.prompts[index].values():
-            prompt.check_inside(clip.size_hw)
+    plan.check(clip.size_hw)
     onwards = place is None or place.way == "onwards"
     if onwards and plan.first is not None:
         track = Track(frame=plan.first - 1) if place is None else place.track
@@ -209,17 +218,13 @@ def run(
     track = Track(frame=last + 1) if place is None else place.track
     for frame, looked in read_ahead(model, clip.backwards(track.frame - 1)):
         here = plan.said(frame.index)
-        active = [n for n in plan.anchors if plan.backwards(n, frame.index) is not None or n in here]
+        active = [
+            n for n in plan.anchors if plan.backwards(n, frame.index) is not None or n in here
+        ]
         if not active and not any(i < frame.index for some in plan.new.values() for i in some):
             break
         track, masks = _go(looked, track, plan, frame, active, store, back=True)
         yield _done(store, frame, masks, Place("backwards", track))
-
-
-def _beginning(plan: Plan, index: int) -> dict[str, Prompt]:
-    """Give the prompts that things begin with in a frame."""
-    here = plan.prompts[index]
-    return {name: prompt for name, prompt in here.items() if plan.anchors[name][0] == index}
 
 
 def _go(
@@ -281,19 +286,19 @@ def _merged(plan: Plan, index: int, known: Masks | None, masks: Masks) -> Masks:
 
 def _counts_more(plan: Plan, name: str, index: int, one: Masks, before: Masks) -> bool:
     """Return whether a mask that was found now counts more than the one that is known."""
-    anchor, other = one.meta[0]["anchor"], before.meta[0]["anchor"]
+    anchor, other = int(one.meta[0]["anchor"]), int(before.meta[0]["anchor"])
     if one.meta[0]["status"] == "prompted":
         return index in plan.new[name]
     if min(index, other) < anchor < max(index, other) or anchor == other:
         return True  # the one before came through a frame that has been corrected since
     seen, was_seen = bool(one.areas[0]), bool(before.areas[0])
     if seen != was_seen:
-        return seen
+        return seen  # whoever has not lost it
     return abs(anchor - index) < abs(other - index)
 
 
 def _done(store: Store, frame: VideoFrame, masks: Masks, place: Place) -> TrackedFrame:
-    about = {"frame": frame.index}
+    about: dict[str, float] = {"frame": frame.index}
     about |= {} if frame.seconds is None else {"seconds": round(frame.seconds, 6)}
     masks = replace(masks, image_meta=about, source=frame.image.source or frame.name)
     store.put(frame.index, masks)

@@ -172,9 +172,7 @@ def _near(frame: Frame, mask: FloatArray) -> FloatArray:
     rows, columns = np.flatnonzero(prior.any(axis=1)), np.flatnonzero(prior.any(axis=0))
     near = np.zeros_like(prior)
     y, x = ((side[-1] - side[0]) // 3 + 2 for side in (rows, columns))
-    near[
-        max(0, rows[0] - y) : rows[-1] + y + 1, max(0, columns[0] - x) : columns[-1] + x + 1
-    ] = 1
+    near[max(0, rows[0] - y) : rows[-1] + y + 1, max(0, columns[0] - x) : columns[-1] + x + 1] = 1
     return near
 
 
@@ -209,9 +207,7 @@ def motion(frame: Frame, one: Followed, taken: BoolArray | None = None) -> Motio
     return _motion_at(frame, cost, reach, int(y), int(x))
 
 
-def _motion_at(
-    frame: Frame, cost: FloatArray, reach: tuple[int, int], y: int, x: int
-) -> Motion:
+def _motion_at(frame: Frame, cost: FloatArray, reach: tuple[int, int], y: int, x: int) -> Motion:
     fine = np.array([_between(cost[y], x), _between(cost[:, x], y)], np.float32)
     by = (np.array([x - reach[1], y - reach[0]], np.float32) + fine) * frame.cell
     return Motion(by.astype(np.float32), float(cost[y, x]))
@@ -240,7 +236,7 @@ def _match(
     places = np.clip(np.rint(look.places), 0, (w - 1, h - 1)).astype(np.int64)
     for cell, (column, row) in zip(wide, places, strict=True):
         cost += cell[row : row + 2 * down + 1, column : column + 2 * across + 1]
-    return cost / len(apart), reach
+    return (cost / len(apart)).astype(np.float32), reach
 
 
 def _between(cost: FloatArray, place: int) -> float:
@@ -282,7 +278,10 @@ def _question(
     labels = [1] * len(points)
     if "negative_points" in knows:
         near = [p for p in others if (box[:2] <= p).all() and (p <= box[2:]).all()]
-        points, labels = np.concatenate([points, *(p[None] for p in near)]), labels + [0] * len(near)
+        points, labels = (
+            np.concatenate([points, *(p[None] for p in near)]),
+            labels + [0] * len(near),
+        )
     return Prompt(points, labels, box, mask_logits=before if with_mask else None)
 
 
@@ -297,7 +296,7 @@ def inner_points(
         sure = inside & frame.spread(alike > 0)[y0:y1, x0:x1]
         if sure.sum() > 0.2 * inside.sum():
             inside = sure
-    return frame.image_xy(deepest_points(inside, count) + (x0, y0))
+    return frame.image_xy(deepest_points(inside, count) + np.array([x0, y0]))
 
 
 def judge(
@@ -400,7 +399,8 @@ def _box_mean(values: FloatArray, reach: int) -> FloatArray:
     wide = np.pad(values.astype(np.float64), reach, mode="edge")
     sums = np.pad(wide.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     total = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return (total / side**2).astype(np.float32)
+    mean: FloatArray = (total / side**2).astype(np.float32)
+    return mean
 
 
 def _lowest(cost: FloatArray, count: int, apart: float) -> list[tuple[int, int]]:

@@ -54,7 +54,8 @@ class Frame:
     def share(self, mask: BoolArray) -> FloatArray:
         """Say how much of each cell a mask of the logits covers: float32 (h, w) of the grid."""
         covered = pool(mask[None], self.cells.grid_hw)[0]
-        return covered * self.cells.shown.reshape(covered.shape)
+        share: FloatArray = covered * self.cells.shown.reshape(covered.shape)
+        return share
 
     def spread(self, cells: BoolArray) -> BoolArray:
         """Enlarge cells (h, w) of the grid to the logits."""
@@ -62,7 +63,8 @@ class Frame:
             np.arange(side) * count // side
             for side, count in zip(self.low_hw, cells.shape, strict=True)
         )
-        return cells[rows][:, columns]
+        spread: BoolArray = cells[rows][:, columns]
+        return spread
 
     def image_xy(self, low_xy: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Carry places in the logits, (n, 2), to pixels of the image, kept inside of it."""
@@ -70,7 +72,9 @@ class Frame:
         (h, w), (frame_h, frame_w) = self.low_hw, transform.frame_hw
         in_frame = (np.asarray(low_xy, np.float64) + 0.5) * (frame_w / w, frame_h / h) - 0.5
         height, width = transform.original_hw
-        return np.clip(transform.points_to_image(in_frame), 0, (width - 1, height - 1))
+        points = transform.points_to_image(in_frame)
+        inside: npt.NDArray[np.float64] = np.clip(points, 0, (width - 1, height - 1))
+        return inside
 
     def image_box(self, low_box: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
         """Carry a box round pixels of the logits to the image; None: it is outside of it."""
@@ -88,13 +92,12 @@ class Frame:
 
     def image_masks(self, logits: list[FloatArray]) -> BoolArray:
         """Carry answers to the image, each pixel to the one that is surest: bool (n, h, w)."""
-        import torch  # what enlarges works on tensors
-
         if not logits:
             return np.zeros((0, *self.embedding.transform.original_hw), np.bool_)
-        large = array(self.embedding.transform.masks_to_image(torch.from_numpy(np.stack(logits))))
+        large = self.embedding.transform.masks_to_image(np.stack(logits))
         surest = large.argmax(axis=0)
-        return (large > 0) & (surest == np.arange(len(large))[:, None, None])
+        masks: BoolArray = (large > 0) & (surest == np.arange(len(large))[:, None, None])
+        return masks
 
     def decode(self, prompts: list[Prompt], multimask: bool) -> tuple[FloatArray, FloatArray]:
         """Ask the model: logits (n, k, h', w') and predicted IoU (n, k)."""

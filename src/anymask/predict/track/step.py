@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from anymask.errors import InputError
 from anymask.masks.masks import Masks
+from anymask.predict.track.cells import array
 from anymask.predict.track.follow import (
     Answer,
     Motion,
@@ -24,7 +25,6 @@ from anymask.predict.track.follow import (
     moved,
     search,
 )
-from anymask.predict.track.cells import array
 from anymask.predict.track.frame import Frame
 from anymask.predict.track.look import Look
 from anymask.predict.track.track import Followed, Status, Track
@@ -84,7 +84,7 @@ def step(
         taken: Where things are that are not followed now but known, bool (h, w) of the image.
 
     Returns:
-        The new track, and the masks of all things in the order of the track; see `Segmenter.follow`.
+        The new track, and the masks of all things in its order; see `Segmenter.follow`.
     """
     check_prompts(track, prompts, frame.embedding.size_hw)
     low = np.zeros(frame.low_hw, np.bool_) if taken is None else frame.low_mask(taken)
@@ -92,7 +92,9 @@ def step(
     outright = {name: p for name, p in prompts.items() if p.box is not None or _is_mask(p)}
     for name, prompt in outright.items():
         found.put(name, _prompted(frame, prompt, None), "prompted")
-    _follow_seen(found, [one for one in track.objects if not one.missing and one.name not in outright])
+    _follow_seen(
+        found, [one for one in track.objects if not one.missing and one.name not in outright]
+    )
     for one in track.objects:
         if found.answers.get(one.name) is None and one.name not in prompts:
             found.put(one.name, search(frame, one, found.covered()), "found")

@@ -146,7 +146,10 @@ class Track:
             about = _header(content)
             arrays = load(content)
             objects = tuple(
-                _followed(thing, {k[len(f"{i}/") :]: v for k, v in arrays.items() if k.startswith(f"{i}/")})
+                _followed(
+                    thing,
+                    {k[len(f"{i}/") :]: v for k, v in arrays.items() if k.startswith(f"{i}/")},
+                )
                 for i, thing in enumerate(about["objects"])
             )
             size = about["size_hw"]
@@ -157,7 +160,9 @@ class Track:
                 about["model"],
             )
         except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
-            name = repr(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else "the data"
+            name = (
+                repr(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else "the data"
+            )
             raise InputError(
                 f"expected a track saved by anymask, but {name} cannot be read as one ({error}); "
                 "track from the start"
@@ -183,4 +188,10 @@ def _followed(plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) 
         when: Look(*(arrays[f"{when}/{part}"] for part in ("on", "off", "places")))
         for when in ("reference", "recent")
     }
-    return Followed(**plain, logits=arrays["logits"], velocity=arrays["velocity"], **looks)
+    return Followed(
+        logits=arrays["logits"],
+        velocity=arrays["velocity"],
+        reference=looks["reference"],
+        recent=looks["recent"],
+        **plain,
+    )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anymask.errors import CapabilityError, InputError
-from anymask.predict.shown import TakesExamples
 
 if TYPE_CHECKING:
     from anymask.image.image import ImageLike
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Tracks"]
 
 
-class Tracks(TakesExamples):
+class Tracks:
     """What a `Segmenter` does with clips."""
 
     variant: Any
@@ -91,7 +90,8 @@ class Tracks(TakesExamples):
             >>> import numpy as np
             >>> from anymask import Image, Prompt, Track, load
             >>> photo, model = Image.open("docs/pictures/coffee.jpg").pixels, load()
-            >>> track, masks = model.follow(Track(), photo, {"cup": Prompt(box=(170, 15, 412, 310))})
+            >>> cup = Prompt(box=(170, 15, 412, 310))
+            >>> track, masks = model.follow(Track(), photo, {"cup": cup})
             >>> track, masks = model.follow(track, np.roll(photo, 8, axis=1))
             >>> track, masks.labels
             (Track(frame 1: cup), ('cup',))

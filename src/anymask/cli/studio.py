@@ -1,0 +1,156 @@
+"""``anymask studio``: a page in the browser on which masks are made with the mouse."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from anymask.cli.options import Flag
+from anymask.cli.parser import parse as parse_words
+from anymask.errors import InputError
+from anymask.lock import Lock
+from anymask.serve.config import ServeConfig
+from anymask.serve.project import FOLDER
+
+if TYPE_CHECKING:
+    from anymask.cli.parser import Command
+
+__all__ = ["Studio", "parse"]
+
+_USUAL_FOLDER = Path("anymask-images")
+_USUAL_PORT = 8765
+_PATIENCE = 900.0  # seconds: who waits for everything mode sees it, and can cancel it
+_ABOUT = """Make masks on a page in the browser: what you point at lights up, a click keeps it.
+
+Everything is saved at once, beside the images: the masks of photos/a.jpg in
+photos/anymask-studio/a.jpg.json, which all commands read. This machine alone can open the page; if
+another --host is named, only with the token in the address that is printed.
+
+Examples:
+  anymask studio photos/
+  anymask studio                          # drop images onto the page
+  anymask studio photos/ --model mobile-sam --port 9000
+  anymask studio photos/ --host 0.0.0.0  # from other machines, with a token
+  anymask convert photos/anymask-studio --images photos/ --format coco -o coco.json"""
+
+
+def parse(words: Sequence[str]) -> Command:
+    """Turn the words after ``anymask studio`` into a command."""
+    return parse_words(Studio, words, "anymask studio", _ABOUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studio:
+    """Make masks on a page in the browser."""
+
+    images: Annotated[Positional[Path], arg(metavar="[FOLDER]", help_behavior_hint="")] = (
+        _USUAL_FOLDER
+    )
+    """Folder of the images, with those below it. Without it, what is dropped onto the page goes to
+    anymask-images/, here."""
+    model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
+    """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    offline: Flag = False
+    """Download no weights when it starts; the page never makes it download anything."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but this machine's own needs a token."""
+    port: Annotated[int | None, arg(metavar="PORT", help_behavior_hint="(default: 8765)")] = None
+    """Port to listen on; by itself a free one if 8765 is taken."""
+    token: Annotated[str | None, arg(metavar="TOKEN", help_behavior_hint="")] = None
+    """What the page needs to know if the address is not this machine's own, at least 16 characters;
+    by itself one is made. ANYMASK_TOKEN says it, too."""
+    max_pixels: int = 100_000_000
+    """Pixels of an image; larger ones are refused before they are decoded."""
+    no_browser: Flag = False
+    """Do not open the page, only print its address."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        """Serve the page until told to stop, and return the exit code."""
+        from anymask.serve.run import run, with_token
+        from anymask.serve.studio import add_studio
+
+        folder = self.images.expanduser()
+        self._check(folder)
+        config = with_token(self._config())
+        lock = Lock(folder / FOLDER / ".open") if os.access(folder, os.W_OK) else None
+        if lock is not None and not lock.acquire():
+            raise InputError(
+                f"expected a folder that no studio has open, but one has {str(folder)!r}; use its "
+                "page, or stop it first"
+            )
+        try:
+            model = self.load()
+            os.environ["ANYMASK_OFFLINE"] = "1"  # a request must not make it fetch anything
+
+            def say(address: str) -> None:
+                page = f"{address}/#token={config.token}" if config.token else f"{address}/"
+                print(f"{model.variant.name} with {folder}/ on {page}", flush=True)
+                if not self.no_browser:
+                    self._open(page)
+
+            run(config, model, say, lambda app: add_studio(app, folder))
+        finally:
+            if lock is not None:
+                lock.release()
+                with suppress(OSError):  # unless something was saved
+                    (folder / FOLDER).rmdir()
+        return 0
+
+    def load(self) -> Any:
+        """Load who answers."""
+        from anymask.predict import loading
+
+        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
+
+    def _check(self, folder: Path) -> None:
+        if folder.is_file():
+            raise InputError(
+                f"expected a folder of images, got the file {str(folder)!r}; name its folder"
+            )
+        if not folder.is_dir() and self.images != _USUAL_FOLDER:
+            raise InputError(
+                f"expected a folder of images, but {str(folder)!r} does not exist; check the path"
+            )
+
+    def _config(self) -> ServeConfig:
+        port = _free_port(self.host) if self.port is None else self.port
+        token = self.token or os.environ.get("ANYMASK_TOKEN") or None
+        config = ServeConfig(
+            host=self.host, port=port, max_pixels=self.max_pixels, timeout=_PATIENCE
+        )
+        # On this machine's own address it would only be in the way.
+        return config if config.is_local and self.token is None else replace(config, token=token)
+
+    @staticmethod
+    def _open(page: str) -> None:
+        """Open the page where there is a browser with windows."""
+        if sys.platform.startswith("linux") and not (
+            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        ):
+            return
+        webbrowser.open(page)
+
+
+def _free_port(host: str) -> int:
+    """Give the usual port, or 0, which stands for any, if somebody has that."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, _USUAL_PORT), family=family):
+            return _USUAL_PORT
+    except OSError:
+        return 0

@@ -1,0 +1,69 @@
+"""The page of the studio: a few files that hold no secret, so that anyone may have them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anymask.serve.access import App, Message, Receive, Send
+
+__all__ = ["EXAMPLE", "Page"]
+
+_FOLDER = Path(__file__).parent / "page"
+
+EXAMPLE = _FOLDER / "example.jpg"
+"""An image to begin with."""
+
+_FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page/studio.js": ("studio.js", "text/javascript; charset=utf-8"),
+    "/page/studio.css": ("studio.css", "text/css; charset=utf-8"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_HEADERS = {
+    # Nothing inline, nothing from elsewhere; images that were fetched are shown from memory.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cache-control": "no-cache",
+}
+
+
+class Page:
+    """The application with the page before it, which needs no token: the page asks for one itself.
+
+    Args:
+        app: Answers everything else.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Give a file of the page, or let the application answer."""
+        asked = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if not asked or scope["path"] not in _FILES:
+            return await self._app(scope, receive, send)
+        name, media = _FILES[scope["path"]]
+        data = _read(name)
+        headers = {**_HEADERS, "content-type": media, "content-length": str(len(data))}
+        raw = [(key.encode(), value.encode()) for key, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        body = b"" if scope["method"] == "HEAD" else data
+        await send({"type": "http.response.body", "body": body})
+
+
+@cache
+def _read(name: str) -> bytes:
+    return (_FOLDER / name).read_bytes()

@@ -1,0 +1,397 @@
+"""The studio's half of the server: a folder of images, and what a person makes of them.
+
+The page asks for images by ids, never by paths (`gallery`); what it saves are files in the folder
+(`project`). Everything that needs the model goes over the routes that any client has.
+"""
+
+# Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anymask import formats
+from anymask.errors import AnymaskError, InputError
+from anymask.formats.conversion import Found, write_place
+from anymask.image.image import Image
+from anymask.image.png import encode_png
+from anymask.masks.masks import Masks
+from anymask.serve import studio_wire as wire
+from anymask.serve.answers import json_content, respond
+from anymask.serve.compute import Task
+from anymask.serve.embeddings import embedded
+from anymask.serve.errors import ApiError, dumps
+from anymask.serve.gallery import Gallery, Picture
+from anymask.serve.page_files import EXAMPLE, Page
+from anymask.serve.project import THING, Class, Project, RevisionConflict, Stored, named
+from anymask.serve.server import Server, failures
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["Studio", "add_studio"]
+
+_KEEP = "private, max-age=86400"  # ids change when files do
+_ROOT = "/v1/studio"
+
+
+class Studio:
+    """A folder of images with its project.
+
+    Args:
+        folder: The folder; it need not exist yet.
+        server: Who answers.
+    """
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        self.gallery = Gallery(folder, server.config.max_pixels)
+        self.project = Project(self.gallery.folder)
+        self.server = server
+
+    async def find(self, name: str) -> Picture:
+        """Find an image by its id; looks into the folder again before it says that it is not there.
+
+        A page that was open when the server was started again goes on with the ids that it has.
+
+        Raises:
+            ApiError: There is none, or it cannot be read.
+        """
+        if self.gallery.get(name) is None:
+            await self.server.compute.answer(self.gallery.look)
+        return self.picture(name)
+
+    def picture(self, name: str) -> Picture:
+        """Find an image that has been seen, by its id.
+
+        Raises:
+            ApiError: There is none, or it cannot be read.
+        """
+        found = self.gallery.get(name)
+        if found is None:
+            raise ApiError(
+                404,
+                f"expected the id of an image of the folder, got {name[:80]!r}, which is not here "
+                "(any more); load the page again",
+                "no_picture",
+            )
+        if found.error is not None:
+            raise ApiError(422, found.error)
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """Describe the folder as it is now."""
+        classes = wire.classes_document(self.project.classes())
+        pictures = self.gallery.look()
+        return {
+            "name": self.gallery.folder.name,
+            "pictures": [
+                wire.picture_document(one, *self.project.counted(one.name)) for one in pictures
+            ],
+            "classes": classes["classes"],
+            "classes_revision": classes["revision"],
+            "model": self.server.model.variant.name,
+            "words": _words(),
+            "example": True,
+        }
+
+    def export(self, asked: wire.Export, target: Path, task: Task) -> None:
+        """Write the masks of images in some formats into a zip.
+
+        Raises:
+            InputError: There are no masks, or a format cannot hold them.
+        """
+        pictures = (
+            self.gallery.look()
+            if asked.pictures is None
+            else [self.picture(name) for name in asked.pictures]
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            for format in dict.fromkeys(asked.formats):
+                place = Path(folder) / format
+                found = self._found(pictures, task)
+                if format == "cutout":
+                    _write_cutouts(found, place)
+                else:
+                    names = [one.name for one in self.project.classes().part]
+                    write_place(found, place, format, names=names)
+            _zip(Path(folder), target)
+
+    def _found(self, pictures: Iterable[Picture], task: Task) -> Iterator[Found]:
+        """Go through the masks of images that have any."""
+        empty = True
+        for picture in pictures:
+            task.check()
+            if picture.error is not None or not self.project.counted(picture.name)[0]:
+                continue
+            masks = self.project.masks(picture.name, picture.size_hw).part
+            empty = False
+            yield Found(Path(picture.name).with_suffix("").as_posix(), plain(masks), picture.path)
+        if empty:
+            raise InputError("expected masks to export, got none; make some, or choose others")
+
+
+def plain(masks: Masks) -> Masks:
+    """Take away what is known for the page alone."""
+    metas = ({k: v for k, v in meta.items() if k != THING} for meta in masks.meta)
+    return replace(masks, meta=tuple(metas))
+
+
+def _words() -> list[str]:
+    from anymask.models.vocabulary import LABELS
+
+    return [word.lower() for word in LABELS]
+
+
+def _write_cutouts(found: Iterable[Found], place: Path) -> None:
+    for one in found:
+        assert one.image is not None
+        image = Image.open(one.image)
+        for i, mask in enumerate(one.masks):
+            label = mask.labels[0]
+            safe = "".join(c if c.isalnum() or c in " -_" else "-" for c in label or "")
+            path = place / f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_png(mask.cutout(image)))
+
+
+def _zip(folder: Path, target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder).as_posix())
+
+
+# ------------------------------------------------------------------------------- routes
+
+
+def add_studio(app: "FastAPI", folder: Path) -> Studio:
+    """Add the page and its routes to an application that `create_app` made.
+
+    Args:
+        app: The application.
+        folder: The images.
+    """
+    studio = Studio(folder, app.state.server)
+    _add_pictures(app, studio)
+    _add_project(app, studio)
+    _add_files(app, studio)
+    app.add_middleware(Page)
+    return studio
+
+
+def _add_pictures(app: "FastAPI", studio: Studio) -> None:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    server = studio.server
+
+    @app.get(_ROOT, tags=["studio"], summary="Look into the folder", responses=failures())
+    async def look(request: Request) -> Response:
+        """List the images with how many masks they have, and the classes."""
+        found = await server.compute.run(request, lambda task: json_content(studio.document()))
+        return respond(found)
+
+    @app.get(
+        f"{_ROOT}/pictures/{{picture}}/thumbnail",
+        tags=["studio"],
+        summary="See an image small",
+        response_class=Response,
+        responses=failures(404),
+    )
+    async def thumbnail(picture: str) -> Response:
+        """Give a small JPEG."""
+        found = await studio.find(picture)
+        data = await server.compute.answer(lambda: studio.gallery.thumbnail(found))
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": _KEEP})
+
+    @app.get(
+        f"{_ROOT}/pictures/{{picture}}/image",
+        tags=["studio"],
+        summary="See an image",
+        response_class=Response,
+        responses=failures(404),
+    )
+    async def image(picture: str) -> Response:
+        """Give an image in a format that browsers show."""
+        found = await studio.find(picture)
+        data, media = await server.compute.answer(lambda: studio.gallery.shown(found))
+        return Response(data, media_type=media, headers={"Cache-Control": _KEEP})
+
+    @app.post(
+        f"{_ROOT}/pictures/{{picture}}/embed",
+        tags=["studio"],
+        summary="Embed an image of the folder",
+        responses=failures(404),
+    )
+    async def embed(picture: str, request: Request) -> Response:
+        """Encode an image of the folder; the answer's session is what the other routes work on."""
+        found = await studio.find(picture)
+        data = await server.compute.answer(found.path.read_bytes)
+        session, cached = await embedded(server, request, data)
+        return respond(json_content({"session": session.id, "cached": cached}))
+
+
+def _add_project(app: "FastAPI", studio: Studio) -> None:
+    from starlette.responses import Response
+
+    compute = studio.server.compute
+
+    @app.get(
+        f"{_ROOT}/pictures/{{picture}}/things",
+        tags=["studio"],
+        summary="Read the masks of an image",
+        responses=failures(404),
+    )
+    async def things(picture: str) -> Response:
+        """Give what is stored, and its revision."""
+        found = await studio.find(picture)
+
+        def read() -> Any:
+            return json_content(
+                wire.things_document(studio.project.masks(found.name, found.size_hw))
+            )
+
+        return respond(await compute.answer(read))
+
+    @app.put(
+        f"{_ROOT}/pictures/{{picture}}/things",
+        tags=["studio"],
+        summary="Save the masks of an image",
+        responses=failures(404, 507),
+    )
+    async def save_things(picture: str, asked: wire.SaveThings) -> Response:
+        """Replace what is stored; 409 with what is there if that is of another revision."""
+        found = await studio.find(picture)
+
+        def save() -> int:
+            masks = wire.masks_of_things(asked.things, found, studio.server.model.variant.name)
+            return studio.project.save_masks(found.name, masks, asked.revision)
+
+        try:
+            return respond(json_content({"revision": await compute.answer(save)}))
+        except RevisionConflict as conflict:
+            return _conflict(wire.things_document(conflict.current))
+
+    @app.put(
+        f"{_ROOT}/classes", tags=["studio"], summary="Save the classes", responses=failures(507)
+    )
+    async def save_classes(asked: wire.SaveClasses) -> Response:
+        """Replace the classes; 409 with what is there if that is of another revision."""
+
+        def save() -> int:
+            classes = [Class(one.name, one.color) for one in asked.classes]
+            return studio.project.save_classes(classes, asked.revision)
+
+        try:
+            return respond(json_content({"revision": await compute.answer(save)}))
+        except RevisionConflict as conflict:
+            return _conflict(wire.classes_document(conflict.current))
+
+    def _conflict(current: dict[str, Any]) -> Response:
+        message = (
+            "expected the revision that is stored, got an earlier one; look at what has changed"
+        )
+        document = {"error": {"code": "conflict", "message": message}, "current": current}
+        return Response(dumps(document), 409, media_type="application/json")
+
+
+def _add_files(app: "FastAPI", studio: Studio) -> None:
+    from starlette.background import BackgroundTask
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, Response
+
+    server = studio.server
+
+    def described(picture: Picture) -> Any:
+        return json_content(wire.picture_document(picture, *studio.project.counted(picture.name)))
+
+    @app.post(
+        f"{_ROOT}/pictures", tags=["studio"], summary="Add an image", responses=failures(415, 507)
+    )
+    async def add(request: Request, name: str = "image") -> Response:
+        """Put an image into the folder: the body is the file."""
+        data = await request.body()
+
+        def work(task: Task) -> Any:
+            return described(studio.gallery.add(data, name[:300]))
+
+        return respond(await server.compute.run(request, work))
+
+    @app.post(
+        f"{_ROOT}/example", tags=["studio"], summary="Add the example", responses=failures(507)
+    )
+    async def example(request: Request) -> Response:
+        """Put the example image into the folder."""
+
+        def work(task: Task) -> Any:
+            return described(studio.gallery.add(EXAMPLE.read_bytes(), "example.jpg"))
+
+        return respond(await server.compute.run(request, work))
+
+    @app.post(
+        f"{_ROOT}/pictures/{{picture}}/import",
+        tags=["studio"],
+        summary="Read a file of masks",
+        responses=failures(404),
+    )
+    async def read(picture: str, request: Request) -> Response:
+        """Give the masks of a file of any format, as things; nothing is saved."""
+        found = await studio.find(picture)
+        data = await request.body()
+
+        def work(task: Task) -> Any:
+            return json_content(wire.things_document(Stored(_imported(data, found), 0)))
+
+        return respond(await server.compute.run(request, work))
+
+    @app.post(
+        f"{_ROOT}/export",
+        tags=["studio"],
+        summary="Export masks",
+        response_class=Response,
+        responses=failures(404, 507),
+    )
+    async def export(asked: wire.Export, request: Request) -> Response:
+        """Give a zip with a folder for each format."""
+        file = tempfile.NamedTemporaryFile(suffix=".zip", delete=False)  # noqa: SIM115
+        file.close()
+        path = Path(file.name)
+        try:
+            await server.compute.run(request, lambda task: studio.export(asked, path, task))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        gone = BackgroundTask(path.unlink, missing_ok=True)
+        return FileResponse(
+            path, media_type="application/zip", filename="masks.zip", background=gone
+        )
+
+
+def _imported(data: bytes, picture: Picture) -> Masks:
+    """Read a file of masks for an image.
+
+    Raises:
+        InputError: It is of no known format, of another image, or of another size.
+    """
+    options: dict[str, Any] = {}
+    content = formats.files.load(data)
+    name = formats.recognise(content)
+    if name == "yolo":  # whose numbers are shares of the image
+        options["image"] = picture.path
+    if name == "coco":
+        options["file_name"] = picture.name
+    try:
+        masks = formats.read(data, name, **options)
+    except AnymaskError:
+        if name != "coco":
+            raise
+        masks = formats.read(data, name)  # of one image, whatever that is called there
+    if masks.size_hw != picture.size_hw:
+        (h, w), (found_h, found_w) = picture.size_hw, masks.size_hw
+        raise InputError(
+            f"expected masks of {w} x {h} like the image, got {found_w} x {found_h}; choose the "
+            "file of this image"
+        )
+    return named(masks)

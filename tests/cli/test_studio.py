@@ -1,0 +1,69 @@
+"""``anymask studio``: which folder, which address, and one page at a time for a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from anymask import InputError
+from anymask.cli.studio import Studio, _free_port, parse
+from anymask.serve.project import FOLDER
+
+
+def studio(*words: str) -> Studio:
+    found = parse(words)
+    assert isinstance(found, Studio)
+    return found
+
+
+def test_a_folder_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        studio(str(tmp_path / "none")).run()
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"got the file .*name its folder"):
+        studio(str(tmp_path / "a.jpg")).run()
+    assert studio().images == Path("anymask-images")
+
+
+def test_other_machines_need_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYMASK_TOKEN", "0123456789abcdef")
+    assert studio("--port", "0")._config().token is None
+    assert studio("--port", "0", "--host", "0.0.0.0")._config().token == "0123456789abcdef"
+    given = studio("--port", "0", "--token", "fedcba9876543210")._config()
+    assert given.token == "fedcba9876543210"
+
+
+def test_a_port_that_is_taken_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert studio("--port", str(port))._config().port == port  # as it was said
+    assert _free_port("127.0.0.1") in (0, 8765)
+
+
+def test_the_page_is_there_until_it_is_stopped(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "anymask", "studio", str(tmp_path), "--no-browser"]
+    environment = {**os.environ, "PYTHONWARNINGS": "default"}
+    with subprocess.Popen(
+        [*words, "--port", "0"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as running:
+        assert running.stdout is not None
+        said = running.stdout.readline()
+        address = said.split()[-1]
+        assert said.startswith(f"anymask-compact with {tmp_path}/ on http://127.0.0.1:")
+        with urllib.request.urlopen(address) as page:
+            assert b"page/studio.js" in page.read()
+        with pytest.raises(InputError, match="that no studio has open"):
+            studio(str(tmp_path), "--no-browser").run()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 0
+    assert not (tmp_path / FOLDER).exists()  # nothing was saved

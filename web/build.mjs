@@ -1,0 +1,59 @@
+// Builds the page into src/anymask/serve/page/, or with --tests the tests into build/tests/.
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const page = join(here, "..", "src", "anymask", "serve", "page");
+const tests = process.argv.includes("--tests");
+
+function files(folder) {
+  return readdirSync(join(here, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+// Of all that the page is made of; tests/guards compares it with what was written into the build.
+function digest() {
+  const names = ["build.mjs", "package-lock.json", "tsconfig.json"].map((name) => join(here, name));
+  const all = [...names, ...files("src")].map((path) => [relative(here, path).replaceAll("\\", "/"), path]);
+  all.sort(([a], [b]) => (a < b ? -1 : 1));
+  const hash = createHash("sha256");
+  for (const [name, path] of all) {
+    hash.update(`${name}\0`);
+    hash.update(readFileSync(path, "utf8").replaceAll("\r\n", "\n"));
+    hash.update("\0");
+  }
+  return hash.digest("hex");
+}
+
+const options = { bundle: true, format: "esm", charset: "utf8", logLevel: "warning" };
+
+if (tests) {
+  rmSync(join(here, "build", "tests"), { recursive: true, force: true });
+  await build({
+    ...options,
+    entryPoints: files("tests").filter((path) => path.endsWith(".test.ts")),
+    outdir: join(here, "build", "tests"),
+    outExtension: { ".js": ".mjs" },
+    platform: "node",
+    target: "node20",
+    sourcemap: "inline",
+  });
+} else {
+  const mark = `/* anymask studio, built by "make web"; sources ${digest()} */`;
+  await build({
+    ...options,
+    entryPoints: [join(here, "src", "studio.ts"), join(here, "src", "studio.css")],
+    outdir: page,
+    minify: true,
+    target: ["chrome123", "firefox121", "safari17.5"],
+    banner: { js: mark, css: mark },
+  });
+  writeFileSync(join(page, "index.html"), readFileSync(join(here, "src", "index.html")));
+  writeFileSync(join(page, "icon.svg"), readFileSync(join(here, "src", "icon.svg")));
+  writeFileSync(join(page, "example.jpg"), readFileSync(join(here, "..", "docs", "pictures", "coffee.jpg")));
+}

@@ -1,0 +1,324 @@
+/** The page's state: the project with its history, what is shown of it, and what is being done. */
+
+import type { FolderAnswer, Picture, StudioApi } from "../api/studio_api.ts";
+import { describe } from "../api/client.ts";
+import type { Decoder } from "../decode/decoder.ts";
+import { type Key, say } from "../words/words.ts";
+import * as histories from "./history.ts";
+import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf, withThings } from "./project.ts";
+import { type SaveState, Saver } from "./saving.ts";
+
+export type ToolName = "point" | "box" | "brush" | "eraser" | "lasso" | "pick";
+
+/** Work that takes a while, as the line below the image tells it. */
+export interface Job {
+  readonly what: Key;
+  readonly parts: Readonly<Record<string, string>>;
+  readonly since: number;
+  readonly cancel: (() => void) | null;
+}
+
+export interface Notice {
+  readonly text: string;
+  readonly isError: boolean;
+}
+
+/** What is shown, and how; never undone. */
+export interface Ui {
+  readonly image: string | null;
+  readonly tool: ToolName;
+  readonly selected: ReadonlySet<string>;
+  readonly hovered: string | null;
+  readonly hidden: ReadonlySet<string>;
+  /** Whether all masks are hidden for the moment. */
+  readonly peeking: boolean;
+  readonly level: Level;
+  /** What clicks mean: 1 object, 0 background. */
+  readonly sign: 0 | 1;
+  /** The class of new things. */
+  readonly label: string | null;
+  readonly opacity: number;
+  /** Diameter of the brush in pixels of the screen. */
+  readonly brush: number;
+  readonly wordsOpen: boolean;
+  readonly job: Job | null;
+  readonly notice: Notice | null;
+}
+
+export type Part = readonly Thing[] | readonly Class[];
+
+const CLASSES = "classes"; // the saver's key; images have their ids, which are hex
+const NOTICE_MS = 6000;
+
+export class App {
+  history: histories.History = histories.begin(EMPTY);
+  pictures: readonly Picture[] = [];
+  folder: FolderAnswer | null = null;
+  ui: Ui = {
+    image: null,
+    tool: "point",
+    selected: new Set(),
+    hovered: null,
+    hidden: new Set(),
+    peeking: false,
+    level: "auto",
+    sign: 1,
+    label: null,
+    opacity: 0.4,
+    brush: 32,
+    wordsOpen: false,
+    job: null,
+    notice: null,
+  };
+  decoder!: Decoder;
+  readonly saver: Saver<Part>;
+  /** Called when the masks of an image have come from the store. */
+  loaded: (id: string) => Promise<void> = () => Promise.resolve();
+  private readonly listeners: (() => void)[] = [];
+  private pending = false;
+  private noticeTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly loading = new Map<string, Promise<void>>();
+
+  constructor(readonly api: StudioApi) {
+    this.saver = new Saver<Part>({
+      put: (key, part, revision) => this.put(key, part, revision),
+      changed: () => this.changed(),
+      describe,
+      setTimer: (run, ms) => setTimeout(run, ms),
+      clearTimer: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
+    });
+  }
+
+  // -------------------------------------------------------------------- telling others
+
+  listen(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** Tells everybody, once before the next frame. */
+  changed(): void {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame(() => {
+      this.pending = false;
+      for (const listener of this.listeners) listener();
+    });
+  }
+
+  show(changes: Partial<Ui>): void {
+    this.ui = { ...this.ui, ...changes };
+    this.changed();
+  }
+
+  notify(text: string, isError = false): void {
+    clearTimeout(this.noticeTimer);
+    this.noticeTimer = setTimeout(() => this.show({ notice: null }), NOTICE_MS);
+    this.show({ notice: { text, isError } });
+  }
+
+  fail(error: unknown): void {
+    this.notify(describe(error), true);
+  }
+
+  // ------------------------------------------------------------------- reading the state
+
+  get project(): Project {
+    return this.history.present;
+  }
+
+  get picture(): Picture | null {
+    return this.pictures.find((one) => one.id === this.ui.image) ?? null;
+  }
+
+  pictureOf(id: string): Picture {
+    const found = this.pictures.find((one) => one.id === id);
+    if (!found) throw new Error(`no image ${id}`);
+    return found;
+  }
+
+  get things(): readonly Thing[] {
+    return this.ui.image === null ? [] : thingsOf(this.project, this.ui.image);
+  }
+
+  get isLoaded(): boolean {
+    return this.ui.image !== null && this.ui.image in this.project.images;
+  }
+
+  get selectedThings(): readonly Thing[] {
+    return this.things.filter((thing) => this.ui.selected.has(thing.id));
+  }
+
+  /** The one thing that clicks go on with. */
+  get active(): Thing | null {
+    const selected = this.selectedThings;
+    return selected.length === 1 ? selected[0]! : null;
+  }
+
+  get saveState(): SaveState {
+    return this.saver.state;
+  }
+
+  masksOf(picture: Picture): number {
+    const things = this.project.images[picture.id];
+    return things ? things.length : picture.masks;
+  }
+
+  nameOf(thing: Thing): string {
+    return thing.label ?? say("panel.unnamed", { number: this.things.indexOf(thing) + 1 });
+  }
+
+  // -------------------------------------------------------------------------- changing it
+
+  /** Makes a change that can be undone. */
+  commit(project: Project, what: string, image: string | null = this.ui.image): void {
+    this.history = histories.commit(this.history, project, image, what);
+    this.afterChange();
+  }
+
+  /** Changes what was true all the time, which is no step to undo. */
+  settle(history: histories.History): void {
+    this.history = history;
+    this.afterChange();
+  }
+
+  undo(): void {
+    const step = this.history.past.at(-1);
+    this.history = histories.undo(this.history);
+    this.afterStep(step);
+  }
+
+  redo(): void {
+    const step = this.history.future.at(-1);
+    this.history = histories.redo(this.history);
+    this.afterStep(step);
+  }
+
+  private afterStep(step: histories.Step | undefined): void {
+    if (!step) return;
+    this.afterChange();
+    if (step.image !== null && step.image !== this.ui.image) void this.open(step.image);
+  }
+
+  private afterChange(): void {
+    const ids = new Set(this.things.map((thing) => thing.id));
+    const selected = new Set([...this.ui.selected].filter((id) => ids.has(id)));
+    const known = this.project.classes.some((one) => one.name === this.ui.label);
+    this.ui = { ...this.ui, selected, label: known ? this.ui.label : null };
+    for (const [id, things] of Object.entries(this.project.images)) this.saver.set(id, things);
+    this.saver.set(CLASSES, this.project.classes);
+    this.changed();
+  }
+
+  // ------------------------------------------------------------------------------ images
+
+  /** Takes over what the folder holds. */
+  begin(folder: FolderAnswer): void {
+    this.folder = folder;
+    this.pictures = folder.pictures;
+    this.history = histories.begin({ ...EMPTY, classes: folder.classes });
+    this.saver.known(CLASSES, folder.classes, folder.classes_revision);
+    this.changed();
+  }
+
+  addPicture(picture: Picture): void {
+    if (!this.pictures.some((one) => one.id === picture.id)) this.pictures = [...this.pictures, picture];
+    this.changed();
+  }
+
+  /** Takes over what other windows and programs have changed, where nothing of ours is unsaved. */
+  async refresh(): Promise<void> {
+    const folder = await this.api.folder();
+    const stale = folder.pictures.filter(
+      ({ id, revision }) =>
+        id in this.project.images && !this.saver.isDirty(id) && revision !== this.saver.revision(id),
+    );
+    this.pictures = folder.pictures;
+    for (const picture of stale) {
+      const { revision, things } = await this.api.things(picture);
+      if (this.saver.isDirty(picture.id)) continue; // it will be seen as a conflict
+      this.saver.known(picture.id, things, revision);
+      this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
+    }
+    if (!this.saver.isDirty(CLASSES) && folder.classes_revision !== this.saver.revision(CLASSES)) {
+      this.saver.known(CLASSES, folder.classes, folder.classes_revision);
+      this.commit({ ...this.project, classes: folder.classes }, "theirs", null);
+    }
+    this.changed();
+  }
+
+  /** Shows an image; gives when its masks are there. */
+  async open(id: string): Promise<void> {
+    if (this.ui.image !== id) {
+      this.ui.job?.cancel?.();
+      this.show({ image: id, selected: new Set(), hovered: null, job: null });
+    }
+    try {
+      await this.loadThings(id);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Fetches what is stored for an image, once. */
+  loadThings(id: string): Promise<void> {
+    let loading = this.loading.get(id);
+    if (!loading) {
+      const picture = this.pictureOf(id);
+      loading = this.api.things(picture).then(({ revision, things }) => {
+        this.saver.known(id, things, revision);
+        this.settle(histories.load(this.history, id, things));
+        return this.loaded(id);
+      });
+      loading.catch(() => this.loading.delete(id));
+      this.loading.set(id, loading);
+    }
+    return loading;
+  }
+
+  step(by: 1 | -1): void {
+    const at = this.pictures.findIndex((one) => one.id === this.ui.image);
+    const next = this.pictures[at + by];
+    if (next) void this.open(next.id);
+  }
+
+  // ------------------------------------------------------------------------------ saving
+
+  private put(key: string, part: Part, revision: number): Promise<number> {
+    if (key === CLASSES) return this.api.putClasses(part as readonly Class[], revision);
+    return this.api.putThings(this.pictureOf(key), part as readonly Thing[], revision);
+  }
+
+  /** Waits until everything is saved. */
+  async saved(signal: AbortSignal): Promise<void> {
+    this.saver.now();
+    while (this.saver.isDirty()) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Ends a conflict with another window, as a step that can be undone. */
+  resolve(key: string, how: "theirs" | "mine" | "both"): void {
+    const conflict = this.saver.conflict(key);
+    if (!conflict) return;
+    const isClasses = key === CLASSES;
+    const mine: Part = isClasses ? this.project.classes : thingsOf(this.project, key);
+    const part = how === "mine" ? mine : how === "theirs" ? conflict.theirs : joined(mine, conflict.theirs);
+    const project: Project = isClasses
+      ? { ...this.project, classes: part as readonly Class[] }
+      : { ...this.project, images: { ...this.project.images, [key]: part as readonly Thing[] } };
+    this.saver.resolve(key, part);
+    if (how !== "mine") this.commit(project, how, isClasses ? null : key);
+  }
+
+  conflictName(key: string): string {
+    return key === CLASSES ? say("panel.classes") : this.pictureOf(key).name;
+  }
+}
+
+/** What both have: mine, and of theirs what mine has not. */
+function joined(mine: Part, theirs: Part): Part {
+  const nameOf = (one: Thing | Class): string => ("id" in one ? one.id : one.name);
+  const known = new Set([...mine].map(nameOf));
+  return [...mine, ...[...theirs].filter((one) => !known.has(nameOf(one)))] as unknown as Part;
+}

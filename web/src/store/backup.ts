@@ -1,0 +1,95 @@
+/** Changes that could not be saved yet, kept by the browser in case that the page is closed. */
+
+import { recordOf, thingOf, type ThingRecord } from "../api/studio_api.ts";
+import { say } from "../words/words.ts";
+import type { App } from "./app.ts";
+import { type Thing, thingsOf, withThings } from "./project.ts";
+
+/** Where they are kept; a browser that keeps nothing gives null and forgets. */
+export interface Drawer {
+  get(key: string): Promise<readonly ThingRecord[] | null>;
+  put(key: string, records: readonly ThingRecord[]): Promise<void>;
+  drop(key: string): Promise<void>;
+}
+
+export class Backup {
+  private readonly kept = new Map<string, readonly Thing[]>();
+
+  constructor(
+    private readonly app: App,
+    private readonly drawer: Drawer,
+  ) {
+    app.listen(() => this.follow());
+  }
+
+  /** Keeps what is not saved while saving fails, and forgets it once it is. */
+  private follow(): void {
+    const { saver, saveState } = this.app;
+    if (saveState.kind === "saved") {
+      for (const id of this.kept.keys()) void this.drawer.drop(this.keyOf(id));
+      this.kept.clear();
+    } else if (saveState.kind === "retrying") {
+      for (const [id, things] of Object.entries(this.app.project.images)) {
+        if (!saver.isDirty(id) || this.kept.get(id) === things) continue;
+        this.kept.set(id, things);
+        const picture = this.app.pictureOf(id);
+        const records = things.filter((one) => one.counts).map((one) => recordOf(one, picture));
+        void this.drawer.put(this.keyOf(id), records);
+      }
+    }
+  }
+
+  /** Brings back what an image lost when the page was closed, as a step that can be undone. */
+  async restore(id: string): Promise<void> {
+    if (this.kept.has(id)) return;
+    const records = await this.drawer.get(this.keyOf(id));
+    if (!records) return;
+    this.kept.set(id, []);
+    const theirs = thingsOf(this.app.project, id);
+    const mine = records.map(thingOf);
+    const known = new Set(mine.map((one) => one.id));
+    // What somebody else has saved meanwhile stays, too.
+    const things = [...mine, ...theirs.filter((one) => !known.has(one.id))];
+    this.app.commit(withThings(this.app.project, id, things), "restore", id);
+    this.app.notify(say("hint.restored"));
+  }
+
+  private keyOf(id: string): string {
+    return `${this.app.folder?.name ?? ""}/${this.app.pictureOf(id).name}`;
+  }
+}
+
+const STORE = "unsaved";
+
+/** A drawer in the browser's database. */
+export function browserDrawer(name: string): Drawer {
+  let opened: Promise<IDBDatabase> | null = null;
+  const open = (): Promise<IDBDatabase> => {
+    opened ??= new Promise((resolve, reject) => {
+      const request = indexedDB.open(name, 1);
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE);
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    return opened;
+  };
+  const ask = async <Result>(
+    mode: IDBTransactionMode,
+    what: (store: IDBObjectStore) => IDBRequest<Result>,
+  ): Promise<Result | null> => {
+    try {
+      const request = what((await open()).transaction(STORE, mode).objectStore(STORE));
+      return await new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+    } catch {
+      return null; // a private window, or no room: the page itself still has everything
+    }
+  };
+  return {
+    get: async (key) => (await ask<readonly ThingRecord[] | undefined>("readonly", (store) => store.get(key))) ?? null,
+    put: async (key, records) => void (await ask("readwrite", (store) => store.put(records, key))),
+    drop: async (key) => void (await ask("readwrite", (store) => store.delete(key))),
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * Saving of what changed, soon and again until it is done: each part by itself (an image's things,
+ * the classes), one request at a time, with the revision that it replaces.
+ */
+
+/** Somebody else has saved meanwhile. */
+export class Conflict<Part> extends Error {
+  constructor(
+    readonly theirs: Part,
+    readonly revision: number,
+  ) {
+    super("somebody else has saved meanwhile");
+  }
+}
+
+export type SaveState =
+  | { readonly kind: "saved" }
+  | { readonly kind: "saving" }
+  | { readonly kind: "retrying"; readonly error: string; readonly seconds: number }
+  | { readonly kind: "conflict"; readonly keys: readonly string[] };
+
+export interface Saving<Part> {
+  /** Stores a part over a revision; gives the new one. Throws `Conflict` if there is another. */
+  put(key: string, part: Part, revision: number): Promise<number>;
+  /** Told after every change of the state. */
+  changed(): void;
+  describe(error: unknown): string;
+  setTimer(run: () => void, ms: number): unknown;
+  clearTimer(timer: unknown): void;
+}
+
+interface Kept<Part> {
+  part: Part;
+  saved: Part;
+  revision: number;
+  conflict: Conflict<Part> | null;
+}
+
+const SOON = 250; // ms after a change, within which more may follow
+const LONGEST_WAIT = 15_000;
+
+export class Saver<Part> {
+  private readonly kept = new Map<string, Kept<Part>>();
+  private timer: unknown = null;
+  private busy = false;
+  private failures = 0;
+  private error = "";
+
+  constructor(private readonly saving: Saving<Part>) {}
+
+  /** Says what the store holds. */
+  known(key: string, part: Part, revision: number): void {
+    this.kept.set(key, { part, saved: part, revision, conflict: null });
+  }
+
+  has(key: string): boolean {
+    return this.kept.has(key);
+  }
+
+  revision(key: string): number {
+    return this.kept.get(key)?.revision ?? 0;
+  }
+
+  /** Says how a part is now; does nothing if that is how it is stored. */
+  set(key: string, part: Part): void {
+    const kept = this.kept.get(key);
+    if (!kept || kept.part === part) return;
+    kept.part = part;
+    if (!this.busy && this.timer === null) this.schedule(SOON);
+    this.saving.changed();
+  }
+
+  isDirty(key?: string): boolean {
+    const all = key === undefined ? [...this.kept.values()] : [this.kept.get(key)];
+    return all.some((kept) => kept !== undefined && kept.part !== kept.saved);
+  }
+
+  conflict(key: string): Conflict<Part> | null {
+    return this.kept.get(key)?.conflict ?? null;
+  }
+
+  /** Ends a conflict: what is set now goes over what the other has saved. */
+  resolve(key: string, part: Part): void {
+    const kept = this.kept.get(key);
+    if (!kept?.conflict) return;
+    kept.revision = kept.conflict.revision;
+    kept.saved = kept.conflict.theirs;
+    kept.conflict = null;
+    kept.part = part;
+    this.schedule(0);
+    this.saving.changed();
+  }
+
+  get state(): SaveState {
+    const keys = [...this.kept].filter(([, kept]) => kept.conflict).map(([key]) => key);
+    if (keys.length) return { kind: "conflict", keys };
+    if (this.failures) return { kind: "retrying", error: this.error, seconds: this.wait / 1000 };
+    return this.busy || this.isDirty() ? { kind: "saving" } : { kind: "saved" };
+  }
+
+  /** Tries at once, such as when somebody asks for it or the window is about to close. */
+  now(): void {
+    if (!this.busy) this.schedule(0);
+  }
+
+  private get wait(): number {
+    return Math.min(LONGEST_WAIT, 1000 * 2 ** (this.failures - 1));
+  }
+
+  private schedule(ms: number): void {
+    if (this.timer !== null) this.saving.clearTimer(this.timer);
+    this.timer = this.saving.setTimer(() => {
+      this.timer = null;
+      void this.run();
+    }, ms);
+  }
+
+  private async run(): Promise<void> {
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      for (let next = this.next(); next; next = this.next()) await this.save(...next);
+      this.failures = 0;
+    } catch (error) {
+      this.failures++;
+      this.error = this.saving.describe(error);
+      this.schedule(this.wait);
+    }
+    this.busy = false;
+    this.saving.changed();
+  }
+
+  private next(): [string, Kept<Part>] | undefined {
+    return [...this.kept].find(([, kept]) => kept.part !== kept.saved && !kept.conflict);
+  }
+
+  private async save(key: string, kept: Kept<Part>): Promise<void> {
+    const part = kept.part;
+    this.saving.changed();
+    try {
+      kept.revision = await this.saving.put(key, part, kept.revision);
+      kept.saved = part;
+    } catch (error) {
+      if (!(error instanceof Conflict)) throw error;
+      kept.conflict = error as Conflict<Part>;
+    }
+  }
+}

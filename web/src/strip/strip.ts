@@ -1,0 +1,88 @@
+/** The images of the folder in a row; only those in sight have their thumbnails fetched. */
+
+import { isAbort } from "../api/client.ts";
+import { Rows, h } from "../dom.ts";
+import type { Picture } from "../api/studio_api.ts";
+import type { App } from "../store/app.ts";
+import { say } from "../words/words.ts";
+
+const AT_ONCE = 3; // requests for thumbnails
+
+export function makeStrip(app: App): HTMLElement {
+  const list = h("ul", { class: "strip-list" });
+  const element = h("nav", { class: "strip", "aria-label": say("strip.label") }, list);
+  const queue: (() => Promise<void>)[] = [];
+  let running = 0;
+  const next = (): void => {
+    const task = running < AT_ONCE ? queue.pop() : undefined; // the last that came into sight first
+    if (!task) return;
+    running++;
+    void task().finally(() => {
+      running--;
+      next();
+    });
+    next();
+  };
+  const tasks = new WeakMap<Element, () => Promise<void>>();
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const task = tasks.get(target);
+        if (!isIntersecting || !task) continue;
+        seen.unobserve(target);
+        queue.push(task);
+      }
+      next();
+    },
+    { root: element, rootMargin: "0px 400px" },
+  );
+
+  const make = (picture: Picture): { element: HTMLElement; update: (value: Picture) => void } => {
+    const image = h("img", { alt: "", class: "thumb", draggable: "false" });
+    const badge = h("span", { class: "badge" });
+    const button = h("button", { type: "button", class: "strip-button", onclick: () => void app.open(picture.id) }, image, badge);
+    const item = h("li", {}, button);
+    image.style.aspectRatio = `${Math.min(2.2, Math.max(0.5, picture.w / picture.h || 1.5))}`;
+    tasks.set(item, async () => {
+      try {
+        const blob = await app.api.thumbnail(picture.id, AbortSignal.timeout(30_000));
+        const url = URL.createObjectURL(blob);
+        image.src = url;
+        image.onload = () => URL.revokeObjectURL(url);
+      } catch (error) {
+        if (!isAbort(error)) button.classList.add("broken");
+      }
+    });
+    if (picture.error === null) seen.observe(item);
+    else button.classList.add("broken");
+    let wasCurrent = false;
+    return {
+      element: item,
+      update: (value) => {
+        const current = app.ui.image === value.id;
+        const masks = app.masksOf(value);
+        badge.textContent = masks ? String(masks) : "";
+        badge.hidden = !masks;
+        button.title = value.name;
+        button.setAttribute("aria-label", say("strip.image", { name: value.name, count: masks }));
+        button.toggleAttribute("aria-current", current);
+        if (current && !wasCurrent) item.scrollIntoView({ block: "nearest", inline: "center", behavior: "smooth" });
+        wasCurrent = current;
+      },
+    };
+  };
+  const rows = new Rows<Picture>(list, make);
+  element.addEventListener(
+    "wheel",
+    (event) => {
+      if (event.deltaX || event.shiftKey) return;
+      element.scrollLeft += event.deltaY;
+    },
+    { passive: true },
+  );
+  app.listen(() => {
+    rows.set(app.pictures, (one) => one.id);
+    element.hidden = app.pictures.length < 2;
+  });
+  return element;
+}

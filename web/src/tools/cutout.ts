@@ -1,0 +1,59 @@
+/** What is selected, cut out of the image: to the clipboard, or as a file. */
+
+import type { Stage } from "../canvas/stage.ts";
+import { bounds, decodePatch, union } from "../masks/runs.ts";
+import type { App } from "../store/app.ts";
+import { say } from "../words/words.ts";
+
+/** Makes a PNG of the selected masks' surroundings, transparent elsewhere; null if there are none. */
+async function cutout(app: App, stage: Stage): Promise<Blob | null> {
+  const { picture, selectedThings } = app;
+  const masks = selectedThings.flatMap((thing) => (thing.counts ? [thing.counts] : []));
+  const [first, ...rest] = masks;
+  if (!first || !picture || !stage.picture) return null;
+  const counts = rest.reduce(union, first);
+  const box = bounds(counts, picture.h);
+  if (!box) return null;
+  const w = box.x1 - box.x0;
+  const h = box.y1 - box.y0;
+  const canvas = new OffscreenCanvas(w, h);
+  const context = canvas.getContext("2d", { willReadFrequently: true })!;
+  context.drawImage(stage.picture.full, box.x0, box.y0, w, h, 0, 0, w, h);
+  const data = context.getImageData(0, 0, w, h);
+  const { pixels } = decodePatch(counts, picture.h, box);
+  for (let x = 0; x < w; x++) {
+    for (let y = 0; y < h; y++) if (!pixels[x * h + y]) data.data[4 * (y * w + x) + 3] = 0;
+  }
+  context.putImageData(data, 0, 0);
+  return canvas.convertToBlob({ type: "image/png" });
+}
+
+export async function copyCutout(app: App, stage: Stage): Promise<void> {
+  const made = cutout(app, stage);
+  try {
+    if (!app.ui.selected.size) return app.notify(say("hint.select_first"));
+    // The promise itself, because some browsers allow it only at once after the key or the click.
+    const png = made.then((blob) => blob ?? Promise.reject(new Error(say("hint.select_first"))));
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+    app.notify(say("hint.copied"));
+  } catch {
+    app.notify(say("error.clipboard"), true);
+  }
+}
+
+export async function downloadCutout(app: App, stage: Stage): Promise<void> {
+  const blob = await cutout(app, stage);
+  const [thing] = app.selectedThings;
+  if (!blob || !thing) return app.notify(say("hint.select_first"));
+  const stem = (app.picture?.name ?? "image").replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+  download(blob, `${stem}-${thing.label ?? "cutout"}.png`);
+}
+
+export function download(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name.replace(/[\\/:*?"<>|]+/g, "-");
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
