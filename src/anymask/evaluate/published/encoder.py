@@ -49,7 +49,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
         scores = scores + bias
-    return scores.softmax(dim=-1) @ v
+    told: Tensor = scores.softmax(dim=-1) @ v
+    return told
 
 
 def in_windows(attention: Any, window: int, x: Tensor) -> Any:
