@@ -56,7 +56,7 @@ def test_times_are_compared_with_the_first_of_the_same_model_and_threads() -> No
         ]
         for way in ways
     }
-    sizes = {way: Size(way.model, way.runtime, 1, 4) for way in ways}
+    sizes = {way: Size(way.model, way.runtime, way.dtype, 1, 4) for way in ways}
     table = Speed((8, 8), sizes, times, {}).summary().tables[0]
     place = table.header.index("times faster, CPU")
     ratios = [row[place : place + 2] for row in table.rows]
@@ -79,3 +79,22 @@ def test_segment_and_everything_do_what_they_say() -> None:
         ways, PICTURE, ("segment", "everything"), 1, 1, memories=False, points_per_side=2
     )
     assert [row[1] for row in speed.summary().tables[0].rows] == ["torch"] * 2 + ["onnx"] * 2
+
+
+def test_quantized_graphs_say_so(monkeypatch) -> None:
+    from dataclasses import replace
+
+    from anymask.models.runtime import RuntimeNetwork
+
+    (way,) = setups(["bundled"], ["float32"], [1], runtimes=["onnx"])
+    opened = RuntimeNetwork.__init__
+
+    def small(self, folder, exported, runtime, **options) -> None:
+        opened(self, folder, replace(exported, precision="fp16"), runtime, **options)
+
+    monkeypatch.setattr(RuntimeNetwork, "__init__", small)
+    speed = measure([way], PICTURE, ("embed",), repeats=1, memories=False)
+    times, size = speed.summary().tables
+    assert times.rows[0][2] == "fp16"
+    million = find("bundled").parameters / 1e6
+    assert size.rows[0][1:] == ("fp16", million, pytest.approx(2 * million, rel=0.005))

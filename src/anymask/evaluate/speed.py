@@ -75,6 +75,8 @@ class Size:
     """Of its variant."""
     runtime: str
     """What computes."""
+    dtype: str
+    """What is computed with; of graphs that are not of float32, how they were quantized."""
     parameters: int
     """Learned values."""
     bytes: int
@@ -119,8 +121,8 @@ class Speed:
             "and number of threads."
         )
         sizes = {
-            (size.name, way.dtype): (size.parameters / 1e6, size.bytes / 1e6)
-            for way, size in self.sizes.items()
+            (size.name, size.dtype): (size.parameters / 1e6, size.bytes / 1e6)
+            for size in self.sizes.values()
         }
         columns = ("model", "dtype", "parameters, M", "weights, MB")
         return Summary(
@@ -137,7 +139,7 @@ class Speed:
         ratios = self._ratios(setup, task)
         used = self.memories.get((setup, task))
         return (
-            *(self.sizes[setup].name, self.sizes[setup].runtime, setup.dtype),
+            *(self.sizes[setup].name, self.sizes[setup].runtime, self.sizes[setup].dtype),
             *(setup.threads, task, len(taken)),
             *(round(float(ms), 1) for ms in wall),
             round(cpu, 1),
@@ -244,7 +246,7 @@ def measure(
         on_step(f"memory of {way.model}, {task}")
         used[way, task] = memory(partial(_ready, way, image, task, points_per_side), way.threads)
     order = sorted(times, key=lambda key: (ways.index(key[0]), tasks.index(key[1])))
-    sizes = {way: _size(model) for way, model in models.items()}
+    sizes = {way: _size(way, model) for way, model in models.items()}
     return Speed(image.size_hw, sizes, {key: times[key] for key in order}, used)
 
 
@@ -278,9 +280,13 @@ def _embed(model: Segmenter, image: Image) -> None:
         torch.cuda.synchronize(model.device)  # it works on while the program goes on
 
 
-def _size(model: Segmenter) -> Size:
+def _size(way: Setup, model: Segmenter) -> Size:
     count, dtype = model.variant.parameters, model.dtype
     each = np.dtype(dtype).itemsize if isinstance(dtype, str) else dtype.itemsize
     usual = "published" if isinstance(model, PublishedSegmenter) else "torch"
     runtime = getattr(model.network, "runtime", usual)
-    return Size(model.variant.name, runtime, count, count * each)
+    precision = getattr(getattr(model.network, "exported", None), "precision", "float32")
+    shown = way.dtype if precision == "float32" else precision
+    if precision in ("fp16", "bf16"):
+        each = 2
+    return Size(model.variant.name, runtime, shown, count, count * each)
