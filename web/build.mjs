@@ -55,5 +55,5 @@ if (tests) {
   });
   writeFileSync(join(page, "index.html"), readFileSync(join(here, "src", "index.html")));
   writeFileSync(join(page, "icon.svg"), readFileSync(join(here, "src", "icon.svg")));
-  writeFileSync(join(page, "example.jpg"), readFileSync(join(here, "..", "docs", "pictures", "coffee.jpg")));
+  writeFileSync(join(page, "example.jpg"), readFileSync(join(here, "example.jpg")));
 }
