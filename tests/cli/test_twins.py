@@ -48,7 +48,10 @@ OTHER_WORDS = {  # where the name in Python cannot be the flag's
     "rrd": "Scene.view",
     "sam3d_objects": "write_sam3d_objects",
 }
-OF_A_FINDER = {"text", "threshold", "grounder", "label", "model", "device", "dtype", "offline"}
+OF_A_FINDER = {
+    *("text", "threshold", "grounder", "label"),
+    *("model", "runtime", "device", "dtype", "offline"),
+}
 """What finds masks: in Python a model that is loaded and asked first, or a job."""
 
 

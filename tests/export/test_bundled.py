@@ -67,14 +67,15 @@ def test_everything_and_an_example_by_graphs(photo: np.ndarray) -> None:
     ours, theirs = anymask.load(runtime="onnx"), anymask.load(runtime="torch")
     wanted, found = (m.generate(photo, points_per_side=4) for m in (theirs, ours))
     assert len(wanted) and len(found) == len(wanted)
-    np.testing.assert_allclose(found.areas, wanted.areas, atol=4)
+    np.testing.assert_allclose(found.areas, wanted.areas, atol=4, rtol=0.02)
     mask = np.zeros(photo.shape[:2], bool)
     mask[5:25, 10:30] = True
     shown, expected = (
         model.personalize(photo, mask, names="square").find(photo) for model in (ours, theirs)
     )
     assert shown.labels == expected.labels
-    np.testing.assert_allclose(shown.areas, expected.areas, atol=4)
+    # A mask of 400 pixels; what is shown becomes a prompt of its own, whose edges lie close to 0.
+    np.testing.assert_allclose(shown.areas, expected.areas, rtol=0.05)
 
 
 def test_graphs_of_other_weights_are_refused(tmp_path: Path) -> None:

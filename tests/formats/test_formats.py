@@ -276,9 +276,8 @@ def test_the_command_line_offers_formats_of_others() -> None:
         text=True,
         check=True,
     )
-    assert "{sa1b,coco,png,yolo,labelme,voc,semantic,grounded-sam,numbers}" in "".join(
-        said.stdout.split()
-    )
+    text = "".join(said.stdout.replace("│", "").split())
+    assert "{sa1b,coco,png,yolo,labelme,voc,semantic,grounded-sam,numbers}" in text
 
 
 def test_names_are_listed_without_loading_anything() -> None:

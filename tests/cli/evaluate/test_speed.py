@@ -22,7 +22,7 @@ def test_the_report_tells_time_memory_and_size(run: Any, tmp_path: Path) -> None
     cells = dict(zip(times["header"], times["rows"][0], strict=True))
     assert (cells["model"], cells["task"], cells["runs"]) == ("anymask-compact", "embed", 2)
     assert cells["peak MB"] > cells["added MB"] >= 0
-    assert "| anymask-compact | float32 | 1 | embed | 2 |" in result.out
+    assert "| anymask-compact | torch | float32 | 1 | embed | 2 |" in result.out
 
 
 def test_a_missing_picture_is_one_sentence(run: Any, tmp_path: Path) -> None:
