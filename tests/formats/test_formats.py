@@ -261,10 +261,9 @@ def test_a_format_of_others_that_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_command_line_offers_formats_of_others() -> None:
     code = (
-        "from importlib.metadata import EntryPoint\n"
-        "import anymask.plugins as plugins\n"
-        "point = EntryPoint('numbers', 'nobody:NOTHING', 'anymask.formats')\n"
-        "plugins.entry_points = lambda group: [point] if group == point.group else []\n"
+        "import importlib.metadata as metadata\n"
+        "point = metadata.EntryPoint('numbers', 'nobody:NOTHING', 'anymask.formats')\n"
+        "metadata.entry_points = lambda group: [point] if group == point.group else []\n"
         "from anymask.cli import main\n"
         "main(['segment', '--help'])\n"
     )
