@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ import anymask
 from anymask.errors import InputError, WeightsError
 from anymask.export import weights
 from anymask.export.report import Report
+from anymask.export.verify import Row
 from anymask.export.write import export
+from anymask.models.exported import read_exported
 
 Weights = Callable[[str], Path]
 
@@ -161,3 +165,23 @@ def test_bfloat16_rounds_as_torch_does() -> None:
     values = torch.randn(1000) * 10
     wanted = values.bfloat16().view(torch.int16).numpy().view(np.uint16)
     np.testing.assert_array_equal(weights._bfloat16(values.numpy()), wanted)
+
+
+def test_a_row_that_is_not_good_is_never_hidden() -> None:
+    shipped = read_exported(Path(anymask.models.__file__).parent / "bundled")
+    rows = [("a", 5.0, None), ("b", 9e-3, 2e-3), ("c", 1.0, None)]
+    report = Report(
+        Path(), shipped, "onnx", tuple(Row(case, "map", d, most) for case, d, most in rows)
+    )
+    with pytest.raises(WeightsError, match=r"within 0\.002 .*'b'"):
+        report.check()
+    nothing = replace(report, rows=(Row("a", "map", math.inf, None),))
+    with pytest.raises(WeightsError, match="within a finite difference"):
+        nothing.check()
+
+
+@pytest.mark.slow
+def test_what_stands_beside_the_model_keeps_fp16(tmp_path: Path) -> None:
+    report = export("bundled", tmp_path / "out", quantize="bf16")
+    side = [row for row in report.rows if row.case in ("detector", "saliency")]
+    assert side and all(row.good for row in side)

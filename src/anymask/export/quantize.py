@@ -67,7 +67,8 @@ def quantize(
         The graph; the same one for 16 bits.
     """
     if kind == "fp16" or kind == "bf16":
-        weights.half(model, kind)
+        # What stands beside the model is not made for bfloat16: saliency would be another one.
+        weights.half(model, "fp16" if role in ("detector", "saliency") else kind)
         return model
     if role != "encoder":
         return model

@@ -48,12 +48,14 @@ class Report:
         Raises:
             WeightsError: It is not.
         """
-        if not self.worst.good:
-            raise WeightsError(
-                f"expected graphs of {self.exported.variant.name} within {self.worst.tolerance:g} "
-                f"of the network, got {self.worst.difference:.2g} in {self.worst.what} of "
-                f"{self.worst.case!r}; try another --opset, and tell us"
-            )
+        for row in self.rows:
+            if not row.good:
+                most = "a finite difference" if row.tolerance is None else f"{row.tolerance:g}"
+                raise WeightsError(
+                    f"expected graphs of {self.exported.variant.name} within {most} "
+                    f"of the network, got {row.difference:.2g} in {row.what} of "
+                    f"{row.case!r}; try another --opset, and tell us"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Write as what JSON can hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,8 @@ class Row:
     @property
     def good(self) -> bool:
         """Whether it is within the tolerance."""
-        return self.tolerance is None or self.difference <= self.tolerance
+        small = self.tolerance is None or self.difference <= self.tolerance
+        return small and math.isfinite(self.difference)
 
 
 def verify(network: nn.Module, graphs: RuntimeNetwork) -> list[Row]:
