@@ -16,7 +16,7 @@ import pathlib
 import re
 import typing
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _STUB = pathlib.Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
 _HOMES = {
