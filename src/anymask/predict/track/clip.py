@@ -109,20 +109,29 @@ class Plan:
         prompts: All of them, by frame.
         anchors: Frames with prompts of each thing, in order.
         new: Those whose prompts have not been carried on yet.
+        numbers: The id of each thing, in rising order.
     """
 
     prompts: ClipPrompts
     anchors: Mapping[str, list[int]]
     new: Mapping[str, list[int]]
+    numbers: Mapping[str, int]
 
     @classmethod
-    def of(cls, prompts: ClipPrompts, length: int, carried: ClipPrompts | None = None) -> Plan:
+    def of(
+        cls,
+        prompts: ClipPrompts,
+        length: int,
+        carried: ClipPrompts | None = None,
+        numbers: Mapping[str, int] | None = None,
+    ) -> Plan:
         """Plan the work.
 
         Args:
             prompts: All of them.
             length: How many frames there are.
             carried: Those that have been carried on before, some of ``prompts``.
+            numbers: Ids that things have from before; new ones come after these.
 
         Raises:
             InputError: A prompt is for a frame that does not exist, or there is none.
@@ -145,7 +154,10 @@ class Plan:
                 new.setdefault(name, [])
                 if name not in before.get(index, {}):
                     new[name].append(index)
-        return cls(prompts, anchors, new)
+        ids = {name: number for name, number in (numbers or {}).items() if name in anchors}
+        for name in anchors:
+            ids.setdefault(name, max(ids.values(), default=0) + 1)
+        return cls(prompts, anchors, new, dict(sorted(ids.items(), key=lambda one: one[1])))
 
     def check(self, size_hw: tuple[int, int]) -> None:
         """Check all prompts before any work.
@@ -269,19 +281,19 @@ def _with_known(prompt: Prompt, name: str, known: Masks | None, back: bool) -> P
 
 def _merged(plan: Plan, index: int, known: Masks | None, masks: Masks) -> Masks:
     """Choose between what is known of a frame and what was found now, thing by thing."""
-    numbers = {name: i for i, name in enumerate(plan.anchors, start=1)}
     chosen = {str(one.labels[0]): one for one in known or ()}
     for one in masks:
         name = str(one.labels[0])
         before = chosen.get(name)
         if before is None or _counts_more(plan, name, index, one, before):
             chosen[name] = one
-    names = [name for name in numbers if name in chosen]
+    names = [name for name in plan.numbers if name in chosen]
     if not names:
         return masks
     whole = Masks.concat([chosen[name] for name in names])
     # What came later lies on top where things met that were found at different times.
-    return replace(whole, ids=tuple(numbers[name] for name in names), image_meta={"frame": index})
+    ids = tuple(plan.numbers[name] for name in names)
+    return replace(whole, ids=ids, image_meta={"frame": index})
 
 
 def _counts_more(plan: Plan, name: str, index: int, one: Masks, before: Masks) -> bool:
