@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -181,3 +182,14 @@ def test_models_that_know_less(capabilities: set[str]) -> None:
     frames, truth = moving(PATH[:5])
     _, results = follow_all(ColourModel(capabilities=capabilities), frames)
     assert iou(results[-1].dense()[0], truth[4]) > 0.8
+
+
+def test_a_track_is_saved_and_read_without_the_library_of_its_format(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    track, _ = ColourModel().follow(Track(), moving(PATH[:1])[0][0], HERE)
+    file = io.BytesIO()
+    track.save(file)
+    assert Track.load(file.getvalue()).names == ("cup",)
