@@ -112,3 +112,17 @@ def test_a_clip_of_one_frame_and_a_thing_that_fills_it() -> None:
     assert found[0].areas[0] == SIZE_HW[0] * SIZE_HW[1]
     found = results_of(ColourModel().track([frame] * 3, {0: {"wall": whole}}))
     assert found[2].areas[0] == SIZE_HW[0] * SIZE_HW[1]
+
+
+@pytest.mark.parametrize("second", ["same box", "empty mask"])
+def test_a_thing_without_pixels_at_its_prompt_is_not_followed_backwards(second: str) -> None:
+    frames, truth = moving(PATH)
+    said: Any = {1: {"a": at(1), "b": at(1)}}
+    if second == "empty mask":
+        said = {0: {"a": at(0), "b": at(0)}, 6: {"b": Prompt(mask=np.zeros(SIZE_HW, bool))}}
+    found = results_of(ColourModel().track(frames, said))
+    assert sorted(found) == list(range(12))
+    for i in range(12):
+        masks = dict(zip(found[i].labels, found[i].dense(), strict=True))
+        assert iou(masks["a"], truth[i]) > 0.9
+        assert "b" not in masks or not masks["b"].any()

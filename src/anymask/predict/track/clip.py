@@ -263,7 +263,8 @@ def _go(
         return replace(track, frame=frame.index), known or Masks.empty(looked.embedding.size_hw)
     here = {n: _with_known(p, n, known, back) for n, p in here.items() if n not in track.names}
     here |= {n: p for n, p in said.items() if n in active and n in track.names}
-    track, masks = step(looked, track, here, frame.index, taken)
+    # What others cover where it was prompted, or is said to be away, is not followed backwards.
+    track, masks = step(looked, track, here, frame.index, taken, empty=back)
     return track, _merged(plan, frame.index, known, masks)
 
 
