@@ -256,8 +256,8 @@ class VideoFile:
     What is in the file is counted once, without decoding it, so that frames have numbers and can
     be sought. Files without usable times, such as bare H.264 streams or AVI with frames out of
     order, are decoded once to count them, and from the start whenever they are read: frames are
-    numbered as the decoder gives them, and shown at the average rate. A file that is cut off or damaged has the frames before that, and says so
-    (`cut_off`).
+    numbered as the decoder gives them, and shown at the average rate. A file that is cut off or
+    damaged has the frames before that, and says so (`cut_off`).
     """
 
     def __init__(self, path: Path) -> None:
