@@ -206,6 +206,7 @@ class _Job:
                 self._forget_state()
             self._note(carried, plan)
             self._follow(plan, place, tell)
+            plan.check_read(self.clip)  # also if damage showed only on the way back
             self._note(self.prompts, plan)
             tell(TrackProgress(0, None, len(self.clip)))
             return self._finish(plan.numbers, overlay)
@@ -288,11 +289,6 @@ class _Job:
     def _finish(self, numbers: Mapping[str, int], overlay: bool) -> TrackResult:
         """Write what is of the whole clip."""
         clip = self.clip
-        if lost := [i for i in self.prompts if i >= len(clip)]:
-            raise InputError(
-                f"expected prompts on frames that can be read, up to {len(clip) - 1}, got one for "
-                f"frame {lost[0]}: {clip.cut_off}; leave it out"
-            )
         things = [(number, name) for name, number in numbers.items()]
         seen = dict.fromkeys(numbers, 0)
         file_names = [f"{clip.frame_name(i)}.png" for i in range(len(clip))]

@@ -9,6 +9,7 @@ import pytest
 from tests.predict.track.toy import GREEN, RED, SIZE_HW, ColourModel, ground, iou, moving, square
 
 from anymask.errors import InputError
+from anymask.image.video import Listed
 from anymask.prompt import Prompt
 
 PATH = [(4 + 3 * i, 10 + i) for i in range(12)]
@@ -126,3 +127,24 @@ def test_a_thing_without_pixels_at_its_prompt_is_not_followed_backwards(second: 
         masks = dict(zip(found[i].labels, found[i].dense(), strict=True))
         assert iou(masks["a"], truth[i]) > 0.9
         assert "b" not in masks or not masks["b"].any()
+
+
+class Damaged(Listed):
+    """A clip that turns out, while it is read, to end early."""
+
+    cut_off: Any = None
+    length = 12
+
+    def __len__(self) -> int:
+        return self.length
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Any:
+        yield from super().frames(start, min(8, stop or 8))
+        self.length, self.cut_off = 8, "it is cut off after frame 7"
+
+
+def test_a_prompt_behind_the_end_that_a_damaged_clip_turns_out_to_have_is_refused() -> None:
+    clip: Any = Damaged(moving(PATH)[0])
+    tracked = ColourModel().track(clip, {2: {"cup": at(2)}, 10: {"cup": at(10)}})
+    with pytest.raises(InputError, match="up to 7, got one for frame 10: it is cut off"):
+        list(tracked)

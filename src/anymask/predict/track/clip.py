@@ -171,6 +171,18 @@ class Plan:
             for prompt in here.values():
                 prompt.check_inside(size_hw)
 
+    def check_read(self, clip: Clip) -> None:
+        """Check that there is a frame for each prompt, once a clip has been read.
+
+        Raises:
+            InputError: A clip that is damaged turned out to end before one.
+        """
+        if lost := [index for index in sorted(self.prompts) if index >= len(clip)]:
+            raise InputError(
+                f"expected prompts on frames that can be read, up to {len(clip) - 1}, got one for "
+                f"frame {lost[0]}: {clip.cut_off}; leave it out"
+            )
+
     @property
     def first(self) -> int | None:
         """The first frame to work on, onwards; None: there is nothing to do."""
@@ -211,6 +223,9 @@ def run(
         plan: What to do.
         store: Where the masks are kept; after each frame they are there.
         place: Where earlier work on the same plan ended; None: begin.
+
+    Raises:
+        InputError: A prompt does not fit, or its frame turns out not to be readable.
     """
     plan.check(clip.size_hw)
     onwards = place is None or place.way == "onwards"
@@ -224,10 +239,10 @@ def run(
             track, masks = _go(looked, track, plan, frame, active, store, back=False)
             yield _done(store, frame, masks, Place("onwards", track))
         place = None
+    plan.check_read(clip)
     if plan.last is None:
         return
-    last = min(plan.last, len(clip) - 1)
-    track = Track(frame=last + 1) if place is None else place.track
+    track = Track(frame=plan.last + 1) if place is None else place.track
     for frame, looked in read_ahead(model, clip.backwards(track.frame - 1)):
         here = plan.said(frame.index)
         active = [
