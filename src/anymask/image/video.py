@@ -315,7 +315,7 @@ class VideoFile:
             if start and not self._by_order:
                 container.seek(self._key_before(start), stream=stream, backward=True)
             for pts, frame in self._timed(container, stream):
-                index = wanted.get(pts)
+                index = None if pts is None else wanted.get(pts)
                 if index is None or index <= last:  # before the start, or shown twice
                     if index is not None and start <= index < last:
                         raise self._no_video("its frames are not in the order of their times")
