@@ -118,6 +118,40 @@ def test_a_thing_that_is_added_later_leaves_the_others_alone(tmp_path: Path) -> 
         assert np.array_equal(found.masks(i).dense(), whole.masks(i).dense())
 
 
+@pytest.mark.parametrize("forget", [False, True])
+def test_things_keep_their_ids_when_others_are_added_before_them(
+    tmp_path: Path, forget: bool
+) -> None:
+    first = {8: {"cup": at(8)}}
+    run(first, tmp_path)
+    if forget:  # as a folder that does not say which ids it has
+        about = json.loads((tmp_path / "frames-run.json").read_text(encoding="utf-8"))
+        del about["prompts"]["ids"]
+        (tmp_path / "frames-run.json").write_text(json.dumps(about), encoding="utf-8")
+    found = run(first | {6: {"leaf": Prompt([(8, 38)])}}, tmp_path)
+    expected = {"leaf": 1, "cup": 2} if forget else {"cup": 1, "leaf": 2}
+    assert found.names == tuple(expected)
+    for i in range(12):
+        masks = found.masks(i)
+        assert dict(zip(masks.labels, masks.ids, strict=True)) == expected
+    about = json.loads((tmp_path / "frames.json").read_text(encoding="utf-8"))
+    assert {one["name"]: one["id"] for one in about["annotations"]} == expected
+    assert all(all(one["segmentations"]) for one in about["annotations"])
+
+
+def test_an_id_is_not_changed_in_frames_that_are_worked_on_again(tmp_path: Path) -> None:
+    from anymask.formats import davis
+
+    leaf = Prompt([(8, 38)])
+    run({1: {"leaf": leaf}, 2: {"cup": at(2)}}, tmp_path)
+    with pytest.raises(Enough):
+        run({1: {"leaf": leaf}, 2: {"cup": at(2)}, 0: {"cup": at(0)}}, tmp_path,
+            progress=stop_after(1))  # fmt: skip
+    for i in (0, 1, 5):
+        masks = davis.read(tmp_path / f"Annotations/frames/{i:05d}.png")
+        assert (masks.labels, masks.ids) == (("leaf", "cup"), (1, 2))
+
+
 def test_results_of_something_else_are_not_mixed(tmp_path: Path) -> None:
     said = {0: {"cup": at(0)}}
     run(said, tmp_path)

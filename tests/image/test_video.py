@@ -62,6 +62,34 @@ def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
     assert frames[7].name == "00007"
 
 
+@pytest.mark.parametrize("suffix", ["avi", "h264"])
+def test_files_without_usable_times_are_numbered_as_they_are_decoded(
+    tmp_path: Path, suffix: str
+) -> None:
+    if "libx264" not in av.codecs_available:
+        pytest.skip("this PyAV has no libx264")
+    path = tmp_path / f"clip.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = SIZE_HW[1], SIZE_HW[0], "yuv420p"
+        stream.options = {"g": "10", "bf": "2"}
+        for i in range(60):
+            frame = av.VideoFrame.from_ndarray(grey(i), format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    clip = open_clip(path)
+    frames = list(clip.frames())
+    assert (len(clip), clip.cut_off) == (60, None)
+    assert [frame.index for frame in frames] == list(range(60))
+    assert all(abs(lightness(frame) - 3 * frame.index) < 5 for frame in frames)
+    assert [frame.seconds for frame in frames] == pytest.approx([0.04 * i for i in range(60)])
+    part = list(clip.frames(25, 28))
+    assert [frame.index for frame in part] == [25, 26, 27]
+    assert np.array_equal(part[0].image.pixels, frames[25].image.pixels)
+    assert [frame.index for frame in clip.backwards(40, 10)] == list(range(40, 10, -1))
+
+
 def test_any_part_and_any_way_give_the_same_frames(tmp_path: Path) -> None:
     clip = open_clip(make(tmp_path / "clip.mp4", 60))
     whole = [frame.image.pixels for frame in clip.frames()]

@@ -199,22 +199,23 @@ class _Job:
             if self.overwrite:
                 self.folder.forget(self.place, _STATE, *self._joined())
             self.folder.check()
-            carried, place = self._before()
-            plan = Plan.of(self.prompts, len(self.clip), carried)
+            carried, place, numbers = self._before()
+            plan = Plan.of(self.prompts, len(self.clip), carried, numbers)
             self.folder.begin()
             if place is None:
                 self._forget_state()
-            self._note(carried, self.prompts)
+            self._note(carried, plan)
             self._follow(plan, place, tell)
-            self._note(self.prompts, self.prompts)
+            plan.check_read(self.clip)  # also if damage showed only on the way back
+            self._note(self.prompts, plan)
             tell(TrackProgress(0, None, len(self.clip)))
-            return self._finish(overlay)
+            return self._finish(plan.numbers, overlay)
 
     def _joined(self) -> list[str]:
         return [f"{self.clip.name}.json", f"{self.clip.name}-overlay.mp4"]
 
-    def _before(self) -> tuple[ClipPrompts, Place | None]:
-        """Say which prompts have been carried on in this folder, and where work ended."""
+    def _before(self) -> tuple[ClipPrompts, Place | None, dict[str, int]]:
+        """Say which prompts have been carried on here, where work ended, and the things' ids."""
         saved = self.folder.saved() or {}
         wanted = _plain(self.prompts)
         carried = saved.get("prompts", {}).get("carried", {})
@@ -231,7 +232,8 @@ class _Job:
             int(index): {name: self.prompts[int(index)][name] for name in things}
             for index, things in carried.items()
         }
-        return some, self._state() if begun == wanted else None
+        numbers = {str(n): int(i) for n, i in saved.get("prompts", {}).get("ids", {}).items()}
+        return some, self._state() if begun == wanted else None, numbers
 
     def _state(self) -> Place | None:
         """Read where work ended; None: nowhere, or nobody knows any more."""
@@ -242,8 +244,12 @@ class _Job:
                     return Place(way, Track.load(path))
         return None
 
-    def _note(self, carried: ClipPrompts, begun: ClipPrompts) -> None:
-        about = {"carried": _plain(carried), "begun": _plain(begun)}
+    def _note(self, carried: ClipPrompts, plan: Plan) -> None:
+        about = {
+            "carried": _plain(carried),
+            "begun": _plain(plan.prompts),
+            "ids": dict(plan.numbers),
+        }
         self.folder.write_json(self.folder.about, {**self.identity, "prompts": about})
 
     def _follow(
@@ -280,22 +286,16 @@ class _Job:
 
     # ------------------------------------------------------------------ the end
 
-    def _finish(self, overlay: bool) -> TrackResult:
+    def _finish(self, numbers: Mapping[str, int], overlay: bool) -> TrackResult:
         """Write what is of the whole clip."""
         clip = self.clip
-        if lost := [i for i in self.prompts if i >= len(clip)]:
-            raise InputError(
-                f"expected prompts on frames that can be read, up to {len(clip) - 1}, got one for "
-                f"frame {lost[0]}: {clip.cut_off}; leave it out"
-            )
-        names = list(Plan.of(self.prompts, len(clip)).anchors)
-        things = list(enumerate(names, start=1))
-        seen = dict.fromkeys(names, 0)
+        things = [(number, name) for name, number in numbers.items()]
+        seen = dict.fromkeys(numbers, 0)
         file_names = [f"{clip.frame_name(i)}.png" for i in range(len(clip))]
 
         def frames() -> Iterator[Masks]:
             for i in range(len(clip)):
-                masks = self._complete(i, names)
+                masks = self._complete(i, numbers)
                 for name, area in zip(masks.labels, masks.areas, strict=True):
                     seen[str(name)] += bool(area)
                 yield masks
@@ -318,7 +318,7 @@ class _Job:
         return TrackResult(
             clip.name,
             len(clip),
-            tuple(names),
+            tuple(numbers),
             tuple(files),
             seen,
             () if clip.cut_off is None else (clip.cut_off,),
@@ -326,11 +326,18 @@ class _Job:
             tuple(clip.frame_name(i) for i in range(len(clip))),
         )
 
-    def _complete(self, index: int, names: list[str]) -> Masks:
-        """Read the masks of a frame; one that nothing was followed in gets a file, too."""
+    def _complete(self, index: int, numbers: Mapping[str, int]) -> Masks:
+        """Read the masks of a frame; one that nothing was followed in gets a file, too.
+
+        Each thing has one id in the whole clip, also in files in which it had another one.
+        """
         masks = self.store.get(index)
         if masks is None:
             masks = Masks.empty(self.clip.size_hw, model=self.model.variant.name)
+            self.store.put(index, masks)
+        ids = tuple(numbers[str(name)] for name in masks.labels)
+        if ids != masks.ids:
+            masks = replace(masks, ids=ids)
             self.store.put(index, masks)
         return masks
 

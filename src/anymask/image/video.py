@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -30,6 +31,7 @@ _IMAGES = (
     *(".avif", ".heic", ".heif", ".ppm", ".pgm", ".pnm", ".tga"),
 )
 _BACK = 24  # frames that are in memory at a time while a video is read backwards
+_PEEK = 64  # frames that tell whether times that look doubtful are in order
 _SLACK = 0.5  # seconds that a file may be shorter than it says
 _EXIF_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
@@ -252,8 +254,10 @@ class VideoFile:
     """A video file as a clip: its first video stream, turned as the camera was held.
 
     What is in the file is counted once, without decoding it, so that frames have numbers and can
-    be sought. A file that is cut off or damaged has the frames before that, and says so
-    (`cut_off`).
+    be sought. Files without usable times, such as bare H.264 streams or AVI with frames out of
+    order, are decoded once to count them, and from the start whenever they are read: frames are
+    numbered as the decoder gives them, and shown at the average rate. A file that is cut off or
+    damaged has the frames before that, and says so (`cut_off`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -267,6 +271,12 @@ class VideoFile:
             self._pts, self._keys, damage = self._scan(container, stream)
             promised = stream.frames
             damage = damage or self._ends_early(container)
+            doubtful = self._timeless or (self._rising and stream.codec_context.has_b_frames > 0)
+        self._by_order = doubtful and not self._times_rise()
+        if self._by_order:
+            with self._opened() as (container, stream):
+                self._pts = list(range(sum(1 for _ in self._decoded(container, stream))))
+            self._base = 1 / self._rate if self._rate else Fraction(0)
         if not self._pts:
             raise self._no_video("there is no frame in it")
         self._first = self._one_frame()
@@ -283,7 +293,7 @@ class VideoFile:
 
     def seconds(self, index: int) -> float | None:
         """Say when a frame is shown, from the first one on."""
-        return float((self._pts[index] - self._pts[0]) * self._base)
+        return float((self._pts[index] - self._pts[0]) * self._base) if self._base else None
 
     @property
     def rate(self) -> Fraction | None:
@@ -302,12 +312,14 @@ class VideoFile:
         wanted = {pts: i for i, pts in enumerate(self._pts[start:stop], start=start)}
         last = start - 1
         with self._opened() as (container, stream):
-            if start:
+            if start and not self._by_order:
                 container.seek(self._key_before(start), stream=stream, backward=True)
-            for frame in self._decoded(container, stream):
-                index = wanted.get(frame.pts)
+            for pts, frame in self._timed(container, stream):
+                index = None if pts is None else wanted.get(pts)
                 if index is None or index <= last:  # before the start, or shown twice
-                    if frame.pts is not None and frame.pts > self._pts[stop - 1]:
+                    if index is not None and start <= index < last:
+                        raise self._no_video("its frames are not in the order of their times")
+                    if pts is not None and pts > self._pts[stop - 1]:
                         break
                     continue
                 last = index
@@ -336,9 +348,13 @@ class VideoFile:
         keys: list[int] = []
         damaged = False
         self._end = 0.0
+        self._timeless, self._rising, latest = False, True, None
         try:
             for packet in container.demux():
-                if packet.pts is None or not packet.size:
+                if not packet.size:
+                    continue
+                if packet.pts is None:
+                    self._timeless |= packet.stream_index == stream.index
                     continue
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 self._end = max(self._end, end)
@@ -347,6 +363,8 @@ class VideoFile:
                 damaged = damaged or packet.is_corrupt
                 if packet.is_corrupt or packet.is_discard:
                     continue
+                self._rising &= latest is None or packet.pts > latest
+                latest = packet.pts
                 times.add(packet.pts)
                 if packet.is_keyframe:
                     keys.append(packet.pts)
@@ -371,14 +389,25 @@ class VideoFile:
         except (self._av.error.FFmpegError, OSError, ValueError):
             return
 
+    def _timed(self, container: Any, stream: Any) -> Iterator[tuple[int | None, Any]]:
+        """Decode frames with their times, or with their numbers if the times are of no use."""
+        for number, frame in enumerate(self._decoded(container, stream)):
+            yield number if self._by_order else frame.pts, frame
+
+    def _times_rise(self) -> bool:
+        """Return whether the first frames that are decoded have times, each later than the last."""
+        with self._opened() as (container, stream):
+            times = [frame.pts for frame in islice(self._decoded(container, stream), _PEEK)]
+        return None not in times and all(a < b for a, b in pairwise(times))
+
     def _one_frame(self) -> Image:
         """Read the first frame; what comes before it in the file cannot be shown."""
         known = set(self._pts)
         with self._opened() as (container, stream):
-            for frame in self._decoded(container, stream):
-                if frame.pts not in known:
+            for first, frame in self._timed(container, stream):
+                if first is None or first not in known:
                     continue
-                self._pts = [pts for pts in self._pts if pts >= frame.pts]
+                self._pts = [pts for pts in self._pts if pts >= first]
                 return self._image(frame)
         raise self._no_video("no frame of it can be decoded")
 

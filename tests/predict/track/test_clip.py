@@ -9,6 +9,7 @@ import pytest
 from tests.predict.track.toy import GREEN, RED, SIZE_HW, ColourModel, ground, iou, moving, square
 
 from anymask.errors import InputError
+from anymask.image.video import Listed
 from anymask.prompt import Prompt
 
 PATH = [(4 + 3 * i, 10 + i) for i in range(12)]
@@ -112,3 +113,38 @@ def test_a_clip_of_one_frame_and_a_thing_that_fills_it() -> None:
     assert found[0].areas[0] == SIZE_HW[0] * SIZE_HW[1]
     found = results_of(ColourModel().track([frame] * 3, {0: {"wall": whole}}))
     assert found[2].areas[0] == SIZE_HW[0] * SIZE_HW[1]
+
+
+@pytest.mark.parametrize("second", ["same box", "empty mask"])
+def test_a_thing_without_pixels_at_its_prompt_is_not_followed_backwards(second: str) -> None:
+    frames, truth = moving(PATH)
+    said: Any = {1: {"a": at(1), "b": at(1)}}
+    if second == "empty mask":
+        said = {0: {"a": at(0), "b": at(0)}, 6: {"b": Prompt(mask=np.zeros(SIZE_HW, bool))}}
+    found = results_of(ColourModel().track(frames, said))
+    assert sorted(found) == list(range(12))
+    for i in range(12):
+        masks = dict(zip(found[i].labels, found[i].dense(), strict=True))
+        assert iou(masks["a"], truth[i]) > 0.9
+        assert "b" not in masks or not masks["b"].any()
+
+
+class Damaged(Listed):
+    """A clip that turns out, while it is read, to end early."""
+
+    cut_off: Any = None
+    length = 12
+
+    def __len__(self) -> int:
+        return self.length
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Any:
+        yield from super().frames(start, min(8, stop or 8))
+        self.length, self.cut_off = 8, "it is cut off after frame 7"
+
+
+def test_a_prompt_behind_the_end_that_a_damaged_clip_turns_out_to_have_is_refused() -> None:
+    clip: Any = Damaged(moving(PATH)[0])
+    tracked = ColourModel().track(clip, {2: {"cup": at(2)}, 10: {"cup": at(10)}})
+    with pytest.raises(InputError, match="up to 7, got one for frame 10: it is cut off"):
+        list(tracked)

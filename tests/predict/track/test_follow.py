@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from tests.predict.track.toy import GREEN, RED, SIZE_HW, ColourModel, ground, iou, moving, square
 
 from anymask.errors import CapabilityError, InputError
+from anymask.image.image import Image
+from anymask.predict.track.follow import Answer, Motion, _completed
+from anymask.predict.track.frame import Frame
 from anymask.predict.track.track import Track
 from anymask.prompt import Prompt
 
@@ -181,3 +185,25 @@ def test_models_that_know_less(capabilities: set[str]) -> None:
     frames, truth = moving(PATH[:5])
     _, results = follow_all(ColourModel(capabilities=capabilities), frames)
     assert iou(results[-1].dense()[0], truth[4]) > 0.8
+
+
+def test_a_track_is_saved_and_read_without_the_library_of_its_format(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    track, _ = ColourModel().follow(Track(), moving(PATH[:1])[0][0], HERE)
+    file = io.BytesIO()
+    track.save(file)
+    assert Track.load(file.getvalue()).names == ("cup",)
+
+
+def test_a_thing_that_was_expected_in_the_padding_has_no_cells_to_complete() -> None:
+    frame = Frame.of(ColourModel(), Image.open(ground()))  # type: ignore[arg-type]
+    frame.cells.shown[:] = 0  # as of cells that are all padding
+    before = np.full(SIZE_HW, 6, np.float32)
+    still = Motion(np.zeros(2, np.float32), 0.0)
+    answer = Answer(before, 0.9, 0.5, still, np.ones(frame.cells.grid_hw, np.float32))
+    alike = np.ones(frame.cells.grid_hw, np.float32)
+    taken = np.zeros(SIZE_HW, np.bool_)
+    assert _completed(frame, answer, before, alike, taken, []) is answer

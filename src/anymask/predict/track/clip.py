@@ -109,20 +109,29 @@ class Plan:
         prompts: All of them, by frame.
         anchors: Frames with prompts of each thing, in order.
         new: Those whose prompts have not been carried on yet.
+        numbers: The id of each thing, in rising order.
     """
 
     prompts: ClipPrompts
     anchors: Mapping[str, list[int]]
     new: Mapping[str, list[int]]
+    numbers: Mapping[str, int]
 
     @classmethod
-    def of(cls, prompts: ClipPrompts, length: int, carried: ClipPrompts | None = None) -> Plan:
+    def of(
+        cls,
+        prompts: ClipPrompts,
+        length: int,
+        carried: ClipPrompts | None = None,
+        numbers: Mapping[str, int] | None = None,
+    ) -> Plan:
         """Plan the work.
 
         Args:
             prompts: All of them.
             length: How many frames there are.
             carried: Those that have been carried on before, some of ``prompts``.
+            numbers: Ids that things have from before; new ones come after these.
 
         Raises:
             InputError: A prompt is for a frame that does not exist, or there is none.
@@ -145,7 +154,10 @@ class Plan:
                 new.setdefault(name, [])
                 if name not in before.get(index, {}):
                     new[name].append(index)
-        return cls(prompts, anchors, new)
+        ids = {name: number for name, number in (numbers or {}).items() if name in anchors}
+        for name in anchors:
+            ids.setdefault(name, max(ids.values(), default=0) + 1)
+        return cls(prompts, anchors, new, dict(sorted(ids.items(), key=lambda one: one[1])))
 
     def check(self, size_hw: tuple[int, int]) -> None:
         """Check all prompts before any work.
@@ -158,6 +170,18 @@ class Plan:
             check_prompts(Track(), begun, size_hw)
             for prompt in here.values():
                 prompt.check_inside(size_hw)
+
+    def check_read(self, clip: Clip) -> None:
+        """Check that there is a frame for each prompt, once a clip has been read.
+
+        Raises:
+            InputError: A clip that is damaged turned out to end before one.
+        """
+        if lost := [index for index in sorted(self.prompts) if index >= len(clip)]:
+            raise InputError(
+                f"expected prompts on frames that can be read, up to {len(clip) - 1}, got one for "
+                f"frame {lost[0]}: {clip.cut_off}; leave it out"
+            )
 
     @property
     def first(self) -> int | None:
@@ -199,6 +223,9 @@ def run(
         plan: What to do.
         store: Where the masks are kept; after each frame they are there.
         place: Where earlier work on the same plan ended; None: begin.
+
+    Raises:
+        InputError: A prompt does not fit, or its frame turns out not to be readable.
     """
     plan.check(clip.size_hw)
     onwards = place is None or place.way == "onwards"
@@ -212,10 +239,10 @@ def run(
             track, masks = _go(looked, track, plan, frame, active, store, back=False)
             yield _done(store, frame, masks, Place("onwards", track))
         place = None
+    plan.check_read(clip)
     if plan.last is None:
         return
-    last = min(plan.last, len(clip) - 1)
-    track = Track(frame=last + 1) if place is None else place.track
+    track = Track(frame=plan.last + 1) if place is None else place.track
     for frame, looked in read_ahead(model, clip.backwards(track.frame - 1)):
         here = plan.said(frame.index)
         active = [
@@ -251,7 +278,8 @@ def _go(
         return replace(track, frame=frame.index), known or Masks.empty(looked.embedding.size_hw)
     here = {n: _with_known(p, n, known, back) for n, p in here.items() if n not in track.names}
     here |= {n: p for n, p in said.items() if n in active and n in track.names}
-    track, masks = step(looked, track, here, frame.index, taken)
+    # What others cover where it was prompted, or is said to be away, is not followed backwards.
+    track, masks = step(looked, track, here, frame.index, taken, empty=back)
     return track, _merged(plan, frame.index, known, masks)
 
 
@@ -269,19 +297,19 @@ def _with_known(prompt: Prompt, name: str, known: Masks | None, back: bool) -> P
 
 def _merged(plan: Plan, index: int, known: Masks | None, masks: Masks) -> Masks:
     """Choose between what is known of a frame and what was found now, thing by thing."""
-    numbers = {name: i for i, name in enumerate(plan.anchors, start=1)}
     chosen = {str(one.labels[0]): one for one in known or ()}
     for one in masks:
         name = str(one.labels[0])
         before = chosen.get(name)
         if before is None or _counts_more(plan, name, index, one, before):
             chosen[name] = one
-    names = [name for name in numbers if name in chosen]
+    names = [name for name in plan.numbers if name in chosen]
     if not names:
         return masks
     whole = Masks.concat([chosen[name] for name in names])
     # What came later lies on top where things met that were found at different times.
-    return replace(whole, ids=tuple(numbers[name] for name in names), image_meta={"frame": index})
+    ids = tuple(plan.numbers[name] for name in names)
+    return replace(whole, ids=ids, image_meta={"frame": index})
 
 
 def _counts_more(plan: Plan, name: str, index: int, one: Masks, before: Masks) -> bool:

@@ -151,6 +151,8 @@ def _completed(
 
     So what was a part, as of a thing that comes in from the side, becomes the whole again.
     """
+    if not frame.share(before > 0).any():
+        return answer  # it was expected outside of the image, where nothing tells what it was
     likely = _near(frame, before) * np.clip(0.5 + _SHARP * alike, 0, 1)
     likely[frame.share(taken) > 0.5] = 0
     overlap = _overlap(answer.share, likely)

@@ -73,6 +73,8 @@ def step(
     prompts: Mapping[str, Prompt],
     index: int,
     taken: BoolArray | None = None,
+    *,
+    empty: bool = False,
 ) -> tuple[Track, Masks]:
     """Go on to a frame.
 
@@ -82,6 +84,7 @@ def step(
         prompts: What is said about things in this frame, by their names.
         index: Number of the frame.
         taken: Where things are that are not followed now but known, bool (h, w) of the image.
+        empty: A new thing may have an empty mask: it is not followed then. Else that is an error.
 
     Returns:
         The new track, and the masks of all things in its order; see `Segmenter.follow`.
@@ -102,7 +105,7 @@ def step(
         if name not in outright:
             found.put(name, _prompted(frame, prompt, found.answers.get(name)), "prompted")
     _part(found, list(prompts))
-    return _advanced(found, track, prompts, index)
+    return _advanced(found, track, prompts, index, empty)
 
 
 def model_of(model: Any) -> str:
@@ -203,7 +206,7 @@ def _part(found: _Found, first: list[str]) -> None:
 
 
 def _advanced(
-    found: _Found, track: Track, prompts: Mapping[str, Prompt], index: int
+    found: _Found, track: Track, prompts: Mapping[str, Prompt], index: int, empty: bool
 ) -> tuple[Track, Masks]:
     """Make the new track, and the masks."""
     known = {one.name: one for one in track.objects}
@@ -212,6 +215,8 @@ def _advanced(
     for name in [*known, *(name for name in prompts if name not in known)]:
         answer, one = found.answers.get(name), known.get(name)
         if answer is None:
+            if one is None and empty:
+                continue
             if one is None:
                 raise InputError(
                     f"expected {name!r} in frame {index} where its prompt is, got an empty mask; "

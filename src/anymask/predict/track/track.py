@@ -12,6 +12,7 @@ from typing import IO, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from anymask import tensor_file
 from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.predict.track.look import Look
@@ -106,8 +107,6 @@ class Track:
         Raises:
             OutputError: It cannot be written.
         """
-        from safetensors.numpy import save
-
         arrays: dict[str, npt.NDArray[Any]] = {}
         things = []
         for i, one in enumerate(self.objects):
@@ -115,7 +114,7 @@ class Track:
             for when in ("reference", "recent"):
                 look: Look = getattr(one, when)
                 for part in ("on", "off", "places"):
-                    arrays[f"{i}/{when}/{part}"] = np.ascontiguousarray(getattr(look, part))
+                    arrays[f"{i}/{when}/{part}"] = getattr(look, part)
             plain = ("name", "id", "anchor", "area", "missing")
             things.append({key: getattr(one, key) for key in plain})
         about = {
@@ -126,7 +125,7 @@ class Track:
             "model": self.model,
         }
         with output(path) as file:
-            file.write(save(arrays, {_FORMAT: json.dumps(about)}))
+            file.write(tensor_file.pack(arrays, {_FORMAT: json.dumps(about)}))
 
     @classmethod
     def load(cls, source: str | os.PathLike[str] | bytes | IO[bytes]) -> Track:
@@ -135,16 +134,13 @@ class Track:
         Raises:
             InputError: It is missing, damaged or of another kind.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         try:
             if isinstance(source, str | os.PathLike):
                 content = Path(source).read_bytes()
             else:
                 content = source if isinstance(source, bytes) else source.read()
-            about = _header(content)
-            arrays = load(content)
+            arrays, header = tensor_file.unpack(content)
+            about = _about(header)
             objects = tuple(
                 _followed(
                     thing,
@@ -159,7 +155,7 @@ class Track:
                 None if size is None else (int(size[0]), int(size[1])),
                 about["model"],
             )
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        except (OSError, LookupError, TypeError, ValueError) as error:
             name = (
                 repr(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else "the data"
             )
@@ -169,15 +165,11 @@ class Track:
             ) from error
 
 
-def _header(content: bytes) -> dict[str, Any]:
-    """Read what a safetensors file says of itself; the library does so of paths only."""
-    length = int.from_bytes(content[:8], "little")
-    if not 0 < length <= len(content) - 8:
-        raise ValueError("its header is cut off")
-    about = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-    if _FORMAT not in about:
+def _about(header: Mapping[str, str]) -> dict[str, Any]:
+    """Read what the file says of itself."""
+    if _FORMAT not in header:
         raise ValueError("a file of another kind")
-    found: dict[str, Any] = json.loads(about[_FORMAT])
+    found: dict[str, Any] = json.loads(header[_FORMAT])
     if found["version"] != _VERSION:
         raise ValueError(f"version {found['version']}, where this anymask reads {_VERSION}")
     return found
