@@ -31,6 +31,7 @@ Answered: TypeAlias = Callable[[str, str, int, float], None]
 
 _LOG = logging.getLogger("anymask.serve")
 _OPEN = ("/healthz", "/readyz")  # without a token, for whoever watches over the process
+_WATCHING = (*_OPEN, "/metrics")  # answered at once, however many requests are at work
 _UPLOADS = ("/v1/embed", "/v1/studio/pictures")
 _LEAKS = {"token", "access_token", "api_key", "apikey", "key", "auth", "authorization", "bearer"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -71,9 +72,10 @@ class Access:
         visit = _Visit(scope, receive, send, self._config)
         start = time.perf_counter()
         NOTES.set([])
-        self._inside += 1
+        counted = scope["path"] not in _WATCHING
+        self._inside += counted
         try:
-            if self._inside > self._config.max_requests:
+            if counted and self._inside > self._config.max_requests:
                 raise ApiError(
                     503,
                     f"expected at most {self._config.max_requests} requests at a time, got more; "
@@ -91,7 +93,7 @@ class Access:
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             await visit.refuse(ApiError(500, "cannot answer: an unexpected error; see the log"))
         finally:
-            self._inside -= 1
+            self._inside -= counted
             if visit.problem is not None:
                 await visit.refuse(visit.problem)
             route = getattr(scope.get("route"), "path", "other")
