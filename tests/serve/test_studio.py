@@ -256,6 +256,36 @@ def test_masks_are_exported_in_all_formats_at_once(api: Any, tmp_path: Path) -> 
         assert not any("below" in name for name in archive.namelist())
 
 
+def test_images_that_differ_in_suffix_alone_are_exported_each(api: Any, photos: Path) -> None:
+    (photos / "a.webp").write_bytes(png(5))
+    (photos / "a-1.png").write_bytes(png(6))
+    ids = pictures(api)
+    save(api, ids["a.png"], thing("t1", "2"))
+    save(api, ids["a.webp"], thing("t1", "cup" * 300))
+    save(api, ids["a-1.png"], thing("t1", None), thing("t2", None, 30))
+    answer = api.post("/v1/studio/export", json={"formats": ["cutout", "sa1b", "coco"]})
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+        read = json.loads(archive.read("coco/annotations.json"))
+    assert len([name for name in names if name.startswith("cutout/")]) == 4
+    assert len([name for name in names if name.startswith("sa1b/")]) == 3
+    assert len(read["images"]) == 3 and len(read["annotations"]) == 4
+    assert max(map(len, names)) < 70
+
+
+def test_an_export_to_a_full_disk_is_told(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = pictures(api)["a.png"]
+    save(api, picture, thing())
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    answer = api.post("/v1/studio/export", json={"formats": ["cutout"]})
+    assert "No space left on device" in message(answer, 507)
+
+
 def test_export_of_nothing_is_told(api: Any) -> None:
     ids = pictures(api)
     assert "expected masks" in message(

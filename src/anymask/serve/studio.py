@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask import formats
+from anymask.atomic import cannot_write
 from anymask.errors import AnymaskError, InputError
 from anymask.formats.conversion import Found, write_place
+from anymask.formats.images import free_name
 from anymask.image.image import Image
 from anymask.image.png import encode_png
 from anymask.masks.masks import Masks
@@ -35,6 +37,7 @@ __all__ = ["Studio", "add_studio"]
 
 _KEEP = "private, max-age=86400"  # ids change when files do
 _ROOT = "/v1/studio"
+_LONGEST = 40  # characters of a class in the name of a file
 
 
 class Studio:
@@ -101,33 +104,41 @@ class Studio:
 
         Raises:
             InputError: There are no masks, or a format cannot hold them.
+            OutputError: The disk is full.
         """
         pictures = (
             self.gallery.look()
             if asked.pictures is None
-            else [self.picture(name) for name in asked.pictures]
+            else [self.picture(name) for name in dict.fromkeys(asked.pictures)]
         )
-        with tempfile.TemporaryDirectory() as folder:
-            for format in dict.fromkeys(asked.formats):
-                place = Path(folder) / format
-                found = self._found(pictures, task)
-                if format == "cutout":
-                    _write_cutouts(found, place)
-                else:
-                    names = [one.name for one in self.project.classes().part]
-                    write_place(found, place, format, names=names)
-            _zip(Path(folder), target)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for format in dict.fromkeys(asked.formats):
+                    self._write(self._found(pictures, task), Path(folder) / format, format)
+                _zip(Path(folder), target)
+        except AnymaskError:
+            raise
+        except OSError as error:
+            raise cannot_write(target, error) from error
+
+    def _write(self, found: Iterator[Found], place: Path, format: str) -> None:
+        """Write masks in one format."""
+        if format == "cutout":
+            _write_cutouts(found, place)
+        else:
+            names = [one.name for one in self.project.classes().part]
+            write_place(found, place, format, names=names)
 
     def _found(self, pictures: Iterable[Picture], task: Task) -> Iterator[Found]:
         """Go through the masks of images that have any."""
-        empty = True
+        empty, taken = True, set[str]()  # of a.jpg and a.png, files of their own
         for picture in pictures:
             task.check()
             if picture.error is not None or not self.project.counted(picture.name)[0]:
                 continue
             masks = self.project.masks(picture.name, picture.size_hw).part
             empty = False
-            yield Found(Path(picture.name).with_suffix("").as_posix(), plain(masks), picture.path)
+            yield Found(free_name(picture.name, taken), plain(masks), picture.path)
         if empty:
             raise InputError("expected masks to export, got none; make some, or choose others")
 
@@ -145,13 +156,17 @@ def _words() -> list[str]:
 
 
 def _write_cutouts(found: Iterable[Found], place: Path) -> None:
+    taken: set[str] = set()
     for one in found:
         assert one.image is not None
         image = Image.open(one.image)
         for i, mask in enumerate(one.masks):
             label = mask.labels[0]
-            safe = "".join(c if c.isalnum() or c in " -_" else "-" for c in label or "")
-            path = place / f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png"
+            safe = "".join(
+                c if c.isalnum() or c in " -_" else "-" for c in (label or "")[:_LONGEST]
+            )
+            name = free_name(f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png", taken)
+            path = place / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_png(mask.cutout(image)))
 
