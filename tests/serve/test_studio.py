@@ -203,6 +203,37 @@ def test_an_image_is_added(api: Any, photos: Path) -> None:
     assert len(pictures(api)) == 4
 
 
+def test_an_image_that_was_deleted_meanwhile_is_told(api: Any, photos: Path) -> None:
+    picture = pictures(api)["a.png"]
+    (photos / "a.png").unlink()
+    root = f"/v1/studio/pictures/{picture}"
+    for answer in (
+        api.get(f"{root}/thumbnail"),
+        api.get(f"{root}/image"),
+        api.post(f"{root}/embed"),
+    ):
+        assert "load the page again" in message(answer, 404)
+        assert answer.json()["error"]["code"] == "no_picture"
+
+
+@pytest.mark.parametrize("depth", [150, 450, 900])
+def test_what_is_nested_too_deep_is_told(api: Any, photos: Path, depth: int) -> None:
+    picture = pictures(api)["a.png"]
+    deep: Any = 1
+    for _ in range(depth):
+        deep = [deep]
+    answer = save(api, picture, {**thing(), "meta": {"deep": deep}})
+    assert answer.status_code in (400, 422), answer.text
+    file = io.BytesIO()
+    formats.write(file, Masks.from_dense(np.ones((48, 64), bool), meta=[{"deep": 7}]), "sa1b")
+    data = file.getvalue().replace(b'"deep": 7', b'"deep": ' + b"[" * depth + b"]" * depth)
+    message(api.post(f"/v1/studio/pictures/{picture}/import", content=data), 422)
+    (photos / FOLDER).mkdir(exist_ok=True)
+    (photos / FOLDER / "a.png.json").write_bytes(data)
+    message(api.get(f"/v1/studio/pictures/{picture}/things"), 422)
+    assert api.get("/v1/studio").status_code == 200
+
+
 def test_the_example_is_added(api: Any) -> None:
     answer = api.post("/v1/studio/example").json()
     assert answer["name"] == "example.jpg" and answer["w"] > 300

@@ -154,7 +154,7 @@ class Project:
         if kept is None:
             if not path.exists():
                 return Stored(Masks.empty(size_hw), 0)
-            masks = formats.read(path)
+            masks = _read(path)
             number = masks.image_meta.get(_REVISION)
             # What another program wrote has no revision, or that of what it read.
             kept = Stored(named(masks), self._newer(path, number))
@@ -177,7 +177,7 @@ class Project:
             kept = self._kept(path)
             if kept is None and path.exists():
                 try:
-                    size_hw = formats.read(path).size_hw
+                    size_hw = _read(path).size_hw
                     kept = self._masks(name, size_hw)
                 except InputError:
                     return 0, 0
@@ -248,6 +248,15 @@ class Project:
         revision = int(str(said)) if is_number else 1
         seen = self._seen.get(path)
         return revision if seen is None else max(revision, seen.stored.revision + 1)
+
+
+def _read(path: Path) -> Masks:
+    try:
+        return formats.read(path)
+    except RecursionError as error:
+        raise InputError(
+            f"expected masks in {str(path)!r}, got something nested too deep; make it flatter"
+        ) from error
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

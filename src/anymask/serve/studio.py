@@ -7,10 +7,10 @@ The page asks for images by ids, never by paths (`gallery`); what it saves are f
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anymask import formats
 from anymask.atomic import cannot_write
@@ -29,11 +29,14 @@ from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import EXAMPLE, Page
 from anymask.serve.project import THING, Class, Project, RevisionConflict, Stored, named
 from anymask.serve.server import Server, failures
+from anymask.serve.wire import too_deep
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 __all__ = ["Studio", "add_studio"]
+
+Result = TypeVar("Result")
 
 _KEEP = "private, max-age=86400"  # ids change when files do
 _ROOT = "/v1/studio"
@@ -73,15 +76,23 @@ class Studio:
         """
         found = self.gallery.get(name)
         if found is None:
-            raise ApiError(
-                404,
-                f"expected the id of an image of the folder, got {name[:80]!r}, which is not here "
-                "(any more); load the page again",
-                "no_picture",
-            )
+            raise _gone(name)
         if found.error is not None:
             raise ApiError(422, found.error)
         return found
+
+    async def read(self, picture: Picture, work: Callable[[], Result]) -> Result:
+        """Read the file of an image in a thread.
+
+        Raises:
+            ApiError: It has been deleted since it was seen.
+        """
+        try:
+            return await self.server.compute.answer(work)
+        except (OSError, InputError) as error:
+            if isinstance(error, InputError) and picture.path.exists():
+                raise
+            raise _gone(picture.id) from error
 
     def document(self) -> dict[str, Any]:
         """Describe the folder as it is now."""
@@ -141,6 +152,15 @@ class Studio:
             yield Found(free_name(picture.name, taken), plain(masks), picture.path)
         if empty:
             raise InputError("expected masks to export, got none; make some, or choose others")
+
+
+def _gone(name: str) -> ApiError:
+    return ApiError(
+        404,
+        f"expected the id of an image of the folder, got {name[:80]!r}, which is not here (any "
+        "more); load the page again",
+        "no_picture",
+    )
 
 
 def plain(masks: Masks) -> Masks:
@@ -218,7 +238,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     async def thumbnail(picture: str) -> Response:
         """Give a small JPEG."""
         found = await studio.find(picture)
-        data = await server.compute.answer(lambda: studio.gallery.thumbnail(found))
+        data = await studio.read(found, lambda: studio.gallery.thumbnail(found))
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": _KEEP})
 
     @app.get(
@@ -231,7 +251,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     async def image(picture: str) -> Response:
         """Give an image in a format that browsers show."""
         found = await studio.find(picture)
-        data, media = await server.compute.answer(lambda: studio.gallery.shown(found))
+        data, media = await studio.read(found, lambda: studio.gallery.shown(found))
         return Response(data, media_type=media, headers={"Cache-Control": _KEEP})
 
     @app.post(
@@ -243,7 +263,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     async def embed(picture: str, request: Request) -> Response:
         """Encode an image of the folder; the answer's session is what the other routes work on."""
         found = await studio.find(picture)
-        data = await server.compute.answer(found.path.read_bytes)
+        data = await studio.read(found, found.path.read_bytes)
         session, cached = await embedded(server, request, data)
         return respond(json_content({"session": session.id, "cached": cached}))
 
@@ -399,6 +419,8 @@ def _imported(data: bytes, picture: Picture) -> Masks:
         options["file_name"] = picture.name
     try:
         masks = formats.read(data, name, **options)
+    except RecursionError as error:
+        raise too_deep() from error
     except AnymaskError:
         if name != "coco":
             raise

@@ -14,7 +14,7 @@ from anymask.prompt import Prompt
 from anymask.serve.gallery import Picture
 from anymask.serve.project import THING, Class, Stored
 from anymask.serve.schemas import RunLengths
-from anymask.serve.wire import counts_of, masks_document
+from anymask.serve.wire import counts_of, masks_document, plain
 
 __all__ = [
     "ClassRecord",
@@ -160,7 +160,7 @@ def masks_of_things(things: Sequence[ThingRecord], picture: Picture, model: str)
         stability=_numbers([one.stability for one in things]),
         prompts=tuple(_prompt(one, picture.size_hw) for one in things),
         labels=tuple(one.label for one in things),
-        meta=tuple({**one.meta, THING: one.thing} for one in things),
+        meta=tuple({**plain(one.meta), THING: one.thing} for one in things),
         source=picture.name,
         model=model,
     )
