@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -106,7 +107,7 @@ class Project:
     """
 
     def __init__(self, images: Path) -> None:
-        self.folder = images / FOLDER
+        self._images, self.folder = images, images / FOLDER
         self._lock = threading.Lock()
         self._seen: dict[Path, _Seen] = {}
 
@@ -120,7 +121,7 @@ class Project:
         """Read the masks of an image; none, of revision 0, if nothing was saved yet.
 
         Raises:
-            InputError: The file is damaged, or of an image of another size.
+            InputError: The file is damaged, of an image of another size, or outside the folder.
         """
         with self._lock:
             return self._masks(name, size_hw)
@@ -149,7 +150,7 @@ class Project:
             return revision + 1
 
     def _masks(self, name: str, size_hw: tuple[int, int]) -> Stored[Masks]:
-        path = self.path_of(name)
+        path = self._inside(self.path_of(name))
         kept = self._kept(path)
         if kept is None:
             if not path.exists():
@@ -173,14 +174,14 @@ class Project:
         A file that cannot be read counts as none: to open the image says what is wrong.
         """
         with self._lock:
-            path = self.path_of(name)
-            kept = self._kept(path)
-            if kept is None and path.exists():
-                try:
+            try:
+                path = self._inside(self.path_of(name))
+                kept = self._kept(path)
+                if kept is None and path.exists():
                     size_hw = _read(path).size_hw
                     kept = self._masks(name, size_hw)
-                except InputError:
-                    return 0, 0
+            except InputError:
+                return 0, 0
             return (0, 0) if kept is None else (len(kept.part), kept.revision)
 
     # ----------------------------------------------------------------------- classes
@@ -189,7 +190,7 @@ class Project:
         """Read the classes; none, of revision 0, if nothing was saved yet.
 
         Raises:
-            InputError: The file is damaged.
+            InputError: The file is damaged, or outside the folder.
         """
         with self._lock:
             return self._classes()
@@ -214,7 +215,7 @@ class Project:
             return revision + 1
 
     def _classes(self) -> Stored[tuple[Class, ...]]:
-        path = self.folder / _CLASSES
+        path = self._inside(self.folder / _CLASSES)
         kept = self._kept(path)
         if kept is None:
             if not path.exists():
@@ -232,6 +233,15 @@ class Project:
         return kept
 
     # ------------------------------------------------------------------------- files
+
+    def _inside(self, path: Path) -> Path:
+        """Check that no link leads out of the folder of the images: it may come from elsewhere."""
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._images)):
+            raise InputError(
+                f"expected {str(path)!r} in the folder of the images, got a link that leads out of "
+                "it; put the file itself there"
+            )
+        return path
 
     def _kept(self, path: Path) -> Stored[Any] | None:
         seen = self._seen.get(path)
