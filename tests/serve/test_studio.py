@@ -234,6 +234,23 @@ def test_what_is_nested_too_deep_is_told(api: Any, photos: Path, depth: int) -> 
     assert api.get("/v1/studio").status_code == 200
 
 
+def test_uploads_to_the_studio_may_be_as_large_as_images(photos: Path) -> None:
+    app = create_app(ServeConfig(request_mb=0.04), flat_model())
+    add_studio(app, photos)
+    with Caller(app, base_url=URL) as client:
+        picture = pictures(client)["a.png"]
+        route = f"/v1/studio/pictures/{picture}"
+        things = [{**thing(), "meta": {"note": "x" * 20_000}}]  # more than a quarter
+        asked = {"revision": 0, "things": things}
+        assert client.put(f"{route}/things", json=asked).status_code == 200
+        stored = (photos / FOLDER / "a.png.json").read_bytes()
+        assert client.post(f"{route}/import", content=stored).status_code == 200
+        for path in (f"{route}/import", "/v1/studio/pictures"):
+            said = message(client.post(path, content=b"x" * 40_001), 413)
+            assert "0.04 MB" in said and "--" not in said
+        message(client.put("/v1/studio/classes", content=b"x" * 20_000), 413)
+
+
 def test_the_example_is_added(api: Any) -> None:
     answer = api.post("/v1/studio/example").json()
     assert answer["name"] == "example.jpg" and answer["w"] > 300

@@ -32,7 +32,7 @@ Answered: TypeAlias = Callable[[str, str, int, float], None]
 _LOG = logging.getLogger("anymask.serve")
 _OPEN = ("/healthz", "/readyz")  # without a token, for whoever watches over the process
 _WATCHING = (*_OPEN, "/metrics")  # answered at once, however many requests are at work
-_UPLOADS = ("/v1/embed", "/v1/studio/pictures")
+_UPLOADS = re.compile(r"/v1/embed|/v1/studio/pictures(/[^/]+/(import|things))?")
 _LEAKS = {"token", "access_token", "api_key", "apikey", "key", "auth", "authorization", "bearer"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _HEADERS = {
@@ -113,7 +113,7 @@ class _Visit:
             self._headers.setdefault(name.decode("latin-1").lower(), []).append(
                 value.decode("latin-1")
             )
-        upload = scope["path"] in _UPLOADS
+        upload = _UPLOADS.fullmatch(scope["path"]) is not None
         self._limit = config.request_bytes if upload else config.json_bytes
         self._bytes, self._whole, self._started = 0, False, False
         self._deadline = time.monotonic() + config.timeout
@@ -154,7 +154,7 @@ class _Visit:
             raise ApiError(
                 421,
                 f"expected to be called by a name of this server, got {host[:100]!r}; use its "
-                "address, or start it with --allow-host",
+                "address, or add it to allow_host of anymask serve",
             )
 
     def _check_origin(self) -> None:
@@ -170,8 +170,8 @@ class _Visit:
         if foreign:
             raise ApiError(
                 403,
-                "expected a web page that may call this server, got another; start it with "
-                "--allow-origin",
+                "expected a web page that may call this server, got another; add its origin to "
+                "allow_origin of anymask serve",
             )
 
     def _check_token(self) -> None:
@@ -239,7 +239,7 @@ class _Visit:
         return ApiError(
             413,
             f"expected a body of at most {self._limit / 1e6:g} MB here, got more; shrink it, or "
-            "raise --request-mb",
+            "raise request_mb of anymask serve",
         )
 
     # ---------------------------------------------------------------------- the answer
