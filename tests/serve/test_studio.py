@@ -19,6 +19,7 @@ from tests.serve.conftest import URL, Caller, flat_model, message, png
 from anymask import Masks, formats
 from anymask.formats import coco
 from anymask.formats.conversion import DataWarning
+from anymask.image.geo import Geo
 from anymask.masks import rle
 from anymask.serve.app import create_app
 from anymask.serve.config import ServeConfig
@@ -249,6 +250,50 @@ def test_uploads_to_the_studio_may_be_as_large_as_images(photos: Path) -> None:
             said = message(client.post(path, content=b"x" * 40_001), 413)
             assert "0.04 MB" in said and "--" not in said
         message(client.put("/v1/studio/classes", content=b"x" * 20_000), 413)
+
+
+def test_what_the_page_does_not_show_is_not_lost(api: Any, photos: Path) -> None:
+    dense = np.zeros((2, 48, 64), bool)
+    dense[0, 10:20, 10:20] = dense[1, 30:40, 30:60] = True
+    masks = Masks.from_dense(
+        dense,
+        ids=[7, 9],
+        crop_boxes=np.array([[0, 0, 32, 32], [16, 16, 64, 48]], np.float32),
+        geo=Geo((0.5, 0, 100, 0, -0.5, 200), epsg=32632),
+        image_meta={"license": 3},
+    )
+    path = photos / FOLDER / "a.png.json"
+    path.parent.mkdir()
+    formats.write(path, masks, "sa1b")
+    picture = pictures(api)["a.png"]
+    route = f"/v1/studio/pictures/{picture}"
+    found = api.get(f"{route}/things").json()
+    first, second = found["things"]
+    first["label"] = "cup"
+    bare = {**second, "meta": {}}  # of a client that knows nothing of ids
+    sent = (thing("new"), bare, first)
+    assert save(api, picture, *sent, revision=found["revision"]).status_code == 200
+    kept = formats.read(path)
+    assert kept.ids == (None, 9, 7) and kept.labels[2] == "cup"
+    assert kept.crop_boxes is not None
+    assert kept.crop_boxes.tolist() == [[0, 0, 64, 48], [16, 16, 64, 48], [0, 0, 32, 32]]
+    assert kept.geo == masks.geo and kept.image_meta["license"] == 3
+    assert "studio_id" not in path.read_text()
+    # Deleted, and brought back a revision later.
+    revision = save(api, picture, thing("new"), revision=found["revision"] + 1).json()["revision"]
+    save(api, picture, first, revision=revision)
+    assert formats.read(path).ids == (7,)
+
+
+def test_ids_of_a_file_that_is_read_are_kept(api: Any, photos: Path) -> None:
+    picture = pictures(api)["a.png"]
+    file = io.BytesIO()
+    formats.write(file, Masks.from_dense(np.ones((48, 64), bool), ids=[12]), "sa1b")
+    answer = api.post(f"/v1/studio/pictures/{picture}/import", content=file.getvalue())
+    assert save(api, picture, *answer.json()["things"]).status_code == 200
+    assert formats.read(photos / FOLDER / "a.png.json").ids == (12,)
+    wrong = {**thing(), "meta": {"studio_id": "x"}}
+    message(save(api, picture, wrong, revision=1), 422)
 
 
 def test_the_example_is_added(api: Any) -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from anymask import formats
 from anymask.atomic import atomic_write, make_folder
 from anymask.errors import InputError
@@ -129,6 +131,9 @@ class Project:
     def save_masks(self, name: str, masks: Masks, revision: int) -> int:
         """Write the masks of an image, and give the new revision.
 
+        What the page does not show stays: what is known of the image, and of each mask that was
+        there before its id and the part of the image that the model saw.
+
         Args:
             name: Path of the image below the folder of the images.
             masks: All of them.
@@ -142,6 +147,7 @@ class Project:
             current = self._masks(name, masks.size_hw)
             if current.revision != revision:
                 raise RevisionConflict(current)
+            masks = _with_rest(masks, current.part)
             meta = {**masks.image_meta, _REVISION: revision + 1}
             path = self.path_of(name)
             make_folder(path.parent)
@@ -258,6 +264,28 @@ class Project:
         revision = int(str(said)) if is_number else 1
         seen = self._seen.get(path)
         return revision if seen is None else max(revision, seen.stored.revision + 1)
+
+
+def _with_rest(masks: Masks, before: Masks) -> Masks:
+    """Add to masks what was known before and the page does not carry."""
+    places = {meta[THING]: i for i, meta in enumerate(before.meta)}
+    places_of = [places.get(meta.get(THING)) for meta in masks.meta]
+    ids = (
+        before.ids[at] if known is None and at is not None else known
+        for known, at in zip(masks.ids, places_of, strict=True)
+    )
+    crops = masks.crop_boxes
+    if crops is None and before.crop_boxes is not None:
+        h, w = masks.size_hw
+        seen = [(0, 0, w, h) if at is None else before.crop_boxes[at] for at in places_of]
+        crops = np.array(seen, np.float32).reshape(-1, 4)
+    return replace(
+        masks,
+        ids=tuple(ids),
+        crop_boxes=crops,
+        geo=before.geo if masks.geo is None else masks.geo,
+        image_meta={**before.image_meta, **masks.image_meta},
+    )
 
 
 def _read(path: Path) -> Masks:
