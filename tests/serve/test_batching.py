@@ -91,6 +91,35 @@ def test_one_that_cannot_be_answered_does_not_harm_the_others() -> None:
     assert [isinstance(one, Exception) for one in found] == [False, False, True, False]
 
 
+def test_an_unexpected_error_of_one_does_not_harm_the_others() -> None:
+    model = flat_model()
+    embedding = model.embed(Image.open(png()))
+    predict, at = model.predict, [(2, 20), (30, 20), (8, 8), (40, 20)]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def failing(embedding: Any, *, prompts: Any, multimask: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        if any(one.points_xy.tolist() == [[30, 20]] for one in prompts):
+            raise RuntimeError("out of memory")
+        return predict(embedding, prompts=prompts, multimask=multimask)
+
+    object.__setattr__(model, "predict", failing)
+
+    async def ask() -> list[Any]:
+        batcher = Batcher(model, Compute(1, 30), lambda number: None)
+        asked: Any = Asking()
+        asks = [batcher.predict(asked, "s", embedding, [Prompt([one])], None) for one in at]
+        tasks = [asyncio.create_task(one) for one in asks]
+        await asyncio.to_thread(begun.wait, 30)
+        go_on.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    assert [isinstance(one, RuntimeError) for one in found] == [False, True, False, False]
+    assert found[3] == [predict(embedding, prompts=Prompt([at[3]]))]
+
+
 def test_one_that_goes_while_it_waits_is_not_answered() -> None:
     model = flat_model()
     embedding = model.embed(Image.open(png()))

@@ -13,6 +13,7 @@ import pytest
 from tests.serve.conftest import embed, flat_model, held, message, png
 
 from anymask.serve.app import create_app
+from anymask.serve.batching import Batcher
 from anymask.serve.config import ServeConfig
 
 
@@ -152,6 +153,26 @@ def test_sessions_go_by_memory_the_longest_unused_first(serve: Callable[..., Any
     assert len(server.sessions) == 2
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_what_was_cut_out_is_answered_though_its_session_had_to_go(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    api = serve(fresh=True)
+    session, sessions = embed(api), api.app.state.server.sessions
+    predict = Batcher.predict
+
+    async def and_then_it_goes(*arguments: Any) -> Any:
+        found = await predict(*arguments)
+        assert sessions.drop(session)
+        return found
+
+    monkeypatch.setattr(Batcher, "predict", and_then_it_goes)
+    one = {"points": [[30, 20]]}
+    asked = {"session": [session], "prompts": [[one]]} if several else {"session": session, **one}
+    assert api.post("/v1/predict", json=asked).status_code == 200
+    message(api.post("/v1/predict", json=asked), 404)
+
+
 def test_too_many_at_a_time_are_told_to_come_back(serve: Callable[..., Any]) -> None:
     model = flat_model()
     begun, go_on = held(model)
@@ -161,9 +182,11 @@ def test_too_many_at_a_time_are_told_to_come_back(serve: Callable[..., Any]) -> 
     thread.start()
     assert begun.wait(30)
     busy = api.get("/v1/model")
+    watched = [api.get(path).status_code for path in ("/healthz", "/readyz", "/metrics")]
     go_on.set()
     thread.join()
     message(busy, 503)
+    assert watched == [200, 200, 200]
     assert busy.headers["retry-after"] == "1"
     assert answers[0].status_code == 200
     assert api.get("/v1/model").status_code == 200

@@ -143,3 +143,33 @@ def test_classes_are_saved_with_a_revision(tmp_path: Path) -> None:
 def test_strange_classes_are_refused(name: str, color: str) -> None:
     with pytest.raises(InputError):
         Class(name, color)
+
+
+@pytest.mark.parametrize("link", ["folder", "file", "dangling"])
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, link: str) -> None:
+    images, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
+    images.mkdir()
+    elsewhere.mkdir()
+    Project(elsewhere).save_masks("a.jpg", masks_of("cup"), 0)
+    Project(elsewhere).save_classes([Class("cup", "#112233")], 0)
+    names = ("a.jpg.json", f"{FOLDER}.json")
+    if link == "folder":
+        (images / FOLDER).symlink_to(elsewhere / FOLDER)
+    else:
+        (images / FOLDER).mkdir()
+        target = FOLDER if link == "file" else "nothing"
+        for name in names:
+            (images / FOLDER / name).symlink_to(elsewhere / target / name)
+    before = {path: path.read_bytes() for path in elsewhere.rglob("*.json")}
+    project = Project(images)
+    with pytest.raises(InputError, match="a link that leads out"):
+        project.masks("a.jpg", (6, 8))
+    for revision in (0, 1):
+        with pytest.raises(InputError, match="a link that leads out"):
+            project.save_masks("a.jpg", masks_of("dog"), revision)
+        with pytest.raises(InputError, match="a link that leads out"):
+            project.save_classes([], revision)
+    with pytest.raises(InputError, match="a link that leads out"):
+        project.classes()
+    assert project.counted("a.jpg") == (0, 0)
+    assert {path: path.read_bytes() for path in elsewhere.rglob("*.json")} == before

@@ -19,6 +19,7 @@ from tests.serve.conftest import URL, Caller, flat_model, message, png
 from anymask import Masks, formats
 from anymask.formats import coco
 from anymask.formats.conversion import DataWarning
+from anymask.image.geo import Geo
 from anymask.masks import rle
 from anymask.serve.app import create_app
 from anymask.serve.config import ServeConfig
@@ -203,6 +204,98 @@ def test_an_image_is_added(api: Any, photos: Path) -> None:
     assert len(pictures(api)) == 4
 
 
+def test_an_image_that_was_deleted_meanwhile_is_told(api: Any, photos: Path) -> None:
+    picture = pictures(api)["a.png"]
+    (photos / "a.png").unlink()
+    root = f"/v1/studio/pictures/{picture}"
+    for answer in (
+        api.get(f"{root}/thumbnail"),
+        api.get(f"{root}/image"),
+        api.post(f"{root}/embed"),
+    ):
+        assert "load the page again" in message(answer, 404)
+        assert answer.json()["error"]["code"] == "no_picture"
+
+
+@pytest.mark.parametrize("depth", [150, 450, 900])
+def test_what_is_nested_too_deep_is_told(api: Any, photos: Path, depth: int) -> None:
+    picture = pictures(api)["a.png"]
+    deep: Any = 1
+    for _ in range(depth):
+        deep = [deep]
+    answer = save(api, picture, {**thing(), "meta": {"deep": deep}})
+    assert answer.status_code in (400, 422), answer.text
+    file = io.BytesIO()
+    formats.write(file, Masks.from_dense(np.ones((48, 64), bool), meta=[{"deep": 7}]), "sa1b")
+    data = file.getvalue().replace(b'"deep": 7', b'"deep": ' + b"[" * depth + b"]" * depth)
+    message(api.post(f"/v1/studio/pictures/{picture}/import", content=data), 422)
+    (photos / FOLDER).mkdir(exist_ok=True)
+    (photos / FOLDER / "a.png.json").write_bytes(data)
+    message(api.get(f"/v1/studio/pictures/{picture}/things"), 422)
+    assert api.get("/v1/studio").status_code == 200
+
+
+def test_uploads_to_the_studio_may_be_as_large_as_images(photos: Path) -> None:
+    app = create_app(ServeConfig(request_mb=0.04), flat_model())
+    add_studio(app, photos)
+    with Caller(app, base_url=URL) as client:
+        picture = pictures(client)["a.png"]
+        route = f"/v1/studio/pictures/{picture}"
+        things = [{**thing(), "meta": {"note": "x" * 20_000}}]  # more than a quarter
+        asked = {"revision": 0, "things": things}
+        assert client.put(f"{route}/things", json=asked).status_code == 200
+        stored = (photos / FOLDER / "a.png.json").read_bytes()
+        assert client.post(f"{route}/import", content=stored).status_code == 200
+        for path in (f"{route}/import", "/v1/studio/pictures"):
+            said = message(client.post(path, content=b"x" * 40_001), 413)
+            assert "0.04 MB" in said and "--" not in said
+        message(client.put("/v1/studio/classes", content=b"x" * 20_000), 413)
+
+
+def test_what_the_page_does_not_show_is_not_lost(api: Any, photos: Path) -> None:
+    dense = np.zeros((2, 48, 64), bool)
+    dense[0, 10:20, 10:20] = dense[1, 30:40, 30:60] = True
+    masks = Masks.from_dense(
+        dense,
+        ids=[7, 9],
+        crop_boxes=np.array([[0, 0, 32, 32], [16, 16, 64, 48]], np.float32),
+        geo=Geo((0.5, 0, 100, 0, -0.5, 200), epsg=32632),
+        image_meta={"license": 3},
+    )
+    path = photos / FOLDER / "a.png.json"
+    path.parent.mkdir()
+    formats.write(path, masks, "sa1b")
+    picture = pictures(api)["a.png"]
+    route = f"/v1/studio/pictures/{picture}"
+    found = api.get(f"{route}/things").json()
+    first, second = found["things"]
+    first["label"] = "cup"
+    bare = {**second, "meta": {}}  # of a client that knows nothing of ids
+    sent = (thing("new"), bare, first)
+    assert save(api, picture, *sent, revision=found["revision"]).status_code == 200
+    kept = formats.read(path)
+    assert kept.ids == (None, 9, 7) and kept.labels[2] == "cup"
+    assert kept.crop_boxes is not None
+    assert kept.crop_boxes.tolist() == [[0, 0, 64, 48], [16, 16, 64, 48], [0, 0, 32, 32]]
+    assert kept.geo == masks.geo and kept.image_meta["license"] == 3
+    assert "studio_id" not in path.read_text()
+    # Deleted, and brought back a revision later.
+    revision = save(api, picture, thing("new"), revision=found["revision"] + 1).json()["revision"]
+    save(api, picture, first, revision=revision)
+    assert formats.read(path).ids == (7,)
+
+
+def test_ids_of_a_file_that_is_read_are_kept(api: Any, photos: Path) -> None:
+    picture = pictures(api)["a.png"]
+    file = io.BytesIO()
+    formats.write(file, Masks.from_dense(np.ones((48, 64), bool), ids=[12]), "sa1b")
+    answer = api.post(f"/v1/studio/pictures/{picture}/import", content=file.getvalue())
+    assert save(api, picture, *answer.json()["things"]).status_code == 200
+    assert formats.read(photos / FOLDER / "a.png.json").ids == (12,)
+    wrong = {**thing(), "meta": {"studio_id": "x"}}
+    message(save(api, picture, wrong, revision=1), 422)
+
+
 def test_the_example_is_added(api: Any) -> None:
     answer = api.post("/v1/studio/example").json()
     assert answer["name"] == "example.jpg" and answer["w"] > 300
@@ -254,6 +347,36 @@ def test_masks_are_exported_in_all_formats_at_once(api: Any, tmp_path: Path) -> 
     with zipfile.ZipFile(io.BytesIO(one.content)) as archive:
         assert "sa1b/a.json" in archive.namelist()
         assert not any("below" in name for name in archive.namelist())
+
+
+def test_images_that_differ_in_suffix_alone_are_exported_each(api: Any, photos: Path) -> None:
+    (photos / "a.webp").write_bytes(png(5))
+    (photos / "a-1.png").write_bytes(png(6))
+    ids = pictures(api)
+    save(api, ids["a.png"], thing("t1", "2"))
+    save(api, ids["a.webp"], thing("t1", "cup" * 300))
+    save(api, ids["a-1.png"], thing("t1", None), thing("t2", None, 30))
+    answer = api.post("/v1/studio/export", json={"formats": ["cutout", "sa1b", "coco"]})
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+        read = json.loads(archive.read("coco/annotations.json"))
+    assert len([name for name in names if name.startswith("cutout/")]) == 4
+    assert len([name for name in names if name.startswith("sa1b/")]) == 3
+    assert len(read["images"]) == 3 and len(read["annotations"]) == 4
+    assert max(map(len, names)) < 70
+
+
+def test_an_export_to_a_full_disk_is_told(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = pictures(api)["a.png"]
+    save(api, picture, thing())
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    answer = api.post("/v1/studio/export", json={"formats": ["cutout"]})
+    assert "No space left on device" in message(answer, 507)
 
 
 def test_export_of_nothing_is_told(api: Any) -> None:

@@ -31,7 +31,8 @@ Answered: TypeAlias = Callable[[str, str, int, float], None]
 
 _LOG = logging.getLogger("anymask.serve")
 _OPEN = ("/healthz", "/readyz")  # without a token, for whoever watches over the process
-_UPLOADS = ("/v1/embed", "/v1/studio/pictures")
+_WATCHING = (*_OPEN, "/metrics")  # answered at once, however many requests are at work
+_UPLOADS = re.compile(r"/v1/embed|/v1/studio/pictures(/[^/]+/(import|things))?")
 _LEAKS = {"token", "access_token", "api_key", "apikey", "key", "auth", "authorization", "bearer"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _HEADERS = {
@@ -71,9 +72,10 @@ class Access:
         visit = _Visit(scope, receive, send, self._config)
         start = time.perf_counter()
         NOTES.set([])
-        self._inside += 1
+        counted = scope["path"] not in _WATCHING
+        self._inside += counted
         try:
-            if self._inside > self._config.max_requests:
+            if counted and self._inside > self._config.max_requests:
                 raise ApiError(
                     503,
                     f"expected at most {self._config.max_requests} requests at a time, got more; "
@@ -91,7 +93,7 @@ class Access:
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             await visit.refuse(ApiError(500, "cannot answer: an unexpected error; see the log"))
         finally:
-            self._inside -= 1
+            self._inside -= counted
             if visit.problem is not None:
                 await visit.refuse(visit.problem)
             route = getattr(scope.get("route"), "path", "other")
@@ -111,7 +113,7 @@ class _Visit:
             self._headers.setdefault(name.decode("latin-1").lower(), []).append(
                 value.decode("latin-1")
             )
-        upload = scope["path"] in _UPLOADS
+        upload = _UPLOADS.fullmatch(scope["path"]) is not None
         self._limit = config.request_bytes if upload else config.json_bytes
         self._bytes, self._whole, self._started = 0, False, False
         self._deadline = time.monotonic() + config.timeout
@@ -152,7 +154,7 @@ class _Visit:
             raise ApiError(
                 421,
                 f"expected to be called by a name of this server, got {host[:100]!r}; use its "
-                "address, or start it with --allow-host",
+                "address, or add it to allow_host of anymask serve",
             )
 
     def _check_origin(self) -> None:
@@ -168,8 +170,8 @@ class _Visit:
         if foreign:
             raise ApiError(
                 403,
-                "expected a web page that may call this server, got another; start it with "
-                "--allow-origin",
+                "expected a web page that may call this server, got another; add its origin to "
+                "allow_origin of anymask serve",
             )
 
     def _check_token(self) -> None:
@@ -237,7 +239,7 @@ class _Visit:
         return ApiError(
             413,
             f"expected a body of at most {self._limit / 1e6:g} MB here, got more; shrink it, or "
-            "raise --request-mb",
+            "raise request_mb of anymask serve",
         )
 
     # ---------------------------------------------------------------------- the answer

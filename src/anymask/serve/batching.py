@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from anymask.errors import AnymaskError
 from anymask.serve.compute import Compute, Task
 from anymask.serve.notes import NOTES
 
@@ -100,7 +99,7 @@ class Batcher:
         prompts = [prompt for one in taken for prompt in one.prompts]
         try:
             found = self._model.predict(taken[0].embedding, prompts=prompts, multimask=multimask)
-        except AnymaskError as error:
+        except Exception as error:  # no fault of one prompt is that of the others
             if len(taken) == 1:
                 return [error]
             return [self._answer([one], multimask)[0] for one in taken]

@@ -105,7 +105,7 @@ class Compute:
             raise ApiError(
                 504,
                 f"expected an answer within {self.timeout:g} seconds, got none; ask for less, such "
-                "as fewer points, or raise --timeout of the server",
+                "as fewer points, or raise timeout of anymask serve",
             )
         finally:
             gone.cancel()

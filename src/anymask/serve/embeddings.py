@@ -162,7 +162,7 @@ def _decoded(server: Server, data: bytes) -> "tuple[Image, str]":
     if image_bytes(image) > server.sessions.limit:
         raise InputError(
             f"expected an image that fits into {server.sessions.limit / 1e6:g} MB, got one of "
-            f"{image_bytes(image) / 1e6:.1f} MB; shrink it, or raise --session-mb"
+            f"{image_bytes(image) / 1e6:.1f} MB; shrink it, or raise session_mb of anymask serve"
         )
     return image, name_of(server.model, image)
 

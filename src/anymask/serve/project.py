@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from anymask import formats
 from anymask.atomic import atomic_write, make_folder
@@ -106,7 +109,7 @@ class Project:
     """
 
     def __init__(self, images: Path) -> None:
-        self.folder = images / FOLDER
+        self._images, self.folder = images, images / FOLDER
         self._lock = threading.Lock()
         self._seen: dict[Path, _Seen] = {}
 
@@ -120,13 +123,16 @@ class Project:
         """Read the masks of an image; none, of revision 0, if nothing was saved yet.
 
         Raises:
-            InputError: The file is damaged, or of an image of another size.
+            InputError: The file is damaged, of an image of another size, or outside the folder.
         """
         with self._lock:
             return self._masks(name, size_hw)
 
     def save_masks(self, name: str, masks: Masks, revision: int) -> int:
         """Write the masks of an image, and give the new revision.
+
+        What the page does not show stays: what is known of the image, and of each mask that was
+        there before its id and the part of the image that the model saw.
 
         Args:
             name: Path of the image below the folder of the images.
@@ -141,6 +147,7 @@ class Project:
             current = self._masks(name, masks.size_hw)
             if current.revision != revision:
                 raise RevisionConflict(current)
+            masks = _with_rest(masks, current.part)
             meta = {**masks.image_meta, _REVISION: revision + 1}
             path = self.path_of(name)
             make_folder(path.parent)
@@ -149,12 +156,12 @@ class Project:
             return revision + 1
 
     def _masks(self, name: str, size_hw: tuple[int, int]) -> Stored[Masks]:
-        path = self.path_of(name)
+        path = self._inside(self.path_of(name))
         kept = self._kept(path)
         if kept is None:
             if not path.exists():
                 return Stored(Masks.empty(size_hw), 0)
-            masks = formats.read(path)
+            masks = _read(path)
             number = masks.image_meta.get(_REVISION)
             # What another program wrote has no revision, or that of what it read.
             kept = Stored(named(masks), self._newer(path, number))
@@ -173,14 +180,14 @@ class Project:
         A file that cannot be read counts as none: to open the image says what is wrong.
         """
         with self._lock:
-            path = self.path_of(name)
-            kept = self._kept(path)
-            if kept is None and path.exists():
-                try:
-                    size_hw = formats.read(path).size_hw
+            try:
+                path = self._inside(self.path_of(name))
+                kept = self._kept(path)
+                if kept is None and path.exists():
+                    size_hw = _read(path).size_hw
                     kept = self._masks(name, size_hw)
-                except InputError:
-                    return 0, 0
+            except InputError:
+                return 0, 0
             return (0, 0) if kept is None else (len(kept.part), kept.revision)
 
     # ----------------------------------------------------------------------- classes
@@ -189,7 +196,7 @@ class Project:
         """Read the classes; none, of revision 0, if nothing was saved yet.
 
         Raises:
-            InputError: The file is damaged.
+            InputError: The file is damaged, or outside the folder.
         """
         with self._lock:
             return self._classes()
@@ -214,7 +221,7 @@ class Project:
             return revision + 1
 
     def _classes(self) -> Stored[tuple[Class, ...]]:
-        path = self.folder / _CLASSES
+        path = self._inside(self.folder / _CLASSES)
         kept = self._kept(path)
         if kept is None:
             if not path.exists():
@@ -233,6 +240,15 @@ class Project:
 
     # ------------------------------------------------------------------------- files
 
+    def _inside(self, path: Path) -> Path:
+        """Check that no link leads out of the folder of the images: it may come from elsewhere."""
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._images)):
+            raise InputError(
+                f"expected {str(path)!r} in the folder of the images, got a link that leads out of "
+                "it; put the file itself there"
+            )
+        return path
+
     def _kept(self, path: Path) -> Stored[Any] | None:
         seen = self._seen.get(path)
         return seen.stored if seen is not None and seen.stamp == _stamp(path) else None
@@ -248,6 +264,37 @@ class Project:
         revision = int(str(said)) if is_number else 1
         seen = self._seen.get(path)
         return revision if seen is None else max(revision, seen.stored.revision + 1)
+
+
+def _with_rest(masks: Masks, before: Masks) -> Masks:
+    """Add to masks what was known before and the page does not carry."""
+    places = {meta[THING]: i for i, meta in enumerate(before.meta)}
+    places_of = [places.get(meta.get(THING)) for meta in masks.meta]
+    ids = (
+        before.ids[at] if known is None and at is not None else known
+        for known, at in zip(masks.ids, places_of, strict=True)
+    )
+    crops = masks.crop_boxes
+    if crops is None and before.crop_boxes is not None:
+        h, w = masks.size_hw
+        seen = [(0, 0, w, h) if at is None else before.crop_boxes[at] for at in places_of]
+        crops = np.array(seen, np.float32).reshape(-1, 4)
+    return replace(
+        masks,
+        ids=tuple(ids),
+        crop_boxes=crops,
+        geo=before.geo if masks.geo is None else masks.geo,
+        image_meta={**before.image_meta, **masks.image_meta},
+    )
+
+
+def _read(path: Path) -> Masks:
+    try:
+        return formats.read(path)
+    except RecursionError as error:
+        raise InputError(
+            f"expected masks in {str(path)!r}, got something nested too deep; make it flatter"
+        ) from error
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

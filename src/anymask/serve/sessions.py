@@ -106,7 +106,8 @@ class Sessions:
             raise ApiError(
                 413,
                 f"expected an image that fits into {self.limit / 1e6:g} MB with its embedding, got "
-                f"one of {session.nbytes / 1e6:.1f} MB; shrink it, or raise --session-mb",
+                f"one of {session.nbytes / 1e6:.1f} MB; shrink it, or raise session_mb "
+                "of anymask serve",
             )
         self.drop(session.id)
         while self._kept and self.nbytes + session.nbytes > self.limit:

@@ -7,14 +7,16 @@ The page asks for images by ids, never by paths (`gallery`); what it saves are f
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anymask import formats
+from anymask.atomic import cannot_write
 from anymask.errors import AnymaskError, InputError
 from anymask.formats.conversion import Found, write_place
+from anymask.formats.images import free_name
 from anymask.image.image import Image
 from anymask.image.png import encode_png
 from anymask.masks.masks import Masks
@@ -27,14 +29,18 @@ from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import EXAMPLE, Page
 from anymask.serve.project import THING, Class, Project, RevisionConflict, Stored, named
 from anymask.serve.server import Server, failures
+from anymask.serve.wire import too_deep
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 __all__ = ["Studio", "add_studio"]
 
+Result = TypeVar("Result")
+
 _KEEP = "private, max-age=86400"  # ids change when files do
 _ROOT = "/v1/studio"
+_LONGEST = 40  # characters of a class in the name of a file
 
 
 class Studio:
@@ -70,15 +76,23 @@ class Studio:
         """
         found = self.gallery.get(name)
         if found is None:
-            raise ApiError(
-                404,
-                f"expected the id of an image of the folder, got {name[:80]!r}, which is not here "
-                "(any more); load the page again",
-                "no_picture",
-            )
+            raise _gone(name)
         if found.error is not None:
             raise ApiError(422, found.error)
         return found
+
+    async def read(self, picture: Picture, work: Callable[[], Result]) -> Result:
+        """Read the file of an image in a thread.
+
+        Raises:
+            ApiError: It has been deleted since it was seen.
+        """
+        try:
+            return await self.server.compute.answer(work)
+        except (OSError, InputError) as error:
+            if isinstance(error, InputError) and picture.path.exists():
+                raise
+            raise _gone(picture.id) from error
 
     def document(self) -> dict[str, Any]:
         """Describe the folder as it is now."""
@@ -101,35 +115,52 @@ class Studio:
 
         Raises:
             InputError: There are no masks, or a format cannot hold them.
+            OutputError: The disk is full.
         """
         pictures = (
             self.gallery.look()
             if asked.pictures is None
-            else [self.picture(name) for name in asked.pictures]
+            else [self.picture(name) for name in dict.fromkeys(asked.pictures)]
         )
-        with tempfile.TemporaryDirectory() as folder:
-            for format in dict.fromkeys(asked.formats):
-                place = Path(folder) / format
-                found = self._found(pictures, task)
-                if format == "cutout":
-                    _write_cutouts(found, place)
-                else:
-                    names = [one.name for one in self.project.classes().part]
-                    write_place(found, place, format, names=names)
-            _zip(Path(folder), target)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for format in dict.fromkeys(asked.formats):
+                    self._write(self._found(pictures, task), Path(folder) / format, format)
+                _zip(Path(folder), target)
+        except AnymaskError:
+            raise
+        except OSError as error:
+            raise cannot_write(target, error) from error
+
+    def _write(self, found: Iterator[Found], place: Path, format: str) -> None:
+        """Write masks in one format."""
+        if format == "cutout":
+            _write_cutouts(found, place)
+        else:
+            names = [one.name for one in self.project.classes().part]
+            write_place(found, place, format, names=names)
 
     def _found(self, pictures: Iterable[Picture], task: Task) -> Iterator[Found]:
         """Go through the masks of images that have any."""
-        empty = True
+        empty, taken = True, set[str]()  # of a.jpg and a.png, files of their own
         for picture in pictures:
             task.check()
             if picture.error is not None or not self.project.counted(picture.name)[0]:
                 continue
             masks = self.project.masks(picture.name, picture.size_hw).part
             empty = False
-            yield Found(Path(picture.name).with_suffix("").as_posix(), plain(masks), picture.path)
+            yield Found(free_name(picture.name, taken), plain(masks), picture.path)
         if empty:
             raise InputError("expected masks to export, got none; make some, or choose others")
+
+
+def _gone(name: str) -> ApiError:
+    return ApiError(
+        404,
+        f"expected the id of an image of the folder, got {name[:80]!r}, which is not here (any "
+        "more); load the page again",
+        "no_picture",
+    )
 
 
 def plain(masks: Masks) -> Masks:
@@ -145,13 +176,17 @@ def _words() -> list[str]:
 
 
 def _write_cutouts(found: Iterable[Found], place: Path) -> None:
+    taken: set[str] = set()
     for one in found:
         assert one.image is not None
         image = Image.open(one.image)
         for i, mask in enumerate(one.masks):
             label = mask.labels[0]
-            safe = "".join(c if c.isalnum() or c in " -_" else "-" for c in label or "")
-            path = place / f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png"
+            safe = "".join(
+                c if c.isalnum() or c in " -_" else "-" for c in (label or "")[:_LONGEST]
+            )
+            name = free_name(f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png", taken)
+            path = place / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_png(mask.cutout(image)))
 
@@ -203,7 +238,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     async def thumbnail(picture: str) -> Response:
         """Give a small JPEG."""
         found = await studio.find(picture)
-        data = await server.compute.answer(lambda: studio.gallery.thumbnail(found))
+        data = await studio.read(found, lambda: studio.gallery.thumbnail(found))
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": _KEEP})
 
     @app.get(
@@ -216,7 +251,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     async def image(picture: str) -> Response:
         """Give an image in a format that browsers show."""
         found = await studio.find(picture)
-        data, media = await server.compute.answer(lambda: studio.gallery.shown(found))
+        data, media = await studio.read(found, lambda: studio.gallery.shown(found))
         return Response(data, media_type=media, headers={"Cache-Control": _KEEP})
 
     @app.post(
@@ -228,7 +263,7 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
     async def embed(picture: str, request: Request) -> Response:
         """Encode an image of the folder; the answer's session is what the other routes work on."""
         found = await studio.find(picture)
-        data = await server.compute.answer(found.path.read_bytes)
+        data = await studio.read(found, found.path.read_bytes)
         session, cached = await embedded(server, request, data)
         return respond(json_content({"session": session.id, "cached": cached}))
 
@@ -384,6 +419,8 @@ def _imported(data: bytes, picture: Picture) -> Masks:
         options["file_name"] = picture.name
     try:
         masks = formats.read(data, name, **options)
+    except RecursionError as error:
+        raise too_deep() from error
     except AnymaskError:
         if name != "coco":
             raise

@@ -14,7 +14,7 @@ from anymask.prompt import Prompt
 from anymask.serve.gallery import Picture
 from anymask.serve.project import THING, Class, Stored
 from anymask.serve.schemas import RunLengths
-from anymask.serve.wire import counts_of, masks_document
+from anymask.serve.wire import counts_of, masks_document, plain
 
 __all__ = [
     "ClassRecord",
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _RULES: Any = {"use_attribute_docstrings": True, "extra": "forbid", "allow_inf_nan": False}
+_ID = "studio_id"  # in a thing's meta, which the page gives back as it is: that of `Masks.ids`
 _MOST = 5000  # things of an image
 Formats = Literal["coco", "yolo", "labelme", "sa1b", "voc", "png", "cutout"]
 
@@ -126,6 +127,8 @@ def things_document(stored: Stored[Masks]) -> dict[str, Any]:
     things = []
     for record, prompt, meta in zip(records, masks.prompts, masks.meta, strict=True):
         rest = {name: value for name, value in record["meta"].items() if name != THING}
+        if record["id"] is not None:
+            rest[_ID] = record["id"]
         things.append(
             {
                 "thing": meta[THING],
@@ -153,6 +156,8 @@ def masks_of_things(things: Sequence[ThingRecord], picture: Picture, model: str)
     Raises:
         InputError: One is not as it should be.
     """
+    metas = [plain(one.meta) for one in things]
+    ids = tuple(meta.pop(_ID, None) for meta in metas)
     return Masks(
         picture.size_hw,
         tuple(counts_of(vars(one.rle), picture.size_hw) for one in things),
@@ -160,7 +165,8 @@ def masks_of_things(things: Sequence[ThingRecord], picture: Picture, model: str)
         stability=_numbers([one.stability for one in things]),
         prompts=tuple(_prompt(one, picture.size_hw) for one in things),
         labels=tuple(one.label for one in things),
-        meta=tuple({**one.meta, THING: one.thing} for one in things),
+        ids=ids,
+        meta=tuple({**meta, THING: one.thing} for meta, one in zip(metas, things, strict=True)),
         source=picture.name,
         model=model,
     )

@@ -53,15 +53,16 @@ def _add_predict(app: "FastAPI", server: Server) -> None:
         One prompt gives masks, best first; a list of them gives a list, in the same order. Requests
         that wait at the same time are answered together, as they would be alone.
         """
-        found = await _predicted(server, request, asked)
-        images = [server.sessions.get(name).image for name in names_of(asked.session)]
-        return respond(await _shown(server, found, images, asked))
+        # Once, before the work: they may have to go while it is done.
+        sessions = [server.sessions.get(name) for name in names_of(asked.session)]
+        found = await _predicted(server, request, asked, sessions)
+        return respond(await _shown(server, found, [one.image for one in sessions], asked))
 
 
-async def _predicted(server: Server, request: Any, asked: schemas.Predict) -> Any:
+async def _predicted(
+    server: Server, request: Any, asked: schemas.Predict, sessions: list[Session]
+) -> Any:
     """Answer as `Segmenter.predict` does: masks, a list of them, or lists of these."""
-    names = names_of(asked.session)
-    sessions = [server.sessions.get(name) for name in names]
     several = not isinstance(asked.session, str)
     if asked.text is not None:
         found = await _by_words(server, request, asked, sessions)

@@ -26,10 +26,13 @@ __all__ = [
     "document_of_mask",
     "masks_document",
     "masks_of",
+    "plain",
+    "too_deep",
 ]
 
 _DTYPES = {"float16": "<f2", "float32": "<f4"}
 _SIDE = 1 << 14  # of an array
+_DEEPEST = 100  # lists and dictionaries of what else is known, one in another
 
 
 def document_of_array(array: npt.NDArray[Any]) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def masks_document(masks: Masks, *, logits: bool = False) -> dict[str, Any]:
             "area": int(masks.areas[i]),
             "label": masks.labels[i],
             "id": masks.ids[i],
-            "meta": _plain(masks.meta[i]),
+            "meta": plain(masks.meta[i]),
             **({} if kept is None else {"logits": document_of_array(kept[i])}),
         }
         for i, code in enumerate(masks.rle())
@@ -138,7 +141,7 @@ def masks_document(masks: Masks, *, logits: bool = False) -> dict[str, Any]:
         "model": masks.model,
         "masks": records,
         "dropped": dict(masks.dropped),
-        "image_meta": _plain(masks.image_meta),
+        "image_meta": plain(masks.image_meta),
     }
 
 
@@ -208,10 +211,24 @@ def _numbers(records: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.
     return np.array([math.nan if value is None else value for value in values], np.float32)
 
 
-def _plain(value: Any) -> Any:
-    """Copy what is known into dictionaries and lists, without NaN, which JSON has not."""
+def plain(value: Any, deep: int = 0) -> Any:
+    """Copy what is known into dictionaries and lists, without NaN, which JSON has not.
+
+    Raises:
+        InputError: It is nested too deep.
+    """
+    if deep > _DEEPEST:
+        raise too_deep()
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): plain(one, deep + 1) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one, deep + 1) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def too_deep() -> InputError:
+    """Say that what else is known of a mask is nested too deep."""
+    return InputError(
+        f"expected what else is known of a mask nested at most {_DEEPEST} deep, got more; make it "
+        "flatter"
+    )
