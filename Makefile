@@ -8,7 +8,8 @@ PHOTO ?= docs/pictures/coffee.jpg
 CLICK ?= 365,270
 BOX ?= 170,15,412,310
 
-# How many processes run the tests; each computes in one thread.
+# How many processes run the tests; each computes in one thread. What fails beside others has to pass
+# alone: now and then a test that ends other processes takes that of pytest-xdist with it.
 WORKERS ?= --numprocesses 2
 BESIDE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
@@ -44,7 +45,8 @@ check: .venv/.installed-dev
 	$(BIN)/python -m pytest --quiet tests/guards
 
 test: .venv/.installed-dev $(PAGE_TOOLS)
-	$(BESIDE) $(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report= $(WORKERS)
+	$(BESIDE) $(BIN)/python -m pytest --quiet --ignore=tests/guards --cov --cov-report= $(WORKERS) || \
+		$(BESIDE) $(BIN)/python -m pytest --quiet --last-failed --ignore=tests/guards --cov --cov-append --cov-report=
 	$(BESIDE) $(BIN)/python -m pytest --quiet --doctest-modules src --cov --cov-append $(WORKERS)
 
 web: web/node_modules/.installed
