@@ -2,6 +2,7 @@
 
     python -m benchmarks.track ../shared/data              # J and F, speed
     python -m benchmarks.track ../shared/data --frames 1000  # memory
+    python -m benchmarks.track ../shared/data --speed  # frames a second
 
 The clips are those of `benchmarks/track_clips.py` with odd numbers; settings were chosen on even
 ones. Everybody is given the true mask of the first frame, and embeddings are shared. Peers:
@@ -156,6 +157,17 @@ def memory(data: Path, frames: int) -> None:
     )
 
 
+def speed(data: Path) -> None:
+    """Follow a thing as `Segmenter.track` does, which embeds two frames at a time."""
+    clip, model = make_clip(data, "fast", 1), anymask.load()
+    prompts = {0: {"thing": Prompt(mask=clip.truth[0] == 1)}}
+    list(model.track(clip.frames[:4], prompts))
+    load, clock = os.getloadavg()[0], time.perf_counter()
+    frames = len(list(model.track(clip.frames, prompts)))
+    wall = time.perf_counter() - clock
+    print(f"{frames / wall:.1f} frames a second, at a load of {load:.1f} before")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -164,8 +176,11 @@ if __name__ == "__main__":
     parser.add_argument("--numbers", type=int, default=3, help="clips of each kind")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--frames", type=int, default=0, help="measure memory over so many instead")
+    parser.add_argument("--speed", action="store_true", help="measure frames a second instead")
     chosen = parser.parse_args()
-    if chosen.frames:
+    if chosen.speed:
+        speed(chosen.data)
+    elif chosen.frames:
         memory(chosen.data, chosen.frames)
     else:
         quality(chosen.data, range(1, 2 * chosen.numbers, 2), tuple(chosen.kinds))
