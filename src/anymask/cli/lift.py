@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from anymask.cli.options import Flag, RuntimeName
+from anymask.cli.options import Flag, RuntimeName, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.places import check_commas, read_numbers
 from anymask.errors import InputError
@@ -210,11 +210,7 @@ class Lift:
         """What finds the masks, if there are none."""
         if self.masks is not None:
             return self.model
-        from anymask.predict import loading
-
-        return loading.load(
-            self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
-        )
+        return load_model(self)
 
     def _say(self, scene: Scene, files: Sequence[Path]) -> None:
         if self.json:

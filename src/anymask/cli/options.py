@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from tyro.conf import Positional, arg
 
 from anymask import formats
 
-__all__ = ["Flag", "Format", "ImageOptions", "RuntimeName"]
+__all__ = ["Flag", "Format", "ImageOptions", "ModelOptions", "RuntimeName", "load_model"]
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
@@ -19,6 +19,48 @@ if TYPE_CHECKING:  # which cannot know the formats that other packages add
     Format = str
 else:
     Format = Literal[tuple(formats.names())]
+
+
+class ModelOptions(Protocol):
+    """The options of all commands that load one model."""
+
+    @property
+    def model(self) -> str:
+        """Which one."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in."""
+        ...
+
+    @property
+    def runtime(self) -> RuntimeName:
+        """What computes."""
+        ...
+
+    @property
+    def offline(self) -> bool:
+        """Download nothing."""
+        ...
+
+
+def load_model(options: ModelOptions) -> Any:
+    """Load the model that a command names."""
+    from anymask.predict import loading
+
+    return loading.load(
+        options.model,
+        options.device,
+        options.dtype,
+        offline=options.offline,
+        runtime=options.runtime,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +105,7 @@ class ImageOptions:
 
     def load(self) -> Any:
         """Load who does the work: the model."""
-        from anymask.predict import loading
-
-        return loading.load(
-            self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
-        )
+        return load_model(self)
 
     def encode(self, found: Any) -> bytes:
         """Give what was found in one image as the content of a file."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.options import Flag, RuntimeName
+from anymask.cli.options import Flag, RuntimeName, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.serve.config import ServeConfig
 
@@ -64,7 +64,7 @@ class Serve:
             config = replace(config, token=token)  # where the list of processes does not show it
         given = config.token is not None
         config = with_token(config)
-        model = self.load()
+        model = load_model(self)
         os.environ["ANYMASK_OFFLINE"] = "1"  # a request must not make the server fetch anything
 
         def say(address: str) -> None:
@@ -73,11 +73,3 @@ class Serve:
 
         run(config, model, say)
         return 0
-
-    def load(self) -> Any:
-        """Load who answers."""
-        from anymask.predict import loading
-
-        return loading.load(
-            self.model, self.device, self.dtype, offline=self.offline, runtime=self.runtime
-        )

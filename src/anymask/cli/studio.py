@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from anymask.cli.options import Flag
+from anymask.cli.options import Flag, RuntimeName, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.errors import InputError
 from anymask.lock import Lock
@@ -63,6 +63,9 @@ class Studio:
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
+    `anymask export` wrote."""
     offline: Flag = False
     """Download no weights when it starts; the page never makes it download anything."""
     host: str = "127.0.0.1"
@@ -94,7 +97,7 @@ class Studio:
                 "page, or stop it first"
             )
         try:
-            model = self.load()
+            model = load_model(self)
             os.environ["ANYMASK_OFFLINE"] = "1"  # a request must not make it fetch anything
 
             def say(address: str) -> None:
@@ -110,12 +113,6 @@ class Studio:
                 with suppress(OSError):  # unless something was saved
                     (folder / FOLDER).rmdir()
         return 0
-
-    def load(self) -> Any:
-        """Load who answers."""
-        from anymask.predict import loading
-
-        return loading.load(self.model, self.device, self.dtype, offline=self.offline)
 
     def _check(self, folder: Path) -> None:
         if folder.is_file():

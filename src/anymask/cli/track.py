@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from anymask.cli.options import Flag, RuntimeName
+from anymask.cli.options import Flag, RuntimeName, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.places import check_commas, read_mask, read_numbers
 from anymask.errors import InputError
@@ -116,18 +116,11 @@ class _Tracking:
         from anymask.batch.track import track
         from anymask.cli.report import progress_bar
         from anymask.image.video import open_clip
-        from anymask.predict import loading
 
         options = self.options
         clip = open_clip(options.clip)
         prompts = to_prompts(self.said)
-        model = loading.load(
-            options.model,
-            options.device,
-            options.dtype,
-            offline=options.offline,
-            runtime=options.runtime,
-        )
+        model = load_model(options)
         with progress_bar(hidden=options.quiet or options.json) as bar:
             task = bar.add_task(options.clip.name, total=None)
 
