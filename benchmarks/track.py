@@ -35,7 +35,8 @@ from benchmarks.track_clips import KINDS, Clip, make_clip, make_clips
 
 import anymask
 from anymask import Prompt, Track
-from anymask.evaluate.video_metrics import contour_accuracy, region_similarity
+from anymask.data.truths import iou
+from anymask.evaluate.video_metrics import contour_accuracy
 from anymask.image.image import Image
 from anymask.predict.track.frame import Frame
 from anymask.predict.track.step import step
@@ -123,7 +124,7 @@ def quality(data: Path, numbers: range, kinds: tuple[str, ...]) -> None:
             for masks, truth in list(zip(found, clip.truth, strict=True))[1:-1]:
                 for k, mask in enumerate(masks, start=1):
                     for key in ((name, kind), (name, "all")):
-                        j[key].append(region_similarity(mask, truth == k))
+                        j[key].append(iou(mask, truth == k))
                         f[key].append(contour_accuracy(mask, truth == k))
         line = ", ".join(f"{name} {fmean(j[name, kind]):.3f}" for name in PEERS)
         print(f"{clip.name}: J so far of its kind {line}", flush=True)

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from anymask.evaluate.video_metrics import contour_accuracy, region_similarity
+from anymask.data.truths import iou
+from anymask.evaluate.video_metrics import contour_accuracy
 
 pytest.importorskip("scipy", reason="SciPy is not installed")
 
@@ -42,12 +43,12 @@ def test_contour_accuracy(shift: int) -> None:
 
 def test_region_similarity() -> None:
     found, truth = squares(30)
-    assert region_similarity(found, truth) == pytest.approx(1 / 3)
+    assert iou(found, truth) == pytest.approx(1 / 3)
 
 
 def test_empty_masks() -> None:
     found, truth = squares(0)
     none = np.zeros_like(truth)
-    for measure in (contour_accuracy, region_similarity):
+    for measure in (contour_accuracy, iou):
         assert measure(none, none) == 1.0
         assert measure(none, truth) == measure(found, none) == 0.0

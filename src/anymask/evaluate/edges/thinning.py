@@ -17,15 +17,17 @@ _NEIGHBOURS = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1,
 
 
 def boundary_of(labels: npt.NDArray[Any]) -> BoolMap:
-    """Find the boundaries of a label map (h, w): thin lines of pixels, bool (h, w).
+    """Find the boundaries of a label map (h, w): thin lines of pixels, bool (h, w)."""
+    return thin(borders(labels))
 
-    A pixel is on one if its right, lower or lower right neighbour has another label.
-    """
+
+def borders(labels: npt.NDArray[Any]) -> BoolMap:
+    """Mark pixels whose right, lower or lower right neighbour has another label: bool (h, w)."""
     edge = np.zeros(labels.shape, np.bool_)
     edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= labels[:-1] != labels[1:]
     edge[:-1, :-1] |= labels[:-1, :-1] != labels[1:, 1:]
-    return thin(edge)
+    return edge
 
 
 def thin(boundary: BoolMap) -> BoolMap:
