@@ -127,3 +127,13 @@ def studio(tmp_path: Path) -> Iterator[Served]:
     served.start()
     yield served
     served.stop()
+
+
+@pytest.fixture
+def page(browser: Any, studio: Served) -> Iterator[Any]:
+    """One tab with the studio open, a `StudioPage`."""
+    from tests.web.studio_page import StudioPage  # which needs this file
+
+    found = StudioPage(browser, studio).go()
+    yield found
+    found.close()

@@ -15,13 +15,6 @@ from anymask import Masks
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def page(browser: Any, studio: Served) -> Iterator[StudioPage]:
-    found = StudioPage(browser, studio).go()
-    yield found
-    found.close()
-
-
 def truth(*names: str) -> np.ndarray:
     mask = np.zeros((H, W), bool)
     for name in names:

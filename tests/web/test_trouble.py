@@ -13,13 +13,6 @@ from tests.web.studio_page import StudioPage
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def page(browser: Any, studio: Served) -> Iterator[StudioPage]:
-    found = StudioPage(browser, studio).go()
-    yield found
-    found.close()
-
-
 def test_what_cannot_be_saved_stays_in_the_page_and_is_saved_later(
     page: StudioPage, studio: Served
 ) -> None:
