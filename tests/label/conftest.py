@@ -65,11 +65,12 @@ class Server:
         )
 
     def new_database(self) -> str:
-        """Make an empty database, and give its address."""
+        """Make an empty schema, which is faster than a database, and give its address."""
         name = f"test_{secrets.token_hex(6)}"
-        made = self.ask(f"CREATE DATABASE {name}")
+        made = self.ask(f"CREATE SCHEMA {name}")
         assert made.returncode == 0, made.stderr
-        return f"postgresql://anymask@/{name}?host={self.folder}"
+        options = f"options=-csearch_path%3D{name}"
+        return f"postgresql://anymask@/postgres?host={self.folder}&{options}"
 
 
 def find_programs() -> Path | None:

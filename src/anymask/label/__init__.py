@@ -13,12 +13,21 @@ import sys
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Provenance", "RevisionConflict", "Store", "label"]
+__all__ = [
+    "Provenance",
+    "RevisionConflict",
+    "Store",
+    "export_masks",
+    "import_masks",
+    "label",
+]
 
 _HOMES = {
     "Provenance": "anymask.label.records",
     "RevisionConflict": "anymask.label.records",
     "Store": "anymask.label.store",
+    "export_masks": "anymask.label.transfer",
+    "import_masks": "anymask.label.transfer",
     "label": "anymask.text.label",
 }
 

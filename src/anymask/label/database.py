@@ -73,6 +73,12 @@ class Transaction:
         insert = target.insert().returning(target.c.id, sort_by_parameter_order=True)
         return [int(number) for number in self.connection.execute(insert, list(rows)).scalars()]
 
+    def lock_project(self, project: int) -> None:
+        """Let nobody else do this in the same project until the transaction ends."""
+        if not self.is_sqlite:
+            query = "SELECT id FROM projects WHERE id = :project FOR NO KEY UPDATE"
+            self.value(query, project=project)
+
     @property
     def lock(self) -> str:
         """What ends a query that locks its rows; SQLite's writers have the whole file anyway."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,18 @@ from anymask.label.database import Transaction
 from anymask.label.files import Content, File
 from anymask.label.records import Added, ImageRecord
 
-__all__ = ["Sighting", "add", "find_image", "image_row", "known_stamps", "list_images", "records"]
+__all__ = [
+    "Sighting",
+    "add",
+    "find_image",
+    "image_of_name",
+    "image_row",
+    "known_stamps",
+    "list_images",
+    "read_meta",
+    "records",
+    "save_meta",
+]
 
 _FIELDS = "id, sha256, height, width, state, masks, revision, seconds, gone"
 
@@ -78,6 +90,31 @@ def find_image(transaction: Transaction, project: int, image: int | str) -> Imag
     return records(transaction, [row])[0]
 
 
+def image_of_name(transaction: Transaction, project: int, name: str) -> ImageRecord | None:
+    """Give the image of a name; None if there is none."""
+    query = "SELECT image_id FROM image_names WHERE project_id = :project AND name = :name"
+    number = transaction.value(query, project=project, name=name)
+    return None if number is None else find_image(transaction, project, int(number))
+
+
+def read_meta(transaction: Transaction, project: int, image: int) -> dict[str, Any]:
+    """Give what is said of an image, as plain JSON values."""
+    query = "SELECT meta FROM images WHERE id = :image AND project_id = :project"
+    said = transaction.value(query, image=image, project=project)
+    found: dict[str, Any] = json.loads(said) if said else {}
+    return found
+
+
+def save_meta(transaction: Transaction, project: int, image: int, meta: Mapping[str, Any]) -> None:
+    """Keep what is said of an image."""
+    transaction.run(
+        "UPDATE images SET meta = :meta WHERE id = :image AND project_id = :project",
+        meta=json.dumps(dict(meta), sort_keys=True, allow_nan=False),
+        image=image,
+        project=project,
+    )
+
+
 def image_row(transaction: Transaction, project: int, image: int) -> Any:
     """Give the row of an image, and keep others from changing it until the transaction ends.
 
@@ -117,12 +154,10 @@ def add(
     transaction: Transaction, project: int, seen: Sequence[Sighting], *, accept_changes: bool
 ) -> Added:
     """Note what files hold; see `Added` for what can become of each."""
+    transaction.lock_project(project)  # or two who add the same images might wait for each other
     work = _Adding(transaction, project, accept_changes)
-    for one in sorted(seen, key=lambda one: one.content.sha256 if one.content else ""):
-        # In the order of contents, or two transactions that add the same images might wait for
-        # each other.
-        work.find(one)
     for one in seen:
+        work.find(one)
         work.add(one)
     work.finish()
     found: dict[str, Any] = {name: tuple(values) for name, values in work.found.items()}
@@ -156,14 +191,15 @@ class _Adding:
         height, width = content.size_hw
         query = """
             INSERT INTO images (project_id, sha256, height, width, state, at)
-            VALUES (:project, :sha256, :height, :width, 'open', :at)
-            ON CONFLICT DO NOTHING RETURNING id"""
-        values = {"project": self.project, "sha256": content.sha256}
-        size = {"height": height, "width": width, "at": wall_time(self.transaction)}
-        number = self.transaction.value(query, **values, **size)
-        if number is None:  # somebody else was faster
-            query = "SELECT id FROM images WHERE project_id = :project AND sha256 = :sha256"
-            return int(self.transaction.value(query, **values))
+            VALUES (:project, :sha256, :height, :width, 'open', :at) RETURNING id"""
+        number = self.transaction.value(
+            query,
+            project=self.project,
+            sha256=content.sha256,
+            height=height,
+            width=width,
+            at=wall_time(self.transaction),
+        )
         self._new.add(int(number))
         self.counters.add("images")
         self.counters.add("images.open")

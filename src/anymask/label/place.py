@@ -66,7 +66,7 @@ def point_to(place: Place) -> None:
     from anymask.optional import optional
 
     url = optional("sqlalchemy.engine", extra="label").make_url(place.url)
-    without = url.set(password=None).render_as_string(hide_password=False)
+    without = url._replace(password=None).render_as_string(hide_password=False)
     make_folder(place.root)
     with atomic_write(place.root / _POINTER) as draft:
         document = {"database": without, "project": place.project}

@@ -38,12 +38,16 @@ def column_of(order: str) -> str:
     return _COLUMNS[order]
 
 
-def farthest_first(vectors: npt.NDArray[np.float32], known: int = 0) -> npt.NDArray[np.int64]:
+def farthest_first(
+    vectors: npt.NDArray[np.float32], known: int = 0, limit: int = 2000
+) -> npt.NDArray[np.int64]:
     """Order vectors so that each is the farthest from all that come before it.
 
     Args:
         vectors: float32 (n, k).
         known: The first so many have been worked on: they count as seen, and are not ordered.
+        limit: How many are ordered in this way; the rest comes by its distance to these, for each
+            step takes as long as a look at all.
 
     Returns:
         int64 (n - known,), places in ``vectors``. Without known ones, it begins with the vector
@@ -53,24 +57,25 @@ def farthest_first(vectors: npt.NDArray[np.float32], known: int = 0) -> npt.NDAr
         >>> farthest_first(np.array([[0], [1], [9], [5]], np.float32), known=1).tolist()
         [2, 3, 1]
     """
-    seen, rest = vectors[:known], np.arange(known, len(vectors))
-    if len(rest) == 0:
-        return rest
-    center = vectors.mean(axis=0, keepdims=True)
+    rest = vectors[known:]
+    if not len(rest):
+        return np.empty(0, np.int64)
+    ordered: list[int] = []
     far = np.full(len(rest), np.inf)
-    for one in seen if len(seen) else center:
-        far = np.minimum(far, _squared(vectors[rest], one))
-    if not len(seen):  # the mean is only where to begin
-        first = int(np.argmax(far))
-        far = _squared(vectors[rest], vectors[rest[first]])
-        far[first] = np.inf
-    ordered = []
-    for _ in range(len(rest)):
+    if known:
+        for one in vectors[:known]:
+            far = np.minimum(far, _squared(rest, one))
+    else:
+        ordered.append(int(np.argmax(_squared(rest, rest.mean(axis=0)))))
+        far = _squared(rest, rest[ordered[0]])
+        far[ordered[0]] = -1
+    for _ in range(min(limit, len(rest)) - len(ordered)):
         place = int(np.argmax(far))
-        ordered.append(rest[place])
-        far = np.where(far < 0, far, np.minimum(far, _squared(vectors[rest], vectors[rest[place]])))
-        far[place] = -1
-    return np.array(ordered, np.int64)
+        ordered.append(place)
+        far = np.minimum(far, _squared(rest, rest[place]))
+        far[ordered] = -1
+    left = [int(place) for place in np.argsort(-far, kind="stable") if far[place] >= 0]
+    return known + np.array(ordered + left, np.int64)
 
 
 def _squared(

@@ -244,6 +244,18 @@ class Store:
                 wrong = error
         raise wrong
 
+    def find_image(self, name: str) -> ImageRecord | None:
+        """Give the image of a name; None if there is none."""
+        return self._read(images.image_of_name, name)
+
+    def image_meta(self, image: int) -> dict[str, Any]:
+        """Give what files of masks said of an image, as plain JSON values."""
+        return self._read(images.read_meta, image)
+
+    def set_image_meta(self, image: int, meta: Mapping[str, Any]) -> None:
+        """Keep what is said of an image, besides its masks, as plain JSON values."""
+        self._write(images.save_meta, image, meta)
+
     def problems(self, limit: int = 100) -> list[tuple[str, str]]:
         """List names of images whose file was ``"gone"`` or ``"changed"`` when last looked at."""
         query = """
