@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anymask.errors import InputError, OutputError
+from anymask.errors import InputError
 from anymask.label.failures import AWAY, BUSY, kind_of, translate
 from anymask.label.tables import tables
 from anymask.optional import optional
@@ -28,7 +28,8 @@ Row = Any
 _WRITES = "anymask_writes"
 _PAUSE = 0.01  # seconds before the second attempt; each further one waits twice as long
 _LONGEST_PAUSE = 1.0
-_BUSY_MS = 2_000  # SQLite itself waits so long for others before it says that it is locked
+_BUSY_MS = 2  # SQLite itself waits so long for others before it says that it is locked
+_TURN = 0.001, 0.008  # seconds between two questions whether it is one's turn to write
 
 
 class Transaction:
@@ -164,7 +165,8 @@ class Database:
     def _begin(self, writes: bool) -> Iterator[Any]:
         with self.engine.connect() as connection:
             if self.is_sqlite:
-                connection = connection.execution_options(**{_WRITES: writes})
+                patience = self.patience if writes else None
+                connection = connection.execution_options(**{_WRITES: patience})
             with connection.begin():
                 yield connection
 
@@ -214,9 +216,21 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    # Who is to write takes his turn at once: halfway it could only fail.
-    writes = connection.get_execution_options().get(_WRITES, False)
-    try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-    except sqlite3.OperationalError as error:  # pragma: no cover - SQLAlchemy wraps it
-        raise OutputError(f"cannot write to the store: {error}; try again") from error
+    """Begin a transaction; who is to write takes his turn at once, for halfway he could only fail.
+
+    Everybody who waits asks again after a short while that varies, so that all have the same
+    chance: SQLite's own waiting asks less and less often, and who has waited long waits longer.
+    """
+    patience = connection.get_execution_options().get(_WRITES)
+    if patience is None:
+        connection.exec_driver_sql("BEGIN")
+        return
+    end, failed = time.monotonic() + patience, optional("sqlalchemy.exc").DBAPIError
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except failed as error:
+            if kind_of(error) != BUSY or time.monotonic() >= end:
+                raise
+        time.sleep(random.uniform(*_TURN))

@@ -40,30 +40,30 @@ def take(
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
     values: dict[str, Any] = {"project": project, "state": state, "now": now}
-    found = transaction.value(
-        f"SELECT id FROM images WHERE lease_person_id = :who AND lease_until > :now AND {among} "
-        f"ORDER BY id LIMIT 1{transaction.lock}",
+    found = transaction.row(
+        "SELECT id, lease FROM images WHERE lease_person_id = :who AND lease_until > :now "
+        f"AND {among} ORDER BY id LIMIT 1{transaction.lock}",
         who=who,
         **values,
     )
     if found is None:
-        found = transaction.value(
-            f"SELECT id FROM images WHERE {among} AND lease_until <= :now "
+        found = transaction.row(
+            f"SELECT id, NULL AS lease FROM images WHERE {among} AND lease_until <= :now "
             f"ORDER BY {column_of(order)}, id LIMIT 1{transaction.skip_locked}",
             **values,
         )
     if found is None:
         return None
-    token = secrets.token_hex(16)
+    token = found.lease or secrets.token_hex(16)
     transaction.run(
         "UPDATE images SET lease = :token, lease_person_id = :who, lease_until = :until "
         "WHERE id = :id",
         token=token,
         who=who,
         until=now + seconds,
-        id=found,
+        id=found.id,
     )
-    return Lease(token, find_image(transaction, project, int(found)), person, seconds)
+    return Lease(token, find_image(transaction, project, found.id), person, seconds)
 
 
 def renew(transaction: Transaction, project: int, token: str, seconds: float) -> None:
