@@ -62,8 +62,8 @@ def fill(store: Store, images: int, masks: int) -> None:
         (
             "INSERT INTO images (project_id, sha256, height, width, state, at, masks, confidence, "
             "agreement, novelty) SELECT 1, 'digest ' || s.i, 480, 640, "
-            "CASE s.i % 4 WHEN 0 THEN 'done' ELSE 'open' END, 0, {each}, ((s.i * 7919) % 1000) / "
-            "1000.0, ((s.i * 104729) % 1000) / 1000.0, ((s.i * 1299709) % 100000) / 100000.0 "
+            "CASE s.i % 4 WHEN 0 THEN 'done' ELSE 'open' END, 0, {each}, (s.i * 919 % 1000) / "
+            "1000.0, (s.i * 729 % 1000) / 1000.0, (s.i * 9709 % 100000) / 100000.0 "
             f"FROM {series.format(n=images)} AS s{'' if store.database.is_sqlite else '(i)'}"
         ).format(each=masks // images),
         "INSERT INTO image_names (project_id, name, image_id, stamp, state) "

@@ -86,6 +86,27 @@ def test_what_is_wrong_is_said(
     assert "did you mean `anymask label status`?" in run(capsys, "statu", code=2)
 
 
+def test_reviews_and_audits(capsys: pytest.CaptureFixture[str], photos: Path) -> None:
+    run(capsys, "init", photos)
+    dense = np.ones((3, 8, 12), bool)
+    with Store.open(photos) as store:
+        masks = Masks.from_dense(dense, labels=["sky", "sea", None])
+        store.add_masks("0.png", masks, Provenance("ada"))
+    said = run(capsys, "audit", photos, "--name", "may", "--sample", "5")
+    assert "3 masks, 3 to be looked at" in said and "in 1 images: 0.png" in said
+    assert "pending" in run(capsys, "review", photos, "0.png")
+    words = ("review", photos, "0.png", "--accept", "1", "2", "--reject", "3")
+    assert "name a --person" in run(capsys, *words, code=2)
+    said = run(capsys, *words, "--person", "bob").splitlines()
+    assert [line.split()[1] for line in said] == ["accepted", "accepted", "rejected"]
+    assert "out of 1, 2, 3, got '9'" in run(capsys, "review", photos, "1", "--accept", "9", code=2)
+    assert "one verdict" in run(
+        capsys, "review", photos, "1", "--accept", "all", "--reject", "1", code=2
+    )
+    said = run(capsys, "audit", photos, "--name", "may")
+    assert "0 to be looked at" in said and "person ada" in said and "100.0%" in said
+
+
 def test_a_new_folder_may_be_empty(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "no images" in run(capsys, "init", tmp_path / "new")
 

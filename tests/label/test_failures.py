@@ -229,6 +229,14 @@ def test_a_server_that_is_away_is_waited_for(postgres: Any, photos: Path, mask_o
         assert store.status().masks == 2
 
 
+def test_a_server_that_lets_nobody_in_is_not_asked_again(postgres: Any, tmp_path: Path) -> None:
+    url = postgres.new_database().replace("@/postgres?", "@/nowhere?")
+    begin = time.monotonic()
+    with pytest.raises(OutputError, match=r'cannot use the store .*"nowhere" does not exist'):
+        Store.init(tmp_path, database=url)
+    assert time.monotonic() - begin < 20  # of 30 seconds
+
+
 def test_only_one_may_retrain(store: Store, database: str | None) -> None:
     with Store.open(store.root, database=database) as other:
         with store.exclusive("retrain"):

@@ -22,7 +22,7 @@ from anymask.label.records import (
 )
 from anymask.label.rows import from_rows, to_rows
 
-__all__ = ["apply", "history", "read_masks"]
+__all__ = ["apply", "history", "read_masks", "was_done"]
 
 Number = tuple[int, int]
 """A mask and its revision."""
@@ -113,6 +113,11 @@ def apply(
         transaction.insert("requests", [row])
     work.counters.save(transaction, project)
     return answer
+
+
+def was_done(transaction: Transaction, project: int, token: str) -> bool:
+    """Return whether a request was done."""
+    return _answered(transaction, project, token) is not None
 
 
 def _answered(transaction: Transaction, project: int, token: str | None) -> list[Number] | None:

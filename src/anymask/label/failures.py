@@ -28,6 +28,10 @@ _POSTGRESQL = {
 }
 
 
+_REFUSED = ("does not exist", "authentication failed", "no password supplied", "no pg_hba.conf")
+"""Words of a server that is there, but lets nobody in: to ask again would not help."""
+
+
 def kind_of(error: Any) -> str:
     """Say what kind of failure SQLAlchemy's error is: whether it is worth another attempt."""
     code = getattr(error.orig, "sqlstate", None)
@@ -36,6 +40,8 @@ def kind_of(error: Any) -> str:
         return found[0] if found else OTHER
     if type(error.orig).__module__.startswith("psycopg"):
         # Without a code, it is the connection that failed, not the server that answered.
+        if any(word in str(error.orig) for word in _REFUSED):
+            return OTHER
         is_lost = type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout")
         return AWAY if is_lost or error.connection_invalidated else OTHER
     message = str(error.orig).lower()

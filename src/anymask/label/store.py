@@ -53,6 +53,7 @@ class Store:
     Attributes:
         root: Folder of the project, from which the paths of images count.
         project: Its name in the database.
+        project_id: Its number there.
         database: The connection.
 
     Examples:
@@ -78,7 +79,7 @@ class Store:
     def __init__(self, place: Place, database: Database, project_id: int) -> None:
         """Use `init` or `open`."""
         self.root, self.project, self.database = place.root, place.project, database
-        self._id = project_id
+        self.project_id = project_id
 
     # ------------------------------------------------------------------ making and opening
 
@@ -175,10 +176,10 @@ class Store:
         self.close()
 
     def _read(self, work: Callable[..., Result], *values: Any, **named: Any) -> Result:
-        return self.database.read(lambda t: work(t, self._id, *values, **named))
+        return self.database.read(lambda t: work(t, self.project_id, *values, **named))
 
     def _write(self, work: Callable[..., Result], *values: Any, **named: Any) -> Result:
-        return self.database.write(lambda t: work(t, self._id, *values, **named))
+        return self.database.write(lambda t: work(t, self.project_id, *values, **named))
 
     # ------------------------------------------------------------------------------ images
 
@@ -205,7 +206,7 @@ class Store:
             InputError: A place is not there, or holds no image.
         """
         given = [places] if isinstance(places, str | os.PathLike) else list(places)
-        return add_files(self.database, self._id, self.root, given, accept_changes, progress)
+        return add_files(self.database, self.project_id, self.root, given, accept_changes, progress)
 
     def check(self, *, progress: Callable[[int], object] | None = None) -> Added:
         """Look at the files of all images again: which are gone, and which were changed?
@@ -213,7 +214,7 @@ class Store:
         Returns:
             What became of each name; those that are as they were are ``known``.
         """
-        return check_files(self.database, self._id, self.root, progress)
+        return check_files(self.database, self.project_id, self.root, progress)
 
     def image(self, image: int | str) -> ImageRecord:
         """Give an image by its number, one of its names, or its digest.
@@ -266,7 +267,7 @@ class Store:
             return [
                 (row.name, row.state)
                 for state in ("changed", "gone")
-                for row in transaction.rows(query, id=self._id, state=state, limit=limit)
+                for row in transaction.rows(query, id=self.project_id, state=state, limit=limit)
             ]
 
         return self.database.read(look)[:limit]
@@ -360,6 +361,10 @@ class Store:
         """
         return self._write(changes.apply, self._number(image), all_or_none, provenance)
 
+    def was_done(self, token: str) -> bool:
+        """Return whether a request of this token was done, see `Provenance`."""
+        return self._read(changes.was_done, token)
+
     def history(self, mask: int) -> list[Revision]:
         """List all revisions of a mask, the first one first.
 
@@ -373,12 +378,14 @@ class Store:
             query = """
                 SELECT m.image_id FROM masks m JOIN images i ON i.id = m.image_id
                 WHERE m.id = :mask AND i.project_id = :project"""
-            image = transaction.value(query, mask=change.mask, project=self._id)
+            image = transaction.value(query, mask=change.mask, project=self.project_id)
             if image is None:
                 raise InputError(
                     f"expected the number of a mask, got {change.mask!r}; list the image's masks"
                 )
-            return changes.apply(transaction, self._id, int(image), [change], provenance)[0][1]
+            return changes.apply(transaction, self.project_id, int(image), [change], provenance)[0][
+                1
+            ]
 
         return self.database.write(work)
 
@@ -529,7 +536,7 @@ class Store:
         Raises:
             InputError: Somebody is at it.
         """
-        with exclusive(self.database, self._id, what):
+        with exclusive(self.database, self.project_id, what):
             yield
 
 

@@ -123,7 +123,15 @@ def upgrade() -> None:
     op.create_index(
         "images_by_place", "images", ["project_id", "state", "gone", "place", "id"], unique=False
     )
-    op.create_index("images_held", "images", ["lease_person_id"], unique=False)
+    held = sa.text("lease_person_id IS NOT NULL")
+    op.create_index(
+        "images_held",
+        "images",
+        ["lease_person_id"],
+        unique=False,
+        sqlite_where=held,
+        postgresql_where=held,
+    )
     op.create_table(
         "requests",
         sa.Column("project_id", big, autoincrement=False, nullable=False),

@@ -1,0 +1,60 @@
+"""``anymask label audit``: how good the masks are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from anymask.cli.label.project import ProjectOptions, few
+
+__all__ = ["ABOUT", "Audit"]
+
+ABOUT = """Draw masks at random, let people correct them, and tell how good they were.
+
+The first call of a name draws the masks and lists their images; people then correct, accept or
+delete these masks. Every further call tells how many had an IoU above 90 % and 75 % with what
+people made of them, for each annotator and each model version.
+
+Examples:
+  anymask label audit photos/ --name may --sample 500
+  anymask label audit photos/ --name may              # how good were they?"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit(ProjectOptions):
+    """Draw masks at random, let people correct them, and tell how good they were."""
+
+    name: Annotated[str, arg(metavar="NAME")]
+    """What the audit is called."""
+    sample: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """Begin it, with so many masks."""
+    seed: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """Start of the random sequence, to draw the same ones again."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        from anymask.label.audit import begin_audit, read_audit
+
+        with self.open() as store:
+            if self.sample is not None:
+                begin_audit(store, self.name, self.sample, seed=self.seed)
+            found = read_audit(store, self.name)
+        self.print(found, list(_lines(found)))
+        return 0
+
+
+def _lines(found: Any) -> Iterator[str]:
+    yield f"audit {found.name!r}: {found.sampled:,d} masks, {len(found.waiting):,d} to be looked at"
+    if found.waiting:
+        images = list(dict.fromkeys(name for _, name in found.waiting))
+        yield f"in {len(images):,d} images: {few(images)}"
+    seen = [row for row in found.rows if row.masks]
+    if seen:
+        yield ""
+        yield f"{'masks of':30} {'looked at':>9}  IoU > 0.9  IoU > 0.75   mean"
+    for row in seen:
+        shares = f"{row.above_90:9.1%}  {row.above_75:10.1%}  {row.mean_iou:5.3f}"
+        yield f"{row.of:30} {row.masks:9,d}  {shares}"

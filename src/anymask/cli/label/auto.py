@@ -1,0 +1,76 @@
+"""``anymask label auto``: a model labels."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, arg
+
+from anymask.cli.label.project import ProjectOptions, ticker
+from anymask.cli.options import Flag, RuntimeName, load_model
+from anymask.label.stages import AutoConfig
+
+__all__ = ["ABOUT", "Auto"]
+
+ABOUT = """Let a model label all images that are open; they stay open for people.
+
+In the semi-automatic stage, a detector says where things are and what they are called, and masks
+that the model is sure of are filled in; people add the rest. In the automatic stage, everything
+mode finds all there is, without names. Each version does an image once; stopped, it goes on where
+it was.
+
+Examples:
+  anymask label auto photos/ --stage semi-automatic --text "car. person."
+  anymask label auto photos/ --model mobile-sam --limit 100
+  anymask label auto photos/ --model sam-vit-h --min-iou 0.88 --min-stability 0.95"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto(ProjectOptions):
+    """Let a model label all images that are open."""
+
+    model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL", help_behavior_hint="")] = None
+    """A name from `anymask models`, or weights; without it, the version in use, else the bundled
+    model."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    dtype: Annotated[str, arg(metavar="DTYPE")] = "float32"
+    """Dtype to compute in."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch, onnx or openvino."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
+    limit: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """Label at most so many images."""
+    settings: OmitArgPrefixes[AutoConfig] = field(default_factory=AutoConfig)
+    """How."""
+
+    def run(self) -> int:
+        """Do it and return the exit code: 1 if some images failed."""
+        from dataclasses import replace
+
+        from anymask.label.stages import automatic
+
+        with self.open() as store:
+            used = next((one for one in store.versions() if one.promoted), None)
+            version, path = self.model, self.model or "bundled"
+            if self.model is None and used is not None:
+                inside = store.root / used.path
+                version, path = used.name, str(inside) if inside.is_dir() else used.path
+            model = load_model(replace(self, model=path))  # type: ignore[arg-type]
+            done = automatic(
+                store,
+                model,
+                self.settings,
+                version=version,
+                limit=self.limit,
+                progress=ticker("images", self.json),
+            )
+        known = f"; {done.known:,d} images had theirs already" if done.known else ""
+        self.print(done, [f"{done.masks:,d} masks of {done.images:,d} images{known}"])
+        if not self.json:
+            for name, why in done.failed:
+                print(f"anymask: {name}: {why}", file=sys.stderr)
+        return 1 if done.failed else 0
