@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -125,10 +126,11 @@ def retrain(
         parent, start = (config.model, config.model) if used is None else (used.name, used.path)
         name = version or f"version-{1 + sum(one.parent is not None for one in known)}"
         check_name(name, "name of a version", 100)
-        if Path(name).name != name or name in {one.name for one in known}:
+        # It names a folder that is deleted first, so nothing may lead out of ours.
+        if not re.fullmatch(r"\w[\w.-]*", name) or name in {one.name for one in known}:
             raise InputError(
-                f"expected a new name for the version, without slashes, got {name!r}; choose "
-                "another"
+                "expected a new name for the version, of letters, digits, dots and dashes, got "
+                f"{name!r}; choose another"
             )
         folder = store.root / FOLDER / name
         shutil.rmtree(folder, ignore_errors=True)  # of one that was not finished
