@@ -32,6 +32,7 @@ LAYERS = [
     ["formats", "draw", "data"],
     ["train", "evaluate", "batch"],
     ["extras", "export"],
+    ["label"],
     ["serve"],
     ["client"],
     ["compat", "cli"],

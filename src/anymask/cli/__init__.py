@@ -52,6 +52,7 @@ COMMANDS = {
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",
     "studio": "Make masks on a page in the browser: point, click, saved.",
+    "label": "Label a folder of images together, people and models, with a database.",
     "serve": "Answer over HTTP: embed, cut out, find everything, work on folders.",
     "models": "List the models, with size, licence and what they can do.",
     "export": "Write a model as graphs that run without PyTorch: ONNX or OpenVINO.",
