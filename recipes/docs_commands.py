@@ -24,6 +24,9 @@ from anymask.cli.label import STEPS
 from anymask.evaluate.protocols import PROTOCOLS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
+INNER = {"evaluate": PROTOCOLS | OTHERS, "distill": METHODS, "label": STEPS}
+"""Commands that have subcommands."""
+
 WIDTH = 84  # what the page shows without scrolling
 
 INNER = {"evaluate": PROTOCOLS | OTHERS, "distill": METHODS, "label": STEPS}

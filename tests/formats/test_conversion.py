@@ -15,9 +15,9 @@ from anymask.errors import InputError
 from anymask.formats.conversion import convert, read_place
 from anymask.masks.masks import Masks
 
-pytestmark = pytest.mark.filterwarnings("ignore:(YOLO|VOC|LabelMe) cannot hold")
+pytestmark = pytest.mark.filterwarnings("ignore:(YOLO|VOC|LabelMe|CVAT|Label Studio) cannot hold")
 
-OURS = ("sa1b", "coco", "png", "yolo", "labelme", "voc")
+OURS = ("sa1b", "coco", "png", "yolo", "labelme", "voc", "cvat", "labelstudio")
 LABELS = {"a": ("dog", "traffic light"), "deep/b": ("\u732b", "dog"), "c": ()}
 
 

@@ -67,9 +67,7 @@ def test_missing_files_and_folders(format: str | None, tmp_path: Path) -> None:
 
 
 def test_unknown_formats(masks: Masks, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="sa1b, coco, png, yolo, labelme, voc, semantic, grounded-sam, got 'gif'"
-    ):
+    with pytest.raises(InputError, match="semantic, grounded-sam, cvat, labelstudio, got 'gif'"):
         masks.save(tmp_path / "masks.json", format="gif")
     with pytest.raises(
         InputError, match=r"ends in \.json or \.png or \.txt or \.xml, got 'masks\.tif'"
@@ -217,6 +215,8 @@ def test_formats_of_others_are_like_ours(name: str, masks: Masks, tmp_path: Path
         "voc",
         "semantic",
         "grounded-sam",
+        "cvat",
+        "labelstudio",
         "numbers",
         "shapes",
     ]
@@ -245,7 +245,7 @@ def test_suffixes_of_others(masks: Masks, tmp_path: Path) -> None:
 def test_errors_list_formats_of_others(masks: Masks, tmp_path: Path) -> None:
     with pytest.raises(
         InputError,
-        match="voc, semantic, grounded-sam, numbers, shapes, got 'gif'",
+        match="grounded-sam, cvat, labelstudio, numbers, shapes, got 'gif'",
     ):
         masks.save(tmp_path / "masks.json", format="gif")
     with pytest.raises(InputError, match=r"cannot read .*missing"):
@@ -276,7 +276,7 @@ def test_the_command_line_offers_formats_of_others() -> None:
         check=True,
     )
     text = "".join(said.stdout.replace("│", "").split())
-    assert "{sa1b,coco,png,yolo,labelme,voc,semantic,grounded-sam,numbers}" in text
+    assert "{sa1b,coco,png,yolo,labelme,voc,semantic,grounded-sam,cvat,labelstudio,numbers}" in text
 
 
 def test_names_are_listed_without_loading_anything() -> None:

@@ -164,7 +164,8 @@ class MaskJob(Job["Segmenter", "Masks"]):
     """sa1b: one JSON file for each image; coco: one JSON file for all; png: a label map each;
     semantic: a map of the labels each; yolo: a data set with data.yaml, labels and images; labelme:
     a JSON file of LabelMe's each; voc: a data set with PNGs and XML of Pascal VOC's; grounded-sam:
-    a label map and a JSON file each; or a format that another package adds."""
+    a label map and a JSON file each; cvat: one XML of CVAT's for all; labelstudio: one JSON of
+    Label Studio's tasks for all; or a format that another package adds."""
 
     def __post_init__(self) -> None:
         """Check the format."""

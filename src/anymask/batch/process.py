@@ -119,8 +119,9 @@ def process(
         format: "sa1b": one JSON file for each image; "coco": one JSON file for all; "png": a label
             map each; "semantic": a map of the labels each; "yolo": a data set with ``data.yaml``,
             labels and images; "labelme": a JSON file of LabelMe's each; "voc": a data set with PNGs
-            and XML of Pascal VOC's; "grounded-sam": a label map and a JSON file each; or a format
-            that another package adds.
+            and XML of Pascal VOC's; "grounded-sam": a label map and a JSON file each; "cvat": one
+            XML of CVAT's for all; "labelstudio": one JSON of Label Studio's tasks for all; or a
+            format that another package adds.
         overlay: Draw the masks over the images.
         cutout: Write what was cut out by itself, with everything else transparent.
         workers: Images worked on at a time, which share the processor's cores.

@@ -24,7 +24,10 @@ Examples:
   anymask convert masks.json --format yolo -o set/
   anymask convert anymask-out/ --images photos/ --format yolo --val-fraction 0.1 -o set/
   anymask convert labelled/ --format coco -o annotations.json
-  anymask convert VOC2012/ --format labelme -o for-labelme/"""
+  anymask convert VOC2012/ --format labelme -o for-labelme/
+  anymask convert task_7.zip --format yolo -o set/  # CVAT's export with images
+  anymask convert anymask-out/ --images photos/ --format cvat -o for-cvat.zip
+  anymask convert masks.json -f labelstudio --image-prefix "/data/local-files/?d=" -o tasks.json"""
 
 
 def parse(words: Sequence[str]) -> ConvertMasks:
@@ -39,16 +42,20 @@ class ConvertMasks:
     source: Annotated[Positional[Path], arg(metavar="MASKS")]
     """A file of masks, or a folder of such files or of a data set."""
     format: Annotated[Format, arg(aliases=["-f"])]
-    """What to write. sa1b, png, labelme: a file for each image; coco: one file for all; yolo, voc:
-    a data set with its images."""
+    """What to write. sa1b, png, labelme: a file for each image; coco, cvat, labelstudio: one file
+    for all; yolo, voc: a data set with its images."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
-    """Folder for the results; made when missing. For one image, and for coco, it may be a file."""
+    """Folder for the results; made when missing. For one image, and for formats with one file for
+    all, it may be a file; of cvat also a .zip, with the images."""
     source_format: Annotated[Format | None, arg(help_behavior_hint="")] = None
     """What to read; without it, what is in the files tells."""
     images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder of the images; without it, they are looked for beside the masks."""
     names: Annotated[tuple[str, ...], arg(metavar="NAME...", help_behavior_hint="")] = ()
     """Labels that get the first numbers, in formats that number them; others come after."""
+    image_prefix: Annotated[str, arg(metavar="ADDRESS", help_behavior_hint="")] = ""
+    """What stands before the names of images in Label Studio's tasks, so that it finds them:
+    '/data/local-files/?d=photos/' for local storage, or 'https://example.org/photos/'."""
     val_fraction: Annotated[float, arg(metavar="SHARE")] = 0
     """Share of the images for validation, in data sets; which, their names say."""
     overwrite: Flag = False
@@ -71,6 +78,7 @@ class ConvertMasks:
             source_format=self.source_format,
             images=self.images,
             names=self.names,
+            image_prefix=self.image_prefix,
             val_fraction=self.val_fraction,
             overwrite=self.overwrite,
         )

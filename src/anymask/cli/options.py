@@ -89,7 +89,8 @@ class ImageOptions:
     """How masks are written. sa1b: a JSON file for each image; coco: one JSON file for all; png: a
     label map for each; semantic: a map of the labels for each; yolo: a data set with data.yaml,
     labels and images; labelme: a JSON file for each image, for LabelMe; voc: a data set with PNGs
-    and XML; grounded-sam: a label map and a JSON file of labels, scores and boxes."""
+    and XML; grounded-sam: a label map and a JSON file of labels, scores and boxes; cvat: one XML
+    for all, for CVAT; labelstudio: one JSON of tasks for all, for Label Studio."""
     workers: Annotated[int, arg(metavar="INT")] = 2
     """Images worked on at a time, which share the processor's cores; each needs memory."""
     no_overlay: Flag = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -22,7 +22,6 @@ from anymask.formats.files import Content, Source
 from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:
-    from anymask.folder import ResumableFolder
     from anymask.masks.masks import Masks
 
 __all__ = ["Collect", "Format", "find", "names", "read", "recognise", "write"]
@@ -36,13 +35,13 @@ _OURS = (
     "voc",
     "semantic",
     "grounded-sam",
+    "cvat",
+    "labelstudio",
 )  # of those with one suffix, the first is written if none is named
 _HEAD = 4096  # bytes that `Format.recognises` is shown
 
 
-Collect: TypeAlias = (
-    "Callable[[ResumableFolder, Iterable[str]], AbstractContextManager[Callable[..., None]]]"
-)
+Collect: TypeAlias = "Callable[..., AbstractContextManager[Callable[..., None]]]"
 """See `Format.collect`."""
 
 
@@ -209,7 +208,7 @@ def recognise(content: Content) -> str:
     Raises:
         InputError: It is of none.
     """
-    head = content.data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
+    head = content.head(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
     looks_like_json = head.startswith((b"{", b"\xff\xfe{", b"\xfe\xff\0{"))
     for name in names():
         known = find(name)

@@ -7,6 +7,7 @@ masks of whatever formats, each for itself. What a format cannot hold is said by
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +19,9 @@ from anymask.atomic import make_folder
 from anymask.data.readers.notes import DataWarning, Notes
 from anymask.errors import InputError
 from anymask.folder import ResumableFolder
-from anymask.formats import coco, coco_stream, voc_folder, yolo_folder
-from anymask.formats.files import load
+from anymask.formats import coco, coco_stream, cvat, labelstudio, voc_folder, yolo_folder
+from anymask.formats.cvat_zip import Images, is_zip
+from anymask.formats.files import Content, load
 from anymask.formats.images import find_image, free_name, is_held_back, named
 from anymask.masks.masks import Masks
 
@@ -29,8 +31,9 @@ _FILES = (".json", ".txt", ".png", ".xml")
 _NO_MASKS = (
     *("-overlay.png", "-cutout.png", "anymask-run.json", "anymask-studio.json"),
     "anymask-label.json",
-    *("classes.txt", "labelmap.txt"),
+    *("classes.txt", "labelmap.txt", "label_config.xml"),
 )
+_OF_MANY = ("coco", "cvat", "labelstudio")  # whose files have the masks of any number of images
 _CLASSES = "classes.json"  # of a folder of semantic maps, and not a-classes.json of an image
 
 
@@ -52,6 +55,7 @@ def convert(
     source_format: str | None = None,
     images: str | os.PathLike[str] | None = None,
     names: Iterable[str] = (),
+    image_prefix: str = "",
     val_fraction: float = 0,
     overwrite: bool = False,
 ) -> int:
@@ -64,6 +68,8 @@ def convert(
         source_format: Name of the format to read; None: by what is in the files.
         images: Folder of the images; None: looked for beside the masks.
         names: Labels that get the first numbers, in formats that number them.
+        image_prefix: What stands before the names of images in tasks of Label Studio; see
+            `labelstudio.writer`.
         val_fraction: Share of the images for validation, in formats of data sets; which, their
             names say, so that it is the same every time. Splits that the source has stay.
         overwrite: Replace files that are there, or add to a data set.
@@ -99,7 +105,12 @@ def convert(
     place = Path(images) if images is not None else None
     found = read_place(source, source_format, place)
     number, lost = 0, list[str]()
-    with _writing(output, format, names, overwrite) as add:
+    if image_prefix and format != "labelstudio":
+        raise InputError(
+            f"expected no prefix of images for {format}, which has no addresses, got "
+            f"{image_prefix!r}; leave it out"
+        )
+    with _writing(output, format, names, overwrite, image_prefix) as add:
         for one in found:
             add(_with_split(one, val_fraction))
             number += 1
@@ -208,15 +219,15 @@ def _has_numbers(path: Path) -> bool:
 
 def _read_file(path: Path, root: Path, format: str | None, images: Path | None) -> Iterator[Found]:
     if format in (None, "coco") and coco_stream.is_large_coco(path):
-        yield from _of_coco(coco_stream.read_each(path), path, images)
+        yield from _found(coco_stream.read_each(path), path, images)
         return
     content = load(path)
     if path.suffix.lower() in (".yaml", ".yml"):
         yield from map(_named, yolo_folder.read_all(path))
         return
     name = format or formats.recognise(content)
-    if name == "coco":
-        yield from _of_coco(coco.read_all(content), path, images)
+    if name in _OF_MANY:
+        yield from _read_many(content, name, path, images)
         return
     key = path.relative_to(root).as_posix().removesuffix(path.suffix)
     key = key.removesuffix("-labels").removesuffix("-classes" if path.suffix == ".png" else "")
@@ -227,10 +238,32 @@ def _read_file(path: Path, root: Path, format: str | None, images: Path | None) 
     yield Found(key + (Path(masks.source or "").suffix or path.suffix), masks, image)
 
 
-def _of_coco(found: Iterable[Masks], path: Path, images: Path | None) -> Iterator[Found]:
-    for masks in found:
+def _read_many(content: Content, name: str, path: Path, images: Path | None) -> Iterator[Found]:
+    """Read a file of many images."""
+    folders = [path.parent] if images is None else [images, path.parent]
+    found: Iterable[Masks]
+    if name == "labelstudio":
+        found = labelstudio.read_all(content, images=folders)
+    else:
+        found = cvat.read_all(content) if name == "cvat" else coco.read_all(content)
+    with tempfile.TemporaryDirectory(prefix="anymask-") as folder:
+        zipped = name == "cvat" and is_zip(content.head(4))
+        archive = Images(content, Path(folder)) if zipped else None
+        for each in _found(found, path, images, archive):
+            yield each
+            if each.image is not None and each.image.parent == Path(folder):
+                each.image.unlink()  # a zip may be larger than the disk has room for twice
+
+
+def _found(
+    each: Iterable[Masks], path: Path, images: Path | None, archive: Images | None = None
+) -> Iterator[Found]:
+    """Find the images that masks of a file of many belong to."""
+    for masks in each:
         called = masks.source or path.stem
         image = _image_of(Path(called).with_suffix("").as_posix(), called, path, images)
+        if image is None and archive is not None:
+            image = archive.take(called)
         yield Found(called, masks, image)
 
 
@@ -243,7 +276,8 @@ def _image_of(key: str, source: str | None, path: Path, images: Path | None) -> 
         path: Their file.
         images: The folder of all images, if it is known.
     """
-    folders = [path.parent] if images is None else [images, path.parent]
+    beside = [path.parent, path.parent / "images"]  # where CVAT puts them
+    folders = beside if images is None else [images, *beside]
     said = [] if source is None else [source, Path(source).name]
     found = [folder / name for folder in folders for name in said]
     found += [image for folder in folders for image in named(folder / key)]
@@ -283,15 +317,16 @@ def write_place(
 
 @contextmanager
 def _writing(
-    output: Path, name: str, names: Iterable[str], overwrite: bool
+    output: Path, name: str, names: Iterable[str], overwrite: bool, image_prefix: str = ""
 ) -> Iterator[Callable[[Found], None]]:
     """Open the place that is written to: a file, a data set, or a folder with a file for each."""
     format = formats.find(name)
-    is_file = output.suffix.lower() == format.suffix.lower() and not output.is_dir()
-    if name == "coco" and is_file:
+    suffixes = [format.suffix, ".zip"] if name == "cvat" else [format.suffix]
+    is_file = output.suffix.lower() in map(str.lower, suffixes) and not output.is_dir()
+    if name in _OF_MANY and is_file:
         _check_free(output, overwrite)
-        with coco.writer(output) as add:
-            yield lambda found: add(_sourced(found))
+        with _one_file(output, name, names, image_prefix) as add:
+            yield add
         return
     if is_file:
         yield _OneFile(output, name, overwrite)
@@ -303,8 +338,25 @@ def _writing(
             yield _FileForEach(folder, name, overwrite)
             return
         _check_free(output / format.place, overwrite)
-        with format.collect(folder, names) as collected:
+        options = {"image_prefix": image_prefix} if image_prefix else {}
+        with format.collect(folder, names, **options) as collected:
             yield lambda found: collected(found.name, _sourced(found), found.image)
+
+
+@contextmanager
+def _one_file(
+    output: Path, name: str, names: Iterable[str], image_prefix: str
+) -> Iterator[Callable[[Found], None]]:
+    """Write the masks of many images to one file."""
+    if name == "coco":
+        with coco.writer(output) as add:
+            yield lambda found: add(_sourced(found))
+    elif name == "cvat":
+        with cvat.writer(output, names=names) as put:
+            yield lambda found: put(_sourced(found), found.image)
+    else:
+        with labelstudio.writer(output, image_prefix=image_prefix) as add:
+            yield lambda found: add(_sourced(found))
 
 
 def _sourced(found: Found) -> Masks:

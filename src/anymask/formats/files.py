@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import dataclass
@@ -26,11 +27,47 @@ def path_of(place: Source | Target) -> Path | None:
 
 @dataclass(frozen=True)
 class Content:
-    """What is in a file, what to call it in an error, and where it is, if that is known."""
+    """What is in a file, what to call it in an error, and where it is, if that is known.
+
+    A file that has a path is read when its content is first asked for, or piece by piece, which a
+    file of a gigabyte needs.
+    """
 
     name: str
-    data: bytes
+    given: bytes | None = None
     path: Path | None = None
+
+    @cached_property
+    def data(self) -> bytes:
+        """All of it.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        with self.open() as file:
+            return _read(file, self.name)
+
+    def head(self, size: int) -> bytes:
+        """Give its first bytes.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        with self.open() as file:
+            return _read(file, self.name, size)
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading from its beginning.
+
+        Raises:
+            InputError: It cannot be opened.
+        """
+        if self.given is not None or self.path is None:
+            return io.BytesIO(self.given or b"")
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
 
     @cached_property
     def document(self) -> Any:
@@ -49,7 +86,7 @@ class Content:
 
 
 def load(source: Source) -> Content:
-    """Read all that is in a file.
+    """Say where the content of a file comes from; that of a path is read when it is asked for.
 
     Raises:
         InputError: It is missing, cannot be read, or is no file.
@@ -60,13 +97,11 @@ def load(source: Source) -> Content:
         return Content("the bytes given", bytes(source))
     path = path_of(source)
     shown = "the file given" if path is None else repr(str(path))
-    try:
-        if isinstance(source, str | os.PathLike):
-            return Content(shown, Path(source).read_bytes(), path)
-        data = source.read() if callable(getattr(source, "read", None)) else None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot read {shown}: {reason}; check the name") from error
+    if isinstance(source, str | os.PathLike):
+        content = Content(shown, None, path)
+        content.head(1)
+        return content
+    data = _read(source, shown) if callable(getattr(source, "read", None)) else None
     if not isinstance(data, bytes):
         kind = type(source).__name__ + (" of text" if isinstance(data, str) else "")
         raise InputError(
@@ -74,3 +109,14 @@ def load(source: Source) -> Content:
             'with "rb"'
         )
     return Content(shown, data, path)
+
+
+def _read(file: IO[bytes], shown: str, size: int = -1) -> bytes:
+    try:
+        return file.read(size) if size >= 0 else file.read()
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+
+
+def _unreadable(shown: str, error: OSError) -> InputError:
+    return InputError(f"cannot read {shown}: {error.strerror or error}; check the name")

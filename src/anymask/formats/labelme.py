@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
@@ -34,8 +33,10 @@ from anymask.formats import Format, files
 from anymask.formats import annotation as fields
 from anymask.formats.classes import UNLABELLED
 from anymask.formats.files import Content, Source
+from anymask.formats.groups import Groups, is_group
 from anymask.formats.images import SUFFIXES
 from anymask.formats.losses import Losses
+from anymask.formats.shapes import ellipse, has_holes, rectangle
 from anymask.image.pixels import read_size
 from anymask.masks import polygon, rle
 from anymask.masks.masks import Masks
@@ -54,7 +55,6 @@ _DOCUMENT = {
 _FOUR = ("oriented_rectangle", "rotation", "quadrilateral")
 _OPEN = "shapes that enclose nothing, or are of a kind that is not known, come as empty masks"
 _OUTSIDE = "shapes that reach beyond the image are cut at its border"
-_NEAR = 0.01  # pixels that an outline of a circle may be off
 
 # ----------------------------------------------------------------------------- writing
 
@@ -129,7 +129,7 @@ def _embedded(image: str | os.PathLike[str]) -> str:
 
 def _shapes(masks: Masks, losses: Losses, kind: str, tolerance: float) -> list[dict[str, Any]]:
     shapes: list[dict[str, Any]] = []
-    groups = _Groups()
+    groups = Groups()
     for i in range(len(masks)):
         drawn = list(_drawn(masks, i, kind, tolerance))
         if not drawn:
@@ -137,11 +137,13 @@ def _shapes(masks: Masks, losses: Losses, kind: str, tolerance: float) -> list[d
             continue
         meta = dict(masks.meta[i])
         label = masks.labels[i]
-        wanted = meta.pop("group_id") if _is_whole(meta.get("group_id")) else None
+        wanted = meta.pop("group_id") if is_group(meta.get("group_id")) else None
         said = meta.pop("description") if isinstance(meta.get("description"), str) else ""
         common = {
             "label": UNLABELLED if label is None else label,
-            "group_id": groups.number(label, wanted, len(drawn) > 1),
+            "group_id": groups.number(
+                UNLABELLED if label is None else label, wanted, len(drawn) > 1
+            ),
             "description": said,
             "flags": _flags(meta),
         }
@@ -178,21 +180,11 @@ def _drawn(masks: Masks, i: int, kind: str, tolerance: float) -> Iterator[dict[s
         if "shape_type" in meta and "points" in meta:  # it was read from a point or a line
             yield {"points": meta["points"], "shape_type": meta["shape_type"], "mask": None}
         return
-    if kind == "mask" or _has_holes(counts, size_hw):
+    if kind == "mask" or has_holes(counts, size_hw):
         yield _png(masks, i)
         return
     for outline in polygon.trace(counts, size_hw, tolerance):
         yield {"points": fields.plain(outline), "shape_type": "polygon", "mask": None}
-
-
-def _has_holes(counts: Counts, size_hw: tuple[int, int]) -> bool:
-    """Return whether an outline of the mask has bridges: lines that are walked there and back."""
-    for outline in polygon.trace(counts, size_hw):
-        lines = np.concatenate([outline, np.roll(outline, -1, axis=0)], axis=1)
-        back = np.concatenate([lines[:, 2:], lines[:, :2]], axis=1)
-        if set(map(tuple, lines.tolist())) & set(map(tuple, back.tolist())):
-            return True
-    return False
 
 
 def _png(masks: Masks, i: int) -> dict[str, Any]:
@@ -205,30 +197,6 @@ def _png(masks: Masks, i: int) -> dict[str, Any]:
         "shape_type": "mask",
         "mask": base64.b64encode(file.getvalue()).decode(),
     }
-
-
-class _Groups:
-    """Hands out numbers of groups, so that no two masks of one label have the same."""
-
-    def __init__(self) -> None:
-        self._taken: set[tuple[str, int]] = set()
-        self._next = 1
-
-    def number(self, label: str | None, wanted: int | None, needed: bool) -> int | None:
-        """Give the number that a mask had, if it is free, or a new one if it needs one."""
-        name = UNLABELLED if label is None else label
-        if wanted is None and not needed:
-            return None
-        number = wanted
-        while number is None or (name, number) in self._taken:
-            number, self._next = self._next, self._next + 1
-        self._taken.add((name, number))
-        return number
-
-
-def _is_whole(value: object) -> bool:
-    """Return whether something is a number of a group, as LabelMe wants it."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 # ----------------------------------------------------------------------------- reading
@@ -390,7 +358,7 @@ def _outline(kind: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float
         raise InputError(f"expected {expected} points, got {len(points)}; draw the shape anew")
     if kind == "rectangle":
         (x0, y0), (x1, y1) = points
-        return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+        return rectangle(x0, y0, x1, y1)
     if kind == "circle":
         return _circle(points)
     if kind == "polygon" or kind in _FOUR:
@@ -401,12 +369,7 @@ def _outline(kind: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 def _circle(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Walk round a circle, given its centre and a point on it."""
     radius = float(np.hypot(*(points[1] - points[0])))
-    n = max(16, math.ceil(math.pi * math.sqrt(radius / (2 * _NEAR))))
-    turn = np.arange(n) * (2 * np.pi / n)
-    outline: npt.NDArray[np.float64] = points[0] + radius * np.stack(
-        [np.cos(turn), np.sin(turn)], 1
-    )
-    return outline
+    return ellipse(float(points[0, 0]), float(points[0, 1]), radius, radius)
 
 
 def _read_png(

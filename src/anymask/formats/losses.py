@@ -80,7 +80,13 @@ class Losses:
 
 
 _PLURALS = {"entry": "entries"}
-_FIRST = ("entry of", "place on", "mask that", "mask beyond")  # whose first word is the noun
+_FIRST = (
+    "entry of",
+    "place on",
+    "mask that",
+    "mask beyond",
+    "mask without",
+)  # whose first word is the noun
 
 
 def _plural(kind: str, number: int) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,8 +154,8 @@ def _with_labels(masks: Masks, content: Content) -> Masks:
 
 
 def _recognises(head: bytes) -> bool:
-    xml = head[:400].partition(b"<annotation")[1] and head.startswith(b"<")
-    return bool(xml) or (head.startswith(b"\x89PNG") and VOC_PALETTE in head)
+    is_xml = head.startswith(b"<") and re.search(rb"<annotation[\s>/]", head[:400])
+    return bool(is_xml) or (head.startswith(b"\x89PNG") and VOC_PALETTE in head)
 
 
 FORMAT = Format(

@@ -21,6 +21,7 @@ from anymask.formats import files
 from anymask.formats.annotation import understanding
 from anymask.formats.classes import Names, SharedClasses, shown_names
 from anymask.formats.files import Content
+from anymask.formats.xml_stream import parse, writable
 from anymask.formats.yolo_names import decode
 
 __all__ = [
@@ -57,7 +58,6 @@ FLAGS = ("truncated", "difficult", "occluded")
 """What an annotation says of an object in yes or no."""
 LABEL_MAP = "labelmap.txt"
 _BACKGROUND = "background"
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 # ------------------------------------------------------------------------------ PNGs
 
@@ -163,7 +163,7 @@ def write_annotation(file: IO[bytes], annotation: Annotation, folder: str) -> No
 
     def add(parent: ElementTree.Element, name: str, text: object = None) -> ElementTree.Element:
         child = ElementTree.SubElement(parent, name)
-        child.text = None if text is None else _NOT_XML.sub("\ufffd", str(text))
+        child.text = None if text is None else writable(str(text))
         return child
 
     assert annotation.size_hw is not None
@@ -199,12 +199,8 @@ def parse_annotation(content: Content) -> Annotation:
     Raises:
         InputError: It is damaged or in another layout.
     """
-    try:
-        root = ElementTree.fromstring(content.data.lstrip())
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InputError(
-            f"cannot read {content.name} as XML: {error}; check that the file is whole"
-        ) from error
+    with content.open() as file:
+        root = parse(file, content.name)
     if root.tag != "annotation":
         raise InputError(
             f"expected an annotation of VOC in {content.name}, got <{root.tag[:40]}>; check which "

@@ -3,6 +3,9 @@
 ``anymask.label.Store`` is the database of it: images, masks and their history, who works on what.
 The commands ``anymask label init|add|status|next|export|import`` have their twins there.
 
+``anymask.label.stats`` describes data sets and compares groups of images; ``agreement`` compares
+people with each other and with what is known.
+
 The package is the verb ``anymask.label`` as well, which gives masks names (`anymask.text.label`).
 """
 

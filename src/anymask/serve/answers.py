@@ -33,7 +33,7 @@ __all__ = [
 
 FORMATS = (
     *("json", "sa1b", "coco", "yolo", "labelme", "voc", "semantic", "grounded-sam", "png"),
-    *("cutout", "overlay", "zip"),
+    *("cvat", "labelstudio", "cutout", "overlay", "zip"),
 )
 """How masks come back."""
 

@@ -41,6 +41,8 @@ Format = Literal[
     "voc",
     "semantic",
     "grounded-sam",
+    "cvat",
+    "labelstudio",
     "png",
     "cutout",
     "overlay",
@@ -126,8 +128,8 @@ class Shown:
     __pydantic_config__: ClassVar[Any] = RULES
     format: Format = "json"
     """json: records with run lengths, all that is known; sa1b, coco, yolo, labelme, voc, semantic,
-    grounded-sam, png (a label map): the file of that format; cutout: a PNG with everything else
-    transparent; overlay: a PNG with the masks over the image; zip: all of these."""
+    grounded-sam, cvat, labelstudio, png (a label map): the file of that format; cutout: a PNG with
+    everything else transparent; overlay: a PNG with the masks over the image; zip: all of these."""
     soft: bool = False
     """Give cut-outs the soft edge that the image shows, as at hair and fur."""
     logits: bool = False

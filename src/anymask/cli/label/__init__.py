@@ -25,6 +25,7 @@ Examples:
   anymask label next photos/ --person ada            # an image for Ada, and for nobody else
   anymask label status photos/                       # how far is the work?
   anymask label import photos/ masks.json            # masks that are there already
+  anymask label stats labelled/ -o report/           # how many masks, how large, where
   anymask label export photos/ -o out/ -f yolo       # what was labelled, in any format
   anymask label init photos/ --database postgresql://ada@server/labels   # for a team"""
 
@@ -37,6 +38,7 @@ STEPS = {
     "review": ("Review", "List the masks of an image, accept or reject some."),
     "retrain": ("Retrain", "Let the model learn from accepted masks; use it if it is better."),
     "audit": ("Audit", "Draw masks, let people correct them, tell how good they were."),
+    "stats": ("Stats", "Describe the masks of a data set, by group, or of two beside each other."),
     "classes": ("Classes", "List the classes, make new ones, rename one."),
     "export": ("Export", "Write the masks in any format."),
     "import": ("Import", "Read masks of any format."),

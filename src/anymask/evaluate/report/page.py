@@ -43,6 +43,10 @@ class Page:
     """What they show."""
     links: Mapping[str, str] = field(default_factory=dict)
     """Addresses of other pages by their text."""
+    drawings: Mapping[str, str] = field(default_factory=dict)
+    """Further plots, SVG by their title."""
+    command: str = "anymask evaluate"
+    """What made it."""
 
 
 def render(page: Page, files: Sequence[str] = ()) -> str:
@@ -62,7 +66,9 @@ def render(page: Page, files: Sequence[str] = ()) -> str:
         style=_text("page.css"),
         chips=_chips(page.about),
         tables=[_grid(table) for table in page.summary.tables],
-        plots=[{"title": name, "svg": plot} for name, plot in drawn if plot],
+        plots=[
+            {"title": name, "svg": plot} for name, plot in [*drawn, *page.drawings.items()] if plot
+        ],
         facts=[_fact(name, value) for name, value in known.items()],
         files=files,
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from anymask.errors import MissingExtraError
 from anymask.evaluate.protocol import Curve
 from anymask.optional import optional
 
-__all__ = ["svg"]
+__all__ = ["COLOURS", "draw_svg", "svg"]
 
 _FEW = 30  # points of a line that are marked
-_COLOURS = ("#2f86cb", "#e08a00", "#1d9e77", "#d1495b", "#9a6fd0", "#8a8f98")
+COLOURS = ("#2f86cb", "#e08a00", "#1d9e77", "#d1495b", "#9a6fd0", "#8a8f98")
 """Distinct for colour-blind eyes, too, on white and on black."""
 _INK = "#010203"  # stands for the colour of the text around the plot
 _INKED = (
@@ -22,9 +23,35 @@ _INKED = (
 
 
 def svg(curve: Curve) -> str | None:
-    """Draw the lines of a curve with axes, grid and legend; None where matplotlib is missing.
+    """Draw the lines of a curve with axes, grid and legend; None where matplotlib is missing."""
 
-    The background is transparent, and what is not a line has the colour of the text around it.
+    def draw(axes: Any) -> None:
+        axes.set(xlabel=curve.x_label, ylabel=curve.y_label)
+        for name, (x, y) in curve.lines.items():
+            dots = "o" if len(x) < _FEW else ""
+            axes.plot(x, y, marker=dots, markersize=4.5, linewidth=2, label=name)
+        axes.grid(alpha=0.15)
+        if curve.lines:
+            axes.legend(frameon=False)
+
+    return draw_svg(curve.name, curve.title, draw)
+
+
+def draw_svg(
+    name: str,
+    title: str,
+    draw: Callable[[Any], None],
+    size: tuple[float, float] = (7, 4.2),
+) -> str | None:
+    """Draw a plot; None where matplotlib is missing.
+
+    The background is transparent, and axes and words have the colour of the text around them.
+
+    Args:
+        name: Unlike that of any other plot of the page.
+        title: What it shows.
+        draw: Draws on the axes that it is given.
+        size: Width and height in inches.
     """
     try:
         figures = optional("matplotlib.figure", extra="eval")
@@ -35,22 +62,17 @@ def svg(curve: Curve) -> str | None:
     # Words stay words; names inside are the same in every run, and others in other plots of a page.
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
-        "svg.hashsalt": curve.name,
+        "svg.hashsalt": name,
         "font.family": "sans-serif",
     }
     with matplotlib.rc_context(style | dict.fromkeys(_INKED, _INK)):
-        figure = figures.Figure(figsize=(7, 4.2), layout="constrained")
-        axes = figure.add_subplot(xlabel=curve.x_label, ylabel=curve.y_label)
-        axes.set_prop_cycle(color=_COLOURS)
-        for name, (x, y) in curve.lines.items():
-            dots = "o" if len(x) < _FEW else ""
-            axes.plot(x, y, marker=dots, markersize=4.5, linewidth=2, label=name)
-        axes.grid(alpha=0.15)
+        figure = figures.Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_prop_cycle(color=COLOURS)
         axes.spines[["top", "right"]].set_visible(False)
-        if curve.lines:
-            axes.legend(frameon=False)
+        draw(axes)
         text = io.StringIO()
-        about = {"Date": None, "Title": curve.title}
+        about = {"Date": None, "Title": title}
         figure.savefig(text, format="svg", metadata=about, transparent=True)
     drawn = text.getvalue().replace(_INK, "currentColor")
     return drawn[drawn.index("<svg") :]
