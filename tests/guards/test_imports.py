@@ -31,7 +31,7 @@ LAYERS = [
     ["text", "everything", "predict"],
     ["formats", "draw", "data"],
     ["train", "evaluate", "batch"],
-    ["extras", "export"],
+    ["extras", "export", "label"],
     ["serve"],
     ["client"],
     ["compat", "cli"],

@@ -1,0 +1,31 @@
+"""The data engine: from a folder of images to reviewed masks and a better model.
+
+The package is the verb ``anymask.label`` as well, which gives masks names (`anymask.text.label`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+__all__ = ["label"]
+
+_HOMES = {"label": "anymask.text.label"}
+
+
+class _Callable(ModuleType):
+    """This package, which is the verb that it is named after, too; see `anymask.export`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.label(*arguments, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+sys.modules[__name__].__class__ = _Callable
