@@ -20,6 +20,7 @@ from unittest import mock
 from anymask import cli
 from anymask.cli.distill import METHODS
 from anymask.cli.evaluate import OTHERS
+from anymask.cli.label import COMMANDS as LABEL
 from anymask.evaluate.protocols import PROTOCOLS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
@@ -34,6 +35,9 @@ for `-`.
 | command | |
 | --- | --- |
 """
+
+
+INNER = {"evaluate": PROTOCOLS | OTHERS, "distill": METHODS, "label": LABEL}
 
 
 def help_of(*words: str) -> str:
@@ -51,7 +55,7 @@ def sections() -> Iterator[tuple[str, ...]]:
     """List the commands, each followed by its subcommands."""
     for name in cli.COMMANDS:
         yield (name,)
-        for inner in {"evaluate": PROTOCOLS | OTHERS, "distill": METHODS}.get(name, {}):
+        for inner in INNER.get(name, {}):
             yield name, inner
         if name == "convert":
             yield name, "--format", "yolo"

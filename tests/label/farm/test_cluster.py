@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,4 +107,3 @@ def test_an_image_in_memory_travels_to_the_workers(nodes: Any, many: Path, tmp_p
     farm(many, near, Squares(), engine=Local(1, shared=True))
     for name in index(far):
         assert index(far)[name] == index(near)[name]
-    assert time.monotonic()

@@ -24,6 +24,7 @@ _WINDOW = 1 << 15  # tasks that the driver hands over at a time
 _BATCH = 4  # tasks that an actor is given at a time
 _LIGHT_BATCH = 64  # of light ones
 _PATIENCE = 3  # workers that may die at a task
+_DEATHS = 8  # workers in turn that may die before they have done anything
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class Cluster:
 
     def _run(self, ray: Any, job: Job, tasks: list[Task]) -> Iterator[Outcome]:
         data = optional("ray.data", extra="farm")
-        data.DataContext.get_current().enable_progress_bars = False
+        context = data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        if hasattr(context, "max_consecutive_actor_init_deaths"):  # such as on a node that dies
+            context.max_consecutive_actor_init_deaths = _DEATHS
         size = _LIGHT_BATCH if job.light else _BATCH
         mapped = data.from_arrow(list(_blocks(tasks, size))).map_batches(
             _Actor,
@@ -144,11 +148,13 @@ class _Actor:
 
 
 def _attempts(ray: Any) -> Any:
-    """Start what counts attempts, on the node of the driver, with which it lives and dies."""
+    """Start what counts attempts, on the node of the driver if that has room."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(_Attempts).options(num_cpus=0, scheduling_strategy=here).remote()
+    # Should it die, too, it counts anew.
+    again = {"max_restarts": -1, "max_task_retries": -1}
+    return ray.remote(_Attempts).options(num_cpus=0, scheduling_strategy=here, **again).remote()
 
 
 class _Attempts:

@@ -33,7 +33,7 @@ CREATE TABLE names (
     name BLOB NOT NULL UNIQUE,
     stamp TEXT NOT NULL,
     sha256 BLOB,                -- NULL: the content is not known
-    first INTEGER,              -- lowest number with the same content
+    first INTEGER,              -- number of the name that stands for the content
     error TEXT                  -- why it cannot be read
 );
 CREATE INDEX names_sha256 ON names (sha256, number);
@@ -85,7 +85,7 @@ class Row:
         number: Its number.
         name: The name.
         sha256: Digest of the content, in bytes; none while that is unknown.
-        first: Lowest number with the same content.
+        first: Number of the name that stands for the content.
         error: Why there are no masks; nothing if there are, or if nobody has looked yet.
         masks: Number of masks; None: nobody has looked.
         record: The masks, see `Labelling`; only where it is asked for.
@@ -199,13 +199,18 @@ class Ledger:
             )
 
     def match(self) -> int:
-        """Find the first name of each content; give how many contents are to be labelled."""
+        """Find the name that stands for each content; give how many are to be labelled.
+
+        It is the first one when the content is met, and stays it: the number is the image's.
+        """
         with self._understood(), self._whole():
             self._db.execute(
-                """UPDATE names SET first = f.lowest FROM (
-                    SELECT sha256, min(number) AS lowest FROM names
-                    WHERE sha256 IS NOT NULL AND error IS NULL GROUP BY sha256
-                ) AS f WHERE f.sha256 = names.sha256 AND names.first IS NOT f.lowest"""
+                """UPDATE names SET first = f.chosen FROM (
+                    SELECT sha256,
+                        coalesce(min(CASE WHEN first = number THEN number END), min(number))
+                        AS chosen
+                    FROM names WHERE sha256 IS NOT NULL AND error IS NULL GROUP BY sha256
+                ) AS f WHERE f.sha256 = names.sha256 AND names.first IS NOT f.chosen"""
             )
         return self._count(f"SELECT count(*) FROM names WHERE {_TODO}")
 

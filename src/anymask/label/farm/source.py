@@ -250,7 +250,8 @@ def _file_system(url: str, options: tuple[tuple[str, Any], ...]) -> tuple[Any, s
         # What was listed is listed once, and would be kept for ever.
         files = fsspec.filesystem(protocol, use_listings_cache=False, **dict(options))
     except ImportError as error:
-        known = fsspec.registry.known_implementations.get(protocol, {})
+        registry = optional("fsspec.registry", extra="farm")
+        known = registry.known_implementations.get(protocol, {})
         package = known.get("class", protocol).partition(".")[0]
         raise MissingExtraError(
             f"this needs the package {package!r} for {url!r}, which is not installed; run: "
