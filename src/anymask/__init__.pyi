@@ -24,6 +24,7 @@ from .export import export as export
 from .formats import read as read
 from .image.image import Image as Image
 from .image.transform import Transform as Transform
+from .label import label as label
 from .masks.masks import Masks as Masks
 from .models.variants import VARIANTS as VARIANTS
 from .models.variants import Variant as Variant
@@ -33,6 +34,5 @@ from .predict.segmenter import Segmenter as Segmenter
 from .predict.track.track import Track as Track
 from .prompt import Prompt as Prompt
 from .text.ground import detect as detect
-from .text.label import label as label
 
 __version__: str

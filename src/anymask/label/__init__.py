@@ -1,5 +1,7 @@
 """The data engine: from a folder of images to reviewed masks and a better model.
 
+``anymask.label.farm`` is its last stage: everything in any number of images, without people.
+
 The package is the verb ``anymask.label`` as well, which gives masks names (`anymask.text.label`).
 """
 
@@ -10,9 +12,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-__all__ = ["label"]
+__all__ = ["farm", "label"]
 
-_HOMES = {"label": "anymask.text.label"}
+_HOMES = {"label": "anymask.text.label", "farm": "anymask.label.farm.run"}
 
 
 class _Callable(ModuleType):

@@ -1,4 +1,4 @@
-"""The automatic stage with the bundled model: its settings, and the same masks from every engine."""
+"""The automatic stage with the bundled model: its settings; the same masks from every engine."""
 
 from __future__ import annotations
 

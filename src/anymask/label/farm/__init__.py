@@ -1,8 +1,8 @@
 """The automatic stage over any number of images: ``anymask.label.farm("photos/", "out/")``.
 
 `source` lists the images, `ledger` keeps what is known of them, `task` is what is done with one,
-`automatic` how masks are found; `local` and `cluster` are the engines that do it, `sink`, `shards`
-and `parquet` where the masks go; `run` puts them together.
+`automatic` how masks are found; `local` and `cluster` are the engines that do it; `sink`, `shards`,
+`parquet` and `outputs` say where the masks go, `writer` brings them there; `run` puts all together.
 """
 
 from __future__ import annotations

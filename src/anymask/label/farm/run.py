@@ -16,8 +16,8 @@ from anymask.errors import InputError
 from anymask.folder import ResumableFolder
 from anymask.label.farm.automatic import Automatic, GivenModel, Work
 from anymask.label.farm.ledger import Ledger
+from anymask.label.farm.outputs import make_sink
 from anymask.label.farm.progress import FarmProgress, Meter
-from anymask.label.farm.sink import make_sink
 from anymask.label.farm.source import Source, find_source
 from anymask.label.farm.task import Hashing, Job, Labelling, Outcome, Task
 from anymask.label.farm.writer import Writer, write_index

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from anymask.errors import InputError
-from anymask.folder import ResumableFolder
 from anymask.label.farm.source import Reader
 from anymask.label.farm.task import content_digest
 
-__all__ = ["SINKS", "Labelled", "Sink", "make_sink"]
+__all__ = ["Labelled", "Sink"]
 
 _MASKS_PER_IMAGE = 100_000  # numbers of masks are unique in all shards
 
@@ -96,31 +95,3 @@ class Sink(Protocol):
             OutputError: It cannot be written.
         """
         ...
-
-
-def _shards(folder: ResumableFolder) -> Sink:
-    from anymask.label.farm.shards import Shards
-
-    return Shards(folder)
-
-
-def _parquet(folder: ResumableFolder) -> Sink:
-    from anymask.label.farm.parquet import Parquet
-
-    return Parquet(folder)
-
-
-SINKS: dict[str, Callable[[ResumableFolder], Sink]] = {"sa1b": _shards, "parquet": _parquet}
-"""What makes each sink, by the name of its format."""
-
-
-def make_sink(format: str, folder: ResumableFolder) -> Sink:
-    """Make a sink.
-
-    Raises:
-        InputError: There is no such format.
-        MissingExtraError: What writes it is not installed.
-    """
-    if format not in SINKS:
-        raise InputError(f"expected a format out of {', '.join(SINKS)}, got {format!r}; name one")
-    return SINKS[format](folder)
