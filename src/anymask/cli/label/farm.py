@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from anymask.label.farm.run import FarmResult
 
 __all__ = ["Farm", "parse"]
+
+_PAUSE = 0.1  # seconds between two looks at the progress
 
 _ABOUT = """Find everything in any number of images, on one machine or a cluster.
 
@@ -97,9 +100,20 @@ class Farm:
         with progress_bar(hidden=self.quiet) as bar:
             task = bar.add_task("listing", total=None)
 
+            told = 0.0
+
             def tell(progress: FarmProgress) -> None:
-                text = _described(progress)
-                bar.update(task, description=text, completed=progress.done, total=progress.total)
+                nonlocal told
+                now = time.monotonic()
+                if now - told < _PAUSE and progress.done:
+                    return  # listing is much faster than anybody reads
+                told = now
+                bar.update(
+                    task,
+                    description=_described(progress),
+                    completed=progress.done,
+                    total=progress.total,
+                )
 
             found = farm(
                 self.source,

@@ -65,17 +65,18 @@ class Automatic:
             InputError: It does not know one of the settings.
             MissingExtraError: OpenCV, which removes small regions, is not installed.
         """
-        return _identity(self._load(), self.options)
+        # On the processor: who leads the work may have no GPU, and needs none.
+        return _identity(self._load("cpu"), self.options)
 
     def open(self) -> Callable[[bytes], Masks]:
         """Load the model."""
-        return GivenModel(self._load(), self.options).open()
+        return GivenModel(self._load(self.device), self.options).open()
 
-    def _load(self) -> Segmenter:
+    def _load(self, device: str) -> Segmenter:
         from anymask.predict.loading import load
 
         how: dict[str, Any] = {"offline": self.offline, "runtime": self.runtime}
-        return load(self.model, self.device, self.dtype, **how)
+        return load(self.model, device, self.dtype, **how)
 
 
 @dataclass(frozen=True)

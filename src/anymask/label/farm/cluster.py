@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -24,29 +23,33 @@ _WINDOW = 1 << 15  # tasks that the driver hands over at a time
 _BATCH = 4  # tasks that an actor is given at a time
 _LIGHT_BATCH = 64  # of light ones
 _PATIENCE = 3  # workers that may die at a task
+_STARTS = 3  # attempts at a new cluster, whose start Ray gives up on after 30 s on busy machines
+_STORE = 256 << 20  # bytes, of a new cluster's object store, for names and run lengths
 _DEATHS = 8  # workers in turn that may die before they have done anything
 
 
-@dataclass(frozen=True)
 class Cluster:
     """Workers on the nodes of a Ray cluster; a small one is started here if there is none.
 
-    Attributes:
+    Args:
         workers: Actors at most; None: one for each GPU, or for each processor if there are none.
         address: Where the cluster is, as Ray has it, such as "auto"; None: what is connected
             already, what Ray's environment variable names, or a new one on this machine.
         gpu: Use GPUs if there are any.
+
+    Raises:
+        InputError: The number of workers is none.
+        MissingExtraError: Ray is not installed.
     """
 
-    workers: int | None = None
-    address: str | None = None
-    gpu: bool = True
-
-    def __post_init__(self) -> None:
-        """Check the number, and look for Ray before any work."""
-        optional("ray.data", extra="farm")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"expected at least 1 worker, got {self.workers}; leave it out")
+    def __init__(
+        self, workers: int | None = None, address: str | None = None, gpu: bool = True
+    ) -> None:
+        optional("ray.data", extra="farm")  # before any work
+        if workers is not None and workers < 1:
+            raise InputError(f"expected at least 1 worker, got {workers}; leave it out")
+        self.workers, self.address, self.gpu = workers, address, gpu
+        self._mine = False  # whether this has connected
 
     def map(self, job: Job, tasks: Iterator[Task]) -> Iterator[Outcome]:
         """Do a job with each task; see `Local.map`.
@@ -55,28 +58,35 @@ class Cluster:
             InputError: There is no cluster at the address.
         """
         ray = optional("ray", extra="farm")
-        mine = not ray.is_initialized()
-        try:
-            while some := list(islice(tasks, _WINDOW)):
-                if not ray.is_initialized():
-                    self._connect(ray)
-                yield from self._run(ray, job, some)
-        finally:
-            if mine and ray.is_initialized():
-                ray.shutdown()
+        while some := list(islice(tasks, _WINDOW)):
+            if not ray.is_initialized():
+                self._connect(ray)
+                self._mine = True
+            yield from self._run(ray, job, some)
+
+    def close(self) -> None:
+        """Leave the cluster, and end it if it was started for this."""
+        if self._mine:
+            optional("ray", extra="farm").shutdown()
+            self._mine = False
 
     def _connect(self, ray: Any) -> None:
         new = self.address is None and "RAY_ADDRESS" not in os.environ
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
         if new:
             how |= {"include_dashboard": False, "num_cpus": self.workers}
-        try:
-            ray.init(address="local" if new else self.address, **how)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"expected a Ray cluster at {self.address or 'this machine'!r}, got {error}; start "
-                "one with `ray start --head`, or leave the address out"
-            ) from error
+            how |= {"object_store_memory": _STORE}
+        for again in reversed(range(_STARTS if new else 1)):
+            try:
+                ray.init(address="local" if new else self.address, **how)
+                return
+            except Exception as error:  # Ray raises bare ones, too
+                ray.shutdown()
+                if not again:
+                    raise InputError(
+                        f"expected a Ray cluster at {self.address or 'this machine'!r}, got "
+                        f"{error}; start one with `ray start --head`, or leave the address out"
+                    ) from error
 
     def _run(self, ray: Any, job: Job, tasks: list[Task]) -> Iterator[Outcome]:
         data = optional("ray.data", extra="farm")

@@ -18,13 +18,13 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from anymask.errors import InputError
 from anymask.label.farm.task import Job, Outcome, Task, killed
-from anymask.parallel import live_as_long_as_the_caller, one_thread
+from anymask.parallel import live_as_long_as_the_caller
 
 __all__ = ["Local", "cores", "gpus"]
 
@@ -88,14 +88,22 @@ class Local:
 
     def _in_threads(self, job: Job, tasks: Iterator[Task]) -> Iterator[Outcome]:
         workers = _READERS if job.light else self.workers
-        with nullcontext() if job.light else one_thread():
-            attempt = job.open()
-            pool = ThreadPoolExecutor(workers)
-            try:
-                for future, _ in _windowed(pool, attempt, tasks, _AHEAD * workers):
-                    yield future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        attempt = job.open()
+        torch = None if job.light else sys.modules.get("torch")
+        threads = torch.get_num_threads() if torch else 0
+        pool = ThreadPoolExecutor(workers, initializer=_use_one_thread)
+        try:
+            if torch:
+                torch.set_num_threads(1)
+            for future, _ in _windowed(pool, attempt, tasks, _AHEAD * workers):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if torch:
+                torch.set_num_threads(threads)
+
+    def close(self) -> None:
+        """Leave nothing behind, as nothing is."""
 
     def _until_killed(
         self, job: Job, tasks: Iterator[Task]
@@ -181,6 +189,11 @@ def _begin(job: Job, number: Any, gpus: int) -> None:
 def _attempt(task: Task) -> Outcome:
     if _Worker.attempt is None:
         _Worker.attempt = _Worker.job.open()
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)
+        _use_one_thread()
     return _Worker.attempt(task)
+
+
+def _use_one_thread() -> None:
+    """Let PyTorch compute in this thread alone, if it is here."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

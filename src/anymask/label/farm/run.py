@@ -40,6 +40,10 @@ class Engine(Protocol):
         """Do a job with each task, taking these as they are needed; outcomes in any order."""
         ...
 
+    def close(self) -> None:
+        """Give back what it has started."""
+        ...
+
 
 @dataclass(frozen=True)
 class FarmResult:
@@ -157,7 +161,7 @@ def farm(
     folder = ResumableFolder(output, json.loads(json.dumps(identity)))
     formats = [format] if isinstance(format, str) else format
     sinks = {name: make_sink(name, folder) for name in dict.fromkeys(formats)}
-    with folder.at_work():
+    with folder.at_work(), closing(doer):
         if overwrite:
             kept = [_LEDGER, f"{_LEDGER}-wal", f"{_LEDGER}-shm"]
             folder.forget("shards", "parquet", _INDEX, *kept)
