@@ -20,11 +20,14 @@ from unittest import mock
 from anymask import cli
 from anymask.cli.distill import METHODS
 from anymask.cli.evaluate import OTHERS
-from anymask.cli.label import COMMANDS as LABEL
+from anymask.cli.label import STEPS
 from anymask.evaluate.protocols import PROTOCOLS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 WIDTH = 84  # what the page shows without scrolling
+
+INNER = {"evaluate": PROTOCOLS | OTHERS, "distill": METHODS, "label": STEPS}
+"""Commands that have subcommands."""
 
 ABOUT = """\
 # Commands
@@ -35,9 +38,6 @@ for `-`.
 | command | |
 | --- | --- |
 """
-
-
-INNER = {"evaluate": PROTOCOLS | OTHERS, "distill": METHODS, "label": LABEL}
 
 
 def help_of(*words: str) -> str:

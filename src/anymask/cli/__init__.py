@@ -11,7 +11,7 @@
     anymask paste cut.png onto.jpg --at 420,300 -o out.png
     anymask depth photo.jpg --point 500,375 --depth photo-depth.png
     anymask lift rgb.png --depth depth.png --intrinsics 577.6,578.7,318.9,242.7 -o scene.ply
-    anymask label farm photos/ -o labelled/
+    anymask label init photos/
     anymask serve --port 8000
     anymask models
     anymask evaluate points --data photos-val/ -o runs/points
@@ -52,8 +52,8 @@ COMMANDS = {
     "paste": "Paste what was cut out of one image into another.",
     "depth": "Say how far away things are in each image, and what lies in front of what.",
     "lift": "Lift images with depth and masks to labelled points in space.",
-    "label": "Label any number of images: the data engine.",
     "studio": "Make masks on a page in the browser: point, click, saved.",
+    "label": "Label a folder of images together, people and models, with a database.",
     "serve": "Answer over HTTP: embed, cut out, find everything, work on folders.",
     "models": "List the models, with size, licence and what they can do.",
     "export": "Write a model as graphs that run without PyTorch: ONNX or OpenVINO.",

@@ -39,7 +39,18 @@ from anymask.masks import polygon, rle
 from anymask.masks.fields import check_meta
 from anymask.masks.masks import Masks
 
-__all__ = ["FORMAT", "collect", "read", "read_all", "write", "writer"]
+__all__ = [
+    "FORMAT",
+    "collect",
+    "read",
+    "read_about",
+    "read_all",
+    "read_image",
+    "warn_bare",
+    "warn_lost",
+    "write",
+    "writer",
+]
 
 _PLACE = "annotations.json"
 
@@ -300,27 +311,49 @@ def read_all(source: Source) -> list[Masks]:
 def _read_images(content: Content, document: Entry, images: Sequence[Entry]) -> list[Masks]:
     """Read the masks of some of the document's images."""
     of_image = _by_image(content, document)
-    # Locked once, so that all masks share one record of each.
+    categories, about = read_about(document)
+    bare: list[Any] = []
+    found = [
+        read_image(image, of_image[fields.plain_id(image["id"])], categories, about, bare)
+        for image in images
+    ]
+    warn_bare(bare, content.name)
+    return found
+
+
+def read_about(document: Entry) -> tuple[dict[Any, Any], Entry]:
+    """Give the categories by their ids, and all that a file says beside images and annotations.
+
+    All is locked once, so that all masks share one record of each.
+    """
     rest = {k: v for k, v in document.items() if k not in ("images", "annotations")}
     listed = rest.pop("categories", None) or []
     named = [record for record in listed if not record.get("unlabelled")]
     rest |= {"categories": named} if named else {}
     rest = {k: v for k, v in rest.items() if (k, v) != ("info", _INFO)}
     about = check_meta(fields.finite(rest), "what the file says")
-    categories = {fields.plain_id(record["id"]): None for record in listed}
+    categories: dict[Any, Any] = {fields.plain_id(record["id"]): None for record in listed}
     categories |= {fields.plain_id(record["id"]): record for record in about.get("categories", ())}
-    bare: list[Any] = []
-    found = [
-        _read_image(image, of_image[fields.plain_id(image["id"])], categories, about, bare)
-        for image in images
-    ]
+    return categories, about
+
+
+def warn_bare(bare: Sequence[Any], shown: str) -> None:
+    """Warn of annotations without a mask, by their ids."""
     if bare:
         warnings.warn(
-            f"{len(bare)} annotations of {content.name} cover no pixel ({_few(bare)}): they have a "
-            "box, keypoints or nothing instead of a mask, and come as empty masks",
-            stacklevel=3,
+            f"{len(bare)} annotations of {shown} cover no pixel ({_few(bare)}): they have a box, "
+            "keypoints or nothing instead of a mask, and come as empty masks",
+            stacklevel=4,
         )
-    return found
+
+
+def warn_lost(number: int, ids: Sequence[Any], shown: str) -> None:
+    """Warn of annotations whose images, by these ids, are not listed."""
+    warnings.warn(
+        f"{number} annotations of {shown} are of images that it does not list (ids {_few(ids)}) "
+        "and are left out",
+        stacklevel=5,
+    )
 
 
 def _by_image(content: Content, document: Entry) -> dict[Any, list[Entry]]:
@@ -339,11 +372,7 @@ def _by_image(content: Content, document: Entry) -> dict[Any, list[Entry]]:
         else:
             lost.append(number)
     if lost:
-        warnings.warn(
-            f"{len(lost)} annotations of {content.name} are of images that it does not list (ids "
-            f"{_few(list(dict.fromkeys(lost)))}) and are left out",
-            stacklevel=4,
-        )
+        warn_lost(len(lost), list(dict.fromkeys(lost)), content.name)
     return of_image
 
 
@@ -352,9 +381,14 @@ def _few(values: Sequence[Any]) -> str:
     return shown + (f" and {len(values) - 5} more" if len(values) > 5 else "")
 
 
-def _read_image(
-    image: Entry, annotations: Sequence[Entry], categories: Entry, about: Entry, bare: list[Any]
+def read_image(
+    image: Entry,
+    annotations: Sequence[Entry],
+    categories: Mapping[Any, Any],
+    about: Entry,
+    bare: list[Any],
 ) -> Masks:
+    """Read the masks of one image; ``bare`` gets the ids of annotations that cover nothing."""
     size_hw = (int(image["height"]), int(image["width"]))
     entries = [{"segmentation": None, **entry} for entry in annotations]
     known = fields.read_all(entries, size_hw, score="score")
@@ -391,7 +425,7 @@ def _read_meta(entry: Entry, category: Entry | None) -> dict[str, Any]:
     return meta | fields.read_meta(entry, _ANNOTATION)
 
 
-def _category(entry: Entry, categories: Entry) -> Entry | None:
+def _category(entry: Entry, categories: Mapping[Any, Any]) -> Entry | None:
     """Find the record of an annotation's category; of an unknown one, only its id is known."""
     number = entry.get("category_id")
     if number is None:

@@ -18,7 +18,7 @@ from anymask.atomic import make_folder
 from anymask.data.readers.notes import DataWarning, Notes
 from anymask.errors import InputError
 from anymask.folder import ResumableFolder
-from anymask.formats import coco, voc_folder, yolo_folder
+from anymask.formats import coco, coco_stream, voc_folder, yolo_folder
 from anymask.formats.files import load
 from anymask.formats.images import find_image, free_name, is_held_back, named
 from anymask.masks.masks import Masks
@@ -28,6 +28,7 @@ __all__ = ["DataWarning", "Found", "convert", "read_place", "write_place"]
 _FILES = (".json", ".txt", ".png", ".xml")
 _NO_MASKS = (
     *("-overlay.png", "-cutout.png", "anymask-run.json", "anymask-studio.json"),
+    "anymask-label.json",
     *("classes.txt", "labelmap.txt"),
 )
 _CLASSES = "classes.json"  # of a folder of semantic maps, and not a-classes.json of an image
@@ -190,6 +191,8 @@ def _read_files(root: Path, format: str | None, images: Path | None) -> Iterator
 
 def _is_masks(path: Path) -> bool:
     """Return whether a file is of a known format; a photo as PNG is not."""
+    if coco_stream.is_large_coco(path):
+        return True
     try:
         return formats.recognise(load(path)) != "png" or _has_numbers(path)
     except InputError:
@@ -204,16 +207,16 @@ def _has_numbers(path: Path) -> bool:
 
 
 def _read_file(path: Path, root: Path, format: str | None, images: Path | None) -> Iterator[Found]:
+    if format in (None, "coco") and coco_stream.is_large_coco(path):
+        yield from _of_coco(coco_stream.read_each(path), path, images)
+        return
     content = load(path)
     if path.suffix.lower() in (".yaml", ".yml"):
         yield from map(_named, yolo_folder.read_all(path))
         return
     name = format or formats.recognise(content)
     if name == "coco":
-        for masks in coco.read_all(content):
-            called = masks.source or path.stem
-            image = _image_of(Path(called).with_suffix("").as_posix(), called, path, images)
-            yield Found(called, masks, image)
+        yield from _of_coco(coco.read_all(content), path, images)
         return
     key = path.relative_to(root).as_posix().removesuffix(path.suffix)
     key = key.removesuffix("-labels").removesuffix("-classes" if path.suffix == ".png" else "")
@@ -222,6 +225,13 @@ def _read_file(path: Path, root: Path, format: str | None, images: Path | None) 
     masks = formats.read(path, name, **options)
     image = _image_of(key, masks.source, path, images)
     yield Found(key + (Path(masks.source or "").suffix or path.suffix), masks, image)
+
+
+def _of_coco(found: Iterable[Masks], path: Path, images: Path | None) -> Iterator[Found]:
+    for masks in found:
+        called = masks.source or path.stem
+        image = _image_of(Path(called).with_suffix("").as_posix(), called, path, images)
+        yield Found(called, masks, image)
 
 
 def _image_of(key: str, source: str | None, path: Path, images: Path | None) -> Path | None:

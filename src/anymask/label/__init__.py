@@ -1,6 +1,9 @@
 """The data engine: from a folder of images to reviewed masks and a better model.
 
-``anymask.label.farm`` is its last stage: everything in any number of images, without people.
+``anymask.label.Store`` is the database of it: images, masks and their history, who works on what.
+The commands ``anymask label init|add|status|next|export|import`` have their twins there.
+
+``anymask.label.farm`` finds everything in any number of images, without people.
 
 The package is the verb ``anymask.label`` as well, which gives masks names (`anymask.text.label`).
 """
@@ -12,9 +15,25 @@ import sys
 from types import ModuleType
 from typing import Any
 
-__all__ = ["farm", "label"]
+__all__ = [
+    "Provenance",
+    "RevisionConflict",
+    "Store",
+    "export_masks",
+    "farm",
+    "import_masks",
+    "label",
+]
 
-_HOMES = {"label": "anymask.text.label", "farm": "anymask.label.farm.run"}
+_HOMES = {
+    "Provenance": "anymask.label.records",
+    "RevisionConflict": "anymask.label.records",
+    "Store": "anymask.label.store",
+    "export_masks": "anymask.label.transfer",
+    "farm": "anymask.label.farm.run",
+    "import_masks": "anymask.label.transfer",
+    "label": "anymask.text.label",
+}
 
 
 class _Callable(ModuleType):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from anymask.cli.options import Flag, RuntimeName
-from anymask.cli.parser import parse as parse_words
 from anymask.cli.search import Search
 from anymask.cli.terminal import say
 
 if TYPE_CHECKING:
-    from anymask.cli.parser import Command
     from anymask.label.farm.progress import FarmProgress
     from anymask.label.farm.run import FarmResult
 
-__all__ = ["Farm", "parse"]
+__all__ = ["ABOUT", "Farm"]
 
 _PAUSE = 0.1  # seconds between two looks at the progress
 
-_ABOUT = """Find everything in any number of images, on one machine or a cluster.
+ABOUT = """Find everything in any number of images, on one machine or a cluster.
 
 The automatic stage of SAM's data engine: everything mode, also in 4 and 16 crops of each image,
 with the model's own thresholds; masks of 95 % of the image or more go, as do islands and holes of
@@ -36,13 +34,9 @@ failed. index.jsonl says what became of every file.
 Examples:
   anymask label farm photos/ -o labelled/
   anymask label farm photos/ -o labelled/ --format sa1b parquet --workers 4
+  anymask label farm photos/ -o labelled/ --format store     # of a project: masks for review
   anymask label farm s3://bucket/photos -o labelled/ --model sam-vit-h
   anymask label farm photos/ -o labelled/ --engine ray --address auto"""
-
-
-def parse(words: Sequence[str]) -> Command:
-    """Turn the words after ``anymask label farm`` into a command."""
-    return parse_words(Farm, words, "anymask label farm", _ABOUT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +48,12 @@ class Farm:
     s3://bucket/prefix."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-out")
     """Folder for the results; made when missing."""
-    format: Annotated[tuple[Literal["sa1b", "parquet"], ...], arg(aliases=["-f"])] = ("sa1b",)
+    format: Annotated[tuple[Literal["sa1b", "parquet", "store"], ...], arg(aliases=["-f"])] = (
+        "sa1b",
+    )
     """What is written. sa1b: tar files with JSON and JPEG beside each other, as in SA-1B; parquet:
-    a table of masks and one of images; or both."""
+    a table of masks and one of images; store: masks for review in the store of the project that
+    SOURCE is the folder of, whose images are taken then; or several of these."""
     engine: Literal["local", "ray"] = "local"
     """Who does the work. local: processes on this machine; ray: Ray Data, on a cluster."""
     workers: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
@@ -93,14 +90,18 @@ class Farm:
         """Do it and return the exit code: 0, 1 if some images failed, 2 if all did."""
         from anymask.cli.report import progress_bar
         from anymask.label.farm.run import farm
+        from anymask.label.store import Store
 
         names = ("engine", "workers", "address", "shard_images", "overwrite")
         how = ("device", "dtype", "runtime", "offline")
         given = {name: getattr(self, name) for name in (*names, *how)}
-        with progress_bar(hidden=self.quiet) as bar:
-            task = bar.add_task("listing", total=None)
-
-            told = 0.0
+        with ExitStack() as stack:
+            # A folder that is a project is one only if its store is to get the masks.
+            source: str | Store = self.source
+            if "store" in self.format:
+                source = stack.enter_context(Store.open(self.source))
+            bar = stack.enter_context(progress_bar(hidden=self.quiet))
+            task, told = bar.add_task("listing", total=None), 0.0
 
             def tell(progress: FarmProgress) -> None:
                 nonlocal told
@@ -116,7 +117,7 @@ class Farm:
                 )
 
             found = farm(
-                self.source,
+                source,
                 self.output,
                 self.model,
                 format=self.format,

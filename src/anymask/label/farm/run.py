@@ -23,6 +23,7 @@ from anymask.label.farm.task import Hashing, Job, Labelling, Outcome, Task
 from anymask.label.farm.writer import Writer, write_index
 
 if TYPE_CHECKING:
+    from anymask.label.store import Store
     from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Engine", "EngineName", "FarmResult", "farm"]
@@ -73,7 +74,7 @@ class FarmResult:
 
 
 def farm(
-    source: str | os.PathLike[str] | Source,
+    source: str | os.PathLike[str] | Source | Store,
     output: str | os.PathLike[str],
     model: str | Segmenter | Work = "bundled",
     *,
@@ -100,15 +101,15 @@ def farm(
     is tried again.
 
     Args:
-        source: A folder; an address that fsspec knows, such as ``s3://bucket/prefix``; or a
-            `Source`.
+        source: A folder; an address that fsspec knows, such as ``s3://bucket/prefix``; a `Store`,
+            whose images are taken; or a `Source` of one's own.
         output: Folder of the results: ``shards/`` or ``parquet/``, and ``index.jsonl``, which says
             of every file what became of it.
         model: A name from `anymask models`, a path, an address or a hub id; a loaded model, which
             threads of this process share; or a `Work` of one's own.
         engine: "local": processes on this machine; "ray": Ray Data on a cluster; or one's own.
         format: "sa1b": tar files with JSON and JPEG, as in SA-1B; "parquet": tables of the records;
-            or both.
+            "store": masks in the store of the images, to be reviewed; or several of these.
         workers: How many images are worked on at a time; None: one for each GPU, or for each
             processor if there are none.
         address: Of the Ray cluster; None: the one that is there, or a new one on this machine.
@@ -142,7 +143,7 @@ def farm(
     output = Path(output)
     if shard_images < 1:
         raise InputError(f"expected at least 1 image in a shard, got {shard_images}; try 1000")
-    found = find_source(source, output)
+    found = _source(source, output)
     if isinstance(model, str):
         work: Work = Automatic(model, device, dtype, runtime, offline, options)
     else:
@@ -160,7 +161,7 @@ def farm(
     identity = {"command": "label farm", **work.identity(), **about}
     folder = ResumableFolder(output, json.loads(json.dumps(identity)))
     formats = [format] if isinstance(format, str) else format
-    sinks = {name: make_sink(name, folder) for name in dict.fromkeys(formats)}
+    sinks = {name: make_sink(name, folder, found) for name in dict.fromkeys(formats)}
     with folder.at_work(), closing(doer):
         if overwrite:
             kept = [_LEDGER, f"{_LEDGER}-wal", f"{_LEDGER}-shm"]
@@ -178,6 +179,14 @@ def farm(
             counts = asdict(ledger.counts())
     seconds = time.monotonic() - start
     return FarmResult(output, **counts, missing=missing, done=done, seconds=seconds)
+
+
+def _source(source: str | os.PathLike[str] | Source | Store, output: Path) -> Source:
+    if not hasattr(source, "open_image"):  # nobody else has a store, and needs what it needs
+        return find_source(cast("str | os.PathLike[str] | Source", source), output)
+    from anymask.label.farm.project import Project
+
+    return Project(cast("Store", source))
 
 
 def _engine(

@@ -1,0 +1,66 @@
+"""``anymask label status``: how far the work is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from anymask.cli.label.project import ProjectOptions, few
+
+__all__ = ["ABOUT", "Status"]
+
+ABOUT = """Say how far the work is: images, masks, classes, time, and who has which image.
+
+Examples:
+  anymask label status photos/
+  anymask label status photos/ --json"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(ProjectOptions):
+    """Say how far the work is."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        with self.open() as store:
+            status, problems = store.status(), store.problems()
+            document = {**asdict(status), "problems": problems}
+            head = f"project {store.project!r} in {store.database.shown}"
+            self.print(document, [head, "", *_lines(status), *_wrong(problems)])
+        return 0
+
+
+def _lines(status: Any) -> Iterator[str]:
+    yield f"images   {status.images:9,d}   {_parts(status.by_state)}"
+    yield f"masks    {status.masks:9,d}   {_parts(status.by_review)}"
+    if status.masks:
+        yield f"made     {'':9}   {_parts(status.by_stage)}"
+    for one in sorted(status.classes, key=lambda one: -one.masks):
+        yield f"class    {one.masks:9,d}   {one.name}"
+    if status.unnamed:
+        yield f"class    {status.unnamed:9,d}   (without one)"
+    each = status.seconds_per_mask
+    per_mask = "" if each is None else f"   {each:.1f} s for a change of a mask"
+    yield f"time     {_time(status.seconds):>9}{per_mask}"
+    yield f"changes  {status.revisions:9,d}"
+    if status.version is not None:
+        yield f"model    {status.version}"
+    for lease in status.leases:
+        yield f"at work  {lease.person}: {lease.image.name} (for {_time(lease.seconds)})"
+
+
+def _parts(by: dict[str, int]) -> str:
+    return ", ".join(f"{number:,d} {name}" for name, number in by.items() if number) or "none yet"
+
+
+def _time(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _wrong(problems: list[tuple[str, str]]) -> Iterator[str]:
+    for state, what in (("gone", "gone"), ("changed", "changed after labelling")):
+        names = [name for name, found in problems if found == state]
+        if names:
+            yield f"files    {what}: {few(names)}"

@@ -1,0 +1,328 @@
+"""Changes of masks: each a new revision, and refused if it was made of an old one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from anymask.errors import InputError
+from anymask.label.clock import wall_time
+from anymask.label.counters import Counters
+from anymask.label.database import Transaction
+from anymask.label.images import find_image, image_row
+from anymask.label.names import class_ids, person_id, version_id
+from anymask.label.records import (
+    REVIEWS,
+    Change,
+    Provenance,
+    Revision,
+    RevisionConflict,
+    StoredMasks,
+)
+from anymask.label.rows import from_rows, to_rows
+
+__all__ = ["apply", "history", "read_masks"]
+
+Number = tuple[int, int]
+"""A mask and its revision."""
+
+_NAMED = """
+    c.name AS label, p.name AS person, v.name AS version
+    FROM masks m JOIN revisions r ON r.mask_id = m.id {and_current}
+    JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
+    LEFT JOIN classes c ON c.id = r.class_id
+    LEFT JOIN people p ON p.id = {person}.person_id
+    LEFT JOIN versions v ON v.id = s.version_id"""
+_COLUMNS = """r.mask_id, r.revision, r.action, r.deleted, r.shape, s.counts, r.area, r.score,
+    r.stability, r.known, r.review, r.stage, r.seconds, r.restores, r.at,"""
+_KEPT = (
+    *("deleted", "shape", "area", "class_id", "score", "stability", "known", "review", "stage"),
+    "version_id",
+)
+
+
+def read_masks(transaction: Transaction, project: int, image: int) -> StoredMasks:
+    """Give the masks of an image as they are now, in the order in which they were added."""
+    found = find_image(transaction, project, image)
+    named = _NAMED.format(and_current="AND r.revision = m.revision", person="s")
+    query = f"SELECT {_COLUMNS} {named} WHERE m.image_id = :image AND m.deleted = 0 ORDER BY m.id"
+    rows = transaction.rows(query, image=found.id)
+    return StoredMasks(
+        found,
+        from_rows(rows, found.size_hw, source=found.name),
+        ids=tuple(row.mask_id for row in rows),
+        revisions=tuple(row.revision for row in rows),
+        reviews=tuple(row.review for row in rows),
+        stages=tuple(row.stage for row in rows),
+        people=tuple(row.person for row in rows),
+        versions=tuple(row.version for row in rows),
+        seconds=tuple(row.seconds for row in rows),
+    )
+
+
+def history(transaction: Transaction, project: int, mask: int) -> list[Revision]:
+    """List all revisions of a mask, the first one first.
+
+    Raises:
+        InputError: There is no such mask.
+    """
+    query = f"""
+        SELECT {_COLUMNS} i.height, i.width, {_NAMED.format(and_current="", person="r")}
+        JOIN images i ON i.id = m.image_id
+        WHERE m.id = :mask AND i.project_id = :project ORDER BY r.revision"""
+    rows = transaction.rows(query, mask=mask, project=project)
+    if not rows:
+        raise InputError(f"expected the number of a mask, got {mask!r}; list the image's masks")
+    return [
+        Revision(
+            mask=row.mask_id,
+            revision=row.revision,
+            action=row.action,
+            masks=from_rows([row], (row.height, row.width)),
+            deleted=bool(row.deleted),
+            review=row.review,
+            stage=row.stage,
+            person=row.person,
+            version=row.version,
+            seconds=row.seconds,
+            at=row.at,
+            restores=row.restores,
+        )
+        for row in rows
+    ]
+
+
+def apply(
+    transaction: Transaction,
+    project: int,
+    image: int,
+    changes: Sequence[Change],
+    provenance: Provenance,
+) -> list[Number]:
+    """Make changes of the masks of one image, all or none; give each mask's new revision."""
+    locked = image_row(transaction, project, image)
+    if (answer := _answered(transaction, project, provenance.token)) is not None:
+        return answer
+    work = _Work(transaction, project, locked, provenance)
+    for change in changes:
+        work.prepare(change)
+    answer = work.save()
+    if provenance.token is not None:
+        row = {"project_id": project, "token": provenance.token, "answer": json.dumps(answer)}
+        transaction.insert("requests", [row])
+    work.counters.save(transaction, project)
+    return answer
+
+
+def _answered(transaction: Transaction, project: int, token: str | None) -> list[Number] | None:
+    if token is None:
+        return None
+    query = "SELECT answer FROM requests WHERE project_id = :project AND token = :token"
+    found = transaction.value(query, project=project, token=token)
+    return None if found is None else [(one, revision) for one, revision in json.loads(found)]
+
+
+class _Work:
+    """The changes of one transaction, until they are written together."""
+
+    def __init__(
+        self, transaction: Transaction, project: int, image: Any, provenance: Provenance
+    ) -> None:
+        self._transaction, self._project, self._image = transaction, project, image
+        self._provenance = provenance
+        self._person = person_id(transaction, provenance.person)
+        self._version = version_id(transaction, project, provenance.version)
+        self._at = wall_time(transaction)
+        self.counters = Counters()
+        self._rows: list[dict[str, Any]] = []  # of revisions, in the order of the changes
+        self._new: list[int] = []  # places in it of masks that are to be added
+        self._latest: dict[int, dict[str, Any]] = {}
+        self._more = 0  # masks
+
+    def prepare(self, change: Change) -> None:
+        """Check a change and work out its row."""
+        if change.action == "add":
+            self._add(change)
+            return
+        state = self._current(change)
+        row = {
+            **{name: state[name] for name in _KEPT},
+            **self._by(change.action),
+            "mask_id": change.mask,
+            "revision": state["revision"] + 1,
+        }
+        make = {
+            "edit": self._edit,
+            "review": self._review,
+            "delete": self._delete,
+            "restore": self._restore,
+        }.get(change.action)
+        if make is None:
+            raise InputError(
+                "expected an action out of add, edit, review, delete, restore, got "
+                f"{change.action!r}; name one"
+            )
+        make(change, state, row)
+        self._count(state, row)
+        self._rows.append(row)
+        self._latest[row["mask_id"]] = {**row, "counts": row["counts"] or state["counts"]}
+
+    def save(self) -> list[Number]:
+        """Write everything but the counters."""
+        transaction = self._transaction
+        image = self._image.id
+        made = [{"image_id": image, "revision": 1, "deleted": 0} for _ in self._new]
+        numbers = transaction.insert_numbered("masks", made)
+        for place, number in zip(self._new, numbers, strict=True):
+            self._rows[place]["mask_id"] = number
+        transaction.insert("revisions", self._rows)
+        for row in self._latest.values():
+            transaction.run(
+                "UPDATE masks SET revision = :revision, deleted = :deleted WHERE id = :id",
+                revision=row["revision"],
+                deleted=row["deleted"],
+                id=row["mask_id"],
+            )
+        if self._rows:
+            self._update_image()
+        return [(row["mask_id"], row["revision"]) for row in self._rows]
+
+    def _update_image(self) -> None:
+        """Note how many masks there are, and how sure the models are of them."""
+        transaction, image = self._transaction, self._image.id
+        confidence = transaction.value(
+            "SELECT avg(r.score) FROM masks m JOIN revisions r ON r.mask_id = m.id "
+            "AND r.revision = m.revision WHERE m.image_id = :image AND m.deleted = 0",
+            image=image,
+        )
+        transaction.run(
+            "UPDATE images SET masks = masks + :more, revision = revision + 1, "
+            "confidence = :confidence WHERE id = :image",
+            more=self._more,
+            confidence=2.0 if confidence is None else confidence,
+            image=image,
+        )
+
+    # ------------------------------------------------------------------- the kinds of changes
+
+    def _by(self, action: str) -> dict[str, Any]:
+        said = self._provenance
+        return {
+            "action": action,
+            "counts": None,
+            "person_id": self._person,
+            "seconds": said.seconds,
+            "restores": None,
+            "at": self._at,
+        }
+
+    def _add(self, change: Change) -> None:
+        if change.masks is None or change.mask is not None:
+            raise InputError("expected masks to add, and no number of one, got others; give Masks")
+        self._check_size(change)
+        review = _checked_review(change.review or "pending")
+        shares = len(change.masks) or 1
+        for row in self._described(change):
+            row |= {**self._by("add"), "counts": row["counts"], "revision": 1, "shape": 1}
+            row |= {"deleted": 0, "review": review, "stage": self._provenance.stage}
+            row |= {"version_id": self._version}
+            if row["seconds"] is not None:
+                row["seconds"] /= shares
+            self._new.append(len(self._rows))
+            self._rows.append(row)
+            self._count(None, row)
+
+    def _edit(self, change: Change, state: dict[str, Any], row: dict[str, Any]) -> None:
+        if change.masks is None or len(change.masks) != 1:
+            number = "none" if change.masks is None else len(change.masks)
+            raise InputError(
+                f"expected one mask in place of another, got {number}; give Masks of one"
+            )
+        self._check_size(change)
+        (new,) = self._described(change)
+        counts = new.pop("counts")
+        row |= {**new, "stage": self._provenance.stage, "deleted": 0}
+        if counts != state["counts"]:
+            row |= {"counts": counts, "shape": row["revision"], "version_id": self._version}
+
+    def _review(self, change: Change, state: dict[str, Any], row: dict[str, Any]) -> None:
+        row["review"] = _checked_review(change.review)
+
+    def _delete(self, change: Change, state: dict[str, Any], row: dict[str, Any]) -> None:
+        row["deleted"] = 1
+
+    def _restore(self, change: Change, state: dict[str, Any], row: dict[str, Any]) -> None:
+        to = (state["restores"] or state["revision"]) - 1 if change.to is None else change.to
+        query = """
+            SELECT r.*, s.counts AS pixels FROM revisions r JOIN revisions s
+            ON s.mask_id = r.mask_id AND s.revision = r.shape
+            WHERE r.mask_id = :mask AND r.revision = :revision"""
+        found = self._transaction.row(query, mask=change.mask, revision=to)
+        if found is None:
+            raise InputError(
+                f"expected a revision of mask {change.mask} from 1 to {state['revision']} to bring "
+                f"back, got {to}; there is nothing to undo before the first"
+            )
+        row |= {name: getattr(found, name) for name in _KEPT}
+        row["restores"] = found.restores or to  # so that undo goes on where undo left off
+        state["counts"] = found.pixels
+
+    # -------------------------------------------------------------------------------- pieces
+
+    def _current(self, change: Change) -> dict[str, Any]:
+        """Give the latest revision of the mask of a change, and check that the change knows it."""
+        if change.mask in self._latest:
+            state = self._latest[change.mask]
+        else:
+            query = """
+                SELECT r.*, s.counts AS pixels FROM masks m
+                JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
+                JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
+                WHERE m.id = :mask AND m.image_id = :image"""
+            found = self._transaction.row(query, mask=change.mask, image=self._image.id)
+            if found is None:
+                raise InputError(
+                    f"expected a mask of image {self._image.id}, got {change.mask!r}; list the "
+                    "image's masks"
+                )
+            state = {**found._mapping, "counts": found.pixels}
+        if change.revision != state["revision"]:
+            current = history(self._transaction, self._project, change.mask or 0)[-1]
+            raise RevisionConflict(
+                f"expected the latest revision {current.revision} of mask {change.mask}, got "
+                f"{change.revision}: {current.person or 'somebody'} has changed it meanwhile; look "
+                "at it as it is now, and change that",
+                current,
+            )
+        return state
+
+    def _described(self, change: Change) -> list[dict[str, Any]]:
+        rows = to_rows(change.masks) if change.masks is not None else []
+        numbers = class_ids(self._transaction, self._project, [row["label"] for row in rows])
+        for row in rows:
+            row["class_id"] = numbers[row.pop("label")]
+        return rows
+
+    def _check_size(self, change: Change) -> None:
+        size_hw = (self._image.height, self._image.width)
+        if change.masks is not None and change.masks.size_hw != size_hw:
+            (h, w), (found_h, found_w) = size_hw, change.masks.size_hw
+            raise InputError(
+                f"expected masks of {w} x {h} like image {self._image.id}, got {found_w} x "
+                f"{found_h}; make them for the image as it is, its orientation applied"
+            )
+
+    def _count(self, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+        if before is not None:
+            self.counters.mask(before, -1)
+            self._more -= not before["deleted"]
+        self.counters.mask(after, 1)
+        self._more += not after["deleted"]
+        self.counters.revision(after)
+
+
+def _checked_review(review: object) -> str:
+    if review not in REVIEWS:
+        raise InputError(f"expected a review out of {', '.join(REVIEWS)}, got {review!r}; name one")
+    return str(review)

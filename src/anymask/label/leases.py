@@ -1,0 +1,166 @@
+"""Who works on which image: a lease is for one person, for a while, and can be renewed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from anymask.errors import InputError
+from anymask.label.clock import lease_time, wall_time
+from anymask.label.counters import Counters
+from anymask.label.database import Transaction
+from anymask.label.images import find_image
+from anymask.label.names import person_id
+from anymask.label.queue import column_of
+from anymask.label.records import IMAGE_STATES, ImageState, Lease
+
+__all__ = ["finish", "list_leases", "release", "renew", "take"]
+
+_LONGEST = 7 * 24 * 3600.0
+
+
+def take(
+    transaction: Transaction,
+    project: int,
+    person: str,
+    *,
+    order: str,
+    state: ImageState,
+    seconds: float,
+    skip: Sequence[int] = (),
+) -> Lease | None:
+    """Give a person an image that nobody else has; the one that he has, if there is one.
+
+    Returns:
+        None if there is none left, or others have all that are.
+    """
+    _check(seconds, state)
+    who, now = person_id(transaction, person), lease_time(transaction, project)
+    skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
+    among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
+    values: dict[str, Any] = {"project": project, "state": state, "now": now}
+    found = transaction.row(
+        "SELECT id, lease FROM images WHERE lease_person_id = :who AND lease_until > :now "
+        f"AND {among} ORDER BY id LIMIT 1{transaction.lock}",
+        who=who,
+        **values,
+    )
+    if found is None:
+        found = transaction.row(
+            f"SELECT id, NULL AS lease FROM images WHERE {among} AND lease_until <= :now "
+            f"ORDER BY {column_of(order)}, id LIMIT 1{transaction.skip_locked}",
+            **values,
+        )
+    if found is None:
+        return None
+    token = found.lease or secrets.token_hex(16)
+    transaction.run(
+        "UPDATE images SET lease = :token, lease_person_id = :who, lease_until = :until "
+        "WHERE id = :id",
+        token=token,
+        who=who,
+        until=now + seconds,
+        id=found.id,
+    )
+    return Lease(token, find_image(transaction, project, found.id), person, seconds)
+
+
+def renew(transaction: Transaction, project: int, token: str, seconds: float) -> None:
+    """Let a lease last for so many seconds from now, also if it has run out and nobody came.
+
+    Raises:
+        InputError: Somebody else has the image by now, or it was given back.
+    """
+    _check(seconds)
+    now = lease_time(transaction, project)
+    _held(
+        transaction.run(
+            "UPDATE images SET lease_until = :until WHERE lease = :token AND project_id = :project",
+            until=now + seconds,
+            token=token,
+            project=project,
+        )
+    )
+
+
+def release(transaction: Transaction, project: int, token: str, *, skip: bool) -> None:
+    """Give an image back; nothing happens if the lease was lost before.
+
+    Args:
+        transaction: Where to do it.
+        project: Whose image it is.
+        token: Of the lease.
+        skip: Put the image behind all others, in the order in which they were added.
+    """
+    now = lease_time(transaction, project)
+    transaction.run(
+        "UPDATE images SET lease = NULL, lease_person_id = NULL, lease_until = 0, "
+        "place = CASE WHEN :skip = 1 THEN :now ELSE place END "
+        "WHERE lease = :token AND project_id = :project",
+        skip=int(skip),
+        now=now,
+        token=token,
+        project=project,
+    )
+
+
+def finish(
+    transaction: Transaction, project: int, token: str, state: ImageState, seconds: float
+) -> None:
+    """Say that the work on an image is done, how long it took, and give it back.
+
+    Raises:
+        InputError: The lease was lost.
+    """
+    if not 0 <= seconds < 1e9:
+        raise InputError(f"expected seconds of 0 or more, got {seconds}; correct them")
+    _check(1.0, state)
+    query = "SELECT * FROM images WHERE lease = :token AND project_id = :project"
+    found = transaction.row(query + transaction.lock, token=token, project=project)
+    _held(found is not None)
+    transaction.run(
+        "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
+        "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",
+        state=state,
+        seconds=seconds,
+        id=found.id,
+    )
+    done = {"image_id": found.id, "person_id": found.lease_person_id, "state": state}
+    done |= {"seconds": seconds, "at": wall_time(transaction)}
+    transaction.insert("work", [done])
+    counters = Counters()
+    counters.add(f"images.{found.state}", -1)
+    counters.add(f"images.{state}")
+    counters.add("seconds", seconds)
+    counters.save(transaction, project)
+
+
+def list_leases(transaction: Transaction, project: int) -> list[Lease]:
+    """List the leases that last, and for how long; their tokens stay secret."""
+    now = lease_time(transaction, project, keep=False)
+    query = """
+        SELECT i.id, i.lease_until, p.name FROM images i JOIN people p ON p.id = i.lease_person_id
+        WHERE i.lease_person_id IS NOT NULL AND i.lease_until > :now AND i.project_id = :project
+        ORDER BY p.name, i.id"""
+    return [
+        Lease("", find_image(transaction, project, row.id), row.name, row.lease_until - now)
+        for row in transaction.rows(query, now=now, project=project)
+    ]
+
+
+def _held(held: object) -> None:
+    if not held:
+        raise InputError(
+            "expected a lease that holds, got one that ran out, and somebody else has the image "
+            "by now; ask for the next image"
+        )
+
+
+def _check(seconds: float, state: str = "open") -> None:
+    if not 1 <= seconds <= _LONGEST:
+        raise InputError(f"expected a lease of 1 to {_LONGEST:.0f} s, got {seconds}; 900 is usual")
+    if state not in IMAGE_STATES:
+        raise InputError(
+            f"expected a state out of {', '.join(IMAGE_STATES)}, got {state!r}; name one"
+        )

@@ -1,0 +1,191 @@
+"""Numbers for names: people, classes and model versions, which are made where they are new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from anymask.errors import InputError
+from anymask.label.clock import wall_time
+from anymask.label.counters import read_counters
+from anymask.label.database import Transaction
+from anymask.label.records import LabelClass, ModelVersion, check_name
+
+__all__ = [
+    "add_version",
+    "class_ids",
+    "list_classes",
+    "list_versions",
+    "person_id",
+    "promote",
+    "rename_class",
+    "version_id",
+]
+
+_COLORS = (
+    *("#4da3ff", "#ff8c42", "#5ad17a", "#e0559a", "#f2c84b", "#9b7bff", "#3ec9c3", "#e05a4e"),
+    *("#8fb339", "#c17f59"),
+)
+
+
+def person_id(transaction: Transaction, name: str | None) -> int | None:
+    """Give the number of a person; None for nobody."""
+    if name is None:
+        return None
+    check_name(name, "name of a person")
+    found = transaction.value("SELECT id FROM people WHERE name = :name", name=name)
+    if found is None:
+        transaction.run(
+            "INSERT INTO people (name) VALUES (:name) ON CONFLICT DO NOTHING", name=name
+        )
+        found = transaction.value("SELECT id FROM people WHERE name = :name", name=name)
+    return int(found)
+
+
+# -------------------------------------------------------------------------------- classes
+
+
+def class_ids(
+    transaction: Transaction, project: int, names: Iterable[str | None]
+) -> dict[str | None, int | None]:
+    """Give the numbers of classes by their names; None, a mask without a name, has none."""
+    rows = transaction.rows("SELECT id, name FROM classes WHERE project_id = :id", id=project)
+    found: dict[str | None, int | None] = {None: None, **{row.name: row.id for row in rows}}
+    # In the order of names, or two transactions might wait for each other.
+    new = sorted({name for name in names if name is not None and name not in found})
+    for name in new:
+        check_name(name, "name of a class", 200)
+        transaction.run(
+            "INSERT INTO classes (project_id, name, color) VALUES (:project, :name, :color) "
+            "ON CONFLICT DO NOTHING",
+            project=project,
+            name=name,
+            color=_COLORS[(len(found) - 1) % len(_COLORS)],
+        )
+        found[name] = transaction.value(
+            "SELECT id FROM classes WHERE project_id = :project AND name = :name",
+            project=project,
+            name=name,
+        )
+    return found
+
+
+def list_classes(transaction: Transaction, project: int) -> list[LabelClass]:
+    """List the classes, oldest first."""
+    counted = read_counters(transaction, project)
+    query = "SELECT id, name, color FROM classes WHERE project_id = :id ORDER BY id"
+    return [
+        LabelClass(row.id, row.name, row.color, int(counted[f"masks.class.{row.id}"]))
+        for row in transaction.rows(query, id=project)
+    ]
+
+
+def rename_class(transaction: Transaction, project: int, old: str, new: str) -> None:
+    """Give a class another name.
+
+    Raises:
+        InputError: There is no class of the old name, or one of the new.
+    """
+    check_name(new, "name of a class", 200)
+    query = "SELECT id FROM classes WHERE project_id = :project AND name = :name"
+    found = transaction.value(query + transaction.lock, project=project, name=old)
+    if found is None:
+        known = ", ".join(repr(one.name) for one in list_classes(transaction, project)[:10])
+        raise InputError(f"expected a class out of {known or 'none'}, got {old!r}; name one")
+    if old != new and transaction.value(query, project=project, name=new) is not None:
+        raise InputError(
+            f"expected a new name for the class {old!r}, got {new!r}, which another class has; "
+            "choose another name"
+        )
+    transaction.run("UPDATE classes SET name = :new WHERE id = :id", new=new, id=found)
+
+
+# ------------------------------------------------------------------------------- versions
+
+
+def version_id(transaction: Transaction, project: int, name: str | None) -> int | None:
+    """Give the number of a model version; one that nobody registered is noted by its name."""
+    if name is None:
+        return None
+    query = "SELECT id FROM versions WHERE project_id = :project AND name = :name"
+    found = transaction.value(query, project=project, name=name)
+    if found is None:
+        _insert_version(transaction, project, name, name, None, {})
+        found = transaction.value(query, project=project, name=name)
+    return int(found)
+
+
+def _insert_version(
+    transaction: Transaction,
+    project: int,
+    name: str,
+    path: str,
+    parent: int | None,
+    metrics: Mapping[str, Any],
+) -> bool:
+    return bool(
+        transaction.run(
+            "INSERT INTO versions (project_id, name, path, parent_id, metrics, at) VALUES "
+            "(:project, :name, :path, :parent, :metrics, :at) ON CONFLICT DO NOTHING",
+            project=project,
+            name=check_name(name, "name of a version", 200),
+            path=path,
+            parent=parent,
+            metrics=json.dumps(dict(metrics), sort_keys=True, allow_nan=False),
+            at=wall_time(transaction),
+        )
+    )
+
+
+def add_version(
+    transaction: Transaction,
+    project: int,
+    name: str,
+    path: str,
+    parent: str | None,
+    metrics: Mapping[str, Any],
+) -> None:
+    """Register a version.
+
+    Raises:
+        InputError: There is one of that name already.
+    """
+    parent_id = version_id(transaction, project, parent)
+    if not _insert_version(transaction, project, name, path, parent_id, metrics):
+        raise InputError(
+            f"expected a new name for the version, got {name!r}, which there is; choose another"
+        )
+
+
+def promote(transaction: Transaction, project: int, name: str) -> None:
+    """Make a version the one in use.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    query = "SELECT id FROM versions WHERE project_id = :project AND name = :name"
+    found = transaction.value(query, project=project, name=name)
+    if found is None:
+        raise InputError(f"expected a registered version, got {name!r}; register it first")
+    transaction.run(
+        "UPDATE versions SET promoted = CASE WHEN id = :id THEN 1 ELSE 0 END "
+        "WHERE project_id = :project",
+        id=found,
+        project=project,
+    )
+
+
+def list_versions(transaction: Transaction, project: int) -> list[ModelVersion]:
+    """List the model versions, oldest first."""
+    query = """
+        SELECT v.id, v.name, v.path, p.name AS parent, v.metrics, v.promoted, v.at
+        FROM versions v LEFT JOIN versions p ON p.id = v.parent_id
+        WHERE v.project_id = :id ORDER BY v.id"""
+    return [
+        ModelVersion(
+            *(row.id, row.name, row.path, row.parent),
+            *(json.loads(row.metrics), bool(row.promoted), row.at),
+        )
+        for row in transaction.rows(query, id=project)
+    ]

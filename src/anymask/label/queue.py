@@ -1,0 +1,134 @@
+"""The order in which images are worked on: what teaches most comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from anymask.errors import InputError
+from anymask.label.database import Transaction
+
+__all__ = ["ORDERS", "Order", "column_of", "farthest_first", "save_agreement", "save_novelty"]
+
+Order = Literal["added", "low-confidence", "disagreement", "novelty"]
+"""``added``: as they were added; ``low-confidence``: the lowest mean predicted IoU first;
+``disagreement``: where two model versions agree least; ``novelty``: farthest from all before."""
+
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+_COLUMNS = {
+    "added": "place",
+    "low-confidence": "confidence",
+    "disagreement": "agreement",
+    "novelty": "novelty",
+}
+
+
+def column_of(order: str) -> str:
+    """Give the column of ``images`` that an order goes by; what is unknown comes last in it.
+
+    Raises:
+        InputError: There is no such order.
+    """
+    if order not in _COLUMNS:
+        raise InputError(f"expected an order out of {', '.join(ORDERS)}, got {order!r}; name one")
+    return _COLUMNS[order]
+
+
+def farthest_first(
+    vectors: npt.NDArray[np.float32], known: int = 0, limit: int = 2000
+) -> npt.NDArray[np.int64]:
+    """Order vectors so that each is the farthest from all that come before it.
+
+    Args:
+        vectors: float32 (n, k).
+        known: The first so many have been worked on: they count as seen, and are not ordered.
+        limit: How many are ordered in this way; the rest comes by its distance to these, for each
+            step takes as long as a look at all.
+
+    Returns:
+        int64 (n - known,), places in ``vectors``. Without known ones, it begins with the vector
+        farthest from the mean. Of equally far ones, the earlier one is first.
+
+    Examples:
+        >>> farthest_first(np.array([[0], [1], [9], [5]], np.float32), known=1).tolist()
+        [2, 3, 1]
+    """
+    rest = vectors[known:]
+    if not len(rest):
+        return np.empty(0, np.int64)
+    ordered: list[int] = []
+    far = np.full(len(rest), np.inf)
+    if known:
+        for one in vectors[:known]:
+            far = np.minimum(far, _squared(rest, one))
+    else:
+        ordered.append(int(np.argmax(_squared(rest, rest.mean(axis=0)))))
+        far = _squared(rest, rest[ordered[0]])
+        far[ordered[0]] = -1
+    for _ in range(min(limit, len(rest)) - len(ordered)):
+        place = int(np.argmax(far))
+        ordered.append(place)
+        far = np.minimum(far, _squared(rest, rest[place]))
+        far[ordered] = -1
+    left = [int(place) for place in np.argsort(-far, kind="stable") if far[place] >= 0]
+    return known + np.array(ordered + left, np.int64)
+
+
+def _squared(
+    vectors: npt.NDArray[np.float32], one: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    difference = vectors.astype(np.float64) - one
+    found: npt.NDArray[np.float64] = np.einsum("ij,ij->i", difference, difference)
+    return found
+
+
+def save_novelty(
+    transaction: Transaction, project: int, vectors: Mapping[int, npt.NDArray[np.float32]]
+) -> None:
+    """Keep an embedding of each image, and order those that are open by novelty.
+
+    Args:
+        transaction: Where to do it.
+        project: Whose images they are.
+        vectors: float32 (k,) each, by the numbers of the images.
+    """
+    for image, vector in sorted(vectors.items()):
+        transaction.run(
+            "INSERT INTO embeddings (image_id, vector) VALUES (:image, :vector) "
+            "ON CONFLICT (image_id) DO UPDATE SET vector = excluded.vector",
+            image=image,
+            vector=np.ascontiguousarray(vector, np.float32).tobytes(),
+        )
+    query = """
+        SELECT i.id, i.state, e.vector FROM images i JOIN embeddings e ON e.image_id = i.id
+        WHERE i.project_id = :project ORDER BY CASE i.state WHEN 'open' THEN 1 ELSE 0 END, i.id"""
+    rows = transaction.rows(query, project=project)
+    if not rows:
+        return
+    stacked = np.stack([np.frombuffer(row.vector, np.float32) for row in rows])
+    known = sum(row.state != "open" for row in rows)
+    for rank, place in enumerate(farthest_first(stacked, known)):
+        transaction.run(
+            "UPDATE images SET novelty = :rank WHERE id = :id",
+            rank=rank / len(rows),
+            id=rows[int(place)].id,
+        )
+
+
+def save_agreement(transaction: Transaction, project: int, agreement: Mapping[int, float]) -> None:
+    """Note how well two model versions agree on images, 0 to 1, by the numbers of the images."""
+    for image, value in sorted(agreement.items()):
+        if not 0 <= value <= 1:
+            raise InputError(
+                f"expected an agreement of 0 to 1, got {value} for image {image}; give the mean IoU"
+            )
+        transaction.run(
+            "UPDATE images SET agreement = :value WHERE id = :id AND project_id = :project",
+            value=float(value),
+            id=image,
+            project=project,
+        )

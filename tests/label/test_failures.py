@@ -1,0 +1,241 @@
+"""What can go wrong with a database is said in one sentence, and loses nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anymask import InputError, Masks, OutputError
+from anymask.label import Provenance, Store
+from anymask.label.database import Database
+from anymask.label.migrate import upgrade
+from anymask.label.place import DATABASE
+from anymask.label.tables import tables
+from anymask.optional import optional
+
+ADA = Provenance(person="Ada")
+Make = Callable[..., Masks]
+
+
+def test_there_has_to_be_a_store(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got none; make it with: anymask label init"):
+        Store.open(tmp_path)
+    assert not (tmp_path / DATABASE).exists()
+    with pytest.raises(InputError, match="got the address 's3://x'"):
+        Store.init("s3://x")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="name its folder"):
+        Store.open(tmp_path / "file")
+    for url in ("mysql://x/y", "nonsense", "sqlite://", "postgresql+asyncpg://x"):
+        with pytest.raises(InputError, match="postgresql://user@host/name"):
+            Store.init(tmp_path, database=url)
+
+
+def test_a_folder_remembers_its_database_and_no_password(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    Store.init(tmp_path / "photos", database=url, project="birds").close()
+    with Store.open(tmp_path / "photos") as store:
+        assert store.project == "birds" and store.database.path == tmp_path / "other.db"
+    from anymask.label.place import find_place, point_to
+
+    point_to(find_place(tmp_path, "postgresql://ada:secret@host/db"))
+    assert "secret" not in (tmp_path / "anymask-label.json").read_text()
+    (tmp_path / "anymask-label.json").write_text("[1]")
+    with pytest.raises(InputError, match="address of a database in"):
+        Store.open(tmp_path)
+
+
+def test_a_folder_that_was_renamed_keeps_its_project(store: Store, tmp_path: Path) -> None:
+    if store.database.path is None:
+        pytest.skip("a server has its projects by name")
+    store.close()
+    store.root.rename(tmp_path / "renamed")
+    with Store.open(tmp_path / "renamed") as again:
+        assert again.status().images == 3
+
+
+def test_several_projects_share_a_server(postgres: Any, photos: Path, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    with (
+        Store.init(photos, database=url) as one,
+        Store.init(tmp_path / "other", database=url, project="other") as two,
+    ):
+        one.add(photos)
+        two.add(photos)
+        one.add_classes(["sky"])
+        assert two.status().images == 3 and two.classes() == []
+        with pytest.raises(InputError, match="an image of the project"):
+            two.image(1)
+    with pytest.raises(InputError, match=r"project out of 'other', 'photos', got 'third'"):
+        Store.open(tmp_path / "third", database=url)
+
+
+# --------------------------------------------------------------------------- damaged files
+
+
+@pytest.mark.parametrize("kind", ["header", "pages", "text"])
+def test_a_damaged_file_is_copied_and_said(store: Store, kind: str, mask_of: Make) -> None:
+    path = store.database.path
+    if path is None:
+        pytest.skip("a server looks after its own files")
+    for number in range(30):
+        store.add_masks(1, mask_of(meta=[{"note": "x" * 2000}]), Provenance(token=f"{number}"))
+    store.close()
+    content = bytearray(path.read_bytes())
+    if kind == "header":
+        content[:16] = b"no database here"
+    elif kind == "pages":
+        content[4096:] = bytes(len(content) - 4096)
+    else:
+        content = bytearray(b"just text " * 50)
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"got a damaged file .* a copy is .*recover") as said:
+            Store.open(store.root)
+        assert "sqlite3" in str(said.value) and "import your last export" in str(said.value)
+    copies = list(path.parent.glob("*.damaged-*"))
+    assert len([one for one in copies if one.suffix == ".damaged-1"]) == 1 == len(copies)
+    assert copies[0].read_bytes() == content == path.read_bytes()
+
+
+def test_damage_that_shows_later_is_said_too(store: Store, mask_of: Make) -> None:
+    path = store.database.path
+    if path is None:
+        pytest.skip("a server looks after its own files")
+    for number in range(30):
+        store.add_masks(1, mask_of(meta=[{"note": "x" * 2000}]), Provenance(token=f"{number}"))
+    store.close()  # the log is written into the file
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    with pytest.raises(InputError, match="damaged file"):
+        store.masks(1)
+    assert list(path.parent.glob("*.damaged-1"))
+
+
+def test_a_database_of_a_newer_version_is_refused(store: Store, database: str | None) -> None:
+    store.database.write(lambda t: t.run("UPDATE alembic_version SET version_num = 'r9999'"))
+    for make in (Store.open, Store.init):
+        with pytest.raises(InputError, match=r"got 'r9999', which a newer anymask wrote; update"):
+            make(store.root, database=database)
+    assert store.status().images == 3  # nothing was touched
+
+
+def test_a_database_of_something_else_is_no_store(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / DATABASE) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    with pytest.raises(InputError, match="got none; make it"):
+        Store.open(tmp_path)
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(
+    tmp_path: Path, database: str | None
+) -> None:
+    opened = Database(database or f"sqlite:///{tmp_path / 'a.db'}")
+    upgrade(opened)
+    upgrade(opened)  # changes nothing
+    compare = optional("alembic.autogenerate").compare_metadata
+    context = optional("alembic.migration").MigrationContext
+
+    def look(transaction: Any) -> list[Any]:
+        return compare(context.configure(transaction.connection), tables())
+
+    assert opened.read(look) == []
+    opened.close()
+
+
+def test_several_processes_may_make_a_store_at_once(tmp_path: Path, database: str | None) -> None:
+    code = "import sys; from anymask.label import Store; "
+    code += "Store.init(sys.argv[1], database=sys.argv[2] or None)"
+    words = [sys.executable, "-c", code, str(tmp_path / "new"), database or ""]
+    processes = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(3)]
+    for process in processes:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    with Store.open(tmp_path / "new") as store:
+        assert store.status().images == 0
+
+
+# ---------------------------------------------------------------------------- in the way
+
+
+def test_a_full_disk_is_said(store: Store, mask_of: Make) -> None:
+    if store.database.path is None:
+        pytest.skip("the disk of a server is its own")
+    ((mask, now),) = store.add_masks(1, mask_of(), ADA)
+    event = optional("sqlalchemy").event
+    pages = store.database.read(lambda t: t.value("PRAGMA page_count"))
+    event.listen(
+        store.database.engine,
+        "connect",
+        lambda connection, _: connection.execute(f"PRAGMA max_page_count = {pages + 2}"),
+    )
+    store.close()
+    added = 0
+    with pytest.raises(OutputError, match="the disk is full; make room and try again"):
+        for added in range(1000):  # noqa: B007
+            store.add_masks(1, mask_of(meta=[{"note": "x" * 3000}]), ADA)
+    with Store.open(store.root) as again:
+        assert len(again.masks(1).masks) == 1 + added
+        assert again.edit_mask(mask, now, mask_of(2), ADA) == 2
+        assert again.counters() == again.count_again()
+
+
+def test_who_keeps_a_file_busy_is_waited_for(store: Store, mask_of: Make) -> None:
+    path = store.database.path
+    if path is None:
+        pytest.skip("rows are locked on a server, not the file")
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(2.5, lambda: other.execute("ROLLBACK")).start()
+    store.add_masks(1, mask_of(), ADA)
+    assert store.masks(1).image.masks == 1
+    other.execute("BEGIN IMMEDIATE")
+    store.database.patience = 0.1
+    with pytest.raises(OutputError, match=r"others have kept it busy for 0.1 s; try again"):
+        store.add_masks(1, mask_of(), ADA)
+    assert store.masks(1).image.masks == 1  # who reads is not in the way
+    other.close()
+
+
+def test_a_server_that_is_away_is_waited_for(postgres: Any, photos: Path, mask_of: Make) -> None:
+    with Store.init(photos, database=postgres.new_database(), patience=60) as store:
+        store.add(photos)
+        made = store.add_masks(1, mask_of(), ADA)
+        postgres.stop()
+        thread = threading.Timer(1.0, postgres.start)
+        thread.start()
+        made += store.add_masks(1, mask_of(5), ADA)
+        thread.join()
+        assert store.masks(1).ids == tuple(mask for mask, _ in made)
+        assert store.counters() == store.count_again()
+        postgres.stop()
+        try:
+            store.database.patience = 0.5
+            begin = time.monotonic()
+            with pytest.raises(OutputError, match=r"cannot reach the database .* start the server"):
+                store.status()
+            assert time.monotonic() - begin >= 0.5
+        finally:
+            postgres.start()
+        assert store.status().masks == 2
+
+
+def test_only_one_may_retrain(store: Store, database: str | None) -> None:
+    with Store.open(store.root, database=database) as other:
+        with store.exclusive("retrain"):
+            refused = pytest.raises(InputError, match="the only one at retrain, but somebody else")
+            with refused, other.exclusive("retrain"):
+                raise AssertionError
+            with other.exclusive("audit"):
+                assert other.status().images == 3
+        with other.exclusive("retrain"):
+            pass

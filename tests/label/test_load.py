@@ -1,0 +1,137 @@
+"""What people wait for does not get slower with the size of a store: no table is gone through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anymask import Masks
+from anymask.label import Provenance, Store
+from anymask.optional import optional
+
+LARGE = ("images", "image_names", "masks", "revisions", "work", "requests", "embeddings")
+
+
+def statements(store: Store, calls: list[Callable[[], object]]) -> list[tuple[str, Any]]:
+    """List what the database is asked, with its values."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_: Any, cursor: Any, statement: str, values: Any, *more: Any) -> None:
+        seen.append((statement, values))
+
+    event = optional("sqlalchemy").event
+    event.listen(store.database.engine, "before_cursor_execute", note)
+    for call in calls:
+        call()
+    event.remove(store.database.engine, "before_cursor_execute", note)
+    return [one for one in seen if one[0].lstrip().startswith(("SELECT", "UPDATE"))]
+
+
+def plan(store: Store, statement: str, values: Any) -> str:
+    """Ask the database how it would do it."""
+    prefix = "EXPLAIN QUERY PLAN " if store.database.path is not None else "EXPLAIN "
+
+    def look(transaction: Any) -> str:
+        connection = transaction.connection
+        if store.database.path is None:
+            # A small table is gone through because that is faster: rule it out where there is
+            # another way.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        rows = connection.exec_driver_sql(prefix + statement, values).all()
+        return "\n".join(str(row[-1]) for row in rows)
+
+    return store.database.read(look)
+
+
+def scans(lines: str) -> list[str]:
+    """List the tables that a plan goes through from begin to end."""
+    found = []
+    for line in lines.lower().splitlines():
+        words = line.replace("->", " ").split()
+        if words[:1] == ["scan"] and "using index" not in line and "virtual" not in line:
+            found.append(line)
+        if words[:2] == ["seq", "scan"]:
+            found.append(line)
+    return found
+
+
+@pytest.fixture
+def filled(store: Store, mask_of: Callable[..., Masks]) -> Store:
+    for image in (1, 2, 3):
+        store.add_masks(image, mask_of(scores=[0.5]), Provenance("Ada", "tiny", token=f"{image}"))
+    store.finish(store.next("Ada"), seconds=3)
+    return store
+
+
+def test_nothing_large_is_gone_through(filled: Store, mask_of: Callable[..., Masks]) -> None:
+    store, person = filled, Provenance("Ada", token="again")
+    calls = [
+        lambda: store.next("Bob"),
+        lambda: store.next("Cid", order="low-confidence", state="done"),
+        lambda: store.next("Dan", order="disagreement"),
+        lambda: store.next("Eve", order="novelty", skip=[99]),
+        store.status,
+        store.classes,
+        store.counters,
+        store.problems,
+        lambda: store.masks("photo-1.png"),
+        lambda: store.history(1),
+        lambda: store.add_masks(2, mask_of(3), person),
+        lambda: store.edit_mask(1, 1, mask_of(4), person),
+        lambda: store.image("photo-1.png"),
+        lambda: store.image(store.image(1).sha256),
+        lambda: store.find_image("photo-1.png"),
+        lambda: next(iter(store.images())),
+        lambda: store.renew(store.next("Bob")),
+        lambda: store.finish(store.next("Bob")),
+    ]
+    seen = statements(store, calls)
+    assert len(seen) > 40
+    for statement, values in seen:
+        for line in scans(plan(store, statement, values)):
+            assert not any(f" {table} " in f" {line} " for table in LARGE), (statement, line)
+
+
+def test_the_test_sees_a_scan(filled: Store) -> None:
+    seen = statements(
+        filled,
+        [lambda: filled.database.read(lambda t: t.rows("SELECT id FROM images WHERE width > 3"))],
+    )
+    assert scans(plan(filled, *seen[0]))
+
+
+def test_the_next_image_is_found_in_the_order_of_an_index(filled: Store) -> None:
+    """Nothing is sorted, either: the first row of an index is the answer."""
+    orders = ("added", "low-confidence", "disagreement", "novelty")
+    calls = [lambda order=order: filled.next("Bob", order=order, skip=[7]) for order in orders]
+    filled.database.write(lambda t: t.run("UPDATE images SET lease_until = 1e12 WHERE id = 3"))
+    if filled.database.path is None:
+        filled.database.write(lambda t: t.run(_MANY))
+        with filled.database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("ANALYZE")
+    asked = [one for one in statements(filled, calls) if "LIMIT 1" in one[0] and "<=" in one[0]]
+    assert asked
+    for statement, values in asked:
+        lines = plan(filled, statement, values).lower()
+        assert "sort" not in lines and "temp b-tree" not in lines, lines
+
+
+# With three rows, PostgreSQL may find sorting them as good as an index.
+_MANY = """
+    INSERT INTO images (project_id, sha256, height, width, state, at, confidence, novelty)
+    SELECT 1, 'x' || i, 8, 12, CASE i % 3 WHEN 0 THEN 'done' ELSE 'open' END, 0,
+        (i % 1000) / 1000.0, (i % 999) / 1000.0
+    FROM generate_series(1, 20000) AS i"""
+
+
+def test_a_status_asks_for_the_same_however_many_masks_there_are(
+    filled: Store, mask_of: Callable[..., Masks]
+) -> None:
+    before = len(statements(filled, [filled.status]))
+    dense = np.ones((50, 8, 12), bool)
+    filled.add_masks(1, Masks.from_dense(dense, labels=["sky"] * 50), Provenance("Ada"))
+    assert len(statements(filled, [filled.status])) == before
+    assert filled.status().masks == 53
