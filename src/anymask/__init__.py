@@ -28,7 +28,9 @@ __all__ = [*_HOMES, "__version__"]
 def __getattr__(name: str) -> typing.Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name], __name__), name)
+    found = getattr(importlib.import_module(_HOMES[name], __name__), name)
+    # A package that is a verb as well is here by now, and is meant: it can do more than the verb.
+    return globals().get(name, found)
 
 
 def __dir__() -> list[str]:

@@ -26,6 +26,7 @@ __all__ = [
     "LostThreadsError",
     "in_order",
     "in_processes",
+    "live_as_long_as_the_caller",
     "one_thread",
     "thread_count",
     "threads_work",
@@ -199,10 +200,10 @@ def _processes(number: int) -> ProcessPoolExecutor:
     atexit.register(_processes.cache_clear)
     # Not forked: a fork of a process with threads, such as PyTorch's, may hang.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(number, mp_context=context, initializer=_live_as_long_as_the_caller)
+    return ProcessPoolExecutor(number, mp_context=context, initializer=live_as_long_as_the_caller)
 
 
-def _live_as_long_as_the_caller() -> None:
+def live_as_long_as_the_caller() -> None:
     """Leave Ctrl-C to the caller, and end when it ends, be it killed."""
     import multiprocessing
     import signal

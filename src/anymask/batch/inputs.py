@@ -8,8 +8,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anymask.errors import InputError
@@ -17,7 +18,7 @@ from anymask.errors import InputError
 if TYPE_CHECKING:
     from anymask.image.image import ImageLike
 
-__all__ = ["Images", "Item", "find_images", "natural_order"]
+__all__ = ["Images", "Item", "find_images", "is_image_name", "natural_order", "walk_images"]
 
 # What a folder is searched for; a file that is named outright may have any suffix.
 _SUFFIXES = (
@@ -185,17 +186,20 @@ class _Search:
         try:
             status = folder.stat()
             here = (status.st_dev, status.st_ino)
-            with os.scandir(folder) as entries:
-                listed = list(entries)
+            entries = os.scandir(folder)
         except OSError as error:
             yield self.unreadable(folder, error)
             return
         if here in above:
+            entries.close()
             yield self._failed(folder, "it is a link back to a folder above it")
             return
         deep = pattern[0] == "**"
         wanted, *rest = pattern[deep:]
-        for entry in listed:
+        for entry in _each(entries):
+            if isinstance(entry, OSError):
+                yield self.unreadable(folder, entry)
+                return
             path = folder / entry.name
             if entry.name.startswith("."):
                 continue
@@ -228,6 +232,49 @@ class _Search:
     def _failed(self, path: Path, reason: str) -> _Found:
         sentence = f"cannot read {_shown(path)}: {reason}; mend it, or leave it out"
         return _Found(path, self.root, sentence)
+
+
+def walk_images(folder: Path, output: Path) -> Iterator[tuple[Path, str | None]]:
+    """Find the images below a folder one by one, in no order, however many there are.
+
+    Args:
+        folder: Searched as `find_images` does it.
+        output: The folder of the results, which is left out.
+
+    Returns:
+        The path of each, and why it cannot be read, or None.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "a.jpg").touch()
+        >>> [(path.name, error) for path, error in walk_images(folder, folder / "out")]
+        [('a.jpg', None)]
+    """
+    for found in _Search(folder, output).walk(folder, _EVERYTHING):
+        yield found.path, found.error
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a file is taken for an image when a folder is searched.
+
+    Examples:
+        >>> is_image_name("a/b.JPG"), is_image_name("a/.b.jpg"), is_image_name("a.json")
+        (True, False, False)
+    """
+    path = PurePosixPath(name)
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
+def _each(
+    entries: AbstractContextManager[Iterator[os.DirEntry[str]]],
+) -> Iterator[os.DirEntry[str] | OSError]:
+    """Give what is in a folder as it is read, and the error that ends it, such as its deletion."""
+    with entries as reading:
+        try:
+            yield from reading
+        except OSError as error:
+            yield error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -5,6 +5,7 @@ The commands ``anymask label init|add|status|next|export|import`` have their twi
 
 ``anymask.label.stats`` describes data sets and compares groups of images; ``agreement`` compares
 people with each other and with what is known.
+``anymask.label.farm`` finds everything in any number of images, without people.
 
 The package is the verb ``anymask.label`` as well, which gives masks names (`anymask.text.label`).
 """
@@ -21,6 +22,7 @@ __all__ = [
     "RevisionConflict",
     "Store",
     "export_masks",
+    "farm",
     "import_masks",
     "label",
 ]
@@ -30,6 +32,7 @@ _HOMES = {
     "RevisionConflict": "anymask.label.records",
     "Store": "anymask.label.store",
     "export_masks": "anymask.label.transfer",
+    "farm": "anymask.label.farm.run",
     "import_masks": "anymask.label.transfer",
     "label": "anymask.text.label",
 }

@@ -27,6 +27,7 @@ Examples:
   anymask label import photos/ masks.json            # masks that are there already
   anymask label stats labelled/ -o report/           # how many masks, how large, where
   anymask label export photos/ -o out/ -f yolo       # what was labelled, in any format
+  anymask label farm photos/ -o out/                 # everything in all images, without people
   anymask label init photos/ --database postgresql://ada@server/labels   # for a team"""
 
 STEPS = {
@@ -42,6 +43,7 @@ STEPS = {
     "classes": ("Classes", "List the classes, make new ones, rename one."),
     "export": ("Export", "Write the masks in any format."),
     "import": ("Import", "Read masks of any format."),
+    "farm": ("Farm", "Find everything in any number of images, on one machine or a cluster."),
 }
 """The class of each step, and what it does. Its module has the class's name in small letters."""
 

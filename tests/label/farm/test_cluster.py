@@ -1,0 +1,109 @@
+"""The engine of a cluster, on Ray's own cluster of several nodes on one machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.label.farm.conftest import contents, index
+from tests.label.farm.squares import DEADLY, HEAVY, Squares, make_image
+
+from anymask.label.farm.cluster import Cluster
+from anymask.label.farm.local import Local
+from anymask.label.farm.run import farm
+
+pytestmark = [
+    pytest.mark.ray,
+    # Ray's own, of its processes and sockets.
+    pytest.mark.filterwarnings("ignore"),
+]
+_STORE = 80 << 20  # bytes of each node's object store
+
+
+@pytest.fixture
+def nodes() -> Iterator[Any]:
+    """Start a cluster of a head, which does no work, and two nodes with a processor each."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster as Nodes
+
+    quiet = {"include_dashboard": False}
+    head = {"num_cpus": 1, "object_store_memory": _STORE, **quiet}
+    nodes = Nodes(initialize_head=True, head_node_args=head)
+    ray.init(address=nodes.address, log_to_driver=False)
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    folder = tmp_path / "many"
+    for seed in range(60):
+        make_image(folder / f"{seed % 7}/{seed}.jpg", seed)
+    (folder / "again.jpg").write_bytes((folder / "3/3.jpg").read_bytes())
+    (folder / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_a_cluster_gives_the_same_bytes_though_a_node_is_killed(
+    nodes: Any, many: Path, tmp_path: Path
+) -> None:
+    second = nodes.add_node(num_cpus=1, object_store_memory=_STORE)
+    nodes.wait_for_nodes()
+    killed = threading.Event()
+
+    def kill(progress: Any) -> None:
+        if progress.stage == "labelling" and progress.done >= 20 and not killed.is_set():
+            killed.set()
+            nodes.remove_node(second, allow_graceful=False)
+
+    there, here, log = tmp_path / "there", tmp_path / "here", tmp_path / "log"
+    work = Squares(log, seconds=0.2)
+    found = farm(
+        many,
+        there,
+        work,
+        engine=Cluster(2),
+        shard_images=16,
+        format=["sa1b", "parquet"],
+        progress=kill,
+    )
+    assert killed.is_set()
+    assert (found.images, found.duplicates, found.failed) == (60, 1, 1)
+    assert log.stat().st_size >= 60
+    farm(
+        many,
+        here,
+        Squares(),
+        engine=Local(1, shared=True),
+        shard_images=16,
+        format=["sa1b", "parquet"],
+    )
+    assert contents(there) == contents(here)
+    again = farm(many, there, work, engine=Cluster(2), shard_images=16, format="sa1b")
+    assert again.done == 1
+
+
+def test_what_kills_its_worker_does_not_go_round_for_ever(
+    nodes: Any, many: Path, tmp_path: Path
+) -> None:
+    make_image(many / "deadly.jpg", 77, (DEADLY, 9))
+    make_image(many / "heavy.jpg", 78, (HEAVY, 9))
+    out = tmp_path / "out"
+    found = farm(many, out, Squares(), engine=Cluster(1))
+    assert (found.images, found.failed) == (60, 3)
+    assert "3 processes in turn were killed" in index(out)["deadly.jpg"]["error"]
+
+
+def test_an_image_in_memory_travels_to_the_workers(nodes: Any, many: Path, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    files.put(str(many), "/far", recursive=True)
+    far, near = tmp_path / "far", tmp_path / "near"
+    assert farm("memory://far", far, Squares(), engine=Cluster(1)).images == 60
+    farm(many, near, Squares(), engine=Local(1, shared=True))
+    for name in index(far):
+        assert index(far)[name] == index(near)[name]
