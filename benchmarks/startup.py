@@ -4,7 +4,8 @@
 
 The first click is also answered by ONNX Runtime, in a process that never loads torch (docs/lite).
 
-Everything runs in fresh processes, the things to compare in turns, with one thread. Processor time
+Everything runs in fresh processes, the things to compare in turns, with one thread, and with
+compiled bytecode, as an installation has it. Processor time
 (user and system) and the peak of memory are of the whole process, as the operating system counts
 them; wall time goes from its start to its end. What is done with images, masks and detections does
 not load torch, and should take less than half a second. The weights of SAM-B are random, written to
@@ -125,6 +126,13 @@ def main(options: Options) -> None:
     """Measure all, and print three tables."""
     print(f"{machine()}; 1 thread; medians of {options.repeats} fresh processes\n")
     photo = str(options.photo)
+    with tempfile.TemporaryDirectory() as bytecode:
+        os.environ["PYTHONPYCACHEPREFIX"] = bytecode  # where the processes keep it
+        measure(options, photo)
+
+
+def measure(options: Options, photo: str) -> None:
+    """Start everything in turns."""
     with tempfile.TemporaryDirectory() as folder:
         start([PREPARE, folder, photo])
         programs = [[program, folder, photo] for program in VALUES.values()]
@@ -167,6 +175,7 @@ def compare(programs: Sequence[Sequence[str]], repeats: int) -> list[Run]:
 def start(words: Sequence[str]) -> Run:
     """Run a program, with arguments, in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", *words], env=environment)
     _, status, used = os.wait4(process.pid, 0)

@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 from anymask.export import weights
 from anymask.export.parts import DecoderOptions
+from anymask.export.simplify import simplify
 from anymask.export.trace import OPSET, trace
 from anymask.export.write import about, as_json, check_graph, compare, list_parts, load_source, mark
 from anymask.models.compact import TAPS
@@ -54,6 +55,7 @@ def main() -> int:
             model = trace(
                 part.module, part.inputs, part.outputs, part.sizes, OPSET, keep_names=True
             )
+            simplify(model)
             weights.share(model, KEYS[part.role], files)
             weights.shorten(model)
             mark(model, exported, part.role)

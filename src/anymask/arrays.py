@@ -104,7 +104,19 @@ def placed(values: Array, device: Device, dtype: Dtype | None = None) -> Array:
     if isinstance(values, np.ndarray) and not values.flags.writeable:
         values = values.copy()  # PyTorch warns of others, for it knows no such arrays
     wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    return torch.as_tensor(values).to(device, wanted)
+    tensor = torch.as_tensor(values)
+    return _sent(tensor, device).to(device, wanted)
+
+
+def _sent(tensor: Any, device: Device) -> Any:
+    """Send a tensor of the CPU to a GPU without waiting until it has come, or what is before it.
+
+    It has to lie in memory that the system does not move. So the next image is read while the GPU
+    still computes.
+    """
+    if getattr(device, "type", None) != "cuda" or tensor.device.type != "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -151,6 +151,9 @@ def test_the_package_is_the_verb(tiny_weights: Weights, tmp_path: Path) -> None:
         ({"quantize": "int4"}, InputError, "expected quantize out of fp16, bf16"),
         ({"quantize": "int8"}, InputError, r"expected a folder of images \(calibrate\) for int8"),
         ({"adapter": "nowhere"}, WeightsError, "nowhere"),
+        ({"min_agreement": float("nan")}, InputError, "expected min_agreement .* got nan"),
+        ({"min_agreement": 95}, InputError, "expected min_agreement .* got 95"),
+        ({"min_agreement": None}, InputError, "expected min_agreement .* got None"),
     ],
 )
 def test_bad_options(
@@ -163,6 +166,11 @@ def test_bad_options(
     with pytest.raises(error, match=message):
         export(tiny_weights("sam-vit-b"), tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_graphs_are_not_exported_again(exported: Exported, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="which anymask export wrote; name the model"):
+        export(exported("mobile-sam").folder, tmp_path / "out")
 
 
 def test_a_folder_in_use_is_left_alone(tiny_weights: Weights, tmp_path: Path) -> None:
@@ -246,12 +254,32 @@ def test_a_file_that_was_changed(copy: Path) -> None:
         ({"colour": "red"}, "expected settings out of"),
         ({"graphs": {"encoder": "../encoder.onnx"}}, "expected names of files"),
         ({"graphs": {"encoder": "other.onnx"}}, "expected a size and a digest for other.onnx"),
+        ({"graphs": {}}, "expected a graph of the encoder in .*, got none"),
+        ({"mask_hw": [0, -3]}, "expected sizes of masks of at least 1"),
+        ({"mask_stride": 0}, "expected sizes of masks of at least 1"),
     ],
 )
 def test_a_manifest_that_says_something_else(
     copy: Path, change: dict[str, object], message: str
 ) -> None:
     about = json.loads((copy / MANIFEST).read_text()) | change
+    (copy / MANIFEST).write_text(json.dumps(about))
+    with pytest.raises(WeightsError, match=message):
+        anymask.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"side": 0}, r"expected a frame of 1 to 16384 pixels a side, got 0.* in "),
+        ({"side": 10**9}, "expected a frame of 1 to 16384"),
+        ({"pad": 0}, "padded to 0"),
+        ({"std": [1, 0, 1]}, "expected std as numbers above 0"),
+    ],
+)
+def test_a_frame_that_there_cannot_be(copy: Path, change: dict[str, object], message: str) -> None:
+    about = json.loads((copy / MANIFEST).read_text())
+    about["variant"]["preprocessing"] |= change
     (copy / MANIFEST).write_text(json.dumps(about))
     with pytest.raises(WeightsError, match=message):
         anymask.load(copy)
@@ -296,6 +324,46 @@ def test_a_graph_of_another_shape(copy: Path) -> None:
     rewrite(copy, "encoder.onnx", model.SerializeToString())
     with pytest.raises(WeightsError, match=r"expected an encoder of frames of 64 x 64"):
         anymask.load(copy)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_decoder_of_another_model(copy: Path, runtime: str) -> None:
+    model = onnx.load(copy / "encoder.onnx")
+    name = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["half" if output == name else output for output in node.output]
+    model.graph.node.append(onnx.helper.make_node("Concat", ["half", "half"], [name], axis=1))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value *= 2
+    rewrite(copy, "encoder.onnx", model.SerializeToString())
+    with pytest.raises(
+        WeightsError, match=r"expected a decoder of image_embeddings as \? x 64 x 4"
+    ):
+        anymask.load(copy, runtime=runtime)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_masks_of_another_size(copy: Path, runtime: str) -> None:
+    about = json.loads((copy / MANIFEST).read_text())
+    (copy / MANIFEST).write_text(json.dumps(about | {"mask_hw": [9, 9]}))
+    with pytest.raises(WeightsError, match=r"expected a decoder of mask_input as \? x 1 x 9 x 9"):
+        anymask.load(copy, runtime=runtime)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_graph_that_fails_while_it_runs(
+    copy: Path, runtime: str, photo: np.ndarray, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(copy / "encoder.onnx")
+    name = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["whole" if output == name else output for output in node.output]
+    model.graph.node.append(onnx.helper.make_node("Shape", ["whole"], ["sides"]))
+    model.graph.node.append(onnx.helper.make_node("Add", ["sides", "sides"], ["twice"]))
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["whole", "twice"], [name]))
+    rewrite(copy, "encoder.onnx", model.SerializeToString())
+    with pytest.raises(WeightsError, match=r"expected a (graph that|decoder of image)"):
+        anymask.load(copy, runtime=runtime).embed(photo)
+    assert capfd.readouterr().err == ""
 
 
 def test_what_does_not_go_with_graphs(exported: Exported, tiny_weights: Weights) -> None:

@@ -45,6 +45,11 @@ class ModelOptions(Protocol):
         ...
 
     @property
+    def compile(self) -> bool:
+        """Compile the encoder."""
+        ...
+
+    @property
     def offline(self) -> bool:
         """Download nothing."""
         ...
@@ -60,6 +65,7 @@ def load_model(options: ModelOptions) -> Any:
         options.dtype,
         offline=options.offline,
         runtime=options.runtime,
+        compile=options.compile,
     )
 
 
@@ -83,6 +89,9 @@ class ImageOptions:
     runtime: RuntimeName = "auto"
     """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
     `anymask export` wrote."""
+    compile: Flag = False
+    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
+    GPU."""
     offline: Flag = False
     """Download no weights; use only what is here."""
     format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"

@@ -48,6 +48,9 @@ class Serve:
     runtime: RuntimeName = "auto"
     """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
     `anymask export` wrote."""
+    compile: Flag = False
+    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
+    GPU."""
     offline: Flag = False
     """Download no weights when it starts; requests never download anything."""
     config: OmitArgPrefixes[ServeConfig] = field(default_factory=ServeConfig)

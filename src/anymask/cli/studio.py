@@ -66,6 +66,9 @@ class Studio:
     runtime: RuntimeName = "auto"
     """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
     `anymask export` wrote."""
+    compile: Flag = False
+    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
+    GPU."""
     offline: Flag = False
     """Download no weights when it starts; the page never makes it download anything."""
     host: str = "127.0.0.1"

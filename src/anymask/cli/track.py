@@ -90,6 +90,9 @@ class Track:
     runtime: RuntimeName = "auto"
     """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
     `anymask export` wrote."""
+    compile: Flag = False
+    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
+    GPU."""
     offline: Flag = False
     """Download no weights; use only what is here."""
     no_overlay: Flag = False

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.batch.inputs import find_images
-from anymask.errors import WeightsError
+from anymask.errors import InputError, WeightsError
 from anymask.image.image import Image
 from anymask.prompt import Prompt
 
@@ -21,11 +21,30 @@ if TYPE_CHECKING:
     from anymask.models.variants import Variant
     from anymask.predict.segmenter import Segmenter
 
-__all__ = ["Agreement", "compare_masks", "frames_of", "read_images", "time_calls"]
+__all__ = [
+    "Agreement",
+    "check_least",
+    "compare_masks",
+    "frames_of",
+    "read_images",
+    "time_calls",
+]
 
 _IMAGES = 32  # the most that are looked at
 _SHARES = (0.2, 0.5, 0.8)  # of the sides: where the clicks are
 _ROUNDS = 3
+
+
+def check_least(least: float) -> None:
+    """Check the least mean IoU that is asked for, before anything takes long.
+
+    Raises:
+        InputError: It is none.
+    """
+    if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+        raise InputError(
+            f"expected min_agreement as a mean IoU of 0 to 1, got {least!r}; 0.95 is usual"
+        )
 
 
 @dataclass(frozen=True)

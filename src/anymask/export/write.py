@@ -20,6 +20,7 @@ from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.export import transformers_js, weights
 from anymask.export.agreement import (
     Agreement,
+    check_least,
     compare_masks,
     frames_of,
     read_images,
@@ -31,7 +32,7 @@ from anymask.export.quantize import quantize as quantized
 from anymask.export.report import REPORT_JSON, REPORT_TEXT, Report
 from anymask.export.trace import OPSET, OPSETS, check_opset, trace
 from anymask.image.image import Image
-from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, record
+from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, is_exported, record
 from anymask.models.graph_folder import open_folder
 from anymask.models.network import Network
 from anymask.models.runtime import open_graph, pick_runtime
@@ -126,6 +127,7 @@ def export(
         >>> load(report.folder).predict("photo.jpg", points=[(365, 270)])  # doctest: +SKIP
     """
     _check_options(to, opset, raw_image)
+    check_least(min_agreement)
     precision = check_quantize(quantize, calibrate is not None)
     if to == "transformers-js":
         transformers_js.check_options(precision, raw_image, extra_metrics)
@@ -178,6 +180,11 @@ def load_source(
     """
     from anymask.models.weights.locate import locate
 
+    if isinstance(model, str | os.PathLike) and is_exported(model):
+        raise InputError(
+            f"expected weights to export, got {str(model)!r}, which anymask export wrote; name the "
+            "model that it was made from"
+        )
     network, variant, digest = load_network(model, "cpu", torch.float32, offline, adapter)
     if variant.network is None:
         raise CapabilityError(

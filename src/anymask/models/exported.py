@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -90,6 +90,18 @@ class Exported:
     anymask: str = ""
     """Version of anymask that wrote it."""
 
+    def __post_init__(self) -> None:
+        """Check the numbers that no graph would complain of.
+
+        Raises:
+            WeightsError: A size is none.
+        """
+        if self.mask_stride < 1 or min(self.mask_hw or (1,)) < 1:
+            raise WeightsError(
+                f"expected sizes of masks of at least 1, got a stride of {self.mask_stride} and "
+                f"{self.mask_hw}; export the model again"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Write as what JSON can hold."""
         return {"format": FORMAT, "version": VERSION, **to_plain(self)}
@@ -156,12 +168,21 @@ def _parse(folder: Path) -> Exported:
             raise WeightsError(
                 f"expected names of files in {str(path)!r}, got {name!r}; export the model again"
             )
+    if "encoder" not in exported.graphs:
+        raise WeightsError(
+            f"expected a graph of the encoder in {str(path)!r}, got {_listed(exported.graphs)}; "
+            "export the model again"
+        )
     if missing := set(exported.graphs.values()) - set(exported.files):
         raise WeightsError(
             f"expected a size and a digest for {', '.join(sorted(missing))} in {str(path)!r}, got "
             "none; export the model again"
         )
     return exported
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _is_inside(name: str) -> bool:

@@ -50,12 +50,16 @@ class Graph(Protocol):
         ...
 
     @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs."""
+    def outputs(self) -> Mapping[str, Sequence[Any]]:
+        """Shape of each output by its name; what is no number may be any."""
         ...
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Compute all outputs, by their names."""
+        """Compute all outputs, by their names.
+
+        Raises:
+            WeightsError: The runtime cannot, which is the graph's fault or that of little memory.
+        """
         ...
 
 
@@ -67,7 +71,7 @@ class OnnxGraph:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads()
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is said by the error
         # Threads that spin while they wait stop whatever else the processor has to do.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -77,7 +81,8 @@ class OnnxGraph:
         except Exception as error:
             raise _unreadable(path, "ONNX Runtime", error) from error
         self.inputs = {some.name: some.shape for some in self._session.get_inputs()}
-        self.outputs = tuple(some.name for some in self._session.get_outputs())
+        self.outputs = {some.name: some.shape for some in self._session.get_outputs()}
+        self._path = path
         # Buffers of an image stay for the next one of the same size, for fresh memory is dear; when
         # another size comes, all are returned, or they would grow with every new one.
         self._returning = ort.RunOptions()
@@ -89,7 +94,10 @@ class OnnxGraph:
         sizes = [values.shape for values in inputs.values()]
         options = None if sizes == self._latest else self._returning
         self._latest = sizes
-        given = self._session.run(None, inputs, options)
+        try:
+            given = self._session.run(None, inputs, options)
+        except Exception as error:
+            raise _unreadable(self._path, "ONNX Runtime", error) from error
         return dict(zip(self.outputs, given, strict=True))
 
 
@@ -107,18 +115,13 @@ class OpenVinoGraph:
             self._model = openvino.Core().compile_model(str(path), "CPU", settings)
         except Exception as error:
             raise _unreadable(path, "OpenVINO", error) from error
-        self.inputs = {
-            port.node.friendly_name: [
-                side.get_length() if side.is_static else str(side)
-                for side in port.get_partial_shape()
-            ]
-            for port in self._model.inputs
-        }
+        self._path = path
+        self.inputs = {port.node.friendly_name: _shape(port) for port in self._model.inputs}
         # Several names may stand for one tensor, such as one that is both an output and handed on.
         self._named = [
             (name, i) for i, port in enumerate(self._model.outputs) for name in port.names
         ]
-        self.outputs = tuple(name for name, _ in self._named)
+        self.outputs = {name: _shape(self._model.outputs[i]) for name, i in self._named}
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
@@ -131,6 +134,8 @@ class OpenVinoGraph:
             given = request.infer(inputs)
             arrays = [np.array(given[i]) for i in range(len(self._model.outputs))]
             return {name: arrays[i] for name, i in self._named}
+        except Exception as error:
+            raise _unreadable(self._path, "OpenVINO", error) from error
         finally:
             self._free.put(request)
 
@@ -255,6 +260,7 @@ class RuntimeNetwork:
         if "decoder" in exported.graphs:
             self.decoder = self.open("decoder")
             self._check_decoder()
+            self._check_fit(self.decoder)
 
     def __repr__(self) -> str:
         """Name the model and what runs it."""
@@ -402,6 +408,25 @@ class RuntimeNetwork:
         answers = {"low_res_masks", "iou_predictions"}
         self._check(self.decoder, "decoder", prompts | {"orig_im_size"} | read, answers)
 
+    def _check_fit(self, decoder: Graph) -> None:
+        """Check that the decoder takes what the encoder gives, and masks of the model's size.
+
+        Raises:
+            WeightsError: It does not.
+        """
+        given = {name: list(shape) for name, shape in self._encoder.outputs.items()}
+        if self.exported.mask_hw is not None:
+            given["mask_input"] = [None, 1, *self.exported.mask_hw]
+        for name in sorted(given.keys() & decoder.inputs.keys()):
+            own, wanted = given[name], list(decoder.inputs[name])
+            pairs = list(zip(own[1:], wanted[1:], strict=False))  # of batches there is one more
+            fits = all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
+            if own and wanted and not (fits and len(own) == len(wanted)):
+                raise WeightsError(
+                    f"expected a decoder of {name} as {_sides(own)} in {str(self.folder)!r}, got "
+                    f"one of {_sides(wanted)}, which is another model's; export the model again"
+                )
+
     def _check_frame(self) -> None:
         """Check that the encoder takes frames of the model's size.
 
@@ -435,6 +460,18 @@ class RuntimeNetwork:
 def floats(values: Any) -> Array:
     """Take an array, or a tensor on the CPU, as contiguous float32."""
     return np.ascontiguousarray(np.asarray(values), dtype=np.float32)
+
+
+def _shape(port: Any) -> list[int | str]:
+    """List the sides of what goes in or out of OpenVINO's graphs; of no known number: none."""
+    shape = port.get_partial_shape()
+    if shape.rank.is_dynamic:
+        return []
+    return [side.get_length() if side.is_static else str(side) for side in shape]
+
+
+def _sides(shape: Sequence[Any]) -> str:
+    return " x ".join(str(side) if isinstance(side, int) else "?" for side in shape)
 
 
 def _unreadable(path: Path, name: str, error: Exception) -> WeightsError:

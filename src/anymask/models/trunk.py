@@ -62,8 +62,9 @@ class SameConv(Conv2d):
 
 def _margins(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Tell how many zeros lie before and behind a side."""
-    # In a recorded graph // cuts off, so no negative numbers.
-    total = max(0, ((size + stride - 1) // stride - 1) * stride + kernel - size)
+    # Only of what is left over by the stride, which is the same for all sizes of a recorded graph:
+    # so the margins are numbers in it, which runtimes make part of the convolution.
+    total = max(0, kernel - (int(size) % stride or stride))
     return total // 2, total - total // 2
 
 

@@ -12,6 +12,7 @@ Nothing of such a package is imported before one of its models is asked for, or 
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,6 +57,8 @@ __all__ = [
 Capability = Literal["points", "negative_points", "box", "mask", "text", "multimask", "nothing"]
 Kind = Literal["promptable", "instances"]
 
+_LARGEST_SIDE = 1 << 14  # of a frame; beyond, memory ends before the answer comes
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -79,6 +82,24 @@ class Preprocessing:
     """Subtracted from the RGB values 0..255 ..."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """... which are then divided by this."""
+
+    def __post_init__(self) -> None:
+        """Check that there is such a frame.
+
+        Raises:
+            InputError: There is none.
+        """
+        multiple = self.pad if isinstance(self.pad, int) else 1
+        if not (1 <= self.side <= _LARGEST_SIDE and 1 <= multiple <= _LARGEST_SIDE):
+            raise InputError(
+                f"expected a frame of 1 to {_LARGEST_SIDE} pixels a side, got {self.side}, padded "
+                f"to {self.pad!r}; give what the network takes"
+            )
+        if not all(0 < value < math.inf for value in self.std):
+            raise InputError(
+                f"expected std as numbers above 0, for pixels are divided by them, got {self.std}; "
+                "give what the network was trained with"
+            )
 
     def fit(self, size_hw: tuple[int, int]) -> Transform:
         """Fit an image of (height, width) into the network's frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 import numpy as np
@@ -19,6 +20,7 @@ from anymask.image.transform import Transform
 from anymask.models.network import MEMBERS, Network
 from anymask.models.variants import Variant
 from anymask.parallel import threads_work
+from anymask.predict.compiled import Encode, compile_encoder
 from anymask.predict.recent import Recent
 
 if TYPE_CHECKING:
@@ -42,12 +44,14 @@ class Embedder:
         weights_digest: Tells its weights from all others: the SHA-256 of their file, in hex.
         scout: Loads a model that sees boundaries, for everything mode of a model that does not
             (sampler "boxes"); None: there is none.
+        compile: Whether the encoder is compiled before it is used; see `predict.compiled`.
     """
 
     variant: Variant
     network: Network
     weights_digest: str
     scout: Callable[[], Promptable] | None = field(default=None, kw_only=True, repr=False)
+    compile: bool = field(default=False, kw_only=True)
     _prepared: Recent[Embedding, Mapping[str, Array]] = field(
         default_factory=lambda: Recent(_PREPARED_AT_ONCE), init=False, repr=False
     )
@@ -60,6 +64,8 @@ class Embedder:
                 f"{type(self.network).__name__} without {', '.join(missing)}; add what is missing, "
                 "see anymask.models.network.Network"
             )
+        if self.compile:
+            _ = self._compiled  # refuses what cannot be compiled
 
     def __repr__(self) -> str:
         """Name the model and its device."""
@@ -148,8 +154,13 @@ class Embedder:
         frames = self.variant.preprocessing.frames(resized, transform, self.device)
         with inference(self.device):
             pixels = placed(frames, self.device, self.dtype)
-            features = self.network.encode(pixels, transform.resized_hw)
+            encode = self._compiled if self.compile else self.network.encode
+            features = encode(pixels, transform.resized_hw)
             return {name: placed(maps, self.device) for name, maps in features.items()}
+
+    @cached_property
+    def _compiled(self) -> Encode:
+        return compile_encoder(self.network)
 
     def _sign(self, transform: Transform, resized: npt.NDArray[Any]) -> str:
         """Tell an embedding by the model and by what the network saw of the image."""

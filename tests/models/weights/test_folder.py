@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.models.weights.conftest import below, state_of
 from anymask.errors import OutputError, WeightsError
 from anymask.models.variants import VARIANTS, Variant
 from anymask.models.weights import folder as module
-from anymask.models.weights.folder import files_of, pick, read_folder, write_folder
+from anymask.models.weights.folder import files_of, new_folder, pick, read_folder, write_folder
 from anymask.models.weights.loading import load_network
 from anymask.models.weights.transformers_layout import to_transformers
 
@@ -178,3 +179,21 @@ def test_their_layout_has_their_keys(known: tuple[Variant, ...], tmp_path: Path)
         "model.safetensors",
         "preprocessor_config.json",
     ]
+
+
+@pytest.mark.parametrize("place", ["file/out", "file/inside/out", "a\0b"])
+def test_a_folder_that_cannot_be_made(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="cannot"), new_folder(tmp_path / place):
+        raise AssertionError("never comes here")
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*No space left"),
+        new_folder(tmp_path / "out") as draft,
+    ):
+        (draft / "x").write_bytes(b"half")
+        raise full
+    assert not list(tmp_path.iterdir())

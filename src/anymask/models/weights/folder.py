@@ -18,6 +18,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from anymask.atomic import cannot_write, make_folder
 from anymask.errors import OutputError, WeightsError
 from anymask.models.config import SamConfig
 from anymask.models.variants import Variant
@@ -171,16 +172,28 @@ def write_files(
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder to write to, which takes its name when the block ends well."""
-    target = Path(os.path.realpath(folder))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    """Yield a folder to write to, which takes its name when the block ends well.
+
+    Raises:
+        OutputError: There is such a folder, or it or what belongs into it cannot be written.
+    """
+    try:
+        target = Path(os.path.realpath(folder))
+        taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except (OSError, ValueError) as error:  # ValueError: no system has such names
+        raise OutputError(f"cannot write {str(folder)!r}: {error}; choose another place") from error
+    if taken:
         raise OutputError(f"cannot write {str(folder)!r}: it is there already; choose a new folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".anymask-{secrets.token_hex(6)}")
+    make_folder(target.parent)
     try:
         draft.mkdir()
         yield draft
         draft.replace(target)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
