@@ -50,7 +50,7 @@ if (tests) {
   const mark = `/* anymask studio, built by "make web"; sources ${digest()} */`;
   await build({
     ...options,
-    entryPoints: ["studio.ts", "static.ts", "worker/sw.ts", "studio.css"].map((name) => ({
+    entryPoints: ["studio.ts", "static.ts", "offline/sw.ts", "studio.css"].map((name) => ({
       in: join(here, "src", name),
       out: basename(name, extname(name)),
     })),
