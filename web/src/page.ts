@@ -15,7 +15,7 @@ import { makeStrip } from "./strip/strip.ts";
 import { Clicks } from "./tools/clicks.ts";
 import { listenToKeys, makeCommands } from "./tools/commands.ts";
 import { work } from "./tools/searches.ts";
-import { type Language, preferred, say, speak, spoken } from "./words/words.ts";
+import { type Key, type Language, preferred, say, speak, spoken } from "./words/words.ts";
 
 const AGAIN_MS = 2000;
 
@@ -29,11 +29,11 @@ export function prepare(): void {
   document.documentElement.lang = spoken() === "zh" ? "zh-CN" : "en";
 }
 
-/** Shows the page, and opens the folder. */
-export function open(app: App): void {
+/** Shows the page, and opens the folder; `reading` says what an image is waited for with. */
+export function open(app: App, reading: () => Key = () => "hint.waiting"): void {
   const kept = readKept();
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
-  build(app, kept);
+  build(app, kept, new Reading(reading));
   const refresh = (): void => {
     // What is away will be noticed, and told, when something is to be saved.
     if (app.folder) void app.refresh().catch(() => undefined);
@@ -46,10 +46,9 @@ export function open(app: App): void {
   void start(app);
 }
 
-function build(app: App, kept: Kept): void {
+function build(app: App, kept: Kept, reading: Reading): void {
   const clicks = new Clicks(app, () => stage.repaint());
   const stage: Stage = new Stage(app, clicks);
-  const reading = new Reading();
   const options = makeToolOptions(app, stage);
   const desk = { app, stage, openHelp: () => help.showModal(), openWords: options.openWords };
   const commands = makeCommands(desk);
