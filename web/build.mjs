@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -47,12 +48,19 @@ if (tests) {
   const mark = `/* anymask studio, built by "make web"; sources ${digest()} */`;
   await build({
     ...options,
-    entryPoints: [join(here, "src", "studio.ts"), join(here, "src", "studio.css")],
+    entryPoints: ["studio.ts", "studio.css", "worker/worker.ts"].map((name) => join(here, "src", name)),
+    entryNames: "[name]",
     outdir: page,
     minify: true,
     target: ["chrome123", "firefox121", "safari17.5"],
+    // The runtime's own loader stays a file beside the worker, for its threads load it, too.
+    conditions: ["onnxruntime-web-use-extern-wasm"],
     banner: { js: mark, css: mark },
   });
+  const runtime = join(here, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded");
+  writeFileSync(join(page, "ort.mjs"), readFileSync(`${runtime}.mjs`));
+  // Compressed here, so that every host sends as few bytes; the worker inflates it.
+  writeFileSync(join(page, "ort.wasm.gz"), gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 }));
   writeFileSync(join(page, "index.html"), readFileSync(join(here, "src", "index.html")));
   writeFileSync(join(page, "icon.svg"), readFileSync(join(here, "src", "icon.svg")));
   writeFileSync(join(page, "example.jpg"), readFileSync(join(here, "example.jpg")));

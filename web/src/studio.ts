@@ -3,7 +3,9 @@
 import { StudioApi } from "./api/studio_api.ts";
 import { Away, Client, describe } from "./api/client.ts";
 import { Stage } from "./canvas/stage.ts";
+import { Engine } from "./decode/engine.ts";
 import { ServerDecoder } from "./decode/server.ts";
+import { SharedDecoder } from "./decode/shared.ts";
 import { h } from "./dom.ts";
 import * as files from "./files.ts";
 import { makeBar } from "./panel/bar.ts";
@@ -21,15 +23,17 @@ import { work } from "./tools/searches.ts";
 import { type Language, preferred, say, speak, spoken } from "./words/words.ts";
 
 const AGAIN_MS = 2000;
+const AHEAD = 2; // images that are made ready before they are looked at
 
 function main(): void {
   const kept = readKept();
   setTheme(kept.theme);
   speak(kept.language ?? preferred(navigator.languages));
   document.documentElement.lang = spoken() === "zh" ? "zh-CN" : "en";
-  const api = new StudioApi(new Client("", takeToken()));
+  const token = takeToken();
+  const api = new StudioApi(new Client("", token));
   const app = new App(api);
-  app.decoder = new ServerDecoder(api.client, (id) => app.pictureOf(id));
+  app.decoder = decoderOf(app, token);
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
   build(app, kept);
   const backup = new Backup(app, browserDrawer(KEPT));
@@ -39,6 +43,21 @@ function main(): void {
     if (!document.hidden && app.folder) void app.refresh().catch(() => undefined);
   });
   void start(app);
+}
+
+/** The server encodes; the page decodes, if it can do so quickly. `#decoder=server` or `worker` settles it. */
+function decoderOf(app: App, token: string | null): SharedDecoder {
+  const server = new ServerDecoder(app.api.client, (id) => app.pictureOf(id));
+  const decoder = new SharedDecoder(server, (who, why) => {
+    document.body.dataset["decoder"] = who;
+    document.body.dataset["decoderWhy"] = why;
+  });
+  const forced = new URLSearchParams(location.hash.slice(1)).get("decoder");
+  const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
+  const files = { base: "v1/studio/model/", headers };
+  if (forced === "server") document.body.dataset["decoder"] = forced;
+  else void decoder.begin(() => Engine.open(), files, forced === "worker");
+  return decoder;
 }
 
 function build(app: App, kept: Kept): void {
@@ -111,8 +130,10 @@ function followImages(app: App, clicks: Clicks, reading: Reading): void {
     app.changed();
     clicks.askWaiting(id);
     const at = app.pictures.findIndex((one) => one.id === id);
-    const next = app.pictures[at + 1];
-    if (next && next.error === null) await app.decoder.prepare(next.id).catch(() => undefined);
+    for (const next of app.pictures.slice(at + 1, at + 1 + AHEAD)) {
+      if (app.ui.image !== id) return;
+      if (next.error === null) await app.decoder.prepare(next.id).catch(() => undefined);
+    }
   };
   app.listen(() => {
     const { picture } = app;
