@@ -18,6 +18,7 @@ import { work } from "./tools/searches.ts";
 import { type Key, type Language, preferred, say, speak, spoken } from "./words/words.ts";
 
 const AGAIN_MS = 2000;
+const AHEAD = 2; // images that are made ready before they are looked at
 
 /** Where a browser remembers how the page looks. */
 export const KEPT = "anymask-studio";
@@ -116,8 +117,10 @@ function followImages(app: App, clicks: Clicks, reading: Reading): void {
     app.changed();
     clicks.askWaiting(id);
     const at = app.pictures.findIndex((one) => one.id === id);
-    const next = app.pictures[at + 1];
-    if (next && next.error === null) await app.decoder.prepare(next.id).catch(() => undefined);
+    for (const next of app.pictures.slice(at + 1, at + 1 + AHEAD)) {
+      if (app.ui.image !== id) return;
+      if (next.error === null) await app.decoder.prepare(next.id).catch(() => undefined);
+    }
   };
   app.listen(() => {
     const { picture } = app;
