@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ import anymask
 from anymask import Masks, formats
 from anymask.export.browser import browser_model
 from anymask.formats import coco, voc_folder
+from anymask.serve.project import Class, Project
 from anymask.serve.static import write_static
 
 pytestmark = pytest.mark.browser
@@ -104,7 +107,7 @@ def test_images_are_dropped_pasted_and_removed(page: StaticPage, photos: Path) -
     page.saved()
     page.page.locator(".strip-item").nth(1).hover()
     page.page.get_by_label("Remove it-2.png").click()
-    page.page.locator("dialog", has_text="with its 1 masks").wait_for()
+    page.page.locator("dialog", has_text="with its masks (1)").wait_for()
     page.shot("static-remove")
     page.page.locator("#confirm-go").click()
     page.opened("it.png")
@@ -212,35 +215,37 @@ def test_files_that_hold_no_masks_are_told(
 
 
 def test_a_full_storage_is_told_and_nothing_is_lost(page: StaticPage, photos: Path) -> None:
-    page.add(photos / "a.png")
-    page.opened("a.png")
-    page.stroke("red")
-    page.masks(1)
-    page.saved()
     session = page.context.new_cdp_session(page.page)
     origin = f"http://127.0.0.1:{page.studio.port}/"
+    # Before anything is stored: for half a minute, Chromium goes by what it has known before.
     session.send("Storage.overrideQuotaForOrigin", {"origin": origin, "quotaSize": 1})
-    page.stroke("green")
-    page.masks(2)
+    page.add(photos / "a.png")
+    page.opened("a.png")
     page.page.locator(".trouble", has_text="the browser's storage is full").wait_for()
     assert page.page.locator("#save-state").inner_text() == "Not saved"
+    page.stroke("red")
+    page.stroke("green")
+    page.masks(2)
+    page.tell("leaf")
     page.shot("static-full")
-    page.add(photos / "b.png")  # which is here as long as the page is
+    page.add(photos / "b.png")
     page.opened("b.png")
     page.stroke("blue")
     page.masks(1)
-    archive = page.export("sa1b")  # the way out
+    archive = page.export("sa1b", "yolo")  # the way out
     assert len(formats.read(archive.read("sa1b/a.json"))) == 2
     assert len(formats.read(archive.read("sa1b/b.json"))) == 1
+    assert archive.read("yolo/images/train/b.png") == (photos / "b.png").read_bytes()
     session.send("Storage.overrideQuotaForOrigin", {"origin": origin})
     page.page.get_by_text("Try now").click()
     page.saved()
     page.page.reload()
-    page.opened("a.png")
-    page.masks(2)
-    page.press("d")
     page.opened("b.png")
     page.masks(1)
+    assert page.page.locator(".class-text").inner_text() == "leaf"
+    page.press("a")
+    page.opened("a.png")
+    page.masks(2)
 
 
 def test_what_one_window_does_the_other_shows(page: StaticPage, photos: Path) -> None:
@@ -299,3 +304,142 @@ def test_a_photo_of_24_megapixels(page: StaticPage, tmp_path: Path) -> None:
     page.press("Enter")
     page.masks(1)
     assert page.stored("large.png").size_hw == (H * 9, W * 9)
+
+
+# ------------------------------------------------------------------- with the model itself
+
+
+@pytest.fixture(scope="module")
+def lasting(browser: Any, site: Site) -> Iterator[StaticPage]:
+    """A page with the real model, for all that needs one: it takes a while to be ready."""
+    found = StaticPage(browser, site, silent=False)
+    found.page.set_default_timeout(120_000)
+    found.begin()
+    yield found
+    found.close()
+
+
+def test_it_finds_masks_and_asks_nobody_else(lasting: StaticPage, site: Site) -> None:
+    page = lasting
+    page.page.locator("#example").click()
+    page.opened("example.jpg")
+    page.size = (600, 400)
+    page.page.mouse.click(*page.place(300, 200))
+    page.masks(1)
+    page.shot("static-click")
+    page.saved()
+    found = page.stored("example.jpg")
+    assert 1000 < found.areas[0] < 200_000 and found.prompts[0] is not None
+    assert page.requests and all(url.startswith((site.url, "blob:")) for url in page.requests)
+    assert page.page.evaluate("() => crossOriginIsolated")
+
+
+def test_all_of_it_is_at_most_14_megabytes(site: Site) -> None:
+    sent = 0
+    for path in site.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            sent += min(len(content), len(gzip.compress(content, 6)))
+    assert sent <= 14_000_000
+
+
+def test_it_works_without_a_network(lasting: StaticPage, site: Site) -> None:
+    page = lasting
+    kept = """async () => {
+        const cache = await caches.open((await caches.keys())[0]);
+        return (await cache.keys()).length;
+    }"""
+    wanted = sum(1 for path in site.folder.rglob("*") if path.is_file() and path.name != "sw.js")
+    page.until(lambda: page.page.evaluate(kept) == wanted)
+    site.stop()
+    try:
+        page.page.reload()
+        page.opened("example.jpg")
+        page.masks(1)
+        page.press("Enter")
+        page.page.mouse.click(*page.place(80, 340))
+        page.masks(2)
+        page.saved()
+        page.shot("static-offline")
+    finally:
+        site.start()
+
+
+# ------------------------------------------------------------------ images of the site itself
+
+
+@pytest.fixture
+def given(tmp_path: Path, photos: Path, site: Site) -> Iterator[Site]:
+    """A site with images, of which one has masks already."""
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    mask = np.zeros((1, H, W), bool)
+    mask[0, 80:200, 60:240] = True
+    project = Project(folder)
+    project.save_masks("a.png", Masks.from_dense(mask, labels=["leaf"], source="a.png"), 0)
+    project.save_classes([Class("leaf", "#123456")], 0)
+    model = {path.name: path.read_bytes() for path in (site.folder / "model").iterdir()}
+    write_static(tmp_path / "host" / PLACE, model, images=folder)
+    found = Site(tmp_path / "host")
+    yield found
+    found.stop()
+
+
+def test_images_and_masks_come_with_the_page(browser: Any, given: Site) -> None:
+    page = StaticPage(browser, given)
+    page.page.goto(f"{given.url}/")
+    page.opened("a.png")
+    page.masks(1)
+    assert page.page.locator(".mask-name").inner_text() == "leaf"
+    assert page.page.locator(".strip-button").count() == 3
+    page.page.get_by_title("leaf: for what").wait_for()
+    page.stroke("green")
+    page.masks(2)
+    page.saved()
+    page.press("d", "d")
+    page.opened("sub/c.png")
+    page.page.locator(".strip-item").nth(1).hover()
+    page.page.get_by_label("Remove b.png").click()
+    page.page.locator("#confirm-go").click()
+    page.until(lambda: page.page.locator(".strip-button").count() == 2)
+    page.page.goto(f"{given.url}/#image=a.png")
+    page.page.reload()
+    page.opened("a.png")
+    page.masks(2)
+    assert page.page.locator(".strip-button").count() == 2
+    assert len(page.stored()) == 2
+    page.close()
+
+
+def test_a_new_version_is_told_and_taken_when_it_is_wanted(browser: Any, given: Site) -> None:
+    page = StaticPage(browser, given)
+    page.page.goto(f"{given.url}/")
+    page.opened("a.png")
+    page.stroke("green")
+    page.masks(2)
+    page.saved()
+    model = {path.name: path.read_bytes() for path in (given.folder / "model").iterdir()}
+    (given.folder / "CNAME").write_text("somebody's own")
+    write_static(given.folder, model, overwrite=True)  # which has no images any more
+    assert not list((given.folder / "images").iterdir())
+    assert (given.folder / "CNAME").is_file()
+    page.page.reload()  # still the old one, whole
+    page.opened("a.png")
+    page.page.locator(".update", has_text="new version").wait_for()
+    page.shot("static-update")
+    page.page.get_by_text("Load it").click()
+    page.page.locator(".update").wait_for(state="detached")
+    page.until(lambda: page.page.locator(".strip-button").count() == 1)  # that has somebody's work
+    assert page.page.locator(".strip-button").get_attribute("title") == "a.png"
+    page.close()
+
+
+def test_dark_small_and_in_chinese(browser: Any, given: Site) -> None:
+    options = {"color_scheme": "dark", "has_touch": True, "locale": "zh-CN"}
+    page = StaticPage(browser, given, viewport={"width": 1024, "height": 768}, **options)
+    page.page.goto(f"{given.url}/")
+    page.opened("a.png")
+    page.masks(1)
+    page.page.touchscreen.tap(*page.middle("red"))
+    page.shot("static-tablet-dark")
+    page.close()

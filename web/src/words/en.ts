@@ -159,7 +159,7 @@ export const en = {
   "strip.remove": "Remove {name}",
   "strip.remove_title": "Remove the image?",
   "strip.remove_image": "“{name}” goes from this browser. This cannot be undone.",
-  "strip.remove_masks": "“{name}” goes from this browser with its {count} masks. This cannot be undone.",
+  "strip.remove_masks": "“{name}” goes from this browser, with its masks ({count}). This cannot be undone.",
   "strip.remove_go": "Remove",
   "strip.drop": "Drop images to add them",
 

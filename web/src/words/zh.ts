@@ -161,7 +161,7 @@ export const zh: Record<Key, string> = {
   "strip.remove": "移除 {name}",
   "strip.remove_title": "移除图像?",
   "strip.remove_image": "“{name}”将从此浏览器中移除,无法撤销。",
-  "strip.remove_masks": "“{name}”及其 {count} 个掩码将从此浏览器中移除,无法撤销。",
+  "strip.remove_masks": "“{name}”及其掩码({count} 个)将从此浏览器中移除,无法撤销。",
   "strip.remove_go": "移除",
   "strip.drop": "拖放图像以添加",
 
