@@ -220,6 +220,8 @@ export const zh: Record<Key, string> = {
   "error.away": "服务器没有回应",
   "error.token": "本页需要带令牌的地址,见启动服务器处所打印的内容",
   "error.unexpected": "出现意外情况({error})",
+  "error.words": "此处不认识的词:{words}",
+  "error.no_words": "没有说出任何词",
   "error.clipboard": "浏览器不允许",
   "error.not_image": "“{name}”不是图像",
   "error.retrying": "{error};正在重试",
