@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "docs" / "pictures" / "coffee.jpg"
 SIZE_HW = (400, 600)
+SIDE = 6
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,9 @@ def host(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "index.html").write_text("<!doctype html><title>worker</title>")
     shutil.copy(PHOTO, folder / "photo.jpg")
     write_browser_model(model, folder / "model")
+    about = json.loads((folder / "model" / "model.json").read_text("utf-8"))
+    about["variant"]["generate"]["points_per_side"] = SIDE  # of a grid that does not take minutes
+    (folder / "model" / "model.json").write_text(json.dumps(about), encoding="utf-8")
     with static_host(folder, ISOLATED) as url:
         yield url
 
@@ -162,3 +167,55 @@ def test_rough_masks_and_logits_are_understood_as_by_the_library(
 def test_what_is_wrong_is_said(worker: WorkerPage) -> None:
     reply = worker.ask(request_of("{ points: [], box: [1, 2, 3, 4], mask: null }", image="other"))
     assert "read again" in reply["error"]
+
+
+def search_of(search: str, text: str = "", image: str = "photo") -> str:
+    return f"{{ kind: 'search', search: '{search}', image: '{image}', text: '{text}' }}"
+
+
+def test_everything_finds_about_what_the_library_finds(worker: WorkerPage, model: Any) -> None:
+    masks, answers = worker.masks(search_of("everything"), SIZE_HW)
+    wanted = model.generate(PHOTO, points_per_side=SIDE)
+    assert len(wanted) > 5
+    assert abs(len(masks) - len(wanted)) <= 0.25 * len(wanted)
+    best = np.array([ious(masks, one[None]).max() for one in wanted.dense()])
+    assert (best > 0.8).mean() >= 0.75, best
+    assert ious(masks[:1], wanted.dense()[:1])[0] > 0.8 or best[0] > 0.9
+    assert all(0 < one["stability"] <= 1 for one in answers)
+
+
+def test_words_find_what_the_library_finds(worker: WorkerPage, model: Any) -> None:
+    masks, answers = worker.masks(search_of("words", "the Cups. dog"), SIZE_HW)
+    wanted = model.predict(PHOTO, text="the Cups. dog")
+    assert [one["label"] for one in answers] == list(wanted.labels) == ["cups"]
+    assert ious(masks, wanted.dense()).min() > 0.9
+    assert np.allclose([one["score"] for one in answers], wanted.scores, atol=0.1)
+
+
+def test_unknown_words_are_named(worker: WorkerPage) -> None:
+    reply = worker.ask(search_of("words", "cup, zebra"))
+    assert reply["unknown"] == ["zebra"]
+
+
+def test_the_main_subject_is_that_of_the_library(worker: WorkerPage, model: Any) -> None:
+    masks, answers = worker.masks(search_of("subject"), SIZE_HW)
+    wanted = model.subject(PHOTO)
+    assert [one["label"] for one in answers] == ["subject"]
+    assert ious(masks, wanted.dense()).min() > 0.93
+    assert abs(answers[0]["score"] - wanted.scores[0]) < 0.05
+
+
+def test_a_click_goes_before_a_search_which_can_be_stopped(worker: WorkerPage) -> None:
+    click = request_of("{ points: [[320, 200, 1]], box: null, mask: null }", many=True)
+    order = worker.page.evaluate(
+        f"""async () => {{
+          const order = [];
+          const search = ask({search_of("everything")}).then((reply) => order.push(reply.error));
+          const number = latest;
+          order.push((await ask({click})).answers.length);
+          await ask({{ kind: 'cancel', request: number }});
+          await search;
+          return order;
+        }}"""
+    )
+    assert order == [3, "cancelled"]

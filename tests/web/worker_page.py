@@ -28,7 +28,7 @@ globalThis.open = (base, roles, threads) => {
   worker.onmessage = ({ data }) => { waiting.get(data.id)(data); waiting.delete(data.id); };
   worker.onerror = (event) => waiting.forEach((done) => done({ error: event.message || 'dead' }));
   globalThis.ask = (request) => new Promise((done) => {
-    const id = made++;
+    const id = (globalThis.latest = made++);
     waiting.set(id, done);
     worker.postMessage({ ...request, id });
   });

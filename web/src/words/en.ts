@@ -229,6 +229,8 @@ export const en = {
   "error.away": "the server does not answer",
   "error.token": "this page needs the address with the token, as printed where the server was started",
   "error.unexpected": "something unexpected happened ({error})",
+  "error.words": "not among the words known here: {words}",
+  "error.no_words": "no word was named",
   "error.clipboard": "the browser does not allow it",
   "error.not_image": "“{name}” is no image that browsers show (JPEG, PNG, WebP, AVIF, GIF, BMP)",
   "error.damaged_image": "“{name}” is damaged or cut off",

@@ -231,6 +231,8 @@ export const zh: Record<Key, string> = {
   "error.away": "服务器没有回应",
   "error.token": "本页需要带令牌的地址,见启动服务器处所打印的内容",
   "error.unexpected": "出现意外情况({error})",
+  "error.words": "此处不认识的词:{words}",
+  "error.no_words": "没有说出任何词",
   "error.clipboard": "浏览器不允许",
   "error.not_image": "“{name}”不是浏览器能显示的图像(JPEG、PNG、WebP、AVIF、GIF、BMP)",
   "error.damaged_image": "“{name}”已损坏或不完整",

@@ -141,7 +141,8 @@ class Runs {
 
   finish(total: number): Counts {
     if (this.end === total && this.length) return this.counts.slice(0, this.length);
-    const counts = this.counts.slice(0, this.length + 1);
+    const counts = new Uint32Array(this.length + 1);
+    counts.set(this.counts.subarray(0, this.length));
     counts[this.length] = total - this.end;
     return counts;
   }

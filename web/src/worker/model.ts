@@ -4,6 +4,7 @@ import * as ort from "onnxruntime-web/wasm";
 import type { Files } from "../decode/engine.ts";
 import type { Preprocessing } from "./frame.ts";
 import { inflated, unpackWeights } from "./tensors.ts";
+import type { Vocabulary } from "./words.ts";
 
 export type Feeds = Record<string, ort.Tensor>;
 
@@ -25,6 +26,8 @@ export interface About {
   readonly mask_hw: readonly [number, number] | null;
   readonly mask_stride: number;
   readonly raw_image: boolean;
+  /** Of a model with a detector: what that knows. */
+  readonly vocabulary?: Vocabulary;
   readonly graphs: Readonly<Record<string, { readonly graph: string; readonly weights: readonly string[] }>>;
 }
 

@@ -4,7 +4,11 @@ import type { Message, Reply, Request } from "../decode/engine.ts";
 import type { Answer } from "../store/project.ts";
 import { type Embedding, encode, received } from "./embedding.ts";
 import { Model } from "./model.ts";
-import { predict } from "./predict.ts";
+import { type Ask, everything } from "./everything.ts";
+import { ask as decoded, predict } from "./predict.ts";
+import { look, thingBoxes } from "./ssd.ts";
+import { subject } from "./subject.ts";
+import { labelsOf, lookFor, phrasesOf, words } from "./words.ts";
 
 const KEPT = 4; // embeddings, some 5 MB each
 
@@ -34,9 +38,29 @@ class Desk {
     }
   }
 
-  private async search(id: number, { search, image }: Request & { kind: "search" }): Promise<Answer[]> {
-    void [id, image];
-    throw new Error(`${search} is not known here`);
+  /** Looks through a whole image; between two steps, whoever clicks goes first. */
+  private async search(id: number, { search, image, text }: Request & { kind: "search" }): Promise<Answer[]> {
+    const model = await this.model!;
+    const embedding = this.find(image);
+    const { rgb, way } = embedding;
+    if (!rgb) throw new Error("only an image that was encoded here can be searched");
+    const ask: Ask = async (prompts) => {
+      await new Promise((resolve) => setTimeout(resolve)); // what has come meanwhile is heard
+      if (this.cancelled.delete(id)) throw new DOMException("cancelled", "AbortError");
+      return inTurn(() => decoded(model, embedding, prompts));
+    };
+    const seen = () => inTurn(() => look(model, rgb, way.original));
+    if (search === "subject") return subject(model, embedding, rgb, ask, inTurn);
+    if (search === "words") {
+      const { vocabulary } = model.about;
+      if (!vocabulary) throw new Error("no words are known here");
+      const phrases = phrasesOf(text, vocabulary);
+      const unknown = phrases.filter((phrase) => !labelsOf(phrase, vocabulary).length);
+      if (unknown.length || !phrases.length) throw new UnknownWords(unknown);
+      return words(model, embedding, lookFor(phrases, await seen(), vocabulary), ask);
+    }
+    const limit = model.has("detector") ? model.about.variant.generate.thing_boxes : 0;
+    return everything(model, embedding, limit ? thingBoxes(await seen(), limit) : [], ask);
   }
 
   private find(image: string): Embedding {
@@ -57,8 +81,22 @@ class Desk {
   }
 }
 
+/** Words that the detector does not know. */
+class UnknownWords extends Error {
+  constructor(readonly unknown: readonly string[]) {
+    super(`unknown words: ${unknown.join(", ")}`);
+  }
+}
+
 const desk = new Desk();
-let last: Promise<void> = Promise.resolve();
+let last: Promise<unknown> = Promise.resolve();
+
+/** Does work once all before it is done: the runtime computes one thing at a time. */
+function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+  const done = last.then(work);
+  last = done.catch(() => undefined);
+  return done;
+}
 
 async function reply({ id, ...request }: Message): Promise<void> {
   const since = performance.now();
@@ -67,6 +105,7 @@ async function reply({ id, ...request }: Message): Promise<void> {
     said = { id, ...(await desk.answer(id, request as Request)), took: performance.now() - since };
   } catch (error) {
     said = { id, error: error instanceof Error ? error.message : String(error) };
+    if (error instanceof UnknownWords) said = { ...said, unknown: error.unknown };
   }
   if (id < 0) return;
   const buffers = (said.answers ?? []).flatMap(({ counts, logits }) => [
@@ -77,6 +116,7 @@ async function reply({ id, ...request }: Message): Promise<void> {
 }
 
 self.onmessage = ({ data }: MessageEvent<Message>): void => {
-  if (data.kind === "cancel") void reply(data); // not in turn, or it would come too late
-  else last = last.then(() => reply(data));
+  // A search takes its turns step by step; to be told to stop cannot wait for one.
+  if (data.kind === "cancel" || data.kind === "search") void reply(data);
+  else void inTurn(() => reply(data));
 };
