@@ -334,6 +334,27 @@ def test_it_finds_masks_and_asks_nobody_else(lasting: StaticPage, site: Site) ->
     assert page.page.evaluate("() => crossOriginIsolated")
 
 
+def test_everything_words_and_the_main_subject(lasting: StaticPage) -> None:
+    page = lasting
+    page.press("Enter", "m")
+    page.says("Found one")
+    page.masks(2)
+    page.press("Delete", "/")
+    page.page.locator("#words").fill("cup")
+    page.press("Enter")
+    page.says("Found one")
+    assert page.page.locator(".class-text").inner_text() == "cup"
+    page.page.locator("#stage").focus()
+    page.press("g")
+    page.page.locator(".status-text", has_text="Found").wait_for()
+    page.until(lambda: page.page.locator(".mask").count() > 4)
+    page.shot("static-everything")
+    while page.page.locator(".mask").count() > 1:
+        page.press("z")
+        page.page.wait_for_timeout(100)
+    page.saved()
+
+
 def test_all_of_it_is_at_most_14_megabytes(site: Site) -> None:
     sent = 0
     for path in site.folder.rglob("*"):
