@@ -60,7 +60,9 @@ def worker(browser: Any, host: str) -> Iterator[WorkerPage]:
     page.context.close()
 
 
-def request_of(prompt: str, *, many: bool = False, logits: str = "null", image: str = "photo") -> str:
+def request_of(
+    prompt: str, *, many: bool = False, logits: str = "null", image: str = "photo"
+) -> str:
     options = f"{{ many: {str(many).lower()}, logits: {logits}, keepLogits: true }}"
     return f"{{ kind: 'predict', image: '{image}', prompt: {prompt}, options: {options} }}"
 
@@ -77,7 +79,11 @@ CASES = {
         {"points": [(320, 200), (60, 60)], "labels": [1, 0]},
         False,
     ),
-    "box": ("points: [], box: [170, 15, 412, 310], mask: null", {"box": (170, 15, 412, 310)}, False),
+    "box": (
+        "points: [], box: [170, 15, 412, 310], mask: null",
+        {"box": (170, 15, 412, 310)},
+        False,
+    ),
     "box and click": (
         "points: [[200, 100, 0]], box: [170, 15, 412, 310], mask: null",
         {"points": [(200, 100)], "labels": [0], "box": (170, 15, 412, 310)},
@@ -92,8 +98,11 @@ def test_an_image_of_its_own_is_answered_nearly_as_by_the_library(
 ) -> None:
     said, words, many = CASES[case]
     masks, answers = worker.masks(request_of(f"{{ {said} }}", many=many), SIZE_HW)
-    wanted = model.predict(embedding, prompts=Prompt(
-        words.get("points"), words.get("labels"), words.get("box")), multimask=many)
+    wanted = model.predict(
+        embedding,
+        prompts=Prompt(words.get("points"), words.get("labels"), words.get("box")),
+        multimask=many,
+    )
     assert len(masks) == len(wanted)
     # The encoder's weights have 8 bits here, so that two answers of about one score may swap.
     best = np.array([ious(masks, one[None]).max() for one in wanted.dense()])
