@@ -47,7 +47,9 @@ def test_every_file_is_listed_with_its_digest(tmp_path: Path) -> None:
     assert set(listed) == set(there) - {"sw.js"}
     for name, digest in listed.items():
         assert hashlib.sha256(there[name].read_bytes()).hexdigest() == digest
-    assert {"page/static.js", "page/worker.js", "page/ort.wasm.gz", "page/licenses.txt"} <= set(listed)
+    assert {"page/static.js", "page/worker.js", "page/ort.wasm.gz", "page/licenses.txt"} <= set(
+        listed
+    )
     assert "index.html" in site(out)["shell"] and "model/decoder.onnx.gz" in site(out)["parts"]
     assert [path.name for path in tmp_path.joinpath("new").iterdir()] == ["out"]  # no draft
 
