@@ -1,8 +1,9 @@
 // Builds the page into src/anymask/serve/page/, or with --tests the tests into build/tests/.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, extname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -34,26 +35,39 @@ const options = { bundle: true, format: "esm", charset: "utf8", logLevel: "warni
 
 if (tests) {
   rmSync(join(here, "build", "tests"), { recursive: true, force: true });
-  await build({
-    ...options,
-    entryPoints: files("tests").filter((path) => path.endsWith(".test.ts")),
-    outdir: join(here, "build", "tests"),
-    outExtension: { ".js": ".mjs" },
-    platform: "node",
-    target: "node20",
-    sourcemap: "inline",
-  });
+  const all = files("tests").filter((path) => path.endsWith(".ts"));
+  for (const [kind, isOf] of [["tests", (path) => path.endsWith(".test.ts")], ["tools", (path) => path.includes("tools")]]) {
+    await build({
+      ...options,
+      entryPoints: all.filter(isOf),
+      outdir: join(here, "build", kind),
+      outExtension: { ".js": ".mjs" },
+      platform: "node",
+      target: "node20",
+      sourcemap: "inline",
+    });
+  }
 } else {
   const mark = `/* anymask studio, built by "make web"; sources ${digest()} */`;
   await build({
     ...options,
-    entryPoints: [join(here, "src", "studio.ts"), join(here, "src", "studio.css")],
+    entryPoints: ["studio.ts", "static.ts", "worker/worker.ts", "offline/sw.ts", "studio.css"].map((name) => ({
+      in: join(here, "src", name),
+      out: basename(name, extname(name)),
+    })),
     outdir: page,
     minify: true,
     target: ["chrome123", "firefox121", "safari17.5"],
+    // The runtime's own loader stays a file beside the worker, for its threads load it, too.
+    conditions: ["onnxruntime-web-use-extern-wasm"],
     banner: { js: mark, css: mark },
   });
-  writeFileSync(join(page, "index.html"), readFileSync(join(here, "src", "index.html")));
-  writeFileSync(join(page, "icon.svg"), readFileSync(join(here, "src", "icon.svg")));
+  const runtime = join(here, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded");
+  writeFileSync(join(page, "ort.mjs"), readFileSync(`${runtime}.mjs`));
+  // Compressed here, so that every host sends as few bytes; the worker inflates it.
+  writeFileSync(join(page, "ort.wasm.gz"), gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 }));
+  for (const name of ["index.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
+    writeFileSync(join(page, name), readFileSync(join(here, "src", name)));
+  }
   writeFileSync(join(page, "example.jpg"), readFileSync(join(here, "example.jpg")));
 }
