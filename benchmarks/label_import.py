@@ -9,6 +9,10 @@ size.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import argparse
 import json
 import multiprocessing
