@@ -16,6 +16,7 @@ import PIL.Image
 import pytest
 from tests.serve.conftest import URL, Caller, flat_model, message, png
 
+import anymask
 from anymask import Masks, formats
 from anymask.formats import coco
 from anymask.formats.conversion import DataWarning
@@ -391,17 +392,43 @@ def test_export_of_nothing_is_told(api: Any) -> None:
 def test_the_page_runs_nothing_but_its_own_script(api: Any) -> None:
     page = api.get("/")
     policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "script-src 'self'" in policy
-    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "script-src 'self' 'wasm-unsafe-eval'; " in policy  # WebAssembly, and no more than that
+    assert "unsafe" not in policy.replace("'wasm-unsafe-eval'", "")
     assert "<script>" not in page.text and "style=" not in page.text
     assert page.headers["cross-origin-opener-policy"] == "same-origin"
     assert page.headers["cross-origin-embedder-policy"] == "require-corp"
-    for name, media in (("studio.js", "text/javascript"), ("studio.css", "text/css")):
+    for name, media in (
+        ("studio.js", "text/javascript"),
+        ("studio.css", "text/css"),
+        ("worker.js", "text/javascript"),
+        ("ort.mjs", "text/javascript"),
+        ("ort.wasm.gz", "application/gzip"),
+    ):
         answer = api.get(f"/page/{name}")
         assert answer.headers["content-type"].startswith(media)
         assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == policy  # a worker has its own
+        assert "content-encoding" not in answer.headers
+        again = api.get(f"/page/{name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
     assert api.get("/page/../app.py").status_code == 404
     assert api.get("/page/example.jpg").status_code == 404
+
+
+def test_the_page_is_given_the_decoder(api: Any, photos: Path) -> None:
+    app = create_app(ServeConfig(token=TOKEN), anymask.load("bundled", device="cpu"))
+    add_studio(app, photos)
+    with Caller(app, base_url=URL) as client:
+        message(client.get("/v1/studio/model/model.json"), 401)
+        client.headers["Authorization"] = f"Bearer {TOKEN}"
+        about = client.get("/v1/studio/model/model.json").json()
+        assert list(about["graphs"]) == ["decoder"]
+        for name, size in about["sizes"].items():
+            assert len(client.get(f"/v1/studio/model/{name}").content) == size
+        assert "got 'secrets'" in message(client.get("/v1/studio/model/secrets"), 404)
+    for _ in range(2):  # the second time it is known
+        assert "another package" in message(api.get("/v1/studio/model/model.json"), 422)
 
 
 def test_the_page_is_open_and_all_it_asks_for_is_not(photos: Path) -> None:

@@ -1,0 +1,153 @@
+"""Models as files for the page: small, complete, and what they were."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import anymask
+from anymask import tensor_file
+from anymask.errors import CapabilityError, InputError
+from anymask.export import external
+from anymask.export.browser import ABOUT, browser_model, packed, unpacked, write_browser_model
+from anymask.models.exported import read_exported
+
+PAGE = Path(anymask.__file__).parent / "serve" / "page"
+
+
+@pytest.fixture(scope="module")
+def bundled() -> dict[str, bytes]:
+    return browser_model(anymask.load("bundled", device="cpu"))
+
+
+def written_out(files: dict[str, bytes], role: str, folder: Path) -> Path:
+    """Do what the page does with the files of a graph."""
+    graph = json.loads(files[ABOUT])["graphs"][role]
+    whole: dict[str, np.ndarray[Any, Any]] = {}
+    for name in graph["weights"]:
+        for file, content in unpacked(gzip.decompress(files[name])).items():
+            data = np.frombuffer(content, np.uint8)
+            whole[file] = np.maximum(whole.get(file, 0), data)  # each has zeros for the others'
+    for file, data in whole.items():
+        (folder / file).write_bytes(data.tobytes())
+    path = folder / f"{role}.onnx"
+    path.write_bytes(gzip.decompress(files[graph["graph"]]))
+    return path
+
+
+def test_page_runtime_and_model_are_small(bundled: dict[str, bytes]) -> None:
+    first = [ABOUT, *(name for name in bundled if name.startswith(("encoder", "decoder")))]
+    page = sum(len(gzip.compress(path.read_bytes())) for path in PAGE.iterdir())
+    assert page + sum(len(bundled[name]) for name in first) < 12_000_000
+    assert json.loads(bundled[ABOUT])["sizes"] == {
+        name: len(content) for name, content in bundled.items() if name != ABOUT
+    }
+
+
+def test_the_decoder_is_to_the_bit_the_librarys(bundled: dict[str, bytes], tmp_path: Path) -> None:
+    folder = Path(anymask.__file__).parent / "models" / "bundled"
+    path = written_out(bundled, "decoder", tmp_path)
+    for file, offset, length in external.places(path.read_bytes()):
+        ours, theirs = (place / file for place in (tmp_path, folder))
+        part = slice(offset, offset + length)
+        assert ours.read_bytes()[part] == theirs.read_bytes()[part]
+
+
+@pytest.mark.parametrize("role", ["encoder", "detector", "saliency"])
+def test_other_weights_are_nearly_the_librarys(
+    bundled: dict[str, bytes], tmp_path: Path, role: str
+) -> None:
+    folder = Path(anymask.__file__).parent / "models" / "bundled"
+    path = written_out(bundled, role, tmp_path)
+    for file, offset, length in external.places(path.read_bytes()):
+        ours, theirs = (
+            np.frombuffer((place / file).read_bytes(), np.float16, length // 2, offset).astype("f4")
+            for place in (tmp_path, folder)
+        )
+        assert np.abs(ours - theirs).max() <= 0.01 * np.abs(theirs).max() + 1e-7
+
+
+def test_the_detector_shares_the_encoders_weights(bundled: dict[str, bytes]) -> None:
+    about = json.loads(bundled[ABOUT])
+    assert about["graphs"]["detector"]["weights"] == ["encoder.weights.gz", "detector.weights.gz"]
+    assert about["vocabulary"]["words"]["kitten"] == ["Cat"]
+
+
+def test_a_network_is_exported_first(
+    tiny_weights: Callable[[str], Path], photo: np.ndarray, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = anymask.load(tiny_weights("sam-vit-b"))
+    paths = write_browser_model(model, tmp_path / "out", ["decoder"])
+    files = {path.name: path.read_bytes() for path in paths}
+    assert set(files) == {"decoder.onnx.gz", "decoder.weights.gz", ABOUT}
+    session = onnxruntime.InferenceSession(str(written_out(files, "decoder", tmp_path)))
+    embedding = model.embed(photo)
+    side = model.variant.preprocessing.side
+    given = {
+        "image_embeddings": embedding.features["image"].numpy(),
+        "point_coords": np.array([[[20 * side / 70, 15 * side / 70], [0, 0]]], np.float32),
+        "point_labels": np.array([[1, -1]], np.float32),
+        "mask_input": np.zeros((1, 1, side // 4, side // 4), np.float32),
+        "has_mask_input": np.zeros(1, np.float32),
+        "orig_im_size": np.zeros(2, np.float32),
+    }
+    (scores,) = session.run(["iou_predictions"], given)
+    wanted = model.predict(embedding, points=[(20, 15)], multimask=True)
+    assert np.allclose(sorted(scores[0, 1:]), sorted(wanted.scores), atol=1e-2)
+
+
+def test_an_exported_folder_is_taken_as_it_is(
+    exported: Callable[[str], Any], tmp_path: Path
+) -> None:
+    folder = exported("mobile-sam").folder
+    files = browser_model(anymask.load(folder, runtime="onnx"))
+    about = json.loads(files[ABOUT])
+    assert about["features"] == read_exported(folder).features
+    assert about["weights_digest"] == read_exported(folder).weights_digest
+    import onnx
+
+    whole = onnx.load(str(folder / "decoder.onnx"))
+    again = onnx.load(str(written_out(files, "decoder", tmp_path)))
+    for one, other in zip(whole.graph.initializer, again.graph.initializer, strict=True):
+        ours, theirs = (onnx.numpy_helper.to_array(x) for x in (other, one))
+        assert np.allclose(ours, theirs, atol=1e-3)
+
+
+def test_what_the_page_cannot_run_is_refused(tiny_weights: Callable[[str], Path]) -> None:
+    with pytest.raises(CapabilityError, match="select among instances"):
+        browser_model(anymask.load(tiny_weights("fastsam-s")))
+    with pytest.raises(InputError, match="roles out of"):
+        browser_model(anymask.load("bundled"), ["head"])
+
+
+def test_a_network_of_another_package_is_refused() -> None:
+    from tests.serve.conftest import flat_model
+
+    with pytest.raises(CapabilityError, match="another package"):
+        browser_model(flat_model())
+
+
+def test_each_channel_has_a_scale_of_its_own() -> None:
+    values = np.random.default_rng(0).normal(0, 1, (64, 300)).astype(np.float32)
+    values *= np.geomspace(1e-3, 1e3, 64, dtype=np.float32)[:, None]
+    place = external.Place("w", 0, values.nbytes)
+    content = packed({place: values}, {"w": values.nbytes}, "int8")
+    assert len(content) < values.nbytes / 3.5
+    tensors, _ = tensor_file.unpack(content)
+    assert tensors["0000"].dtype == np.int8 and tensors["0000/scale"].shape == (64,)
+    found = np.frombuffer(unpacked(content)["w"], np.float32).reshape(values.shape)
+    assert (np.abs(found - values).max(axis=1) <= np.abs(values).max(axis=1) / 250).all()
+
+
+@pytest.mark.parametrize("damage", [b"\x3a\xff\xff\x7f", b"\x0b", b"\x38\xff"])
+def test_damaged_graphs_are_noticed(damage: bytes) -> None:
+    with pytest.raises(ValueError, match=r"cut off|unknown kind"):
+        external.places(damage)
