@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,10 +102,12 @@ def test_a_photo_that_is_gone_is_told_and_not_given_to_anybody(store: Store, pho
 def test_what_cannot_be_read_is_named_and_the_rest_added(store: Store, photos: Path) -> None:
     (photos / "broken.jpg").write_bytes(b"\xff\xd8 no photo")
     (photos / "empty.png").write_bytes(b"")
+    save(photos / "odd.png", 6)
+    (photos / "odd.png").rename(os.fsdecode(bytes(photos) + b"/odd-\xff.png"))
     save(photos / "good.png", 5)
     found = store.add(photos)
-    assert [name for name, _ in found.failed] == ["broken.jpg", "empty.png"]
-    assert all("broken" in why or "empty" in why for _, why in found.failed)
+    assert [name for name, _ in found.failed] == ["broken.jpg", "empty.png", r"'odd-\udcff.png'"]
+    assert all("broken" in why or "empty" in why or "rename it" in why for _, why in found.failed)
     assert found.added == ("good.png",)
     with pytest.raises(InputError, match="nowhere"):
         store.add(photos / "nowhere")

@@ -178,7 +178,7 @@ class Database:
             return sa.create_engine(
                 self._url, pool_pre_ping=True, connect_args={"connect_timeout": 10}
             )
-        engine = sa.create_engine(self._url, connect_args={"timeout": _BUSY_MS / 1000})
+        engine = sa.create_engine(self._url)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -207,8 +207,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     """Let several processes read while one writes, and let nothing be acknowledged too early."""
     connection.isolation_level = None  # SQLAlchemy says when transactions begin, see below
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    cursor.execute("PRAGMA busy_timeout = 5000")  # several may make the file at once
     cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA cache_size = -65536")  # KiB

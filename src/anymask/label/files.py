@@ -67,7 +67,10 @@ def find_files(root: Path, places: Iterable[str | os.PathLike[str]]) -> Iterator
             yield from _find_remote(os.fspath(place))
             continue
         for item in find_images(place, root / ".anymask"):
-            yield File(_name(item.path, root), str(item.path), _stamp(item.path), item.error)
+            name, error = _name(item.path, root), item.error
+            if not _is_text(name):
+                name, error = ascii(name), "its name is no text (UTF-8): rename it"
+            yield File(name, str(item.path), _stamp(item.path), error)
 
 
 def look(root: Path, name: str) -> File:
@@ -121,6 +124,15 @@ def _name(path: Path, root: Path) -> str:
     return (
         whole.relative_to(inside).as_posix() if whole.is_relative_to(inside) else whole.as_posix()
     )
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name can be kept in a database."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _stamp(path: Path) -> str:

@@ -16,7 +16,7 @@ __all__ = ["check_store", "is_store", "upgrade"]
 _FOLDER = Path(__file__).with_name("migrations")
 _TABLE = "alembic_version"
 _LOCK = 0x616E796D  # a number that PostgreSQL knows our upgrades by
-_CHECKED = 1 << 26  # bytes of a file of SQLite that is read through when it is opened
+_CHECKED = 1 << 24  # bytes of a file of SQLite that is read through when it is opened
 
 
 @functools.cache

@@ -214,11 +214,4 @@ def _quality(sa: Any) -> dict[str, list[Any]]:
             _of(sa, "versions", "version_id", nullable=True),
             sa.Column("iou", double),
         ],
-        "honeypots": [
-            _id(sa),
-            _of(sa, "images", "image_id"),
-            _of(sa, "classes", "class_id", nullable=True),
-            _column(sa, "counts", sa.Text()),
-            sa.Index("honeypots_of", "image_id"),
-        ],
     }

@@ -175,23 +175,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("image_id"),
     )
     op.create_table(
-        "honeypots",
-        sa.Column("id", big, autoincrement=True, nullable=False),
-        sa.Column("image_id", big, autoincrement=False, nullable=False),
-        sa.Column("class_id", big, autoincrement=False, nullable=True),
-        sa.Column("counts", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["class_id"],
-            ["classes.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["image_id"],
-            ["images.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index("honeypots_of", "honeypots", ["image_id"], unique=False)
-    op.create_table(
         "image_names",
         sa.Column("project_id", big, autoincrement=False, nullable=False),
         sa.Column("name", sa.String(length=1000), nullable=False),
