@@ -321,7 +321,7 @@ class Scale:
     image_seconds: float
     """Seconds that a worker needs for an image."""
     mask_bytes: dict[str, float] = field(
-        default_factory=lambda: {"shards": 400.0, "parquet": 200.0, "ledger": 150.0}
+        default_factory=lambda: {"shards": 400.0, "parquet": 200.0, "ledger": 163.0}
     )
     """Bytes per mask in each output."""
     image_bytes: float = 950_000
