@@ -183,7 +183,7 @@ def farm(
 
 def _source(source: str | os.PathLike[str] | Source | Store, output: Path) -> Source:
     if not hasattr(source, "open_image"):  # nobody else has a store, and needs what it needs
-        return find_source(cast("str | os.PathLike[str] | Source", source), output)
+        return find_source(source, output)
     from anymask.label.farm.project import Project
 
     return Project(cast("Store", source))
