@@ -55,7 +55,7 @@ class CudaGraphs:
         """Record a run, after two that let libraries choose and get ready."""
         import torch
 
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(2):
