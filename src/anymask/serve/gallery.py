@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import PIL.Image
 
-from anymask.atomic import atomic_write, make_folder
+from anymask.atomic import atomic_write, cannot_write, make_folder
 from anymask.batch.inputs import Item, find_images, natural_order
 from anymask.errors import AnymaskError, InputError
 from anymask.image.files import identify, is_tiff, open_source
@@ -157,6 +157,26 @@ class Gallery:
         with self._lock:
             self._known = {**self._known, picture.id: picture}
         return picture
+
+    def is_unchanged(self, picture: Picture) -> bool:
+        """Return whether the file of an image is the one that was seen."""
+        try:
+            return self._picture(Item(picture.path, picture.path.stem)).id == picture.id
+        except OSError:
+            return False
+
+    def remove(self, picture: Picture) -> None:
+        """Take an image out of the folder.
+
+        Raises:
+            OutputError: It cannot be removed.
+        """
+        try:
+            picture.path.unlink()
+        except OSError as error:
+            raise cannot_write(picture.path, error) from error
+        with self._lock:
+            self._known = {key: one for key, one in self._known.items() if key != picture.id}
 
     def _free(self, stem: str, suffix: str) -> Path:
         taken = {name.casefold() for name in os.listdir(self.folder)}
