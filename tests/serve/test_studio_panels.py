@@ -141,8 +141,15 @@ def test_what_is_removed_becomes_an_image_of_its_own(
     gone = api.delete(f"/v1/studio/drafts/{made['draft']}/picture")
     assert gone.json() == {"id": picture["id"]} and not (photos / "a-removed.png").exists()
     assert message(api.delete(f"/v1/studio/drafts/{made['draft']}/picture"), 404)
-    api.post(f"/v1/studio/drafts/{made['draft']}/picture")
+    again = api.post(f"/v1/studio/drafts/{made['draft']}/picture").json()
+    assert again == picture and ids(api)["a-removed.png"] == picture["id"]
     assert (photos / "a-removed.png").read_bytes() == shown
+    api.delete(f"/v1/studio/drafts/{made['draft']}/picture")
+    (photos / "a-removed.png").write_bytes(png(9))  # somebody else's by now
+    assert (
+        api.post(f"/v1/studio/drafts/{made['draft']}/picture").json()["name"] == "a-removed-2.png"
+    )
+    assert (photos / "a-removed.png").read_bytes() == png(9)
 
 
 def test_only_what_was_painted_and_nothing_with_masks_is_taken_back(

@@ -1,5 +1,6 @@
 /** The page: puts the parts together. */
 
+import { PanelsApi } from "./api/panels_api.ts";
 import { StudioApi } from "./api/studio_api.ts";
 import { Away, Client, describe } from "./api/client.ts";
 import { Stage } from "./canvas/stage.ts";
@@ -8,7 +9,10 @@ import { h } from "./dom.ts";
 import * as files from "./files.ts";
 import { makeBar } from "./panel/bar.ts";
 import { makeExport, makeHelp } from "./panel/dialogs.ts";
+import { makeDepth } from "./panel/depth.ts";
 import { makeEmpty } from "./panel/empty.ts";
+import { makePaint } from "./panel/paint.ts";
+import { makeReview } from "./panel/review.ts";
 import { makeSide } from "./panel/side.ts";
 import { Reading, makeSaveTrouble, makeStatus } from "./panel/status.ts";
 import { makeToolOptions, makeToolbar } from "./panel/toolbar.ts";
@@ -30,6 +34,7 @@ function main(): void {
   const api = new StudioApi(new Client("", takeToken()));
   const app = new App(api);
   app.decoder = new ServerDecoder(api.client, (id) => app.pictureOf(id));
+  app.panels = new PanelsApi(api.client);
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
   build(app, kept);
   const backup = new Backup(app, browserDrawer(KEPT));
@@ -75,6 +80,7 @@ function build(app: App, kept: Kept): void {
   });
   followImages(app, clicks, reading); // before what tells about it
   const middle = h("main", { class: "middle" }, stage.element, makeStatus(app, reading), makeEmpty(app, addImages, () => void example()));
+  if (app.panels) middle.append(makeReview(app), makeDepth(app, stage, app.panels), makePaint(app, stage, app.panels));
   const skip = h("a", { href: "#stage", class: "skip", onclick: (event: Event) => { event.preventDefault(); stage.focus(); } }, say("app.skip"));
   document.body.replaceChildren(skip, bar, makeSaveTrouble(app), makeToolbar(app, commands), middle, makeSide(app, stage), makeStrip(app), help, exports);
   listenToKeys(desk, commands);

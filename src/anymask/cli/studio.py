@@ -77,6 +77,11 @@ class Studio:
     by itself one is made. ANYMASK_TOKEN says it, too."""
     max_pixels: int = 100_000_000
     """Pixels of an image; larger ones are refused before they are decoded."""
+    depth_model: str = "depth-anything-v2-small"
+    """What estimates depth, as for `anymask depth`. The page downloads nothing: run that before."""
+    inpaint_engine: str = "classical"
+    """What paints what is removed: classical, patchmatch, telea, the file of big-LaMa's weights, or
+    the folder or hub id of a diffusion model, which can fill and replace, too."""
     no_browser: Flag = False
     """Do not open the page, only print its address."""
     debug: Flag = False
@@ -128,7 +133,12 @@ class Studio:
         port = _free_port(self.host) if self.port is None else self.port
         token = self.token or os.environ.get("ANYMASK_TOKEN") or None
         config = ServeConfig(
-            host=self.host, port=port, max_pixels=self.max_pixels, timeout=_PATIENCE
+            host=self.host,
+            port=port,
+            max_pixels=self.max_pixels,
+            timeout=_PATIENCE,
+            depth_model=self.depth_model,
+            inpaint_engine=self.inpaint_engine,
         )
         # On this machine's own address it would only be in the way.
         return config if config.is_local and self.token is None else replace(config, token=token)

@@ -52,6 +52,7 @@ class Drafts:
         self._gallery, self._project = gallery, project
         self._kept: OrderedDict[str, Draft] = OrderedDict()
         self._saved: dict[str, Picture] = {}
+        self._taken_back: dict[str, tuple[Picture, int]] = {}
         self._folder: Path | None = None
         self._lock = threading.Lock()
 
@@ -103,12 +104,20 @@ class Drafts:
     def save(self, key: str) -> Picture:
         """Put a draft into the folder as an image of its own, under a name that is free there.
 
+        One that was saved before and taken back is the same image again.
+
         Raises:
             ApiError: There is no such draft.
             OutputError: It cannot be written.
         """
         draft = self.get(key)
-        picture = self._gallery.add(draft.path.read_bytes(), draft.name)
+        data = draft.path.read_bytes()
+        with self._lock:
+            before = self._taken_back.pop(key, None)
+        if before is None:
+            picture = self._gallery.add(data, draft.name)
+        else:
+            picture = self._gallery.put_back(before[0], data, before[1])
         with self._lock:
             self._saved[key] = picture
         return picture
@@ -137,11 +146,13 @@ class Drafts:
                 f"expected no masks of {picture.name!r}, got some; delete them first, for they "
                 "would be lost"
             )
-        self._gallery.remove(picture)
+        changed = self._gallery.remove(picture)
         with self._lock:
             self._saved.pop(key, None)
+            self._taken_back[key] = picture, changed
         return picture.id
 
     def _forget(self, key: str) -> None:
         self._saved.pop(key, None)
+        self._taken_back.pop(key, None)
         self._kept.pop(key).path.unlink(missing_ok=True)

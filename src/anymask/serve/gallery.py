@@ -165,18 +165,39 @@ class Gallery:
         except OSError:
             return False
 
-    def remove(self, picture: Picture) -> None:
-        """Take an image out of the folder.
+    def remove(self, picture: Picture) -> int:
+        """Take an image out of the folder; give the time of its last change, in nanoseconds.
 
         Raises:
             OutputError: It cannot be removed.
         """
         try:
+            changed = picture.path.stat().st_mtime_ns
             picture.path.unlink()
         except OSError as error:
             raise cannot_write(picture.path, error) from error
         with self._lock:
             self._known = {key: one for key, one in self._known.items() if key != picture.id}
+        return changed
+
+    def put_back(self, picture: Picture, data: bytes, changed: int) -> Picture:
+        """Put an image that was removed where it was, with its id, unless another is there by now.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with self._lock:
+            is_free = not picture.path.exists()
+            if is_free:
+                with atomic_write(picture.path) as draft:
+                    draft.write_bytes(data)
+                    os.utime(draft, ns=(changed, changed))
+        if not is_free:
+            return self.add(data, picture.path.name)
+        found = self._picture(Item(picture.path, picture.path.stem))
+        with self._lock:
+            self._known = {**self._known, found.id: found}
+        return found
 
     def _free(self, stem: str, suffix: str) -> Path:
         taken = {name.casefold() for name in os.listdir(self.folder)}

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from anymask.config import PersonalConfig
@@ -141,7 +141,8 @@ def _measured(depths: _Depths, picture: Picture, masks: Sequence[RunLengths], te
     far, near = limits(depth.inverse)
     noted = found.masks.image_meta["depth"]
     return {
-        **{name: noted[name] for name in ("kind", "source", "order", "occlusions")},
+        **{name: noted[name] for name in ("kind", "order", "occlusions")},
+        "source": PurePath(str(noted["source"])).name,  # where a model lies is nobody's business
         # What the first and the last colour of the map stand for, in metres.
         "far": 1 / far if depth.kind == "metric" else None,
         "near": 1 / near if depth.kind == "metric" else None,

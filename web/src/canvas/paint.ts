@@ -67,6 +67,31 @@ export function paintMask(context: Context, counts: Counts, h: number, view: Vie
   line(context, path, look.color, (look.emphasis === "hovered" ? 2.4 : 1.3) * px);
 }
 
+/** What was found and nobody has accepted yet; one of them is asked about. */
+export function paintCandidate(context: Context, counts: Counts, h: number, view: View, asked: boolean): void {
+  const path = pathOf(counts, h, view.scale);
+  const px = 1 / view.scale;
+  context.lineJoin = "round";
+  context.globalAlpha = asked ? 0.45 : 0.16;
+  context.fillStyle = "#f2c230";
+  context.fill(path, "evenodd");
+  context.globalAlpha = 1;
+  line(context, path, "rgba(0, 0, 0, 0.65)", (asked ? 4.5 : 3) * px);
+  context.setLineDash([7 * px, 4 * px]);
+  line(context, path, "#f2c230", (asked ? 2.5 : 1.5) * px);
+  context.setLineDash([]);
+}
+
+/** Between before and after. */
+export function paintDivider(context: Context, x: number, h: number, view: View, ratio: number): void {
+  toImageFrame(context, view, ratio);
+  const path = new Path2D();
+  path.moveTo(x, 0);
+  path.lineTo(x, h);
+  line(context, path, "rgba(0, 0, 0, 0.6)", 4 / view.scale);
+  line(context, path, "#fff", 2 / view.scale);
+}
+
 /** What a click would keep. */
 export function paintPreview(context: Context, counts: Counts, h: number, view: View, color: string): void {
   const path = pathOf(counts, h, view.scale);

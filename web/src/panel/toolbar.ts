@@ -42,7 +42,7 @@ export function makeToolbar(app: App, commands: readonly Command[]): HTMLElement
   );
   app.listen(() => {
     for (const [id, button] of buttons) {
-      const pressed = id === "words" ? app.ui.wordsOpen : id === app.ui.tool;
+      const pressed = id === "words" ? app.ui.wordsOpen : id === app.ui.tool || id === app.ui.panel;
       button.setAttribute("aria-pressed", String(pressed));
     }
   });

@@ -3,11 +3,12 @@
 import type { Icon } from "../icons.ts";
 import type { Stage } from "../canvas/stage.ts";
 import { LEVELS } from "../store/project.ts";
-import type { App, ToolName } from "../store/app.ts";
+import type { App, PanelName, ToolName } from "../store/app.ts";
 import { type Key, say } from "../words/words.ts";
 import { setLevel } from "./clicks.ts";
 import { copyCutout } from "./cutout.ts";
 import * as edits from "./edits.ts";
+import { decide, findElsewhere } from "./elsewhere.ts";
 import { findEverything, findSubject } from "./searches.ts";
 
 export type Group = "tools" | "masks" | "view" | "images";
@@ -56,6 +57,7 @@ export function makeCommands({ app, stage, openHelp, openWords }: Desk): Command
     command("everything", "tools", "tool.everything", ["g"], () => void findEverything(app), "everything"),
     command("subject", "tools", "tool.subject", ["m"], () => void findSubject(app), "subject"),
     command("words", "tools", "tool.words", ["/"], openWords, "words"),
+    ...(app.panels ? panelCommands(app, command) : []),
     command("finish", "masks", "key.finish", ["Enter", "e"], () => edits.finish(app)),
     command("cancel", "masks", "key.cancel", ["Escape"], () => cancel(app, stage)),
     command("level", "masks", "key.level", ["s"], () => {
@@ -85,6 +87,22 @@ export function makeCommands({ app, stage, openHelp, openWords }: Desk): Command
   ];
 }
 
+type Make = (
+  id: string, group: Group, words: Key, keys: readonly string[], run: () => void, icon?: Icon,
+) => Command;
+
+/** What needs a server. */
+function panelCommands(app: App, command: Make): Command[] {
+  const panel = (name: PanelName): void => app.show({ panel: app.ui.panel === name ? null : name });
+  return [
+    command("elsewhere", "tools", "tool.elsewhere", ["i"], () => void findElsewhere(app), "elsewhere"),
+    command("depth", "tools", "tool.depth", ["p"], () => panel("depth"), "depth"),
+    command("paint", "tools", "tool.paint", ["r"], () => panel("paint"), "paint"),
+    command("accept", "masks", "key.accept", ["o"], () => decide(app, true)),
+    command("reject", "masks", "key.reject", ["n"], () => decide(app, false)),
+  ];
+}
+
 /** Drops the thing that has no mask yet or the line that is being drawn; else deselects. */
 function cancel(app: App, stage: Stage): void {
   if (app.ui.job?.cancel) return app.ui.job.cancel();
@@ -93,6 +111,7 @@ function cancel(app: App, stage: Stage): void {
   if (unfinished && !unfinished.counts) edits.removeSelected(app);
   else if (app.ui.selected.size) app.show({ selected: new Set() });
   else if (app.ui.wordsOpen) app.show({ wordsOpen: false });
+  else if (app.ui.panel) app.show({ panel: null });
 }
 
 /** A key press in the notation of `Command.keys`. */
