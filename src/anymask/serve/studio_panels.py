@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from anymask.config import PersonalConfig
 from anymask.errors import AnymaskError, InputError
@@ -21,10 +21,11 @@ from anymask.serve.answers import Content, json_content, respond
 from anymask.serve.compute import Task
 from anymask.serve.drafts import Draft, Drafts
 from anymask.serve.errors import ApiError
-from anymask.serve.gallery import Picture
+from anymask.serve.gallery import Gallery, Picture
+from anymask.serve.project import Project
 from anymask.serve.prompts import config_of, dense_of, masks_of_lengths
 from anymask.serve.schemas import RULES, RunLengths, schema
-from anymask.serve.server import failures
+from anymask.serve.server import Server, failures
 from anymask.serve.sessions import name_of
 from anymask.serve.studio_wire import picture_document
 from anymask.serve.telling import LINES, Tell, tell_lines
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from anymask.extras.depth import DepthMap
-    from anymask.serve.studio import Studio
 
 __all__ = ["add_panels"]
 
@@ -44,6 +44,22 @@ _MAPS = 2  # depth maps that are kept: of the image at hand and the one before
 _LONGEST = 1600  # pixels of the longer side of a map that is shown; depth has no more detail
 _STREAM: Any = {200: {"description": "Lines.", "content": {LINES: {"schema": {"type": "string"}}}}}
 _MASKS: Any = {"max_length": 5000, "examples": [[_COUNTS]]}
+
+
+class Desk(Protocol):
+    """What the panels need of a studio."""
+
+    gallery: Gallery
+    project: Project
+    server: Server
+
+    async def find(self, name: str) -> Picture:
+        """Find an image by its id."""
+        ...
+
+    def opened(self, picture: Picture) -> Image:
+        """Decode an image of the folder; blocks."""
+        ...
 
 
 # ------------------------------------------------------------------------ what goes in
@@ -112,7 +128,7 @@ class Elsewhere:
 class _Depths:
     """Depth maps of the images that were measured last, each made once."""
 
-    studio: "Studio"
+    studio: "Desk"
     _maps: "OrderedDict[str, DepthMap]" = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -162,7 +178,7 @@ def _depth_map(depths: _Depths, picture: Picture) -> bytes:
 
 
 def _painted(
-    studio: "Studio", drafts: Drafts, picture: Picture, asked: Paint, task: Task, tell: Tell
+    studio: "Desk", drafts: Drafts, picture: Picture, asked: Paint, task: Task, tell: Tell
 ) -> Draft:
     from anymask.extras.inpaint import InpaintConfig
     from anymask.extras.inpaint.paint import check_wanted, choose_task, paint
@@ -194,7 +210,7 @@ def _painted(
 # --------------------------------------------------------------------------- elsewhere
 
 
-async def _search(studio: "Studio", asked: Elsewhere, task: Task, tell: Tell) -> Any:
+async def _search(studio: "Desk", asked: Elsewhere, task: Task, tell: Tell) -> Any:
     """Show the model the examples, then look at one image after the other."""
     server = studio.server
     config = config_of(PersonalConfig(), asked.options)
@@ -235,7 +251,7 @@ async def _search(studio: "Studio", asked: Elsewhere, task: Task, tell: Tell) ->
     return {"pictures": len(pictures), "masks": count}
 
 
-async def _found(studio: "Studio", personal: Any, picture: Picture) -> Any:
+async def _found(studio: "Desk", personal: Any, picture: Picture) -> Any:
     server = studio.server
 
     def read() -> tuple[Image, str]:
@@ -251,14 +267,14 @@ async def _found(studio: "Studio", personal: Any, picture: Picture) -> Any:
 # ------------------------------------------------------------------------------ routes
 
 
-def add_panels(app: "FastAPI", studio: "Studio") -> None:
+def add_panels(app: "FastAPI", studio: "Desk") -> None:
     """Add the routes of the panels to a studio's application."""
     _add_depth(app, studio)
     _add_painting(app, studio)
     _add_elsewhere(app, studio)
 
 
-def _add_depth(app: "FastAPI", studio: "Studio") -> None:
+def _add_depth(app: "FastAPI", studio: "Desk") -> None:
     from starlette.requests import Request
     from starlette.responses import Response, StreamingResponse
 
@@ -295,7 +311,7 @@ def _add_depth(app: "FastAPI", studio: "Studio") -> None:
         return respond(Content(data, "image/png"))
 
 
-def _add_painting(app: "FastAPI", studio: "Studio") -> None:
+def _add_painting(app: "FastAPI", studio: "Desk") -> None:
     from starlette.requests import Request
     from starlette.responses import FileResponse, Response, StreamingResponse
 
@@ -383,7 +399,7 @@ def _add_painting(app: "FastAPI", studio: "Studio") -> None:
         return respond(json_content({"id": await compute.answer(lambda: drafts.take_back(draft))}))
 
 
-def _add_elsewhere(app: "FastAPI", studio: "Studio") -> None:
+def _add_elsewhere(app: "FastAPI", studio: "Desk") -> None:
     from starlette.requests import Request
     from starlette.responses import StreamingResponse
 
