@@ -67,3 +67,15 @@ def test_the_page_is_there_until_it_is_stopped(tmp_path: Path) -> None:
         running.send_signal(signal.SIGTERM)
         assert running.wait(60) == 0
     assert not (tmp_path / FOLDER).exists()  # nothing was saved
+
+
+@pytest.mark.parametrize("name", [FOLDER, f"{FOLDER}/.open"])
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "photos" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere if name == FOLDER else elsewhere / "file")
+    with pytest.raises(InputError, match="a link that leads out of it"):
+        studio(str(tmp_path / "photos")).run()
+    assert list(elsewhere.iterdir()) == []

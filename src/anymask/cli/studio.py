@@ -95,6 +95,7 @@ class Studio:
         folder = self.images.expanduser()
         self._check(folder)
         config = with_token(self._config())
+        self._check_links(folder)
         lock = Lock(folder / FOLDER / ".open") if os.access(folder, os.W_OK) else None
         if lock is not None and not lock.acquire():
             raise InputError(
@@ -128,6 +129,16 @@ class Studio:
             raise InputError(
                 f"expected a folder of images, but {str(folder)!r} does not exist; check the path"
             )
+
+    @staticmethod
+    def _check_links(folder: Path) -> None:
+        """Check that nothing is written outside of the folder, which may come from elsewhere."""
+        for path in (folder / FOLDER, folder / FOLDER / ".open"):
+            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+                raise InputError(
+                    f"expected {str(path)!r} in the folder of the images, got a link that leads "
+                    "out of it; put the folder itself there"
+                )
 
     def _config(self) -> ServeConfig:
         port = _free_port(self.host) if self.port is None else self.port

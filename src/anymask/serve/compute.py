@@ -20,6 +20,9 @@ __all__ = ["Cancelled", "Compute", "Task", "gone"]
 Result = TypeVar("Result")
 
 
+_DEADLINE = "anymask.deadline"  # in a request's scope: when its time is up, by the loop's clock
+
+
 class Cancelled(Exception):
     """Nobody waits for the work any more."""
 
@@ -89,7 +92,7 @@ class Compute:
     async def wait(
         self, request: Request, future: asyncio.Future[Result], task: Task | None = None
     ) -> Result:
-        """Wait for work, as long as the client does.
+        """Wait for work, as long as the client does; all work of a request has one limit of time.
 
         Args:
             request: Whose body has been read.
@@ -99,10 +102,14 @@ class Compute:
         Raises:
             ApiError: It took too long, or the client has gone.
         """
+        loop = asyncio.get_running_loop()
+        end: float = request.scope.setdefault(_DEADLINE, loop.time() + self.timeout)
         left = asyncio.ensure_future(gone(request))
         try:
             both: set[asyncio.Future[Any]] = {future, left}
-            await asyncio.wait(both, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                both, timeout=max(0.0, end - loop.time()), return_when=asyncio.FIRST_COMPLETED
+            )
             if future.done():
                 return future.result()
             if left.done():

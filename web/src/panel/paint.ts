@@ -111,7 +111,7 @@ export function makePaint(app: App, stage: Stage, panels: PanelsApi): HTMLElemen
       undo: async () => {
         await app.saved(AbortSignal.timeout(10_000));
         await panels.takeBack(draft);
-        app.removePicture(id);
+        app.leaveOut(id);
       },
       redo: async () => {
         const back = await panels.keep(draft);

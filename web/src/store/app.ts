@@ -253,7 +253,7 @@ export class App {
     this.changed();
   }
 
-  removePicture(id: string): void {
+  leaveOut(id: string): void {
     const at = this.pictures.findIndex((one) => one.id === id);
     this.pictures = this.pictures.filter((one) => one.id !== id);
     const next = this.pictures[Math.max(0, at - 1)];
