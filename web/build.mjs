@@ -1,7 +1,7 @@
 // Builds the page into src/anymask/serve/page/, or with --tests the tests into build/tests/.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, extname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -34,26 +34,33 @@ const options = { bundle: true, format: "esm", charset: "utf8", logLevel: "warni
 
 if (tests) {
   rmSync(join(here, "build", "tests"), { recursive: true, force: true });
-  await build({
-    ...options,
-    entryPoints: files("tests").filter((path) => path.endsWith(".test.ts")),
-    outdir: join(here, "build", "tests"),
-    outExtension: { ".js": ".mjs" },
-    platform: "node",
-    target: "node20",
-    sourcemap: "inline",
-  });
+  const all = files("tests").filter((path) => path.endsWith(".ts"));
+  for (const [kind, isOf] of [["tests", (path) => path.endsWith(".test.ts")], ["tools", (path) => path.includes("tools")]]) {
+    await build({
+      ...options,
+      entryPoints: all.filter(isOf),
+      outdir: join(here, "build", kind),
+      outExtension: { ".js": ".mjs" },
+      platform: "node",
+      target: "node20",
+      sourcemap: "inline",
+    });
+  }
 } else {
   const mark = `/* anymask studio, built by "make web"; sources ${digest()} */`;
   await build({
     ...options,
-    entryPoints: [join(here, "src", "studio.ts"), join(here, "src", "studio.css")],
+    entryPoints: ["studio.ts", "static.ts", "offline/sw.ts", "studio.css"].map((name) => ({
+      in: join(here, "src", name),
+      out: basename(name, extname(name)),
+    })),
     outdir: page,
     minify: true,
     target: ["chrome123", "firefox121", "safari17.5"],
     banner: { js: mark, css: mark },
   });
-  writeFileSync(join(page, "index.html"), readFileSync(join(here, "src", "index.html")));
-  writeFileSync(join(page, "icon.svg"), readFileSync(join(here, "src", "icon.svg")));
+  for (const name of ["index.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
+    writeFileSync(join(page, name), readFileSync(join(here, "src", name)));
+  }
   writeFileSync(join(page, "example.jpg"), readFileSync(join(here, "example.jpg")));
 }

@@ -1,56 +1,79 @@
 /** Files that come in: chosen, dropped or pasted. Images join the folder, everything else is read as masks. */
 
+import { isAbort, describe } from "./api/client.ts";
 import { addThings, newId, withClassesOf } from "./store/project.ts";
 import type { App } from "./store/app.ts";
 import { work } from "./tools/searches.ts";
 import { say } from "./words/words.ts";
 
-/** Asks for files. */
-export function choose(accept: string): Promise<File[]> {
+/** Asks for files, or for a folder of them. */
+export function choose(accept: string, isFolder = false): Promise<File[]> {
   return new Promise((resolve) => {
     const input = document.createElement("input");
     input.type = "file";
     input.multiple = true;
     input.accept = accept;
+    input.webkitdirectory = isFolder;
     input.onchange = () => resolve([...(input.files ?? [])]);
     input.oncancel = () => resolve([]);
     input.click();
   });
 }
 
-export const IMAGES = "image/*,.tif,.tiff,.heic";
-export const MASKS = ".json,.txt,.xml,.png";
+const IMAGE = /\.(jpe?g|png|webp|gif|bmp|avif|tiff?|heic)$/i;
+const byName = new Intl.Collator("en", { numeric: true });
+
+/** The path of a file below the folder that was chosen or dropped. */
+function pathOf(file: File): string {
+  return file.webkitRelativePath.replace(/^[^/]*\//, "") || file.name;
+}
 
 export async function addImages(app: App, files: readonly File[]): Promise<void> {
+  const sorted = [...files].sort((a, b) => byName.compare(pathOf(a), pathOf(b)));
   let first: string | null = null;
-  for (const file of files) {
-    const picture = await work(app, "hint.importing", { name: file.name }, () => app.api.add(file, file.name));
-    if (!picture) continue;
-    app.addPicture(picture);
-    first ??= picture.id;
-  }
+  const failed: unknown[] = [];
+  await work(app, "hint.importing", { name: sorted.length === 1 ? pathOf(sorted[0]!) : String(sorted.length) }, async (signal) => {
+    for (const file of sorted) {
+      signal.throwIfAborted();
+      try {
+        const picture = await app.api.add(file, pathOf(file));
+        app.addPicture(picture);
+        first ??= picture.id;
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        failed.push(error);
+      }
+    }
+  });
   if (first) await app.open(first);
+  if (failed.length === 1) app.fail(failed[0]);
+  else if (failed.length) app.notify(say("error.some_images", { count: failed.length, of: sorted.length, error: describe(failed[0]) }), true);
 }
 
 export async function importMasks(app: App, files: readonly File[]): Promise<void> {
-  const image = app.ui.image;
-  if (image === null || !app.isLoaded) return;
-  for (const file of files) {
-    const found = await work(app, "hint.importing", { name: file.name }, (signal) => app.api.read(image, file, signal));
-    if (!found) continue;
-    const fresh = found.map((thing) => ({ ...thing, id: newId() }));
-    if (!fresh.length) {
-      app.notify(say("hint.found_none"));
-      continue;
-    }
-    app.commit(addThings(withClassesOf(app.project, fresh), image, fresh), "import", image);
-    app.notify(fresh.length === 1 ? say("hint.found_one") : say("hint.found", { count: fresh.length }));
+  const { picture } = app;
+  if (!picture || !app.isLoaded || !files.length) return;
+  const found = await work(app, "hint.importing", { name: files.map((file) => file.name).join(", ") }, async (signal) => {
+    const read = await app.api.read(picture, files, signal);
+    await Promise.all([...read.keys()].map((id) => app.loadThings(id)));
+    return read;
+  });
+  if (!found) return;
+  let project = app.project;
+  let count = 0;
+  for (const [id, things] of found) {
+    const fresh = things.map((thing) => ({ ...thing, id: newId() }));
+    project = addThings(withClassesOf(project, fresh), id, fresh);
+    count += fresh.length;
   }
+  if (!count) return app.notify(say("hint.found_none"));
+  app.commit(project, "import", found.has(picture.id) ? picture.id : [...found.keys()][0]!);
+  app.notify(count === 1 ? say("hint.found_one") : found.size > 1 ? say("hint.found_on", { count, images: found.size }) : say("hint.found", { count }));
 }
 
 /** A PNG may be either: what is dropped is an image unless it is said to be masks. */
 function isImage(file: File): boolean {
-  return file.type.startsWith("image/") || /\.(tiff?|heic)$/i.test(file.name);
+  return file.type.startsWith("image/") || IMAGE.test(file.name);
 }
 
 async function take(app: App, files: readonly File[]): Promise<void> {
@@ -58,6 +81,43 @@ async function take(app: App, files: readonly File[]): Promise<void> {
   const others = files.filter((file) => !isImage(file));
   if (images.length) await addImages(app, images);
   if (others.length) await importMasks(app, others);
+}
+
+/** Adds the images of a folder; what else lies in it is left alone. */
+export async function addFolder(app: App, files: readonly File[]): Promise<void> {
+  const images = files.filter((file) => isImage(file) && !/(^|\/)\./.test(file.webkitRelativePath));
+  if (images.length) await addImages(app, images);
+  else if (files.length) app.notify(say("error.no_images"), true);
+}
+
+/** Lists what is dropped, with what lies in folders. */
+async function dropped(transfer: DataTransfer): Promise<{ files: File[]; folders: File[] }> {
+  // All at once: after the first wait the browser has let go of them.
+  const entries = [...transfer.items].map((item) => ({ entry: item.webkitGetAsEntry?.() ?? null, file: item.getAsFile() }));
+  const files: File[] = [];
+  const folders: File[] = [];
+  for (const { entry, file } of entries) {
+    if (entry?.isDirectory) folders.push(...(await filesBelow(entry as FileSystemDirectoryEntry)));
+    else if (file) files.push(file);
+  }
+  return { files, folders };
+}
+
+async function filesBelow(folder: FileSystemDirectoryEntry): Promise<File[]> {
+  const reader = folder.createReader();
+  const found: File[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at a time
+    if (!some.length) return found;
+    for (const entry of some) {
+      if (entry.isDirectory) found.push(...(await filesBelow(entry as FileSystemDirectoryEntry)));
+      else {
+        const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+        Object.defineProperty(file, "webkitRelativePath", { value: entry.fullPath.slice(1) }); // as of a chosen folder
+        found.push(file);
+      }
+    }
+  }
 }
 
 export function listenToFiles(app: App, element: HTMLElement): void {
@@ -71,7 +131,11 @@ export function listenToFiles(app: App, element: HTMLElement): void {
   element.addEventListener("drop", (event) => {
     event.preventDefault();
     element.classList.remove("dropping");
-    void take(app, [...(event.dataTransfer?.files ?? [])]);
+    if (!event.dataTransfer) return;
+    void dropped(event.dataTransfer).then(async ({ files, folders }) => {
+      if (files.length) await take(app, files);
+      if (folders.length) await addFolder(app, folders);
+    }, (error: unknown) => app.fail(error));
   });
   window.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];

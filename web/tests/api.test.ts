@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Away, Client, Refused } from "../src/api/client.ts";
-import { type Picture, StudioApi, promptWords, recordOf, thingOf } from "../src/api/studio_api.ts";
+import type { Picture } from "../src/api/api.ts";
+import { StudioApi, promptWords, recordOf, thingOf } from "../src/api/studio_api.ts";
 import { ServerDecoder } from "../src/decode/server.ts";
 import * as runs from "../src/masks/runs.ts";
 import { newThing } from "../src/store/project.ts";

@@ -35,11 +35,15 @@ Everything is saved at once, beside the images: the masks of photos/a.jpg in
 photos/anymask-studio/a.jpg.json, which all commands read. This machine alone can open the page; if
 another --host is named, only with the token in the address that is printed.
 
+With --static, nothing is served: the page is written as files for any web host, and does all of it
+in the browser of whoever opens it, the model included. What they make stays in their browser.
+
 Examples:
   anymask studio photos/
   anymask studio                          # drop images onto the page
   anymask studio photos/ --model mobile-sam --port 9000
   anymask studio photos/ --host 0.0.0.0  # from other machines, with a token
+  anymask studio --static site/          # for a web host; python -m http.server --directory site/
   anymask convert photos/anymask-studio --images photos/ --format coco -o coco.json"""
 
 
@@ -52,11 +56,11 @@ def parse(words: Sequence[str]) -> Command:
 class Studio:
     """Make masks on a page in the browser."""
 
-    images: Annotated[Positional[Path], arg(metavar="[FOLDER]", help_behavior_hint="")] = (
-        _USUAL_FOLDER
+    images: Annotated[Positional[Path | None], arg(metavar="[FOLDER]", help_behavior_hint="")] = (
+        None
     )
     """Folder of the images, with those below it. Without it, what is dropped onto the page goes to
-    anymask-images/, here."""
+    anymask-images/, here. With --static, they are copied beside the page, with their masks."""
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
@@ -84,16 +88,23 @@ class Studio:
     the folder or hub id of a diffusion model, which can fill and replace, too."""
     no_browser: Flag = False
     """Do not open the page, only print its address."""
+    static: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Write the page as files into this folder instead, for a web host that serves files."""
+    overwrite: Flag = False
+    """With --static: write into a folder that holds something; the files of an earlier page are
+    replaced, others stay."""
     debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        """Serve the page until told to stop, and return the exit code."""
+        """Serve the page until told to stop, or write it, and return the exit code."""
+        folder = (self.images or _USUAL_FOLDER).expanduser()
+        self._check(folder)
+        if self.static is not None:
+            return self._write(self.static)
         from anymask.serve.run import run, with_token
         from anymask.serve.studio import add_studio
 
-        folder = self.images.expanduser()
-        self._check(folder)
         config = with_token(self._config())
         self._check_links(folder)
         lock = Lock(folder / FOLDER / ".open") if os.access(folder, os.W_OK) else None
@@ -125,10 +136,50 @@ class Studio:
             raise InputError(
                 f"expected a folder of images, got the file {str(folder)!r}; name its folder"
             )
-        if not folder.is_dir() and self.images != _USUAL_FOLDER:
+        if not folder.is_dir() and self.images not in (None, _USUAL_FOLDER):
             raise InputError(
                 f"expected a folder of images, but {str(folder)!r} does not exist; check the path"
             )
+        if self.static is None and self.overwrite:
+            raise InputError(
+                "expected --overwrite together with --static, got it alone; the studio overwrites "
+                "nothing without being asked"
+            )
+        served = {"host": "127.0.0.1", "port": None, "token": None, "no_browser": False}
+        given = [name for name, usual in served.items() if getattr(self, name) != usual]
+        if self.static is not None and given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise InputError(
+                f"expected either --static or {flag}, got both; files are served by whatever host "
+                "they are put on"
+            )
+
+    def _write(self, target: Path) -> int:
+        """Write the page as files."""
+        from rich.console import Console
+
+        from anymask.export.browser import browser_model
+        from anymask.serve.static import write_static
+
+        with Console(stderr=True).status("writing the page") as status:
+            written = write_static(
+                target,
+                browser_model(load_model(self)),
+                images=self.images,
+                overwrite=self.overwrite,
+                max_pixels=self.max_pixels,
+                heard=lambda name: status.update(f"writing the page: {name}"),
+            )
+        for reason in written.left_out:
+            print(f"left out: {reason}", file=sys.stderr)
+        print(f"{target}/: {written.page / 1e6:.1f} MB to load once; index.html is the page")
+        if written.images:
+            print(
+                f"{written.images} images, {written.image_bytes / 1e6:.1f} MB, which everybody can "
+                "read who can read the page"
+            )
+        print(f"Look at it with: {Path(sys.executable).name} -m http.server --directory {target}")
+        return 0
 
     @staticmethod
     def _check_links(folder: Path) -> None:

@@ -153,6 +153,40 @@ def export(
     return replace(report, folder=place)
 
 
+def write_parts(
+    network: nn.Module, variant: Variant, digest: str, folder: Path, roles: Sequence[str]
+) -> Exported:
+    """Write some of a network's graphs, unmeasured, for a use that takes no others.
+
+    Args:
+        network: On the CPU, in float32.
+        variant: Its row of the table.
+        digest: That of its weights.
+        folder: Where; it has to be there.
+        roles: Which of its graphs.
+
+    Raises:
+        CapabilityError: It is no network that can be exported.
+    """
+    tensor_names(network)  # refuses what has none
+    options = DecoderOptions()
+    source = Source(network, variant, digest, None)
+    exported = about(source, options, "onnx", OPSET, raw_image=False)
+    files: dict[str, FileRecord] = {}
+    graphs: dict[str, str] = {}
+    for part in list_parts(source, options):
+        if part.role not in roles:
+            continue
+        graph = trace(part.module, part.inputs, part.outputs, part.sizes, OPSET)
+        mark(graph, exported, part.role)
+        written = weights.save(graph, folder / f"{part.role}.onnx")
+        graphs[part.role] = written[0].name
+        files |= {path.name: record(path) for path in written}
+    exported = replace(exported, graphs=graphs, files=files)
+    (folder / MANIFEST).write_text(as_json(exported.to_json()), encoding="utf-8")
+    return exported
+
+
 def _check_options(to: str, opset: int, raw_image: bool) -> None:
     from anymask.export.image_input import LEAST_OPSET
 

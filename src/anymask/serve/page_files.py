@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anymask.serve.access import App, Message, Receive, Send
 
-__all__ = ["EXAMPLE", "Page"]
+__all__ = ["EXAMPLE", "FOLDER", "Page"]
 
-_FOLDER = Path(__file__).parent / "page"
+FOLDER = Path(__file__).parent / "page"
+"""What ``make web`` builds."""
 
-EXAMPLE = _FOLDER / "example.jpg"
+EXAMPLE = FOLDER / "example.jpg"
 """An image to begin with."""
 
 _FILES = {
@@ -66,4 +67,4 @@ class Page:
 
 @cache
 def _read(name: str) -> bytes:
-    return (_FOLDER / name).read_bytes()
+    return (FOLDER / name).read_bytes()

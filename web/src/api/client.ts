@@ -1,9 +1,10 @@
 /** Requests to the server that the page came from. */
 
+import { Problem } from "../problem.ts";
 import { say } from "../words/words.ts";
 
 /** The server said no: a status, the name of the kind of error, and a sentence. */
-export class Refused extends Error {
+export class Refused extends Problem {
   constructor(
     readonly status: number,
     readonly code: string,
@@ -15,7 +16,7 @@ export class Refused extends Error {
 }
 
 /** The server did not answer at all, or is going down or busy: it is worth trying again. */
-export class Away extends Error {}
+export class Away extends Problem {}
 
 export class Client {
   constructor(
@@ -95,6 +96,6 @@ export function isAbort(error: unknown): boolean {
 
 /** Says in one line what went wrong. */
 export function describe(error: unknown): string {
-  if (error instanceof Refused || error instanceof Away) return error.message;
+  if (error instanceof Problem) return error.message;
   return say("error.unexpected", { error: error instanceof Error ? error.message : String(error) });
 }

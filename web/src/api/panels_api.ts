@@ -3,7 +3,8 @@
 import { type Counts, toText } from "../masks/runs.ts";
 import { say } from "../words/words.ts";
 import { Away, type Client, Refused, isAbort } from "./client.ts";
-import type { MaskRecord, Picture } from "./studio_api.ts";
+import type { Picture } from "./api.ts";
+import type { MaskRecord } from "./studio_api.ts";
 
 /** How far work is. */
 export interface Step {

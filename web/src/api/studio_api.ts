@@ -1,33 +1,10 @@
-/** The routes of the studio, and what goes over them. */
+/** The server's side of the studio: its routes, and what goes over them. */
 
 import { fromText, toText } from "../masks/runs.ts";
 import type { Answer, Box, Class, Logits, Point, Prompt, Thing } from "../store/project.ts";
 import { Conflict } from "../store/saving.ts";
+import type { Api, Exported, FolderAnswer, Live, Picture } from "./api.ts";
 import { Client, Refused } from "./client.ts";
-
-/** An image of the folder. */
-export interface Picture {
-  readonly id: string;
-  readonly name: string;
-  readonly w: number;
-  readonly h: number;
-  /** How many masks are stored for it. */
-  readonly masks: number;
-  readonly revision: number;
-  /** Why it cannot be used; null if it can. */
-  readonly error: string | null;
-}
-
-export interface FolderAnswer {
-  readonly name: string;
-  readonly pictures: readonly Picture[];
-  readonly classes: readonly Class[];
-  readonly classes_revision: number;
-  readonly model: string;
-  readonly words: readonly string[];
-  /** Whether there is an example to begin with. */
-  readonly example: boolean;
-}
 
 interface RunLengths {
   readonly size: readonly [number, number];
@@ -59,7 +36,11 @@ interface ThingsAnswer {
 
 const ROOT = "/v1/studio";
 
-export class StudioApi {
+export class StudioApi implements Api {
+  readonly accept = "image/*,.tif,.tiff,.heic";
+  readonly acceptMasks = ".json,.txt,.xml,.png";
+  readonly remove = null; // the folder's files are its owner's
+
   constructor(readonly client: Client) {}
 
   folder(): Promise<FolderAnswer> {
@@ -109,18 +90,31 @@ export class StudioApi {
     return this.client.json<Picture>(`${ROOT}/pictures?name=${encodeURIComponent(name)}`, { body: file });
   }
 
+  putFiles(): Promise<void> {
+    return Promise.resolve(); // the server has all that it was given
+  }
+
   addExample(): Promise<Picture> {
     return this.client.json<Picture>(`${ROOT}/example`, { method: "POST" });
   }
 
-  async read(id: string, file: Blob, signal: AbortSignal): Promise<readonly Thing[]> {
-    const path = `${ROOT}/pictures/${id}/import`;
-    const answer = await this.client.json<ThingsAnswer>(path, { body: file, signal });
-    return answer.things.map(thingOf);
+  async read({ id }: Picture, files: readonly File[], signal: AbortSignal): Promise<ReadonlyMap<string, readonly Thing[]>> {
+    const found: Thing[] = [];
+    for (const file of files) {
+      const path = `${ROOT}/pictures/${id}/import`;
+      found.push(...(await this.client.json<ThingsAnswer>(path, { body: file, signal })).things.map(thingOf));
+    }
+    return new Map([[id, found]]);
   }
 
-  export(formats: readonly string[], pictures: readonly string[] | null, signal: AbortSignal): Promise<Blob> {
-    return this.client.blob(`${ROOT}/export`, { json: { formats, pictures }, signal });
+  async export(formats: readonly string[], pictures: readonly Picture[], live: Live, signal: AbortSignal): Promise<Exported> {
+    await live.stored();
+    const json = { formats, pictures: pictures.map((one) => one.id) };
+    return { zip: await this.client.blob(`${ROOT}/export`, { json, signal }), lost: 0 };
+  }
+
+  watch(): void {
+    // It is looked again when the window comes back.
   }
 }
 

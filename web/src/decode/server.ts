@@ -1,7 +1,8 @@
 /** Masks from the server that the page came from. */
 
 import { type Client, Refused } from "../api/client.ts";
-import { type MaskRecord, type Picture, answerOf, promptWords } from "../api/studio_api.ts";
+import type { Picture } from "../api/api.ts";
+import { type MaskRecord, answerOf, promptWords } from "../api/studio_api.ts";
 import type { Answer, Prompt } from "../store/project.ts";
 import type { Decoder, PredictOptions } from "./decoder.ts";
 

@@ -18,6 +18,21 @@ function dialog(title: string, ...children: HTMLElement[]): HTMLDialogElement {
   return element;
 }
 
+/** Asks before something that cannot be undone. */
+export function confirmed(title: string, text: string, go: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const button = h("button", { type: "button", class: "button danger", id: "confirm-go", onclick: () => element.close("go") }, go);
+    const cancel = h("button", { type: "button", class: "button", onclick: () => element.close() }, say("hint.cancel"));
+    const element = dialog(title, h("div", { class: "confirm" }, h("p", {}, text), h("div", { class: "dialog-foot" }, cancel, button)));
+    element.addEventListener("close", () => {
+      element.remove();
+      resolve(element.returnValue === "go");
+    });
+    document.body.append(element);
+    element.showModal();
+  });
+}
+
 export function makeHelp(commands: readonly Command[]): HTMLDialogElement {
   const row = (keys: readonly (string | Key)[], words: string): HTMLElement =>
     h("div", { class: "key-row" }, h("span", {}, words), h("span", { class: "keys" }, ...keys.map((key) => h("kbd", {}, key))));
@@ -82,11 +97,12 @@ export function makeExport(app: App): HTMLDialogElement {
     const pictures = scopes[0]!.checked ? app.pictures : app.pictures.filter((one) => one.id === app.ui.image);
     const some = pictures.filter((one) => app.masksOf(one) > 0);
     if (!some.length) return app.notify(say("export.nothing"));
-    const blob = await work(app, "hint.exporting", {}, async (signal) => {
-      await app.saved(signal);
-      return app.api.export(chosen, some.map((one) => one.id), signal);
-    });
-    if (blob) download(blob, `${app.folder?.name || "anymask"}.zip`);
+    const done = await work(app, "hint.exporting", {}, (signal) =>
+      app.api.export(chosen, some, { project: app.project, stored: () => app.saved(signal) }, signal),
+    );
+    if (!done) return;
+    download(done.zip, `${app.folder?.name || "anymask"}.zip`);
+    if (done.lost) app.notify(say("export.lost", { count: done.lost }));
   };
   return dialog(say("export.title"), form);
 }

@@ -5,7 +5,7 @@ import { icon } from "../icons.ts";
 import type { App } from "../store/app.ts";
 import { say } from "../words/words.ts";
 
-export function makeEmpty(app: App, choose: () => void, example: () => void): HTMLElement {
+export function makeEmpty(app: App, choose: () => void, chooseFolder: () => void, example: () => void): HTMLElement {
   const begin = h("button", { type: "button", class: "button", id: "example", onclick: example }, say("empty.example"));
   const element = h(
     "div",
@@ -13,7 +13,7 @@ export function makeEmpty(app: App, choose: () => void, example: () => void): HT
     icon("images", 44),
     h("h1", {}, say("empty.title")),
     h("p", {}, say("empty.text")),
-    h("div", { class: "empty-actions" }, h("button", { type: "button", class: "button primary", onclick: choose }, say("empty.choose")), begin),
+    h("div", { class: "empty-actions" }, h("button", { type: "button", class: "button primary", onclick: choose }, say("empty.choose")), h("button", { type: "button", class: "button", onclick: chooseFolder }, say("empty.folder")), begin),
   );
   app.listen(() => {
     element.hidden = app.folder === null || app.pictures.length > 0;

@@ -1,6 +1,6 @@
 /** The page's state: the project with its history, what is shown of it, and what is being done. */
 
-import type { FolderAnswer, Picture, StudioApi } from "../api/studio_api.ts";
+import type { Api, FolderAnswer, Picture } from "../api/api.ts";
 import { describe } from "../api/client.ts";
 import type { PanelsApi } from "../api/panels_api.ts";
 import type { Decoder } from "../decode/decoder.ts";
@@ -53,8 +53,9 @@ export interface Ui {
   readonly notice: Notice | null;
 }
 
-export type Part = readonly Thing[] | readonly Class[];
+export type Part = readonly Thing[] | readonly Class[] | readonly Picture[];
 
+const FILES = "files"; // of images that were added; the saver's key, as the next
 const CLASSES = "classes"; // the saver's key; images have their ids, which are hex
 const NOTICE_MS = 6000;
 
@@ -90,7 +91,7 @@ export class App {
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly loading = new Map<string, Promise<void>>();
 
-  constructor(readonly api: StudioApi) {
+  constructor(readonly api: Api) {
     this.saver = new Saver<Part>({
       put: (key, part, revision) => this.put(key, part, revision),
       changed: () => this.changed(),
@@ -245,20 +246,41 @@ export class App {
     this.pictures = folder.pictures;
     this.history = histories.begin({ ...EMPTY, classes: folder.classes });
     this.saver.known(CLASSES, folder.classes, folder.classes_revision);
+    this.saver.known(FILES, folder.pictures, 0);
     this.changed();
   }
 
   addPicture(picture: Picture): void {
     if (!this.pictures.some((one) => one.id === picture.id)) this.pictures = [...this.pictures, picture];
+    if (picture.isUnsaved) this.saver.set(FILES, this.pictures);
     this.changed();
   }
 
+  /** Shows no longer an image that a step has taken out of the folder; that step can be done again. */
   leaveOut(id: string): void {
     const at = this.pictures.findIndex((one) => one.id === id);
     this.pictures = this.pictures.filter((one) => one.id !== id);
     const next = this.pictures[Math.max(0, at - 1)];
     if (this.ui.image === id && next) void this.open(next.id);
     this.changed();
+  }
+
+  /** Removes an image with its masks, for good. */
+  async removePicture(id: string): Promise<void> {
+    const at = this.pictures.findIndex((one) => one.id === id);
+    await this.api.remove?.(id);
+    this.forget(id);
+    if (this.ui.image !== id) return;
+    const next = this.pictures[at] ?? this.pictures.at(-1);
+    if (next) await this.open(next.id);
+    else this.show({ image: null, selected: new Set() });
+  }
+
+  private forget(id: string): void {
+    this.pictures = this.pictures.filter((one) => one.id !== id);
+    this.saver.forget(id);
+    this.loading.delete(id);
+    this.settle(histories.forget(this.history, id));
   }
 
   /** Takes over what other windows and programs have changed, where nothing of ours is unsaved. */
@@ -268,7 +290,13 @@ export class App {
       ({ id, revision }) =>
         id in this.project.images && !this.saver.isDirty(id) && revision !== this.saver.revision(id),
     );
+    for (const { id } of this.pictures.filter((one) => !folder.pictures.some(({ id }) => id === one.id))) this.forget(id);
     this.pictures = folder.pictures;
+    if (this.ui.image !== null && !this.picture) {
+      const next = this.pictures[0];
+      this.show({ image: null, selected: new Set() });
+      if (next) void this.open(next.id);
+    }
     for (const picture of stale) {
       const { revision, things } = await this.api.things(picture);
       if (this.saver.isDirty(picture.id)) continue; // it will be seen as a conflict
@@ -330,6 +358,7 @@ export class App {
 
   private put(key: string, part: Part, revision: number): Promise<number> {
     if (key === CLASSES) return this.api.putClasses(part as readonly Class[], revision);
+    if (key === FILES) return this.api.putFiles().then(() => revision + 1);
     return this.api.putThings(this.pictureOf(key), part as readonly Thing[], revision);
   }
 
@@ -347,8 +376,8 @@ export class App {
     const conflict = this.saver.conflict(key);
     if (!conflict) return;
     const isClasses = key === CLASSES;
-    const mine: Part = isClasses ? this.project.classes : thingsOf(this.project, key);
-    const part = how === "mine" ? mine : how === "theirs" ? conflict.theirs : joined(mine, conflict.theirs);
+    const mine: readonly Thing[] | readonly Class[] = isClasses ? this.project.classes : thingsOf(this.project, key);
+    const part = how === "mine" ? mine : how === "theirs" ? conflict.theirs : joined(mine, conflict.theirs as typeof mine);
     const project: Project = isClasses
       ? { ...this.project, classes: part as readonly Class[] }
       : { ...this.project, images: { ...this.project.images, [key]: part as readonly Thing[] } };
@@ -362,7 +391,7 @@ export class App {
 }
 
 /** What both have: mine, and of theirs what mine has not. */
-function joined(mine: Part, theirs: Part): Part {
+function joined(mine: readonly Thing[] | readonly Class[], theirs: readonly Thing[] | readonly Class[]): Part {
   const nameOf = (one: Thing | Class): string => ("id" in one ? one.id : one.name);
   const known = new Set([...mine].map(nameOf));
   return [...mine, ...[...theirs].filter((one) => !known.has(nameOf(one)))] as unknown as Part;

@@ -91,6 +91,16 @@ export function load(history: History, image: string, things: readonly Thing[]):
   );
 }
 
+/** Forgets an image, and all steps on it. */
+export function forget(history: History, image: string): History {
+  const others = (steps: readonly Step[]): readonly Step[] => steps.filter((step) => step.image !== image);
+  return amend({ ...history, past: others(history.past), future: others(history.future) }, (project) => {
+    if (!(image in project.images)) return project;
+    const { [image]: _, ...images } = project.images;
+    return { ...project, images };
+  });
+}
+
 /** Puts an answer wherever a thing has the very prompt that it answers. */
 export function settle(
   history: History,

@@ -53,8 +53,10 @@ export class Saver<Part> {
     this.kept.set(key, { part, saved: part, revision, conflict: null });
   }
 
-  has(key: string): boolean {
-    return this.kept.has(key);
+  /** Says that a part is no more. */
+  forget(key: string): void {
+    this.kept.delete(key);
+    this.saving.changed();
   }
 
   revision(key: string): number {

@@ -2,7 +2,9 @@
 
 import { isAbort } from "../api/client.ts";
 import { Rows, h } from "../dom.ts";
-import type { Picture } from "../api/studio_api.ts";
+import { icon } from "../icons.ts";
+import { confirmed } from "../panel/dialogs.ts";
+import type { Picture } from "../api/api.ts";
 import type { App } from "../store/app.ts";
 import { candidatesOf } from "../store/project.ts";
 import { say } from "../words/words.ts";
@@ -43,7 +45,12 @@ export function makeStrip(app: App): HTMLElement {
     const badge = h("span", { class: "badge" });
     const found = h("span", { class: "badge found" });
     const button = h("button", { type: "button", class: "strip-button", onclick: () => void app.open(picture.id) }, image, badge, found);
-    const item = h("li", {}, button);
+    const drop = h(
+      "button",
+      { type: "button", class: "icon-button strip-remove", title: say("strip.remove", { name: picture.name }), "aria-label": say("strip.remove", { name: picture.name }), onclick: () => void remove(app, picture) },
+      icon("close", 12),
+    );
+    const item = h("li", { class: "strip-item" }, button, app.api.remove && drop);
     image.style.aspectRatio = `${Math.min(2.2, Math.max(0.5, picture.w / picture.h || 1.5))}`;
     tasks.set(item, async () => {
       try {
@@ -88,7 +95,14 @@ export function makeStrip(app: App): HTMLElement {
   );
   app.listen(() => {
     rows.set(app.pictures, (one) => one.id);
-    element.hidden = app.pictures.length < 2;
+    element.hidden = app.pictures.length < (app.api.remove ? 1 : 2);
   });
   return element;
+}
+
+async function remove(app: App, picture: Picture): Promise<void> {
+  const count = app.masksOf(picture);
+  const text = say(count ? "strip.remove_masks" : "strip.remove_image", { name: picture.name, count });
+  if (!(await confirmed(say("strip.remove_title"), text, say("strip.remove_go")))) return;
+  await app.removePicture(picture.id).catch((error: unknown) => app.fail(error));
 }

@@ -1,7 +1,8 @@
 /** What is selected, cut out of the image: to the clipboard, or as a file. */
 
 import type { Stage } from "../canvas/stage.ts";
-import { bounds, decodePatch, union } from "../masks/runs.ts";
+import { cutOut } from "../canvas/cut.ts";
+import { union } from "../masks/runs.ts";
 import type { App } from "../store/app.ts";
 import { say } from "../words/words.ts";
 
@@ -12,20 +13,7 @@ async function cutout(app: App, stage: Stage): Promise<Blob | null> {
   const [first, ...rest] = masks;
   if (!first || !picture || !stage.picture) return null;
   const counts = rest.reduce(union, first);
-  const box = bounds(counts, picture.h);
-  if (!box) return null;
-  const w = box.x1 - box.x0;
-  const h = box.y1 - box.y0;
-  const canvas = new OffscreenCanvas(w, h);
-  const context = canvas.getContext("2d", { willReadFrequently: true })!;
-  context.drawImage(stage.picture.full, box.x0, box.y0, w, h, 0, 0, w, h);
-  const data = context.getImageData(0, 0, w, h);
-  const { pixels } = decodePatch(counts, picture.h, box);
-  for (let x = 0; x < w; x++) {
-    for (let y = 0; y < h; y++) if (!pixels[x * h + y]) data.data[4 * (y * w + x) + 3] = 0;
-  }
-  context.putImageData(data, 0, 0);
-  return canvas.convertToBlob({ type: "image/png" });
+  return cutOut(stage.picture.full, counts, picture.h);
 }
 
 export async function copyCutout(app: App, stage: Stage): Promise<void> {

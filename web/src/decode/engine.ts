@@ -1,0 +1,143 @@
+/** The worker that computes, as the page sees it: requests go in, answers come out, in any order. */
+
+import type { Answer, Logits, Prompt } from "../store/project.ts";
+import type { PredictOptions } from "./decoder.ts";
+import type { RawImage } from "./local.ts";
+
+/** Where the model's files are: `model.json`, and what that names. */
+export interface Files {
+  readonly base: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export type Search = "everything" | "words" | "subject";
+
+/** What the page asks of the worker. */
+export type Request =
+  | { readonly kind: "start"; readonly files: Files; readonly runtime: string; readonly threads: number; readonly roles: readonly string[] }
+  | { readonly kind: "embed"; readonly image: string; readonly raw: RawImage }
+  | { readonly kind: "embedding"; readonly image: string; readonly data: ArrayBuffer }
+  | { readonly kind: "predict"; readonly image: string; readonly prompt: Prompt; readonly options: PredictOptions }
+  | { readonly kind: "search"; readonly search: Search; readonly image: string; readonly text: string }
+  | { readonly kind: "cancel"; readonly request: number };
+
+export type Message = Request & { readonly id: number };
+
+/** What the worker says; `forgot` names images whose embeddings had to go. */
+export interface Reply {
+  readonly id: number;
+  readonly error?: string;
+  readonly answers?: Answer[];
+  readonly forgot?: readonly string[];
+  /** Milliseconds that the worker computed. */
+  readonly took?: number;
+}
+
+interface Waiting {
+  resolve(reply: Reply): void;
+  reject(error: Error): void;
+}
+
+/** The worker cannot go on: it could not start, or has died. */
+export class EngineFailed extends Error {}
+
+export class Engine {
+  /** Told of each image whose embedding the worker let go. */
+  forgot: (image: string) => void = () => undefined;
+  /** Milliseconds that the worker took for its latest answer, without the way there and back. */
+  took = 0;
+  private readonly waiting = new Map<number, Waiting>();
+  private made = 0;
+  private failure: EngineFailed | null = null;
+
+  constructor(private readonly worker: Worker) {
+    worker.onmessage = (event: MessageEvent<Reply>) => this.take(event.data);
+    worker.onerror = (event) => this.fail(event.message || "the worker could not be started");
+    worker.onmessageerror = () => this.fail("the worker's answer could not be read");
+  }
+
+  /** Makes a worker of the page's own script, which lies beside it. */
+  static open(): Engine {
+    return new Engine(new Worker(new URL("worker.js", import.meta.url), { type: "module" }));
+  }
+
+  /**
+   * Loads the runtime and the model.
+   *
+   * @param roles What is needed: "decoder" alone where a server encodes; also "encoder". What else
+   *     searches need is fetched when they are asked for.
+   */
+  async start(files: Files, roles: readonly string[], threads = usualThreads()): Promise<void> {
+    const here = new URL("./", import.meta.url).href;
+    const base = new URL(files.base, document.baseURI).href;
+    await this.ask({ kind: "start", files: { ...files, base }, runtime: here, threads, roles });
+  }
+
+  /** Encodes an image. */
+  async embed(image: string, raw: RawImage): Promise<void> {
+    await this.ask({ kind: "embed", image, raw }, [raw.data.buffer as ArrayBuffer]);
+  }
+
+  /** Takes over what a server encoded. */
+  async embedding(image: string, data: ArrayBuffer): Promise<void> {
+    await this.ask({ kind: "embedding", image, data }, [data]);
+  }
+
+  async predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
+    return (await this.ask({ kind: "predict", image, prompt, options })).answers ?? [];
+  }
+
+  async search(search: Search, image: string, text: string, signal: AbortSignal): Promise<Answer[]> {
+    signal.throwIfAborted();
+    const request = this.made;
+    const cancel = (): void => this.post({ kind: "cancel", request, id: -1 });
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      const reply = await this.ask({ kind: "search", search, image, text });
+      signal.throwIfAborted();
+      return reply.answers ?? [];
+    } finally {
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  close(): void {
+    this.fail("the worker was closed");
+  }
+
+  private ask(request: Request, transfer: Transferable[] = []): Promise<Reply> {
+    if (this.failure) return Promise.reject(this.failure);
+    const id = this.made++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.post({ ...request, id }, transfer);
+    });
+  }
+
+  private post(message: Message, transfer: Transferable[] = []): void {
+    if (!this.failure) this.worker.postMessage(message, transfer);
+  }
+
+  private take(reply: Reply): void {
+    for (const image of reply.forgot ?? []) this.forgot(image);
+    const waiting = this.waiting.get(reply.id);
+    this.waiting.delete(reply.id);
+    this.took = reply.took ?? this.took;
+    if (reply.error !== undefined) waiting?.reject(new Error(reply.error));
+    else waiting?.resolve(reply);
+  }
+
+  private fail(reason: string): void {
+    this.failure ??= new EngineFailed(reason);
+    this.worker.terminate();
+    for (const { reject } of this.waiting.values()) reject(this.failure);
+    this.waiting.clear();
+  }
+}
+
+/** Threads need memory that is shared, which only isolated pages get; more than four gain little. */
+function usualThreads(): number {
+  return globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
+}
+
+export type { Logits };

@@ -1,0 +1,58 @@
+/** Masks without any server: a worker of the page encodes images and answers prompts. */
+
+import type { Answer, Prompt } from "../store/project.ts";
+import type { Decoder, PredictOptions } from "./decoder.ts";
+import type { Engine } from "./engine.ts";
+
+/** An image as the browser has it: RGBA, row by row, not premultiplied, orientation applied. */
+export interface RawImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8ClampedArray;
+}
+
+/** How many images' embeddings the worker keeps; those not asked for longest are made again. */
+export class LocalDecoder implements Decoder {
+  private readonly ready = new Map<string, Promise<void>>();
+
+  /**
+   * @param engine The worker with the model's files, see `Engine.start`.
+   * @param pixels Reads an image; it is asked again when the worker has let the image go.
+   */
+  constructor(
+    private readonly engine: Engine,
+    private readonly pixels: (image: string) => Promise<RawImage>,
+  ) {
+    engine.forgot = (image) => this.ready.delete(image);
+  }
+
+  prepare(image: string): Promise<void> {
+    let making = this.ready.get(image);
+    if (!making) {
+      making = this.pixels(image).then((raw) => this.engine.embed(image, raw));
+      making.catch(() => this.ready.delete(image));
+      this.ready.set(image, making);
+    }
+    return making;
+  }
+
+  async predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
+    await this.prepare(image);
+    return this.engine.predict(image, prompt, options);
+  }
+
+  async everything(image: string, signal: AbortSignal): Promise<Answer[]> {
+    await this.prepare(image);
+    return this.engine.search("everything", image, "", signal);
+  }
+
+  async words(image: string, text: string, signal: AbortSignal): Promise<Answer[]> {
+    await this.prepare(image);
+    return this.engine.search("words", image, text, signal);
+  }
+
+  async subject(image: string, signal: AbortSignal): Promise<Answer[]> {
+    await this.prepare(image);
+    return this.engine.search("subject", image, "", signal);
+  }
+}

@@ -1,0 +1,81 @@
+/** Image files that come in: of which kind they are by their content, whether they are whole, and their size. */
+
+import { Problem } from "../problem.ts";
+import { say } from "../words/words.ts";
+
+const LARGEST = 100_000_000; // pixels, as the server's --max-pixels
+const THUMBNAIL = { w: 272, h: 136 }; // at most; twice what the strip shows, for fine screens
+
+export const ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif";
+
+/** Tells what an image file is, by its first bytes; null if it is none that browsers show. */
+export function kindOf(data: Uint8Array): string | null {
+  const text = String.fromCharCode(...data.subarray(0, 12));
+  if (text.startsWith("\xff\xd8\xff")) return "image/jpeg";
+  if (text.startsWith("\x89PNG\r\n\x1a\n")) return "image/png";
+  if (text.startsWith("RIFF") && text.slice(8) === "WEBP") return "image/webp";
+  if (text.startsWith("GIF8")) return "image/gif";
+  if (text.startsWith("BM")) return "image/bmp";
+  if (/^ftypavi[fs]$/.test(text.slice(4))) return "image/avif";
+  return null;
+}
+
+/** Whether a file ends as its kind does: browsers show those that are cut off, with grey for the rest. */
+export function isWhole(data: Uint8Array, kind: string): boolean {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (kind === "image/png") {
+    for (let at = 8; at + 12 <= data.length; at += 12 + view.getUint32(at)) {
+      if (view.getUint32(at + 4) === 0x49454e44) return true; // IEND
+    }
+    return false;
+  }
+  if (kind === "image/webp") return data.length >= 8 + view.getUint32(4, true);
+  if (kind !== "image/jpeg") return true;
+  // To the start of the scan: what lies before may hold a small image of its own, with its own end.
+  let at = 2;
+  while (at + 4 <= data.length && view.getUint16(at) !== 0xffda) {
+    if (data[at] !== 0xff) return false;
+    at += data[at + 1] === 0xff ? 1 : 2 + view.getUint16(at + 2);
+  }
+  for (let end = data.length - 2; end > at; end--) if (data[end] === 0xff && data[end + 1] === 0xd9) return true;
+  return false;
+}
+
+export interface Measured {
+  readonly w: number;
+  readonly h: number;
+  readonly file: Blob;
+  readonly thumbnail: Blob;
+}
+
+/** Decodes an image file, turned as the camera says. */
+export async function measure(given: Blob, name: string): Promise<Measured> {
+  const data = new Uint8Array(await given.arrayBuffer());
+  const kind = kindOf(data);
+  if (kind === null) throw new Problem(say("error.not_image", { name }));
+  // Of the bytes themselves: a file on the disk may change or go away.
+  const file = new Blob([data], { type: kind });
+  const whole = isWhole(data, kind) ? await createImageBitmap(file).catch(() => null) : null;
+  if (!whole) throw new Problem(say("error.damaged_image", { name }));
+  try {
+    const { width: w, height: h } = whole;
+    if (w * h > LARGEST) throw new Problem(say("error.large_image", { name, most: LARGEST / 1e6, megapixels: Math.round((w * h) / 1e6) }));
+    return { w, h, file, thumbnail: await shrink(whole) };
+  } finally {
+    whole.close();
+  }
+}
+
+async function shrink(image: ImageBitmap): Promise<Blob> {
+  const scale = Math.min(1, THUMBNAIL.h / image.height);
+  const w = Math.max(1, Math.round(image.width * scale));
+  const h = Math.max(1, Math.round(image.height * scale));
+  const small = await createImageBitmap(image, { resizeWidth: w, resizeHeight: h, resizeQuality: "medium" });
+  const canvas = new OffscreenCanvas(Math.min(w, 2 * THUMBNAIL.w), h);
+  const context = canvas.getContext("2d")!;
+  context.fillStyle = "#fff"; // below what is transparent
+  context.fillRect(0, 0, canvas.width, h);
+  context.drawImage(small, (canvas.width - w) / 2, 0);
+  small.close();
+  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.82 });
+}

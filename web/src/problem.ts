@@ -1,0 +1,2 @@
+/** What went wrong, in a sentence for whoever uses the page. */
+export class Problem extends Error {}
