@@ -59,6 +59,19 @@ if (tests) {
     target: ["chrome123", "firefox121", "safari17.5"],
     banner: { js: mark, css: mark },
   });
+  // A notebook's widget is one file, its style in it.
+  const { outputFiles } = await build({
+    ...options, entryPoints: [join(here, "src", "studio.css")], minify: true, write: false, target: ["chrome123", "firefox121", "safari17.5"],
+  });
+  await build({
+    ...options,
+    entryPoints: [join(here, "src", "widget.ts")],
+    outdir: page,
+    minify: true,
+    target: ["chrome123", "firefox121", "safari17.5"],
+    define: { STUDIO_CSS: JSON.stringify(outputFiles[0].text) },
+    banner: { js: mark },
+  });
   for (const name of ["index.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
     writeFileSync(join(page, name), readFileSync(join(here, "src", name)));
   }

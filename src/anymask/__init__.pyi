@@ -27,6 +27,7 @@ from .image.transform import Transform as Transform
 from .masks.masks import Masks as Masks
 from .models.variants import VARIANTS as VARIANTS
 from .models.variants import Variant as Variant
+from .notebook import pick as pick
 from .predict.loading import load as load
 from .predict.personal import Personal as Personal
 from .predict.segmenter import Segmenter as Segmenter

@@ -33,7 +33,7 @@ LAYERS = [
     ["train", "evaluate", "batch"],
     ["extras", "export"],
     ["serve"],
-    ["client"],
+    ["client", "notebook"],
     ["compat", "cli"],
     ["__main__"],
 ]

@@ -1,5 +1,6 @@
 /** Everything that a key or a button does, once: its name, its keys, and what it is good for. */
 
+import type { Host } from "../host.ts";
 import type { Icon } from "../icons.ts";
 import type { Stage } from "../canvas/stage.ts";
 import { LEVELS } from "../store/project.ts";
@@ -139,17 +140,18 @@ export function shownKey(key: string): string {
     .join(isMac ? "" : "+");
 }
 
-export function listenToKeys(desk: Desk, commands: readonly Command[]): void {
+export function listenToKeys(desk: Desk, commands: readonly Command[], { root, whole }: Host): void {
+  const listened: Window | HTMLElement = whole ? window : root;
   const { app, stage } = desk;
   const byKey = new Map(commands.flatMap((one) => one.keys.map((key) => [key, one] as const)));
   const arrows: Readonly<Record<string, readonly [number, number]>> = {
     ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
   };
-  window.addEventListener("keydown", (event) => {
+  const onKey = (event: KeyboardEvent): void => {
     const target = event.target as HTMLElement;
-    if (event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    if (event.isComposing || event.defaultPrevented || root.querySelector("dialog[open]")) return;
     if (target.closest("input:not([type=range]), textarea, select, [contenteditable]")) return;
-    const onStage = target.id === "stage" || target === document.body;
+    const onStage = target.id === "stage" || target === root;
     const arrow = arrows[event.key];
     if (onStage && arrow && !event.ctrlKey && !event.metaKey) {
       const step = event.shiftKey ? stage.view.scale : Math.max(12, stage.view.scale);
@@ -177,17 +179,19 @@ export function listenToKeys(desk: Desk, commands: readonly Command[]): void {
     if (command.id === "copy" && !app.ui.selected.size) return; // leave text to be copied
     event.preventDefault();
     command.run();
-  });
+  };
+  listened.addEventListener("keydown", onKey as EventListener);
   // The image takes the focus with every click; its ring is for those who came with the keyboard.
-  window.addEventListener("keydown", (event) => {
-    if (event.key === "Tab" || event.key in arrows) document.body.classList.add("by-keyboard");
+  listened.addEventListener("keydown", (event) => {
+    const { key } = event as KeyboardEvent;
+    if (key === "Tab" || key in arrows) root.classList.add("by-keyboard");
   });
-  window.addEventListener("pointerdown", () => document.body.classList.remove("by-keyboard"), true);
+  listened.addEventListener("pointerdown", () => root.classList.remove("by-keyboard"), true);
   const release = (event?: KeyboardEvent): void => {
     if (!event || event.key === " ") stage.holdsSpace = false;
     if (app.ui.peeking && (!event || event.key.toLowerCase() === "h")) app.show({ peeking: false });
     app.changed();
   };
-  window.addEventListener("keyup", release);
+  listened.addEventListener("keyup", release as EventListener);
   window.addEventListener("blur", () => release());
 }
