@@ -259,27 +259,3 @@ def test_touch_points_and_two_fingers_zoom(browser: Any, studio: Served) -> None
     page.masks(1)
     assert len(page.stored().prompts[0].points_xy) == 2
     page.close()
-
-
-def test_a_photo_of_24_megapixels(browser: Any, studio: Served) -> None:
-    photo(studio.folder / "large.png", scale=9)
-    (studio.folder / "a.png").unlink()
-    page = StudioPage(browser, studio).go("/#image=large.png")
-    page.size = (W * 9, H * 9)
-    page.page.mouse.move(*page.place(160 * 9, 130 * 9))
-    page.until(lambda: page.colour(100 * 9, 100 * 9)[3] > 0)
-    page.page.mouse.click(*page.place(160 * 9, 130 * 9))
-    page.masks(1)
-    for _ in range(12):
-        page.page.mouse.wheel(0, -240)
-    page.page.wait_for_timeout(500)
-    page.shot("24-megapixels")
-    sharp = """() => {
-        const canvas = document.querySelector(".stage-image");
-        const [x, y] = [canvas.width / 2, canvas.height / 2];
-        return [...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
-    }"""
-    assert page.page.evaluate(sharp)[:3] == [255, 20, 20]
-    found = page.stored("large.png")
-    assert found.size_hw == (H * 9, W * 9) and found.areas[0] > 0.8 * 160 * 140 * 81
-    page.close()

@@ -145,6 +145,12 @@ export class Stage {
     this.setView(views.zoomAt(this.view, factor, at, this.size, this.screen));
   }
 
+  /** Shows a pixel of the image as one of the screen. */
+  zoomToPixels(): void {
+    const at = this.pointer ? views.toScreen(this.view, this.pointer) : undefined;
+    this.zoom(1 / (this.view.scale * (window.devicePixelRatio || 1)), at);
+  }
+
   zoomTo(part: Bounds): void {
     this.fitted = false;
     this.setView(views.zoomTo(part, this.size, this.screen));
@@ -156,7 +162,7 @@ export class Stage {
   }
 
   private setView(view: views.View): void {
-    this.view = view;
+    this.view = views.onPixels(view, window.devicePixelRatio || 1);
     this.onView();
     this.repaint(true);
   }
@@ -306,7 +312,9 @@ export class Stage {
     const shown = paint.inPaintingOrder(things.filter((thing) => !ui.hidden.has(thing.id)));
     const rank = (id: string): number => (ui.selected.has(id) ? 2 : ui.hovered === id ? 1 : 0);
     shown.sort((a, b) => rank(a.id) - rank(b.id)); // stable: by size within a rank
+    const seen = views.visible(this.view, this.size, this.screen);
     for (const thing of shown) {
+      if (!paint.isSeen(thing.counts!, this.size.h, seen)) continue;
       const emphasis = (["none", "hovered", "selected"] as const)[rank(thing.id)]!;
       const color = colorOf(project, thing, places.get(thing)!);
       paint.paintMask(context, thing.counts!, this.size.h, this.view, { color, opacity: ui.opacity, emphasis });

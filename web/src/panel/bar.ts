@@ -84,6 +84,7 @@ export function makeBar(app: App, stage: Stage, options: HTMLElement, actions: B
     name.title = app.picture?.name ?? "";
     position.textContent = at < 0 ? "" : `${at + 1} / ${app.pictures.length}`;
     position.title = at < 0 ? "" : say("bar.position", { at: at + 1, count: app.pictures.length });
+    previous.hidden = next.hidden = app.pictures.length < 2;
     previous.disabled = at <= 0;
     next.disabled = at < 0 || at === app.pictures.length - 1;
     named(undo, "bar.undo_what", app.history.past.at(-1), "bar.undo");

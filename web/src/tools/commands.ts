@@ -79,6 +79,7 @@ export function makeCommands({ app, stage, openHelp, openWords }: Desk): Command
     command("smaller", "tools", "key.smaller", ["["], () => app.show({ brush: Math.max(2, app.ui.brush / 1.25) })),
     command("larger", "tools", "key.larger", ["]"], () => app.show({ brush: Math.min(400, app.ui.brush * 1.25) })),
     command("fit", "view", "key.fit", ["f"], () => stage.fit(), "fit"),
+    command("pixels", "view", "key.pixels", ["."], () => stage.zoomToPixels()),
     command("zoom_in", "view", "key.zoom_in", ["+", "="], () => stage.zoom(1.4), "plus"),
     command("zoom_out", "view", "key.zoom_out", ["-"], () => stage.zoom(1 / 1.4), "minus"),
     command("hide", "view", "key.hide", ["h"], () => app.show({ peeking: true })),

@@ -6,6 +6,7 @@ export const panelsEn = {
   "panel.close": "Close",
   "key.accept": "accept what was found",
   "key.reject": "reject what was found",
+  "key.pixels": "100 %: a pixel is a pixel",
   "did.elsewhere": "find elsewhere",
   "did.accept": "accept",
   "did.reject": "reject",

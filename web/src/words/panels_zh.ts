@@ -8,6 +8,7 @@ export const panelsZh: Record<keyof typeof panelsEn, string> = {
   "panel.close": "关闭",
   "key.accept": "接受找到的结果",
   "key.reject": "拒绝找到的结果",
+  "key.pixels": "100%：像素对像素",
   "did.elsewhere": "在其他图像中查找",
   "did.accept": "接受",
   "did.reject": "拒绝",
