@@ -55,6 +55,7 @@ export function makeHelp(commands: readonly Command[]): HTMLDialogElement {
     row(["Wheel"], say("help.wheel")),
     row(["Space+Drag"], say("help.space_drag")),
     row(["2 ☝"], say("help.two_fingers")),
+    row(["✎ + ☝"], say("help.pen")),
     row(["←↑↓→"], say("help.arrows")),
     row(["Space"], say("help.space")),
   );

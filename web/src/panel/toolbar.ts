@@ -67,7 +67,7 @@ export function makeToolOptions(app: App, stage: Stage): { element: HTMLElement;
       icon(sign ? "plus" : "minus", 14),
     ),
   );
-  const sign = h("div", { class: "segments", role: "group" }, ...signs);
+  const sign = h("div", { class: "segments", role: "group", "aria-label": say("hint.signs") }, ...signs);
   const slider = h("input", { type: "range", min: 2, max: 200, id: "brush-size", oninput: () => app.show({ brush: slider.valueAsNumber }) });
   const sliderText = h("label", { for: "brush-size" });
   const brush = h("div", { class: "option" }, slider, sliderText);

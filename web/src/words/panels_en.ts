@@ -6,6 +6,8 @@ export const panelsEn = {
   "panel.close": "Close",
   "key.accept": "accept what was found",
   "key.reject": "reject what was found",
+  "hint.signs": "What clicks mean",
+  "help.pen": "with a pen, fingers only move",
   "key.pixels": "100 %: a pixel is a pixel",
   "did.elsewhere": "find elsewhere",
   "did.accept": "accept",

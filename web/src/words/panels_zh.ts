@@ -8,6 +8,8 @@ export const panelsZh: Record<keyof typeof panelsEn, string> = {
   "panel.close": "关闭",
   "key.accept": "接受找到的结果",
   "key.reject": "拒绝找到的结果",
+  "hint.signs": "点击的含义",
+  "help.pen": "用笔时，手指只移动画面",
   "key.pixels": "100%：像素对像素",
   "did.elsewhere": "在其他图像中查找",
   "did.accept": "接受",
