@@ -158,7 +158,7 @@ export function makeDepth(app: App, stage: Stage, panels: PanelsApi): HTMLElemen
 /** What went wrong; where something is not installed, what to type. */
 function why(error: unknown): string {
   const missing = error instanceof Refused && (error.code === "no_weights" || error.code === "not_installed");
-  return missing ? say("depth.missing", { error: describe(error) }) : describe(error);
+  return missing ? say("depth.missing") : describe(error);
 }
 
 /** A depth as people read it: metres, or a bare number where it has no unit. */

@@ -18,7 +18,7 @@ export const panelsEn = {
   "depth.wait": "The depth is being estimated …",
   "depth.estimating": "Estimating the depth … {seconds} s",
   "depth.cancelled": "The depth was not estimated.",
-  "depth.missing": "No depth model is here. To have one: pip install \"anymask[depth]\", then, once: anymask depth photo.jpg ({error})",
+  "depth.missing": "No depth model is here. To have one: pip install \"anymask[depth]\", then, once: anymask depth photo.jpg",
   "depth.show": "Show the map",
   "depth.opacity": "Opacity of the depth map",
   "depth.near": "near",

@@ -20,7 +20,7 @@ export const panelsZh: Record<keyof typeof panelsEn, string> = {
   "depth.wait": "正在估计深度……",
   "depth.estimating": "正在估计深度……{seconds} 秒",
   "depth.cancelled": "深度估计已取消。",
-  "depth.missing": "没有深度模型。安装：pip install \"anymask[depth]\"，然后运行一次：anymask depth photo.jpg（{error}）",
+  "depth.missing": "没有深度模型。安装：pip install \"anymask[depth]\"，然后运行一次：anymask depth photo.jpg",
   "depth.show": "显示深度图",
   "depth.opacity": "深度图不透明度",
   "depth.near": "近",
@@ -68,5 +68,5 @@ export const panelsZh: Record<keyof typeof panelsEn, string> = {
   "elsewhere.accept_all": "全部接受",
   "elsewhere.reject_all": "全部拒绝",
   "elsewhere.next": "去查看",
-  "strip.candidates": "{name}，{count} 个掩膜，{found} 个待查看",
+  "strip.candidates": "{name}，{count} 个掩码，{found} 个待查看",
 };
