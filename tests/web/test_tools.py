@@ -303,7 +303,7 @@ def test_all_kinds_of_steps_are_undone_to_the_start_and_redone(
     step(act=lambda: grow.click())
     step("mod+a".replace("mod", "Control"), "j")
     step("Delete")
-    step("g")
+    step("g", act=lambda: page.page.locator(".mask").first.wait_for())
     for wanted in reversed(states[:-1]):
         page.page.locator("#stage").focus()
         page.press("z")

@@ -233,9 +233,7 @@ def test_a_slow_start_tells_how_long_it_takes_and_forgets_no_click(
     page.click("red")  # before the image is embedded
     page.masks(1)
     assert len(page.stored()) == 1
-    page.press("Enter", "d")
-    page.says("Reading the image")
-    page.press("a")
+    page.press("Enter", "d", "a")
     page.ready()
     page.masks(1)
     page.close()
