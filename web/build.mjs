@@ -66,6 +66,19 @@ if (tests) {
   writeFileSync(join(page, "ort.mjs"), readFileSync(`${runtime}.mjs`));
   // Compressed here, so that every host sends as few bytes; the worker inflates it.
   writeFileSync(join(page, "ort.wasm.gz"), gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 }));
+  // A notebook's widget is one file, its style in it.
+  const { outputFiles } = await build({
+    ...options, entryPoints: [join(here, "src", "studio.css")], minify: true, write: false, target: ["chrome123", "firefox121", "safari17.5"],
+  });
+  await build({
+    ...options,
+    entryPoints: [join(here, "src", "widget.ts")],
+    outdir: page,
+    minify: true,
+    target: ["chrome123", "firefox121", "safari17.5"],
+    define: { STUDIO_CSS: JSON.stringify(outputFiles[0].text) },
+    banner: { js: mark },
+  });
   for (const name of ["index.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
     writeFileSync(join(page, name), readFileSync(join(here, "src", name)));
   }

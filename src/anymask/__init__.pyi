@@ -28,6 +28,7 @@ from .label import label as label
 from .masks.masks import Masks as Masks
 from .models.variants import VARIANTS as VARIANTS
 from .models.variants import Variant as Variant
+from .notebook import pick as pick
 from .predict.loading import load as load
 from .predict.personal import Personal as Personal
 from .predict.segmenter import Segmenter as Segmenter

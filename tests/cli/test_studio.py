@@ -93,3 +93,15 @@ def test_static_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "1 images" in said.out and "MB to load once" in said.out
     assert said.err.count("left out: b.jpg") == 1
     assert (out / "index.html").is_file() and (out / "model" / "model.json").is_file()
+
+
+@pytest.mark.parametrize("name", [FOLDER, f"{FOLDER}/.open"])
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "photos" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere if name == FOLDER else elsewhere / "file")
+    with pytest.raises(InputError, match="a link that leads out of it"):
+        studio(str(tmp_path / "photos")).run()
+    assert list(elsewhere.iterdir()) == []

@@ -34,7 +34,7 @@ LAYERS = [
     ["extras", "export"],
     ["label"],
     ["serve"],
-    ["client"],
+    ["client", "notebook"],
     ["compat", "cli"],
     ["__main__"],
 ]

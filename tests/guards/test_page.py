@@ -31,7 +31,9 @@ def digest_of_sources() -> str:
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("name", ["studio.js", "static.js", "sw.js", "studio.css", "worker.js"])
+@pytest.mark.parametrize(
+    "name", ["studio.js", "static.js", "sw.js", "worker.js", "widget.js", "studio.css"]
+)
 def test_the_page_is_not_older_than_its_sources(name: str) -> None:
     if not WEB.is_dir():
         pytest.skip("needs the sources of the page, which an unpacked archive has not")

@@ -46,6 +46,7 @@ PUBLIC = [
     "label",
     "load",
     "personalize",
+    "pick",
     "process",
     "read",
     "track",

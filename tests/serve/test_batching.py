@@ -18,6 +18,7 @@ class Asking:
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
+        self.scope: dict[str, Any] = {}
 
     async def receive(self) -> dict[str, Any]:
         await self.gone.wait()

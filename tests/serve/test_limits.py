@@ -271,3 +271,54 @@ def test_what_is_asked_of_a_form_is_bounded(serve: Callable[..., Any]) -> None:
     answer = api.post("/v1/embed", files=many)
     message(answer, answer.status_code)
     assert answer.status_code in (400, 422)
+
+
+def test_a_request_has_one_limit_of_time_for_all_that_it_does(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = serve(fresh=True, timeout=2.0)
+    sessions = [embed(api, png(seed)) for seed in range(6)]
+    model = api.app.state.server.model
+    decode = model.network.decode
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.5)
+        return decode(*given)
+
+    monkeypatch.setattr(model.network, "decode", slowly)
+    asked = {"session": sessions, "prompts": [[{"points": [[30, 20]]}]] * 6}
+    # Each of the six would be in time by itself.
+    assert "within 2 seconds" in message(api.post("/v1/predict", json=asked), 504)
+    few = {"session": sessions[:1], "prompts": [[{"points": [[30, 20]]}]]}
+    assert api.post("/v1/predict", json=few).status_code == 200
+
+
+def test_writing_a_file_has_a_limit_of_time_and_holds_up_no_click(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anymask.serve import verbs
+
+    api = serve(fresh=True, timeout=0.5)
+    session = embed(api)
+    whole, go_on = verbs.as_content, threading.Event()
+
+    def slowly(masks: Any, image: Any, format: str, **kinds: Any) -> Any:
+        assert format == "json" or go_on.wait(30)
+        return whole(masks, image, format, **kinds)
+
+    monkeypatch.setattr(verbs, "as_content", slowly)
+    asked = {"session": session, "points": [[30, 20]]}
+    answers = []
+    threads = [
+        threading.Thread(
+            target=lambda: answers.append(api.post("/v1/predict", json={**asked, "format": "zip"}))
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    assert api.post("/v1/predict", json=asked).status_code == 200
+    for thread in threads:
+        thread.join()
+    assert [one.status_code for one in answers] == [504] * 3
+    go_on.set()

@@ -173,3 +173,24 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, link: str) -> 
         project.classes()
     assert project.counted("a.jpg") == (0, 0)
     assert {path: path.read_bytes() for path in elsewhere.rglob("*.json")} == before
+
+
+def test_only_what_is_in_use_stays_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    some = masks_of("a", "b")
+    for i in range(20):
+        assert project.save_masks(f"{i}.jpg", some[: i % 3], 0) == 1
+    fresh = Project(tmp_path)
+    read: list[Path] = []
+    whole = formats.read
+    monkeypatch.setattr(formats, "read", lambda path: read.append(path) or whole(path))
+    counts = [fresh.counted(f"{i}.jpg") for i in range(20)]
+    assert counts == [(i % 3, 1) for i in range(20)]
+    assert len(read) == 20  # each once
+    assert [fresh.counted(f"{i}.jpg") for i in range(20)] == counts and len(read) == 20
+    assert len(fresh._parts) < 10
+    # A file whose content was let go still has the revision that was seen.
+    assert fresh.masks("0.jpg", some.size_hw).revision == 1
+    assert fresh.save_masks("1.jpg", some, 1) == 2

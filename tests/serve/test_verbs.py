@@ -328,3 +328,32 @@ def test_what_the_model_is(api: Any) -> None:
     assert about["name"] == "flat"
     assert "dog" in about["words"]
     assert about["formats"] == list(FORMATS)
+
+
+def test_what_was_embedded_is_not_encoded_again(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.serve.conftest import flat_model
+
+    from anymask.detections import Detections
+    from anymask.predict import words
+
+    box = Detections((48, 64), np.array([[20, 10, 44, 30]]), np.array([0.9]), ("dog",))
+    monkeypatch.setattr(words, "look_for", lambda phrases, images, grounder: [box] * len(images))
+    model = flat_model()
+    api = serve(model)
+    encode, encoded = model.network.encode, []
+    model.network.encode = lambda *given: encoded.append(1) or encode(*given)
+    session = embed(api)
+    assert len(encoded) == 1
+    few = {"options": {"points_per_side": 2, "crop_n_layers": 0}}
+    found = api.post("/v1/everything", json={"session": session, **few})
+    assert found.status_code == 200 and found.json()["masks"]
+    named = api.post("/v1/predict", json={"session": session, "text": "dog"}).json()["masks"]
+    assert [one["label"] for one in named] == ["dog"]
+    assert api.post("/v1/subject", json={"session": session}).status_code == 200
+    assert len(encoded) == 1
+    # Crops are other images.
+    deep = {"options": {"points_per_side": 2, "crop_n_layers": 1}}
+    api.post("/v1/everything", json={"session": session, **deep})
+    assert len(encoded) > 1

@@ -1,4 +1,4 @@
-"""Brush, lasso, shapes, files, keyboard and touch, and an image of 24 megapixels."""
+"""Brush, lasso, shapes, files, keyboard and touch; undo of all of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from tests.web.conftest import H, Served, W, photo
+from tests.web.conftest import THINGS, H, Served, W, photo
 from tests.web.studio_page import StudioPage
 
 from anymask import Masks
@@ -221,20 +221,6 @@ def test_all_of_it_goes_by_keyboard_alone(page: StudioPage) -> None:
     page.until(lambda: page.page.title().startswith("b.png"))
 
 
-def test_every_control_has_a_name(page: StudioPage) -> None:
-    page.click("red")
-    page.masks(1)
-    nameless = page.page.evaluate(
-        """() => [...document.querySelectorAll("button, input, [role]")].filter((one) => {
-            if (one.closest("[hidden], dialog")) return false;
-            const name = one.getAttribute("aria-label") || one.textContent.trim() || one.title
-                || one.labels?.[0]?.textContent || one.placeholder;
-            return !name && !["status", "group", "alert"].includes(one.getAttribute("role"));
-        }).map((one) => one.outerHTML)"""
-    )
-    assert nameless == []
-
-
 def test_touch_points_and_two_fingers_zoom(browser: Any, studio: Served) -> None:
     page = StudioPage(browser, studio, has_touch=True, viewport={"width": 1024, "height": 768}).go()
     page.page.touchscreen.tap(*page.middle("red"))
@@ -261,25 +247,69 @@ def test_touch_points_and_two_fingers_zoom(browser: Any, studio: Served) -> None
     page.close()
 
 
-def test_a_photo_of_24_megapixels(browser: Any, studio: Served) -> None:
-    photo(studio.folder / "large.png", scale=9)
-    (studio.folder / "a.png").unlink()
-    page = StudioPage(browser, studio).go("/#image=large.png")
-    page.size = (W * 9, H * 9)
-    page.page.mouse.move(*page.place(160 * 9, 130 * 9))
-    page.until(lambda: page.colour(100 * 9, 100 * 9)[3] > 0)
-    page.page.mouse.click(*page.place(160 * 9, 130 * 9))
-    page.masks(1)
-    for _ in range(12):
-        page.page.mouse.wheel(0, -240)
-    page.page.wait_for_timeout(500)
-    page.shot("24-megapixels")
-    sharp = """() => {
-        const canvas = document.querySelector(".stage-image");
-        const [x, y] = [canvas.width / 2, canvas.height / 2];
-        return [...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
-    }"""
-    assert page.page.evaluate(sharp)[:3] == [255, 20, 20]
-    found = page.stored("large.png")
-    assert found.size_hw == (H * 9, W * 9) and found.areas[0] > 0.8 * 160 * 140 * 81
-    page.close()
+def test_all_kinds_of_steps_are_undone_to_the_start_and_redone(
+    page: StudioPage, tmp_path: Path
+) -> None:
+    mask = np.zeros((1, H, W), bool)
+    mask[0, 300:400, 420:600] = True
+    file = tmp_path / "masks.json"
+    Masks.from_dense(mask, labels=["rose"]).save(file)
+    states: list[Any] = []
+
+    def state() -> Any:
+        page.page.wait_for_timeout(350)  # until a change would have begun to be saved
+        masks = page.stored()
+        pixels = [one.tobytes() for one in masks.dense()]
+        return sorted(zip(pixels, map(str, masks.labels), strict=True)), page.classes()
+
+    def step(*keys: str, act: Any = None) -> None:
+        page.page.locator("#stage").focus()
+        page.press(*keys)
+        if act is not None:
+            act()
+        states.append(state())
+        assert states[-1] != states[-2], keys
+
+    def imported() -> None:
+        with page.page.expect_file_chooser() as chooser:
+            page.page.get_by_label("Import masks").click()
+        chooser.value.set_files(file)
+
+    def lasso() -> None:
+        mouse = page.page.mouse
+        mouse.move(*page.place(110, 270))
+        mouse.down()
+        for place in ((410, 270), (410, 430), (110, 430)):
+            mouse.move(*page.place(*place), steps=3)
+        mouse.up()
+
+    def renamed() -> None:
+        page.page.get_by_label("Rename rose").click(force=True)
+        page.page.locator(".class .class-input").fill("tulip")
+        page.press("Enter")
+
+    states.append(state())
+    (x0, y0, x1, y1), _ = THINGS["green"]
+    step(act=lambda: page.click("red"))
+    step(act=lambda: page.click("blue", button="right"))
+    step("Enter", "w", act=lambda: page.drag((x0 - 10, y0 - 10), (x1 + 10, y1 + 10)))
+    step("Enter", "l", act=lasso)
+    step("b", act=lambda: page.drag((420, 350), (500, 350)))
+    step("x", act=lambda: page.drag((150, 350), (200, 350)))
+    step(act=imported)
+    step("1")
+    step(act=renamed)
+    grow = page.page.locator(".action").get_by_text("Grow", exact=True)
+    step(act=lambda: grow.click())
+    step("mod+a".replace("mod", "Control"), "j")
+    step("Delete")
+    step("g", act=lambda: page.page.locator(".mask").first.wait_for())
+    for wanted in reversed(states[:-1]):
+        page.page.locator("#stage").focus()
+        page.press("z")
+        page.until(lambda wanted=wanted: state() == wanted, tries=20)
+    assert page.page.locator("#undo").is_disabled()
+    for wanted in states[1:]:
+        page.press("y")
+        page.until(lambda wanted=wanted: state() == wanted, tries=20)
+    assert page.page.locator("#redo").is_disabled()

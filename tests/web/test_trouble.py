@@ -217,3 +217,40 @@ def test_a_window_that_comes_back_shows_what_others_did(page: StudioPage, studio
     other.wait_for_timeout(600)
     assert other.locator(".save-state").get_attribute("data-kind") == "saved"
     other.close()
+
+
+def test_a_slow_start_tells_how_long_it_takes_and_forgets_no_click(
+    browser: Any, studio: Served
+) -> None:
+    slow = ("/embed", "/image", "/thumbnail", "/things")
+    studio.trouble.append(lambda method, path: (0, 1.2) if path.endswith(slow) else None)
+    page = StudioPage(browser, studio)
+    page.page.goto(studio.url)
+    page.says("Reading the image")
+    page.shot("slow-start")
+    page.until(lambda: page.page.evaluate("document.title").startswith("a.png"))
+    page.until(lambda: page.page.locator(".side-empty").is_visible())  # the masks are known
+    page.click("red")  # before the image is embedded
+    page.masks(1)
+    assert len(page.stored()) == 1
+    page.press("Enter", "d", "a")
+    page.ready()
+    page.masks(1)
+    page.close()
+
+
+def test_a_search_that_is_cut_off_is_told(page: StudioPage, studio: Served) -> None:
+    page.click("red")
+    page.masks(1)
+    page.page.route("**/v1/studio/elsewhere", lambda route: route.abort("connectionreset"))
+    page.press("i")
+    page.says("the server does not answer")
+    page.page.unroute("**/v1/studio/elsewhere")
+    cut = '{"done": 0, "total": 2}\n{"done": 1, "tot'
+    page.page.route(
+        "**/v1/studio/elsewhere",
+        lambda route: route.fulfill(body=cut, content_type="application/x-ndjson"),
+    )
+    page.press("i")
+    page.says("the server does not answer")
+    page.masks(1)

@@ -4,9 +4,13 @@ import { Away, describe } from "./api/client.ts";
 import { Stage } from "./canvas/stage.ts";
 import { h } from "./dom.ts";
 import * as files from "./files.ts";
+import type { Host } from "./host.ts";
 import { makeBar } from "./panel/bar.ts";
 import { makeExport, makeHelp } from "./panel/dialogs.ts";
+import { makeDepth } from "./panel/depth.ts";
 import { makeEmpty } from "./panel/empty.ts";
+import { makePaint } from "./panel/paint.ts";
+import { makeReview } from "./panel/review.ts";
 import { makeSide } from "./panel/side.ts";
 import { Reading, makeSaveTrouble, makeStatus } from "./panel/status.ts";
 import { makeToolOptions, makeToolbar } from "./panel/toolbar.ts";
@@ -15,7 +19,7 @@ import { makeStrip } from "./strip/strip.ts";
 import { Clicks } from "./tools/clicks.ts";
 import { listenToKeys, makeCommands } from "./tools/commands.ts";
 import { work } from "./tools/searches.ts";
-import { type Key, type Language, preferred, say, speak, spoken } from "./words/words.ts";
+import { type Language, preferred, say, speak, spoken } from "./words/words.ts";
 
 const AGAIN_MS = 2000;
 const AHEAD = 2; // images that are made ready before they are looked at
@@ -23,18 +27,21 @@ const AHEAD = 2; // images that are made ready before they are looked at
 /** Where a browser remembers how the page looks. */
 export const KEPT = "anymask-studio";
 /** Chooses colours and language, before anything is said. */
-export function prepare(): void {
+export function prepare(root: HTMLElement = document.body): void {
   const kept = readKept();
-  setTheme(kept.theme);
+  root.classList.add("studio");
+  setTheme(root, kept.theme);
   speak(kept.language ?? preferred(navigator.languages));
-  document.documentElement.lang = spoken() === "zh" ? "zh-CN" : "en";
+  const language = spoken() === "zh" ? "zh-CN" : "en";
+  root.lang = language;
+  if (root === document.body) document.documentElement.lang = language;
 }
 
-/** Shows the page, and opens the folder; `reading` says what an image is waited for with. */
-export function open(app: App, reading: () => Key = () => "hint.waiting"): void {
+/** Shows the page, and opens the folder. */
+export function open(app: App, host: Host = { root: document.body, whole: true }): void {
   const kept = readKept();
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
-  build(app, kept, new Reading(reading));
+  build(app, kept, host);
   const refresh = (): void => {
     // What is away will be noticed, and told, when something is to be saved.
     if (app.folder) void app.refresh().catch(() => undefined);
@@ -44,10 +51,11 @@ export function open(app: App, reading: () => Key = () => "hint.waiting"): void 
     else refresh();
   });
   app.api.watch(refresh);
-  void start(app);
+  void start(app, host);
 }
 
-function build(app: App, kept: Kept, reading: Reading): void {
+function build(app: App, kept: Kept, { root, whole, waiting }: Host): void {
+  const reading = new Reading(waiting ?? (() => "hint.waiting"));
   const clicks = new Clicks(app, () => stage.repaint());
   const stage: Stage = new Stage(app, clicks);
   const options = makeToolOptions(app, stage);
@@ -63,32 +71,37 @@ function build(app: App, kept: Kept, reading: Reading): void {
     app.addPicture(picture);
     await app.open(picture.id);
   };
-  const bar = makeBar(app, stage, options.element, {
+  const ofFolder = {
     exportFiles: () => exports.showModal(),
     importFiles: () => void files.choose(app.api.acceptMasks).then((chosen) => files.importMasks(app, chosen)),
     addImages,
-    help: () => help.showModal(),
     language: () => {
       kept.language = spoken() === "zh" ? "en" : "zh";
       keep(kept);
       void app.saved(AbortSignal.timeout(3000)).finally(() => location.reload());
     },
+  };
+  const bar = makeBar(app, stage, options.element, {
+    help: () => help.showModal(),
     theme: () => {
-      kept.theme = isDark() ? "light" : "dark";
-      setTheme(kept.theme);
+      kept.theme = isDark(root) ? "light" : "dark";
+      setTheme(root, kept.theme);
       keep(kept);
     },
+    ofFolder: whole ? ofFolder : null,
   });
-  followImages(app, clicks, reading); // before what tells about it
+  followImages(app, clicks, reading, whole); // before what tells about it
   const middle = h("main", { class: "middle" }, stage.element, makeStatus(app, reading), makeEmpty(app, addImages, addFolder, () => void example()));
+  if (app.panels) middle.append(makeReview(app), makeDepth(app, stage, app.panels), makePaint(app, stage, app.panels));
   const skip = h("a", { href: "#stage", class: "skip", onclick: (event: Event) => { event.preventDefault(); stage.focus(); } }, say("app.skip"));
-  document.body.replaceChildren(skip, bar, makeSaveTrouble(app), makeToolbar(app, commands), middle, makeSide(app, stage), makeStrip(app), help, exports);
-  listenToKeys(desk, commands);
-  files.listenToFiles(app, document.body);
+  root.replaceChildren(skip, bar, makeSaveTrouble(app), makeToolbar(app, commands), middle, makeSide(app, stage), makeStrip(app), help, exports);
+  listenToKeys(desk, commands, { root, whole });
+  if (whole) files.listenToFiles(app, root);
   app.listen(() => {
-    document.title = app.picture ? `${app.picture.name} · ${say("app.title")}` : say("app.title");
+    if (whole) document.title = app.picture ? `${app.picture.name} · ${say("app.title")}` : say("app.title");
     if (kept.opacity !== app.ui.opacity) keep(Object.assign(kept, { opacity: app.ui.opacity }));
   });
+  if (!whole) return;
   window.addEventListener("beforeunload", (event) => {
     if (!app.saver.isDirty()) return;
     app.saver.now();
@@ -97,7 +110,7 @@ function build(app: App, kept: Kept, reading: Reading): void {
 }
 
 /** Makes the shown image ready, then the next one, so that its first click is answered at once. */
-function followImages(app: App, clicks: Clicks, reading: Reading): void {
+function followImages(app: App, clicks: Clicks, reading: Reading, whole: boolean): void {
   let shown: string | null = null;
   const prepare = async (id: string): Promise<void> => {
     reading.since = performance.now();
@@ -128,24 +141,24 @@ function followImages(app: App, clicks: Clicks, reading: Reading): void {
     if (app.ui.image === shown) return;
     shown = app.ui.image;
     if (!picture) return;
-    history.replaceState(null, "", `#image=${encodeURIComponent(picture.name)}`);
+    if (whole) history.replaceState(null, "", `#image=${encodeURIComponent(picture.name)}`);
     if (picture.error === null) void prepare(picture.id);
   });
 }
 
-async function start(app: App): Promise<void> {
-  const wanted = new URLSearchParams(location.hash.slice(1)).get("image");
+async function start(app: App, { root, whole }: Host): Promise<void> {
+  const wanted = whole ? new URLSearchParams(location.hash.slice(1)).get("image") : null;
   for (;;) {
     try {
       app.begin(await app.api.folder());
       break;
     } catch (error) {
-      document.body.dataset["trouble"] = describe(error);
+      root.dataset["trouble"] = describe(error);
       if (!(error instanceof Away)) return;
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
   }
-  delete document.body.dataset["trouble"];
+  delete root.dataset["trouble"];
   const first = app.pictures.find((one) => one.name === wanted) ?? app.pictures.find((one) => one.error === null);
   if (first) await app.open(first.id);
 }
@@ -174,11 +187,11 @@ function keep(kept: Kept): void {
   }
 }
 
-function isDark(): boolean {
-  const theme = document.documentElement.dataset["theme"];
+function isDark(root: HTMLElement): boolean {
+  const theme = root.dataset["theme"];
   return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-function setTheme(theme: Kept["theme"]): void {
-  if (theme) document.documentElement.dataset["theme"] = theme;
+function setTheme(root: HTMLElement, theme: Kept["theme"]): void {
+  if (theme) root.dataset["theme"] = theme;
 }

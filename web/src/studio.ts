@@ -1,6 +1,7 @@
 /** The page of a server, which keeps the images and the masks, and finds them. */
 
 import { Client } from "./api/client.ts";
+import { PanelsApi } from "./api/panels_api.ts";
 import { StudioApi } from "./api/studio_api.ts";
 import { Engine } from "./decode/engine.ts";
 import { ServerDecoder } from "./decode/server.ts";
@@ -15,6 +16,7 @@ function main(): void {
   const client = new Client("", token);
   const app = new App(new StudioApi(client));
   app.decoder = decoderOf(app, client, token);
+  app.panels = new PanelsApi(client);
   open(app);
   const backup = new Backup(app, browserDrawer(KEPT));
   app.loaded = (id) => backup.restore(id);

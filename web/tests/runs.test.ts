@@ -124,6 +124,30 @@ test("a hole has an outline of its own", () => {
   assert.deepEqual(rings.map((ring) => Math.sign(doubleArea(ring))), [1, -1]);
 });
 
+test("outlines of what is shown small are traced coarsely, but never lose a mask", () => {
+  const h = 400;
+  const w = 500;
+  const drawn = (covers: (x: number, y: number) => boolean): runs.Counts =>
+    runs.encode(Uint8Array.from({ length: w * h }, (_, i) => Number(covers(Math.floor(i / h), i % h))));
+  const inside = (x: number, y: number): boolean => Math.hypot(x + 0.5 - 240, y + 0.5 - 200) < 150;
+  const disc = drawn(inside);
+  const [exact] = trace(disc, h);
+  for (const step of [2, 4, 8, 16]) {
+    const [ring, ...others] = trace(disc, h, step);
+    assert.equal(others.length, 0);
+    assert.ok(ring!.length < (1.3 * exact!.length) / step, `${step}`);
+    const rounded = smooth(ring!, 0.6, step);
+    for (let i = 0; i < rounded.length; i += 2) {
+      assert.ok(Math.abs(Math.hypot(rounded[i]! - 240, rounded[i + 1]! - 200) - 150) < 1.5 * step, `${step}`);
+    }
+  }
+  const dot = drawn((x, y) => x === 3 && y === 5);
+  assert.deepEqual(trace(dot, h, 64), trace(dot, h));
+  const line = drawn((x, y) => x === 101 && y > 5);
+  assert.deepEqual(trace(line, h, 16), trace(line, h));
+  assert.deepEqual(trace(runs.emptyCounts(4, 4), 4, 8), []);
+});
+
 test("smooth outlines stay within a pixel and have fewer corners", () => {
   const h = 60;
   const disc = shape.stroke([{ x: 30, y: 30 }], 20, h, 60);

@@ -84,6 +84,11 @@ class Studio:
     by itself one is made. ANYMASK_TOKEN says it, too."""
     max_pixels: int = 100_000_000
     """Pixels of an image; larger ones are refused before they are decoded."""
+    depth_model: str = "depth-anything-v2-small"
+    """What estimates depth, as for `anymask depth`. The page downloads nothing: run that before."""
+    inpaint_engine: str = "classical"
+    """What paints what is removed: classical, patchmatch, telea, the file of big-LaMa's weights, or
+    the folder or hub id of a diffusion model, which can fill and replace, too."""
     no_browser: Flag = False
     """Do not open the page, only print its address."""
     static: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -104,6 +109,7 @@ class Studio:
         from anymask.serve.studio import add_studio
 
         config = with_token(self._config())
+        self._check_links(folder)
         lock = Lock(folder / FOLDER / ".open") if os.access(folder, os.W_OK) else None
         if lock is not None and not lock.acquire():
             raise InputError(
@@ -178,11 +184,26 @@ class Studio:
         print(f"Look at it with: {Path(sys.executable).name} -m http.server --directory {target}")
         return 0
 
+    @staticmethod
+    def _check_links(folder: Path) -> None:
+        """Check that nothing is written outside of the folder, which may come from elsewhere."""
+        for path in (folder / FOLDER, folder / FOLDER / ".open"):
+            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+                raise InputError(
+                    f"expected {str(path)!r} in the folder of the images, got a link that leads "
+                    "out of it; put the folder itself there"
+                )
+
     def _config(self) -> ServeConfig:
         port = _free_port(self.host) if self.port is None else self.port
         token = self.token or os.environ.get("ANYMASK_TOKEN") or None
         config = ServeConfig(
-            host=self.host, port=port, max_pixels=self.max_pixels, timeout=_PATIENCE
+            host=self.host,
+            port=port,
+            max_pixels=self.max_pixels,
+            timeout=_PATIENCE,
+            depth_model=self.depth_model,
+            inpaint_engine=self.inpaint_engine,
         )
         # On this machine's own address it would only be in the way.
         return config if config.is_local and self.token is None else replace(config, token=token)

@@ -22,6 +22,7 @@ from anymask.formats.files import Source
 from anymask.formats.png import read_numbers
 from anymask.formats.voc_files import palette
 from anymask.masks import rle
+from anymask.masks.label_map import encode_numbers
 from anymask.masks.masks import Masks
 
 __all__ = ["MOST", "read", "write"]
@@ -96,13 +97,14 @@ def read(source: Source) -> Masks:
     with annotation.understanding(f"what {content.name} says of its masks"):
         about: dict[str, Any] = {} if text is None else json.loads(text)
         known = {int(entry["number"]): entry for entry in about.get("masks", ())}
-        seen = {int(number) for number in np.unique(numbers) if 0 < number <= MOST}
-        ids = sorted(seen | set(known))
+        runs = encode_numbers(numbers)
+        ids = sorted({number for number in runs if 0 < number <= MOST} | set(known))
+        nothing = rle.encode(np.zeros(numbers.shape, np.bool_))
         of_each = [known.get(number, {}) for number in ids]
         scores = [entry.get("score") for entry in of_each]
         return Masks(
             (numbers.shape[0], numbers.shape[1]),
-            tuple(rle.encode(numbers == number) for number in ids),
+            tuple(runs.get(number, nothing) for number in ids),
             scores=np.array([np.nan if s is None else s for s in scores], np.float32),
             labels=tuple(entry.get("label") for entry in of_each),
             ids=tuple(ids),

@@ -27,7 +27,7 @@ from anymask.errors import InputError
 from anymask.formats import Format, files
 from anymask.formats import annotation as fields
 from anymask.formats.files import Content, Source
-from anymask.masks import rle
+from anymask.masks.label_map import encode_numbers
 from anymask.masks.masks import Masks
 
 __all__ = ["FORMAT", "read", "read_numbers", "write", "write_numbers"]
@@ -102,14 +102,13 @@ def read(source: Source) -> Masks:
     """
     content = files.load(source)
     label_map, text = read_numbers(content, _KEYWORD)
-    numbers = np.unique(label_map)
-    numbers = numbers[numbers > 0]
+    runs = {number: counts for number, counts in encode_numbers(label_map).items() if number > 0}
     with fields.understanding(f"what {content.name} says of its masks"):
         known = {} if text is None else {int(e["number"]): e for e in json.loads(text)["masks"]}
-        of_each = [known.get(int(number), {}) for number in numbers]
+        of_each = [known.get(number, {}) for number in runs]
         return Masks(
             (label_map.shape[0], label_map.shape[1]),
-            tuple(rle.encode(label_map == number) for number in numbers),
+            tuple(runs.values()),
             labels=tuple(entry.get("label") for entry in of_each),
             ids=tuple(entry.get("track_id") for entry in of_each),
             meta=tuple(entry.get("meta", {}) for entry in of_each),

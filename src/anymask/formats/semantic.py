@@ -31,7 +31,7 @@ from anymask.formats import Format, files
 from anymask.formats import annotation as fields
 from anymask.formats.classes import Names, SharedClasses
 from anymask.formats.files import Source
-from anymask.masks import label_map, rle
+from anymask.masks import label_map
 from anymask.masks.masks import Masks
 
 __all__ = ["FORMAT", "class_map", "collect", "legend", "read", "write"]
@@ -217,11 +217,15 @@ def read(source: Source) -> Masks:
         )
     with fields.understanding(f"the classes of {content.name}"):
         names = list(json.loads(text))
-        numbers = [int(number) for number in np.unique(values) if number > 0]
+        runs = {
+            number: counts
+            for number, counts in label_map.encode_numbers(values).items()
+            if number > 0
+        }
         return Masks(
             (values.shape[0], values.shape[1]),
-            tuple(rle.encode(values == number) for number in numbers),
-            labels=tuple(str(names[number - 1]) for number in numbers),
+            tuple(runs.values()),
+            labels=tuple(str(names[number - 1]) for number in runs),
         )
 
 

@@ -41,6 +41,7 @@ from anymask.formats.voc_files import (
     write_png,
 )
 from anymask.masks import rle
+from anymask.masks.label_map import encode_numbers
 from anymask.masks.masks import Masks
 
 __all__ = ["collect", "draw", "put", "read_all", "read_image", "writer"]
@@ -280,17 +281,19 @@ def read_image(found: Found, notes: Notes) -> Masks:
             f"expected an annotation of (h, w) = {size_hw}, as {content.name} is, got "
             f"{said.size_hw}; find the image that it belongs to"
         )
-    kinds = [int(number) for number in np.unique(numbers) if number not in (0, VOID)]
+    runs = encode_numbers(numbers)
+    kinds = [number for number in runs if number not in (0, VOID)]
     things = labels_of(found, numbers, kinds, said)
-    void = rle.encode(numbers == VOID)
-    kept = {"size": list(size_hw), "counts": rle.to_string(void)}
+    void = runs.get(VOID)
     return Masks(
         size_hw,
-        tuple(rle.encode(numbers == number) for number in kinds),
+        tuple(runs[number] for number in kinds),
         labels=tuple(label for label, _ in things),
         meta=tuple(about for _, about in things),
         source=None if said is None else said.file_name or None,
-        image_meta={"void": kept} if rle.area(void) else {},
+        image_meta={}
+        if void is None
+        else {"void": {"size": list(size_hw), "counts": rle.to_string(void)}},
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from anymask.masks.rle import Counts
+from anymask.masks.rle import Counts, from_changes
 from anymask.optional import optional
 
-__all__ = ["fill_gaps", "levels", "paint"]
+__all__ = ["encode_numbers", "fill_gaps", "levels", "paint"]
 
 LabelMap = npt.NDArray[np.int32]
 
@@ -60,6 +60,35 @@ def paint(counts: Iterable[tuple[int, Counts]], size_hw: tuple[int, int]) -> Lab
         inside = np.repeat(np.arange(len(lengths)) % 2 == 0, lengths)
         label_map[int(runs[0]) :][: len(inside)][inside] = number
     return label_map.reshape(w, h).T
+
+
+def encode_numbers(label_map: npt.NDArray[np.integer]) -> dict[int, Counts]:
+    """Encode the pixels of each number, in one pass however many there are.
+
+    Args:
+        label_map: Whole numbers, (h, w).
+
+    Returns:
+        Run lengths by number, in rising order; 0 is a number like any other.
+
+    Examples:
+        >>> {n: runs.tolist() for n, runs in encode_numbers(np.array([[0, 7], [7, 7]])).items()}
+        {0: [0, 1, 3], 7: [1, 3]}
+    """
+    flat = np.asarray(label_map).T.ravel()  # column by column, as run lengths are
+    if not flat.size:
+        return {}
+    begins = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    ends = np.concatenate([begins[1:], [flat.size]])
+    of_run = flat[begins]
+    order = np.argsort(of_run, kind="stable")  # those of one number stay in their order
+    numbers, firsts = np.unique(of_run[order], return_index=True)
+    changes = np.stack([begins[order], ends[order]], axis=1)
+    found = {}
+    for number, runs in zip(numbers, np.split(changes, firsts[1:]), strict=True):
+        places = runs.ravel()
+        found[int(number)] = from_changes(places[places < flat.size], flat.size)
+    return found
 
 
 def fill_gaps(label_map: LabelMap) -> LabelMap:

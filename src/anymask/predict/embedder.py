@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,8 @@ class Embedder:
         default_factory=lambda: Recent(_PREPARED_AT_ONCE), init=False, repr=False
     )
 
+    _known: tuple[Image, Embedding] | None = field(default=None, init=False, repr=False)
+
     def __post_init__(self) -> None:
         """Check that the network is one."""
         if missing := [name for name in MEMBERS if not hasattr(self.network, name)]:
@@ -106,6 +109,26 @@ class Embedder:
         number = find_dtype(now if dtype is None else dtype, where)
         return replace(self, network=self.network.moved(where, number))
 
+    def knowing(self, image: Image, embedding: Embedding) -> Self:
+        """Make the same model that need not encode this image again.
+
+        For verbs that take images alone, such as `generate` and ``predict(text=...)``.
+
+        Args:
+            image: The very object that is given to them later.
+            embedding: What this model made of it.
+
+        Examples:
+            >>> from anymask import Image, load
+            >>> model, image = load(), Image.open("docs/pictures/coffee.jpg")
+            >>> model.knowing(image, model.embed(image)).subject(image).labels
+            ('subject',)
+        """
+        self._check_embedding(embedding)
+        same = copy.copy(self)  # what was prepared for the decoder is shared
+        object.__setattr__(same, "_known", (image, embedding))
+        return same
+
     @overload
     def embed(  # type: ignore[overload-overlap]  # a str is a sequence of str: it counts as one
         self, image: ImageLike
@@ -138,8 +161,10 @@ class Embedder:
         """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
         transforms = [wanted.fit(image.size_hw) for image in images]
-        embeddings: dict[int, Embedding] = {}
-        for places in alike([(t.resized_hw, t.frame_hw) for t in transforms]):
+        embeddings = self._known_ones(images)
+        new = [i for i in range(len(images)) if i not in embeddings]
+        groups = alike([(transforms[i].resized_hw, transforms[i].frame_hw) for i in new])
+        for places in ([new[n] for n in group] for group in groups):
             resized = np.stack([transforms[i].resize(images[i], wanted.resize) for i in places])
             features = self._encode(resized, transforms[places[0]])
             for n, i in enumerate(places):
@@ -148,6 +173,18 @@ class Embedder:
                 signature = self._sign(transforms[i], resized[n])
                 embeddings[i] = Embedding(own, transforms[i], signature, images[i].source)
         return [embeddings[i] for i in range(len(images))]
+
+    def _known_ones(self, images: Sequence[Image]) -> dict[int, Embedding]:
+        """Find what need not be encoded: the same pixels in memory, or all of them cropped."""
+        if self._known is None:
+            return {}
+        image, embedding = self._known
+        place = image.pixels.__array_interface__["data"], image.pixels.shape
+        return {
+            i: embedding
+            for i, one in enumerate(images)
+            if (one.pixels.__array_interface__["data"], one.pixels.shape) == place
+        }
 
     def _encode(self, resized: npt.NDArray[Any], transform: Transform) -> Mapping[str, Array]:
         """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder."""

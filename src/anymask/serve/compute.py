@@ -15,9 +15,12 @@ from anymask.serve.notes import with_notes
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["Cancelled", "Compute", "Task"]
+__all__ = ["Cancelled", "Compute", "Task", "gone"]
 
 Result = TypeVar("Result")
+
+
+_DEADLINE = "anymask.deadline"  # in a request's scope: when its time is up, by the loop's clock
 
 
 class Cancelled(Exception):
@@ -45,7 +48,7 @@ class Task:
 
 
 class Compute:
-    """Threads of a server: for clicks, for slow work, and for writing answers.
+    """Threads of a server: for clicks, for slow work, for long work, and for writing answers.
 
     Args:
         workers: Threads for slow work.
@@ -57,6 +60,7 @@ class Compute:
         self.clicks = ThreadPoolExecutor(1, "anymask-clicks")
         self._slow = ThreadPoolExecutor(workers, "anymask-slow")
         self._answers = ThreadPoolExecutor(2, "anymask-answers")
+        self._long = ThreadPoolExecutor(1, "anymask-long")
 
     async def run(self, request: Request, work: Callable[[Task], Result]) -> Result:
         """Do slow work in a thread.
@@ -77,6 +81,10 @@ class Compute:
         """Do slow work in a thread, whoever waits for it."""
         return await asyncio.get_running_loop().run_in_executor(self._slow, with_notes(work))
 
+    async def long(self, work: Callable[[], Result]) -> Result:
+        """Do work that may take minutes, in a thread beside that for slow requests."""
+        return await asyncio.get_running_loop().run_in_executor(self._long, with_notes(work))
+
     async def answer(self, write: Callable[[], Result]) -> Result:
         """Write an answer in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._answers, with_notes(write))
@@ -84,7 +92,7 @@ class Compute:
     async def wait(
         self, request: Request, future: asyncio.Future[Result], task: Task | None = None
     ) -> Result:
-        """Wait for work, as long as the client does.
+        """Wait for work, as long as the client does; all work of a request has one limit of time.
 
         Args:
             request: Whose body has been read.
@@ -94,13 +102,17 @@ class Compute:
         Raises:
             ApiError: It took too long, or the client has gone.
         """
-        gone = asyncio.ensure_future(_gone(request))
+        loop = asyncio.get_running_loop()
+        end: float = request.scope.setdefault(_DEADLINE, loop.time() + self.timeout)
+        left = asyncio.ensure_future(gone(request))
         try:
-            both: set[asyncio.Future[Any]] = {future, gone}
-            await asyncio.wait(both, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {future, left}
+            await asyncio.wait(
+                both, timeout=max(0.0, end - loop.time()), return_when=asyncio.FIRST_COMPLETED
+            )
             if future.done():
                 return future.result()
-            if gone.done():
+            if left.done():
                 raise ApiError(499, "the client has gone")
             raise ApiError(
                 504,
@@ -108,7 +120,7 @@ class Compute:
                 "as fewer points, or raise timeout of anymask serve",
             )
         finally:
-            gone.cancel()
+            left.cancel()
             if task is not None and not future.done():
                 task.cancel()
                 future.add_done_callback(_ignore)
@@ -116,11 +128,11 @@ class Compute:
 
     def close(self) -> None:
         """Wait for what runs, and end the threads."""
-        for pool in (self.clicks, self._slow, self._answers):
+        for pool in (self.clicks, self._slow, self._long, self._answers):
             pool.shutdown(cancel_futures=True)
 
 
-async def _gone(request: Request) -> None:
+async def gone(request: Request) -> None:
     """Wait until the client closes the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

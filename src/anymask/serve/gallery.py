@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import PIL.Image
 
-from anymask.atomic import atomic_write, make_folder
+from anymask.atomic import atomic_write, cannot_write, make_folder
 from anymask.batch.inputs import Item, find_images, natural_order
 from anymask.errors import AnymaskError, InputError
 from anymask.image.files import identify, is_tiff, open_source
@@ -157,6 +157,47 @@ class Gallery:
         with self._lock:
             self._known = {**self._known, picture.id: picture}
         return picture
+
+    def is_unchanged(self, picture: Picture) -> bool:
+        """Return whether the file of an image is the one that was seen."""
+        try:
+            return self._picture(Item(picture.path, picture.path.stem)).id == picture.id
+        except OSError:
+            return False
+
+    def remove(self, picture: Picture) -> int:
+        """Take an image out of the folder; give the time of its last change, in nanoseconds.
+
+        Raises:
+            OutputError: It cannot be removed.
+        """
+        try:
+            changed = picture.path.stat().st_mtime_ns
+            picture.path.unlink()
+        except OSError as error:
+            raise cannot_write(picture.path, error) from error
+        with self._lock:
+            self._known = {key: one for key, one in self._known.items() if key != picture.id}
+        return changed
+
+    def put_back(self, picture: Picture, data: bytes, changed: int) -> Picture:
+        """Put an image that was removed where it was, with its id, unless another is there by now.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with self._lock:
+            is_free = not picture.path.exists()
+            if is_free:
+                with atomic_write(picture.path) as draft:
+                    draft.write_bytes(data)
+                    os.utime(draft, ns=(changed, changed))
+        if not is_free:
+            return self.add(data, picture.path.name)
+        found = self._picture(Item(picture.path, picture.path.stem))
+        with self._lock:
+            self._known = {**self._known, found.id: found}
+        return found
 
     def _free(self, stem: str, suffix: str) -> Path:
         taken = {name.casefold() for name in os.listdir(self.folder)}

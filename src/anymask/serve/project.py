@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ THING = "studio_thing"
 _REVISION = "studio_revision"
 _CLASSES = f"{FOLDER}.json"
 _LONGEST_NAME = 100
+_IN_USE = 8  # files whose content is kept in memory
 
 Part = TypeVar("Part")
 
@@ -90,7 +92,8 @@ class _Seen:
     """A file as it was read or written last."""
 
     stamp: tuple[int, int]
-    stored: Stored[Any]
+    count: int
+    revision: int
 
 
 class Project:
@@ -112,6 +115,7 @@ class Project:
         self._images, self.folder = images, images / FOLDER
         self._lock = threading.Lock()
         self._seen: dict[Path, _Seen] = {}
+        self._parts: OrderedDict[Path, Any] = OrderedDict()  # of those in use: all may be large
 
     # ------------------------------------------------------------------------- masks
 
@@ -157,15 +161,9 @@ class Project:
 
     def _masks(self, name: str, size_hw: tuple[int, int]) -> Stored[Masks]:
         path = self._inside(self.path_of(name))
-        kept = self._kept(path)
-        if kept is None:
-            if not path.exists():
-                return Stored(Masks.empty(size_hw), 0)
-            masks = _read(path)
-            number = masks.image_meta.get(_REVISION)
-            # What another program wrote has no revision, or that of what it read.
-            kept = Stored(named(masks), self._newer(path, number))
-            self._keep(path, kept)
+        if not path.exists():
+            return Stored(Masks.empty(size_hw), 0)
+        kept = self._kept(path) or self._load(path)
         if kept.part.size_hw != size_hw:
             (h, w), (found_h, found_w) = size_hw, kept.part.size_hw
             raise InputError(
@@ -173,6 +171,27 @@ class Project:
                 f"in {str(path)!r}; the image was changed: put it back, or move the file away"
             )
         return kept
+
+    def _load(self, path: Path) -> Stored[Masks]:
+        masks = _read(path)
+        number = masks.image_meta.get(_REVISION)
+        # What another program wrote has no revision, or that of what it read.
+        found = Stored(named(masks), self._newer(path, number))
+        self._keep(path, found)
+        return found
+
+    def forget(self, name: str) -> bool:
+        """Remove the file of an image that has no masks; return whether that is so."""
+        with self._lock:
+            path = self._inside(self.path_of(name))
+            if not path.exists():
+                return True
+            if len((self._kept(path) or self._load(path)).part):
+                return False
+            path.unlink()
+            self._seen.pop(path, None)
+            self._parts.pop(path, None)
+            return True
 
     def counted(self, name: str) -> tuple[int, int]:
         """Say how many masks an image has, and their revision, without looking twice at a file.
@@ -182,13 +201,16 @@ class Project:
         with self._lock:
             try:
                 path = self._inside(self.path_of(name))
-                kept = self._kept(path)
-                if kept is None and path.exists():
-                    size_hw = _read(path).size_hw
-                    kept = self._masks(name, size_hw)
-            except InputError:
+                stamp = _stamp(path)
+                if stamp is None:
+                    return 0, 0
+                seen = self._seen.get(path)
+                if seen is None or seen.stamp != stamp:
+                    self._load(path)
+                    seen = self._seen[path]
+            except (InputError, KeyError):  # damaged, or gone meanwhile
                 return 0, 0
-            return (0, 0) if kept is None else (len(kept.part), kept.revision)
+            return seen.count, seen.revision
 
     # ----------------------------------------------------------------------- classes
 
@@ -250,20 +272,29 @@ class Project:
         return path
 
     def _kept(self, path: Path) -> Stored[Any] | None:
-        seen = self._seen.get(path)
-        return seen.stored if seen is not None and seen.stamp == _stamp(path) else None
+        seen, part = self._seen.get(path), self._parts.get(path)
+        if seen is None or part is None or seen.stamp != _stamp(path):
+            return None
+        self._parts.move_to_end(path)
+        return Stored(part, seen.revision)
 
     def _keep(self, path: Path, stored: Stored[Any]) -> None:
         stamp = _stamp(path)
         if stamp is not None:
-            self._seen[path] = _Seen(stamp, stored)
+            self._seen[path] = _Seen(stamp, len(stored.part), stored.revision)
+            self._parts[path] = stored.part
+            self._parts.move_to_end(path)
+            while len(self._parts) > _IN_USE:
+                self._parts.popitem(last=False)
 
     def _newer(self, path: Path, said: object) -> int:
         """Give what was changed by somebody else a revision that nobody here has seen."""
+        seen = self._seen.get(path)
+        if seen is not None and seen.stamp == _stamp(path):
+            return seen.revision  # not changed: only its content was let go
         is_number = isinstance(said, int) and not isinstance(said, bool) and said > 0
         revision = int(str(said)) if is_number else 1
-        seen = self._seen.get(path)
-        return revision if seen is None else max(revision, seen.stored.revision + 1)
+        return revision if seen is None else max(revision, seen.revision + 1)
 
 
 def _with_rest(masks: Masks, before: Masks) -> Masks:

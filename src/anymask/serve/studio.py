@@ -29,6 +29,7 @@ from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import EXAMPLE, Page
 from anymask.serve.project import THING, Class, Project, RevisionConflict, Stored, named
 from anymask.serve.server import Server, failures
+from anymask.serve.studio_panels import add_panels
 from anymask.serve.wire import too_deep
 
 if TYPE_CHECKING:
@@ -80,6 +81,19 @@ class Studio:
         if found.error is not None:
             raise ApiError(422, found.error)
         return found
+
+    def opened(self, picture: Picture) -> Image:
+        """Decode an image of the folder; blocks.
+
+        Raises:
+            ApiError: It has been deleted since it was seen.
+            InputError: It is damaged.
+        """
+        try:
+            data = picture.path.read_bytes()
+        except OSError as error:
+            raise _gone(picture.id) from error
+        return Image.open(data, max_pixels=self.server.config.max_pixels)
 
     async def read(self, picture: Picture, work: Callable[[], Result]) -> Result:
         """Read the file of an image in a thread.
@@ -213,6 +227,7 @@ def add_studio(app: "FastAPI", folder: Path) -> Studio:
     _add_model(app, studio.server)
     _add_project(app, studio)
     _add_files(app, studio)
+    add_panels(app, studio)
     app.add_middleware(Page)
     return studio
 

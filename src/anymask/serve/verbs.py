@@ -56,7 +56,7 @@ def _add_predict(app: "FastAPI", server: Server) -> None:
         # Once, before the work: they may have to go while it is done.
         sessions = [server.sessions.get(name) for name in names_of(asked.session)]
         found = await _predicted(server, request, asked, sessions)
-        return respond(await _shown(server, found, [one.image for one in sessions], asked))
+        return respond(await _shown(server, request, found, [one.image for one in sessions], asked))
 
 
 async def _predicted(
@@ -138,21 +138,27 @@ async def _by_words(
             task.check()
             words: Any = {"text": asked.text, "multimask": asked.multimask}
             words |= {"negative": asked.negative, "threshold": asked.threshold}
-            found.append(server.model.predict(one.image, **words))
+            found.append(server.model.knowing(one.image, one.embedding).predict(one.image, **words))
         return found
 
     return await server.compute.run(request, work)
 
 
 async def _shown(
-    server: Server, found: Any, images: "list[Image]", asked: schemas.Shown
+    server: Server, request: Any, found: Any, images: "list[Image]", asked: schemas.Shown
 ) -> Content:
     """Write an answer as it was asked for; several answers as JSON alone."""
     if isinstance(found, Masks):
         masks: Masks = found
-        return await server.compute.answer(
-            lambda: as_content(masks, images[0], asked.format, soft=asked.soft, logits=asked.logits)
-        )
+
+        def write() -> Content:
+            kinds: Any = {"soft": asked.soft, "logits": asked.logits}
+            return as_content(masks, images[0], asked.format, **kinds)
+
+        if asked.format == "json":
+            return await server.compute.answer(write)
+        # Files may take as long as what they show: not where clicks wait, and not for ever.
+        return await server.compute.run(request, lambda task: write())
     if asked.format != "json":
         raise InputError(
             f"expected format json for several answers, got {asked.format}; ask for one at a time, "
@@ -185,18 +191,19 @@ def _add_searches(app: "FastAPI", server: Server) -> None:
     )
     async def everything(asked: schemas.Everything, request: Request) -> Response:
         """Find all things in an image, without a prompt; ends early when nobody waits."""
-        image = server.sessions.get(asked.session).image
+        kept = server.sessions.get(asked.session)
+        image = kept.image
         config = config_of(server.model.variant.generate, asked.options)
 
         def work(task: Task) -> Masks:
-            masks = server.model.generate(
+            masks = server.model.knowing(image, kept.embedding).generate(
                 image, config, tile=asked.tile, halo=asked.halo, progress=task.check
             )
             task.check()
             return _named(server, masks, image, asked.labels)
 
         found = await server.compute.run(request, work)
-        return respond(await _shown(server, found, [image], asked))
+        return respond(await _shown(server, request, found, [image], asked))
 
     @app.post(
         "/v1/detect",
@@ -227,9 +234,10 @@ def _add_searches(app: "FastAPI", server: Server) -> None:
     )
     async def subject(asked: schemas.Subject, request: Request) -> Response:
         """Cut out the main subject, without a prompt; no mask if there is none."""
-        image = server.sessions.get(asked.session).image
-        found = await server.compute.run(request, lambda task: server.model.subject(image))
-        return respond(await _shown(server, found, [image], asked))
+        kept = server.sessions.get(asked.session)
+        model, image = server.model.knowing(kept.image, kept.embedding), kept.image
+        found = await server.compute.run(request, lambda task: model.subject(image))
+        return respond(await _shown(server, request, found, [image], asked))
 
     @app.post(
         "/v1/personalize",
@@ -266,7 +274,7 @@ def _add_searches(app: "FastAPI", server: Server) -> None:
 
         many = await server.compute.run(request, work)
         found: Any = many[0] if isinstance(asked.session, str) else many
-        return respond(await _shown(server, found, [one.image for one in searched], asked))
+        return respond(await _shown(server, request, found, [one.image for one in searched], asked))
 
 
 def _named(server: Server, masks: Masks, image: "Image", labels: list[str] | None) -> Masks:

@@ -33,6 +33,9 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
   let mode: Mode = "none";
   let last: Place = { x: 0, y: 0 };
   let first: Press | null = null;
+  /** Who presses or moves; what else touches the screen meanwhile is a palm. */
+  let leader = -1;
+  let penSeen = false;
 
   const placeOf = (event: MouseEvent): Place => {
     const box = element.getBoundingClientRect();
@@ -49,6 +52,10 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
     return [a!, b!];
   };
 
+  /** Whether it is a hand beside the pen: it neither presses nor ends what the pen does. */
+  const isPalm = (event: PointerEvent): boolean =>
+    event.pointerType === "touch" && mode === "press" && penSeen && !fingers.has(leader);
+
   const begin = (press: Press): void => {
     mode = "press";
     gestures.press(press);
@@ -56,15 +63,25 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
 
   element.addEventListener("pointerdown", (event) => {
     element.focus({ preventScroll: true });
+    if (isPalm(event)) return event.preventDefault();
     element.setPointerCapture(event.pointerId);
     const at = placeOf(event);
+    if (event.pointerType === "pen") {
+      penSeen = true;
+      if (mode === "press" && fingers.has(leader)) gestures.cancel();
+      if (mode !== "press" || fingers.has(leader)) mode = "none";
+      fingers.clear(); // of the hand that lay there first
+    }
     if (event.pointerType === "touch") fingers.set(event.pointerId, at);
-    if (fingers.size === 2) {
+    const isFinger = event.pointerType === "touch" && penSeen; // whoever has a pen draws with that
+    if (fingers.size >= 2) {
       if (mode === "press") gestures.cancel();
       mode = "pinch";
-    } else if (event.button === 1 || gestures.isMoving()) {
+    } else if (event.button === 1 || gestures.isMoving() || isFinger) {
       mode = "move";
+      leader = event.pointerId;
     } else if (mode === "none") {
+      leader = event.pointerId;
       first = pressOf(event);
       if (fingers.size) mode = "wait";
       else begin(first);
@@ -74,8 +91,11 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
   });
 
   element.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "pen") penSeen = true;
+    if ((mode === "press" || mode === "move" || mode === "wait") && event.pointerId !== leader) return;
     const at = placeOf(event);
-    if (mode === "pinch" && fingers.has(event.pointerId)) {
+    if (mode === "pinch") {
+      if (fingers.size < 2 || !fingers.has(event.pointerId)) return;
       const [a, b] = pair();
       fingers.set(event.pointerId, at);
       const [c, d] = pair();
@@ -94,6 +114,7 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
 
   const end = (event: PointerEvent, cancelled: boolean): void => {
     fingers.delete(event.pointerId);
+    if (mode !== "pinch" && event.pointerId !== leader) return;
     if (mode === "wait" && first && !cancelled) begin(first);
     if (mode === "press") {
       if (cancelled) gestures.cancel();

@@ -1,29 +1,41 @@
 /** Masks and prompts over the image: filled softly, with thin outlines at the screen's resolution. */
 
-import { type Counts, area } from "../masks/runs.ts";
+import { type Bounds, type Counts, area, bounds } from "../masks/runs.ts";
 import { type Ring, smooth, trace } from "../masks/outline.ts";
 import type { Prompt, Thing } from "../store/project.ts";
 import type { View } from "./view.ts";
 
 type Context = CanvasRenderingContext2D;
 
-interface Paths {
-  readonly exact: Path2D;
-  readonly smooth: Path2D;
-}
-
-const paths = new WeakMap<Counts, Paths>();
+/** By how finely it was traced; 0: along the edges of the pixels. */
+const paths = new WeakMap<Counts, Map<number, Path2D>>();
+const boxes = new WeakMap<Counts, Bounds>();
 const STEPS_SEEN = 6; // screen pixels of a pixel, from which on outlines follow the pixels
+const COARSEST = 64;
 
-/** The outline of a mask in pixels of the image. */
+/**
+ * The outline of a mask in pixels of the image, as exact as the screen shows it: of a mask of many
+ * megapixels that is shown small, every so many pixels are looked at.
+ */
 export function pathOf(counts: Counts, h: number, scale: number): Path2D {
   let known = paths.get(counts);
-  if (!known) {
-    const rings = trace(counts, h);
-    known = { exact: pathOfRings(rings), smooth: pathOfRings(rings.map((ring) => smooth(ring, 0.6))) };
-    paths.set(counts, known);
+  if (!known) paths.set(counts, (known = new Map()));
+  const step = scale >= STEPS_SEEN ? 0 : Math.min(COARSEST, 2 ** Math.max(0, Math.floor(Math.log2(1 / scale))));
+  let path = known.get(step);
+  if (!path) {
+    const rings = trace(counts, h, step || 1);
+    path = pathOfRings(step ? rings.map((ring) => smooth(ring, 0.6, step)) : rings);
+    known.set(step, path);
   }
-  return scale >= STEPS_SEEN ? known.exact : known.smooth;
+  return path;
+}
+
+/** Whether any of a mask may be on the screen. */
+export function isSeen(counts: Counts, h: number, seen: Bounds): boolean {
+  const box = boxes.get(counts) ?? bounds(counts, h);
+  if (!box) return false;
+  boxes.set(counts, box);
+  return box.x0 < seen.x1 && seen.x0 < box.x1 && box.y0 < seen.y1 && seen.y0 < box.y1;
 }
 
 function pathOfRings(rings: readonly Ring[]): Path2D {
@@ -65,6 +77,31 @@ export function paintMask(context: Context, counts: Counts, h: number, view: Vie
   }
   line(context, path, "rgba(0, 0, 0, 0.45)", (look.emphasis === "hovered" ? 4 : 2.6) * px);
   line(context, path, look.color, (look.emphasis === "hovered" ? 2.4 : 1.3) * px);
+}
+
+/** What was found and nobody has accepted yet; one of them is asked about. */
+export function paintCandidate(context: Context, counts: Counts, h: number, view: View, asked: boolean): void {
+  const path = pathOf(counts, h, view.scale);
+  const px = 1 / view.scale;
+  context.lineJoin = "round";
+  context.globalAlpha = asked ? 0.45 : 0.16;
+  context.fillStyle = "#f2c230";
+  context.fill(path, "evenodd");
+  context.globalAlpha = 1;
+  line(context, path, "rgba(0, 0, 0, 0.65)", (asked ? 4.5 : 3) * px);
+  context.setLineDash([7 * px, 4 * px]);
+  line(context, path, "#f2c230", (asked ? 2.5 : 1.5) * px);
+  context.setLineDash([]);
+}
+
+/** Between before and after. */
+export function paintDivider(context: Context, x: number, h: number, view: View, ratio: number): void {
+  toImageFrame(context, view, ratio);
+  const path = new Path2D();
+  path.moveTo(x, 0);
+  path.lineTo(x, h);
+  line(context, path, "rgba(0, 0, 0, 0.6)", 4 / view.scale);
+  line(context, path, "#fff", 2 / view.scale);
 }
 
 /** What a click would keep. */

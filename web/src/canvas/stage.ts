@@ -1,7 +1,7 @@
 /** The large image with all that is drawn over it. */
 
 import { describe, isAbort } from "../api/client.ts";
-import { COLORS, colorOf } from "../store/project.ts";
+import { COLORS, candidatesOf, colorOf } from "../store/project.ts";
 import type { App } from "../store/app.ts";
 import { type Clicks } from "../tools/clicks.ts";
 import { type Bench, type Tool, makeTools } from "../tools/tools.ts";
@@ -20,6 +20,8 @@ export class Stage {
   picture: Picture | null = null;
   /** Where the pointer is, in pixels of the image; of the mouse, or of the keyboard. */
   pointer: views.Place | null = null;
+  /** What the image was made into, shown right of the part `before` of its width. */
+  after: Picture | null = null;
   /** Called when zoom or pan have changed. */
   onView: () => void = () => {};
   /** Whether the space bar is held, which lets drags move the image. */
@@ -37,6 +39,8 @@ export class Stage {
   });
   private readonly trouble = h("p", { class: "stage-trouble", role: "alert", hidden: true });
   private readonly tools: Record<ToolName, Tool>;
+  private overlay: { bitmap: ImageBitmap; opacity: number } | null = null;
+  private before = 0;
   private screen: views.Size = { w: 1, h: 1 };
   private image: string | null = null;
   private fitted = true;
@@ -109,6 +113,21 @@ export class Stage {
     }
   }
 
+  /** Shows something over the whole image, such as its depth. */
+  setOverlay(bitmap: ImageBitmap | null, opacity: number): void {
+    if (bitmap === (this.overlay?.bitmap ?? null) && opacity === (this.overlay?.opacity ?? opacity)) return;
+    this.overlay = bitmap && { bitmap, opacity };
+    this.repaint(true);
+  }
+
+  /** Shows an image beside what it was before: left of a share of its width, that; right of it, this. */
+  setAfter(after: Picture | null, before: number): void {
+    if (after === this.after && before === this.before) return;
+    this.after = after;
+    this.before = before;
+    this.repaint(true);
+  }
+
   // -------------------------------------------------------------------------------- view
 
   private get size(): views.Size {
@@ -126,6 +145,12 @@ export class Stage {
     this.setView(views.zoomAt(this.view, factor, at, this.size, this.screen));
   }
 
+  /** Shows a pixel of the image as one of the screen. */
+  zoomToPixels(): void {
+    const at = this.pointer ? views.toScreen(this.view, this.pointer) : undefined;
+    this.zoom(1 / (this.view.scale * (window.devicePixelRatio || 1)), at);
+  }
+
   zoomTo(part: Bounds): void {
     this.fitted = false;
     this.setView(views.zoomTo(part, this.size, this.screen));
@@ -137,7 +162,7 @@ export class Stage {
   }
 
   private setView(view: views.View): void {
-    this.view = view;
+    this.view = views.onPixels(view, window.devicePixelRatio || 1);
     this.onView();
     this.repaint(true);
   }
@@ -250,12 +275,35 @@ export class Stage {
       this.staleImage = false;
       const context = this.prepared(this.back, ratio);
       this.picture?.draw(context, this.view, ratio);
+      if (this.picture) this.paintOver(context, ratio);
     }
     const context = this.prepared(this.front, ratio);
     if (!this.app.picture || !this.picture) return;
     paint.toImageFrame(context, this.view, ratio);
-    if (!this.app.ui.peeking) this.paintThings(context);
-    this.paintTools(context);
+    if (!this.app.ui.peeking && !this.after) this.paintThings(context);
+    if (!this.after && !this.app.ui.peeking) this.paintCandidates(context);
+    if (!this.after) this.paintTools(context);
+  }
+
+  private paintOver(context: CanvasRenderingContext2D, ratio: number): void {
+    const { w, h: height } = this.size;
+    if (this.overlay) {
+      paint.toImageFrame(context, this.view, ratio);
+      context.globalAlpha = this.overlay.opacity;
+      context.imageSmoothingEnabled = true;
+      context.drawImage(this.overlay.bitmap, 0, 0, w, height);
+      context.globalAlpha = 1;
+    }
+    if (!this.after) return;
+    const from = this.before * w;
+    context.save();
+    paint.toImageFrame(context, this.view, ratio);
+    context.beginPath();
+    context.rect(from, 0, w - from, height);
+    context.clip();
+    this.after.draw(context, this.view, ratio);
+    context.restore();
+    if (from > 0 && from < w) paint.paintDivider(context, from, height, this.view, ratio);
   }
 
   private paintThings(context: CanvasRenderingContext2D): void {
@@ -264,11 +312,21 @@ export class Stage {
     const shown = paint.inPaintingOrder(things.filter((thing) => !ui.hidden.has(thing.id)));
     const rank = (id: string): number => (ui.selected.has(id) ? 2 : ui.hovered === id ? 1 : 0);
     shown.sort((a, b) => rank(a.id) - rank(b.id)); // stable: by size within a rank
+    const seen = views.visible(this.view, this.size, this.screen);
     for (const thing of shown) {
+      if (!paint.isSeen(thing.counts!, this.size.h, seen)) continue;
       const emphasis = (["none", "hovered", "selected"] as const)[rank(thing.id)]!;
       const color = colorOf(project, thing, places.get(thing)!);
       paint.paintMask(context, thing.counts!, this.size.h, this.view, { color, opacity: ui.opacity, emphasis });
     }
+  }
+
+  private paintCandidates(context: CanvasRenderingContext2D): void {
+    const { ui, project } = this.app;
+    const some = ui.image === null ? [] : candidatesOf(project, ui.image);
+    const [first, ...others] = some;
+    for (const one of others) paint.paintCandidate(context, one.counts!, this.size.h, this.view, false);
+    if (first) paint.paintCandidate(context, first.counts!, this.size.h, this.view, true);
   }
 
   private paintTools(context: CanvasRenderingContext2D): void {

@@ -29,6 +29,12 @@ export function fit(image: Size, screen: Size): View {
   return { scale, x: (screen.w - image.w * scale) / 2, y: MARGIN + (room.h - image.h * scale) / 2 };
 }
 
+/** Moves by less than a pixel of the screen, so that at 100 % each pixel of the image is one of it. */
+export function onPixels(view: View, ratio: number): View {
+  const whole = (value: number): number => Math.round(value * ratio) / ratio;
+  return { scale: view.scale, x: whole(view.x), y: whole(view.y) };
+}
+
 /** Zooms so that what is at a place of the screen stays there. */
 export function zoomAt(view: View, factor: number, at: Place, image: Size, screen: Size): View {
   const smallest = Math.min(fit(image, screen).scale, SMALLEST_SIDE / Math.max(image.w, image.h));

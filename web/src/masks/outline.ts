@@ -1,6 +1,8 @@
 /** Outlines of masks: closed rings along the edges of the pixels, and smoother ones to look at. */
 
-import { type Bounds, type Counts, bounds, decodePatch } from "./runs.ts";
+import { type Bounds, type Counts, area, bounds, decodePatch, eachColumnRun } from "./runs.ts";
+
+const ALIKE = 0.2; // of the area: what differs by more when it is sampled is too thin for that
 
 /** Corners x0, y0, x1, y1, ... in the frame of boxes: (0, 0) is the corner of the first pixel. */
 export type Ring = Float32Array;
@@ -18,25 +20,48 @@ const WAYS = [
  *
  * Every border is walked once: outer ones clockwise as seen, holes the other way round, so that
  * both fill rules give the mask again. Pixels that touch at a corner alone are two pieces.
+ *
+ * With a step, only the middle one of so many rows and columns is looked at, and stands for all;
+ * masks that are too thin or too small for that are looked at more closely.
  */
-export function trace(counts: Counts, h: number): Ring[] {
+export function trace(counts: Counts, h: number, step = 1): Ring[] {
   const box = bounds(counts, h);
   if (!box) return [];
   // One empty pixel around, so that nobody has to ask whether there is a neighbour.
-  const wide: Bounds = { x0: box.x0 - 1, y0: box.y0 - 1, x1: box.x1 + 1, y1: box.y1 + 1 };
-  const { pixels } = decodePatch(counts, h, wide);
-  const height = wide.y1 - wide.y0;
-  const width = wide.x1 - wide.x0;
+  const wide: Bounds = { x0: box.x0 - step, y0: box.y0 - step, x1: box.x1 + step, y1: box.y1 + step };
+  const height = Math.ceil((wide.y1 - wide.y0) / step);
+  const width = Math.ceil((wide.x1 - wide.x0) / step);
+  const pixels = step === 1 ? decodePatch(counts, h, wide).pixels : sampled(counts, h, wide, step, height, width);
+  if (step > 1) {
+    const shown = pixels.reduce((sum, one) => sum + one, 0) * step * step;
+    const size = area(counts);
+    if (Math.abs(shown - size) > ALIKE * size) return trace(counts, h, step / 2);
+  }
   const at = (x: number, y: number): number => pixels[x * height + y]!;
   const walked = new Uint8Array(pixels.length); // the upper edge of a set pixel, walked rightwards
   const rings: Ring[] = [];
   for (let x = 1; x < width - 1; x++) {
     for (let y = 1; y < height - 1; y++) {
       if (!at(x, y) || at(x, y - 1) || walked[x * height + y]) continue;
-      rings.push(walk(x, y, at, walked, height, wide.x0, wide.y0));
+      const ring = walk(x, y, at, walked, height, 0, 0);
+      rings.push(ring.map((value, i) => value * step + (i % 2 ? wide.y0 : wide.x0)));
     }
   }
   return rings;
+}
+
+/** One of so many pixels of a mask, column by column. */
+function sampled(counts: Counts, h: number, box: Bounds, step: number, height: number, width: number): Uint8Array {
+  const pixels = new Uint8Array(width * height);
+  const middle = Math.floor(step / 2);
+  eachColumnRun(counts, h, (x, top, bottom) => {
+    const column = (x - box.x0 - middle) / step;
+    if (!Number.isInteger(column) || column < 0 || column >= width) return;
+    const first = Math.max(0, Math.ceil((top - box.y0 - middle) / step));
+    const last = Math.min(height, Math.ceil((bottom - box.y0 - middle) / step));
+    if (last > first) pixels.fill(1, column * height + first, column * height + last);
+  });
+  return pixels;
 }
 
 function walk(
@@ -69,11 +94,11 @@ function walk(
  * Rounds the steps of a ring of pixel edges to look at: it goes through the middles of edges
  * instead of along them, and corners closer to a straight line than the tolerance go.
  */
-export function smooth(ring: Ring, tolerance: number): Ring {
-  return simplify(middles(ring), tolerance);
+export function smooth(ring: Ring, tolerance: number, step = 1): Ring {
+  return simplify(middles(ring, step), tolerance * step);
 }
 
-function middles(ring: Ring): Ring {
+function middles(ring: Ring, step: number): Ring {
   const out: number[] = [];
   const n = ring.length / 2;
   for (let i = 0; i < n; i++) {
@@ -83,10 +108,10 @@ function middles(ring: Ring): Ring {
     const x1 = ring[2 * next]!;
     const y1 = ring[2 * next + 1]!;
     const length = Math.abs(x1 - x0) + Math.abs(y1 - y0);
-    const dx = Math.sign(x1 - x0) / 2;
-    const dy = Math.sign(y1 - y0) / 2;
+    const dx = (Math.sign(x1 - x0) * step) / 2;
+    const dy = (Math.sign(y1 - y0) * step) / 2;
     out.push(x0 + dx, y0 + dy);
-    if (length > 1) out.push(x1 - dx, y1 - dy);
+    if (length > step) out.push(x1 - dx, y1 - dy);
   }
   return Float32Array.from(out);
 }

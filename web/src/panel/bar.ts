@@ -7,12 +7,15 @@ import type { App } from "../store/app.ts";
 import { type Key, say } from "../words/words.ts";
 
 export interface BarActions {
-  readonly exportFiles: () => void;
-  readonly importFiles: () => void;
-  readonly addImages: () => void;
   readonly help: () => void;
-  readonly language: () => void;
   readonly theme: () => void;
+  /** What is for pages of a window of their own alone. */
+  readonly ofFolder: {
+    readonly exportFiles: () => void;
+    readonly importFiles: () => void;
+    readonly addImages: () => void;
+    readonly language: () => void;
+  } | null;
 }
 
 export function iconButton(name: Icon, words: string, run: () => void, attributes: Record<string, string> = {}): HTMLButtonElement {
@@ -33,17 +36,18 @@ export function makeBar(app: App, stage: Stage, options: HTMLElement, actions: B
   const previous = iconButton("previous", `${say("bar.previous")} (A)`, () => app.step(-1));
   const next = iconButton("next", `${say("bar.next")} (D)`, () => app.step(1));
   const saved = h("span", { class: "save-state", role: "status", id: "save-state" });
-  const files = h(
+  const { ofFolder } = actions;
+  const files = ofFolder && h(
     "div",
     { class: "bar-group" },
-    iconButton("images", say("bar.add"), actions.addImages),
-    iconButton("import", say("bar.import"), actions.importFiles),
-    h("button", { type: "button", class: "button", id: "export", onclick: actions.exportFiles }, icon("export", 16), say("bar.export")),
+    iconButton("images", say("bar.add"), ofFolder.addImages),
+    iconButton("import", say("bar.import"), ofFolder.importFiles),
+    h("button", { type: "button", class: "button", id: "export", onclick: ofFolder.exportFiles }, icon("export", 16), say("bar.export")),
   );
   const element = h(
     "header",
     { class: "bar" },
-    h("div", { class: "bar-group bar-left" }, logo(), folder, h("div", { class: "bar-group" }, undo, redo), options),
+    h("div", { class: "bar-group bar-left" }, ofFolder && logo(), folder, h("div", { class: "bar-group" }, undo, redo), options),
     h("div", { class: "bar-group bar-middle" }, previous, h("span", { class: "bar-title" }, name, position), next),
     h(
       "div",
@@ -60,7 +64,7 @@ export function makeBar(app: App, stage: Stage, options: HTMLElement, actions: B
       h(
         "div",
         { class: "bar-group" },
-iconButton("language", say("bar.language"), actions.language),
+        ofFolder && iconButton("language", say("bar.language"), ofFolder.language),
         iconButton("theme", say("bar.theme"), actions.theme),
         iconButton("help", `${say("bar.help")} (?)`, actions.help, { id: "help" }),
       ),
@@ -80,6 +84,7 @@ iconButton("language", say("bar.language"), actions.language),
     name.title = app.picture?.name ?? "";
     position.textContent = at < 0 ? "" : `${at + 1} / ${app.pictures.length}`;
     position.title = at < 0 ? "" : say("bar.position", { at: at + 1, count: app.pictures.length });
+    previous.hidden = next.hidden = app.pictures.length < 2;
     previous.disabled = at <= 0;
     next.disabled = at < 0 || at === app.pictures.length - 1;
     named(undo, "bar.undo_what", app.history.past.at(-1), "bar.undo");

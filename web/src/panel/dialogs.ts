@@ -1,6 +1,7 @@
 /** What opens over the page: the keys, and the export. */
 
 import { h } from "../dom.ts";
+import { focusStage } from "../host.ts";
 import { icon } from "../icons.ts";
 import type { App } from "../store/app.ts";
 import { type Command, type Group, shownKey } from "../tools/commands.ts";
@@ -14,7 +15,7 @@ function dialog(title: string, ...children: HTMLElement[]): HTMLDialogElement {
   element.addEventListener("click", (event) => {
     if (event.target === element) element.close(); // the backdrop
   });
-  element.addEventListener("close", () => document.getElementById("stage")?.focus());
+  element.addEventListener("close", () => focusStage(element));
   return element;
 }
 
@@ -54,6 +55,7 @@ export function makeHelp(commands: readonly Command[]): HTMLDialogElement {
     row(["Wheel"], say("help.wheel")),
     row(["Space+Drag"], say("help.space_drag")),
     row(["2 ☝"], say("help.two_fingers")),
+    row(["✎ + ☝"], say("help.pen")),
     row(["←↑↓→"], say("help.arrows")),
     row(["Space"], say("help.space")),
   );

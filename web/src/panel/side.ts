@@ -1,6 +1,7 @@
 /** The panel on the right: classes, the masks of the image, and what can be done with selected ones. */
 
 import { Rows, h } from "../dom.ts";
+import { focusStage } from "../host.ts";
 import { type Icon, icon } from "../icons.ts";
 import type { Stage } from "../canvas/stage.ts";
 import { bounds } from "../masks/runs.ts";
@@ -44,7 +45,7 @@ function makeClasses(app: App): HTMLElement {
   input.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     input.value = "";
-    document.getElementById("stage")?.focus();
+    focusStage(input);
   });
   app.listen(() => {
     rows.set(app.project.classes, (one) => one.name);

@@ -24,7 +24,7 @@ export function makeStatus(app: App, reading: Reading): HTMLElement {
     element.classList.toggle("error", !working && (notice?.isError ?? false));
     cancel.hidden = !job?.cancel;
     text.textContent = job
-      ? say(job.what, { ...job.parts, seconds })
+      ? say(job.what, { ...job.parts, seconds }) + (job.progress ? ` · ${job.progress.join(" / ")}` : "")
       : notice && (notice.isError || reading.since === null)
         ? notice.text
         : working

@@ -42,7 +42,7 @@ export function makeToolbar(app: App, commands: readonly Command[]): HTMLElement
   );
   app.listen(() => {
     for (const [id, button] of buttons) {
-      const pressed = id === "words" ? app.ui.wordsOpen : id === app.ui.tool;
+      const pressed = id === "words" ? app.ui.wordsOpen : id === app.ui.tool || id === app.ui.panel;
       button.setAttribute("aria-pressed", String(pressed));
       button.hidden = app.folder?.lacks?.includes(id) ?? false;
     }
@@ -68,7 +68,7 @@ export function makeToolOptions(app: App, stage: Stage): { element: HTMLElement;
       icon(sign ? "plus" : "minus", 14),
     ),
   );
-  const sign = h("div", { class: "segments", role: "group" }, ...signs);
+  const sign = h("div", { class: "segments", role: "group", "aria-label": say("hint.signs") }, ...signs);
   const slider = h("input", { type: "range", min: 2, max: 200, id: "brush-size", oninput: () => app.show({ brush: slider.valueAsNumber }) });
   const sliderText = h("label", { for: "brush-size" });
   const brush = h("div", { class: "option" }, slider, sliderText);

@@ -2,6 +2,7 @@
 
 import type { Api, FolderAnswer, Picture } from "../api/api.ts";
 import { describe } from "../api/client.ts";
+import type { PanelsApi } from "../api/panels_api.ts";
 import type { Decoder } from "../decode/decoder.ts";
 import { type Key, say } from "../words/words.ts";
 import * as histories from "./history.ts";
@@ -16,7 +17,13 @@ export interface Job {
   readonly parts: Readonly<Record<string, string>>;
   readonly since: number;
   readonly cancel: (() => void) | null;
+  /** Steps done and their number, where that is known. */
+  readonly progress?: readonly [number, number];
+  /** Whether it goes on when another image is opened. */
+  readonly stays?: boolean;
 }
+
+export type PanelName = "depth" | "paint";
 
 export interface Notice {
   readonly text: string;
@@ -41,6 +48,7 @@ export interface Ui {
   /** Diameter of the brush in pixels of the screen. */
   readonly brush: number;
   readonly wordsOpen: boolean;
+  readonly panel: PanelName | null;
   readonly job: Job | null;
   readonly notice: Notice | null;
 }
@@ -68,10 +76,13 @@ export class App {
     opacity: 0.4,
     brush: 32,
     wordsOpen: false,
+    panel: null,
     job: null,
     notice: null,
   };
   decoder!: Decoder;
+  /** Depth, painting and finding elsewhere, where there is a server for them. */
+  panels: PanelsApi | null = null;
   readonly saver: Saver<Part>;
   /** Called when the masks of an image have come from the store. */
   loaded: (id: string) => Promise<void> = () => Promise.resolve();
@@ -171,8 +182,13 @@ export class App {
   // -------------------------------------------------------------------------- changing it
 
   /** Makes a change that can be undone. */
-  commit(project: Project, what: string, image: string | null = this.ui.image): void {
-    this.history = histories.commit(this.history, project, image, what);
+  commit(
+    project: Project,
+    what: string,
+    image: string | null = this.ui.image,
+    effect?: histories.Effect,
+  ): void {
+    this.history = histories.commit(this.history, project, image, what, effect);
     this.afterChange();
   }
 
@@ -186,18 +202,30 @@ export class App {
     const step = this.history.past.at(-1);
     this.history = histories.undo(this.history);
     this.afterStep(step);
+    if (step?.effect) void this.perform(step.effect.undo, histories.redo);
   }
 
   redo(): void {
     const step = this.history.future.at(-1);
     this.history = histories.redo(this.history);
     this.afterStep(step);
+    if (step?.effect) void this.perform(step.effect.redo, histories.undo);
   }
 
   private afterStep(step: histories.Step | undefined): void {
     if (!step) return;
     this.afterChange();
     if (step.image !== null && step.image !== this.ui.image) void this.open(step.image);
+  }
+
+  /** Does what a step does to the folder; if that fails, the step is as if it had not been taken. */
+  private async perform(act: () => Promise<void>, back: (history: histories.History) => histories.History): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.settle(back(this.history));
+      this.fail(error);
+    }
   }
 
   private afterChange(): void {
@@ -225,6 +253,15 @@ export class App {
   addPicture(picture: Picture): void {
     if (!this.pictures.some((one) => one.id === picture.id)) this.pictures = [...this.pictures, picture];
     if (picture.isUnsaved) this.saver.set(FILES, this.pictures);
+    this.changed();
+  }
+
+  /** Shows no longer an image that a step has taken out of the folder; that step can be done again. */
+  leaveOut(id: string): void {
+    const at = this.pictures.findIndex((one) => one.id === id);
+    this.pictures = this.pictures.filter((one) => one.id !== id);
+    const next = this.pictures[Math.max(0, at - 1)];
+    if (this.ui.image === id && next) void this.open(next.id);
     this.changed();
   }
 
@@ -276,8 +313,9 @@ export class App {
   /** Shows an image; gives when its masks are there. */
   async open(id: string): Promise<void> {
     if (this.ui.image !== id) {
-      this.ui.job?.cancel?.();
-      this.show({ image: id, selected: new Set(), hovered: null, job: null });
+      const job = this.ui.job?.stays ? this.ui.job : null;
+      if (!job) this.ui.job?.cancel?.();
+      this.show({ image: id, selected: new Set(), hovered: null, job });
     }
     try {
       await this.loadThings(id);
@@ -300,6 +338,14 @@ export class App {
       this.loading.set(id, loading);
     }
     return loading;
+  }
+
+  /** Takes over the revision of an image that is back in the folder; its things are known here. */
+  async known(picture: Picture): Promise<void> {
+    if (!(picture.id in this.project.images)) return;
+    const { things, revision } = await this.api.things(picture);
+    this.saver.known(picture.id, things, revision);
+    this.afterChange();
   }
 
   step(by: 1 | -1): void {

@@ -9,6 +9,14 @@ export interface Step {
   readonly image: string | null;
   /** What was done, as a key of the words. */
   readonly what: string;
+  /** What the step did outside of the project. */
+  readonly effect?: Effect;
+}
+
+/** Something that was done to the folder, and can be taken back and done again. */
+export interface Effect {
+  undo(): Promise<void>;
+  redo(): Promise<void>;
 }
 
 export interface History {
@@ -24,9 +32,16 @@ export function begin(project: Project): History {
 }
 
 /** Makes a change; what had been undone before is gone. */
-export function commit(history: History, project: Project, image: string | null, what: string): History {
+export function commit(
+  history: History,
+  project: Project,
+  image: string | null,
+  what: string,
+  effect?: Effect,
+): History {
   if (project === history.present) return history;
-  const past = [...history.past, { project: history.present, image, what }].slice(-LONGEST);
+  const step: Step = { project: history.present, image, what, ...(effect ? { effect } : {}) };
+  const past = [...history.past, step].slice(-LONGEST);
   return { past, present: project, future: [] };
 }
 

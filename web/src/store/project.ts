@@ -67,9 +67,13 @@ export interface Project {
   readonly classes: readonly Class[];
   /** By id of the image; one that has not been loaded is not here. */
   readonly images: Readonly<Record<string, readonly Thing[]>>;
+  /** What was found and nobody has accepted yet, by id of the image; never saved. */
+  readonly candidates: Readonly<Record<string, readonly Thing[]>>;
+  /** Which search the candidates came from last. */
+  readonly search: string | null;
 }
 
-export const EMPTY: Project = { classes: [], images: {} };
+export const EMPTY: Project = { classes: [], images: {}, candidates: {}, search: null };
 
 export const COLORS = [
   "#4da3ff", "#ff8a3d", "#42c97f", "#ff5d7a", "#b58cff",
@@ -178,6 +182,23 @@ export function thingAt(things: readonly Thing[], h: number, x: number, y: numbe
     if (size <= least) [found, least] = [thing, size];
   }
   return found;
+}
+
+// -------------------------------------------------------------------------- candidates
+
+export function candidatesOf(project: Project, image: string): readonly Thing[] {
+  return project.candidates[image] ?? [];
+}
+
+export function addCandidates(project: Project, image: string, some: readonly Thing[]): Project {
+  return { ...project, candidates: { ...project.candidates, [image]: [...candidatesOf(project, image), ...some] } };
+}
+
+/** Takes candidates out, and makes things of them if they are accepted. */
+export function settleCandidates(project: Project, image: string, chosen: readonly Thing[], accept: boolean): Project {
+  const rest = candidatesOf(project, image).filter((one) => !chosen.includes(one));
+  const without = { ...project, candidates: { ...project.candidates, [image]: rest } };
+  return accept ? addThings(withClassesOf(without, chosen), image, chosen) : without;
 }
 
 // ----------------------------------------------------------------------------- classes

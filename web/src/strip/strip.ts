@@ -6,6 +6,7 @@ import { icon } from "../icons.ts";
 import { confirmed } from "../panel/dialogs.ts";
 import type { Picture } from "../api/api.ts";
 import type { App } from "../store/app.ts";
+import { candidatesOf } from "../store/project.ts";
 import { say } from "../words/words.ts";
 
 const AT_ONCE = 3; // requests for thumbnails
@@ -42,7 +43,8 @@ export function makeStrip(app: App): HTMLElement {
   const make = (picture: Picture): { element: HTMLElement; update: (value: Picture) => void } => {
     const image = h("img", { alt: "", class: "thumb", draggable: "false" });
     const badge = h("span", { class: "badge" });
-    const button = h("button", { type: "button", class: "strip-button", onclick: () => void app.open(picture.id) }, image, badge);
+    const found = h("span", { class: "badge found" });
+    const button = h("button", { type: "button", class: "strip-button", onclick: () => void app.open(picture.id) }, image, badge, found);
     const drop = h(
       "button",
       { type: "button", class: "icon-button strip-remove", title: say("strip.remove", { name: picture.name }), "aria-label": say("strip.remove", { name: picture.name }), onclick: () => void remove(app, picture) },
@@ -70,8 +72,12 @@ export function makeStrip(app: App): HTMLElement {
         const masks = app.masksOf(value);
         badge.textContent = masks ? String(masks) : "";
         badge.hidden = !masks;
+        const candidates = candidatesOf(app.project, value.id).length;
+        found.textContent = `? ${candidates}`;
+        found.hidden = !candidates;
         button.title = value.name;
-        button.setAttribute("aria-label", say("strip.image", { name: value.name, count: masks }));
+        const name = { name: value.name, count: masks, found: candidates };
+        button.setAttribute("aria-label", say(candidates ? "strip.candidates" : "strip.image", name));
         button.toggleAttribute("aria-current", current);
         if (current && !wasCurrent) item.scrollIntoView({ block: "nearest", inline: "center", behavior: "smooth" });
         wasCurrent = current;

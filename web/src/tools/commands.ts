@@ -1,13 +1,15 @@
 /** Everything that a key or a button does, once: its name, its keys, and what it is good for. */
 
+import type { Host } from "../host.ts";
 import type { Icon } from "../icons.ts";
 import type { Stage } from "../canvas/stage.ts";
 import { LEVELS } from "../store/project.ts";
-import type { App, ToolName } from "../store/app.ts";
+import type { App, PanelName, ToolName } from "../store/app.ts";
 import { type Key, say } from "../words/words.ts";
 import { setLevel } from "./clicks.ts";
 import { copyCutout } from "./cutout.ts";
 import * as edits from "./edits.ts";
+import { decide, findElsewhere } from "./elsewhere.ts";
 import { findEverything, findSubject } from "./searches.ts";
 
 export type Group = "tools" | "masks" | "view" | "images";
@@ -56,6 +58,7 @@ export function makeCommands({ app, stage, openHelp, openWords }: Desk): Command
     command("everything", "tools", "tool.everything", ["g"], () => void findEverything(app), "everything"),
     command("subject", "tools", "tool.subject", ["m"], () => void findSubject(app), "subject"),
     command("words", "tools", "tool.words", ["/"], openWords, "words"),
+    ...(app.panels ? panelCommands(app, command) : []),
     command("finish", "masks", "key.finish", ["Enter", "e"], () => edits.finish(app)),
     command("cancel", "masks", "key.cancel", ["Escape"], () => cancel(app, stage)),
     command("level", "masks", "key.level", ["s"], () => {
@@ -76,12 +79,29 @@ export function makeCommands({ app, stage, openHelp, openWords }: Desk): Command
     command("smaller", "tools", "key.smaller", ["["], () => app.show({ brush: Math.max(2, app.ui.brush / 1.25) })),
     command("larger", "tools", "key.larger", ["]"], () => app.show({ brush: Math.min(400, app.ui.brush * 1.25) })),
     command("fit", "view", "key.fit", ["f"], () => stage.fit(), "fit"),
+    command("pixels", "view", "key.pixels", ["."], () => stage.zoomToPixels()),
     command("zoom_in", "view", "key.zoom_in", ["+", "="], () => stage.zoom(1.4), "plus"),
     command("zoom_out", "view", "key.zoom_out", ["-"], () => stage.zoom(1 / 1.4), "minus"),
     command("hide", "view", "key.hide", ["h"], () => app.show({ peeking: true })),
     command("next", "images", "key.next", ["d", "PageDown"], () => app.step(1)),
     command("previous", "images", "key.previous", ["a", "PageUp"], () => app.step(-1)),
     command("help", "view", "key.help", ["?"], openHelp, "help"),
+  ];
+}
+
+type Make = (
+  id: string, group: Group, words: Key, keys: readonly string[], run: () => void, icon?: Icon,
+) => Command;
+
+/** What needs a server. */
+function panelCommands(app: App, command: Make): Command[] {
+  const panel = (name: PanelName): void => app.show({ panel: app.ui.panel === name ? null : name });
+  return [
+    command("elsewhere", "tools", "tool.elsewhere", ["i"], () => void findElsewhere(app), "elsewhere"),
+    command("depth", "tools", "tool.depth", ["p"], () => panel("depth"), "depth"),
+    command("paint", "tools", "tool.paint", ["r"], () => panel("paint"), "paint"),
+    command("accept", "masks", "key.accept", ["o"], () => decide(app, true)),
+    command("reject", "masks", "key.reject", ["n"], () => decide(app, false)),
   ];
 }
 
@@ -93,6 +113,7 @@ function cancel(app: App, stage: Stage): void {
   if (unfinished && !unfinished.counts) edits.removeSelected(app);
   else if (app.ui.selected.size) app.show({ selected: new Set() });
   else if (app.ui.wordsOpen) app.show({ wordsOpen: false });
+  else if (app.ui.panel) app.show({ panel: null });
 }
 
 /** A key press in the notation of `Command.keys`. */
@@ -120,17 +141,18 @@ export function shownKey(key: string): string {
     .join(isMac ? "" : "+");
 }
 
-export function listenToKeys(desk: Desk, commands: readonly Command[]): void {
+export function listenToKeys(desk: Desk, commands: readonly Command[], { root, whole }: Host): void {
+  const listened: Window | HTMLElement = whole ? window : root;
   const { app, stage } = desk;
   const byKey = new Map(commands.flatMap((one) => one.keys.map((key) => [key, one] as const)));
   const arrows: Readonly<Record<string, readonly [number, number]>> = {
     ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
   };
-  window.addEventListener("keydown", (event) => {
+  const onKey = (event: KeyboardEvent): void => {
     const target = event.target as HTMLElement;
-    if (event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    if (event.isComposing || event.defaultPrevented || root.querySelector("dialog[open]")) return;
     if (target.closest("input:not([type=range]), textarea, select, [contenteditable]")) return;
-    const onStage = target.id === "stage" || target === document.body;
+    const onStage = target.id === "stage" || target === root;
     const arrow = arrows[event.key];
     if (onStage && arrow && !event.ctrlKey && !event.metaKey) {
       const step = event.shiftKey ? stage.view.scale : Math.max(12, stage.view.scale);
@@ -158,17 +180,19 @@ export function listenToKeys(desk: Desk, commands: readonly Command[]): void {
     if (command.id === "copy" && !app.ui.selected.size) return; // leave text to be copied
     event.preventDefault();
     command.run();
-  });
+  };
+  listened.addEventListener("keydown", onKey as EventListener);
   // The image takes the focus with every click; its ring is for those who came with the keyboard.
-  window.addEventListener("keydown", (event) => {
-    if (event.key === "Tab" || event.key in arrows) document.body.classList.add("by-keyboard");
+  listened.addEventListener("keydown", (event) => {
+    const { key } = event as KeyboardEvent;
+    if (key === "Tab" || key in arrows) root.classList.add("by-keyboard");
   });
-  window.addEventListener("pointerdown", () => document.body.classList.remove("by-keyboard"), true);
+  listened.addEventListener("pointerdown", () => root.classList.remove("by-keyboard"), true);
   const release = (event?: KeyboardEvent): void => {
     if (!event || event.key === " ") stage.holdsSpace = false;
     if (app.ui.peeking && (!event || event.key.toLowerCase() === "h")) app.show({ peeking: false });
     app.changed();
   };
-  window.addEventListener("keyup", release);
+  listened.addEventListener("keyup", release as EventListener);
   window.addEventListener("blur", () => release());
 }

@@ -32,14 +32,20 @@ export async function work<Result>(
   app: App,
   what: Job["what"],
   parts: Record<string, string>,
-  run: (signal: AbortSignal) => Promise<Result>,
+  run: (signal: AbortSignal, progress: (done: number, total: number) => void) => Promise<Result>,
+  stays = false,
 ): Promise<Result | null> {
   app.ui.job?.cancel?.();
   const abort = new AbortController();
-  const job: Job = { what, parts, since: performance.now(), cancel: () => abort.abort() };
+  let job: Job = { what, parts, since: performance.now(), cancel: () => abort.abort(), stays };
   app.show({ job, notice: null });
+  const progress = (done: number, total: number): void => {
+    if (app.ui.job !== job) return;
+    job = { ...job, progress: [done, total] };
+    app.show({ job });
+  };
   try {
-    return await run(abort.signal);
+    return await run(abort.signal, progress);
   } catch (error) {
     if (!isAbort(error)) app.fail(error);
     return null;
@@ -79,7 +85,7 @@ function thingOfAnswer(answer: Answer, label: string | null): Thing {
   return newThing({ counts, score, stability, label: answer.label ?? label });
 }
 
-function isThere(answer: Answer, things: readonly Thing[]): boolean {
+export function isThere(answer: Answer, things: readonly Thing[]): boolean {
   const size = area(answer.counts);
   return things.some((thing) => {
     if (!thing.counts || (answer.label !== null && thing.label !== answer.label)) return false;

@@ -1,5 +1,9 @@
+import { panelsEn } from "./panels_en.ts";
+
 /** All that the page says, in English. Parts in braces are filled in. */
 export const en = {
+  ...panelsEn,
+
   "app.title": "anymask studio",
   "app.loading": "Opening the folder …",
   "app.skip": "Skip to the image",

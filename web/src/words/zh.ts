@@ -1,7 +1,10 @@
 import type { Key } from "./en.ts";
+import { panelsZh } from "./panels_zh.ts";
 
 /** All that the page says, in Chinese. */
 export const zh: Record<Key, string> = {
+  ...panelsZh,
+
   "app.title": "anymask 工作台",
   "app.loading": "正在打开文件夹…",
   "app.skip": "跳到图像",
