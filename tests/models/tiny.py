@@ -10,6 +10,7 @@ from anymask.models.config import (
     CompactConfig,
     DecoderConfig,
     EfficientSamConfig,
+    EfficientVitConfig,
     FastSamConfig,
     PlainVitConfig,
     SamConfig,
@@ -24,10 +25,12 @@ SIDE = 64
 
 def tiny(variant: Variant) -> Variant:
     """The same kind of network, a few dozen channels wide, for frames of 64 x 64."""
+    shares = variant.preprocessing.encoder_side
+    encoder_side = None if shares is None else SIDE * shares // variant.preprocessing.side
     return replace(
         variant,
         network=small(variant.network),
-        preprocessing=replace(variant.preprocessing, side=SIDE),
+        preprocessing=replace(variant.preprocessing, side=SIDE, encoder_side=encoder_side),
     )
 
 
@@ -45,6 +48,13 @@ def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfi
                 (16, 24, 32, 32), (1, 1, 2, 1), (2, 2, 4), (3, 3, 2), classes=5, side=SIDE
             )
             return SamConfig(encoder, DecoderConfig(**decoder))
+        case SamConfig(encoder=EfficientVitConfig()):
+            wide = len(network.encoder.widths) - 5  # stages, and the side that they need
+            encoder = replace(
+                network.encoder, depths=(1,) * (5 + wide), widths=(8, 8, 16, 32, 32, 32)[: 5 + wide],
+                neck_depth=1, side=SIDE, input_side=SIDE // 2 << wide,
+            )  # fmt: skip
+            return SamConfig(encoder, replace(network.decoder, **decoder))
         case EfficientSamConfig():
             encoder = PlainVitConfig(width=32, depth=2, heads=2, side=SIDE, trained_grid=3)
             return EfficientSamConfig(encoder, replace(network.decoder, **decoder))

@@ -150,7 +150,7 @@ def _open(network: nn.Module) -> Any:
 
 def _frame(network: nn.Module, variant: Variant) -> Tensor:
     """Make an example of a frame, no larger than need be."""
-    side = variant.preprocessing.side
+    side = variant.preprocessing.for_encoder.side
     height, width = (side, side) if isinstance(network, Promptable) else (96, 160)
     rng = torch.Generator().manual_seed(0)
     return torch.randn(1, 3, height, width, generator=rng)

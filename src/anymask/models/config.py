@@ -9,6 +9,7 @@ __all__ = [
     "CompactConfig",
     "DecoderConfig",
     "EfficientSamConfig",
+    "EfficientVitConfig",
     "FastSamConfig",
     "PlainVitConfig",
     "SamConfig",
@@ -91,6 +92,38 @@ class PlainVitConfig:
 
 
 @dataclass(frozen=True)
+class EfficientVitConfig:
+    """The numbers of EfficientViT-SAM's image encoder; a tuple goes through its stages.
+
+    The map's sides halve with every stage: convolutions first, attention in the last ones.
+    """
+
+    depths: tuple[int, ...]
+    """Blocks of each stage, besides the one that halves the map."""
+    widths: tuple[int, ...] = (32, 64, 128, 256, 512)
+    """Channels."""
+    fused: int = 2
+    """Stages after the first whose blocks have their 3 x 3 convolution in all channels at once."""
+    attentive: int = 1
+    """Stages at the end with attention."""
+    window: int = 5
+    """Height and width of the convolution that gives attention its second, coarser scale."""
+    neck_depth: int = 4
+    """Blocks of the neck ..."""
+    neck_expansion: int = 1
+    """... and their hidden channels per channel."""
+    input_side: int = 512
+    """Height and width of the square frame that the encoder takes, in pixels."""
+    side: int = 1024
+    """Height and width of the square frame that prompts live in, in pixels."""
+
+    @property
+    def grid(self) -> int:
+        """Cells along one side of the embedding, which is the third last stage's map."""
+        return self.input_side >> (len(self.widths) - 2)
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """The numbers of the mask decoder that reads prompts as tokens."""
 
@@ -106,6 +139,8 @@ class DecoderConfig:
     """Between the linear layers."""
     norm: Literal["pixel", "map"] = "pixel"
     """What is brought to mean 0 and deviation 1 in the up-sampling: each pixel, or the whole."""
+    norm_eps: float = 1e-5
+    """What keeps the transformer's normalisation from dividing by zero."""
     add_code: bool = False
     """Add the tokens' position code to the tokens themselves, not only to queries and keys."""
 
@@ -114,7 +149,7 @@ class DecoderConfig:
 class SamConfig:
     """The numbers that make a SAM: an encoder, and the decoder that all of them share."""
 
-    encoder: VitConfig | TinyVitConfig
+    encoder: VitConfig | TinyVitConfig | EfficientVitConfig
     """The image encoder."""
     decoder: DecoderConfig = DecoderConfig()
     """The mask decoder."""

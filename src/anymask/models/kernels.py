@@ -28,7 +28,7 @@ import functools
 import math
 import platform
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -95,10 +95,12 @@ def convolve(x: Tensor, layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -
     return _in_float(apply, x, weight, bias)
 
 
-def gelu(x: Tensor) -> Tensor:
+def gelu(x: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """Apply GELU; in inference on a CPU to ``x`` itself, which nobody may want afterwards."""
-    in_place: Callable[[Tensor], Tensor] = torch.ops.aten.gelu_
-    return in_place(x) if saves_memory(x) else F.gelu(x)
+    in_place: Callable[..., Tensor] = torch.ops.aten.gelu_
+    if saves_memory(x):
+        return in_place(x, approximate=approximate)
+    return F.gelu(x, approximate=approximate)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tensor:

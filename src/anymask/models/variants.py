@@ -19,7 +19,9 @@ from anymask.config import GenerateConfig, InstanceConfig
 from anymask.errors import CapabilityError, InputError, WeightsError
 from anymask.models.config import (
     CompactConfig,
+    DecoderConfig,
     EfficientSamConfig,
+    EfficientVitConfig,
     FastSamConfig,
     PlainVitConfig,
     SamConfig,
@@ -65,6 +67,8 @@ class Preprocessing:
     """Longest side after resizing, in pixels."""
     pad: Literal["square"] | int | None = "square"
     """Padding at the bottom and right: to a square, to a multiple of this number, or none."""
+    encoder_side: int | None = None
+    """Longest side for the encoder; none: ``side``, the frame that prompts and masks live in."""
     squash: bool = False
     """Resize to a square without keeping the aspect ratio."""
     centre: bool = False
@@ -80,8 +84,20 @@ class Preprocessing:
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """... which are then divided by this."""
 
+    @property
+    def for_encoder(self) -> Preprocessing:
+        """How an image becomes what the encoder sees, whose frame may be another than the prompts'.
+
+        Examples:
+            >>> find("efficientvit-sam-l0").preprocessing.for_encoder.side
+            512
+        """
+        if self.encoder_side is None:
+            return self
+        return replace(self, side=self.encoder_side, encoder_side=None)
+
     def fit(self, size_hw: tuple[int, int]) -> Transform:
-        """Fit an image of (height, width) into the network's frame."""
+        """Fit an image of (height, width) into the frame of prompts and masks."""
         from anymask.image.transform import Transform  # here: the table is read without numpy
 
         return Transform.fit(
@@ -278,6 +294,16 @@ _EFFICIENT_SAM_PAPER = (
 )
 _EFFICIENT_SAM_HOST = "https://github.com/yformer/EfficientSAM/raw/main/weights"
 
+_EFFICIENTVIT_SAM_HOST = "https://huggingface.co/mit-han-lab/efficientvit-sam/resolve/main"
+_EFFICIENTVIT_XL: dict[str, Any] = {
+    "widths": (32, 64, 128, 256, 512, 1024),
+    "fused": 3,
+    "attentive": 2,
+    "window": 3,
+    "neck_expansion": 4,
+    "input_side": 1024,
+}
+
 
 def _sam(
     size: str, summary: str, encoder: VitConfig, parameters: int, sha256: str, file_size: int
@@ -314,6 +340,27 @@ def _efficient_sam(size: str, encoder: PlainVitConfig, parameters: int, file: st
         # As its authors use it: their examples never ask for the one answer.
         generate=GenerateConfig(pred_iou_thresh=0.7, stability_score_thresh=0.9),
         always_three=True,
+    )
+
+
+def _efficientvit_sam(
+    size: str, summary: str, encoder: EfficientVitConfig, parameters: int
+) -> Variant:
+    file = f"efficientvit_sam_{size}.pt"
+    return Variant(
+        name=f"efficientvit-sam-{size}",
+        family="efficientvit-sam",
+        summary=summary,
+        network=SamConfig(encoder, DecoderConfig(norm_eps=1e-6)),
+        preprocessing=Preprocessing(side=encoder.side, encoder_side=encoder.input_side),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(file, "Apache-2.0", f"{_EFFICIENTVIT_SAM_HOST}/{file}"),
+        paper=(
+            "EfficientViT-SAM: Accelerated Segment Anything Model Without Performance Loss",
+            "https://arxiv.org/abs/2402.05008",
+        ),
+        aliases=(f"efficientvit_sam_{size}", f"efficientvit-{size}-sam"),
     )
 
 
@@ -426,6 +473,36 @@ VARIANTS: tuple[Variant, ...] = (
     _efficient_sam("ti", PlainVitConfig(width=192, heads=3), 10_223_204, "efficient_sam_vitt.pt"),
     _efficient_sam(
         "s", PlainVitConfig(width=384, heads=6), 26_413_028, "efficient_sam_vits.pt.zip"
+    ),
+    _efficientvit_sam(
+        "l0",
+        "EfficientViT-SAM-L0: convolutions and linear attention, at 512 pixels",
+        EfficientVitConfig((1, 1, 1, 4, 4)),
+        parameters=34_792_784,
+    ),
+    _efficientvit_sam(
+        "l1",
+        "EfficientViT-SAM-L1: deeper than L0",
+        EfficientVitConfig((1, 1, 1, 6, 6), neck_depth=8),
+        parameters=47_650_128,
+    ),
+    _efficientvit_sam(
+        "l2",
+        "EfficientViT-SAM-L2: the deepest at 512 pixels",
+        EfficientVitConfig((1, 2, 2, 8, 8), neck_depth=12),
+        parameters=61_328_592,
+    ),
+    _efficientvit_sam(
+        "xl0",
+        "EfficientViT-SAM-XL0: wider, at 1024 pixels",
+        EfficientVitConfig((0, 1, 1, 2, 3, 3), neck_depth=6, **_EFFICIENTVIT_XL),
+        parameters=116_957_904,
+    ),
+    _efficientvit_sam(
+        "xl1",
+        "EfficientViT-SAM-XL1: the most accurate of its family, by its paper",
+        EfficientVitConfig((1, 2, 2, 4, 6, 6), neck_depth=12, **_EFFICIENTVIT_XL),
+        parameters=203_346_128,
     ),
     _fast_sam(
         "s",

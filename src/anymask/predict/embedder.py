@@ -132,10 +132,11 @@ class Embedder:
         """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
         transforms = [wanted.fit(image.size_hw) for image in images]
+        seen = [wanted.for_encoder.fit(image.size_hw) for image in images]
         embeddings: dict[int, Embedding] = {}
-        for places in alike([(t.resized_hw, t.frame_hw) for t in transforms]):
-            resized = np.stack([transforms[i].resize(images[i], wanted.resize) for i in places])
-            features = self._encode(resized, transforms[places[0]])
+        for places in alike([(t.resized_hw, t.frame_hw) for t in seen]):
+            resized = np.stack([seen[i].resize(images[i], wanted.resize) for i in places])
+            features = self._encode(resized, seen[places[0]])
             for n, i in enumerate(places):
                 # Copies, so that one embedding does not keep those of its neighbours in memory.
                 own = {name: copied(maps[n : n + 1]) for name, maps in features.items()}
@@ -144,7 +145,10 @@ class Embedder:
         return [embeddings[i] for i in range(len(images))]
 
     def _encode(self, resized: npt.NDArray[Any], transform: Transform) -> Mapping[str, Array]:
-        """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder."""
+        """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder.
+
+        The transform is that of the encoder's frame.
+        """
         frames = self.variant.preprocessing.frames(resized, transform, self.device)
         with inference(self.device):
             pixels = placed(frames, self.device, self.dtype)
