@@ -174,7 +174,9 @@ def test_weights_survive_a_file(variant: Variant, tmp_path: Path, kind: str) -> 
     again = build(tiny(variant)).eval()
     fill(again, read_state(path), path)
     assert list(again.state_dict()) == list(network.state_dict())
-    torch.testing.assert_close(all_it_says(again), all_it_says(network), rtol=0, atol=0)
+    # Not to the last bit: where in memory weights lie decides how they are multiplied.
+    torch.testing.assert_close(all_it_says(again), all_it_says(network), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 @every_variant

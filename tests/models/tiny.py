@@ -51,9 +51,13 @@ def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfi
         case SamConfig(encoder=EfficientVitConfig()):
             wide = len(network.encoder.widths) - 5  # stages, and the side that they need
             encoder = replace(
-                network.encoder, depths=(1,) * (5 + wide), widths=(8, 8, 16, 32, 32, 32)[: 5 + wide],
-                neck_depth=1, side=SIDE, input_side=SIDE // 2 << wide,
-            )  # fmt: skip
+                network.encoder,
+                depths=(1,) * (5 + wide),
+                widths=(8, 8, 16, 32, 32, 32)[: 5 + wide],
+                neck_depth=1,
+                side=SIDE,
+                input_side=SIDE // 2 << wide,
+            )
             return SamConfig(encoder, replace(network.decoder, **decoder))
         case EfficientSamConfig():
             encoder = PlainVitConfig(width=32, depth=2, heads=2, side=SIDE, trained_grid=3)

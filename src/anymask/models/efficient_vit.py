@@ -157,7 +157,9 @@ class Fused(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to (b, out, h / stride, w / stride)."""
         row = self.hidden * (x.shape[3] // self.stride)
-        return chunk_rows(lambda some: self.point_conv(self.spatial_conv(some)), x, self.stride, row)
+        return chunk_rows(
+            lambda some: self.point_conv(self.spatial_conv(some)), x, self.stride, row
+        )
 
 
 class Inverted(nn.Module):
@@ -167,9 +169,7 @@ class Inverted(nn.Module):
         super().__init__()
         self.hidden, self.stride = hidden, stride
         self.inverted_conv = ConvNorm(width, hidden, gelu=True, then="bias")
-        self.depth_conv = ConvNorm(
-            hidden, hidden, 3, stride, groups=hidden, gelu=True, then="bias"
-        )
+        self.depth_conv = ConvNorm(hidden, hidden, 3, stride, groups=hidden, gelu=True, then="bias")
         self.point_conv = ConvNorm(hidden, out)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""The networks of Segment Anything (Kirillov et al., 2023), MobileSAM (Zhang et al., 2023) and
-EfficientViT-SAM (Zhang, Cai & Han, 2024).
+"""The networks of Segment Anything (Kirillov et al., 2023) and of those that took its decoder.
 
-They have the key names of their files, and differ in the image encoder alone.
+MobileSAM (Zhang et al., 2023) and EfficientViT-SAM (Zhang, Cai & Han, 2024) differ from it in the
+image encoder alone. All have the key names of their files.
 """
 
 from __future__ import annotations

@@ -294,6 +294,9 @@ _EFFICIENT_SAM_PAPER = (
 )
 _EFFICIENT_SAM_HOST = "https://github.com/yformer/EfficientSAM/raw/main/weights"
 
+_MICRO_SAM_HOST = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
+_VIT_B = VitConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11))
+_VIT_L = VitConfig(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23))
 _EFFICIENTVIT_SAM_HOST = "https://huggingface.co/mit-han-lab/efficientvit-sam/resolve/main"
 _EFFICIENTVIT_XL: dict[str, Any] = {
     "widths": (32, 64, 128, 256, 512, 1024),
@@ -320,6 +323,41 @@ def _sam(
         weights=WeightSource(file, "Apache-2.0", f"{_SAM_HOST}/{file}", sha256, file_size),
         paper=_SAM_PAPER,
         aliases=(f"sam_vit_{size}", f"vit_{size}"),
+    )
+
+
+def _slim_sam(percent: int, encoder: VitConfig, parameters: int) -> Variant:
+    hub = f"https://huggingface.co/Zigeng/SlimSAM-uniform-{percent}/resolve/main/model.safetensors"
+    file = f"slimsam_{percent}_uniform.safetensors"
+    return Variant(
+        name=f"slimsam-{percent}",
+        family="slimsam",
+        summary=f"SlimSAM: SAM's ViT-B without {percent} % of its encoder's channels",
+        network=SamConfig(encoder),
+        preprocessing=Preprocessing(side=encoder.side),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(file, "Apache-2.0", hub),
+        paper=(
+            "SlimSAM: 0.1% Data Makes Segment Anything Slim",
+            "https://arxiv.org/abs/2312.05284",
+        ),
+        aliases=(f"slimsam_{percent}_uniform", f"slimsam-uniform-{percent}"),
+    )
+
+
+def _micro_sam(size: str, network: SamConfig, parameters: int, place: str) -> Variant:
+    return Variant(
+        name=f"micro-sam-{size}",
+        family="micro-sam",
+        summary="micro-sam: SAM that learned from light microscopy",
+        network=network,
+        preprocessing=Preprocessing(side=network.encoder.side),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(f"micro_sam_vit_{size}_lm.pt", "MIT", f"{_MICRO_SAM_HOST}/{place}"),
+        paper=("Segment Anything for Microscopy", "https://doi.org/10.1038/s41592-024-02580-4"),
+        aliases=(f"micro-sam-vit-{size}-lm", f"vit_{size}_lm"),
     )
 
 
@@ -428,7 +466,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "b",
         "SAM with a ViT-B encoder, the smallest of the original three",
-        VitConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+        _VIT_B,
         parameters=93_735_472,
         sha256="01ec64",
         file_size=375_042_383,
@@ -436,7 +474,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "l",
         "SAM with a ViT-L encoder",
-        VitConfig(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+        _VIT_L,
         parameters=312_342_832,
         sha256="0b3195",
         file_size=1_249_524_607,
@@ -470,6 +508,38 @@ VARIANTS: tuple[Variant, ...] = (
         ),
         aliases=("mobile_sam", "mobilesam", "vit_t"),
     ),
+    Variant(
+        name="tinysam",
+        family="tinysam",
+        summary="TinySAM: MobileSAM's network, taught by SAM's decoder as well, on hard prompts",
+        network=SamConfig(TinyVitConfig()),
+        preprocessing=Preprocessing(side=1024),
+        parameters=10_130_092,
+        capabilities=_ALL,
+        weights=WeightSource(
+            "tinysam.pth",
+            "Apache-2.0",
+            "https://huggingface.co/xinghaochen/tinysam/resolve/main/tinysam.pth",
+        ),
+        paper=(
+            "TinySAM: Pushing the Envelope for Efficient Segment Anything Model",
+            "https://arxiv.org/abs/2312.13789",
+        ),
+        aliases=("tiny-sam", "tiny_sam"),
+    ),
+    _slim_sam(
+        50,
+        VitConfig(width=384, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+        parameters=27_961_776,
+    ),
+    _slim_sam(
+        77,
+        VitConfig(width=168, depth=12, heads=12, global_blocks=(2, 5, 8, 11), mlp=696),
+        parameters=9_723_528,
+    ),
+    _micro_sam("t", SamConfig(TinyVitConfig()), 10_130_092, "faithful-chicken/1.1/files/vit_t.pt"),
+    _micro_sam("b", SamConfig(_VIT_B), 93_735_472, "diplomatic-bug/1.2/files/vit_b.pt"),
+    _micro_sam("l", SamConfig(_VIT_L), 312_342_832, "idealistic-rat/1.2/files/vit_l.pt"),
     _efficient_sam("ti", PlainVitConfig(width=192, heads=3), 10_223_204, "efficient_sam_vitt.pt"),
     _efficient_sam(
         "s", PlainVitConfig(width=384, heads=6), 26_413_028, "efficient_sam_vits.pt.zip"

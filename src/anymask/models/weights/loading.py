@@ -164,7 +164,8 @@ def read_checkpoint(
         from anymask.models.weights.folder import files_of, read_folder
 
         files = tuple(files_of(path))
-        state, variant = read_folder(path)
+        state, described = read_folder(path)
+        variant = variant or described
     else:
         files, state = (path,), read_state(path)
     state = in_original_layout(state)
@@ -272,9 +273,11 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
     Raises:
         WeightsError: No variant shares even half of the layout, and no SAM of other sizes does.
     """
-    shares = {variant.name: _share(state, _layout(variant)) for variant in VARIANTS}
-    best = max(VARIANTS, key=lambda variant: shares[variant.name])
-    if shares[best.name] < 0.5:
+    # Some rows share a network; the first of them stands for all whose files look the same.
+    rows = {variant.network: variant for variant in reversed(VARIANTS)}
+    shares = {network: _share(state, _layout(row)) for network, row in rows.items()}
+    best = rows[max(rows, key=lambda network: shares[network])]
+    if shares[best.network] < 0.5:
         from anymask.models.weights.sam_sizes import row_by_sizes
 
         for some in _prefixes_off(state):
