@@ -38,7 +38,7 @@ PEERED = "sam-vit-b"
 class Options:
     """What to run."""
 
-    models: tuple[str, ...] = ("sam-vit-b", "efficient-sam-ti", "mobile-sam")
+    models: tuple[str, ...] = ("sam-vit-b", "efficient-sam-ti", "mobile-sam", "efficientvit-sam-l0")
     """Their names in the table of variants."""
     repeats: int = 3
     """How often to run each way on one thread."""
@@ -107,7 +107,8 @@ def peered(name: str) -> bool:
 def prepare(name: str, way: str) -> Callable[[], Tensor]:
     """Make a call that encodes one image, the same for every way."""
     encoder = random_encoder(name)
-    pixels = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(1))
+    side = find(name).preprocessing.for_encoder.side
+    pixels = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
     if way == PEER:
         peer = transformers_encoder(encoder)
         return lambda: peer(pixels).last_hidden_state

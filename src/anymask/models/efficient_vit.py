@@ -23,7 +23,8 @@ from anymask.models.layers import LayerNorm2d, convolve_and_normalise
 __all__ = ["EfficientVit"]
 
 _EPS = 1e-6
-_HEAD = 32  # channels of an attention head
+HEAD = 32
+"""Channels of an attention head."""
 _ADDED_UP = 3  # stages that the neck reads
 
 
@@ -109,13 +110,13 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to (b, out, h / stride, w / stride)."""
+        then: Literal["none", "gelu"] = "gelu" if self.gelu else "none"
         if self.normed:
-            x = convolve_and_normalise(x, self.conv, self.norm)
-        elif type(self.conv) is nn.Conv2d:
-            x = convolve(x, self.conv, self.conv.weight, self.conv.bias)
-        else:  # one with a low-rank adapter is more than its weights
-            x = self.conv(x)
-        return gelu(x, "tanh") if self.gelu else x
+            return convolve_and_normalise(x, self.conv, self.norm, then)
+        if type(self.conv) is nn.Conv2d:
+            return convolve(x, self.conv, self.conv.weight, self.conv.bias, then)
+        mapped = self.conv(x)  # with a low-rank adapter it is more than its weights
+        return gelu(mapped, "tanh") if self.gelu else mapped
 
 
 class Around(nn.Module):
@@ -208,7 +209,7 @@ class LinearAttention(nn.Module):
         gathered = nn.Conv2d(
             3 * width, 3 * width, window, padding=window // 2, groups=3 * width, bias=False
         )
-        mixed = nn.Conv2d(3 * width, 3 * width, 1, groups=3 * width // _HEAD, bias=False)
+        mixed = nn.Conv2d(3 * width, 3 * width, 1, groups=3 * width // HEAD, bias=False)
         self.aggreg = nn.ModuleList([nn.Sequential(gathered, mixed)])
         self.proj = ConvNorm(2 * width, width)
 
@@ -217,7 +218,7 @@ class LinearAttention(nn.Module):
         near = self.qkv(x)
         maps = torch.cat([near, self.aggreg[0](near)], dim=1)
         b, _, h, w = maps.shape
-        tokens = maps.permute(0, 2, 3, 1).reshape(b, h * w, -1, 3, _HEAD).float()
+        tokens = maps.permute(0, 2, 3, 1).reshape(b, h * w, -1, 3, HEAD).float()
         q, k, v = tokens.permute(3, 0, 2, 1, 4)  # each (b, heads, h * w, d)
         q, k = F.relu(q), F.relu(k)
         total = q @ k.sum(dim=2)[..., None]

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models import efficient_sam, tiny_vit, vit
+from anymask.models import efficient_sam, efficient_vit, tiny_vit, vit
 from anymask.models.kernels import Conv2d, Linear
 from anymask.models.layers import MLP, LayerNorm2d
 from anymask.models.vit import join_windows, relative_table, split_windows
@@ -116,6 +116,32 @@ def conv_block(self: Any, x: Tensor) -> Any:
     return F.gelu(x + bottleneck(self, x))
 
 
+def convolve_then_norm_then_gelu(self: Any, x: Tensor) -> Any:
+    x = self.conv(x.contiguous())
+    x = self.norm(x) if self.normed else x
+    return F.gelu(x, approximate="tanh") if self.gelu else x
+
+
+def fused(self: Any, x: Tensor) -> Any:
+    return self.point_conv(self.spatial_conv(x))
+
+
+def inverted(self: Any, x: Tensor) -> Any:
+    return self.point_conv(self.depth_conv(self.inverted_conv(x)))
+
+
+def linear_attention(self: Any, x: Tensor) -> Any:
+    """Maps stay channels first; a row of ones below the values adds up the denominator."""
+    near = self.qkv(x)
+    maps = torch.cat([near, self.aggreg[0](near)], dim=1)
+    b, _, h, w = maps.shape
+    q, k, v = maps.reshape(b, -1, 3 * efficient_vit.HEAD, h * w).chunk(3, dim=2)
+    v = F.pad(v, (0, 0, 0, 1), value=1.0)
+    told = v @ F.relu(k).transpose(-1, -2) @ F.relu(q)
+    told = told[:, :, :-1] / (told[:, :, -1:] + 1e-15)
+    return self.proj(told.reshape(b, -1, h, w))
+
+
 PUBLISHED: dict[type[nn.Module], Callable[..., Tensor]] = {
     Linear: nn.Linear.forward,
     Conv2d: nn.Conv2d.forward,
@@ -124,6 +150,10 @@ PUBLISHED: dict[type[nn.Module], Callable[..., Tensor]] = {
     vit.Block: relative_block,
     vit.Attention: relative_attention,
     efficient_sam.Attention: global_attention,
+    efficient_vit.ConvNorm: convolve_then_norm_then_gelu,
+    efficient_vit.Fused: fused,
+    efficient_vit.Inverted: inverted,
+    efficient_vit.LinearAttention: linear_attention,
     tiny_vit.Stem: stem,
     tiny_vit.ConvNorm: convolve_then_norm,
     tiny_vit.ConvBlock: conv_block,
