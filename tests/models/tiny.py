@@ -11,7 +11,9 @@ from anymask.models.config import (
     DecoderConfig,
     EfficientSamConfig,
     FastSamConfig,
+    HieraConfig,
     PlainVitConfig,
+    Sam2Config,
     SamConfig,
     TinyVitConfig,
     VitConfig,
@@ -31,7 +33,7 @@ def tiny(variant: Variant) -> Variant:
     )
 
 
-def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig):
+def small(network: SamConfig | Sam2Config | EfficientSamConfig | FastSamConfig | CompactConfig):
     """The same numbers, but smaller."""
     decoder = {"width": 32, "heads": 4, "mlp": 64}
     match network:
@@ -45,6 +47,13 @@ def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfi
                 (16, 24, 32, 32), (1, 1, 2, 1), (2, 2, 4), (3, 3, 2), classes=5, side=SIDE
             )
             return SamConfig(encoder, DecoderConfig(**decoder))
+        case Sam2Config():
+            # Windows of 6 on a grid of 4, so that they have to be filled up, pooled ones too.
+            encoder = HieraConfig(
+                (1, 2, 2, 1), (4,), width=8, windows=(8, 4, 6, 3), trained_grid=3, side=SIDE
+            )
+            memory = network.memory and replace(network.memory, width=16, depth=2, mlp=48)
+            return Sam2Config(encoder, DecoderConfig(**decoder), memory=memory)
         case EfficientSamConfig():
             encoder = PlainVitConfig(width=32, depth=2, heads=2, side=SIDE, trained_grid=3)
             return EfficientSamConfig(encoder, replace(network.decoder, **decoder))
