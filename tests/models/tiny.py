@@ -12,7 +12,9 @@ from anymask.models.config import (
     EfficientSamConfig,
     EfficientVitConfig,
     FastSamConfig,
+    HieraConfig,
     PlainVitConfig,
+    Sam2Config,
     SamConfig,
     TinyVitConfig,
     VitConfig,
@@ -34,7 +36,7 @@ def tiny(variant: Variant) -> Variant:
     )
 
 
-def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig):
+def small(network: SamConfig | Sam2Config | EfficientSamConfig | FastSamConfig | CompactConfig):
     """The same numbers, but smaller."""
     decoder = {"width": 32, "heads": 4, "mlp": 64}
     match network:
@@ -59,6 +61,13 @@ def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfi
                 input_side=SIDE // 2 << wide,
             )
             return SamConfig(encoder, replace(network.decoder, **decoder))
+        case Sam2Config():
+            # Windows of 6 on a grid of 4, so that they have to be filled up, pooled ones too.
+            encoder = HieraConfig(
+                (1, 2, 2, 1), (4,), width=8, windows=(8, 4, 6, 3), trained_grid=3, side=SIDE
+            )
+            memory = network.memory and replace(network.memory, width=16, depth=2, mlp=48)
+            return Sam2Config(encoder, DecoderConfig(**decoder), memory=memory)
         case EfficientSamConfig():
             encoder = PlainVitConfig(width=32, depth=2, heads=2, side=SIDE, trained_grid=3)
             return EfficientSamConfig(encoder, replace(network.decoder, **decoder))

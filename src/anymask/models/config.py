@@ -11,7 +11,10 @@ __all__ = [
     "EfficientSamConfig",
     "EfficientVitConfig",
     "FastSamConfig",
+    "HieraConfig",
+    "MemoryConfig",
     "PlainVitConfig",
+    "Sam2Config",
     "SamConfig",
     "TinyVitConfig",
     "VitConfig",
@@ -124,6 +127,34 @@ class EfficientVitConfig:
 
 
 @dataclass(frozen=True)
+class HieraConfig:
+    """The numbers of SAM 2's image encoder; a tuple of four goes through strides 4, 8, 16, 32.
+
+    Each stage has twice the channels and heads of the one before.
+    """
+
+    depths: tuple[int, int, int, int]
+    """Blocks of each stage."""
+    global_blocks: tuple[int, ...]
+    """Indices of the blocks that attend over the whole image; the others attend inside windows."""
+    width: int = 96
+    """Channels of the first stage ..."""
+    heads: int = 1
+    """... and its attention heads."""
+    windows: tuple[int, int, int, int] = (8, 4, 14, 7)
+    """Height and width of an attention window, in tokens of each stage."""
+    trained_grid: int = 7
+    """Rows and columns of the position table that is stretched to the grid."""
+    side: int = 1024
+    """Height and width of the square frame that the encoder takes, in pixels."""
+
+    @property
+    def grid(self) -> int:
+        """Cells along one side of the embedding."""
+        return self.side // 16
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """The numbers of the mask decoder that reads prompts as tokens."""
 
@@ -155,6 +186,46 @@ class SamConfig:
     """The mask decoder."""
     mask_channels: int = 16
     """Channels of the last hidden map through which a mask prompt is encoded."""
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """The numbers of SAM 2's memory of a clip; the last four are what 2.1 has and 2.0 has not."""
+
+    width: int = 64
+    """Channels of what is remembered of each cell."""
+    frames: int = 7
+    """Frames that are read: one row for all with prompts, the others for the latest ones."""
+    pointers: int = 16
+    """Frames whose object pointers are read, at most; those with prompts come besides."""
+    depth: int = 4
+    """Layers in which a frame reads the memory."""
+    mlp: int = 2048
+    """Hidden channels of these layers."""
+    fuser_depth: int = 2
+    """Convolution blocks in which a frame and its mask become one."""
+    occlusion_vector: bool = True
+    """Add a vector to what is remembered of a frame in which the thing is hidden."""
+    pointer_times: bool = True
+    """Tell pointers by how long ago they were made ..."""
+    pointer_projection: bool = True
+    """... through a learned layer ..."""
+    signed_times: bool = True
+    """... and by whether that was before or will be after."""
+
+
+@dataclass(frozen=True)
+class Sam2Config:
+    """The numbers that make a SAM 2."""
+
+    encoder: HieraConfig
+    """The image encoder."""
+    decoder: DecoderConfig = DecoderConfig()
+    """The mask decoder."""
+    mask_channels: int = 16
+    """Channels of the last hidden map through which a mask prompt is encoded."""
+    memory: MemoryConfig | None = MemoryConfig()
+    """What remembers a clip; None: it takes images only."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class TinyVit(nn.Module):
         embedding: Tensor = self.neck(x)
         return embedding
 
-    def trunk(self) -> list[nn.Module]:
+    def stages(self) -> list[nn.Module]:
         """List what an image passes through before the neck."""
         return [self.patch_embed, *self.layers]
 

@@ -23,7 +23,10 @@ from anymask.models.config import (
     EfficientSamConfig,
     EfficientVitConfig,
     FastSamConfig,
+    HieraConfig,
+    MemoryConfig,
     PlainVitConfig,
+    Sam2Config,
     SamConfig,
     TinyVitConfig,
     VitConfig,
@@ -83,6 +86,8 @@ class Preprocessing:
     """Subtracted from the RGB values 0..255 ..."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """... which are then divided by this."""
+    clamp: float | None = None
+    """How far from 0 the logits may be that are given out, for they may come back as prompts."""
 
     @property
     def for_encoder(self) -> Preprocessing:
@@ -179,7 +184,7 @@ class Variant:
     """Models of one family share their code."""
     summary: str
     """One line for people who choose."""
-    network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig | None
+    network: SamConfig | Sam2Config | EfficientSamConfig | FastSamConfig | CompactConfig | None
     """Architecture numbers; their class decides which network is built. None: another package's."""
     preprocessing: Preprocessing
     """How an image becomes the network's input."""
@@ -228,6 +233,11 @@ class Variant:
     def max_points(self) -> int | None:
         """Points that one prompt may have, a box counting as two; None: any number."""
         return getattr(self.network, "max_points", None)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its network has a memory for clips, by which it follows things."""
+        return getattr(self.network, "memory", None) is not None
 
     @property
     def takes_words(self) -> bool:
@@ -288,6 +298,11 @@ _WORDS = {
 _ALL: frozenset[Capability] = frozenset({"points", "negative_points", "box", "mask", "multimask"})
 _SAM_PAPER = ("Segment Anything", "https://arxiv.org/abs/2304.02643")
 _SAM_HOST = "https://dl.fbaipublicfiles.com/segment_anything"
+_SAM2_PAPER = (
+    "SAM 2: Segment Anything in Images and Videos",
+    "https://arxiv.org/abs/2408.00714",
+)
+_SAM2_HOST = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _EFFICIENT_SAM_PAPER = (
     "EfficientSAM: Leveraged Masked Image Pretraining for Efficient Segment Anything",
     "https://arxiv.org/abs/2312.00863",
@@ -402,6 +417,45 @@ def _efficientvit_sam(
     )
 
 
+_BEFORE_2_1 = {
+    "occlusion_vector": False,
+    "pointer_times": False,
+    "pointer_projection": False,
+    "signed_times": False,
+}
+
+
+def _sam2(version: str, size: str, summary: str, encoder: HieraConfig, parameters: int) -> Variant:
+    new, own = version == "2.1", size.replace("-", "_")
+    file = f"sam{version if new else '2'}_hiera_{own}.pt"
+    memory = MemoryConfig() if new else MemoryConfig(**_BEFORE_2_1)
+    return Variant(
+        name=f"sam{version if new else '2'}-{size}",
+        family=f"sam{version if new else '2'}",
+        summary=summary,
+        network=Sam2Config(encoder, memory=memory),
+        preprocessing=Preprocessing(
+            side=encoder.side,
+            squash=True,
+            resize="antialias-float",
+            enlarge="direct",
+            clamp=32.0,
+        ),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(
+            file, "Apache-2.0", f"{_SAM2_HOST}/{'092824' if new else '072824'}/{file}"
+        ),
+        paper=_SAM2_PAPER,
+        aliases=(
+            file.removesuffix(".pt"),
+            f"sam{version if new else '2'}-hiera-{size}",
+            *(() if new else (f"sam2.0-{size}",)),
+        ),
+        generate=GenerateConfig(pred_iou_thresh=0.8),
+    )
+
+
 def _fast_sam(
     size: str, summary: str, network: FastSamConfig, parameters: int, weights: WeightSource
 ) -> Variant:
@@ -429,6 +483,33 @@ def _fast_sam(
         generate=InstanceConfig(),
     )
 
+
+_SAM2_SIZES = (
+    (
+        "tiny",
+        "Hiera-T encoder, the smallest; images, and clips with a memory",
+        HieraConfig(depths=(1, 2, 7, 2), global_blocks=(5, 7, 9)),
+        38_962_498,
+    ),
+    (
+        "small",
+        "Hiera-S encoder; images, and clips with a memory",
+        HieraConfig(depths=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+        46_060_354,
+    ),
+    (
+        "base-plus",
+        "Hiera-B+ encoder; images, and clips with a memory",
+        HieraConfig((2, 3, 16, 3), (12, 16, 20), width=112, heads=2, trained_grid=14),
+        80_850_178,
+    ),
+    (
+        "large",
+        "Hiera-L encoder, the largest; images, and clips with a memory",
+        HieraConfig((2, 6, 36, 4), (23, 33, 43), width=144, heads=2, windows=(8, 4, 16, 8)),
+        224_446_642,
+    ),
+)
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(
@@ -507,6 +588,13 @@ VARIANTS: tuple[Variant, ...] = (
             "https://arxiv.org/abs/2306.14289",
         ),
         aliases=("mobile_sam", "mobilesam", "vit_t"),
+    ),
+    *(
+        _sam2(
+            version, size, f"{name}: {said}", encoder, count - (0 if version == "2.1" else 16_512)
+        )
+        for version, name in (("2.1", "SAM 2.1"), ("2.0", "SAM 2"))
+        for size, said, encoder, count in _SAM2_SIZES
     ),
     Variant(
         name="tinysam",

@@ -42,7 +42,7 @@ class Transformer(nn.Module):
         embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return embedding
 
-    def trunk(self) -> list[nn.Module]:
+    def stages(self) -> list[nn.Module]:
         """List what an image passes through before the neck."""
         return [self.patch_embed, *self.blocks]
 

@@ -92,9 +92,13 @@ def test_the_published_layouts_fit_exactly(variant: Variant, shared_dir: Path) -
         path.stem: json.loads(path.read_text())["keys"]
         for path in (shared_dir / "parity" / "keys").glob("*.json")
     }
-    layout = next((layouts[name] for name in layouts if name in variant.aliases), None)
+    known = {alias.replace("sam2_", "sam2.1_") for alias in variant.aliases}
+    layout = next((layouts[name] for name in layouts if name in known), None)
     if layout is None:
         pytest.skip("its layout was not recorded: it has the network of another row")
+    if variant.family == "sam2":  # 2.0, of which no layout was recorded: what 2.1 added is known
+        added = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.")
+        layout = {key: value for key, value in layout.items() if not key.startswith(added)}
     published = {(key, torch.Size(shape)) for key, (shape, _) in layout.items()}
     assert loading._layout(variant) == published
 
