@@ -16,6 +16,7 @@ from anymask.models.config import (
     PlainVitConfig,
     Sam2Config,
     SamConfig,
+    SamHqConfig,
     TinyVitConfig,
     VitConfig,
 )
@@ -61,6 +62,10 @@ def small(network: SamConfig | Sam2Config | EfficientSamConfig | FastSamConfig |
                 input_side=SIDE // 2 << wide,
             )
             return SamConfig(encoder, replace(network.decoder, **decoder))
+        case SamHqConfig():
+            plain = small(SamConfig(network.encoder))
+            early = 1 if isinstance(network.encoder, TinyVitConfig) else 0
+            return replace(network, encoder=plain.encoder, early=early, decoder=plain.decoder)
         case Sam2Config():
             # Windows of 6 on a grid of 4, so that they have to be filled up, pooled ones too.
             encoder = HieraConfig(

@@ -14,6 +14,7 @@ from anymask.models.config import (
     FastSamConfig,
     Sam2Config,
     SamConfig,
+    SamHqConfig,
 )
 from anymask.models.variants import Variant
 
@@ -30,6 +31,7 @@ AnyNetwork: TypeAlias = "Promptable | CompactNet | FastSam"
 _HOMES = {
     SamConfig: ("sam", "Sam"),
     Sam2Config: ("sam2", "Sam2"),
+    SamHqConfig: ("sam_hq", "SamHq"),
     EfficientSamConfig: ("efficient_sam", "EfficientSam"),
     FastSamConfig: ("fastsam", "FastSam"),
     CompactConfig: ("compact", "CompactNet"),

@@ -16,6 +16,7 @@ __all__ = [
     "PlainVitConfig",
     "Sam2Config",
     "SamConfig",
+    "SamHqConfig",
     "TinyVitConfig",
     "VitConfig",
 ]
@@ -186,6 +187,29 @@ class SamConfig:
     """The mask decoder."""
     mask_channels: int = 16
     """Channels of the last hidden map through which a mask prompt is encoded."""
+
+
+@dataclass(frozen=True)
+class SamHqConfig:
+    """The numbers that make a SAM-HQ: a SAM, and what reads an early map of its encoder."""
+
+    encoder: VitConfig | TinyVitConfig
+    """The image encoder."""
+    early: int
+    """Index of its block, or of TinyViT's stage, whose map the decoder reads as well."""
+    decoder: DecoderConfig = DecoderConfig()
+    """The mask decoder."""
+    mask_channels: int = 16
+    """Channels of the last hidden map through which a mask prompt is encoded."""
+    alone: bool = False
+    """Answer with the high-quality mask alone, where it is usually added to SAM's."""
+
+    @property
+    def early_width(self) -> int:
+        """Channels of the early map."""
+        if isinstance(self.encoder, TinyVitConfig):  # whose stages end with the next one's channels
+            return self.encoder.widths[self.early + 1]
+        return self.encoder.width
 
 
 @dataclass(frozen=True)

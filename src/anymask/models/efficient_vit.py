@@ -47,7 +47,7 @@ class EfficientVit(nn.Module):
         embedding: Tensor = self.norm(self.neck(maps))
         return embedding
 
-    def trunk(self) -> list[nn.Module]:
+    def stages(self) -> list[nn.Module]:
         """List what an image passes through before the neck."""
         return list(self.backbone.stages)
 

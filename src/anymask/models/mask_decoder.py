@@ -135,12 +135,22 @@ class MaskDecoder(nn.Module):
         if ignored is not None:
             bias = F.pad(ignored.to(tokens.dtype) * _FAR, (len(own), 0))[:, None, None]
         tokens, cells = self.transformer(tokens, cells, code, look, len(own), guidance, bias)
+        masks = self._masks(tokens, cells, slots, details, order)
+        return masks, *self._judged(tokens, slots)
+
+    def _masks(
+        self, tokens: Tensor, cells: Tensor, slots: slice, details: Sequence[Tensor], order: Tensor
+    ) -> Tensor:
+        """Draw the masks of some slots, (n, k, 4h, 4w), from tokens (n, own, c) and cells."""
+        logits = self._classify(cells, self._classifiers(tokens, slots), details)
+        pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
+        return pixels.view(len(tokens), -1, *order.shape)
+
+    def _classifiers(self, tokens: Tensor, slots: slice) -> Tensor:
+        """Make what upscaled cells are multiplied by, (n, k, c / 8)."""
         mlps = list(self.output_hypernetworks_mlps)[slots]
         chosen = tokens[:, self.leading + 1 :][:, slots].unbind(dim=1)
-        classifiers = torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)
-        logits = self._classify(cells, classifiers, details)
-        pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
-        return pixels.view(n, -1, *order.shape), *self._judged(tokens, slots)
+        return torch.stack([f(x) for f, x in zip(mlps, chosen, strict=False)], dim=1)
 
     def _own_tokens(self) -> Tensor:
         """Give the tokens that stand before those of the prompt, (t, c)."""

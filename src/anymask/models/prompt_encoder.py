@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.config import EfficientSamConfig, Sam2Config, SamConfig
+from anymask.models.config import EfficientSamConfig, Sam2Config, SamConfig, SamHqConfig
 from anymask.models.layers import LayerNorm2d
 from anymask.models.prompt_batch import PromptBatch
 
@@ -22,7 +22,7 @@ PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
 class PromptEncoder(nn.Module):
     """Position code plus one learned vector per kind of point; convolutions for the mask."""
 
-    def __init__(self, config: SamConfig | Sam2Config) -> None:
+    def __init__(self, config: SamConfig | Sam2Config | SamHqConfig) -> None:
         super().__init__()
         # SAM 2 was trained to see a box as two points before the clicks, padded like these.
         self.boxes_are_points = isinstance(config, Sam2Config)
