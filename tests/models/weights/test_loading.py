@@ -24,6 +24,11 @@ def drop(state: State, *keys: str) -> State:
     return {key: value for key, value in state.items() if key not in keys}
 
 
+def as_first(variant: Variant) -> Variant:
+    """The first row whose files look the same."""
+    return next(row for row in VARIANTS if loading._layout(row) == loading._layout(variant))
+
+
 def prefixed(state: State, prefix: str) -> State:
     return {f"{prefix}{key}": value for key, value in state.items()}
 
@@ -81,8 +86,8 @@ def test_every_variant_is_recognised(known: tuple[Variant, ...]) -> None:
 def test_every_row_is_recognised_by_its_layout(variant: Variant) -> None:
     layout = loading._layout(variant)
     state = {key: torch.empty(()).expand(shape) for key, shape in layout}
-    assert recognise(state, "x.pth").network == variant.network
-    assert recognise(prefixed(state, "module."), "x.pth").network == variant.network
+    assert recognise(state, "x.pth").weights == as_first(variant).weights
+    assert recognise(prefixed(state, "module."), "x.pth").weights == as_first(variant).weights
 
 
 @pytest.mark.parametrize("variant", VARIANTS[1:], ids=lambda v: v.name)
@@ -300,3 +305,11 @@ def test_it_can_be_said_which_of_two_models_that_look_the_same_a_file_is(
     assert load_network(f"Twin:{path}")[1] == other
     with pytest.raises(WeightsError, match="expected a weight file or a folder"):
         load_network("twin:nowhere.pth")
+
+
+def test_the_new_parts_of_sam_hq_are_no_model(tmp_path: Path) -> None:
+    whole = state_of(tiny(find("sam-hq-vit-b")))
+    parts = {key: value for key, value in whole.items() if key.startswith("mask_decoder.h")}
+    torch.save(parts, tmp_path / "epoch_11.pth")
+    with pytest.raises(WeightsError, match="expected a whole SAM-HQ, got only what it adds"):
+        load_network(tmp_path / "epoch_11.pth")

@@ -279,10 +279,12 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
     Raises:
         WeightsError: No variant shares even half of the layout, and no SAM of other sizes does.
     """
-    # Some rows share a network; the first of them stands for all whose files look the same.
+    # Some rows share a network; the first of them stands for all whose files look the same. So
+    # does SAM-HQ's that adds up.
     rows = {variant.network: variant for variant in reversed(VARIANTS)}
+    firsts = dict.fromkeys(rows[row.network] for row in VARIANTS)
     shares = {}
-    for variant in dict.fromkeys(rows[row.network] for row in VARIANTS):
+    for variant in (row for row in firsts if not getattr(row.network, "alone", False)):
         shares[variant] = _share(state, _layout(variant))
         if shares[variant] == 1:
             return variant
@@ -293,6 +295,12 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
         for some in _prefixes_off(state):
             if row := row_by_sizes(some, origin):
                 return row
+        if any(key.endswith("hf_token.weight") for key in state):
+            raise WeightsError(
+                f"expected a whole SAM-HQ, got only what it adds to SAM's mask decoder in "
+                f"{str(origin)!r}; put these weights into the SAM that they were trained on, or "
+                "use a published file such as sam_hq_vit_b.pth"
+            )
         if any(key.endswith("ffc.convl2l.weight") for key in state):
             raise WeightsError(
                 f"expected weights of a model that finds masks, got those of LaMa in "
