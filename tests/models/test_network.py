@@ -86,7 +86,8 @@ def test_single_and_nested_answers_differ(variant: Variant) -> None:
     one, _ = network.decode(features, prompts(1, 1), multimask=False)
     three, _ = network.decode(features, prompts(1, 1), multimask=True)
     answers = torch.cat([one, three], dim=1)[0].flatten(1)
-    assert len(answers.unique(dim=0)) == 4
+    same = getattr(variant.network, "alone", False)  # SAM-HQ has one mask of its own for both
+    assert len(answers.unique(dim=0)) == (3 if same else 4)
 
 
 @every_promptable
