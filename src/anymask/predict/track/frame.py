@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,6 @@ from anymask.embedding import Embedding
 from anymask.image.image import Image
 from anymask.predict.track.cells import Cells, Model, array, describe, pool
 from anymask.prompt import Prompt
-
-if TYPE_CHECKING:
-    from anymask.masks.masks import Masks
-    from anymask.predict.track.track import Track
 
 __all__ = ["Frame"]
 
@@ -43,25 +38,6 @@ class Frame:
         """Look at a frame."""
         embedding = model.embed(image) if embedding is None else embedding
         return cls(model, embedding, describe(model, embedding, image))
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """Height and width of the frame."""
-        return self.embedding.size_hw
-
-    def step(
-        self,
-        track: Track,
-        prompts: Mapping[str, Prompt],
-        index: int,
-        taken: BoolArray | None = None,
-        *,
-        empty: bool = False,
-    ) -> tuple[Track, Masks]:
-        """Go on to it; see `step.step`."""
-        from anymask.predict.track.step import step  # which stands on this
-
-        return step(self, track, prompts, index, taken, empty=empty)
 
     @property
     def low_hw(self) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,9 @@ from anymask.image.image import Image
 from anymask.masks.masks import Masks
 from anymask.predict.track.cells import Model
 from anymask.predict.track.frame import Frame
-
-if TYPE_CHECKING:
-    from anymask.predict.track.track import Track
-    from anymask.prompt import Prompt
+from anymask.predict.track.step import step
+from anymask.predict.track.track import Track
+from anymask.prompt import Prompt
 
 __all__ = ["Looked", "look_at"]
 
@@ -41,10 +41,32 @@ class Looked(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class _Light:
+    """A frame that the light tracker looks at."""
+
+    frame: Frame
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.frame.embedding.size_hw
+
+    def step(
+        self,
+        track: Track,
+        prompts: Mapping[str, Prompt],
+        index: int,
+        taken: npt.NDArray[np.bool_] | None = None,
+        *,
+        empty: bool = False,
+    ) -> tuple[Track, Masks]:
+        return step(self.frame, track, prompts, index, taken, empty=empty)
+
+
 def look_at(model: Model, image: Image) -> Looked:
     """Look at a frame in the way of a model."""
     if not remembers(model):
-        return Frame.of(model, image)
+        return _Light(Frame.of(model, image))
     from anymask.predict.track.remember import MemoryFrame  # brings PyTorch with it
 
     return MemoryFrame.of(model, image)

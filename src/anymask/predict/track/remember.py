@@ -228,7 +228,7 @@ class MemoryFrame:
         if score <= 0:
             logits = torch.full_like(logits, _NOWHERE)
         iou = float(decoded.predicted_iou[0, slot])
-        return Answer(logits, iou, score, pointer.float(), certain)
+        return Answer(logits, iou, score, pointer.detach().float(), certain)
 
     def _given(self, mask: BoolArray) -> Answer:
         """Take a mask as it is."""
@@ -241,7 +241,7 @@ class MemoryFrame:
         logits = F.interpolate(scaled, low_hw, mode="bilinear", antialias=True)
         pointer = network.point_at_mask(self.features, framed)
         score = _SCALE * float(large.any()) + _BIAS
-        return Answer(logits, 1.0, score, pointer.float(), certain=True)
+        return Answer(logits, 1.0, score, pointer.detach().float(), certain=True)
 
     def moment(self, answer: Answer, index: int) -> Moment:
         """Make of a frame and an answer what later frames read."""
