@@ -124,14 +124,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tens
     Args:
         q: (n, heads, queries, d).
         k: (n, heads, keys, d).
-        v: (n, heads, keys, d).
+        v: (n, heads, keys, d'), d or another width.
         bias: Terms whose sum is the bias. Each spreads to (n, heads, queries, rows, columns), where
             rows x columns are the keys, so that the whole need never be in memory.
 
     Returns:
-        (n, heads, queries, d).
+        (n, heads, queries, d').
     """
-    if not saves_memory(q) or k.shape[2] <= FEW_KEYS or not (bias or _is_wide()):
+    narrow = v.shape[3] != k.shape[3]  # for which PyTorch's fused one lays out all scores
+    if not saves_memory(q) or k.shape[2] <= FEW_KEYS or not (bias or narrow or _is_wide()):
         return _in_float(_attend_fused, q, k, v, *bias)
     q = (q * q.shape[-1] ** -0.5).contiguous()
     v_turned = v.transpose(2, 3).contiguous()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,9 @@ from anymask.models.detailed_decoder import Decoded, DetailedDecoder, in_cells
 from anymask.models.efficient_sam import rename_keys
 from anymask.models.hiera import HieraEncoder
 from anymask.models.mask_decoder import SLOTS, Perceptron
-from anymask.models.memory import MemoryAttention, MemoryEncoder
+from anymask.models.memory import MemoryAttention, MemoryEncoder, map_code, time_code
 from anymask.models.prompt_batch import PromptBatch
-from anymask.models.prompt_encoder import PromptEncoder
+from anymask.models.prompt_encoder import PADDING, PromptEncoder
 from anymask.models.sam import Promptable
 from anymask.models.two_way import FirstLook, Guidance
 
@@ -122,6 +123,8 @@ class Detailed(Promptable):
 class Sam2(Detailed):
     """SAM 2 or 2.1; its `state_dict` has the key names of the published files."""
 
+    obj_ptr_tpos_proj: nn.Linear
+
     def __init__(self, config: Sam2Config) -> None:
         width = config.decoder.width
         super().__init__(
@@ -160,6 +163,91 @@ class Sam2(Detailed):
         pixels = pixels.to(decoder.iou_token.weight.dtype)
         image, finer, fine = self.image_encoder(pixels, (decoder.conv_s0, decoder.conv_s1))
         return {"image": image, "high_res_1": fine, "high_res_0": finer}
+
+    def recall(
+        self,
+        image: Tensor,
+        maps: Sequence[tuple[Tensor, int]],
+        pointers: Sequence[tuple[Tensor, int]],
+        span: int,
+    ) -> Tensor:
+        """Let a frame read what is remembered of one thing.
+
+        Args:
+            image: What `see` saw of the frame, (1, c, h, w).
+            maps: What `remember` made of other frames, (1, c', h, w) each, and how many frames ago,
+                1 the frame before; 0 for those with prompts, however long ago.
+            pointers: Object pointers (1, c) of other frames, and how many frames ago each was.
+            span: The most that this can be.
+
+        Returns:
+            (1, c, h, w).
+        """
+        memory = self._memory
+        where = map_code(memory.width, (image.shape[2], image.shape[3])).to(image)
+        rows = self.maskmem_tpos_enc[:, 0, 0]
+        tokens = [one.flatten(2).mT for one, _ in maps]
+        # The last row is for frames with prompts, the first for the frame before.
+        code = [where.flatten(2).mT + rows[ago - 1] for _, ago in maps]
+        pieces = image.shape[1] // memory.width
+        tokens += [pointer.view(1, pieces, memory.width) for pointer, _ in pointers]
+        code += self._times([ago / max(1, span) for _, ago in pointers], pieces, image)
+        still = pieces * len(pointers)
+        read: Tensor = self.memory_attention(image, torch.cat(tokens, 1), torch.cat(code, 1), still)
+        return read
+
+    def _times(self, times: list[float], pieces: int, like: Tensor) -> list[Tensor]:
+        """Code when pointers were made, (1, pieces, c') each."""
+        memory = self._memory
+        if not memory.signed_times:
+            times = [abs(time) for time in times]
+        code = like.new_zeros(len(times), memory.width)
+        if memory.pointer_times:
+            width = like.shape[1] if memory.pointer_projection else memory.width
+            code = time_code(like.new_tensor(times), width).to(like)
+            code = self.obj_ptr_tpos_proj(code) if memory.pointer_projection else code
+        return [one.expand(1, pieces, -1) for one in code]
+
+    def remember(self, image: Tensor, mask: Tensor, is_there: bool) -> Tensor:
+        """Make of a frame and the mask in it what later frames read.
+
+        Args:
+            image: What `see` saw of the frame, (1, c, h, w).
+            mask: -10 outside of the thing to 10 inside, (1, 1, side, side).
+            is_there: Whether the thing is seen at all.
+
+        Returns:
+            (1, c', h, w).
+        """
+        remembered: Tensor = self.memory_encoder(image, mask.to(image.dtype))
+        if not is_there and self._memory.occlusion_vector:
+            remembered = remembered + self.no_obj_embed_spatial[..., None, None]
+        return remembered
+
+    def point_at(self, token: Tensor, is_there: bool) -> Tensor:
+        """Make an object pointer (1, c) of the token (1, c) of the mask that was chosen."""
+        pointer: Tensor = self.obj_ptr_proj(token.to(self.no_obj_ptr.dtype))
+        return pointer if is_there else self.no_obj_ptr
+
+    def point_at_mask(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        """Make an object pointer (1, c) of a mask that is given: 0 or 1, (1, 1, side, side)."""
+        encoder = cast(PromptEncoder, self.prompt_encoder)
+        small = self.mask_downsample(mask.to(self.no_obj_ptr.dtype))
+        decoded = self.answer_tokens(features, self.silence(), encoder._map(small))
+        pointer = self.point_at(decoded.tokens[:, 0], bool(decoded.object_score > 0))
+        return pointer if mask.any() else self.no_obj_ptr
+
+    def silence(self) -> Tensor:
+        """Encode that nothing is said of a frame: two padding points, (1, 2, c)."""
+        points = self.no_obj_ptr.new_zeros(1, 2, 2)
+        labels = torch.full((1, 2), PADDING, device=points.device)
+        tokens: Tensor = self.prompt_encoder._tokens(points, labels)
+        return tokens
+
+    @property
+    def _memory(self) -> MemoryConfig:
+        assert self.config.memory is not None
+        return self.config.memory
 
 
 def stability(logits: Tensor) -> Tensor:

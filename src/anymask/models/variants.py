@@ -32,7 +32,8 @@ from anymask.models.config import (
     TinyVitConfig,
     VitConfig,
 )
-from anymask.models.variant import Capability, Kind, Preprocessing, Variant, WeightSource
+from anymask.models.preprocessing import Preprocessing
+from anymask.models.variant import Capability, Kind, Variant, WeightSource
 from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:
