@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from anymask.evaluate.published.encoder import plain
 from anymask.models.build import build
+from anymask.models.sam2 import Sam2
 from anymask.models.variants import find
 from anymask.models.weights.transformers_layout import to_transformers
 
@@ -38,7 +39,9 @@ PEERED = "sam-vit-b"
 class Options:
     """What to run."""
 
-    models: tuple[str, ...] = ("sam-vit-b", "efficient-sam-ti", "mobile-sam")
+    models: tuple[str, ...] = (
+        *("sam-vit-b", "efficient-sam-ti", "mobile-sam", "efficientvit-sam-l0", "sam2.1-tiny"),
+    )
     """Their names in the table of variants."""
     repeats: int = 3
     """How often to run each way on one thread."""
@@ -107,7 +110,8 @@ def peered(name: str) -> bool:
 def prepare(name: str, way: str) -> Callable[[], Tensor]:
     """Make a call that encodes one image, the same for every way."""
     encoder = random_encoder(name)
-    pixels = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(1))
+    side = find(name).preprocessing.for_encoder.side
+    pixels = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
     if way == PEER:
         peer = transformers_encoder(encoder)
         return lambda: peer(pixels).last_hidden_state
@@ -118,10 +122,26 @@ def prepare(name: str, way: str) -> Callable[[], Tensor]:
     return functools.partial(torch.inference_mode()(encoder), pixels)
 
 
+class AllMaps(nn.Module):
+    """An encoder whose maps are several, as one row of values."""
+
+    def __init__(self, network: Sam2) -> None:
+        super().__init__()
+        self.image_encoder = network.image_encoder
+        self.details = nn.ModuleList([network.mask_decoder.conv_s0, network.mask_decoder.conv_s1])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode (b, 3, side, side)."""
+        maps = self.image_encoder(pixels, tuple(self.details))
+        return torch.cat([some.flatten(1) for some in maps], dim=1)
+
+
 def random_encoder(name: str) -> nn.Module:
     """Build an image encoder with weights that let something of every branch through."""
     torch.manual_seed(0)
-    encoder = build(find(name)).image_encoder.eval()
+    network = build(find(name))
+    several = isinstance(network, Sam2)  # maps, two of them by layers of the decoder
+    encoder = (AllMaps(network) if several else network.image_encoder).eval()
     for parameter in encoder.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.02)

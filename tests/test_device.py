@@ -26,7 +26,7 @@ from anymask.prompt import Prompt
 HALF = ["bfloat16", "float16"]
 CPU = torch.device("cpu")
 every_kind = pytest.mark.parametrize(
-    "name", ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "fastsam-s", "bundled"]
+    "name", ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "sam2.1-tiny", "fastsam-s", "bundled"]
 )
 PHOTO = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
 PROMPTS = [Prompt([(20, 20)]), Prompt([(9, 9), (30, 30)], box=(1, 2, 60, 40))]

@@ -151,7 +151,7 @@ def test_help_says_what_is_in_force(run, monkeypatch) -> None:
     page = " ".join(run("everything", "--help").out.replace("│", " ").split())
     ours = find("bundled").generate
     assert f"(bundled: {ours.points_per_side}; others: 32)" in page
-    assert f"(bundled: {ours.pred_iou_thresh}; others: 0.88; efficient-sam: 0.7)" in page
+    assert f"(bundled: {ours.pred_iou_thresh}; others: 0.88; sam2.1, sam2: 0.8; " in page
     assert f"(bundled, fastsam: {ours.box_nms_thresh}; others: 0.7)" in page
     assert "(only fastsam: 0.4)" in page  # confidence
     assert "(default: 1024)" in page  # memory

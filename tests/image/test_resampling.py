@@ -47,6 +47,18 @@ def test_two_resizes_are_chained(low: int, frame: int, last: int) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("size_hw", [(64, 64), (9, 130), (1, 1), (60, 40), (40, 60), (17, 33)])
+def test_images_are_resized_smoothly_as_by_pytorch(size_hw: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    planes = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+    wanted = functional.interpolate(planes, size_hw, mode="bilinear", antialias=True)
+    found = resampling.smoothed(pixels, size_hw)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted[0].permute(1, 2, 0), rtol=0, atol=2e-4)  # of 255
+    if size_hw == (40, 60):
+        assert (found == pixels).all()
+
+
 @pytest.mark.parametrize("size_hw", [(64, 64), (9, 130), (1, 1), (60, 40)])
 def test_images_are_resized_as_by_pytorch(size_hw: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)

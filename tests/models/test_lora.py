@@ -20,6 +20,14 @@ TARGETS = {
     "sam-vit-b": ("qkv", "lin1", "k_proj", "out_proj", "neck.2", "patch_embed.proj"),
     "mobile-sam": ("qkv", "fc2", "conv1.c", "downsample.conv3.c", "v_proj"),
     "efficient-sam-ti": ("qkv", "lin1", "q_proj", "neck.0"),
+    "sam2.1-tiny": (
+        "qkv",
+        "lin1",
+        "blocks.1.proj",
+        "convs.3.conv",
+        "conv_s0",
+        "final_attn_token_to_image.k_proj",
+    ),
     "bundled": ("qkv", "first.0", "lateral8.0", "mix8", "down16", "whole"),
 }
 every_kind = pytest.mark.parametrize("name", TARGETS)

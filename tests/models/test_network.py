@@ -86,7 +86,8 @@ def test_single_and_nested_answers_differ(variant: Variant) -> None:
     one, _ = network.decode(features, prompts(1, 1), multimask=False)
     three, _ = network.decode(features, prompts(1, 1), multimask=True)
     answers = torch.cat([one, three], dim=1)[0].flatten(1)
-    assert len(answers.unique(dim=0)) == 4
+    same = getattr(variant.network, "alone", False)  # SAM-HQ has one mask of its own for both
+    assert len(answers.unique(dim=0)) == (3 if same else 4)
 
 
 @every_promptable
@@ -174,7 +175,9 @@ def test_weights_survive_a_file(variant: Variant, tmp_path: Path, kind: str) -> 
     again = build(tiny(variant)).eval()
     fill(again, read_state(path), path)
     assert list(again.state_dict()) == list(network.state_dict())
-    torch.testing.assert_close(all_it_says(again), all_it_says(network), rtol=0, atol=0)
+    # Not to the last bit: where in memory weights lie decides how they are multiplied.
+    torch.testing.assert_close(all_it_says(again), all_it_says(network), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 @every_variant

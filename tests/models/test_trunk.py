@@ -116,4 +116,4 @@ def test_an_encoder_with_taps_begins_as_the_one_without() -> None:
     x = torch.randn(1, 3, 64, 96)
     for one, other in zip(plain(x), rich(x), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
-    assert rich.trunk()[0] is rich.taps.backbone  # the deepest, which learns the slowest
+    assert rich.stages()[0] is rich.taps.backbone  # the deepest, which learns the slowest

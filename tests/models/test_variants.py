@@ -80,6 +80,31 @@ def test_a_network_has_the_published_keys_and_shapes(
     assert [name for name, _ in network.named_buffers()] == layout["buffers"]
 
 
+SIZES_OF_SAM2 = {
+    "tiny": (27_219_136, (5, 7, 9)),
+    "small": (34_316_992, (7, 10, 13)),
+    "base-plus": (69_106_816, (12, 16, 20)),
+    "large": (212_703_280, (23, 33, 43)),
+}
+
+
+@pytest.mark.parametrize(("size", "numbers"), SIZES_OF_SAM2.items())
+def test_sam2_has_the_published_numbers(size: str, numbers: tuple[int, tuple[int, ...]]) -> None:
+    newer, older = find(f"sam2.1-{size}"), find(f"sam2-{size}")
+    with torch.device("meta"):
+        network = build(newer)
+    parts = {
+        name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()
+    }
+    assert parts["image_encoder"] == numbers[0]
+    assert parts["prompt_encoder"] == 6_220 and parts["mask_decoder"] == 4_215_109
+    assert parts["memory_attention"] == 5_922_304 and parts["memory_encoder"] == 1_384_608
+    assert newer.network.encoder.global_blocks == numbers[1]
+    own = size.replace("-", "_")
+    assert newer.weights.url.endswith(f"/092824/sam2.1_hiera_{own}.pt")
+    assert older.weights.url.endswith(f"/072824/sam2_hiera_{own}.pt")
+
+
 @pytest.mark.parametrize("size", ["b", "l", "h"])
 def test_sams_files_are_named_after_their_hash(size: str) -> None:
     weights = find(f"sam-vit-{size}").weights

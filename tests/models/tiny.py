@@ -10,9 +10,13 @@ from anymask.models.config import (
     CompactConfig,
     DecoderConfig,
     EfficientSamConfig,
+    EfficientVitConfig,
     FastSamConfig,
+    HieraConfig,
     PlainVitConfig,
+    Sam2Config,
     SamConfig,
+    SamHqConfig,
     TinyVitConfig,
     VitConfig,
 )
@@ -24,14 +28,16 @@ SIDE = 64
 
 def tiny(variant: Variant) -> Variant:
     """The same kind of network, a few dozen channels wide, for frames of 64 x 64."""
+    shares = variant.preprocessing.encoder_side
+    encoder_side = None if shares is None else SIDE * shares // variant.preprocessing.side
     return replace(
         variant,
         network=small(variant.network),
-        preprocessing=replace(variant.preprocessing, side=SIDE),
+        preprocessing=replace(variant.preprocessing, side=SIDE, encoder_side=encoder_side),
     )
 
 
-def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig):
+def small(network: SamConfig | Sam2Config | EfficientSamConfig | FastSamConfig | CompactConfig):
     """The same numbers, but smaller."""
     decoder = {"width": 32, "heads": 4, "mlp": 64}
     match network:
@@ -45,6 +51,28 @@ def small(network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfi
                 (16, 24, 32, 32), (1, 1, 2, 1), (2, 2, 4), (3, 3, 2), classes=5, side=SIDE
             )
             return SamConfig(encoder, DecoderConfig(**decoder))
+        case SamConfig(encoder=EfficientVitConfig()):
+            wide = len(network.encoder.widths) - 5  # stages, and the side that they need
+            encoder = replace(
+                network.encoder,
+                depths=(1,) * (5 + wide),
+                widths=(8, 8, 16, 32, 32, 32)[: 5 + wide],
+                neck_depth=1,
+                side=SIDE,
+                input_side=SIDE // 2 << wide,
+            )
+            return SamConfig(encoder, replace(network.decoder, **decoder))
+        case SamHqConfig():
+            plain = small(SamConfig(network.encoder))
+            early = 1 if isinstance(network.encoder, TinyVitConfig) else 0
+            return replace(network, encoder=plain.encoder, early=early, decoder=plain.decoder)
+        case Sam2Config():
+            # Windows of 6 on a grid of 4, so that they have to be filled up, pooled ones too.
+            encoder = HieraConfig(
+                (1, 2, 2, 1), (4,), width=8, windows=(8, 4, 6, 3), trained_grid=3, side=SIDE
+            )
+            memory = network.memory and replace(network.memory, width=16, depth=2, mlp=48)
+            return Sam2Config(encoder, DecoderConfig(**decoder), memory=memory)
         case EfficientSamConfig():
             encoder = PlainVitConfig(width=32, depth=2, heads=2, side=SIDE, trained_grid=3)
             return EfficientSamConfig(encoder, replace(network.decoder, **decoder))

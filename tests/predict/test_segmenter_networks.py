@@ -23,7 +23,7 @@ from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
 NETWORKS = pytest.mark.parametrize(
-    "name", ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "bundled"]
+    "name", ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "sam2.1-tiny", "bundled"]
 )
 
 

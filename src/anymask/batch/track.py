@@ -29,7 +29,14 @@ from anymask.folder import ResumableFolder
 from anymask.formats import davis, youtube_vis
 from anymask.image.video import Clip, ClipLike, open_clip
 from anymask.masks.masks import Masks
-from anymask.predict.track.clip import ClipPrompts, Place, Plan, TrackedFrame, run
+from anymask.predict.track.clip import (
+    ClipPrompts,
+    Place,
+    Plan,
+    TrackedFrame,
+    run,
+    without_corrections,
+)
 from anymask.predict.track.track import Track
 from anymask.prompt import Prompt
 
@@ -101,6 +108,7 @@ def track(
     model: Segmenter | str = "bundled",
     overlay: bool | None = None,
     overwrite: bool = False,
+    forget_corrections: bool = False,
     progress: Callable[[TrackProgress], None] | None = None,
 ) -> TrackResult:
     """Follow things through a clip and write their masks to a folder.
@@ -115,6 +123,7 @@ def track(
         overlay: Write the clip with its masks, too, which needs the extra ``video``; None: if that
             is installed.
         overwrite: Begin anew, also where results exist.
+        forget_corrections: See `Segmenter.track`.
         progress: Told after each frame. What it raises ends the work, which can be resumed.
 
     Raises:
@@ -144,8 +153,8 @@ def track(
     if wanted:
         optional("av", extra="video")  # before work that takes long
     used = load(model) if isinstance(model, str) else model
-    used._check_tracks()
-    job = _Job(opened, prompts, Path(output), used, overwrite)
+    used._check_tracks(forget_corrections)
+    job = _Job(opened, prompts, Path(output), used, overwrite, forget_corrections)
     found = job.run(wanted, progress or (lambda progress: None))
     return replace(found, notes=(*found.notes, *notes))
 
@@ -172,9 +181,17 @@ class _Job:
     """The work on one clip in one folder."""
 
     def __init__(
-        self, clip: Clip, prompts: ClipPrompts, output: Path, model: Segmenter, overwrite: bool
+        self,
+        clip: Clip,
+        prompts: ClipPrompts,
+        output: Path,
+        model: Segmenter,
+        overwrite: bool,
+        forget_corrections: bool,
     ) -> None:
-        self.clip, self.prompts, self.model, self.overwrite = clip, prompts, model, overwrite
+        Plan.of(prompts, len(clip)).check(clip.size_hw)  # also of those that are forgotten
+        self.prompts = without_corrections(prompts) if forget_corrections else prompts
+        self.clip, self.model, self.overwrite = clip, model, overwrite
         self.identity = {
             "command": "track",
             "clip": clip.name,
@@ -185,6 +202,8 @@ class _Job:
             "dtype": str(model.dtype),
             "version": __version__,
         }
+        if forget_corrections:
+            self.identity["forget_corrections"] = True
         self.folder = ResumableFolder(
             output, self.identity, "masks of this clip", about=f"{clip.name}-run.json",
             free=("prompts", "version", "frames"),
@@ -193,8 +212,6 @@ class _Job:
         self.store = _Pngs(self.folder, self.place, clip)
 
     def run(self, overlay: bool, tell: Callable[[TrackProgress], None]) -> TrackResult:
-        whole = Plan.of(self.prompts, len(self.clip))
-        whole.check(self.clip.size_hw)  # before anything is made
         with self.folder.at_work():
             if self.overwrite:
                 self.folder.forget(self.place, _STATE, *self._joined())

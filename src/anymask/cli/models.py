@@ -99,7 +99,7 @@ def _print_table(variants: tuple[Variant, ...]) -> None:
 
     console = Console(highlight=False, markup=False)
     width = max(len(variant.name) for variant in variants)
-    heading = _columns(width, "name", "parameters", "weights", "here", "licence", "prompts")
+    heading = _columns(width, "name", "params", "weights", "here", "licence", "prompts")
     console.print(heading, style="bold underline", soft_wrap=True)
     for v in variants:
         size = f"{v.parameters / 1e6:.1f} M"
@@ -171,7 +171,7 @@ def _about_words(variant: Variant) -> str:
 
 def _columns(width: int, name: str, size: str, weights: str, here: str, *rest: str) -> str:
     licence, prompts = rest
-    return f"{name:<{width}}  {size:>10}  {weights:>8}  {here:<4} {licence:<10} {prompts}"
+    return f"{name:<{width}} {size:>7} {weights:>8}  {here:<4} {licence:<10} {prompts}"
 
 
 def _path(variant: Variant) -> str | None:

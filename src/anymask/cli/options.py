@@ -81,7 +81,8 @@ class ImageOptions:
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-out")
     """Folder for the results; made when missing. -: one result goes to standard output."""
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
-    """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
+    """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights, with
+    a name and a colon before it where files of several models look alike (medsam:weights.pth)."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -99,6 +99,9 @@ class Track:
     """Do not write the clip with its masks."""
     overwrite: Flag = False
     """Begin anew, also where results exist."""
+    forget_corrections: Flag = False
+    """Do as the original SAM 2 does: what is said of a thing that is being followed already changes
+    nothing. Only for models with a memory."""
     json: Flag = False
     """Print what was found as one line of JSON."""
     quiet: Annotated[bool, arg(aliases=["-q"], help_behavior_hint="")] = False
@@ -143,6 +146,7 @@ class _Tracking:
                 model=model,
                 overlay=False if options.no_overlay else None,
                 overwrite=options.overwrite,
+                forget_corrections=options.forget_corrections,
                 progress=tell,
             )
         self._say(found)

@@ -53,8 +53,8 @@ class Item:
     seeds: npt.NDArray[np.int64]
     """(m,): for each of the masks the start of its random sequence."""
     image: npt.NDArray[Any] | None = None
-    """(h, w, 3) of ``transform.resized_hw``, 0 to 255, as `Transform.resize` returns it; None when
-    the features are there instead."""
+    """(h, w, 3), 0 to 255, as the encoder sees it before normalising and padding; None when the
+    features are there instead."""
     void: npt.NDArray[np.bool_] | None = None
     """(h, w): pixels that count neither for nor against a prediction; None: no such pixels."""
     features: Mapping[str, Tensor] | None = None
@@ -174,7 +174,8 @@ class Items:
         if self.lookup is not None:
             features = self.lookup(key, sample.image)
             return Item(key, transform, layers, chosen, seeds, None, void, features)
-        image = transform.resize(Image(sample.image), self.preprocessing.resize)
+        seen = self.preprocessing.for_encoder.fit(transform.original_hw)
+        image = seen.resize(Image(sample.image), self.preprocessing.resize)
         return Item(key, transform, layers, chosen, seeds, image, void)
 
 

@@ -113,7 +113,7 @@ def read_images(folder: Path) -> list[Image]:
 
 def frames_of(images: Sequence[Image], variant: Variant) -> list[npt.NDArray[np.float32]]:
     """Bring images into a model's frame, (1, 3, h, w) each."""
-    wanted = variant.preprocessing
+    wanted = variant.preprocessing.for_encoder
     frames = []
     for image in images:
         transform = wanted.fit(image.size_hw)

@@ -16,6 +16,7 @@ from anymask.models.detector import Detector
 from anymask.models.fastsam import FastSam
 from anymask.models.saliency import Saliency
 from anymask.models.sam import Promptable
+from anymask.models.sam2 import Detailed
 from anymask.models.variants import Variant
 
 __all__ = ["DecoderOptions", "Part", "parts_of", "side_parts", "tensor_names"]
@@ -55,6 +56,11 @@ def tensor_names(network: nn.Module) -> dict[str, str]:
     Raises:
         CapabilityError: It is no network that can be exported.
     """
+    if isinstance(network, Detailed):
+        raise CapabilityError(
+            "expected a model whose decoder reads one map, got a SAM 2, whose decoder reads three; "
+            "run it with PyTorch, or export SAM, MobileSAM or EfficientSAM"
+        )
     if isinstance(network, Promptable):
         return {"image": "image_embeddings"}
     if isinstance(network, CompactNet):
@@ -150,7 +156,7 @@ def _open(network: nn.Module) -> Any:
 
 def _frame(network: nn.Module, variant: Variant) -> Tensor:
     """Make an example of a frame, no larger than need be."""
-    side = variant.preprocessing.side
+    side = variant.preprocessing.for_encoder.side
     height, width = (side, side) if isinstance(network, Promptable) else (96, 160)
     rng = torch.Generator().manual_seed(0)
     return torch.randn(1, 3, height, width, generator=rng)

@@ -189,13 +189,14 @@ def _frames(variant: Variant) -> tuple[list[Transform], list[Tensor]]:
     for shares in (_IMAGES[0], _IMAGES[0], _IMAGES[1]):
         size_hw = tuple(max(8, share * wanted.side // 64) for share in shares)
         transform = wanted.fit(size_hw)  # type: ignore[arg-type]
-        h, w = transform.resized_hw
+        seen = wanted.for_encoder.fit(transform.original_hw)
+        h, w = seen.resized_hw
         waves = rng.random((3, 2)) * 12
         y, x = np.mgrid[:h, :w] / max(h, w)
         smooth = np.stack([np.sin(a * x + b * y) for a, b in waves], axis=-1)
         image = (127 + 90 * smooth + rng.normal(0, 12, smooth.shape)).clip(0, 255).astype(np.uint8)
         transforms.append(transform)
-        frames.append(wanted.frames(image[None], transform, torch.device("cpu")))
+        frames.append(wanted.frames(image[None], seen, torch.device("cpu")))
     return transforms, frames
 
 

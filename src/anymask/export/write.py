@@ -273,7 +273,7 @@ def _write_graphs(
         if exported.raw_image and part.role == "encoder":
             from anymask.export.image_input import with_image_input
 
-            model = with_image_input(model, source.variant.preprocessing, opset)
+            model = with_image_input(model, source.variant.preprocessing.for_encoder, opset)
         mark(model, exported, part.role)
         name = transformers_js.file_name(part.role, precision) if is_js else f"{part.role}.onnx"
         (folder / name).parent.mkdir(exist_ok=True)
@@ -418,7 +418,7 @@ def _agree(
     clicks, boxes, masks = compare_masks(model, encode, images)
     exact = open_graph(plain / "encoder.onnx", runtime)
     frame = frames_of(images[:1], source.variant)[0]
-    resized_hw = source.variant.preprocessing.fit(images[0].size_hw).resized_hw
+    resized_hw = source.variant.preprocessing.for_encoder.fit(images[0].size_hw).resized_hw
     (takes,) = exact.inputs
     calls = (lambda: exact(**{takes: frame}), lambda: graphs.encode(frame, resized_hw))
     before, after = time_calls(calls)

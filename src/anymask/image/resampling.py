@@ -23,10 +23,12 @@ __all__ = [
     "matrix",
     "means",
     "resized",
+    "smooth",
+    "smoothed",
     "window_means",
 ]
 
-Enlarging: TypeAlias = Literal["bilinear", "bicubic"]
+Enlarging: TypeAlias = Literal["bilinear", "direct", "bicubic"]
 """How masks come back to the size of the image, see `Transform.masks_to_image`."""
 
 FloatArray = npt.NDArray[np.float32]
@@ -75,6 +77,30 @@ def cubic(inputs: int, outputs: int) -> Taps:
     rest = 1 - part
     weights = (_far(part + 1), _near(part), _near(rest), _far(rest + 1))
     return _gathered(inputs, [(low + i - 1, weight) for i, weight in enumerate(weights)])
+
+
+def smooth(inputs: int, outputs: int) -> Taps:
+    """Resize linearly, and to fewer pixels by triangles that reach over all that each stands for.
+
+    An equal length stays bit for bit.
+
+    Examples:
+        >>> smooth(4, 2).weights.round(3).tolist()
+        [[0.429, 0.429, 0.143], [0.143, 0.429, 0.429]]
+    """
+    if inputs == outputs:
+        return identity(inputs)
+    scale = np.float32(inputs) / np.float32(outputs)
+    reach = max(scale, np.float32(1))
+    centre = scale * (np.arange(outputs, dtype=np.float32) + np.float32(0.5))
+    first = np.maximum((centre - reach + np.float32(0.5)).astype(np.int64), 0)
+    last = np.minimum((centre + reach + np.float32(0.5)).astype(np.int64), inputs)
+    width = int((last - first).max())
+    first = np.minimum(first, inputs - width)
+    places = first[:, None] + np.arange(width)
+    weights = 1 - np.abs((places + np.float32(0.5) - centre[:, None]) / reach)
+    weights = np.maximum(weights, 0).astype(np.float32)
+    return Taps(first, weights / weights.sum(axis=1, keepdims=True))
 
 
 def _places(inputs: int, outputs: int) -> FloatArray:
@@ -153,6 +179,30 @@ def resized(pixels: npt.NDArray[Any], size_hw: tuple[int, int]) -> FloatArray:
         for step, column_weight in enumerate(across.weights.T):
             line += rows[:, across.first + step] * column_weight[:, None]
         whole += line * row_weight[:, None, None]
+    return whole
+
+
+def smoothed(pixels: npt.NDArray[Any], size_hw: tuple[int, int]) -> FloatArray:
+    """Resize an image smoothly, see `smooth`, without rounding.
+
+    Args:
+        pixels: (h, w, c).
+        size_hw: Height and width of the result; it may be larger, too.
+
+    Returns:
+        float32 (h', w', c).
+    """
+    down, across = (smooth(*sizes) for sizes in zip(pixels.shape, size_hw, strict=False))
+    lines = _summed(pixels, down)
+    return np.ascontiguousarray(_summed(lines.transpose(1, 0, 2), across).transpose(1, 0, 2))
+
+
+def _summed(pixels: npt.NDArray[Any], taps: Taps) -> FloatArray:
+    """Apply taps down the rows of (h, ...)."""
+    whole = np.zeros((len(taps.first), *pixels.shape[1:]), np.float32)
+    each = (slice(None), *[None] * (pixels.ndim - 1))
+    for tap, weight in enumerate(taps.weights.T):
+        whole += pixels[taps.first + tap] * weight[each]
     return whole
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOGIT", "Enlarging", "Resizing", "Taps", "Transform"]
 
-Resizing: TypeAlias = Literal["antialias", "bilinear", "opencv"]
+Resizing: TypeAlias = Literal["antialias", "antialias-float", "bilinear", "bicubic", "opencv"]
 """How an image is brought to the size that a model wants, see `Transform.resize`."""
 
 LOGIT = 10.0
@@ -108,20 +108,27 @@ class Transform:
         Args:
             image: Of ``original_hw``.
             how: ``"antialias"``: bilinear by Pillow on 8-bit values, which blurs before shrinking;
-                SAM was trained that way. ``"bilinear"``: between the four nearest pixels, without
-                rounding; EfficientSAM was trained that way. ``"opencv"``: the same in OpenCV's
-                8-bit arithmetic, as FastSAM has it.
+                SAM was trained that way. ``"antialias-float"``: the same without rounding, as SAM 2
+                has it for images. ``"bilinear"``: between the four nearest pixels, without
+                rounding; EfficientSAM was trained that way. ``"bicubic"``: by Pillow on 8-bit
+                values, as SAM 2 has it for clips. ``"opencv"``: bilinear in OpenCV's 8-bit
+                arithmetic, as FastSAM has it.
 
         Returns:
-            (h, w, 3) of ``resized_hw``, 0 to 255; float32 for ``"bilinear"``, else uint8.
+            (h, w, 3) of ``resized_hw``, 0 to 255; float32 for ``"bilinear"`` and
+            ``"antialias-float"``, else uint8.
         """
         self._check(image)
         height, width = self.resized_hw
         if how == "bilinear":
             return resampling.resized(image.pixels, self.resized_hw)
+        if how == "antialias-float":
+            return resampling.smoothed(image.pixels, self.resized_hw)
         if how == "opencv":
             return np.asarray(optional("cv2", extra="image").resize(image.pixels, (width, height)))
-        return np.array(image.to_pil().resize((width, height), PIL.Image.Resampling.BILINEAR))
+        filters = PIL.Image.Resampling
+        chosen = filters.BICUBIC if how == "bicubic" else filters.BILINEAR
+        return np.array(image.to_pil().resize((width, height), chosen))
 
     def _check(self, image: Image) -> None:
         if image.size_hw != self.original_hw:
@@ -150,8 +157,9 @@ class Transform:
         """Enlarge masks that cover the frame to the size of the image.
 
         Bilinear means twice, as SAM does: to the frame, where the padding is cut off, then to the
-        image; where a size is the same already, the values are not touched. Bicubic means at once,
-        as EfficientSAM does, whose frame has no padding.
+        image; where a size is the same already, the values are not touched. Direct means
+        bilinearly at once, as SAM 2 does, and bicubic, too, as EfficientSAM does: their frames have
+        no padding.
 
         Args:
             logits: Floating point, (..., h, w), covering the whole frame with its padding; an array
@@ -189,7 +197,6 @@ class Transform:
             one, which changes the result by no more than rounding does; an identity stays exact.
         """
         lengths = low_hw, self.frame_hw, self.offset_hw, self.resized_hw, self.original_hw
-        lengths = low_hw, self.frame_hw, self.offset_hw, self.resized_hw, self.original_hw
         down, across = (self._taps(*along) for along in zip(*lengths, strict=True))
         return down, across
 
@@ -198,6 +205,8 @@ class Transform:
             return resampling.identity(low)
         if self.enlarge == "bicubic":
             return resampling.cubic(low, original)
+        if self.enlarge == "direct":
+            return resampling.linear(low, original)
         first, weights = resampling.linear(low, frame)
         shown = Taps(first[offset : offset + resized], weights[offset : offset + resized])
         return resampling.chained(shown, resampling.linear(resized, original))
@@ -279,4 +288,5 @@ def _enlarge(masks: Tensor, size_hw: tuple[int, int], how: Enlarging = "bilinear
 
     if tuple(masks.shape[-2:]) == tuple(size_hw):
         return masks
-    return functional.interpolate(masks, size_hw, mode=how, align_corners=False)
+    mode = "bicubic" if how == "bicubic" else "bilinear"
+    return functional.interpolate(masks, size_hw, mode=mode, align_corners=False)

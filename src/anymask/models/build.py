@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch.overrides import TorchFunctionMode
 
-from anymask.models.config import CompactConfig, EfficientSamConfig, FastSamConfig, SamConfig
+from anymask.models.config import (
+    CompactConfig,
+    EfficientSamConfig,
+    FastSamConfig,
+    Sam2Config,
+    SamConfig,
+    SamHqConfig,
+)
 from anymask.models.variants import Variant
 
 if TYPE_CHECKING:
@@ -23,6 +30,8 @@ AnyNetwork: TypeAlias = "Promptable | CompactNet | FastSam"
 # Module and class; imported when one is built, for nobody needs all of them at once.
 _HOMES = {
     SamConfig: ("sam", "Sam"),
+    Sam2Config: ("sam2", "Sam2"),
+    SamHqConfig: ("sam_hq", "SamHq"),
     EfficientSamConfig: ("efficient_sam", "EfficientSam"),
     FastSamConfig: ("fastsam", "FastSam"),
     CompactConfig: ("compact", "CompactNet"),

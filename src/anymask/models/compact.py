@@ -170,7 +170,7 @@ class CompactEncoder(nn.Module):
         p4 = _merge_down(self.lateral4(c4), self.top4(p8), self.smooth4)
         return p4, p8, p16, p32
 
-    def trunk(self) -> list[nn.Module]:
+    def stages(self) -> list[nn.Module]:
         """List what an image passes through before the way back up."""
         deepest = nn.Sequential(self.down32, self.stage32)
         own: list[nn.Module] = [self.stem, self.stage4, self.stage8, self.stage16, deepest]

@@ -28,7 +28,7 @@ import functools
 import math
 import platform
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -85,20 +85,37 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return _in_float(_product, x, weight, bias)
 
 
-def convolve(x: Tensor, layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Apply a convolution with other weights than its own, as if it had them."""
+def convolve(
+    x: Tensor,
+    layer: nn.Conv2d,
+    weight: Tensor,
+    bias: Tensor | None,
+    then: Literal["none", "gelu"] = "none",
+) -> Tensor:
+    """Apply a convolution with other weights than its own, as if they were; then GELU by tanh.
+
+    oneDNN applies GELU to what it has just worked out, which saves a walk through the map.
+    """
     pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1
     if pointwise and saves_memory(x):  # for which PyTorch on one thread would turn the map over
-        tokens = _in_float(_product, x.permute(0, 2, 3, 1), weight.flatten(1), bias)
+        product = functools.partial(_product, then=then)
+        tokens = _in_float(product, x.permute(0, 2, 3, 1), weight.flatten(1), bias)
         return tokens.permute(0, 3, 1, 2)
+    if then == "gelu" and saves_memory(x) and x.dtype == torch.float32 and _onednn():
+        sizes = layer.padding, layer.stride, layer.dilation, layer.groups
+        fused: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise
+        return fused(x, weight, bias, *sizes, "gelu", [], "tanh")
     apply: Callable[..., Tensor] = layer._conv_forward
-    return _in_float(apply, x, weight, bias)
+    mapped = _in_float(apply, x, weight, bias)
+    return gelu(mapped, "tanh") if then == "gelu" else mapped
 
 
-def gelu(x: Tensor) -> Tensor:
+def gelu(x: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """Apply GELU; in inference on a CPU to ``x`` itself, which nobody may want afterwards."""
-    in_place: Callable[[Tensor], Tensor] = torch.ops.aten.gelu_
-    return in_place(x) if saves_memory(x) else F.gelu(x)
+    in_place: Callable[..., Tensor] = torch.ops.aten.gelu_
+    if saves_memory(x):
+        return in_place(x, approximate=approximate)
+    return F.gelu(x, approximate=approximate)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tensor:
@@ -107,14 +124,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tens
     Args:
         q: (n, heads, queries, d).
         k: (n, heads, keys, d).
-        v: (n, heads, keys, d).
+        v: (n, heads, keys, d'), d or another width.
         bias: Terms whose sum is the bias. Each spreads to (n, heads, queries, rows, columns), where
             rows x columns are the keys, so that the whole need never be in memory.
 
     Returns:
-        (n, heads, queries, d).
+        (n, heads, queries, d').
     """
-    if not saves_memory(q) or k.shape[2] <= FEW_KEYS or not (bias or _is_wide()):
+    narrow = v.shape[3] != k.shape[3]  # for which PyTorch's fused one lays out all scores
+    if not saves_memory(q) or k.shape[2] <= FEW_KEYS or not (bias or narrow or _is_wide()):
         return _in_float(_attend_fused, q, k, v, *bias)
     q = (q * q.shape[-1] ** -0.5).contiguous()
     v_turned = v.transpose(2, 3).contiguous()
@@ -211,14 +229,17 @@ def _has_onednn() -> bool:
     return built
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply (..., in) by the turned weight (out, in), and add the bias (out,)."""
+def _product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Literal["none", "gelu"] = "none"
+) -> Tensor:
+    """Multiply (..., in) by the turned weight (out, in), and add the bias (out,); perhaps GELU."""
     # Asked in this order, because counting the tokens of a recorded call would freeze their number.
     many = saves_memory(x) and x.shape[:-1].numel() >= MANY_TOKENS
     if many and x.dtype == torch.float32 and (onednn := _onednn()):
-        product: Tensor = onednn(x, weight.contiguous(), bias, "none", [], "")
+        product: Tensor = onednn(x, weight.contiguous(), bias, then, [], "tanh")
         return product
-    return F.linear(x, weight, bias)
+    product = F.linear(x, weight, bias)
+    return gelu(product, "tanh") if then == "gelu" else product
 
 
 def _attend_fused(q: Tensor, k: Tensor, v: Tensor, *bias: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.kernels import Conv2d, Linear, chunk_tokens, convolve
+from anymask.models.kernels import Conv2d, Linear, chunk_tokens, convolve, gelu
 
 __all__ = ["ACTIVATIONS", "MLP", "LayerNorm2d", "Neck", "convolve_and_normalise"]
 
@@ -56,8 +58,13 @@ class Neck(nn.Sequential):
         )
 
 
-def convolve_and_normalise(x: Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-    """Apply a convolution without bias and then batch normalisation to (b, c, h, w).
+def convolve_and_normalise(
+    x: Tensor,
+    convolution: nn.Conv2d,
+    norm: nn.BatchNorm2d,
+    then: Literal["none", "gelu"] = "none",
+) -> Tensor:
+    """Apply a convolution without bias, batch normalisation, and GELU by tanh, to (b, c, h, w).
 
     Outside training this is one operation: the weights are normalised instead of the map. That is
     done anew each time, which costs next to nothing and cannot be out of date. It takes a plain
@@ -65,8 +72,8 @@ def convolve_and_normalise(x: Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm
     """
     if norm.training or type(convolution) is not nn.Conv2d:
         normed: Tensor = norm(convolution(x))
-        return normed
+        return gelu(normed, "tanh") if then == "gelu" else normed
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     weight = convolution.weight * scale[:, None, None, None]
-    return convolve(x, convolution, weight, norm.bias - norm.running_mean * scale)
+    return convolve(x, convolution, weight, norm.bias - norm.running_mean * scale, then)

@@ -6,6 +6,7 @@ their order only there, where they are few. docs/decoder.md has the reasons and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -30,6 +31,9 @@ _MANY = 5  # prompts on one image, from which on `MaskDecoder.look` saves time
 
 class MaskDecoder(nn.Module):
     """Two-way transformer, up-sampling, and a small network per slot that makes its classifier."""
+
+    leading = 0
+    """Tokens of its own that stand before the one that predicts the IoU."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -70,7 +74,8 @@ class MaskDecoder(nn.Module):
         slots: slice = slice(SLOTS),
         guidance: Guidance | None = None,
         ignored: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        details: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, ...]:
         """Answer n prompts.
 
         Args:
@@ -82,9 +87,11 @@ class MaskDecoder(nn.Module):
             slots: Which of the slots to answer in.
             guidance: Where and what to look for, the same for all.
             ignored: Which of the prompt tokens only fill up, bool (n, t); None: none of them.
+            details: What is added in the up-sampling, of decoders that do so, each (1 or n, cells,
+                ...); see `detailed_decoder`.
 
         Returns:
-            Mask logits (n, k, 4h, 4w) and predicted IoU (n, k).
+            Mask logits (n, k, 4h, 4w) and predicted IoU (n, k); and what else a decoder says.
         """
         cells, code = as_cells(image + prompt_map), as_cells(image_code)
         if look is None and len(cells) == 1 and not tracing() and len(prompt_tokens) >= _MANY:
@@ -98,41 +105,63 @@ class MaskDecoder(nn.Module):
             guidance=guidance,
         )
         if tracing() or image.device.type != "cpu":
-            return answer(prompt_tokens, cells, ignored)
+            return answer(prompt_tokens, cells, ignored, details)
         few = torch.split(prompt_tokens, _AT_ONCE)
-        seen = torch.split(cells, _AT_ONCE) if len(cells) > 1 else [cells] * len(few)
+        seen, *fine = (
+            torch.split(x, _AT_ONCE) if len(x) > 1 else [x] * len(few) for x in (cells, *details)
+        )
         spare = [None] * len(few) if ignored is None else torch.split(ignored, _AT_ONCE)
-        logits, predicted_iou = zip(*map(answer, few, seen, spare), strict=True)
-        return torch.cat(logits), torch.cat(predicted_iou)
+        finer = zip(*fine, strict=True) if fine else [()] * len(few)
+        answers = map(answer, few, seen, spare, finer)
+        return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
 
     def _answer(
         self,
         prompt_tokens: Tensor,
         cells: Tensor,
         ignored: Tensor | None,
+        details: Sequence[Tensor],
         code: Tensor,
         look: FirstLook | None,
         order: Tensor,
         slots: slice,
         guidance: Guidance | None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Answer prompts that are worked on together."""
         n = prompt_tokens.shape[0]
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        own = self._own_tokens()
         tokens = torch.cat([own.expand(n, -1, -1), prompt_tokens], dim=1)
         bias = None
         if ignored is not None:
             bias = F.pad(ignored.to(tokens.dtype) * _FAR, (len(own), 0))[:, None, None]
         tokens, cells = self.transformer(tokens, cells, code, look, len(own), guidance, bias)
-        mlps = list(self.output_hypernetworks_mlps)[slots]
-        chosen = tokens[:, 1:][:, slots].unbind(dim=1)
-        classifiers = torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)
-        logits = self._classify(cells, classifiers)
-        pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
-        predicted_iou = self.iou_prediction_head(tokens[:, 0])[:, slots]
-        return pixels.view(n, -1, *order.shape), predicted_iou
+        masks = self._masks(tokens, cells, slots, details, order)
+        return masks, *self._judged(tokens, slots)
 
-    def _classify(self, cells: Tensor, classifiers: Tensor) -> Tensor:
+    def _masks(
+        self, tokens: Tensor, cells: Tensor, slots: slice, details: Sequence[Tensor], order: Tensor
+    ) -> Tensor:
+        """Draw the masks of some slots, (n, k, 4h, 4w), from tokens (n, own, c) and cells."""
+        logits = self._classify(cells, self._classifiers(tokens, slots), details)
+        pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
+        return pixels.view(len(tokens), -1, *order.shape)
+
+    def _classifiers(self, tokens: Tensor, slots: slice) -> Tensor:
+        """Make what upscaled cells are multiplied by, (n, k, c / 8)."""
+        mlps = list(self.output_hypernetworks_mlps)[slots]
+        chosen = tokens[:, self.leading + 1 :][:, slots].unbind(dim=1)
+        return torch.stack([f(x) for f, x in zip(mlps, chosen, strict=False)], dim=1)
+
+    def _own_tokens(self) -> Tensor:
+        """Give the tokens that stand before those of the prompt, (t, c)."""
+        return torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+
+    def _judged(self, tokens: Tensor, slots: slice) -> tuple[Tensor, ...]:
+        """Say what the tokens say beside the masks, (n, own, c): predicted IoU (n, k), at least."""
+        predicted_iou: Tensor = self.iou_prediction_head(tokens[:, 0])[:, slots]
+        return (predicted_iou,)
+
+    def _classify(self, cells: Tensor, classifiers: Tensor, details: Sequence[Tensor]) -> Tensor:
         """Upscale cells (n, cells, c) and multiply by classifiers (n, k, c'): (n, k, 16 * cells).
 
         Where the maps are largest, it goes by a share of the cells at a time.

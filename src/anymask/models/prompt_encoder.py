@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models.config import EfficientSamConfig, SamConfig
+from anymask.models.config import EfficientSamConfig, Sam2Config, SamConfig, SamHqConfig
 from anymask.models.layers import LayerNorm2d
 from anymask.models.prompt_batch import PromptBatch
 
@@ -22,8 +22,10 @@ PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
 class PromptEncoder(nn.Module):
     """Position code plus one learned vector per kind of point; convolutions for the mask."""
 
-    def __init__(self, config: SamConfig) -> None:
+    def __init__(self, config: SamConfig | Sam2Config | SamHqConfig) -> None:
         super().__init__()
+        # SAM 2 was trained to see a box as two points before the clicks, padded like these.
+        self.boxes_are_points = isinstance(config, Sam2Config)
         width, channels = config.decoder.width, config.mask_channels
         self.side, self.grid = config.encoder.side, config.encoder.grid
         self.pe_layer = FourierCode(width)
@@ -47,7 +49,8 @@ class PromptEncoder(nn.Module):
             Tokens (n, t, c), where t may be 0; and a map to add to the embedding, (n, c, grid,
             grid) or, for prompts without a mask, (1, c, 1, 1).
         """
-        return self._tokens(*with_corners(prompts)), self._map(prompts.mask_logits)
+        points, labels = with_corners(prompts, padded=self.boxes_are_points)
+        return self._tokens(points, labels), self._map(prompts.mask_logits)
 
     def image_code(self) -> Tensor:
         """Give the position code of the embedding's cells, (1, c, grid, grid)."""
@@ -153,8 +156,12 @@ class FourierCode(nn.Module):
         return code.permute(2, 0, 1)[None]
 
 
-def with_corners(prompts: PromptBatch) -> tuple[Tensor, Tensor]:
-    """Append what SAM was trained to see after the points: the box's corners, or one padding point.
+def with_corners(prompts: PromptBatch, *, padded: bool = False) -> tuple[Tensor, Tensor]:
+    """Append what a SAM was trained to see after the points: the box's corners, or a padding point.
+
+    Args:
+        prompts: n of them.
+        padded: Put the corners before the points and the padding point behind both, as SAM 2.
 
     Returns:
         Points (n, t, 2) in frame pixels and their labels (n, t).
@@ -162,10 +169,11 @@ def with_corners(prompts: PromptBatch) -> tuple[Tensor, Tensor]:
     points, labels = prompts.points_xy, prompts.labels
     n = len(points)
     if prompts.boxes is not None:
-        more, kinds = prompts.boxes.reshape(n, 2, 2), [TOP_LEFT, BOTTOM_RIGHT]
-    elif points.shape[1]:
-        more, kinds = points.new_zeros(n, 1, 2), [PADDING]
-    else:
+        corners = prompts.boxes.reshape(n, 2, 2)
+        kinds = labels.new_tensor([TOP_LEFT, BOTTOM_RIGHT]).expand(n, -1)
+        if not padded:
+            return torch.cat([points, corners], dim=1), torch.cat([labels, kinds], dim=1)
+        points, labels = torch.cat([corners, points], dim=1), torch.cat([kinds, labels], dim=1)
+    if not labels.shape[1]:
         return points, labels
-    more_labels = labels.new_tensor(kinds).expand(n, -1)
-    return torch.cat([points, more], dim=1), torch.cat([labels, more_labels], dim=1)
+    return F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)

@@ -310,7 +310,7 @@ class RuntimeNetwork:
 
         An image of the right size is not resized again.
         """
-        wanted = self.exported.variant.preprocessing
+        wanted = self.exported.variant.preprocessing.for_encoder
         h, w = resized_hw
         top, left = ((frames.shape[2] - h) // 2, (frames.shape[3] - w) // 2)
         if not wanted.centre:
@@ -433,7 +433,7 @@ class RuntimeNetwork:
         Raises:
             WeightsError: It does not.
         """
-        side = self.exported.variant.preprocessing.side
+        side = self.exported.variant.preprocessing.for_encoder.side
         shape = [] if self.exported.raw_image else list(self._encoder.inputs[self.frames_name])[2:]
         if any(isinstance(length, int) and length != side for length in shape):
             raise WeightsError(

@@ -1,6 +1,7 @@
-"""The networks of Segment Anything (Kirillov et al., 2023) and MobileSAM (Zhang et al., 2023).
+"""The networks of Segment Anything (Kirillov et al., 2023) and of those that took its decoder.
 
-Both have the key names of their files. They differ in the image encoder alone.
+MobileSAM (Zhang et al., 2023) and EfficientViT-SAM (Zhang, Cai & Han, 2024) differ from it in the
+image encoder alone. All have the key names of their files.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from anymask.models.config import SamConfig, TinyVitConfig
+from anymask.models.config import EfficientVitConfig, SamConfig, TinyVitConfig, VitConfig
+from anymask.models.efficient_vit import EfficientVit
 from anymask.models.kernels import natively_supported, saves_memory
 from anymask.models.mask_decoder import SLOTS, MaskDecoder
 from anymask.models.prompt_batch import PromptBatch
@@ -115,15 +117,24 @@ class Promptable(TorchNetwork):
 
 
 class Sam(Promptable):
-    """SAM with one of its own image encoders or with MobileSAM's."""
+    """SAM with one of its own image encoders, or with that of another family."""
 
     def __init__(self, config: SamConfig) -> None:
         encoder, width = config.encoder, config.decoder.width
         super().__init__(
-            TinyVit(encoder, width)
-            if isinstance(encoder, TinyVitConfig)
-            else ImageEncoder(encoder, width),
+            _image_encoder(encoder, width),
             PromptEncoder(config),
             MaskDecoder(config.decoder),
         )
         self.config = config
+
+
+def _image_encoder(config: VitConfig | TinyVitConfig | EfficientVitConfig, out: int) -> nn.Module:
+    """Build the encoder that some numbers belong to."""
+    match config:
+        case TinyVitConfig():
+            return TinyVit(config, out)
+        case EfficientVitConfig():
+            return EfficientVit(config, out)
+        case VitConfig():
+            return ImageEncoder(config, out)

@@ -38,13 +38,19 @@ class TinyVit(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode normalised RGB (b, 3, side, side) as (b, out, side / 16, side / 16)."""
-        x = self.patch_embed(pixels.contiguous(memory_format=torch.channels_last))
-        for stage in self.layers:
-            x = stage(x)
-        embedding: Tensor = self.neck(x)
-        return embedding
+        return self.with_early(pixels, None)[0]
 
-    def trunk(self) -> list[nn.Module]:
+    def with_early(self, pixels: Tensor, stage: int | None) -> tuple[Tensor, Tensor | None]:
+        """Encode as `forward` does, and give one stage's map, (b, c, h, w)."""
+        x = self.patch_embed(pixels.contiguous(memory_format=torch.channels_last))
+        early = None
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i == stage:
+                early = x
+        return self.neck(x), early
+
+    def stages(self) -> list[nn.Module]:
         """List what an image passes through before the neck."""
         return [self.patch_embed, *self.layers]
 

@@ -51,7 +51,7 @@ class TwoWayTransformer(nn.Module):
         width, heads = config.width, config.heads
         self.layers = nn.ModuleList(TwoWayBlock(config, first=i == 0) for i in range(config.depth))
         self.final_attn_token_to_image = TokenToImage(width, heads, width // 2)
-        self.norm_final_attn = nn.LayerNorm(width)
+        self.norm_final_attn = nn.LayerNorm(width, config.norm_eps)
 
     def look(self, image: Tensor, image_code: Tensor) -> FirstLook:
         """Work out once what does not depend on the prompts, for an image (1, cells, c)."""
@@ -110,13 +110,13 @@ class TwoWayBlock(nn.Module):
         width, heads = config.width, config.heads
         self.first, self.add_code = first, config.add_code
         self.self_attn = Attention(width, heads, width)
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = nn.LayerNorm(width, config.norm_eps)
         self.cross_attn_token_to_image = TokenToImage(width, heads, width // 2)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width, config.norm_eps)
         self.mlp = MLP(width, config.mlp, ACTIVATIONS[config.activation]())
-        self.norm3 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width, config.norm_eps)
         self.cross_attn_image_to_token = ImageToToken(width, heads, width // 2)
-        self.norm4 = nn.LayerNorm(width)
+        self.norm4 = nn.LayerNorm(width, config.norm_eps)
 
     def forward(
         self,

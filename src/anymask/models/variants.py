@@ -12,33 +12,36 @@ Nothing of such a package is imported before one of its models is asked for, or 
 from __future__ import annotations
 
 import difflib
-import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from anymask.config import GenerateConfig, InstanceConfig
-from anymask.errors import CapabilityError, InputError, WeightsError
+from anymask.errors import InputError, WeightsError
 from anymask.models.config import (
     CompactConfig,
+    DecoderConfig,
     EfficientSamConfig,
+    EfficientVitConfig,
     FastSamConfig,
+    HieraConfig,
+    MemoryConfig,
     PlainVitConfig,
+    Sam2Config,
     SamConfig,
+    SamHqConfig,
     TinyVitConfig,
     VitConfig,
 )
+from anymask.models.preprocessing import Preprocessing
+from anymask.models.variant import Capability, Kind, Variant, WeightSource
 from anymask.plugins import load_plugin, plugin_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
     import torch
 
-    from anymask.arrays import Array, Device
-    from anymask.image.transform import Enlarging, Resizing, Transform
     from anymask.models.network import Network
 
 __all__ = [
@@ -53,209 +56,6 @@ __all__ = [
     "find",
     "find_plugin",
 ]
-
-Capability = Literal["points", "negative_points", "box", "mask", "text", "multimask", "nothing"]
-Kind = Literal["promptable", "instances"]
-
-_LARGEST_SIDE = 1 << 14  # of a frame; beyond, memory ends before the answer comes
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the network's input."""
-
-    side: int
-    """Longest side after resizing, in pixels."""
-    pad: Literal["square"] | int | None = "square"
-    """Padding at the bottom and right: to a square, to a multiple of this number, or none."""
-    squash: bool = False
-    """Resize to a square without keeping the aspect ratio."""
-    centre: bool = False
-    """Pad on all four sides alike, not only at the bottom and right."""
-    fill: float | None = None
-    """Grey value 0..255 of the padding before normalising; none: zeros after it."""
-    resize: Resizing = "antialias"
-    """How the image is resized."""
-    enlarge: Enlarging = "bilinear"
-    """How masks come back to the size of the image."""
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    """Subtracted from the RGB values 0..255 ..."""
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    """... which are then divided by this."""
-
-    def __post_init__(self) -> None:
-        """Check that there is such a frame.
-
-        Raises:
-            InputError: There is none.
-        """
-        multiple = self.pad if isinstance(self.pad, int) else 1
-        if not (1 <= self.side <= _LARGEST_SIDE and 1 <= multiple <= _LARGEST_SIDE):
-            raise InputError(
-                f"expected a frame of 1 to {_LARGEST_SIDE} pixels a side, got {self.side}, padded "
-                f"to {self.pad!r}; give what the network takes"
-            )
-        if not all(0 < value < math.inf for value in self.std):
-            raise InputError(
-                f"expected std as numbers above 0, for pixels are divided by them, got {self.std}; "
-                "give what the network was trained with"
-            )
-
-    def fit(self, size_hw: tuple[int, int]) -> Transform:
-        """Fit an image of (height, width) into the network's frame."""
-        from anymask.image.transform import Transform  # here: the table is read without numpy
-
-        return Transform.fit(
-            size_hw,
-            side=self.side,
-            pad=self.pad,
-            squash=self.squash,
-            centre=self.centre,
-            enlarge=self.enlarge,
-        )
-
-    def frames(self, resized: npt.NDArray[Any], transform: Transform, device: Device) -> Array:
-        """Normalise and pad images that were brought to the size of the frame.
-
-        Args:
-            resized: What `Transform.resize` made of each, (b, h, w, 3), 0 to 255.
-            transform: The way of all of them into the frame.
-            device: That of the network: a string for a numpy array, a `torch.device` for a tensor
-                there, as which the numbers are worked out where they are needed.
-
-        Returns:
-            float32 (b, 3, *transform.frame_hw), what the network takes.
-        """
-        from anymask.arrays import placed  # here, for the table is read without numpy
-
-        if isinstance(device, str):
-            return self._normalised(resized, transform)
-        pixels = placed(resized, device).permute(0, 3, 1, 2).float()
-        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
-        b, _, h, w = pixels.shape
-        frames = pixels.new_zeros((b, 3, *transform.frame_hw))
-        if self.fill is not None:
-            frames += (self.fill - mean) / std
-        top, left = transform.offset_hw
-        frames[:, :, top : top + h, left : left + w] = (pixels - mean) / std
-        return frames
-
-    def _normalised(
-        self, resized: npt.NDArray[Any], transform: Transform
-    ) -> npt.NDArray[np.float32]:
-        """Do the same in numpy, channel by channel: a few times as fast as all at once."""
-        import numpy as np
-
-        (b, h, w, _), (top, left) = resized.shape, transform.offset_hw
-        frames = np.zeros((b, 3, *transform.frame_hw), dtype=np.float32)
-        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
-            where = frames[:, channel]
-            if self.fill is not None:
-                where += np.float32((self.fill - mean) / std)
-            inside = where[:, top : top + h, left : left + w]
-            np.subtract(resized[..., channel], np.float32(mean), out=inside)
-            inside /= np.float32(std)
-        return frames
-
-
-@dataclass(frozen=True)
-class WeightSource:
-    """Where weights come from, and how to recognise them."""
-
-    file: str
-    """File name, in the package's ``models/bundled`` or in the cache folder; or a whole path."""
-    licence: str
-    """SPDX name of the licence of the weights."""
-    url: str | None = None
-    """Public address; ``None`` for weights that ship inside the package."""
-    sha256: str | None = None
-    """SHA-256 of the file in hex, or the leading part of it that was published."""
-    size: int | None = None
-    """Bytes of the file."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of the table of models."""
-
-    name: str
-    """What `load` and the command line call it."""
-    family: str
-    """Models of one family share their code."""
-    summary: str
-    """One line for people who choose."""
-    network: SamConfig | EfficientSamConfig | FastSamConfig | CompactConfig | None
-    """Architecture numbers; their class decides which network is built. None: another package's."""
-    preprocessing: Preprocessing
-    """How an image becomes the network's input."""
-    parameters: int
-    """Number of learned values."""
-    capabilities: frozenset[Capability]
-    """Prompts and answers that the model knows."""
-    weights: WeightSource
-    """Where the weights come from."""
-    paper: tuple[str, str] | None = None
-    """Title and address of the publication."""
-    aliases: tuple[str, ...] = ()
-    """Other names that mean this variant."""
-    kind: Kind = "promptable"
-    """Its decoder answers each prompt; or it finds all instances at once, and prompts select."""
-    generate: GenerateConfig | InstanceConfig = field(default_factory=GenerateConfig)
-    """What everything mode looks for and drops, unless told otherwise."""
-    never_alone: frozenset[Capability] = frozenset()
-    """Prompts that it understands only beside a point on the object, a box or a text.
-
-    A mask among them is completed by what it implies; background points are refused.
-    """
-    always_three: bool = False
-    """Three answers to every prompt unless told otherwise, not only to a single point."""
-
-    def __post_init__(self) -> None:
-        """Check that the settings are those of its kind, and that there is something to load."""
-        if not isinstance(self.weights, WeightSource):
-            raise WeightsError(
-                f"expected a WeightSource as the weights of {self.name}, got {self.weights!r}; for "
-                "a model without a weight file, such as a service, name a file of its package"
-            )
-        wanted = _SETTINGS.get(self.kind)
-        if wanted is None:
-            kinds = " or ".join(_SETTINGS)
-            raise WeightsError(
-                f"expected {self.name} to be of the kind {kinds}, got {self.kind!r}; correct it"
-            )
-        if not isinstance(self.generate, wanted):
-            raise WeightsError(
-                f"expected {wanted.__name__} as the settings of {self.name}, which is of the kind "
-                f"{self.kind!r}, got {type(self.generate).__name__}; correct one of the two"
-            )
-
-    @property
-    def max_points(self) -> int | None:
-        """Points that one prompt may have, a box counting as two; None: any number."""
-        return getattr(self.network, "max_points", None)
-
-    @property
-    def takes_words(self) -> bool:
-        """Whether it cuts out what words name: from the boxes of a grounder, or by itself."""
-        return not self.capabilities.isdisjoint({"box", "text"})
-
-    def unprompted(self) -> Variant:
-        """Describe the same model after it learned to find one kind of thing, and is not asked."""
-        return replace(self, capabilities=frozenset({"nothing"}), always_three=False)
-
-    def check_capable(self, needs: Iterable[str]) -> None:
-        """Check that the model knows all that is needed, such as `Prompt.required_capabilities`.
-
-        Raises:
-            CapabilityError: It does not.
-        """
-        for need in needs:
-            if need not in self.capabilities:
-                known = ", ".join(_WORDS[c] for c in _WORDS if c in self.capabilities)
-                raise CapabilityError(
-                    f"{self.name} does not know {_WORDS[need]}, only {known}; "
-                    "ask in another way or load another model"
-                )
 
 
 @dataclass(frozen=True)
@@ -277,27 +77,34 @@ class ModelPlugin:
     """Makes the network of the path of the weights, for a device and a floating-point dtype."""
 
 
-_SETTINGS = {"promptable": GenerateConfig, "instances": InstanceConfig}
-
-_WORDS = {
-    "points": "points",
-    "negative_points": "background points (label 0)",
-    "box": "boxes",
-    "mask": "masks as prompts",
-    "text": "text",
-    "multimask": "three answers to one prompt (multimask)",
-    "nothing": "images without a prompt",
-}
-
-
 _ALL: frozenset[Capability] = frozenset({"points", "negative_points", "box", "mask", "multimask"})
 _SAM_PAPER = ("Segment Anything", "https://arxiv.org/abs/2304.02643")
 _SAM_HOST = "https://dl.fbaipublicfiles.com/segment_anything"
+_SAM2_PAPER = (
+    "SAM 2: Segment Anything in Images and Videos",
+    "https://arxiv.org/abs/2408.00714",
+)
+_SAM2_HOST = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _EFFICIENT_SAM_PAPER = (
     "EfficientSAM: Leveraged Masked Image Pretraining for Efficient Segment Anything",
     "https://arxiv.org/abs/2312.00863",
 )
 _EFFICIENT_SAM_HOST = "https://github.com/yformer/EfficientSAM/raw/main/weights"
+
+_SAM_HQ_HOST = "https://huggingface.co/lkeab/hq-sam/resolve/main"
+_MICRO_SAM_HOST = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
+_VIT_B = VitConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11))
+_VIT_L = VitConfig(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23))
+_VIT_H = VitConfig(width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31))
+_EFFICIENTVIT_SAM_HOST = "https://huggingface.co/mit-han-lab/efficientvit-sam/resolve/main"
+_EFFICIENTVIT_XL: dict[str, Any] = {
+    "widths": (32, 64, 128, 256, 512, 1024),
+    "fused": 3,
+    "attentive": 2,
+    "window": 3,
+    "neck_expansion": 4,
+    "input_side": 1024,
+}
 
 
 def _sam(
@@ -318,6 +125,63 @@ def _sam(
     )
 
 
+def _slim_sam(percent: int, encoder: VitConfig, parameters: int) -> Variant:
+    hub = f"https://huggingface.co/Zigeng/SlimSAM-uniform-{percent}/resolve/main/model.safetensors"
+    file = f"slimsam_{percent}_uniform.safetensors"
+    return Variant(
+        name=f"slimsam-{percent}",
+        family="slimsam",
+        summary=f"SlimSAM: SAM's ViT-B without {percent} % of its encoder's channels",
+        network=SamConfig(encoder),
+        preprocessing=Preprocessing(side=encoder.side),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(file, "Apache-2.0", hub),
+        paper=(
+            "SlimSAM: 0.1% Data Makes Segment Anything Slim",
+            "https://arxiv.org/abs/2312.05284",
+        ),
+        aliases=(f"slimsam_{percent}_uniform", f"slimsam-uniform-{percent}"),
+    )
+
+
+def _micro_sam(size: str, network: SamConfig, parameters: int, place: str) -> Variant:
+    return Variant(
+        name=f"micro-sam-{size}",
+        family="micro-sam",
+        summary="micro-sam: SAM that learned from light microscopy",
+        network=network,
+        preprocessing=Preprocessing(side=network.encoder.side),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(f"micro_sam_vit_{size}_lm.pt", "MIT", f"{_MICRO_SAM_HOST}/{place}"),
+        paper=("Segment Anything for Microscopy", "https://doi.org/10.1038/s41592-024-02580-4"),
+        aliases=(f"micro-sam-vit-{size}-lm", f"vit_{size}_lm"),
+    )
+
+
+def _sam_hq(
+    size: str, encoder: VitConfig | TinyVitConfig, early: int, parameters: int, alone: bool
+) -> Variant:
+    """Describe a SAM-HQ; its file is the same, however it answers."""
+    file = f"sam_hq_vit_{size}.pth"
+    base = "Light HQ-SAM: MobileSAM" if size == "tiny" else f"SAM-HQ: SAM's ViT-{size.upper()}"
+    said = "that mask alone" if alone else "added to SAM's"
+    ending = "-only" if alone else ""
+    return Variant(
+        name=f"sam-hq-vit-{size}{ending}",
+        family="sam-hq",
+        summary=f"{base} with a mask of finer edges, {said}",
+        network=SamHqConfig(encoder, early, alone=alone),
+        preprocessing=Preprocessing(side=encoder.side),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(file, "Apache-2.0", f"{_SAM_HQ_HOST}/{file}"),
+        paper=("Segment Anything in High Quality", "https://arxiv.org/abs/2306.01567"),
+        aliases=(f"sam_hq_vit_{size}{ending.replace('-', '_')}", f"hq-vit-{size}{ending}"),
+    )
+
+
 def _efficient_sam(size: str, encoder: PlainVitConfig, parameters: int, file: str) -> Variant:
     return Variant(
         name=f"efficient-sam-{size}",
@@ -335,6 +199,66 @@ def _efficient_sam(size: str, encoder: PlainVitConfig, parameters: int, file: st
         # As its authors use it: their examples never ask for the one answer.
         generate=GenerateConfig(pred_iou_thresh=0.7, stability_score_thresh=0.9),
         always_three=True,
+    )
+
+
+def _efficientvit_sam(
+    size: str, summary: str, encoder: EfficientVitConfig, parameters: int
+) -> Variant:
+    file = f"efficientvit_sam_{size}.pt"
+    return Variant(
+        name=f"efficientvit-sam-{size}",
+        family="efficientvit-sam",
+        summary=summary,
+        network=SamConfig(encoder, DecoderConfig(norm_eps=1e-6)),
+        preprocessing=Preprocessing(side=encoder.side, encoder_side=encoder.input_side),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(file, "Apache-2.0", f"{_EFFICIENTVIT_SAM_HOST}/{file}"),
+        paper=(
+            "EfficientViT-SAM: Accelerated Segment Anything Model Without Performance Loss",
+            "https://arxiv.org/abs/2402.05008",
+        ),
+        aliases=(f"efficientvit_sam_{size}", f"efficientvit-{size}-sam"),
+    )
+
+
+_BEFORE_2_1 = {
+    "occlusion_vector": False,
+    "pointer_times": False,
+    "pointer_projection": False,
+    "signed_times": False,
+}
+
+
+def _sam2(version: str, size: str, summary: str, encoder: HieraConfig, parameters: int) -> Variant:
+    new, own = version == "2.1", size.replace("-", "_")
+    file = f"sam{version if new else '2'}_hiera_{own}.pt"
+    memory = MemoryConfig() if new else MemoryConfig(**_BEFORE_2_1)
+    return Variant(
+        name=f"sam{version if new else '2'}-{size}",
+        family=f"sam{version if new else '2'}",
+        summary=summary,
+        network=Sam2Config(encoder, memory=memory),
+        preprocessing=Preprocessing(
+            side=encoder.side,
+            squash=True,
+            resize="antialias-float",
+            enlarge="direct",
+            clamp=32.0,
+        ),
+        parameters=parameters,
+        capabilities=_ALL,
+        weights=WeightSource(
+            file, "Apache-2.0", f"{_SAM2_HOST}/{'092824' if new else '072824'}/{file}"
+        ),
+        paper=_SAM2_PAPER,
+        aliases=(
+            file.removesuffix(".pt"),
+            f"sam{version if new else '2'}-hiera-{size}",
+            *(() if new else (f"sam2.0-{size}",)),
+        ),
+        generate=GenerateConfig(pred_iou_thresh=0.8),
     )
 
 
@@ -365,6 +289,33 @@ def _fast_sam(
         generate=InstanceConfig(),
     )
 
+
+_SAM2_SIZES = (
+    (
+        "tiny",
+        "Hiera-T encoder, the smallest; images, and clips with a memory",
+        HieraConfig(depths=(1, 2, 7, 2), global_blocks=(5, 7, 9)),
+        38_962_498,
+    ),
+    (
+        "small",
+        "Hiera-S encoder; images, and clips with a memory",
+        HieraConfig(depths=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+        46_060_354,
+    ),
+    (
+        "base-plus",
+        "Hiera-B+ encoder; images, and clips with a memory",
+        HieraConfig((2, 3, 16, 3), (12, 16, 20), width=112, heads=2, trained_grid=14),
+        80_850_178,
+    ),
+    (
+        "large",
+        "Hiera-L encoder, the largest; images, and clips with a memory",
+        HieraConfig((2, 6, 36, 4), (23, 33, 43), width=144, heads=2, windows=(8, 4, 16, 8)),
+        224_446_642,
+    ),
+)
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(
@@ -402,7 +353,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "b",
         "SAM with a ViT-B encoder, the smallest of the original three",
-        VitConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+        _VIT_B,
         parameters=93_735_472,
         sha256="01ec64",
         file_size=375_042_383,
@@ -410,7 +361,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "l",
         "SAM with a ViT-L encoder",
-        VitConfig(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+        _VIT_L,
         parameters=312_342_832,
         sha256="0b3195",
         file_size=1_249_524_607,
@@ -418,7 +369,7 @@ VARIANTS: tuple[Variant, ...] = (
     _sam(
         "h",
         "SAM with a ViT-H encoder, the most accurate and the slowest of the original three",
-        VitConfig(width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
+        _VIT_H,
         parameters=641_090_608,
         sha256="4b8939",
         file_size=2_564_550_879,
@@ -444,9 +395,88 @@ VARIANTS: tuple[Variant, ...] = (
         ),
         aliases=("mobile_sam", "mobilesam", "vit_t"),
     ),
+    *(
+        _sam2(
+            version, size, f"{name}: {said}", encoder, count - (0 if version == "2.1" else 16_512)
+        )
+        for version, name in (("2.1", "SAM 2.1"), ("2.0", "SAM 2"))
+        for size, said, encoder, count in _SAM2_SIZES
+    ),
+    *(
+        _sam_hq(size, encoder, early, parameters, alone)
+        for alone in (False, True)
+        for size, encoder, early, parameters in (
+            ("tiny", TinyVitConfig(), 1, 10_578_604),
+            ("b", _VIT_B, 2, 94_806_576),
+            ("l", _VIT_L, 5, 313_676_080),
+            ("h", _VIT_H, 7, 642_686_000),
+        )
+    ),
+    Variant(
+        name="tinysam",
+        family="tinysam",
+        summary="TinySAM: MobileSAM's network, taught by SAM's decoder as well, on hard prompts",
+        network=SamConfig(TinyVitConfig()),
+        preprocessing=Preprocessing(side=1024),
+        parameters=10_130_092,
+        capabilities=_ALL,
+        weights=WeightSource(
+            "tinysam.pth",
+            "Apache-2.0",
+            "https://huggingface.co/xinghaochen/tinysam/resolve/main/tinysam.pth",
+        ),
+        paper=(
+            "TinySAM: Pushing the Envelope for Efficient Segment Anything Model",
+            "https://arxiv.org/abs/2312.13789",
+        ),
+        aliases=("tiny-sam", "tiny_sam"),
+    ),
+    _slim_sam(
+        50,
+        VitConfig(width=384, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+        parameters=27_961_776,
+    ),
+    _slim_sam(
+        77,
+        VitConfig(width=168, depth=12, heads=12, global_blocks=(2, 5, 8, 11), mlp=696),
+        parameters=9_723_528,
+    ),
+    _micro_sam("t", SamConfig(TinyVitConfig()), 10_130_092, "faithful-chicken/1.1/files/vit_t.pt"),
+    _micro_sam("b", SamConfig(_VIT_B), 93_735_472, "diplomatic-bug/1.2/files/vit_b.pt"),
+    _micro_sam("l", SamConfig(_VIT_L), 312_342_832, "idealistic-rat/1.2/files/vit_l.pt"),
     _efficient_sam("ti", PlainVitConfig(width=192, heads=3), 10_223_204, "efficient_sam_vitt.pt"),
     _efficient_sam(
         "s", PlainVitConfig(width=384, heads=6), 26_413_028, "efficient_sam_vits.pt.zip"
+    ),
+    _efficientvit_sam(
+        "l0",
+        "EfficientViT-SAM-L0: convolutions and linear attention, at 512 pixels",
+        EfficientVitConfig((1, 1, 1, 4, 4)),
+        parameters=34_792_784,
+    ),
+    _efficientvit_sam(
+        "l1",
+        "EfficientViT-SAM-L1: deeper than L0",
+        EfficientVitConfig((1, 1, 1, 6, 6), neck_depth=8),
+        parameters=47_650_128,
+    ),
+    _efficientvit_sam(
+        "l2",
+        "EfficientViT-SAM-L2: the deepest at 512 pixels",
+        EfficientVitConfig((1, 2, 2, 8, 8), neck_depth=12),
+        parameters=61_328_592,
+    ),
+    _efficientvit_sam(
+        "xl0",
+        "EfficientViT-SAM-XL0: wider, at 1024 pixels",
+        EfficientVitConfig((0, 1, 1, 2, 3, 3), neck_depth=6, **_EFFICIENTVIT_XL),
+        parameters=116_957_904,
+    ),
+    _efficientvit_sam(
+        "xl1",
+        "EfficientViT-SAM-XL1: the most accurate of its family, by its paper",
+        EfficientVitConfig((1, 2, 2, 4, 6, 6), neck_depth=12, **_EFFICIENTVIT_XL),
+        parameters=203_346_128,
     ),
     _fast_sam(
         "s",

@@ -34,15 +34,21 @@ class Transformer(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode normalised RGB (b, 3, side, side) as (b, out, grid, grid)."""
+        return self.with_early(pixels, None)[0]
+
+    def with_early(self, pixels: Tensor, block: int | None) -> tuple[Tensor, Tensor | None]:
+        """Encode as `forward` does, and give one block's map, (b, width, grid, grid)."""
         tokens = self.patch_embed(pixels)
         x = tokens + self.position((tokens.shape[1], tokens.shape[2]))
         told = repeat(None) if self.adapter is None else self.adapter(pixels, tokens)
-        for block, more in zip(self.blocks, told, strict=False):
-            x = block(x if more is None else x + more)
-        embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
-        return embedding
+        early = None
+        for i, (layer, more) in enumerate(zip(self.blocks, told, strict=False)):
+            x = layer(x if more is None else x + more)
+            if i == block:
+                early = x.permute(0, 3, 1, 2)
+        return self.neck(x.permute(0, 3, 1, 2)), early
 
-    def trunk(self) -> list[nn.Module]:
+    def stages(self) -> list[nn.Module]:
         """List what an image passes through before the neck."""
         return [self.patch_embed, *self.blocks]
 

@@ -228,9 +228,12 @@ class Answers(Decoder, FindsWords):
         predicted_iou: npt.NDArray[np.float32],
     ) -> Masks:
         """Bring the answers to one prompt, (k, h', w') and (k,), to the size of the image."""
+        counts = tuple(enlarged_counts(logits, embedding.transform))
+        if (most := self.variant.preprocessing.clamp) is not None:
+            logits = np.clip(logits, -most, most)
         masks = Masks(
             embedding.size_hw,
-            tuple(enlarged_counts(logits, embedding.transform)),
+            counts,
             scores=predicted_iou,
             prompts=(prompt,) * len(predicted_iou),
             logits=logits,

@@ -161,12 +161,13 @@ class Embedder:
         """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
         transforms = [wanted.fit(image.size_hw) for image in images]
+        seen = [wanted.for_encoder.fit(image.size_hw) for image in images]
         embeddings = self._known_ones(images)
         new = [i for i in range(len(images)) if i not in embeddings]
-        groups = alike([(transforms[i].resized_hw, transforms[i].frame_hw) for i in new])
+        groups = alike([(seen[i].resized_hw, seen[i].frame_hw) for i in new])
         for places in ([new[n] for n in group] for group in groups):
-            resized = np.stack([transforms[i].resize(images[i], wanted.resize) for i in places])
-            features = self._encode(resized, transforms[places[0]])
+            resized = np.stack([seen[i].resize(images[i], wanted.resize) for i in places])
+            features = self._encode(resized, seen[places[0]])
             for n, i in enumerate(places):
                 # Copies, so that one embedding does not keep those of its neighbours in memory.
                 own = {name: copied(maps[n : n + 1]) for name, maps in features.items()}
@@ -187,7 +188,10 @@ class Embedder:
         }
 
     def _encode(self, resized: npt.NDArray[Any], transform: Transform) -> Mapping[str, Array]:
-        """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder."""
+        """Normalise images, (b, h, w, 3) from 0 to 255, pad them, and run the encoder.
+
+        The transform is that of the encoder's frame.
+        """
         frames = self.variant.preprocessing.frames(resized, transform, self.device)
         with inference(self.device):
             pixels = placed(frames, self.device, self.dtype)

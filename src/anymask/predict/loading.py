@@ -41,9 +41,10 @@ def load(
         name_or_path: Name of a variant, such as ``"bundled"`` or ``"sam-vit-b"``, which is
             downloaded when it is missing; or weights whose variant is recognised: the path of a
             file or folder, an address (``https://...``), or an id of the Hugging Face hub
-            (``org/name``, ``org/name@revision``, ``org/name:file``). The folder of an adapter means
-            the model that it was made for, with the adapter. A folder that `anymask.export` wrote
-            is run by ONNX Runtime or OpenVINO.
+            (``org/name``, ``org/name@revision``, ``org/name:file``); ``name:path`` where files of
+            several variants look the same, as in ``medsam:weights.pth``. The folder of an adapter
+            means the model that it was made for, with the adapter. A folder that `anymask.export`
+            wrote is run by ONNX Runtime or OpenVINO.
         device: Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"`` ...; ``"auto"`` takes a GPU if
             there is one.
         dtype: Dtype to compute in: ``"float32"`` (as does None), ``"bfloat16"`` or ``"float16"``.

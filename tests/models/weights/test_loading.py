@@ -14,14 +14,19 @@ from tests.models.weights.conftest import State, foreign, state_of
 from torch import nn
 
 from anymask.errors import WeightsError
-from anymask.models import cache
+from anymask.models import cache, variants
 from anymask.models.variants import VARIANTS, Variant, find
-from anymask.models.weights import loading
+from anymask.models.weights import loading, locate
 from anymask.models.weights.loading import fill, load_network, read_checkpoint, recognise
 
 
 def drop(state: State, *keys: str) -> State:
     return {key: value for key, value in state.items() if key not in keys}
+
+
+def as_first(variant: Variant) -> Variant:
+    """The first row whose files look the same."""
+    return next(row for row in VARIANTS if loading._layout(row) == loading._layout(variant))
 
 
 def prefixed(state: State, prefix: str) -> State:
@@ -81,8 +86,8 @@ def test_every_variant_is_recognised(known: tuple[Variant, ...]) -> None:
 def test_every_row_is_recognised_by_its_layout(variant: Variant) -> None:
     layout = loading._layout(variant)
     state = {key: torch.empty(()).expand(shape) for key, shape in layout}
-    assert recognise(state, "x.pth") is variant
-    assert recognise(prefixed(state, "module."), "x.pth") is variant
+    assert recognise(state, "x.pth").weights == as_first(variant).weights
+    assert recognise(prefixed(state, "module."), "x.pth").weights == as_first(variant).weights
 
 
 @pytest.mark.parametrize("variant", VARIANTS[1:], ids=lambda v: v.name)
@@ -92,7 +97,13 @@ def test_the_published_layouts_fit_exactly(variant: Variant, shared_dir: Path) -
         path.stem: json.loads(path.read_text())["keys"]
         for path in (shared_dir / "parity" / "keys").glob("*.json")
     }
-    layout = next(layouts[name] for name in layouts if name in variant.aliases)
+    known = {alias.replace("sam2_", "sam2.1_") for alias in variant.aliases}
+    layout = next((layouts[name] for name in layouts if name in known), None)
+    if layout is None:
+        pytest.skip("its layout was not recorded: it has the network of another row")
+    if variant.family == "sam2":  # 2.0, of which no layout was recorded: what 2.1 added is known
+        added = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.")
+        layout = {key: value for key, value in layout.items() if not key.startswith(added)}
     published = {(key, torch.Size(shape)) for key, (shape, _) in layout.items()}
     assert loading._layout(variant) == published
 
@@ -278,3 +289,27 @@ def test_what_was_read_is_described(known: tuple[Variant, ...], tmp_path: Path) 
     torch.save(state_of(known[0]), tmp_path / "file.pth")
     found = read_checkpoint(tmp_path / "file.pth")
     assert (found.variant, found.origin) == (known[0], str(tmp_path / "file.pth"))
+
+
+def test_it_can_be_said_which_of_two_models_that_look_the_same_a_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tiny(find("sam-vit-b"))
+    other = replace(first, name="its-twin", aliases=("twin",))
+    for module in (variants, loading, locate):
+        monkeypatch.setattr(module, "VARIANTS", (first, other))
+    path = tmp_path / "file.pth"
+    torch.save(state_of(first), path)
+    assert load_network(path)[1] == first
+    assert load_network(f"its-twin:{path}")[1] == other
+    assert load_network(f"Twin:{path}")[1] == other
+    with pytest.raises(WeightsError, match="expected a weight file or a folder"):
+        load_network("twin:nowhere.pth")
+
+
+def test_the_new_parts_of_sam_hq_are_no_model(tmp_path: Path) -> None:
+    whole = state_of(tiny(find("sam-hq-vit-b")))
+    parts = {key: value for key, value in whole.items() if key.startswith("mask_decoder.h")}
+    torch.save(parts, tmp_path / "epoch_11.pth")
+    with pytest.raises(WeightsError, match="expected a whole SAM-HQ, got only what it adds"):
+        load_network(tmp_path / "epoch_11.pth")

@@ -25,7 +25,13 @@ from anymask.models.weights.adapters import load_adapter, save_adapter
 from anymask.models.weights.sam_sizes import row_by_sizes
 from anymask.models.weights.transformers_layout import to_transformers
 
-FAMILIES = {variant.family: tiny(variant) for variant in reversed(VARIANTS)}
+# One of each network: files of the others look the same.
+_ROWS = {
+    tiny(row).network: tiny(row)
+    for row in reversed(VARIANTS)
+    if not getattr(row.network, "alone", False)
+}
+FAMILIES = {row.family: row for row in reversed(_ROWS.values())}
 PREFIXES = ["", *(f"{n}." for n in ("module", "model", "sam", "_orig_mod", "model.sam.net"))]
 SLIM = VitConfig(width=28, depth=2, heads=2, global_blocks=(1,), side=SIDE, window=3, mlp=100)
 

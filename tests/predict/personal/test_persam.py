@@ -25,7 +25,7 @@ from anymask.predict.personal import persam
 from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
-SAM_SHAPED = ["sam-vit-b", "mobile-sam", "efficient-sam-ti"]
+SAM_SHAPED = ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "sam2.1-tiny"]
 
 
 # ---- the numbers of the reference -----------------------------------------------------------

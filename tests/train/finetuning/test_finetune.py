@@ -57,6 +57,9 @@ def metrics(run: Path) -> list[dict[str, Any]]:
             "lora",
             ("image_encoder.blocks.0.attn.qkv", "image_encoder.blocks.1.attn.qkv", "mask_decoder"),
         ),
+        ("sam2.1-tiny", "decoder", ("sam_mask_decoder",)),
+        ("sam2.1-tiny", "lora", ("image_encoder.trunk.blocks", "sam_mask_decoder")),
+        ("sam2.1-tiny", "everything", ("image_encoder", "sam_", "no_mem_embed")),
         ("bundled", "lora", ("encoder.stage", "decoder", "prompt_maps")),
     ],
 )

@@ -44,6 +44,13 @@ DEPTHS = {
         "image_encoder.pos_embed": 3,
         "image_encoder.neck.0.weight": 0,
     },
+    "sam2.1-tiny": {
+        "image_encoder.trunk.blocks.5.attn.qkv.weight": 1,
+        "image_encoder.trunk.patch_embed.proj.weight": 7,
+        "image_encoder.trunk.pos_embed": 7,
+        "image_encoder.neck.convs.0.conv.weight": 0,
+        "mask_decoder.conv_s0.weight": 0,
+    },
     "bundled": {
         "encoder.stage32.0.qkv.weight": 1,
         "encoder.down32.0.0.weight": 1,

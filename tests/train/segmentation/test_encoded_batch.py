@@ -22,7 +22,8 @@ from anymask.train.segmentation.encoded_batch import (
 
 CPU = torch.device("cpu")
 every_network = pytest.mark.parametrize(
-    "variant", [find(n) for n in ("sam-vit-b", "mobile-sam", "efficient-sam-ti", "bundled")],
+    "variant",
+    [find(n) for n in ("sam-vit-b", "mobile-sam", "efficient-sam-ti", "sam2.1-tiny", "bundled")],
     ids=lambda v: v.name,
 )  # fmt: skip
 

@@ -24,7 +24,7 @@ from anymask.train.segmentation.losses import mask_loss
 
 CPU = torch.device("cpu")
 SAM = tiny(find("sam-vit-b"))
-NAMES = ("sam-vit-b", "mobile-sam", "efficient-sam-ti", "bundled")
+NAMES = ("sam-vit-b", "mobile-sam", "efficient-sam-ti", "sam2.1-tiny", "bundled")
 every_network = pytest.mark.parametrize("variant", [find(n) for n in NAMES], ids=NAMES)
 
 

@@ -73,4 +73,5 @@ class MaskDecoder(mask_decoder.MaskDecoder):
         if dense.stride(0) == 0:  # one map for all prompts, so the image is worked on once
             dense = dense[:1]
         sparse = sparse_prompt_embeddings
-        return super().forward(image_embeddings, image_pe, sparse, dense, slots=slots)
+        logits, scores = super().forward(image_embeddings, image_pe, sparse, dense, slots=slots)
+        return logits, scores

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anymask.models import efficient_sam, tiny_vit, vit
+from anymask.models import efficient_sam, efficient_vit, hiera, tiny_vit, vit
 from anymask.models.kernels import Conv2d, Linear
 from anymask.models.layers import MLP, LayerNorm2d
 from anymask.models.vit import join_windows, relative_table, split_windows
@@ -116,6 +116,69 @@ def conv_block(self: Any, x: Tensor) -> Any:
     return F.gelu(x + bottleneck(self, x))
 
 
+def convolve_then_norm_then_gelu(self: Any, x: Tensor) -> Any:
+    x = self.conv(x.contiguous())
+    x = self.norm(x) if self.normed else x
+    return F.gelu(x, approximate="tanh") if self.gelu else x
+
+
+def fused(self: Any, x: Tensor) -> Any:
+    return self.point_conv(self.spatial_conv(x))
+
+
+def inverted(self: Any, x: Tensor) -> Any:
+    return self.point_conv(self.depth_conv(self.inverted_conv(x)))
+
+
+def linear_attention(self: Any, x: Tensor) -> Any:
+    """Maps stay channels first; a row of ones below the values adds up the denominator."""
+    near = self.qkv(x)
+    maps = torch.cat([near, self.aggreg[0](near)], dim=1)
+    b, _, h, w = maps.shape
+    q, k, v = maps.reshape(b, -1, 3 * efficient_vit.HEAD, h * w).chunk(3, dim=2)
+    v = F.pad(v, (0, 0, 0, 1), value=1.0)
+    told = v @ F.relu(k).transpose(-1, -2) @ F.relu(q)
+    told = told[:, :, :-1] / (told[:, :, -1:] + 1e-15)
+    return self.proj(told.reshape(b, -1, h, w))
+
+
+def pooling_block(self: Any, x: Tensor) -> Any:
+    """Hiera's: windows are filled up after the normalisation, before anything is projected."""
+    normed = self.norm1(x)
+    around = x if self.proj is None else max_pool(self.proj(normed))
+    size_hw = (around.shape[1], around.shape[2])
+    if self.window:
+        normed = split_windows(normed, self.window, fill=normed.new_zeros(normed.shape[-1]))
+    told = self.attn(normed, None)
+    x = around + (join_windows(told, size_hw) if self.window else told)
+    return x + self.mlp(self.norm2(x))
+
+
+def pooling_attention(self: Any, x: Tensor, window: None) -> Any:
+    n, h, w, _ = x.shape
+    q, k, v = self.qkv(x).reshape(n, h * w, 3, self.heads, -1).unbind(2)
+    if self.pools:
+        grid = max_pool(q.flatten(2).unflatten(1, (h, w)))
+        h, w = grid.shape[1:3]
+        q = grid.reshape(n, h * w, self.heads, -1)
+    told = attend(*(some.transpose(1, 2) for some in (q, k, v)))
+    return self.proj(told.transpose(1, 2).reshape(n, h, w, -1))
+
+
+def max_pool(x: Tensor) -> Tensor:
+    return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+
+
+def pyramid(self: Any, maps: list[Tensor], details: tuple[nn.Conv2d, nn.Conv2d]) -> Any:
+    """All four stages to one width, channels first, and then what the decoder makes of two."""
+    levels = [
+        lateral.conv(x.permute(0, 3, 1, 2).contiguous())
+        for lateral, x in zip(reversed(self.convs), maps, strict=True)
+    ]
+    above = F.interpolate(levels[3], scale_factor=2.0, mode="nearest")
+    return levels[2] + above, details[0](levels[0]), details[1](levels[1])
+
+
 PUBLISHED: dict[type[nn.Module], Callable[..., Tensor]] = {
     Linear: nn.Linear.forward,
     Conv2d: nn.Conv2d.forward,
@@ -124,6 +187,13 @@ PUBLISHED: dict[type[nn.Module], Callable[..., Tensor]] = {
     vit.Block: relative_block,
     vit.Attention: relative_attention,
     efficient_sam.Attention: global_attention,
+    efficient_vit.ConvNorm: convolve_then_norm_then_gelu,
+    efficient_vit.Fused: fused,
+    efficient_vit.Inverted: inverted,
+    efficient_vit.LinearAttention: linear_attention,
+    hiera.Block: pooling_block,
+    hiera.Attention: pooling_attention,
+    hiera.Pyramid: pyramid,
     tiny_vit.Stem: stem,
     tiny_vit.ConvNorm: convolve_then_norm,
     tiny_vit.ConvBlock: conv_block,

@@ -16,6 +16,7 @@ from anymask.evaluate.published.encoder import plain
 from anymask.models.network import Network
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.sam import Promptable
+from anymask.models.sam2 import Detailed
 from anymask.predict.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def published(model: Segmenter) -> Segmenter:
         >>> from anymask import load
         >>> slow = published(load("sam-vit-b"))  # doctest: +SKIP
     """
-    if not isinstance(model.network, Promptable):
+    if not isinstance(model.network, Promptable) or isinstance(model.network, Detailed):
         raise CapabilityError(
             f"expected a SAM, MobileSAM or EfficientSAM of PyTorch for the published order of "
             f"work, got {model.variant.name}; leave runtime published out for it"

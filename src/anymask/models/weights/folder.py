@@ -22,7 +22,7 @@ from anymask.atomic import cannot_write, make_folder
 from anymask.errors import OutputError, WeightsError
 from anymask.models.config import SamConfig
 from anymask.models.variants import Variant
-from anymask.models.weights import transformers_layout, variant_json
+from anymask.models.weights import sam2_layout, transformers_layout, variant_json
 from anymask.models.weights.files import State, read_state
 
 __all__ = [
@@ -115,6 +115,8 @@ def read_folder(folder: Path) -> tuple[State, Variant | None]:
         variant = variant_json.read_variant(config, origin)
     elif transformers_layout.describes_sam(config):
         variant = transformers_layout.read_variant(config, preprocessor, origin)
+    elif sam2_layout.describes_sam2(config):
+        variant = sam2_layout.read_variant(config, preprocessor, origin)
     parts = [read_state(path) for path in files.values() if path.suffix != ".json"]
     return {key: value for part in parts for key, value in part.items()}, variant
 

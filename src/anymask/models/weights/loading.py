@@ -20,7 +20,7 @@ from torch import Tensor
 from anymask.errors import WeightsError
 from anymask.models import cache
 from anymask.models.build import AnyNetwork, build_empty
-from anymask.models.config import CompactConfig, FastSamConfig
+from anymask.models.config import CompactConfig, FastSamConfig, Sam2Config
 from anymask.models.network import Network
 from anymask.models.variants import VARIANTS, ModelPlugin, Variant, find_plugin
 from anymask.models.weights.files import State, read_state
@@ -164,11 +164,18 @@ def read_checkpoint(
         from anymask.models.weights.folder import files_of, read_folder
 
         files = tuple(files_of(path))
-        state, variant = read_folder(path)
+        state, described = read_folder(path)
+        variant = variant or described
     else:
         files, state = (path,), read_state(path)
     state = in_original_layout(state)
-    variant = variant or recognise(state, path)
+    named, variant = variant, variant or recognise(state, path)
+    if isinstance(variant.network, Sam2Config):
+        from anymask.models.weights.sam2_layout import check_version, fit_memory
+
+        if named and not path.is_dir() and _share(state, _layout(named)) < 1:
+            check_version(named, recognise(state, path), str(path))
+        variant = fit_memory(variant, state)
     if isinstance(variant.network, FastSamConfig):
         from anymask.models.fastsam import fit_bins
 
@@ -272,14 +279,28 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
     Raises:
         WeightsError: No variant shares even half of the layout, and no SAM of other sizes does.
     """
-    shares = {variant.name: _share(state, _layout(variant)) for variant in VARIANTS}
-    best = max(VARIANTS, key=lambda variant: shares[variant.name])
-    if shares[best.name] < 0.5:
+    # Some rows share a network; the first of them stands for all whose files look the same. So
+    # does SAM-HQ's that adds up.
+    rows = {variant.network: variant for variant in reversed(VARIANTS)}
+    firsts = dict.fromkeys(rows[row.network] for row in VARIANTS)
+    shares = {}
+    for variant in (row for row in firsts if not getattr(row.network, "alone", False)):
+        shares[variant] = _share(state, _layout(variant))
+        if shares[variant] == 1:
+            return variant
+    best = max(shares, key=lambda variant: shares[variant])
+    if shares[best] < 0.5:
         from anymask.models.weights.sam_sizes import row_by_sizes
 
         for some in _prefixes_off(state):
             if row := row_by_sizes(some, origin):
                 return row
+        if any(key.endswith("hf_token.weight") for key in state):
+            raise WeightsError(
+                f"expected a whole SAM-HQ, got only what it adds to SAM's mask decoder in "
+                f"{str(origin)!r}; put these weights into the SAM that they were trained on, or "
+                "use a published file such as sam_hq_vit_b.pth"
+            )
         if any(key.endswith("ffc.convl2l.weight") for key in state):
             raise WeightsError(
                 f"expected weights of a model that finds masks, got those of LaMa in "
@@ -337,12 +358,14 @@ def without_prefix(state: State, wanted: Mapping[str, Tensor]) -> State:
 
 
 def in_original_layout(state: State) -> State:
-    """Give a SAM in the layout of transformers, under whatever prefix, its original keys."""
+    """Give a SAM or SAM 2 in transformers' layout, under whatever prefix, its original keys."""
     for some in _prefixes_off(state):
         if any(key.startswith("vision_encoder.") for key in some):
-            from anymask.models.weights.transformers_layout import to_original
+            from anymask.models.weights import sam2_layout, transformers_layout
 
-            return to_original(some)
+            if sam2_layout.is_sam2(some):
+                return sam2_layout.to_original(some)
+            return transformers_layout.to_original(some)
     return state
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anymask.errors import WeightsError
 from anymask.models import cache
-from anymask.models.variants import Variant, find
+from anymask.models.variants import VARIANTS, Variant, find
 
 __all__ = ["locate", "locate_config", "locate_folder"]
 
@@ -30,7 +30,9 @@ def locate(
     Args:
         source: A row of the table of variants, its name or alias, the path of a file, of a folder
             or of a training run, an address (``https://...``), or a hub id: ``org/name``,
-            ``org/name@revision``, ``org/name:file``.
+            ``org/name@revision``, ``org/name:file``. With a name and a colon before it, it is said
+            which variant the weights are, where files of several look the same:
+            ``medsam:weights.pth``.
         offline: Use nothing but what is here already.
 
     Returns:
@@ -49,6 +51,9 @@ def locate(
             f"try 'bundled'"
         )
     if isinstance(source, str):
+        if said := _said(source):
+            path, named = locate(said[1], offline)
+            return path, said[0] if named is None else named
         if "://" in source:
             return _at_address(source, offline), None
         try:
@@ -61,6 +66,19 @@ def locate(
             return found, None
         raise unknown
     return _at_path(Path(source)), None
+
+
+def _said(source: str) -> tuple[Variant, str] | None:
+    """Take apart what says which variant the weights at a place are; None: it does not.
+
+    An adapter says for itself which model it was made for.
+    """
+    name, colon, place = source.partition(":")
+    if not colon or not place or place.startswith("//"):
+        return None
+    known = name.strip().lower()
+    row = next((row for row in VARIANTS if known in (row.name, *row.aliases)), None)
+    return None if row is None else (row, place)
 
 
 def locate_folder(

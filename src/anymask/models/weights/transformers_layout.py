@@ -16,6 +16,7 @@ from anymask.models.build import build_empty
 from anymask.models.config import DecoderConfig, SamConfig, VitConfig
 from anymask.models.variants import VARIANTS, Preprocessing, Variant, WeightSource, find
 from anymask.models.weights.files import State
+from anymask.models.weights.numbers import Numbers, read_colour
 
 __all__ = [
     "describes_sam",
@@ -30,7 +31,6 @@ __all__ = [
 _CODE = "shared_image_embedding.positional_embedding"
 _SECOND_CODE = "prompt_encoder.shared_embedding.positional_embedding"
 
-_LARGEST = 1 << 16  # of any number; SAM-H has 5120
 _PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
 
 # Beginnings of keys, theirs and ours; # is a number. The first that fits is taken.
@@ -113,7 +113,7 @@ def read_variant(
                 f"expected {part} as an object in the config of {origin}, got {value!r:.60}; "
                 f"correct it"
             )
-    vision, prompt, decoder = (_Numbers(parts[part], part, origin) for part in _PARTS)
+    vision, prompt, decoder = (Numbers(parts[part], part, origin) for part in _PARTS)
     width = vision("hidden_size", 768)
     mlp = vision("mlp_dim", 4 * width)
     network = SamConfig(
@@ -258,51 +258,6 @@ def _read_preprocessing(
     usual: Preprocessing, side: int, config: Mapping[str, Any], origin: str
 ) -> Preprocessing:
     """Read how colours are normalised; the rest is the same for every SAM."""
-    mean = _read_colour(config, "image_mean", usual.mean, origin)
-    std = _read_colour(config, "image_std", usual.std, origin)
+    mean = read_colour(config, "image_mean", usual.mean, origin)
+    std = read_colour(config, "image_std", usual.std, origin)
     return replace(usual, side=side, mean=mean, std=std)
-
-
-def _read_colour(
-    config: Mapping[str, Any], name: str, usual: tuple[float, float, float], origin: str
-) -> tuple[float, float, float]:
-    """Read values for red, green and blue, 0 to 1, as 0 to 255."""
-    values = config.get(name)
-    if values is None:
-        return usual
-    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    if not numbers or len(values) != 3 or (name == "image_std" and min(values) <= 0):
-        raise WeightsError(
-            f"expected {name} as three numbers in the preprocessor config of {origin}, above 0 if "
-            f"they are to divide by, got {values!r:.60}; correct it"
-        )
-    red, green, blue = (round(255 * value, 6) for value in values)
-    return red, green, blue
-
-
-class _Numbers:
-    """The numbers in one part of a config, checked."""
-
-    def __init__(self, part: Mapping[str, Any], name: str, origin: str) -> None:
-        self._part, self._name, self._origin = part, name, origin
-
-    def __call__(self, key: str, usual: int) -> int:
-        """Give a number, or what is usual."""
-        value = self._part.get(key)
-        value = usual if value is None else value  # null stands for what is usual
-        if type(value) is not int or not 0 < value <= _LARGEST:
-            raise self._fault(key, "a positive number", value)
-        return value
-
-    def several(self, key: str, usual: tuple[int, ...]) -> tuple[int, ...]:
-        """Give a list of indices, or what is usual."""
-        values = self._part.get(key, usual)
-        if not isinstance(values, list | tuple) or not all(type(v) is int for v in values):
-            raise self._fault(key, "a list of numbers", values)
-        return tuple(values)
-
-    def _fault(self, key: str, wanted: str, got: object) -> WeightsError:
-        return WeightsError(
-            f"expected {self._name}.{key} as {wanted} in the config of {self._origin}, "
-            f"got {got!r}; correct it"
-        )

@@ -21,12 +21,21 @@ from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.predict.track.ahead import read_ahead
 from anymask.predict.track.cells import Model
-from anymask.predict.track.frame import Frame
-from anymask.predict.track.step import check_prompts, step
+from anymask.predict.track.look_at import Looked
+from anymask.predict.track.step import check_prompts
 from anymask.predict.track.track import Track
 from anymask.prompt import Prompt
 
-__all__ = ["ClipPrompts", "Kept", "Place", "Plan", "Store", "TrackedFrame", "run"]
+__all__ = [
+    "ClipPrompts",
+    "Kept",
+    "Place",
+    "Plan",
+    "Store",
+    "TrackedFrame",
+    "run",
+    "without_corrections",
+]
 
 ClipPrompts: TypeAlias = Mapping[int, Mapping[str, Prompt]]
 """What is said about things: for each number of a frame, by the names of the things."""
@@ -230,7 +239,7 @@ def run(
     plan.check(clip.size_hw)
     onwards = place is None or place.way == "onwards"
     if onwards and plan.first is not None:
-        track = Track(frame=plan.first - 1) if place is None else place.track
+        track = Track(frame=plan.first - 1, length=len(clip)) if place is None else place.track
         frames = clip.frames(track.frame + 1)
         for frame, looked in read_ahead(model, frames):
             active = [n for n in plan.anchors if plan.onwards(n, frame.index) is not None]
@@ -242,7 +251,7 @@ def run(
     plan.check_read(clip)
     if plan.last is None:
         return
-    track = Track(frame=plan.last + 1) if place is None else place.track
+    track = Track(frame=plan.last + 1, length=len(clip)) if place is None else place.track
     for frame, looked in read_ahead(model, clip.backwards(track.frame - 1)):
         here = plan.said(frame.index)
         active = [
@@ -254,8 +263,20 @@ def run(
         yield _done(store, frame, masks, Place("backwards", track))
 
 
+def without_corrections(prompts: ClipPrompts) -> ClipPrompts:
+    """Keep of each thing what is said of it first."""
+    known: set[str] = set()
+    kept: dict[int, Mapping[str, Prompt]] = {}
+    for index in sorted(prompts):
+        new = {name: p for name, p in prompts[index].items() if name not in known}
+        known |= set(new)
+        if new:
+            kept[index] = new
+    return kept
+
+
 def _go(
-    looked: Frame,
+    looked: Looked,
     track: Track,
     plan: Plan,
     frame: VideoFrame,
@@ -274,13 +295,13 @@ def _go(
         others = [i for i, name in enumerate(known.labels) if name not in active]
         if others:
             taken = rle.decode(rle.merge([known.counts[i] for i in others]), known.size_hw)
-    if not track.objects and not here:
-        return replace(track, frame=frame.index), known or Masks.empty(looked.embedding.size_hw)
+    if not track.names and not here:
+        return replace(track, frame=frame.index), known or Masks.empty(looked.size_hw)
     here = {n: _with_known(p, n, known, back) for n, p in here.items() if n not in track.names}
     here |= {n: p for n, p in said.items() if n in active and n in track.names}
     # What others cover where it was prompted, or is said to be away, is not followed backwards.
-    track, masks = step(looked, track, here, frame.index, taken, empty=back)
-    return track, _merged(plan, frame.index, known, masks)
+    track, masks = looked.step(track, here, frame.index, taken, empty=back)
+    return track, _merged(plan, frame.index, known, masks, back)
 
 
 def _with_known(prompt: Prompt, name: str, known: Masks | None, back: bool) -> Prompt:
@@ -295,12 +316,14 @@ def _with_known(prompt: Prompt, name: str, known: Masks | None, back: bool) -> P
     return Prompt(prompt.points_xy, prompt.labels, mask=mask) if clicks and mask.any() else prompt
 
 
-def _merged(plan: Plan, index: int, known: Masks | None, masks: Masks) -> Masks:
+def _merged(plan: Plan, index: int, known: Masks | None, masks: Masks, back: bool) -> Masks:
     """Choose between what is known of a frame and what was found now, thing by thing."""
     chosen = {str(one.labels[0]): one for one in known or ()}
     for one in masks:
         name = str(one.labels[0])
         before = chosen.get(name)
+        if back and before is not None and one.meta[0]["status"] == "prompted":
+            continue  # it began with the mask that is known, as roughly as the model takes it
         if before is None or _counts_more(plan, name, index, one, before):
             chosen[name] = one
     names = [name for name in plan.numbers if name in chosen]

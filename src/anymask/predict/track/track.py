@@ -17,7 +17,7 @@ from anymask.atomic import Target, output
 from anymask.errors import InputError
 from anymask.predict.track.look import Look
 
-__all__ = ["Followed", "Status", "Track"]
+__all__ = ["Followed", "Moment", "Remembered", "Status", "Track"]
 
 FloatArray = npt.NDArray[np.float32]
 Status: TypeAlias = Literal["prompted", "tracked", "found", "lost"]
@@ -25,7 +25,7 @@ Status: TypeAlias = Literal["prompted", "tracked", "found", "lost"]
 frame after it was lost; or there is none, because the thing is not seen."""
 
 _FORMAT = "anymask-track"  # key of the file's header, whose value is JSON
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,44 @@ class Followed:
 
 
 @dataclass(frozen=True, eq=False)
+class Moment:
+    """What is remembered of one thing in one frame, by a model with a memory.
+
+    Attributes:
+        frame: Its number.
+        map: What its network made of the frame and the mask in it, (c, h, w): bfloat16 as its bits,
+            uint16, as the original stores it; or float32. None: too long ago, only the pointer is
+            read.
+        pointer: What the thing is like, float32 (c,).
+    """
+
+    frame: int
+    map: npt.NDArray[np.uint16] | FloatArray | None
+    pointer: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """One thing that is followed by a model with a memory. Its size does not grow with the clip.
+
+    Attributes:
+        name: What the user calls it.
+        id: Its number, from 1.
+        anchor: Number of the frame whose prompt it was last told by.
+        prompted: Moments of frames with prompts, at most sixteen: the first, and the latest.
+        recent: Moments of the latest other frames, of which six have maps.
+        missing: Frames since it was last seen; 0: it is seen.
+    """
+
+    name: str
+    id: int
+    anchor: int
+    prompted: tuple[Moment, ...]
+    recent: tuple[Moment, ...] = ()
+    missing: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Track:
     """How far tracking has come: all that the next frame needs, and nothing that grows.
 
@@ -67,6 +105,8 @@ class Track:
         frame: Number of the frame that was looked at last; -1: none.
         size_hw: Height and width of the frames; None before the first one with a prompt.
         model: Tells the model and its weights from others; None before the first prompt.
+        remembered: What a model with a memory follows, instead of ``objects``.
+        length: How many frames the clip has; None for a stream, which is like a long one.
 
     Examples:
         >>> track = Track()
@@ -78,15 +118,21 @@ class Track:
     frame: int = -1
     size_hw: tuple[int, int] | None = None
     model: str | None = None
+    remembered: tuple[Remembered, ...] = ()
+    length: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the things are called."""
-        return tuple(one.name for one in self.objects)
+        return tuple(one.name for one in self._all)
+
+    @property
+    def _all(self) -> tuple[Followed | Remembered, ...]:
+        return *self.objects, *self.remembered
 
     def __repr__(self) -> str:
         """Say how far it is and what is lost: ``Track(frame 12: cup, spoon (lost))``."""
-        said = [f"{one.name}{' (lost)' if one.missing else ''}" for one in self.objects]
+        said = [f"{one.name}{' (lost)' if one.missing else ''}" for one in self._all]
         return f"Track(frame {self.frame}: {', '.join(said) or 'nothing'})"
 
     def without(self, *names: str) -> Track:
@@ -99,10 +145,17 @@ class Track:
             if name not in self.names:
                 known = ", ".join(self.names) or "nothing"
                 raise InputError(f"expected one of {known} to drop, got {name!r}; check the name")
-        return replace(self, objects=tuple(one for one in self.objects if one.name not in names))
+        return replace(
+            self,
+            objects=tuple(one for one in self.objects if one.name not in names),
+            remembered=tuple(one for one in self.remembered if one.name not in names),
+        )
 
     def save(self, path: Target) -> None:
-        """Write to a safetensors file, some 150 kB for each thing with the bundled model.
+        """Write to a safetensors file.
+
+        It takes some 150 kB for each thing with the bundled model; with a memory, half a MB for
+        each of the six latest frames and of those with prompts.
 
         Raises:
             OutputError: It cannot be written.
@@ -120,6 +173,8 @@ class Track:
         about = {
             "version": _VERSION,
             "objects": things,
+            "remembered": [_pack(one, i, arrays) for i, one in enumerate(self.remembered)],
+            "length": self.length,
             "frame": self.frame,
             "size_hw": self.size_hw,
             "model": self.model,
@@ -154,6 +209,8 @@ class Track:
                 int(about["frame"]),
                 None if size is None else (int(size[0]), int(size[1])),
                 about["model"],
+                tuple(_unpack(one, i, arrays) for i, one in enumerate(about["remembered"])),
+                about["length"],
             )
         except (OSError, LookupError, TypeError, ValueError) as error:
             name = (
@@ -186,4 +243,34 @@ def _followed(plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) 
         reference=looks["reference"],
         recent=looks["recent"],
         **plain,
+    )
+
+
+def _pack(one: Remembered, place: int, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Put the arrays of a thing beside the others, and give the rest of it."""
+    about: dict[str, Any] = {"name": one.name, "id": one.id, "anchor": one.anchor}
+    for when in ("prompted", "recent"):
+        moments: tuple[Moment, ...] = getattr(one, when)
+        about[when] = [moment.frame for moment in moments]
+        for moment in moments:
+            beside = f"remembered/{place}/{when}/{moment.frame}"
+            arrays[f"{beside}/pointer"] = moment.pointer
+            if moment.map is not None:
+                arrays[f"{beside}/map"] = moment.map
+    return {**about, "missing": one.missing}
+
+
+def _unpack(
+    about: Mapping[str, Any], place: int, arrays: Mapping[str, npt.NDArray[Any]]
+) -> Remembered:
+    """Undo `_pack`."""
+    moments = {}
+    for when in ("prompted", "recent"):
+        beside = f"remembered/{place}/{when}"
+        moments[when] = tuple(
+            Moment(frame, arrays.get(f"{beside}/{frame}/map"), arrays[f"{beside}/{frame}/pointer"])
+            for frame in about[when]
+        )
+    return Remembered(
+        about["name"], about["id"], about["anchor"], **moments, missing=about["missing"]
     )

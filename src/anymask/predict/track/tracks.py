@@ -25,7 +25,9 @@ class Tracks:
     variant: Any
     weights_digest: str
 
-    def track(self, clip: ClipLike, prompts: ClipPrompts) -> Iterator[TrackedFrame]:
+    def track(
+        self, clip: ClipLike, prompts: ClipPrompts, *, forget_corrections: bool = False
+    ) -> Iterator[TrackedFrame]:
         """Follow things through a clip, from prompts on any of its frames, in both directions.
 
         Frames come in the order of the work: onwards from the first prompt, then backwards for
@@ -39,6 +41,8 @@ class Tracks:
             prompts: ``{number of a frame: {name of a thing: Prompt}}``. Frames count from 0. More
                 prompts of one name correct it: clicks alone change what was followed until then, a
                 box or a mask says it anew.
+            forget_corrections: Do as the original SAM 2 does: what is said of a thing that is being
+                followed already changes nothing. Only for models with a memory.
 
         Raises:
             InputError: The clip cannot be read, a frame or name does not exist, or a prompt does
@@ -58,15 +62,22 @@ class Tracks:
             2 ('cup',) tracked
         """
         from anymask.image.video import open_clip
-        from anymask.predict.track.clip import Kept, Plan, run
+        from anymask.predict.track.clip import Kept, Plan, run, without_corrections
 
-        self._check_tracks()
+        self._check_tracks(forget_corrections)
         opened = open_clip(clip)
         plan = Plan.of(prompts, len(opened))
+        if forget_corrections:
+            plan = Plan.of(without_corrections(prompts), len(opened))
         return run(self, opened, plan, Kept())  # type: ignore[arg-type]
 
     def follow(
-        self, track: Track, image: ImageLike, prompts: Mapping[str, Prompt] | None = None
+        self,
+        track: Track,
+        image: ImageLike,
+        prompts: Mapping[str, Prompt] | None = None,
+        *,
+        forget_corrections: bool = False,
     ) -> tuple[Track, Masks]:
         """Go one frame further, of frames that come one by one, as from a camera.
 
@@ -76,6 +87,7 @@ class Tracks:
             image: The next frame, of the same size as those before.
             prompts: What is said about things in this frame, by their names: new ones are followed
                 from now on, known ones corrected.
+            forget_corrections: As for `track`.
 
         Returns:
             The track to go on with, and the masks of all things, in the order in which they were
@@ -97,10 +109,10 @@ class Tracks:
             (Track(frame 1: cup), ('cup',))
         """
         from anymask.image.image import Image
-        from anymask.predict.track.frame import Frame
-        from anymask.predict.track.step import check_prompts, model_of, step
+        from anymask.predict.track.look_at import look_at
+        from anymask.predict.track.step import check_prompts, model_of
 
-        self._check_tracks()
+        self._check_tracks(forget_corrections)
         opened = Image.open(image)
         if track.size_hw is not None and opened.size_hw != track.size_hw:
             (h, w), (height, width) = opened.size_hw, track.size_hw
@@ -115,13 +127,22 @@ class Tracks:
             )
         said = prompts or {}
         check_prompts(track, said, opened.size_hw)
-        frame = Frame.of(self, opened)  # type: ignore[arg-type]
-        new, masks = step(frame, track, said, track.frame + 1)
+        if forget_corrections:
+            said = {name: prompt for name, prompt in said.items() if name not in track.names}
+        looked = look_at(self, opened)  # type: ignore[arg-type]
+        new, masks = looked.step(track, said, track.frame + 1)
         return new, replace(masks, source=opened.source)
 
-    def _check_tracks(self) -> None:
+    def _check_tracks(self, forget_corrections: bool = False) -> None:
         if self.variant.kind != "promptable" or "box" not in self.variant.capabilities:
             raise CapabilityError(
                 f"expected a model that answers each prompt and takes boxes, got "
                 f"{self.variant.name}; take the bundled model, or one of SAM's kind"
+            )
+        from anymask.predict.track.look_at import remembers
+
+        if forget_corrections and not remembers(self):
+            raise InputError(
+                f"expected a model with a memory to forget corrections, got {self.variant.name}; "
+                "leave that out, or take sam2.1-tiny"
             )

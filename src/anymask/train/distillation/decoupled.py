@@ -8,7 +8,7 @@ paper, section 3.2).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from anymask.errors import CapabilityError
 from anymask.models.sam import Promptable
+from anymask.models.sam2 import Detailed
 from anymask.models.variants import Preprocessing
 from anymask.predict.segmenter import Segmenter
 from anymask.train.distillation.sample import DistillSample, covers_image, frames, resample
@@ -68,8 +69,9 @@ def take_over(student: nn.Module, teacher: Segmenter) -> None:
     Raises:
         CapabilityError: One of the two has no such decoder, or theirs differ in shape.
     """
-    own, others = student, teacher.network
-    if not isinstance(own, Promptable) or not isinstance(others, Promptable):
+    own, others = cast(Promptable, student), cast(Promptable, teacher.network)
+    plain = all(isinstance(n, Promptable) and not isinstance(n, Detailed) for n in (own, others))
+    if not plain:
         raise CapabilityError(
             f"expected a SAM, MobileSAM or EfficientSAM as teacher and as student, got "
             f"{teacher.variant.name} and {type(student).__name__}; let it learn from answers "

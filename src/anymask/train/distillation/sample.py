@@ -38,7 +38,7 @@ class DistillSample:
     key: str
     """Names the image, unlike any other of its data set."""
     image: npt.NDArray[Any]
-    """(h, w, 3) of ``transform.resized_hw``, 0 to 255: the image as the student sees it, before
+    """(h, w, 3), 0 to 255: the image as the student's encoder sees it, before
     normalising and padding."""
     transform: Transform
     """The way from the image into the student's frame."""
@@ -95,7 +95,8 @@ class DistillSamples:
         key, original = self.dataset.key(index), Image(self.dataset[index].image)
         embedding = self.store.read(key, original.pixels)
         transform = self.preprocessing.fit(original.size_hw)
-        image = transform.resize(original, self.preprocessing.resize)
+        seen = self.preprocessing.for_encoder.fit(original.size_hw)
+        image = seen.resize(original, self.preprocessing.resize)
         seed = int(np.random.default_rng([self.seed, position]).integers(np.iinfo(np.int64).max))
         return DistillSample(key, image, transform, embedding, seed)
 
@@ -104,7 +105,10 @@ def frames(
     batch: Sequence[DistillSample], preprocessing: Preprocessing, device: torch.device
 ) -> Tensor:
     """Lay the images of a batch into frames of one size: float32 (b, 3, h, w)."""
-    each = [preprocessing.frames(x.image[None], x.transform, device) for x in batch]
+    seen = [preprocessing.for_encoder.fit(x.transform.original_hw) for x in batch]
+    each = [
+        preprocessing.frames(x.image[None], way, device) for x, way in zip(batch, seen, strict=True)
+    ]
     return torch.cat(each)
 
 

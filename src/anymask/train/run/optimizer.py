@@ -11,14 +11,14 @@ from torch import nn
 
 from anymask.train.config import LoopConfig
 
-__all__ = ["Trunk", "lr_ratio", "make_optimizer", "set_lr"]
+__all__ = ["Staged", "lr_ratio", "make_optimizer", "set_lr"]
 
 
 @runtime_checkable
-class Trunk(Protocol):
+class Staged(Protocol):
     """An encoder that knows its stages."""
 
-    def trunk(self) -> list[nn.Module]:
+    def stages(self) -> list[nn.Module]:
         """List what an image passes through, from the pixels on."""
         ...
 
@@ -46,8 +46,8 @@ def _stages_behind(model: nn.Module) -> dict[nn.Parameter, int]:
     """
     behind: dict[nn.Parameter, int] = {}
     for module in model.modules():
-        if isinstance(module, Trunk):
-            stages = module.trunk()
+        if isinstance(module, Staged):
+            stages = module.stages()
             behind |= dict.fromkeys(module.parameters(recurse=False), len(stages))
             for i, stage in enumerate(stages):
                 behind |= dict.fromkeys(stage.parameters(), len(stages) - i)

@@ -42,7 +42,7 @@ class NetworkInput(Protocol):
 
     @property
     def image(self) -> npt.NDArray[Any] | None:
-        """What is to be encoded, (h, w, 3) of ``transform.resized_hw``; None with features."""
+        """What is to be encoded, (h, w, 3), as the encoder sees it; None with features."""
 
     @property
     def features(self) -> Mapping[str, Tensor] | None:
@@ -91,7 +91,8 @@ class EncodedBatch:
                 raise InputError(
                     f"expected an image or features of {item.key!r}, got neither; keep one of them"
                 )
-            frames.append(preprocessing.frames(item.image[None], item.transform, device))
+            seen = preprocessing.for_encoder.fit(item.transform.original_hw)
+            frames.append(preprocessing.frames(item.image[None], seen, device))
         with torch.set_grad_enabled(encoder_learns(self.model)):
             features: Features = self.model.encode(torch.cat(frames), self.frame_hw)
         return features
