@@ -50,7 +50,7 @@ OTHER_WORDS = {  # where the name in Python cannot be the flag's
 }
 OF_A_FINDER = {
     *("text", "threshold", "grounder", "label"),
-    *("model", "runtime", "device", "dtype", "offline"),
+    *("model", "runtime", "device", "dtype", "compile", "offline"),
 }
 """What finds masks: in Python a model that is loaded and asked first, or a job."""
 
