@@ -48,35 +48,34 @@ class ProjectOptions:
 
     def report_added(self, found: Added) -> int:
         """Say what became of images, and give the exit code: 1 if some cannot be read."""
-        self.print(found, list(_lines(found)))
+        self.print(found, _lines(found))
         if not self.json:
             for name, why in found.failed:
                 print(f"anymask: {name}: {why}", file=sys.stderr)
         return 1 if found.failed else 0
 
 
+_KINDS = {  # what is said of each field of `Added`, and whether its names are
+    "added": ("added", False),
+    "known": ("known already", False),
+    "again": ("under another name of an image that is known", True),
+    "replaced": ("with a new content in place of the old one", True),
+    "changed": (
+        "changed after labelling: the masks stay with the old content; take the new one as a new "
+        "image with `anymask label add --accept-changes`",
+        True,
+    ),
+    "gone": ("gone: put them back, or add them from where they are now", True),
+    "failed": ("cannot be read", False),
+}
+
+
 def _lines(found: Added) -> list[str]:
-    kinds = [
-        (found.added, "added"),
-        (found.known, "known already"),
-        (found.again, "under another name of an image that is known"),
-        (found.replaced, "with a new content in place of the old one"),
-        (found.changed, "changed after labelling: the masks stay with the old content; take the "
-         "new one as a new image with `anymask label add --accept-changes`"),
-        (found.gone, "gone: put them back, or add them from where they are now"),
-        (found.failed, "cannot be read"),
-    ]  # fmt: skip
-    named = {"again", "changed", "gone"}
-    return [
-        f"{len(names):7,d}  {said}"
-        + (
-            f" ({few(names)})"
-            if said.partition(" ")[0].strip(":") in named or "new" in said
-            else ""
-        )
-        for names, said in kinds
-        if names
-    ] or ["no images"]
+    lines = []
+    for kind, (said, shown) in _KINDS.items():
+        if names := getattr(found, kind):
+            lines.append(f"{len(names):7,d}  {said}" + (f" ({few(names)})" if shown else ""))
+    return lines or ["no images"]
 
 
 def few(names: Sequence[Any], limit: int = 3) -> str:
