@@ -72,8 +72,9 @@ def test_of_many_images_a_few_are_read_at_a_time() -> None:
 
 
 def test_the_bundled_grounder_finds_the_cup() -> None:
-    found = ground(COFFEE, "People. the Mugs. cup")
+    found = ground(COFFEE, "People. cup")
     assert found.labels == ("cup",)
+    assert ground(COFFEE, "mug").scores.tolist() == found.scores.tolist()  # people say either
     assert found.scores[0] == pytest.approx(0.537, abs=2e-3)
     assert found.boxes[0] == pytest.approx([171.6, 20.2, 419.3, 319.0], abs=0.7)
     assert found.source == str(COFFEE)

@@ -46,6 +46,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
 
 _WIDER: dict[str, tuple[str, ...]] = {
     "cup": ("Coffee cup", "Mug"),
+    "mug": ("Mug", "Coffee cup"),
     "shoe": ("Footwear", "Boot", "High heels"),
     "footwear": ("Footwear", "Boot", "High heels"),
     "vehicle": ("Vehicle", "Car"),
