@@ -175,7 +175,10 @@ class Studio:
             )
         for reason in written.left_out:
             print(f"left out: {reason}", file=sys.stderr)
-        print(f"{target}/: {written.page / 1e6:.1f} MB to load once; index.html is the page")
+        print(
+            f"{target}/: {written.page / 1e6:.1f} MB to load once, {written.first / 1e6:.1f} MB of "
+            "them before the first mask; index.html is the page"
+        )
         if written.images:
             print(
                 f"{written.images} images, {written.image_bytes / 1e6:.1f} MB, which everybody can "

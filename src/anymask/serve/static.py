@@ -45,12 +45,14 @@ class Written:
 
     Attributes:
         page: Bytes that a visitor loads, compressed as hosts do it, without images.
+        first: Those of them that are loaded before the first mask; the others follow meanwhile.
         images: How many images are there.
         image_bytes: Their bytes.
         left_out: Images that could not be read, with the reason.
     """
 
     page: int
+    first: int
     images: int = 0
     image_bytes: int = 0
     left_out: tuple[str, ...] = ()
@@ -159,12 +161,27 @@ def _write(
     worker = f"self.SITE = {_json(draft.groups).decode()};\n".encode()
     (draft.folder / _WORKER).write_bytes(worker + (FOLDER / _WORKER).read_bytes())
     images = [name for name in draft.groups["images"] if not name.endswith(".json")]
+    sent = {
+        path.relative_to(draft.folder).as_posix(): _sent(path)
+        for path in _files(draft.folder, draft.groups["images"])
+    }
     return Written(
-        sum(map(_sent, _files(draft.folder, draft.groups["images"]))),
+        sum(sent.values()),
+        sum(size for name, size in sent.items() if name not in _later(about)),
         len(given["pictures"]),
         sum((draft.folder / name).stat().st_size for name in images),
         tuple(left_out),
     )
+
+
+def _later(about: Mapping[str, Any]) -> set[str]:
+    """List the files that nobody waits for: those of searches, the example, the licences."""
+    files = {
+        role: {one.get("graph"), *one.get("weights", ())} for role, one in about["graphs"].items()
+    }
+    at_once = files.get("encoder", set()) | files.get("decoder", set())
+    model = set().union(*files.values()) - at_once
+    return {f"model/{name}" for name in model} | {"page/example.jpg", "page/licenses.txt"}
 
 
 def _json(document: Any) -> bytes:
