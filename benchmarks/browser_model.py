@@ -10,6 +10,10 @@ of each file as it goes over the wire.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import argparse
 import gzip
 import json

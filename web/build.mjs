@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -50,13 +51,15 @@ if (tests) {
   const mark = `/* anymask studio, built by "make web"; sources ${digest()} */`;
   await build({
     ...options,
-    entryPoints: ["studio.ts", "static.ts", "offline/sw.ts", "studio.css"].map((name) => ({
+    entryPoints: ["studio.ts", "static.ts", "worker/worker.ts", "offline/sw.ts", "studio.css"].map((name) => ({
       in: join(here, "src", name),
       out: basename(name, extname(name)),
     })),
     outdir: page,
     minify: true,
     target: ["chrome123", "firefox121", "safari17.5"],
+    // The runtime's own loader stays a file beside the worker, for its threads load it, too.
+    conditions: ["onnxruntime-web-use-extern-wasm"],
     banner: { js: mark, css: mark },
   });
   // A notebook's widget is one file, its style in it.
@@ -72,6 +75,10 @@ if (tests) {
     define: { STUDIO_CSS: JSON.stringify(outputFiles[0].text) },
     banner: { js: mark },
   });
+  const runtime = join(here, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded");
+  writeFileSync(join(page, "ort.mjs"), readFileSync(`${runtime}.mjs`));
+  // Compressed here, so that every host sends as few bytes; the worker inflates it.
+  writeFileSync(join(page, "ort.wasm.gz"), gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 }));
   for (const name of ["index.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
     writeFileSync(join(page, name), readFileSync(join(here, "src", name)));
   }

@@ -32,7 +32,7 @@ def test_a_folder_must_be_one(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"got the file .*name its folder"):
         studio(str(tmp_path / "a.jpg")).run()
-    assert studio().images == Path("anymask-images")
+    assert studio().images is None  # which is anymask-images/
 
 
 def test_other_machines_need_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +79,31 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, name: str) -> 
     with pytest.raises(InputError, match="a link that leads out of it"):
         studio(str(tmp_path / "photos")).run()
     assert list(elsewhere.iterdir()) == []
+
+
+def test_static_takes_no_word_about_serving(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    with pytest.raises(InputError, match="either --static or --port, got both"):
+        studio("--static", out, "--port", "80").run()
+    with pytest.raises(InputError, match="either --static or --depth-model, got both"):
+        studio("--static", out, "--depth-model", "dpt-large").run()
+    with pytest.raises(InputError, match="either --static or --no-browser, got both"):
+        studio("--static", out, "--no-browser").run()
+    with pytest.raises(InputError, match="--overwrite together with --static"):
+        studio(str(tmp_path), "--overwrite").run()
+    with pytest.raises(InputError, match="does not exist"):
+        studio(str(tmp_path / "none"), "--static", out).run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_static_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = Path(__file__).parents[2] / "docs" / "pictures" / "coffee.jpg"
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(photo.read_bytes())
+    (tmp_path / "photos" / "b.jpg").write_bytes(b"\xff\xd8\xff no image")
+    out = tmp_path / "out"
+    assert studio(str(tmp_path / "photos"), "--static", str(out)).run() == 0
+    said = capsys.readouterr()
+    assert "1 images" in said.out and "MB to load once" in said.out
+    assert said.err.count("left out: b.jpg") == 1
+    assert (out / "index.html").is_file() and (out / "model" / "model.json").is_file()

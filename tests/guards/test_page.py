@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "web"
 PAGE = ROOT / "src" / "anymask" / "serve" / "page"
+NAMED = {
+    "http://www.w3.org/2000/svg",
+    "https://web.dev/cross-origin-isolation-guide/",  # in a warning of the runtime
+}
 BESIDE = ("build.mjs", "package-lock.json", "tsconfig.json")
 
 
@@ -26,7 +31,9 @@ def digest_of_sources() -> str:
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("name", ["studio.js", "static.js", "sw.js", "widget.js", "studio.css"])
+@pytest.mark.parametrize(
+    "name", ["studio.js", "static.js", "sw.js", "studio.css", "worker.js", "widget.js"]
+)
 def test_the_page_is_not_older_than_its_sources(name: str) -> None:
     if not WEB.is_dir():
         pytest.skip("needs the sources of the page, which an unpacked archive has not")
@@ -43,6 +50,15 @@ def test_no_source_of_the_page_is_over_600_lines() -> None:
 
 def test_the_page_asks_nobody_else_for_anything() -> None:
     for path in PAGE.iterdir():
-        if path.suffix in (".js", ".css", ".html"):
+        if path.suffix in (".js", ".mjs", ".css", ".html"):
             addresses = re.findall(r"https?://[^\s\"'`)]+", path.read_text("utf-8"))
-            assert set(addresses) <= {"http://www.w3.org/2000/svg"}, path.name
+            assert set(addresses) <= NAMED, path.name
+
+
+def test_the_runtime_is_that_of_the_lock_file() -> None:
+    loader = WEB / "node_modules" / "onnxruntime-web" / "dist" / "ort-wasm-simd-threaded.mjs"
+    if not loader.is_file():
+        pytest.skip("needs the page's tools: make web")
+    assert (PAGE / "ort.mjs").read_bytes() == loader.read_bytes(), "build the page again: make web"
+    built = gzip.decompress((PAGE / "ort.wasm.gz").read_bytes())
+    assert built == loader.with_suffix(".wasm").read_bytes(), "build the page again: make web"

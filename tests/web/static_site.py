@@ -47,11 +47,22 @@ class Site:
         self._server.server_close()
 
 
+SILENT = """
+window.Worker = class {
+    postMessage({ id }) { setTimeout(() => this.onmessage?.({ data: { id, answers: [] } })); }
+    terminate() {}
+};
+"""
+"""A model that finds nothing, at once: for what has nothing to do with it."""
+
+
 class StaticPage(StudioPage):
     """One tab of a browser that has nothing of the page yet."""
 
-    def __init__(self, browser: Any, site: Site, **options: Any) -> None:
+    def __init__(self, browser: Any, site: Site, silent: bool = True, **options: Any) -> None:
         super().__init__(browser, site, **options)  # type: ignore[arg-type]
+        if silent:
+            self.context.add_init_script(SILENT)
         self.requests: list[str] = []
         self.context.on("request", lambda request: self.requests.append(request.url))
 
@@ -68,8 +79,9 @@ class StaticPage(StudioPage):
         chooser.value.set_files(list(files))
 
     def opened(self, name: str) -> None:
-        """Wait until an image is shown and can be clicked on."""
+        """Wait until an image is shown and can be worked on."""
         self.until(lambda: self.page.title().startswith(name))
+        self.page.locator(".side-empty:visible, .mask").first.wait_for()
         self.ready()
 
     def stroke(self, name: str) -> None:

@@ -19,9 +19,10 @@ import { makeStrip } from "./strip/strip.ts";
 import { Clicks } from "./tools/clicks.ts";
 import { listenToKeys, makeCommands } from "./tools/commands.ts";
 import { work } from "./tools/searches.ts";
-import { type Language, preferred, say, speak, spoken } from "./words/words.ts";
+import { type Key, type Language, preferred, say, speak, spoken } from "./words/words.ts";
 
 const AGAIN_MS = 2000;
+const AHEAD = 2; // images that are made ready before they are looked at
 
 /** Where a browser remembers how the page looks. */
 export const KEPT = "anymask-studio";
@@ -36,11 +37,11 @@ export function prepare(root: HTMLElement = document.body): void {
   if (root === document.body) document.documentElement.lang = language;
 }
 
-/** Shows the page, and opens the folder. */
-export function open(app: App, host: Host = { root: document.body, whole: true }): void {
+/** Shows the page, and opens the folder; `reading` says what an image is waited for with. */
+export function open(app: App, reading: () => Key = () => "hint.waiting", host: Host = { root: document.body, whole: true }): void {
   const kept = readKept();
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
-  build(app, kept, host);
+  build(app, kept, new Reading(reading), host);
   const refresh = (): void => {
     // What is away will be noticed, and told, when something is to be saved.
     if (app.folder) void app.refresh().catch(() => undefined);
@@ -53,10 +54,9 @@ export function open(app: App, host: Host = { root: document.body, whole: true }
   void start(app, host);
 }
 
-function build(app: App, kept: Kept, { root, whole }: Host): void {
+function build(app: App, kept: Kept, reading: Reading, { root, whole }: Host): void {
   const clicks = new Clicks(app, () => stage.repaint());
   const stage: Stage = new Stage(app, clicks);
-  const reading = new Reading();
   const options = makeToolOptions(app, stage);
   const desk = { app, stage, openHelp: () => help.showModal(), openWords: options.openWords };
   const commands = makeCommands(desk);
@@ -129,8 +129,10 @@ function followImages(app: App, clicks: Clicks, reading: Reading, whole: boolean
     app.changed();
     clicks.askWaiting(id);
     const at = app.pictures.findIndex((one) => one.id === id);
-    const next = app.pictures[at + 1];
-    if (next && next.error === null) await app.decoder.prepare(next.id).catch(() => undefined);
+    for (const next of app.pictures.slice(at + 1, at + 1 + AHEAD)) {
+      if (app.ui.image !== id) return;
+      if (next.error === null) await app.decoder.prepare(next.id).catch(() => undefined);
+    }
   };
   app.listen(() => {
     const { picture } = app;

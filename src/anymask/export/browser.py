@@ -1,10 +1,11 @@
 """A model as files for a browser: graphs, and weights that are small enough to be sent.
 
 The page runs the same graphs as the library does without PyTorch. Only how their weights are
-stored differs: large ones in 8 bits with a scale for each channel, which the page turns back before
-a graph is opened, so that all arithmetic stays in floating point. What is small keeps 16 bits, and
-so does the decoder, which decides where a mask ends. How alike the masks are, and how large the
-files: ``python benchmarks/browser_model.py``.
+stored differs: large ones of the encoder and the detector in 8 bits with a scale for each channel,
+which the page turns back before a graph is opened, so that all arithmetic stays in floating point.
+The rest keeps 16 bits: what is small, the decoder, which decides where a mask ends, and the
+saliency network, which 8 bits spoil. How alike the masks are, and how large the files:
+``python benchmarks/browser_model.py``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from anymask.models import cache
 from anymask.models.exported import Exported, is_exported, read_exported
 from anymask.models.runtime import RuntimeNetwork
 from anymask.models.variants import find
+from anymask.models.vocabulary import as_table
 from anymask.optional import optional
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ Stored = Literal["int8", "float"]
 
 FORMAT, VERSION = "anymask-browser", 1
 
+_SMALL = ("encoder", "detector")  # what 8 bits do not hurt; saliency becomes another one
 _LARGE = 1024  # values of a weight that is worth a place outside of its graph
 _MANY = 1 << 14  # values from which on 8 bits pay; the few of a depthwise convolution hurt most
 _PER_CHANNEL = 24  # values that a scale should stand for at least
@@ -184,7 +187,7 @@ def _of_folder(folder: Path, roles: Sequence[str]) -> dict[str, bytes]:
         stored |= dict.fromkeys(own, f"{role}.weights.gz")
         files[f"{role}.onnx.gz"] = _compressed(graph.content)
         files[f"{role}.weights.gz"] = _compressed(
-            packed(own, graph.sizes, "float" if role == "decoder" else "int8")
+            packed(own, graph.sizes, "int8" if role in _SMALL else "float")
         )
         graphs[role] = {
             "graph": f"{role}.onnx.gz",
@@ -201,6 +204,7 @@ def _about(exported: Exported, graphs: Mapping[str, Any], files: Mapping[str, by
         **{name: own[name] for name in ("mask_hw", "mask_stride", "raw_image")},
         "format": FORMAT,
         "version": VERSION,
+        **({"vocabulary": as_table()} if "detector" in graphs else {}),
         "graphs": graphs,
         "sizes": {name: len(content) for name, content in files.items()},
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
-__all__ = ["LABELS", "labels_of", "without_article"]
+__all__ = ["LABELS", "as_table", "labels_of", "without_article"]
 
 LABELS = (
     "Bicycle", "Boot", "Laptop", "Person", "Chair", "Cattle", "Desk", "Cat", "Computer mouse",
@@ -120,3 +121,23 @@ def _singulars(word: str) -> list[str]:
 _BY_WORD = {
     word: (label,) for label, others in _SYNONYMS.items() for word in (label.lower(), *others)
 }
+
+
+def as_table() -> dict[str, Any]:
+    """Write all of this as JSON can hold it, for those who read it elsewhere.
+
+    Returns:
+        ``labels``; ``words``, the labels that each means; ``irregular`` plurals; and ``before``, a
+        regular expression of what `without_article` leaves out.
+
+    Examples:
+        >>> as_table()["words"]["cup"]
+        ['Coffee cup', 'Mug']
+    """
+    words = {word: list(labels) for word, labels in (_BY_WORD | _WIDER).items()}
+    return {
+        "labels": list(LABELS),
+        "words": words,
+        "irregular": _IRREGULAR,
+        "before": _BEFORE_NOUNS,
+    }

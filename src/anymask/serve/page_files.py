@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +23,17 @@ _FILES = {
     "/page/studio.js": ("studio.js", "text/javascript; charset=utf-8"),
     "/page/studio.css": ("studio.css", "text/css; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/page/worker.js": ("worker.js", "text/javascript; charset=utf-8"),
+    "/page/ort.mjs": ("ort.mjs", "text/javascript; charset=utf-8"),
+    "/page/ort.wasm.gz": ("ort.wasm.gz", "application/gzip"),
 }
 _HEADERS = {
-    # Nothing inline, nothing from elsewhere; images that were fetched are shown from memory.
+    # Nothing inline, nothing from elsewhere; images that were fetched are shown from memory. What
+    # decodes in the page is WebAssembly; no other code may be made at run time.
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-        "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+        "img-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
@@ -57,14 +62,19 @@ class Page:
         if not asked or scope["path"] not in _FILES:
             return await self._app(scope, receive, send)
         name, media = _FILES[scope["path"]]
-        data = _read(name)
-        headers = {**_HEADERS, "content-type": media, "content-length": str(len(data))}
+        data, tag = _read(name)
+        known = dict(scope["headers"]).get(b"if-none-match") == tag.encode()
+        headers = {**_HEADERS, "content-type": media, "etag": tag}
+        if not known:
+            headers["content-length"] = str(len(data))
         raw = [(key.encode(), value.encode()) for key, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        body = b"" if scope["method"] == "HEAD" else data
+        status = 304 if known else 200  # nobody should fetch the runtime at every visit
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        body = b"" if known or scope["method"] == "HEAD" else data
         await send({"type": "http.response.body", "body": body})
 
 
 @cache
-def _read(name: str) -> bytes:
-    return (FOLDER / name).read_bytes()
+def _read(name: str) -> tuple[bytes, str]:
+    data = (FOLDER / name).read_bytes()
+    return data, f'"{hashlib.sha256(data).hexdigest()[:32]}"'

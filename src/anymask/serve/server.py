@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anymask.errors import InputError
+from anymask.errors import AnymaskError, InputError
 from anymask.serve.batching import Batcher
 from anymask.serve.compute import Compute
 from anymask.serve.config import ServeConfig
@@ -63,6 +63,7 @@ class Server:
         self._loading = threading.Lock()
         self._engines: dict[str, Engine] = {}
         self._depth: DepthFrom | None = None
+        self._page_model: dict[str, bytes] | AnymaskError | None = None
 
     @property
     def ready(self) -> bool:
@@ -111,6 +112,25 @@ class Server:
             if name not in self._engines:
                 self._engines[name] = find_engine(name, device=self.model.device, offline=True)
             return self._engines[name]
+
+    def page_model(self) -> dict[str, bytes]:
+        """Make the files from which the studio's page decodes, once; blocks.
+
+        Raises:
+            CapabilityError: The page cannot run this model.
+            MissingExtraError: It has to be exported, and the package for that is missing.
+        """
+        from anymask.export.browser import browser_model
+
+        with self._loading:
+            if self._page_model is None:
+                try:
+                    self._page_model = browser_model(self.model, ["decoder"])
+                except AnymaskError as error:
+                    self._page_model = error
+            if isinstance(self._page_model, AnymaskError):
+                raise self._page_model
+            return self._page_model
 
     def depth(self) -> DepthFrom:
         """Find what estimates depth; blocks. Nothing is downloaded."""

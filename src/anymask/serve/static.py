@@ -23,6 +23,8 @@ from typing import Any
 from anymask import formats
 from anymask.atomic import DRAFT, cannot_write, make_folder
 from anymask.errors import AnymaskError, InputError, OutputError
+from anymask.export.browser import ABOUT
+from anymask.models.vocabulary import LABELS
 from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import FOLDER
 from anymask.serve.project import Project
@@ -31,8 +33,9 @@ __all__ = ["Written", "write_static"]
 
 _INDEX, _WORKER, _IMAGES = "index.html", "sw.js", "images.json"
 _SHELL = ("static.js", "studio.css", "icon.svg", "manifest.webmanifest")
-_PARTS = ("example.jpg", "licenses.txt")
+_PARTS = ("example.jpg", "licenses.txt", "worker.js", "ort.mjs", "ort.wasm.gz")
 _SITE = re.compile(r"^self\.SITE = (\{.*\});$", re.MULTILINE)
+_NEEDS = {"words": "detector", "subject": "saliency"}  # commands of the page, and parts of a model
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
 
@@ -143,10 +146,14 @@ def _write(
         draft.put("parts", f"page/{name}", (FOLDER / name).read_bytes())
     for name, content in model.items():
         draft.put("parts", f"model/{name}", content)
+    about = json.loads(model[ABOUT])
     given: dict[str, Any] = {"name": "", "pictures": [], "classes": []}
     left_out: list[str] = []
     if source is not None:
         given = _images(draft, source, max_pixels, heard, left_out)
+    lacks = [name for name, role in _NEEDS.items() if role not in about["graphs"]]
+    words = [] if "words" in lacks else [word.lower() for word in LABELS]
+    given |= {"model": about["variant"]["name"], "words": words, "lacks": lacks}
     draft.put("shell", _IMAGES, _json(given))
     draft.put("shell", _INDEX, (FOLDER / "static.html").read_bytes())
     worker = f"self.SITE = {_json(draft.groups).decode()};\n".encode()

@@ -224,6 +224,7 @@ def add_studio(app: "FastAPI", folder: Path) -> Studio:
     """
     studio = Studio(folder, app.state.server)
     _add_pictures(app, studio)
+    _add_model(app, studio.server)
     _add_project(app, studio)
     _add_files(app, studio)
     add_panels(app, studio)
@@ -281,6 +282,26 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
         data = await studio.read(found, found.path.read_bytes)
         session, cached = await embedded(server, request, data)
         return respond(json_content({"session": session.id, "cached": cached}))
+
+
+def _add_model(app: "FastAPI", server: Server) -> None:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    @app.get(
+        f"{_ROOT}/model/{{file}}",
+        tags=["studio"],
+        summary="Fetch the decoder",
+        response_class=Response,
+        responses=failures(404, 501),
+    )
+    async def model(file: str, request: Request) -> Response:
+        """Give a file of the decoder, for the page to run; `model.json` names the others."""
+        files = await server.compute.run(request, lambda task: server.page_model())
+        if file not in files:
+            raise ApiError(404, f"expected one of {', '.join(files)}, got {file!r}; correct it")
+        media = "application/json" if file.endswith(".json") else "application/gzip"
+        return Response(files[file], media_type=media, headers={"Cache-Control": "no-cache"})
 
 
 def _add_project(app: "FastAPI", studio: Studio) -> None:

@@ -26,6 +26,8 @@ export interface FolderAnswer {
   readonly words: readonly string[];
   /** Whether there is an example to begin with. */
   readonly example: boolean;
+  /** Commands that there is no model for. */
+  readonly lacks?: readonly string[];
 }
 
 /** The page's own state, for an export. */

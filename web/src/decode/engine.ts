@@ -1,6 +1,8 @@
 /** The worker that computes, as the page sees it: requests go in, answers come out, in any order. */
 
-import type { Answer, Logits, Prompt } from "../store/project.ts";
+import { Refused } from "../api/client.ts";
+import type { Answer, Prompt } from "../store/project.ts";
+import { say } from "../words/words.ts";
 import type { PredictOptions } from "./decoder.ts";
 import type { RawImage } from "./local.ts";
 
@@ -27,6 +29,8 @@ export type Message = Request & { readonly id: number };
 export interface Reply {
   readonly id: number;
   readonly error?: string;
+  /** Words that are not known, where that is what is wrong. */
+  readonly unknown?: readonly string[];
   readonly answers?: Answer[];
   readonly forgot?: readonly string[];
   /** Milliseconds that the worker computed. */
@@ -96,6 +100,9 @@ export class Engine {
       const reply = await this.ask({ kind: "search", search, image, text });
       signal.throwIfAborted();
       return reply.answers ?? [];
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
     } finally {
       signal.removeEventListener("abort", cancel);
     }
@@ -123,7 +130,8 @@ export class Engine {
     const waiting = this.waiting.get(reply.id);
     this.waiting.delete(reply.id);
     this.took = reply.took ?? this.took;
-    if (reply.error !== undefined) waiting?.reject(new Error(reply.error));
+    if (reply.unknown) waiting?.reject(unknownWords(reply.unknown));
+    else if (reply.error !== undefined) waiting?.reject(new Error(reply.error));
     else waiting?.resolve(reply);
   }
 
@@ -135,9 +143,12 @@ export class Engine {
   }
 }
 
+function unknownWords(words: readonly string[]): Refused {
+  const message = words.length ? say("error.words", { words: words.join(", ") }) : say("error.no_words");
+  return new Refused(422, "unknown_words", message, null);
+}
+
 /** Threads need memory that is shared, which only isolated pages get; more than four gain little. */
 function usualThreads(): number {
   return globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 }
-
-export type { Logits };

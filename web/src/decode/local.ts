@@ -3,6 +3,7 @@
 import type { Answer, Prompt } from "../store/project.ts";
 import type { Decoder, PredictOptions } from "./decoder.ts";
 import type { Engine } from "./engine.ts";
+import { Recall } from "./recall.ts";
 
 /** An image as the browser has it: RGBA, row by row, not premultiplied, orientation applied. */
 export interface RawImage {
@@ -11,9 +12,9 @@ export interface RawImage {
   readonly data: Uint8ClampedArray;
 }
 
-/** How many images' embeddings the worker keeps; those not asked for longest are made again. */
 export class LocalDecoder implements Decoder {
   private readonly ready = new Map<string, Promise<void>>();
+  private readonly recall: Recall;
 
   /**
    * @param engine The worker with the model's files, see `Engine.start`.
@@ -24,6 +25,7 @@ export class LocalDecoder implements Decoder {
     private readonly pixels: (image: string) => Promise<RawImage>,
   ) {
     engine.forgot = (image) => this.ready.delete(image);
+    this.recall = new Recall((image, prompt, options) => engine.predict(image, prompt, options));
   }
 
   prepare(image: string): Promise<void> {
@@ -37,8 +39,8 @@ export class LocalDecoder implements Decoder {
   }
 
   async predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
-    await this.prepare(image);
-    return this.engine.predict(image, prompt, options);
+    await this.prepare(image); // again, if the worker had to let it go
+    return this.recall.predict(image, prompt, options);
   }
 
   async everything(image: string, signal: AbortSignal): Promise<Answer[]> {

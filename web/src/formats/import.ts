@@ -8,7 +8,7 @@ import { namesOfCoco, readCoco } from "./coco.ts";
 import { type Json, baseName, damaged, isObject, numberOf, withoutSuffix } from "./fields.ts";
 import { readLabelMap } from "./labelmap.ts";
 import { readLabelMe } from "./labelme.ts";
-import { isPng } from "./png.ts";
+import { hasVocPalette, isPng } from "./png.ts";
 import { readSa1b } from "./sa1b.ts";
 import { readVoc, sizeOfVoc } from "./voc.ts";
 import { isYolo, readNames, readYolo } from "./yolo.ts";
@@ -75,7 +75,7 @@ function isListOfNames(name: string): boolean {
 }
 
 function recognise({ name, data }: NamedBytes): Omit<MaskFile, "isPacked"> {
-  if (isPng(data)) return { name, kind: isObjects(name) ? "voc" : "png", data };
+  if (isPng(data)) return { name, kind: hasVocPalette(data) ? "voc" : "png", data };
   const text = toText(data);
   if (/^\s*[{[]/.test(text)) {
     const document: unknown = JSON.parse(text);
@@ -89,11 +89,7 @@ function recognise({ name, data }: NamedBytes): Omit<MaskFile, "isPacked"> {
   throw new Problem(say("error.no_format", { name }));
 }
 
-function isObjects(name: string): boolean {
-  return /(^|\/)SegmentationObject\//.test(name);
-}
-
-/** Which images files hold masks for, by name without suffix; null if each is for any. */
+/** Whether a file holds masks for an image, by what it says or by its own name. */
 export function isFor(file: MaskFile, wanted: Wanted): boolean {
   if (file.kind === "coco") return namesOfCoco(file.document!).some((name) => alike(name, wanted.name));
   const said = file.kind === "sa1b" ? (file.document!["image"] as Json)["file_name"] : file.kind === "labelme" ? file.document!["imagePath"] : null;

@@ -31,6 +31,12 @@ export const VOC_PALETTE = Uint8Array.from({ length: 768 }, (_, i) => {
   return value;
 });
 
+/** Whether the head of a PNG has the palette of Pascal VOC. */
+export function hasVocPalette(data: Uint8Array): boolean {
+  const head = String.fromCharCode(...data.subarray(0, 4096));
+  return head.includes(`PLTE${String.fromCharCode(...VOC_PALETTE.subarray(0, 12))}`);
+}
+
 /** Writes numbers in 8 bits, or in 16 if they are 16-bit; in VOC's palette if wanted. */
 export async function writeMap(map: NumberMap, texts: Readonly<Record<string, string>> = {}, voc = false): Promise<Bytes> {
   const { w, h, pixels } = map;

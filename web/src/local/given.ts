@@ -1,4 +1,4 @@
-/** Images that came with the page, with masks and classes to begin with. */
+/** What came with the page: what its model is, and images with masks and classes to begin with. */
 
 import { readSa1b } from "../formats/sa1b.ts";
 import type { Json } from "../formats/fields.ts";
@@ -24,6 +24,11 @@ export interface Given {
   readonly name: string;
   readonly pictures: readonly GivenPicture[];
   readonly classes: readonly Class[];
+  readonly model: string;
+  /** That the model understands. */
+  readonly words: readonly string[];
+  /** Commands that it can do nothing for. */
+  readonly lacks: readonly string[];
 }
 
 export async function fetchGiven(): Promise<Given> {

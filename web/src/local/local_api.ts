@@ -44,16 +44,14 @@ export class LocalApi implements Api {
   readonly accept = ACCEPT;
   readonly acceptMasks = ".json,.txt,.xml,.png,.zip,.yaml,.yml";
   private readonly unsaved = new Map<string, Unsaved>();
-  private given: Given = { name: "", pictures: [], classes: [] };
+  private given: Given = { name: "", pictures: [], classes: [], model: "", words: [], lacks: [] };
   private fetched: Promise<Given> | null = null;
   private readonly channel: BroadcastChannel;
 
-  constructor(
-    name: string,
-    private readonly model: string,
-    private readonly words: () => Promise<readonly string[]>,
-    private readonly database = new Database(name),
-  ) {
+  private readonly database: Database;
+
+  constructor(name: string) {
+    this.database = new Database(name);
     this.channel = new BroadcastChannel(name);
   }
 
@@ -81,8 +79,9 @@ export class LocalApi implements Api {
       pictures: pictures.map(shown).sort((a, b) => byName.compare(a.name, b.name)),
       classes: classes?.part ?? this.given.classes,
       classes_revision: classes?.revision ?? 0,
-      model: this.model,
-      words: await this.words(),
+      model: this.given.model,
+      words: this.given.words,
+      lacks: this.given.lacks,
       example: true,
     };
   }

@@ -7,6 +7,8 @@ import { type Key, say } from "../words/words.ts";
 /** Work whose progress the line tells: reading the image, and what was asked for. */
 export class Reading {
   since: number | null = null;
+
+  constructor(readonly words: () => Key) {}
 }
 
 export function makeStatus(app: App, reading: Reading): HTMLElement {
@@ -26,9 +28,9 @@ export function makeStatus(app: App, reading: Reading): HTMLElement {
       : notice && (notice.isError || reading.since === null)
         ? notice.text
         : working
-          ? say("hint.waiting", { seconds })
+          ? say(reading.words(), { seconds })
           : say(hint(app));
-    element.hidden = app.ui.image === null;
+    element.hidden = app.ui.image === null && job === null && notice === null;
   };
   app.listen(show);
   setInterval(() => {

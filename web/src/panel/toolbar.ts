@@ -44,6 +44,7 @@ export function makeToolbar(app: App, commands: readonly Command[]): HTMLElement
     for (const [id, button] of buttons) {
       const pressed = id === "words" ? app.ui.wordsOpen : id === app.ui.tool || id === app.ui.panel;
       button.setAttribute("aria-pressed", String(pressed));
+      button.hidden = app.folder?.lacks?.includes(id) ?? false;
     }
   });
   return element;

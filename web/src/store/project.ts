@@ -20,11 +20,12 @@ export interface Prompt {
   readonly mask: Counts | null;
 }
 
-/** Numbers as the server sends them, to be sent back as they are. */
+/** A model's own small answer, to be improved: as the server sends it, or as the page's worker has it. */
 export interface Logits {
   readonly shape: readonly number[];
   readonly dtype: string;
-  readonly data: string;
+  /** In base64, or the numbers themselves. */
+  readonly data: string | Float32Array;
 }
 
 /** One mask that the model gives. */

@@ -176,7 +176,7 @@ export function listenToKeys(desk: Desk, commands: readonly Command[], { root, w
       return event.preventDefault();
     }
     const command = byKey.get(key);
-    if (!command || (event.repeat && command.group === "masks" && !/undo|redo/.test(command.id))) return;
+    if (!command || app.folder?.lacks?.includes(command.id) || (event.repeat && command.group === "masks" && !/undo|redo/.test(command.id))) return;
     if (command.id === "copy" && !app.ui.selected.size) return; // leave text to be copied
     event.preventDefault();
     command.run();

@@ -1,0 +1,162 @@
+"""What the page's worker works out by itself is what the library works out, number by number.
+
+web/tests/worker.json is written by ``python tests/web/test_worker_numbers.py`` and read by the
+tests of the page's parts in Node; here it is compared with the library as it is now.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from anymask.export import external
+from anymask.export.browser import packed, unpacked
+from anymask.image.image import Image
+from anymask.image.transform import Transform
+from anymask.masks.enlarge import enlarged_counts
+from anymask.models.variants import find
+from anymask.models.vocabulary import as_table, labels_of
+from anymask.predict.implied import complete, deepest_points, weighed
+from anymask.prompt import Prompt
+from anymask.text.phrases import parse
+
+GOLDENS = Path(__file__).resolve().parents[2] / "web" / "tests" / "worker.json"
+TEXTS = ("the Cups. dog", "A person, two mice and my bikes", "Wine bottles / berries", "zebra")
+
+
+def text_of(values: Any) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
+
+
+def numbers() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "resize": [resized(rng, *case) for case in (((17, 23), (8, 11)), ((9, 7), (20, 7)))],
+        "frame": framed(rng),
+        "masks": [masks(rng, *sizes) for sizes in (((90, 70), 64, 32), ((40, 60), 64, "square"))],
+        "rough": rough(),
+        "weights": weights(rng),
+        "words": {
+            "vocabulary": as_table(),
+            "texts": {text: list(parse(text)) for text in TEXTS},
+            "labels": {one: list(labels_of(one)) for text in TEXTS for one in parse(text)},
+        },
+    }
+
+
+def resized(rng: Any, size: tuple[int, int], to: tuple[int, int]) -> dict[str, Any]:
+    pixels = rng.integers(0, 256, (*size, 3), np.uint8)
+    made = PIL.Image.fromarray(pixels).resize(to[::-1], PIL.Image.Resampling.BILINEAR)
+    return {"size": size, "to": to, "pixels": text_of(pixels), "made": text_of(np.asarray(made))}
+
+
+def framed(rng: Any) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    wanted = replace(find("bundled").preprocessing, side=32)
+    image = Image.open(rng.integers(0, 256, (40, 30, 3), np.uint8))
+    way = wanted.fit(image.size_hw)
+    frame = wanted.frames(way.resize(image)[None], way, "cpu")
+    return {
+        "preprocessing": asdict(wanted),
+        "size": image.size_hw,
+        "pixels": text_of(image.pixels),
+        "frame": [*frame.shape[2:]],
+        "made": text_of(np.float32(frame)),
+    }
+
+
+def masks(rng: Any, size: tuple[int, int], side: int, pad: Any) -> dict[str, Any]:
+    way = Transform.fit(size, side=side, pad=pad)
+    low = way.frame_hw[0] // 2, way.frame_hw[1] // 2
+    y, x = np.mgrid[: low[0], : low[1]]
+    logits = np.float32(8 - np.hypot(y - low[0] / 2, x - low[1] / 3) + rng.normal(0, 1, low))
+    large = way.masks_to_image(logits)
+    return {
+        "size": size,
+        "side": side,
+        "pad": pad,
+        "low": low,
+        "logits": text_of(logits),
+        "counts": enlarged_counts([logits], way)[0].tolist(),
+        "stability": float((large > 0.5).sum() / (large > -0.5).sum()),
+    }
+
+
+def rough() -> dict[str, Any]:
+    way = Transform.fit((60, 80), side=64, pad=32)
+    low = way.frame_hw[0] // 2, way.frame_hw[1] // 2
+    mask = np.zeros((60, 80), bool)
+    mask[10:50, 8:40] = True
+    mask[20:30, 40:70] = True
+    prompt = complete(Prompt(mask=mask), way, low)
+    fed = way.masks_to_frame(mask, low)
+    logits = np.float32(np.linspace(-9, 9, low[0] * low[1])).reshape(1, *low)
+    return {
+        "low": low,
+        "mask": text_of(mask.astype(np.uint8)),
+        "fed": text_of(fed),
+        "points": [
+            [*xy, int(one)]
+            for xy, one in zip(prompt.points_xy.tolist(), prompt.labels, strict=True)
+        ],
+        "box": prompt.box.tolist(),
+        "deepest": deepest_points(mask, 4).tolist(),
+        "logits": text_of(logits),
+        "weighed": text_of(np.float32(weighed(logits, fed))),
+    }
+
+
+def weights(rng: Any) -> dict[str, Any]:
+    kinds = (
+        (8, (130, 130), np.float16),
+        (34000, (3, 50), np.float16),
+        (35000, (40, 40), np.float32),
+    )
+    given = {
+        external.Place("a.data", offset, int(np.prod(shape)) * np.dtype(kind).itemsize): (
+            rng.normal(0, 0.1, shape).astype(kind)
+        )
+        for offset, shape, kind in kinds
+    }
+    content = packed(given, {"a.data": 42000}, "int8")
+    digest = np.frombuffer(unpacked(content)["a.data"], np.uint8).astype(np.uint32)
+    return {
+        "packed": base64.b64encode(content).decode(),
+        "size": 42000,
+        "sums": [int(one.sum()) for one in np.split(digest, 42)],
+    }
+
+
+def test_the_recorded_numbers_are_those_of_the_library() -> None:
+    found, now = json.loads(GOLDENS.read_text("utf-8")), json.loads(json.dumps(numbers()))
+    assert found.keys() == now.keys()
+    exact = ("resize", "words", "weights")
+    assert {name: found[name] for name in exact} == {name: now[name] for name in exact}
+    for name in ("frame", "rough"):
+        alike(found[name], now[name])
+    for one, other in zip(found["masks"], now["masks"], strict=True):
+        alike(one, other)
+
+
+def alike(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Compare but for the last bits, which differ between processors."""
+    for name, value in one.items():
+        if name in ("made", "fed", "logits", "weighed"):
+            arrays = (np.frombuffer(base64.b64decode(x), "f4") for x in (value, other[name]))
+            assert np.allclose(*arrays, atol=1e-4), name
+        elif name == "stability":
+            assert abs(value - other[name]) < 1e-3
+        else:
+            assert value == other[name], name
+
+
+if __name__ == "__main__":
+    GOLDENS.write_text(json.dumps(numbers()) + "\n", encoding="utf-8")
+    sys.exit()
