@@ -62,10 +62,6 @@ if (tests) {
     conditions: ["onnxruntime-web-use-extern-wasm"],
     banner: { js: mark, css: mark },
   });
-  const runtime = join(here, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded");
-  writeFileSync(join(page, "ort.mjs"), readFileSync(`${runtime}.mjs`));
-  // Compressed here, so that every host sends as few bytes; the worker inflates it.
-  writeFileSync(join(page, "ort.wasm.gz"), gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 }));
   // A notebook's widget is one file, its style in it.
   const { outputFiles } = await build({
     ...options, entryPoints: [join(here, "src", "studio.css")], minify: true, write: false, target: ["chrome123", "firefox121", "safari17.5"],
@@ -79,6 +75,10 @@ if (tests) {
     define: { STUDIO_CSS: JSON.stringify(outputFiles[0].text) },
     banner: { js: mark },
   });
+  const runtime = join(here, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded");
+  writeFileSync(join(page, "ort.mjs"), readFileSync(`${runtime}.mjs`));
+  // Compressed here, so that every host sends as few bytes; the worker inflates it.
+  writeFileSync(join(page, "ort.wasm.gz"), gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 }));
   for (const name of ["index.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
     writeFileSync(join(page, name), readFileSync(join(here, "src", name)));
   }

@@ -69,10 +69,24 @@ def test_the_page_is_there_until_it_is_stopped(tmp_path: Path) -> None:
     assert not (tmp_path / FOLDER).exists()  # nothing was saved
 
 
+@pytest.mark.parametrize("name", [FOLDER, f"{FOLDER}/.open"])
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "photos" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere if name == FOLDER else elsewhere / "file")
+    with pytest.raises(InputError, match="a link that leads out of it"):
+        studio(str(tmp_path / "photos")).run()
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_static_takes_no_word_about_serving(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     with pytest.raises(InputError, match="either --static or --port, got both"):
         studio("--static", out, "--port", "80").run()
+    with pytest.raises(InputError, match="either --static or --depth-model, got both"):
+        studio("--static", out, "--depth-model", "dpt-large").run()
     with pytest.raises(InputError, match="either --static or --no-browser, got both"):
         studio("--static", out, "--no-browser").run()
     with pytest.raises(InputError, match="--overwrite together with --static"):
@@ -93,15 +107,3 @@ def test_static_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "1 images" in said.out and "MB to load once" in said.out
     assert said.err.count("left out: b.jpg") == 1
     assert (out / "index.html").is_file() and (out / "model" / "model.json").is_file()
-
-
-@pytest.mark.parametrize("name", [FOLDER, f"{FOLDER}/.open"])
-def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, name: str) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    link = tmp_path / "photos" / name
-    link.parent.mkdir(parents=True)
-    link.symlink_to(elsewhere if name == FOLDER else elsewhere / "file")
-    with pytest.raises(InputError, match="a link that leads out of it"):
-        studio(str(tmp_path / "photos")).run()
-    assert list(elsewhere.iterdir()) == []

@@ -1,13 +1,9 @@
-import type { Key } from "./words/words.ts";
-
 /** Where the page is shown: in a window of its own, or as a part of somebody else's document. */
 export interface Host {
   /** What holds everything. */
   readonly root: HTMLElement;
   /** Whether title, address, keys and language of the document are the page's. */
   readonly whole: boolean;
-  /** What an image is waited for with; nothing: being read. */
-  readonly waiting?: () => Key;
 }
 
 /** Gives the keys back to the image, as when a dialog or a field is left. */

@@ -37,11 +37,11 @@ export function prepare(root: HTMLElement = document.body): void {
   if (root === document.body) document.documentElement.lang = language;
 }
 
-/** Shows the page, and opens the folder. */
-export function open(app: App, host: Host = { root: document.body, whole: true }): void {
+/** Shows the page, and opens the folder; `reading` says what an image is waited for with. */
+export function open(app: App, reading: () => Key = () => "hint.waiting", host: Host = { root: document.body, whole: true }): void {
   const kept = readKept();
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
-  build(app, kept, host);
+  build(app, kept, new Reading(reading), host);
   const refresh = (): void => {
     // What is away will be noticed, and told, when something is to be saved.
     if (app.folder) void app.refresh().catch(() => undefined);
@@ -54,8 +54,7 @@ export function open(app: App, host: Host = { root: document.body, whole: true }
   void start(app, host);
 }
 
-function build(app: App, kept: Kept, { root, whole, waiting }: Host): void {
-  const reading = new Reading(waiting ?? (() => "hint.waiting"));
+function build(app: App, kept: Kept, reading: Reading, { root, whole }: Host): void {
   const clicks = new Clicks(app, () => stage.repaint());
   const stage: Stage = new Stage(app, clicks);
   const options = makeToolOptions(app, stage);

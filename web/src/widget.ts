@@ -25,7 +25,7 @@ function render({ model, el }: { model: WidgetModel; el: HTMLElement }): () => v
   const kernel = new Kernel(model);
   const app = new App(new WidgetApi(kernel));
   app.decoder = new WidgetDecoder(kernel, (id) => app.pictureOf(id));
-  open(app, { root, whole: false });
+  open(app, undefined, { root, whole: false });
   // Whoever goes on to the next cell wants what is here.
   host.addEventListener("focusout", () => app.saver.now());
   return () => {

@@ -149,6 +149,7 @@ class Studio:
                 "nothing without being asked"
             )
         served = {"host": "127.0.0.1", "port": None, "token": None, "no_browser": False}
+        served |= {"depth_model": "depth-anything-v2-small", "inpaint_engine": "classical"}
         given = [name for name, usual in served.items() if getattr(self, name) != usual]
         if self.static is not None and given:
             flag = f"--{given[0].replace('_', '-')}"

@@ -40,7 +40,7 @@ class EfficientVit(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode normalised RGB (b, 3, side, side) as (b, out, grid, grid)."""
         x = pixels.contiguous(memory_format=torch.channels_last)
-        maps = []
+        maps: list[Tensor] = []
         for stage in self.backbone.stages:
             x = stage(x)
             maps = [x, *maps][:_ADDED_UP]
