@@ -19,7 +19,7 @@ import { makeStrip } from "./strip/strip.ts";
 import { Clicks } from "./tools/clicks.ts";
 import { listenToKeys, makeCommands } from "./tools/commands.ts";
 import { work } from "./tools/searches.ts";
-import { type Language, preferred, say, speak, spoken } from "./words/words.ts";
+import { type Key, type Language, preferred, say, speak, spoken } from "./words/words.ts";
 
 const AGAIN_MS = 2000;
 const AHEAD = 2; // images that are made ready before they are looked at

@@ -21,7 +21,7 @@ async function main(): Promise<void> {
     await model.started();
     return pixelsOf(await api.image(id, AbortSignal.timeout(60_000)));
   });
-  open(app, { root: document.body, whole: true, waiting: () => (model.isReady ? "hint.waiting" : "hint.loading_model") });
+  open(app, () => (model.isReady ? "hint.waiting" : "hint.loading_model"));
   if (registration) tellOfUpdates(registration, () => app.saved(AbortSignal.timeout(10_000)));
 }
 
