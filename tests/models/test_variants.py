@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import anymask
-from anymask.errors import WeightsError
+from anymask.errors import CapabilityError, WeightsError
+from anymask.image.image import Image
 from anymask.models.variants import VARIANTS, find
 from anymask.models.weights import build
 
@@ -116,3 +119,25 @@ def test_the_table_can_be_listed_without_torch() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(anymask.__file__).parents[1])}
     run = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert run.returncode == 0
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_medsam_sees_each_image_from_its_darkest_to_its_lightest_value(device: Any) -> None:
+    how = find("medsam").preprocessing
+    image = Image(np.array([[[10, 20, 30], [60, 110, 40]]], np.uint8).repeat(4, axis=0))
+    transform = how.fit(image.size_hw)
+    assert transform.resized_hw == (1024, 1024)
+    resized = transform.resize(image, how.resize)[None]
+    frames = np.asarray(how.frames(np.concatenate([resized, resized // 2]), transform, device))
+    assert frames.shape == (2, 3, 1024, 1024)
+    low, high = float(resized.min()), float(resized.max())
+    wanted = (resized[0].transpose(2, 0, 1) - low) / (high - low)
+    np.testing.assert_allclose(frames[0], wanted, atol=1e-6)
+    assert frames.min() == 0 and frames[1].max() == 1
+    flat = how.frames(np.full((1, 1024, 1024, 3), 7, np.uint8), transform, device)
+    assert not np.asarray(flat).any()
+
+
+def test_medsam_takes_boxes_only() -> None:
+    with pytest.raises(CapabilityError, match="medsam does not know points, only boxes"):
+        find("medsam").check_capable({"points"})

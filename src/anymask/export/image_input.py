@@ -31,9 +31,17 @@ def with_image_input(encoder: Any, wanted: Preprocessing, opset: int) -> Any:
         wanted: What to do to an image.
         opset: Version of the operators, at least `LEAST_OPSET`.
 
+    Raises:
+        CapabilityError: There are no such operators.
+
     Returns:
         A graph that takes ``image``, uint8 (b, h, w, 3), RGB: images of one size.
     """
+    if wanted.stretch or wanted.resize not in DIFFERENCES:
+        raise CapabilityError(
+            "expected a model whose images are resized and normalised as ONNX can, got one that "
+            "does it in another way; export it without image input"
+        )
     import onnx
     from onnx import compose, parser
 

@@ -44,6 +44,8 @@ class Preprocessing:
     """Subtracted from the RGB values 0..255 ..."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """... which are then divided by this."""
+    stretch: bool = False
+    """Bring the values of each image to 0..1 by its darkest and its lightest one instead."""
     clamp: float | None = None
     """How far from 0 the logits may be that are given out, for they may come back as prompts."""
 
@@ -105,6 +107,8 @@ class Preprocessing:
         """
         from anymask.arrays import placed  # here, for the table is read without numpy
 
+        if self.stretch:
+            resized = _stretched(resized)
         if isinstance(device, str):
             return self._normalised(resized, transform)
         pixels = placed(resized, device).permute(0, 3, 1, 2).float()
@@ -133,3 +137,12 @@ class Preprocessing:
             np.subtract(resized[..., channel], np.float32(mean), out=inside)
             inside /= np.float32(std)
         return frames
+
+
+def _stretched(resized: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Bring images (b, h, w, 3) to values of 0..1, each by its own; one of a single value to 0."""
+    import numpy as np
+
+    low = resized.min(axis=(1, 2, 3), keepdims=True).astype(np.float32)
+    high = resized.max(axis=(1, 2, 3), keepdims=True)
+    return np.asarray((resized - low) / np.maximum(high - low, np.float32(1e-8)), np.float32)

@@ -201,7 +201,8 @@ class _Frame:
         height, width = self.transform.original_hw
         scale = np.array([width, height]) / self.transform.resized_hw[::-1]
         points = np.clip((points + 0.5) * scale - 0.5, 0, (width - 1, height - 1))
-        if variant.kind == "instances":  # which look for one thing that all of it fits
+        # Instances are looked for as one thing that all of it fits.
+        if variant.kind == "instances" or "points" not in variant.capabilities:
             points, labels = points[:0], labels[:0]
         return Prompt(
             points,
