@@ -274,7 +274,7 @@ def test_found_elsewhere_accepted_rejected_undone(squares: StudioPage) -> None:
     assert len(page.stored("d.png")) == 1
     undo = page.page.locator("#undo")
     for what in ("accept", "reject", "accept"):
-        assert undo.get_attribute("aria-label") == f"Undo: {what}"
+        page.until(lambda what=what: undo.get_attribute("aria-label") == f"Undo: {what}")
         page.press("z")
     page.until(lambda: page.page.title().startswith("b.png"))
     found(page, 0, 2, 0, 1)
