@@ -165,7 +165,14 @@ class Block(nn.Module):
         strips = torch.split(x, windows * self.window, dim=1)
         if len(strips) == 1:
             return self._in_windows(x, self.window)
-        return torch.cat([self._in_windows(strip, self.window) for strip in strips], dim=1)
+        b, h, w, _ = x.shape
+        out = x.new_empty(b, h >> self.pools, w >> self.pools, self.attn.proj.out_features)
+        row = 0
+        for strip in strips:  # into one map, rather than joined at the end, which would need two
+            part = self._in_windows(strip, self.window)
+            out[:, row : row + part.shape[1]] = part
+            row += part.shape[1]
+        return out
 
     def _in_windows(self, x: Tensor, window: int) -> Tensor:
         """Do all of it window by window, unless some have to be filled up for the attention."""
