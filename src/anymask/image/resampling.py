@@ -85,8 +85,8 @@ def smooth(inputs: int, outputs: int) -> Taps:
     An equal length stays bit for bit.
 
     Examples:
-        >>> smooth(4, 2).weights.round(3).tolist()
-        [[0.429, 0.429, 0.143], [0.143, 0.429, 0.429]]
+        >>> [(7 * row).round(3).tolist() for row in smooth(4, 2).weights]
+        [[3.0, 3.0, 1.0], [1.0, 3.0, 3.0]]
     """
     if inputs == outputs:
         return identity(inputs)
