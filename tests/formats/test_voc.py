@@ -259,6 +259,19 @@ def test_pngs_that_cannot_be_read(tmp_path: Path) -> None:
         voc.read(path)
 
 
+def test_names_with_spaces_have_their_split(tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (3, 1)).save(tmp_path / "my cat 1.jpg")
+    with voc.writer(tmp_path / "set") as add:
+        held = replace(masks_of("cat", "dog", "cat"), image_meta={"split": "val"})
+        add(replace(held, source="my cat 1.jpg"), tmp_path / "my cat 1.jpg")
+    ((masks, _),) = voc.read_all(tmp_path / "set")
+    assert (masks.source, masks.image_meta["split"]) == ("my cat 1.jpg", "val")
+    # As with a blank at the end of its line.
+    (tmp_path / "set/ImageSets/Segmentation/val.txt").write_text("my cat 1 \n")
+    ((masks, _),) = voc.read_all(tmp_path / "set")
+    assert masks.image_meta["split"] == "val"
+
+
 def test_images_and_lists_come_along(tmp_path: Path) -> None:
     PIL.Image.new("RGB", (3, 1)).save(tmp_path / "a.png")
     PIL.Image.new("RGB", (3, 1)).save(tmp_path / "b.jpg")

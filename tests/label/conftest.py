@@ -8,9 +8,11 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,17 +81,33 @@ def find_programs() -> Path | None:
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """A server that is there for all tests of the session."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("no programs of PostgreSQL (initdb); install it, such as Debian's postgresql")
-    user = None
-    if os.getuid() == 0:
-        user = "postgres"
-        if shutil.which("runuser") is None or user not in {one.pw_name for one in pwd.getpwall()}:
-            pytest.skip("PostgreSQL refuses root, and there is no user postgres to run it as")
+# Waits until whoever started it ends, be it killed; then ends the server, and clears up.
+WATCH = """
+import os, shutil, signal, sys
+from pathlib import Path
+
+sys.stdin.read()
+folder = Path(sys.argv[1])
+try:
+    os.kill(int((folder / "data/postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+except (OSError, ValueError, IndexError):
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+def user_of_server() -> str | None:
+    """Give who has to run the server; None: whoever runs the tests."""
+    if os.getuid() != 0:
+        return None
+    if shutil.which("runuser") is None or "postgres" not in {one.pw_name for one in pwd.getpwall()}:
+        pytest.skip("PostgreSQL refuses root, and there is no user postgres to run it as")
+    return "postgres"
+
+
+@contextmanager
+def serving(programs: Path, user: str | None) -> Iterator[Server]:
+    """Run a server; it ends with this process at the latest, however that ends."""
     # A short path: the name of a socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     server = Server(programs, folder, user)
@@ -97,17 +115,32 @@ def postgres() -> Iterator[Server]:
         shutil.chown(folder, user)
         folder.chmod(0o755)
     initdb = (str(programs / "initdb"), "-D", str(folder / "data"), "-U", "anymask", "-A", "trust")
-    made = subprocess.run(
-        server.run(*initdb, "-E", "UTF8", "--locale=C", "--no-sync"),
-        cwd=folder,
-        capture_output=True,
-        check=False,
+    watch = subprocess.Popen(
+        [sys.executable, "-c", WATCH, str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
-    assert made.returncode == 0, made.stderr
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        made = subprocess.run(
+            server.run(*initdb, "-E", "UTF8", "--locale=C", "--no-sync"),
+            cwd=folder,
+            capture_output=True,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        server.start()
+        yield server
+        server.stop()
+    finally:
+        watch.communicate()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server that is there for all tests of the session."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no programs of PostgreSQL (initdb); install it, such as Debian's postgresql")
+    with serving(programs, user_of_server()) as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

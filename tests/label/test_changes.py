@@ -159,6 +159,8 @@ def test_the_same_request_twice_changes_nothing(store: Store, mask_of: Make) -> 
     first = store.add_masks(1, mask_of(), asked)
     assert store.add_masks(1, mask_of(), asked) == first
     assert len(store.masks(1).masks) == 1
+    with pytest.raises(InputError, match=r"request on image 2, got one of image 1; give each"):
+        store.add_masks(2, mask_of(), asked)
     assert store.add_masks(1, Masks.empty((8, 12)), Provenance(token="none")) == []
     check_counters(store)
 

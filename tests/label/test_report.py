@@ -83,6 +83,18 @@ def test_the_page_is_one_file(labelled: Path, people: Path, tmp_path: Path) -> N
     ]
 
 
+def test_names_of_groups_are_neither_markup_nor_formulas(labelled: Path, tmp_path: Path) -> None:
+    group, other = "<img src=x onerror=alert(1)>", "$10k-$20k"
+    table = tmp_path / "people.csv"
+    table.write_text(f'file,<b>of</b>\n1,"{group}"\n2,{other}\n3,$\\frac$\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        write_stats(tmp_path / "out", [labelled], metadata=table, by=["<b>of</b>"])
+    page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page and "<b>of" not in page
+    assert "&lt;img src=x" in page and f">{other}</text>" in page
+
+
 def test_two_data_sets_beside_each_other(labelled: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -188,3 +188,17 @@ def test_what_a_file_says_of_an_image_stays(store: Store, tmp_path: Path, mask_o
     again = read(tmp_path / "b.json")
     assert again.image_meta["id"] == 42 and again.image_meta["license"] == 3
     assert again.meta[0]["id"] == 17 and again.meta[0]["iscrowd"] == 1
+
+
+def test_masks_of_a_changed_photo_are_not_put_on_the_old_one(
+    store: Store, photos: Path, tmp_path: Path, mask_of: Make
+) -> None:
+    store.add_masks("photo-0.png", mask_of(), ADA)
+    Image.open(np.full((8, 12, 3), 9, np.uint8)).save(photos / "photo-0.png")
+    write(tmp_path / "photo-0.json", mask_of(2), "labelme")
+    done = import_masks(store, tmp_path / "photo-0.json", images=photos)
+    ((name, why),) = done.failed
+    assert name == "photo-0" and "changed file; take it in with anymask label add" in why
+    assert len(store.masks("photo-0.png").masks) == 1
+    store.add(photos, accept_changes=True)
+    assert import_masks(store, tmp_path / "photo-0.json", images=photos).masks == 1

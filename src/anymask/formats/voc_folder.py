@@ -369,10 +369,11 @@ def read_all(path: str | os.PathLike[str]) -> Iterator[tuple[Masks, Path | None]
             f"expected SegmentationObject/, SegmentationClass/ or Annotations/ in {str(root)!r}, "
             "got none; give the folder of one year, such as VOC2012"
         )
+    known = set(names)
     splits = {
-        name.split()[0]: split
+        _listed(line, known): split
         for split in _SPLITS
-        for name in _lines(root / f"ImageSets/Segmentation/{split}.txt")
+        for line in _lines(root / f"ImageSets/Segmentation/{split}.txt")
     }
     for name in names:
         masks = read_image(find(root, name), notes)
@@ -381,6 +382,12 @@ def read_all(path: str | os.PathLike[str]) -> Iterator[tuple[Masks, Path | None]
         split = {"split": splits[name]} if name in splits else {}
         yield replace(masks, source=name + suffix, image_meta={**masks.image_meta, **split}), image
     notes.warn()
+
+
+def _listed(line: str, known: set[str]) -> str:
+    """Give the name in a line of a list: the whole line, or what stands before a class's flag."""
+    name = line.strip()
+    return name if name in known else name.split()[0]
 
 
 def names_in(root: Path) -> list[str]:

@@ -119,7 +119,7 @@ def _draw(
     if ends.first is None:
         return []
     if ends.last - ends.first < 20 * sample:
-        rows = transaction.rows(query.format("1 = 1"), project=project)
+        rows = transaction.rows(query.format("1 = 1") + " ORDER BY m.id", project=project)
         chosen = rng.sample(rows, min(sample, len(rows)))
     else:
         found: dict[int, Any] = {}

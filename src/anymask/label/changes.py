@@ -103,6 +103,7 @@ def apply(
     """Make changes of the masks of one image, all or none; give each mask's new revision."""
     locked = image_row(transaction, project, image)
     if (answer := _answered(transaction, project, provenance.token)) is not None:
+        _check_answer(transaction, image, answer)
         return answer
     work = _Work(transaction, project, locked, provenance)
     for change in changes:
@@ -126,6 +127,16 @@ def _answered(transaction: Transaction, project: int, token: str | None) -> list
     query = "SELECT answer FROM requests WHERE project_id = :project AND token = :token"
     found = transaction.value(query, project=project, token=token)
     return None if found is None else [(one, revision) for one, revision in json.loads(found)]
+
+
+def _check_answer(transaction: Transaction, image: int, answer: list[Number]) -> None:
+    """Refuse a token that belongs to another image, or its changes would be lost without a word."""
+    query = "SELECT image_id FROM masks WHERE id = :mask"
+    if answer and (of := transaction.value(query, mask=answer[0][0])) != image:
+        raise InputError(
+            f"expected a token of a request on image {image}, got one of image {of}; give each "
+            "request a token of its own"
+        )
 
 
 class _Work:

@@ -203,7 +203,7 @@ def _below(image: ImageRecord) -> str:
     """Give the name of an image as a path below some folder."""
     name = image.name
     if is_address(name):
-        return name.partition("://")[2].lstrip("/")
+        name = name.partition("://")[2].lstrip("/")
     return Path(name).name if os.path.isabs(name) or ".." in Path(name).parts else name
 
 
@@ -263,7 +263,11 @@ class _Import:
     def take(self, found: conversion.Found) -> None:
         """Add the masks of one image, unless the very same were imported before."""
         self.looked_at += 1
-        image = self._match(found)
+        try:
+            image = self._match(found)
+        except InputError as error:
+            self.failed.append((found.masks.source or found.name, str(error)))
+            return
         if image is None:
             self.unmatched.append(found.masks.source or found.name)
             return
@@ -293,6 +297,11 @@ class _Import:
             names = added.added + added.known + added.again + added.replaced
             if names:
                 return self._store.image(names[0])
+            if added.changed:
+                raise InputError(
+                    "expected the image as it was when it was labelled, got a changed file; take "
+                    "it in with anymask label add --accept-changes first"
+                )
         for name in dict.fromkeys((found.masks.source, found.name)):
             if name and (image := self._store.find_image(name)) is not None:
                 return image

@@ -64,6 +64,7 @@ def draw_svg(
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.family": "sans-serif",
+        "text.parse_math": False,  # names may hold dollars
     }
     with matplotlib.rc_context(style | dict.fromkeys(_INKED, _INK)):
         figure = figures.Figure(figsize=size, layout="constrained")
