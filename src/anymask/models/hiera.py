@@ -74,7 +74,7 @@ class Hiera(nn.Module):
             (1, h, w, width).
         """
         rows, columns = (
-            torch.from_numpy(_stretching(self.pos_embed.shape[-1], side)).to(self.pos_embed)
+            self.pos_embed.new_tensor(_stretching(int(self.pos_embed.shape[-1]), int(side)))
             for side in grid_hw
         )
         # Row by row and column by column: a fraction of the work of taking sixteen values each.
