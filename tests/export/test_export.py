@@ -71,7 +71,7 @@ def test_files_of_openvino(tiny_weights: Weights, tmp_path: Path, photo: np.ndar
         anymask.load(report.folder, runtime="onnx")
 
 
-@pytest.mark.parametrize("name", 
+@pytest.mark.parametrize(
     "name",
     ["sam-vit-b", "efficient-sam-ti", "anymask-compact", "sam2.1-tiny", "sam-hq-vit-b", "medsam"],
 )

@@ -301,6 +301,8 @@ def enlarge(low_res: Tensor, size_hw: Tensor, frame_hw: Any, wanted: Preprocessi
     low_hw = _pair(low_res.shape[2], low_res.shape[3])
     stay = size_hw.max() <= 0
     target_hw = torch.where(stay, low_hw, size_hw.long())
+    if wanted.enlarge == "direct":
+        return _bilinear(low_res, target_hw)
     if wanted.enlarge == "bicubic":
         return F.interpolate(low_res, _sides(target_hw), mode="bicubic", align_corners=False)
     scale = wanted.side / size_hw.max().clamp(min=1)
