@@ -382,7 +382,7 @@ class RuntimeNetwork:
             points = np.concatenate([parts[i][0] for i in order], axis=1)
             labels = np.concatenate([parts[i][1] for i in order], axis=1)
         if boxes_first if prompts.boxes is not None else padded or family == "compact":
-            # SAM was trained without one beside nothing at all
+            # A padding point, which no model was trained to see beside nothing at all but ours.
             points = np.concatenate([points, np.zeros((n, 1, 2), np.float32)], axis=1)
             labels = np.concatenate([labels, np.full((n, 1), _PADDING, np.float32)], axis=1)
         return np.ascontiguousarray(points), np.ascontiguousarray(labels)
