@@ -17,7 +17,17 @@ from anymask.models.build import build
 from anymask.models.variants import find
 from anymask.models.weights.folder import write_folder
 
-FAMILIES = ("sam-vit-b", "mobile-sam", "efficient-sam-ti", "fastsam-s", "anymask-compact")
+FAMILIES = (
+    "sam-vit-b",
+    "mobile-sam",
+    "efficient-sam-ti",
+    "fastsam-s",
+    "anymask-compact",
+    "sam2.1-tiny",
+    "sam-hq-vit-b",
+    "sam-hq-vit-tiny-only",
+    "efficientvit-sam-l0",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

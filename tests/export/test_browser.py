@@ -128,6 +128,17 @@ def test_what_the_page_cannot_run_is_refused(tiny_weights: Callable[[str], Path]
         browser_model(anymask.load("bundled"), ["head"])
 
 
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("sam2.1-tiny", "decoder"), ("medsam", "decoder"), ("efficientvit-sam-l0", "encoder")],
+)
+def test_ways_that_the_page_does_not_know_are_refused(
+    tiny_weights: Callable[[str], Path], name: str, role: str
+) -> None:
+    with pytest.raises(CapabilityError, match=f"got {name}; let the server answer"):
+        browser_model(anymask.load(tiny_weights(name)), [role])
+
+
 def test_a_network_of_another_package_is_refused() -> None:
     from tests.serve.conftest import flat_model
 

@@ -71,7 +71,10 @@ def test_files_of_openvino(tiny_weights: Weights, tmp_path: Path, photo: np.ndar
         anymask.load(report.folder, runtime="onnx")
 
 
-@pytest.mark.parametrize("name", ["sam-vit-b", "efficient-sam-ti", "anymask-compact"])
+@pytest.mark.parametrize(
+    "name",
+    ["sam-vit-b", "efficient-sam-ti", "anymask-compact", "sam2.1-tiny", "sam-hq-vit-b", "medsam"],
+)
 def test_a_loaded_folder_answers_like_the_weights(
     exported: Exported, tiny_weights: Weights, photo: np.ndarray, name: str
 ) -> None:

@@ -234,6 +234,10 @@ def test_suffixes(
     [
         ("efficient-sam-ti", {}, CapabilityError, "expected SAM B, L or H or MobileSAM"),
         ("fastsam-s", {}, CapabilityError, "got fastsam-s"),
+        ("efficientvit-sam-l0", {}, CapabilityError, "got efficientvit-sam-l0"),
+        ("medsam", {}, CapabilityError, "got medsam"),
+        ("sam-hq-vit-b", {}, CapabilityError, "got sam-hq-vit-b"),
+        ("sam2.1-tiny", {}, CapabilityError, "got sam2.1-tiny"),
         ("anymask-compact", {}, CapabilityError, "got anymask-compact"),
         ("mobile-sam", {"quantize": "bf16"}, InputError, "transformers.js has a name for"),
         ("mobile-sam", {"raw_image": True}, InputError, "got raw_image"),

@@ -33,8 +33,9 @@ def test_the_page_has_the_table() -> None:
 
 
 def test_the_first_table_has_size_and_licence_of_every_model() -> None:
-    table, _, _ = PAGE.read_text(encoding="utf-8").partition("\n\n**")
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[4:]]
+    _, _, table = PAGE.read_text(encoding="utf-8").partition("\n| model | parameters |")
+    table, _, _ = table.partition("\n\n")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
     said = [(name, parameters, licence) for name, parameters, *_, licence in rows]
     assert said == [
         (f"`{v.name}`", f"{v.parameters / 1e6:,.1f} M", v.weights.licence) for v in VARIANTS

@@ -27,9 +27,10 @@ from anymask.atomic import atomic_write
 from anymask.errors import CapabilityError, InputError
 from anymask.export import external
 from anymask.models import cache
+from anymask.models.config import Sam2Config
 from anymask.models.exported import Exported, is_exported, read_exported
 from anymask.models.runtime import RuntimeNetwork
-from anymask.models.variants import find
+from anymask.models.variants import Variant, find
 from anymask.models.vocabulary import as_table
 from anymask.optional import optional
 
@@ -136,6 +137,7 @@ def browser_model(model: Segmenter, roles: Sequence[str] = ROLES) -> dict[str, b
             f"expected a model with a decoder for the page, got {model.variant.name}, whose "
             "prompts select among instances; let the server answer"
         )
+    _check_ways(model.variant, roles)
     folder = _folder_of(model)
     if folder is not None:
         return _of_folder(folder, roles)
@@ -151,6 +153,21 @@ def _folder_of(model: Segmenter) -> Path | None:
     if is_exported(bundled) and read_exported(bundled).weights_digest == model.weights_digest:
         return bundled
     return None
+
+
+def _check_ways(variant: Variant, roles: Sequence[str]) -> None:
+    """Check that the page knows how an image becomes a model's frame, and a mask the image's.
+
+    Raises:
+        CapabilityError: It does not.
+    """
+    way = variant.preprocessing
+    encodes = "encoder" in roles and (way.stretch or way.encoder_side is not None)
+    if encodes or way.enlarge == "direct" or isinstance(variant.network, Sam2Config):
+        raise CapabilityError(
+            f"expected a model that the page can prepare images and prompts for, got "
+            f"{variant.name}; let the server answer, or take the bundled model, SAM or MobileSAM"
+        )
 
 
 def _exported(model: Segmenter, folder: Path, roles: Sequence[str]) -> Path:

@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from anymask.geometry import stability_score
 from anymask.models.compact import CompactNet
+from anymask.models.mask_decoder import SLOTS
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PointEncoder, PromptEncoder
 from anymask.models.prompt_maps import PromptMaps
 from anymask.models.sam import Promptable
+from anymask.models.sam2 import Detailed, single_answer
+from anymask.models.sam_hq import HqPromptable
 from anymask.models.variants import Preprocessing
 
 __all__ = [
@@ -26,7 +29,9 @@ __all__ = [
     "CompactDecoder",
     "Decoder",
     "Encoder",
+    "Sam2Decoder",
     "SamDecoder",
+    "SamHqDecoder",
     "choose",
     "decoder_of",
     "enlarge",
@@ -86,7 +91,11 @@ class Decoder(nn.Module):
         mask: Tensor,
         has_mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Answer n prompts in all slots: logits (n, 4, h', w') and predicted IoU (n, 4)."""
+        """Answer n prompts with all that `Network.decode` says: the one answer, and the three.
+
+        Returns:
+            Logits (n, 4, h', w') and predicted IoU (n, 4).
+        """
         raise NotImplementedError
 
     def frame_hw(self, low_res: Tensor) -> Any:
@@ -152,8 +161,50 @@ class SamDecoder(Decoder):
             assert isinstance(encoder, PromptEncoder)
             given = has_mask.reshape(-1, 1, 1, 1)
             added = given * encoder._map(mask) + (1 - given) * added
-        tokens = encoder._tokens(points, kinds)
-        return self.network.mask_decoder(features[0], encoder.image_code(), tokens, added)  # type: ignore[no-any-return]
+        return self._decoded(features, encoder._tokens(points, kinds), added)
+
+    def _decoded(
+        self, features: Sequence[Tensor], tokens: Tensor, added: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        code = self.network.prompt_encoder.image_code()
+        return self.network.mask_decoder(features[0], code, tokens, added)  # type: ignore[no-any-return]
+
+
+class SamHqDecoder(SamDecoder):
+    """SAM-HQ's, whose high-quality mask improves the one answer, and the best of the three."""
+
+    features = ("image", "fine")
+    network: HqPromptable
+
+    def _decoded(
+        self, features: Sequence[Tensor], tokens: Tensor, added: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        named = dict(zip(self.features, features, strict=True))
+        logits, sharp, scores = self.network.answer_tokens(named, tokens, added)
+        best = 1 + scores[:, 1:].argmax(dim=1, keepdim=True)
+        slots = torch.arange(SLOTS, device=scores.device)[None]
+        # Slot 0 is the one answer, which is the best of one.
+        chosen = ((slots == best) | (slots == 0)).to(scores.dtype)[..., None, None]
+        kept = (1 - chosen) * logits if self.network.alone else logits
+        return kept + chosen * sharp, scores
+
+
+class Sam2Decoder(SamDecoder):
+    """SAM 2's, whose one answer in slot 0 is another one's wherever slot 0 is not stable."""
+
+    features = ("image", "high_res_1", "high_res_0")
+    network: Detailed
+
+    def _decoded(
+        self, features: Sequence[Tensor], tokens: Tensor, added: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        named = dict(zip(self.features, features, strict=True))
+        decoded = self.network.answer_tokens(named, tokens, added)
+        logits, scores = decoded.logits, decoded.predicted_iou
+        slot = single_answer(decoded)[:, None]
+        everywhere = slot[..., None, None].expand(-1, -1, *logits.shape[2:])
+        one = logits.gather(1, everywhere), scores.gather(1, slot)
+        return torch.cat([one[0], logits[:, 1:]], dim=1), torch.cat([one[1], scores[:, 1:]], dim=1)
 
 
 class CompactDecoder(Decoder):
@@ -250,6 +301,8 @@ def enlarge(low_res: Tensor, size_hw: Tensor, frame_hw: Any, wanted: Preprocessi
     low_hw = _pair(low_res.shape[2], low_res.shape[3])
     stay = size_hw.max() <= 0
     target_hw = torch.where(stay, low_hw, size_hw.long())
+    if wanted.enlarge == "direct":
+        return _bilinear(low_res, target_hw)
     if wanted.enlarge == "bicubic":
         return F.interpolate(low_res, _sides(target_hw), mode="bicubic", align_corners=False)
     scale = wanted.side / size_hw.max().clamp(min=1)
@@ -275,5 +328,10 @@ def _pair(height: Any, width: Any) -> Tensor:
 
 def decoder_of(network: nn.Module, preprocessing: Preprocessing, **options: bool) -> Decoder:
     """Choose the decoder of a network."""
-    makers: dict[type, Callable[..., Decoder]] = {CompactNet: CompactDecoder}
-    return makers.get(type(network), SamDecoder)(network, preprocessing, **options)
+    makers: dict[type, Callable[..., Decoder]] = {
+        CompactNet: CompactDecoder,
+        HqPromptable: SamHqDecoder,
+        Detailed: Sam2Decoder,
+    }
+    make = next((own for kind, own in makers.items() if isinstance(network, kind)), SamDecoder)
+    return make(network, preprocessing, **options)

@@ -17,6 +17,7 @@ from anymask.models.fastsam import FastSam
 from anymask.models.saliency import Saliency
 from anymask.models.sam import Promptable
 from anymask.models.sam2 import Detailed
+from anymask.models.sam_hq import HqPromptable
 from anymask.models.variants import Variant
 
 __all__ = ["DecoderOptions", "Part", "parts_of", "side_parts", "tensor_names"]
@@ -57,10 +58,10 @@ def tensor_names(network: nn.Module) -> dict[str, str]:
         CapabilityError: It is no network that can be exported.
     """
     if isinstance(network, Detailed):
-        raise CapabilityError(
-            "expected a model whose decoder reads one map, got a SAM 2, whose decoder reads three; "
-            "run it with PyTorch, or export SAM, MobileSAM or EfficientSAM"
-        )
+        fine = {f"high_res_{i}": f"high_res_feats_{i}" for i in (0, 1)}
+        return {"image": "image_embed", **fine}  # as samexporter calls them
+    if isinstance(network, HqPromptable):
+        return {"image": "image_embeddings", "fine": "fine_embeddings"}
     if isinstance(network, Promptable):
         return {"image": "image_embeddings"}
     if isinstance(network, CompactNet):

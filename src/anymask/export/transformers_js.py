@@ -168,7 +168,9 @@ def check_network(network: nn.Module, variant: Variant) -> None:
         CapabilityError: It is not.
     """
     wanted = variant.preprocessing
-    if isinstance(network, Sam) and wanted.pad == "square" and not (wanted.squash or wanted.centre):
+    plain = wanted.pad == "square" and wanted.encoder_side is None
+    other = wanted.squash or wanted.centre or wanted.stretch
+    if isinstance(network, Sam) and plain and not other:
         return
     raise CapabilityError(
         f"expected SAM B, L or H or MobileSAM for transformers.js, whose SamModel reads no other "

@@ -18,6 +18,8 @@ from anymask.image.transform import Transform
 from anymask.models.fastsam import FastSam
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.runtime import RuntimeNetwork
+from anymask.models.sam2 import Detailed
+from anymask.models.sam_hq import HqPromptable
 from anymask.models.variants import Variant
 
 if TYPE_CHECKING:
@@ -103,12 +105,17 @@ def _answers(
     network: nn.Module, exported: Exported, features: dict[str, Tensor], prompts: PromptBatch
 ) -> list[npt.NDArray[Any]]:
     """Ask the network, and do by numbers what the decoder's options want."""
-    logits, scores = network.decode_all(features, prompts)  # type: ignore[operator]
+    if isinstance(network, Detailed | HqPromptable):  # one answer is not their slot 0 as it is
+        both = [network.decode(features, prompts, three) for three in (False, True)]
+        logits, scores = (torch.cat(parts, dim=1) for parts in zip(*both, strict=True))
+    else:
+        logits, scores = network.decode_all(features, prompts)  # type: ignore[operator]
     if exported.stability_score:
         scores = stability_score(logits, 0.0, OFFSET)
     if exported.single_mask:
         # As the original counts them: with the padding point, and with the corners of a box.
-        tokens = prompts.points_xy.shape[1] + (2 if prompts.boxes is not None else 1)
+        box = 3 if isinstance(network, Detailed) else 2
+        tokens = prompts.points_xy.shape[1] + (box if prompts.boxes is not None else 1)
         several = tokens > 2 and prompts.points_xy.shape[1] + 2 * (prompts.boxes is not None) > 0
         slot = torch.zeros(len(scores), dtype=torch.long)
         if not several:

@@ -87,7 +87,7 @@ def in_cells(fine: Tensor, depth: int) -> Tensor:
         [0, 1, 4, 5]
     """
     b, c = fine.shape[:2]
-    h, w = (side >> depth for side in fine.shape[2:])
+    h, w = (int(side) >> depth for side in fine.shape[2:])  # numbers, for a recorded graph
     halves = (2,) * depth
     x = fine.reshape(b, c, h, *halves, w, *halves)
     quarters = [axis for row in range(3, 3 + depth) for axis in (row, row + depth + 1)]

@@ -14,8 +14,6 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -74,7 +72,7 @@ class Hiera(nn.Module):
             (1, h, w, width).
         """
         rows, columns = (
-            torch.from_numpy(_stretching(self.pos_embed.shape[-1], side)).to(self.pos_embed)
+            self.pos_embed.new_tensor(_stretching(int(self.pos_embed.shape[-1]), side))
             for side in grid_hw
         )
         # Row by row and column by column: a fraction of the work of taking sixteen values each.
@@ -89,7 +87,7 @@ class Hiera(nn.Module):
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Encode normalised RGB (b, 3, side, side): the map of each stage, (b, h, w, width)."""
         tokens = self.patch_embed(pixels)
-        code = self.position((tokens.shape[1], tokens.shape[2]))
+        code = self.position((int(tokens.shape[1]), int(tokens.shape[2])))
         x = tokens.add_(code) if saves_memory(tokens) else tokens + code
         maps = []
         for i, block in enumerate(self.blocks):
@@ -104,9 +102,10 @@ class Hiera(nn.Module):
 
 
 @lru_cache
-def _stretching(inputs: int, outputs: int) -> npt.NDArray[np.float32]:
+def _stretching(inputs: int, outputs: int) -> list[list[float]]:
     """Write the cubic stretching of a line as a matrix (outputs, inputs)."""
-    return resampling.matrix(resampling.cubic(inputs, outputs), inputs)
+    rows: list[list[float]] = resampling.matrix(resampling.cubic(inputs, outputs), inputs).tolist()
+    return rows
 
 
 def _blocks(config: HieraConfig) -> list[nn.Module]:
@@ -176,7 +175,7 @@ class Block(nn.Module):
 
     def _in_windows(self, x: Tensor, window: int) -> Tensor:
         """Do all of it window by window, unless some have to be filled up for the attention."""
-        _, h, w, width = x.shape
+        h, w, width = (int(side) for side in x.shape[1:])  # numbers, for a recorded graph
         if h % window or w % window:
             return self._transform(x, window)
         told = self._transform(split_windows(x, window, x.new_zeros(width)), None)

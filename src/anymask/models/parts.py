@@ -8,7 +8,7 @@ from torch import nn
 
 from anymask.errors import InputError
 
-__all__ = ["find_part", "learn_only"]
+__all__ = ["find_part", "freeze_untaught", "learn_only"]
 
 
 def find_part(network: nn.Module, name: str) -> nn.Module:
@@ -41,3 +41,15 @@ def learn_only(network: nn.Module, parts: Iterable[str]) -> None:
     network.requires_grad_(False)
     for part in found:
         part.requires_grad_(True)
+
+
+def freeze_untaught(network: nn.Module) -> None:
+    """Let nothing learn that masks in images cannot teach: what `Sam2.untaught` names.
+
+    Args:
+        network: Changed in place (`requires_grad`).
+    """
+    untaught: tuple[str, ...] = getattr(network, "untaught", ())
+    for name, parameter in network.named_parameters():
+        if name.startswith(untaught):
+            parameter.requires_grad_(False)

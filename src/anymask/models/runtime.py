@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import CapabilityError, InputError, MissingExtraError, WeightsError
+from anymask.models.config import Sam2Config
 from anymask.models.exported import Exported
 from anymask.optional import optional
 
@@ -371,14 +372,17 @@ class RuntimeNetwork:
         points, labels = floats(prompts.points_xy), floats(prompts.labels)
         n = len(points)
         family, padded = self.exported.variant.family, points.shape[1] > 0
+        boxes_first = isinstance(self.exported.variant.network, Sam2Config)
         if prompts.boxes is not None:
             corners = floats(prompts.boxes).reshape(n, 2, 2)
             kinds = np.tile(np.array([_TOP_LEFT, _BOTTOM_RIGHT], np.float32), (n, 1))
-            order = (1, 0) if family == "efficient-sam" else (0, 1)  # which cuts what is too much
+            # EfficientSAM cuts what is too much; SAM 2 was trained with the box before the points.
+            order = (1, 0) if family == "efficient-sam" or boxes_first else (0, 1)
             parts = [(points, labels), (corners, kinds)]
             points = np.concatenate([parts[i][0] for i in order], axis=1)
             labels = np.concatenate([parts[i][1] for i in order], axis=1)
-        elif padded or family == "compact":  # SAM was trained without one beside nothing at all
+        if boxes_first if prompts.boxes is not None else padded or family == "compact":
+            # A padding point, which no model was trained to see beside nothing at all but ours.
             points = np.concatenate([points, np.zeros((n, 1, 2), np.float32)], axis=1)
             labels = np.concatenate([labels, np.full((n, 1), _PADDING, np.float32)], axis=1)
         return np.ascontiguousarray(points), np.ascontiguousarray(labels)

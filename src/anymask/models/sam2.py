@@ -123,6 +123,20 @@ class Detailed(Promptable):
 class Sam2(Detailed):
     """SAM 2 or 2.1; its `state_dict` has the key names of the published files."""
 
+    untaught = (
+        "maskmem_tpos_enc",
+        "no_mem_pos_enc",
+        "no_obj_ptr",
+        "no_obj_embed_spatial",
+        "mask_downsample.",
+        "memory_attention.",
+        "memory_encoder.",
+        "obj_ptr_proj.",
+        "obj_ptr_tpos_proj.",
+        "mask_decoder.pred_obj_score_head.",
+    )
+    """Parameters whose names begin so are for clips alone: no mask in an image teaches them."""
+
     obj_ptr_tpos_proj: nn.Linear
 
     def __init__(self, config: Sam2Config) -> None:

@@ -125,10 +125,21 @@ class HqPromptable(Promptable):
         if self._unsupported(features):
             return self._in_float().answer(features, prompts, slots, guidance)
         tokens, added = self.prompt_encoder(prompts)
+        return self.answer_tokens(features, tokens, added, slots, guidance)
+
+    def answer_tokens(
+        self,
+        features: Mapping[str, Tensor],
+        tokens: Tensor,
+        added: Tensor,
+        slots: slice = slice(SLOTS),
+        guidance: Guidance | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Answer prompts that are encoded: tokens (n, t, c), and a map to add to the image."""
         image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
         if code is None:
             code = self.prompt_encoder.image_code()
-        elif prompts.mask_logits is None:
+        elif added.shape[-1] == 1:  # no mask: the look at the image holds
             look = FirstLook(*(features[name] for name in FirstLook._fields))
         if guidance is not None:
             guidance = Guidance(*(part.to(tokens.dtype) for part in guidance))

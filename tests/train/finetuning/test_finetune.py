@@ -23,6 +23,7 @@ from anymask.plain import from_plain, read_yaml
 from anymask.train.config import LoopConfig
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.finetune import _anchored, finetune
+from anymask.train.finetuning.trainable import choose_trainable
 from anymask.train.segmentation.validate import PromptValidation
 
 Make = Callable[[str], str]
@@ -61,6 +62,11 @@ def metrics(run: Path) -> list[dict[str, Any]]:
         ("sam2.1-tiny", "lora", ("image_encoder.trunk.blocks", "sam_mask_decoder")),
         ("sam2.1-tiny", "everything", ("image_encoder", "sam_", "no_mem_embed")),
         ("bundled", "lora", ("encoder.stage", "decoder", "prompt_maps")),
+        ("sam-hq-vit-b", "decoder", ("mask_decoder",)),
+        ("sam-hq-vit-b", "lora", ("image_encoder.blocks", "mask_decoder")),
+        ("sam-hq-vit-tiny", "everything", ("",)),
+        ("efficientvit-sam-l0", "decoder", ("mask_decoder",)),
+        ("efficientvit-sam-l0", "lora", ("image_encoder.backbone", "mask_decoder")),
     ],
 )
 def test_what_is_chosen_learns_and_nothing_else(
@@ -72,6 +78,23 @@ def test_what_is_chosen_learns_and_nothing_else(
     moved = {name for name in old if not torch.equal(old[name], new[name])}
     assert moved
     assert all(name.startswith(changes) for name in moved)
+
+
+@pytest.mark.parametrize("learn", ["decoder", "everything", "lora"])
+def test_what_clips_alone_would_teach_is_frozen(tiny_model: Make, learn: str) -> None:
+    model = anymask.load(tiny_model("sam2.1-tiny"))
+    choose_trainable(model, FineTuneConfig(learn=learn), "mine")
+    network = cast(nn.Module, model.network)
+    learning = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert any(name.startswith("mask_decoder.") for name in learning)
+    assert not [name for name in learning if "mem" in name.replace("no_mem_embed", "")]
+    assert not [name for name in learning if name.startswith(network.untaught)]
+
+
+@pytest.mark.parametrize("model", ["sam2.1-tiny", "efficientvit-sam-l0", "sam-hq-vit-tiny"])
+def test_no_adapter_where_there_is_no_plain_transformer(tiny_model: Make, model: str) -> None:
+    with pytest.raises(CapabilityError, match="no plain vision transformer; use LoRA"):
+        choose_trainable(anymask.load(tiny_model(model)), FineTuneConfig(learn="adapter"), "mine")
 
 
 @pytest.mark.parametrize(("learn", "kept"), [("decoder", True), ("everything", False)])

@@ -9,7 +9,7 @@ from torch import nn
 
 from anymask.models.config import CompactConfig
 from anymask.models.lora import LoraConfig, add_lora
-from anymask.models.parts import learn_only
+from anymask.models.parts import freeze_untaught, learn_only
 from anymask.models.sam_adapter import SamAdapterConfig, add_sam_adapter
 from anymask.models.variants import Variant
 from anymask.models.weights.adapters import save_adapter
@@ -37,6 +37,13 @@ def choose_trainable(model: Segmenter, config: FineTuneConfig, name: str) -> Sav
         InputError: No layer has the name of a target.
         OutputError: (of what is returned) It cannot be written.
     """
+    save = _choose(model, config, name)
+    freeze_untaught(cast(nn.Module, model.network))
+    return save
+
+
+def _choose(model: Segmenter, config: FineTuneConfig, name: str) -> SaveModel:
+    """Do so as if all of a network could learn from images."""
     variant, network = model.variant, cast(nn.Module, model.network)
     decoder = _decoder(variant)
     if config.learn == "lora":
