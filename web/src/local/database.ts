@@ -33,8 +33,8 @@ export class Database {
     }
     const done = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();
+      // Also after an error of a request, of which the transaction itself does not know yet then.
       transaction.onabort = () => reject(told(transaction.error));
-      transaction.onerror = () => reject(told(transaction.error));
     });
     done.catch(() => undefined);
     try {

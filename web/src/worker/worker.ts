@@ -11,6 +11,7 @@ import { subject } from "./subject.ts";
 import { labelsOf, lookFor, phrasesOf, words } from "./words.ts";
 
 const KEPT = 4; // embeddings, some 5 MB each
+const ALONE = 16; // points along a side of everything's grid, where one thread has to do it
 
 class Desk {
   private model: Promise<Model> | null = null;
@@ -44,9 +45,12 @@ class Desk {
     const embedding = this.find(image);
     const { rgb, way } = embedding;
     if (!rgb) throw new Error("only an image that was encoded here can be searched");
-    const ask: Ask = async (prompts) => {
+    const pause = async (): Promise<void> => {
       await new Promise((resolve) => setTimeout(resolve)); // what has come meanwhile is heard
       if (this.cancelled.delete(id)) throw new DOMException("cancelled", "AbortError");
+    };
+    const ask: Ask = async (prompts) => {
+      await pause();
       return inTurn(() => decoded(model, embedding, prompts));
     };
     const seen = () => inTurn(() => look(model, rgb, way.original));
@@ -60,7 +64,10 @@ class Desk {
       return words(model, embedding, lookFor(phrases, await seen(), vocabulary), ask);
     }
     const limit = model.has("detector") ? model.about.variant.generate.thing_boxes : 0;
-    return everything(model, embedding, limit ? thingBoxes(await seen(), limit) : [], ask);
+    const given = model.about.variant.generate.points_per_side;
+    const side = model.threads > 1 ? given : Math.min(given, ALONE);
+    const progress = (done: number, total: number): void => self.postMessage({ id, progress: [done, total] } satisfies Reply);
+    return everything(model, embedding, side, limit ? thingBoxes(await seen(), limit) : [], { ask, pause, progress });
   }
 
   private find(image: string): Embedding {
