@@ -24,6 +24,7 @@ export interface Run {
   readonly progress: (done: number, total: number) => void;
 }
 
+const ALONE = 16; // points along a side of the grid, at most, where one thread has to do it all
 const AT_ONCE = 4; // what the caches of a processor hold
 const MARGIN = 4; // cells around what matters of an answer that a pixel may be a mean of
 const BELOW = -1e4; // stands for logits that do not matter
@@ -74,6 +75,11 @@ export async function everything(
     }
   }
   return search.settle(run.pause);
+}
+
+/** How many points the grid has along a side: those of the model, fewer in one thread. */
+export function gridSide(given: number, threads: number): number {
+  return threads > 1 ? given : Math.min(given, ALONE);
 }
 
 function pointGrid(side: number, [h, w]: Size): [number, number][] {

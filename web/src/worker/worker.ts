@@ -4,14 +4,13 @@ import type { Message, Reply, Request } from "../decode/engine.ts";
 import type { Answer } from "../store/project.ts";
 import { type Embedding, encode, received } from "./embedding.ts";
 import { Model } from "./model.ts";
-import { type Ask, everything } from "./everything.ts";
+import { type Ask, everything, gridSide } from "./everything.ts";
 import { ask as decoded, predict } from "./predict.ts";
 import { look, thingBoxes } from "./ssd.ts";
 import { subject } from "./subject.ts";
 import { labelsOf, lookFor, phrasesOf, words } from "./words.ts";
 
 const KEPT = 4; // embeddings, some 5 MB each
-const ALONE = 16; // points along a side of everything's grid, where one thread has to do it
 
 class Desk {
   private model: Promise<Model> | null = null;
@@ -64,8 +63,7 @@ class Desk {
       return words(model, embedding, lookFor(phrases, await seen(), vocabulary), ask);
     }
     const limit = model.has("detector") ? model.about.variant.generate.thing_boxes : 0;
-    const given = model.about.variant.generate.points_per_side;
-    const side = model.threads > 1 ? given : Math.min(given, ALONE);
+    const side = gridSide(model.about.variant.generate.points_per_side, model.threads);
     const progress = (done: number, total: number): void => self.postMessage({ id, progress: [done, total] } satisfies Reply);
     return everything(model, embedding, side, limit ? thingBoxes(await seen(), limit) : [], { ask, pause, progress });
   }
