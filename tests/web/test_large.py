@@ -144,9 +144,7 @@ def test_a_frame_costs_no_more_than_the_screen(large: StudioPage) -> None:
     assert page.stored("large.png").size_hw == (H * SCALE, W * SCALE)
 
 
-def test_an_image_that_is_too_large_is_refused_in_a_sentence(
-    browser: Any, tmp_path: Path
-) -> None:
+def test_an_image_that_is_too_large_is_refused_in_a_sentence(browser: Any, tmp_path: Path) -> None:
     PIL.Image.fromarray(np.zeros((120, 100, 3), np.uint8)).save(tmp_path / "huge.png")
     studio = Served(tmp_path)
     studio.start(max_pixels=10_000)

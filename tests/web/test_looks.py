@@ -17,8 +17,11 @@ TEXT, SYMBOL = 4.5, 3.0  # contrast that AA asks for
 
 # What stands on what.
 PAIRS = [
-    *((text, ground, TEXT) for text in ("text", "muted") for ground in
-      ("ground", "surface", "raised", "accent-soft", "stage")),
+    *(
+        (text, ground, TEXT)
+        for text in ("text", "muted")
+        for ground in ("ground", "surface", "raised", "accent-soft", "stage")
+    ),
     *(("accent", ground, TEXT) for ground in ("surface", "raised", "accent-soft")),
     *(("danger", ground, TEXT) for ground in ("surface", "raised", "danger-soft")),
     ("on-accent", "accent", TEXT),
@@ -147,7 +150,9 @@ def everything_shown(page: StudioPage) -> list[tuple[str, Callable[[], None]]]:
 
     def dialog(opener: str) -> Callable[[], None]:
         def show() -> None:
-            page.page.evaluate("document.querySelectorAll('dialog[open]').forEach((d) => d.close())")
+            page.page.evaluate(
+                "document.querySelectorAll('dialog[open]').forEach((d) => d.close())"
+            )
             page.page.locator(opener).click()
             page.page.locator("dialog[open]").wait_for()
 
@@ -270,7 +275,9 @@ def test_the_focus_is_seen_wherever_it_is(page: StudioPage) -> None:
         name, ring, visible = page.page.evaluate(look)
         seen[name] = ring and visible
     seen.pop("BODY", None)
-    assert {"stage", "tool-box", "export", "new-class", "finish", "paint-go", "opacity"} <= set(seen)
+    assert {"stage", "tool-box", "export", "new-class", "finish", "paint-go", "opacity"} <= set(
+        seen
+    )
     assert [name for name, ring in seen.items() if not ring] == []
 
 
