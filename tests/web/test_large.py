@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from tests.web.conftest import H, THINGS, Served, W
+from tests.web.conftest import THINGS, H, Served, W
 from tests.web.studio_page import StudioPage
 
 pytestmark = pytest.mark.browser
@@ -23,7 +23,8 @@ window.looked = []; window.corners = [];
 const draw = CanvasRenderingContext2D.prototype.drawImage;
 CanvasRenderingContext2D.prototype.drawImage = function (image, ...at) {
   const whole = image.width * image.height;
-  if (this.canvas.className === "stage-image") window.looked.push(at.length === 8 ? at[2] * at[3] : whole);
+  const seen = at.length === 8 ? at[2] * at[3] : whole;
+  if (this.canvas.className === "stage-image") window.looked.push(seen);
   return draw.call(this, image, ...at);
 };
 const line = Path2D.prototype.lineTo;

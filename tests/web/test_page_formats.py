@@ -1,4 +1,4 @@
-"""What the page writes is read by the library, and what the library writes by the page: same pixels."""
+"""What the page writes is read by the library, and the other way round: same pixels."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from tests.web.conftest import THINGS, H, Served, W, photo
+from tests.web.conftest import THINGS, H, Served, W
 from tests.web.studio_page import StudioPage
 
 from anymask import Masks

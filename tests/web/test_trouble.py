@@ -177,7 +177,8 @@ def test_the_token_leaves_the_address_at_once(browser: Any, tmp_path: Any) -> No
 
 KEPT = """async () => {
     if (!(await indexedDB.databases()).some(({ name }) => name === 'anymask-studio')) return 0;
-    const asked = (request) => new Promise((done) => { request.onsuccess = () => done(request.result); });
+    const asked = (request) =>
+        new Promise((done) => { request.onsuccess = () => done(request.result); });
     const database = await asked(indexedDB.open('anymask-studio'));
     const [kept] = await asked(database.transaction('unsaved').objectStore('unsaved').getAll());
     database.close();
