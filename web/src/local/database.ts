@@ -57,7 +57,10 @@ export class Database {
       request.onupgradeneeded = () => STORES.forEach((name) => request.result.createObjectStore(name));
       request.onerror = () => reject(told(request.error));
       request.onsuccess = () => {
-        request.result.onversionchange = () => request.result.close();
+        request.result.onversionchange = () => {
+          request.result.close();
+          this.opened = null;
+        };
         request.result.onclose = () => (this.opened = null);
         resolve(request.result);
       };
