@@ -250,6 +250,9 @@ def test_uploads_to_the_studio_may_be_as_large_as_images(photos: Path) -> None:
         for path in (f"{route}/import", "/v1/studio/pictures"):
             said = message(client.post(path, content=b"x" * 40_001), 413)
             assert "0.04 MB" in said and "--" not in said
+        for path in (f"{route}/depth", f"{route}/paint", "/v1/studio/elsewhere"):
+            message(client.post(path, content=b"x" * 20_000), 422)  # masks, too, but no JSON
+            message(client.post(path, content=b"x" * 40_001), 413)
         message(client.put("/v1/studio/classes", content=b"x" * 20_000), 413)
 
 

@@ -133,6 +133,8 @@ def test_what_is_removed_becomes_an_image_of_its_own(
     assert np.array_equal(after[~grown], Image.open(before).pixels[~grown])
     assert after[SQUARE].max() < 60
     picture = api.post(f"/v1/studio/drafts/{made['draft']}/picture").json()
+    # Who has not heard the answer asks once more, and gets no second image.
+    assert api.post(f"/v1/studio/drafts/{made['draft']}/picture").json() == picture
     assert (picture["name"], picture["masks"]) == ("a-removed.png", 0)
     assert (photos / "a-removed.png").read_bytes() == shown
     assert (photos / "a.png").read_bytes() == before

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from tests.web.conftest import H, THINGS, Served, W
+from tests.web.conftest import THINGS, H, Served, W
 from tests.web.studio_page import StudioPage
 
 pytestmark = pytest.mark.browser
@@ -23,7 +23,8 @@ window.looked = []; window.corners = [];
 const draw = CanvasRenderingContext2D.prototype.drawImage;
 CanvasRenderingContext2D.prototype.drawImage = function (image, ...at) {
   const whole = image.width * image.height;
-  if (this.canvas.className === "stage-image") window.looked.push(at.length === 8 ? at[2] * at[3] : whole);
+  const seen = at.length === 8 ? at[2] * at[3] : whole;
+  if (this.canvas.className === "stage-image") window.looked.push(seen);
   return draw.call(this, image, ...at);
 };
 const line = Path2D.prototype.lineTo;
@@ -144,9 +145,7 @@ def test_a_frame_costs_no_more_than_the_screen(large: StudioPage) -> None:
     assert page.stored("large.png").size_hw == (H * SCALE, W * SCALE)
 
 
-def test_an_image_that_is_too_large_is_refused_in_a_sentence(
-    browser: Any, tmp_path: Path
-) -> None:
+def test_an_image_that_is_too_large_is_refused_in_a_sentence(browser: Any, tmp_path: Path) -> None:
     PIL.Image.fromarray(np.zeros((120, 100, 3), np.uint8)).save(tmp_path / "huge.png")
     studio = Served(tmp_path)
     studio.start(max_pixels=10_000)

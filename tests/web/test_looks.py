@@ -17,8 +17,11 @@ TEXT, SYMBOL = 4.5, 3.0  # contrast that AA asks for
 
 # What stands on what.
 PAIRS = [
-    *((text, ground, TEXT) for text in ("text", "muted") for ground in
-      ("ground", "surface", "raised", "accent-soft", "stage")),
+    *(
+        (text, ground, TEXT)
+        for text in ("text", "muted")
+        for ground in ("ground", "surface", "raised", "accent-soft", "stage")
+    ),
     *(("accent", ground, TEXT) for ground in ("surface", "raised", "accent-soft")),
     *(("danger", ground, TEXT) for ground in ("surface", "raised", "danger-soft")),
     ("on-accent", "accent", TEXT),
@@ -71,12 +74,14 @@ _TEXTS = r"""() => {
         const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
         return [r, g, b, a / 255];
     };
-    const over = (top, below) => top.map((v, i) => i < 3 ? v * top[3] + below[i] * (1 - top[3]) : 1);
+    const over = (top, below) =>
+        top.map((v, i) => i < 3 ? v * top[3] + below[i] * (1 - top[3]) : 1);
+    const unseen = ":disabled, [aria-hidden=true], .skip, .row-actions, datalist, option";
     const found = [];
     for (const one of document.querySelectorAll("body *")) {
         const own = [...one.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim());
-        if (!own.length || !one.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
-        if (one.closest(":disabled, [aria-hidden=true], .skip, .row-actions, datalist, option")) continue;
+        if (!own.length || one.closest(unseen)) continue;
+        if (!one.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
         const box = one.getBoundingClientRect();
         if (!box.width || !box.height) continue;
         let ground = [255, 255, 255, 1], opacity = 1;
@@ -89,7 +94,8 @@ _TEXTS = r"""() => {
         for (const colour of behind.reverse()) ground = over(colour, ground);
         const ink = numbers(getComputedStyle(one).color);
         ink[3] *= opacity;
-        found.push([one.className || one.tagName, own[0].textContent.trim().slice(0, 30), over(ink, ground), ground]);
+        const text = own[0].textContent.trim().slice(0, 30);
+        found.push([one.className || one.tagName, text, over(ink, ground), ground]);
     }
     return found;
 }"""
@@ -147,7 +153,9 @@ def everything_shown(page: StudioPage) -> list[tuple[str, Callable[[], None]]]:
 
     def dialog(opener: str) -> Callable[[], None]:
         def show() -> None:
-            page.page.evaluate("document.querySelectorAll('dialog[open]').forEach((d) => d.close())")
+            page.page.evaluate(
+                "document.querySelectorAll('dialog[open]').forEach((d) => d.close())"
+            )
             page.page.locator(opener).click()
             page.page.locator("dialog[open]").wait_for()
 
@@ -175,24 +183,37 @@ def everything_shown(page: StudioPage) -> list[tuple[str, Callable[[], None]]]:
 _CROWDED = r"""() => {
     const found = [];
     const doc = document.documentElement;
-    if (doc.scrollWidth > innerWidth || doc.scrollHeight > innerHeight) found.push("the page scrolls");
-    const shown = (one) => one.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && one.getBoundingClientRect().width > 0;
-    for (const one of document.querySelectorAll("button, h1, h2, h3, label, legend, .status-text, .segment, .action, .card-about, .key-row, .review-text")) {
+    if (doc.scrollWidth > innerWidth || doc.scrollHeight > innerHeight) {
+        found.push("the page scrolls");
+    }
+    const shown = (one) =>
+        one.checkVisibility({ opacityProperty: true, visibilityProperty: true })
+        && one.getBoundingClientRect().width > 0;
+    const texts = "button, h1, h2, h3, label, legend, .status-text, .segment, .action, "
+        + ".card-about, .key-row, .review-text";
+    const rooms = ".bar, dialog, .side, .card, .toolbar, .middle";
+    const ellipsis = (one) => getComputedStyle(one).textOverflow === "ellipsis";
+    for (const one of document.querySelectorAll(texts)) {
         if (!shown(one) || one.closest(".skip")) continue;
-        const style = getComputedStyle(one);
-        if (one.scrollWidth > one.clientWidth + 1 && style.textOverflow !== "ellipsis" && style.display !== "inline") {
-            const inner = [...one.querySelectorAll("*")].some((child) => getComputedStyle(child).textOverflow === "ellipsis");
-            if (!inner) found.push(`cut off: ${one.className} ${one.textContent.trim().slice(0, 40)}`);
+        const what = `${one.className} ${one.textContent.trim().slice(0, 40)}`;
+        const inline = getComputedStyle(one).display === "inline";
+        if (one.scrollWidth > one.clientWidth + 1 && !ellipsis(one) && !inline) {
+            const inner = [...one.querySelectorAll("*")].some(ellipsis);
+            if (!inner) found.push(`cut off: ${what}`);
         }
         const box = one.getBoundingClientRect();
-        const room = (one.closest(".bar, dialog, .side, .card, .toolbar, .middle") ?? document.body).getBoundingClientRect();
+        const room = (one.closest(rooms) ?? document.body).getBoundingClientRect();
         if (one.closest(".classes, .masks, .strip, .depth-list")) continue;
-        if (box.left < room.left - 1 || box.right > room.right + 1) found.push(`outside: ${one.className} ${one.textContent.trim().slice(0, 40)}`);
+        if (box.left < room.left - 1 || box.right > room.right + 1) found.push(`outside: ${what}`);
     }
-    const groups = [...document.querySelectorAll(".bar-left > *, .bar-middle, .bar-right > *")].filter(shown);
+    const parts = document.querySelectorAll(".bar-left > *, .bar-middle, .bar-right > *");
+    const groups = [...parts].filter(shown);
     groups.forEach((a, i) => groups.slice(i + 1).forEach((b) => {
         const [x, y] = [a.getBoundingClientRect(), b.getBoundingClientRect()];
-        if (x.left < y.right - 1 && y.left < x.right - 1 && !a.contains(b) && !b.contains(a)) found.push(`over each other: ${a.className} ${b.className}`);
+        const within = a.contains(b) || b.contains(a);
+        if (x.left < y.right - 1 && y.left < x.right - 1 && !within) {
+            found.push(`over each other: ${a.className} ${b.className}`);
+        }
     }));
     return found;
 }"""
@@ -270,7 +291,9 @@ def test_the_focus_is_seen_wherever_it_is(page: StudioPage) -> None:
         name, ring, visible = page.page.evaluate(look)
         seen[name] = ring and visible
     seen.pop("BODY", None)
-    assert {"stage", "tool-box", "export", "new-class", "finish", "paint-go", "opacity"} <= set(seen)
+    assert {"stage", "tool-box", "export", "new-class", "finish", "paint-go", "opacity"} <= set(
+        seen
+    )
     assert [name for name, ring in seen.items() if not ring] == []
 
 

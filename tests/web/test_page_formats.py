@@ -1,4 +1,4 @@
-"""What the page writes is read by the library, and what the library writes by the page: same pixels."""
+"""What the page writes is read by the library, and the other way round: same pixels."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def dense() -> np.ndarray:
 def masks() -> Masks:
     return Masks.from_dense(
         dense(),
-        labels=["cup, \"blue\" & <b>'s", None, "杯子", "car"],
+        labels=['cup, "blue" & <b>\'s', None, "杯子", "car"],
         scores=[0.9, np.nan, 0.5, 0.25],
         stability=[0.75, np.nan, np.nan, 1],
         ids=[7, None, None, 0],
@@ -118,7 +118,7 @@ def test_coco(exported: Path) -> None:
     assert found.prompts[0] is not None and found.prompts[0].labels.tolist() == [1, 0]
     assert found.prompts[2] is not None and found.prompts[2].box is not None
     categories = json.loads(path.read_text("utf-8"))["categories"]
-    assert [one["name"] for one in categories][:2] == ["car", "cup, \"blue\" & <b>'s"]
+    assert [one["name"] for one in categories][:2] == ["car", 'cup, "blue" & <b>\'s']
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
@@ -153,7 +153,9 @@ def test_labelme(exported: Path) -> None:
 
 
 def test_yolo(exported: Path) -> None:
-    found = {masks.source: (masks, image) for masks, image in yolo_folder.read_all(exported / "yolo")}
+    found = {
+        masks.source: (masks, image) for masks, image in yolo_folder.read_all(exported / "yolo")
+    }
     one, image = found["sub/photo 1.jpg"]
     same_pixels(one, dense())
     assert one.labels == masks().labels
@@ -273,7 +275,9 @@ def test_label_maps_of_any_depth(mode: str, exchange: Any, tmp_path: Path) -> No
     image = (
         PIL.Image.fromarray(numbers)
         if mode == "I;16"
-        else PIL.Image.fromarray(numbers.astype(np.uint8) * (255 if mode == "1" else 1)).convert(mode)
+        else PIL.Image.fromarray(numbers.astype(np.uint8) * (255 if mode == "1" else 1)).convert(
+            mode
+        )
     )
     if mode == "P":
         image = PIL.Image.fromarray(numbers.astype(np.uint8))

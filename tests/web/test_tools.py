@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from tests.web.conftest import THINGS, H, Served, W, photo
+from tests.web.conftest import THINGS, H, Served, W
 from tests.web.studio_page import StudioPage
 
 from anymask import Masks
@@ -257,18 +257,23 @@ def test_all_kinds_of_steps_are_undone_to_the_start_and_redone(
     states: list[Any] = []
 
     def state() -> Any:
-        page.page.wait_for_timeout(350)  # until a change would have begun to be saved
         masks = page.stored()
         pixels = [one.tobytes() for one in masks.dense()]
         return sorted(zip(pixels, map(str, masks.labels), strict=True)), page.classes()
+
+    def settled() -> Any:
+        """Wait until the page has nothing to do any more; give what is stored then."""
+        page.page.locator(".status:not(.working)").wait_for()
+        page.until(lambda: page.page.locator(".mask.waiting").count() == 0)
+        return state()
 
     def step(*keys: str, act: Any = None) -> None:
         page.page.locator("#stage").focus()
         page.press(*keys)
         if act is not None:
             act()
-        states.append(state())
-        assert states[-1] != states[-2], keys
+        page.until(lambda: settled() != states[-1])
+        states.append(settled())
 
     def imported() -> None:
         with page.page.expect_file_chooser() as chooser:
@@ -301,15 +306,15 @@ def test_all_kinds_of_steps_are_undone_to_the_start_and_redone(
     step(act=renamed)
     grow = page.page.locator(".action").get_by_text("Grow", exact=True)
     step(act=lambda: grow.click())
-    step("mod+a".replace("mod", "Control"), "j")
+    step("Control+a", "j")
     step("Delete")
     step("g", act=lambda: page.page.locator(".mask").first.wait_for())
-    for wanted in reversed(states[:-1]):
+    for i in reversed(range(len(states) - 1)):
         page.page.locator("#stage").focus()
         page.press("z")
-        page.until(lambda wanted=wanted: state() == wanted, tries=20)
+        page.until(lambda i=i: state() == states[i])
     assert page.page.locator("#undo").is_disabled()
-    for wanted in states[1:]:
+    for i in range(1, len(states)):
         page.press("y")
-        page.until(lambda wanted=wanted: state() == wanted, tries=20)
+        page.until(lambda i=i: state() == states[i])
     assert page.page.locator("#redo").is_disabled()

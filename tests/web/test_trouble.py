@@ -175,6 +175,18 @@ def test_the_token_leaves_the_address_at_once(browser: Any, tmp_path: Any) -> No
     studio.stop()
 
 
+KEPT = """async () => {
+    if (!(await indexedDB.databases()).some(({ name }) => name === 'anymask-studio')) return 0;
+    const asked = (request) =>
+        new Promise((done) => { request.onsuccess = () => done(request.result); });
+    const database = await asked(indexedDB.open('anymask-studio'));
+    const [kept] = await asked(database.transaction('unsaved').objectStore('unsaved').getAll());
+    database.close();
+    return kept?.length ?? 0;
+}"""
+"""How many masks the browser has kept of an image."""
+
+
 def test_what_was_not_saved_is_back_when_the_page_was_closed(
     page: StudioPage, studio: Served
 ) -> None:
@@ -186,7 +198,7 @@ def test_what_was_not_saved_is_back_when_the_page_was_closed(
     page.click("green")
     page.masks(2)
     page.page.locator(".trouble").wait_for()
-    page.page.wait_for_timeout(300)
+    page.until(lambda: page.page.evaluate(KEPT) == 2)
     page.page.close()  # without a word, as when the browser is killed
     studio.trouble.clear()
     page.page = page.open_tab()
@@ -214,8 +226,8 @@ def test_a_window_that_comes_back_shows_what_others_did(page: StudioPage, studio
     other.locator(".mask").first.wait_for()
     other.mouse.click(*page.middle("green"))
     other.locator(".mask").nth(1).wait_for()
-    other.wait_for_timeout(600)
-    assert other.locator(".save-state").get_attribute("data-kind") == "saved"
+    page.until(lambda: len(page.stored()) == 2)
+    other.locator(".save-state[data-kind=saved]").wait_for()
     other.close()
 
 

@@ -1,4 +1,4 @@
-"""The notebook's widget in a browser: its module, mounted as anywidget does, with a kernel in Python."""
+"""The notebook's widget in a browser: mounted as anywidget does, with a kernel in Python."""
 
 from __future__ import annotations
 

@@ -184,6 +184,11 @@ def search_of(search: str, text: str = "", image: str = "photo") -> str:
 
 def test_everything_finds_about_what_the_library_finds(worker: WorkerPage, model: Any) -> None:
     masks, answers = worker.masks(search_of("everything"), SIZE_HW)
+    progress = worker.page.evaluate("progress")
+    total = progress[-1][1]
+    assert SIDE**2 <= total <= SIDE**2 + 100  # and boxes of the detector
+    assert [done for done, _ in progress] == sorted({done for done, _ in progress})
+    assert progress[-1] == [total, total]
     wanted = model.generate(PHOTO, points_per_side=SIDE)
     assert len(wanted) > 5
     assert abs(len(masks) - len(wanted)) <= 0.25 * len(wanted)

@@ -25,7 +25,12 @@ globalThis.open = (base, roles, threads) => {
   const worker = new Worker(new URL('page/worker.js', location.href), { type: 'module' });
   const waiting = new Map();
   let made = 0;
-  worker.onmessage = ({ data }) => { waiting.get(data.id)(data); waiting.delete(data.id); };
+  globalThis.progress = [];
+  worker.onmessage = ({ data }) => {
+    if (data.progress) return progress.push(data.progress);
+    waiting.get(data.id)(data);
+    waiting.delete(data.id);
+  };
   worker.onerror = (event) => waiting.forEach((done) => done({ error: event.message || 'dead' }));
   globalThis.ask = (request) => new Promise((done) => {
     const id = (globalThis.latest = made++);

@@ -6,6 +6,7 @@ import { Recall } from "../src/decode/recall.ts";
 import { numbersOf, textOf, writeLogits } from "../src/decode/logits.ts";
 import type { Answer, Prompt } from "../src/store/project.ts";
 import { Enlarger } from "../src/worker/enlarge.ts";
+import { gridSide } from "../src/worker/everything.ts";
 import { type Preprocessing, fit, framed, maskToFrame } from "../src/worker/frame.ts";
 import { complete, deepestPoints, weighed } from "../src/worker/implied.ts";
 import { opaque, resizeBytes } from "../src/worker/resize.ts";
@@ -40,6 +41,10 @@ test("images come into the model's frame as the library brings them", () => {
   const way = fit(size, preprocessing as Preprocessing);
   assert.deepEqual(way.frame, frame);
   near(framed(bytes(pixels), way, preprocessing as Preprocessing), floats(made), 1e-5);
+});
+
+test("everything asks less where one thread has to do it", () => {
+  assert.deepEqual([gridSide(24, 1), gridSide(24, 2), gridSide(8, 1)], [16, 24, 8]);
 });
 
 test("what is transparent lies on white", () => {

@@ -32,7 +32,9 @@ Answered: TypeAlias = Callable[[str, str, int, float], None]
 _LOG = logging.getLogger("anymask.serve")
 _OPEN = ("/healthz", "/readyz")  # without a token, for whoever watches over the process
 _WATCHING = (*_OPEN, "/metrics")  # answered at once, however many requests are at work
-_UPLOADS = re.compile(r"/v1/embed|/v1/studio/pictures(/[^/]+/(import|things))?")
+_UPLOADS = re.compile(  # images, files of masks, and masks in any number
+    r"/v1/embed|/v1/studio/(elsewhere|pictures(/[^/]+/(import|things|depth|paint))?)"
+)
 _LEAKS = {"token", "access_token", "api_key", "apikey", "key", "auth", "authorization", "bearer"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _HEADERS = {

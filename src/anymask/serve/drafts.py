@@ -104,21 +104,25 @@ class Drafts:
     def save(self, key: str) -> Picture:
         """Put a draft into the folder as an image of its own, under a name that is free there.
 
-        One that was saved before and taken back is the same image again.
+        One that was saved before and taken back is the same image again; one that is there as it
+        was saved stays as it is, for whoever has not heard the answer asks once more.
 
         Raises:
             ApiError: There is no such draft.
             OutputError: It cannot be written.
         """
         draft = self.get(key)
-        data = draft.path.read_bytes()
         with self._lock:
-            before = self._taken_back.pop(key, None)
+            before, saved = self._taken_back.get(key), self._saved.get(key)
+        if saved is not None and self._gallery.is_unchanged(saved):
+            return saved
+        data = draft.path.read_bytes()
         if before is None:
             picture = self._gallery.add(data, draft.name)
         else:
             picture = self._gallery.put_back(before[0], data, before[1])
         with self._lock:
+            self._taken_back.pop(key, None)
             self._saved[key] = picture
         return picture
 

@@ -3,7 +3,7 @@
 import { Refused } from "../api/client.ts";
 import type { Answer, Prompt } from "../store/project.ts";
 import { say } from "../words/words.ts";
-import type { PredictOptions } from "./decoder.ts";
+import type { PredictOptions, Progress } from "./decoder.ts";
 import type { RawImage } from "./local.ts";
 
 /** Where the model's files are: `model.json`, and what that names. */
@@ -33,11 +33,14 @@ export interface Reply {
   readonly unknown?: readonly string[];
   readonly answers?: Answer[];
   readonly forgot?: readonly string[];
+  /** How many steps of a search are done, and of how many; the answer is still to come. */
+  readonly progress?: readonly [number, number];
   /** Milliseconds that the worker computed. */
   readonly took?: number;
 }
 
 interface Waiting {
+  readonly progress: Progress | undefined;
   resolve(reply: Reply): void;
   reject(error: Error): void;
 }
@@ -91,13 +94,13 @@ export class Engine {
     return (await this.ask({ kind: "predict", image, prompt, options })).answers ?? [];
   }
 
-  async search(search: Search, image: string, text: string, signal: AbortSignal): Promise<Answer[]> {
+  async search(search: Search, image: string, text: string, signal: AbortSignal, progress?: Progress): Promise<Answer[]> {
     signal.throwIfAborted();
     const request = this.made;
     const cancel = (): void => this.post({ kind: "cancel", request, id: -1 });
     signal.addEventListener("abort", cancel, { once: true });
     try {
-      const reply = await this.ask({ kind: "search", search, image, text });
+      const reply = await this.ask({ kind: "search", search, image, text }, [], progress);
       signal.throwIfAborted();
       return reply.answers ?? [];
     } catch (error) {
@@ -112,11 +115,11 @@ export class Engine {
     this.fail("the worker was closed");
   }
 
-  private ask(request: Request, transfer: Transferable[] = []): Promise<Reply> {
+  private ask(request: Request, transfer: Transferable[] = [], progress?: Progress): Promise<Reply> {
     if (this.failure) return Promise.reject(this.failure);
     const id = this.made++;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
+      this.waiting.set(id, { resolve, reject, progress });
       this.post({ ...request, id }, transfer);
     });
   }
@@ -128,6 +131,7 @@ export class Engine {
   private take(reply: Reply): void {
     for (const image of reply.forgot ?? []) this.forgot(image);
     const waiting = this.waiting.get(reply.id);
+    if (reply.progress) return waiting?.progress?.(...reply.progress);
     this.waiting.delete(reply.id);
     this.took = reply.took ?? this.took;
     if (reply.unknown) waiting?.reject(unknownWords(reply.unknown));

@@ -1,7 +1,7 @@
 /** Masks without any server: a worker of the page encodes images and answers prompts. */
 
 import type { Answer, Prompt } from "../store/project.ts";
-import type { Decoder, PredictOptions } from "./decoder.ts";
+import type { Decoder, PredictOptions, Progress } from "./decoder.ts";
 import type { Engine } from "./engine.ts";
 import { Recall } from "./recall.ts";
 
@@ -43,9 +43,9 @@ export class LocalDecoder implements Decoder {
     return this.recall.predict(image, prompt, options);
   }
 
-  async everything(image: string, signal: AbortSignal): Promise<Answer[]> {
+  async everything(image: string, signal: AbortSignal, progress: Progress): Promise<Answer[]> {
     await this.prepare(image);
-    return this.engine.search("everything", image, "", signal);
+    return this.engine.search("everything", image, "", signal, progress);
   }
 
   async words(image: string, text: string, signal: AbortSignal): Promise<Answer[]> {

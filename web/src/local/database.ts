@@ -33,8 +33,8 @@ export class Database {
     }
     const done = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();
+      // Also after an error of a request, of which the transaction itself does not know yet then.
       transaction.onabort = () => reject(told(transaction.error));
-      transaction.onerror = () => reject(told(transaction.error));
     });
     done.catch(() => undefined);
     try {
@@ -57,7 +57,10 @@ export class Database {
       request.onupgradeneeded = () => STORES.forEach((name) => request.result.createObjectStore(name));
       request.onerror = () => reject(told(request.error));
       request.onsuccess = () => {
-        request.result.onversionchange = () => request.result.close();
+        request.result.onversionchange = () => {
+          request.result.close();
+          this.opened = null;
+        };
         request.result.onclose = () => (this.opened = null);
         resolve(request.result);
       };

@@ -49,6 +49,11 @@ export function tellOfUpdates(registration: ServiceWorkerRegistration, stored: (
     const button = h("button", { type: "button", class: "button", onclick: () => void load().catch(() => undefined) }, say("update.load"));
     document.body.append(h("div", { class: "update", role: "status" }, h("span", {}, say("update.there")), button));
   };
+  if (navigator.serviceWorker.controller) {
+    // Another window has let the new version take over, whose files do not go with this page's.
+    const follow = (): void => void stored().then(() => location.reload(), () => undefined);
+    navigator.serviceWorker.addEventListener("controllerchange", follow, { once: true });
+  }
   if (registration.waiting) return tell(registration.waiting);
   registration.addEventListener("updatefound", () => {
     const worker = registration.installing;

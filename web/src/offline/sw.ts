@@ -31,7 +31,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 worker.addEventListener("install", (event) => {
-  // The first one only waits for the page itworker. A later one waits for everything, so that the page
+  // The first one only waits for the page itself. A later one waits for everything, so that the page
   // never is of one version and its model of another.
   const isFirst = worker.registration.active === null;
   event.waitUntil(
@@ -53,7 +53,7 @@ worker.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (request.method !== "GET" || url.origin !== scope.origin || !url.pathname.startsWith(scope.pathname)) return;
   const path = decodeURIComponent(url.pathname.slice(scope.pathname.length)) || "index.html";
-  if (path in files) event.respondWith(found(path).catch(() => Response.error()));
+  if (Object.hasOwn(files, path)) event.respondWith(found(path).catch(() => Response.error()));
 });
 
 function keyOf(path: string): string {
@@ -70,7 +70,9 @@ async function keep(some: Readonly<Record<string, string>>): Promise<void> {
   const cache = await caches.open(NAME);
   await Promise.all(
     Object.keys(some).map(async (path) => {
-      if (!(await cache.match(keyOf(path)))) await fetched(cache, path);
+      if (await cache.match(keyOf(path))) return;
+      const { ok, status } = await fetched(cache, path);
+      if (!ok) throw new Error(`${path}: ${status}`); // a version of which a part is missing is none
     }),
   );
 }

@@ -2,6 +2,7 @@
 
 import { isAbort } from "../api/client.ts";
 import { area, intersect } from "../masks/runs.ts";
+import type { Progress } from "../decode/decoder.ts";
 import type { App, Job } from "../store/app.ts";
 import { type Answer, type Thing, addThings, newThing, thingsOf, withClassesOf } from "../store/project.ts";
 import { say } from "../words/words.ts";
@@ -9,7 +10,7 @@ import { say } from "../words/words.ts";
 const SAME_IOU = 0.85; // above which what is found is there already
 
 export function findEverything(app: App): Promise<void> {
-  return search(app, "hint.everything", {}, "everything", (image, signal) => app.decoder.everything(image, signal));
+  return search(app, "hint.everything", {}, "everything", (image, signal, progress) => app.decoder.everything(image, signal, progress));
 }
 
 export function findSubject(app: App): Promise<void> {
@@ -32,7 +33,7 @@ export async function work<Result>(
   app: App,
   what: Job["what"],
   parts: Record<string, string>,
-  run: (signal: AbortSignal, progress: (done: number, total: number) => void) => Promise<Result>,
+  run: (signal: AbortSignal, progress: Progress) => Promise<Result>,
   stays = false,
 ): Promise<Result | null> {
   app.ui.job?.cancel?.();
@@ -59,11 +60,11 @@ async function search(
   what: Job["what"],
   parts: Record<string, string>,
   did: string,
-  find: (image: string, signal: AbortSignal) => Promise<readonly Answer[]>,
+  find: (image: string, signal: AbortSignal, progress: Progress) => Promise<readonly Answer[]>,
 ): Promise<void> {
   const image = app.ui.image;
   if (image === null || !app.isLoaded) return;
-  const found = await work(app, what, parts, (signal) => find(image, signal));
+  const found = await work(app, what, parts, (signal, progress) => find(image, signal, progress));
   if (!found) return;
   const fresh = found
     .filter((answer) => !isThere(answer, thingsOf(app.project, image)))

@@ -16,6 +16,15 @@ import { boxArea, boxIou } from "./ssd.ts";
 /** Asks the decoder, in turn with what else the page wants to know. */
 export type Ask = (prompts: readonly Asked[]) => Promise<Decoded>;
 
+/** What a search asks of who runs it. */
+export interface Run {
+  readonly ask: Ask;
+  /** Lets others go first, and ends the search if nobody waits for it any more. */
+  readonly pause: () => Promise<void>;
+  readonly progress: (done: number, total: number) => void;
+}
+
+const ALONE = 16; // points along a side of the grid, at most, where one thread has to do it all
 const AT_ONCE = 4; // what the caches of a processor hold
 const MARGIN = 4; // cells around what matters of an answer that a pixel may be a mean of
 const BELOW = -1e4; // stands for logits that do not matter
@@ -38,24 +47,39 @@ interface Part {
   readonly cells: Float32Array;
 }
 
+/**
+ * Finds all that there is.
+ *
+ * @param side Points along each side of the grid.
+ * @param boxes Of things that the detector has seen; they are asked for, too.
+ */
 export async function everything(
   model: Model,
   embedding: Embedding,
+  side: number,
   boxes: readonly Box[],
-  ask: Ask,
+  run: Run,
 ): Promise<Answer[]> {
   const search = new Search(model, embedding);
   const { original } = embedding.way;
-  const points = pointGrid(model.about.variant.generate.points_per_side, original);
+  const points = pointGrid(side, original);
   const clicks = points.map(([x, y]): Asked => ({ points: [[x, y, 1]], box: null, mask: null }));
   const around = boxes.map((box): Asked => ({ points: [], box, mask: null }));
   const can = model.about.variant.capabilities;
+  let done = 0;
   for (const [prompts, slots] of [[clicks, can.includes("multimask") ? [1, 2, 3] : [0]], [around, [0]]] as const) {
     for (let at = 0; at < prompts.length; at += AT_ONCE) {
-      search.add(await ask(prompts.slice(at, at + AT_ONCE)), slots);
+      const some = prompts.slice(at, at + AT_ONCE);
+      search.add(await run.ask(some), slots);
+      run.progress((done += some.length), clicks.length + around.length);
     }
   }
-  return search.settle();
+  return search.settle(run.pause);
+}
+
+/** How many points the grid has along a side: those of the model, fewer in one thread. */
+export function gridSide(given: number, threads: number): number {
+  return threads > 1 ? given : Math.min(given, ALONE);
 }
 
 function pointGrid(side: number, [h, w]: Size): [number, number][] {
@@ -115,7 +139,7 @@ class Search {
   }
 
   /** Gives what is stable and no duplicate of something better, best first. */
-  async settle(): Promise<Answer[]> {
+  async settle(pause: Run["pause"]): Promise<Answer[]> {
     const { config } = this;
     const order = [...this.candidates].sort((a, b) => b.rank - a.rank);
     this.candidates = [];
@@ -127,7 +151,7 @@ class Search {
       if (kept.length && one.rank < config.ranking_thresh * kept[0]!.rank) break;
       if (kept.some(({ box }) => surelyOverlap(box, one) > config.box_nms_thresh + 1e-6)) continue;
       if (performance.now() - since > 50) {
-        await new Promise((resolve) => setTimeout(resolve)); // whoever clicks meanwhile goes first
+        await pause(); // whoever clicks meanwhile goes first
         since = performance.now();
       }
       putBack(one.part, map, w);

@@ -53,6 +53,7 @@ export class Model {
   private constructor(
     private readonly files: Files,
     readonly about: About,
+    readonly threads: number,
   ) {}
 
   /** Loads the runtime from beside the page's script, and what the model is. */
@@ -69,7 +70,7 @@ export class Model {
     if (said.format !== "anymask-browser" || said.version !== VERSION) {
       throw new Error("the model's files are of another version than the page");
     }
-    return new Model(files, said);
+    return new Model(files, said, threads);
   }
 
   has(role: string): boolean {

@@ -4,7 +4,7 @@ import type { Message, Reply, Request } from "../decode/engine.ts";
 import type { Answer } from "../store/project.ts";
 import { type Embedding, encode, received } from "./embedding.ts";
 import { Model } from "./model.ts";
-import { type Ask, everything } from "./everything.ts";
+import { type Ask, everything, gridSide } from "./everything.ts";
 import { ask as decoded, predict } from "./predict.ts";
 import { look, thingBoxes } from "./ssd.ts";
 import { subject } from "./subject.ts";
@@ -44,9 +44,12 @@ class Desk {
     const embedding = this.find(image);
     const { rgb, way } = embedding;
     if (!rgb) throw new Error("only an image that was encoded here can be searched");
-    const ask: Ask = async (prompts) => {
+    const pause = async (): Promise<void> => {
       await new Promise((resolve) => setTimeout(resolve)); // what has come meanwhile is heard
       if (this.cancelled.delete(id)) throw new DOMException("cancelled", "AbortError");
+    };
+    const ask: Ask = async (prompts) => {
+      await pause();
       return inTurn(() => decoded(model, embedding, prompts));
     };
     const seen = () => inTurn(() => look(model, rgb, way.original));
@@ -60,7 +63,9 @@ class Desk {
       return words(model, embedding, lookFor(phrases, await seen(), vocabulary), ask);
     }
     const limit = model.has("detector") ? model.about.variant.generate.thing_boxes : 0;
-    return everything(model, embedding, limit ? thingBoxes(await seen(), limit) : [], ask);
+    const side = gridSide(model.about.variant.generate.points_per_side, model.threads);
+    const progress = (done: number, total: number): void => self.postMessage({ id, progress: [done, total] } satisfies Reply);
+    return everything(model, embedding, side, limit ? thingBoxes(await seen(), limit) : [], { ask, pause, progress });
   }
 
   private find(image: string): Embedding {
