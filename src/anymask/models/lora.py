@@ -63,8 +63,8 @@ class LoraConfig:
             )
 
 
-_USUAL = ("qkv", "first.0", "second.0")
-"""Attention, as most have it; and the convolutions in the encoder of the bundled model."""
+_USUAL = ("qkv", "qkv.conv", "first.0", "second.0")
+"""Attention, as most have it, and EfficientViT; and the convolutions in the bundled model's encoder."""
 
 
 class LoraLayer(nn.Module):
@@ -217,7 +217,11 @@ def _targets(network: nn.Module, config: LoraConfig) -> list[str]:
     wholes = tuple(f"{part}." for part in config.whole)
     parts = {n: m for n, m in network.named_modules() if n and not f"{n}.".startswith(wholes)}
     found = {
-        target: [name for name in parts if f".{name}".endswith(f".{target}")]
+        target: [
+            name
+            for name, part in parts.items()
+            if f".{name}".endswith(f".{target}") and (config.targets or adaptable(part))
+        ]
         for target in config.targets or _USUAL
     }
     for target, names in found.items():

@@ -46,7 +46,8 @@ def _stages_behind(model: nn.Module) -> dict[nn.Parameter, int]:
     """
     behind: dict[nn.Parameter, int] = {}
     for module in model.modules():
-        if isinstance(module, Staged):
+        # What is called so in EfficientViT's files is a list of modules; the encoder tells of it.
+        if isinstance(module, Staged) and not isinstance(module.stages, nn.Module):
             stages = module.stages()
             behind |= dict.fromkeys(module.parameters(recurse=False), len(stages))
             for i, stage in enumerate(stages):
