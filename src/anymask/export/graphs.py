@@ -333,5 +333,8 @@ def decoder_of(network: nn.Module, preprocessing: Preprocessing, **options: bool
         HqPromptable: SamHqDecoder,
         Detailed: Sam2Decoder,
     }
-    make = next((own for kind, own in makers.items() if isinstance(network, kind)), SamDecoder)
+    make: Callable[..., Decoder] = SamDecoder
+    for kind, own in makers.items():
+        if isinstance(network, kind):
+            make = own
     return make(network, preprocessing, **options)
