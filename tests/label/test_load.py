@@ -80,7 +80,7 @@ def test_nothing_large_is_gone_through(filled: Store, mask_of: Callable[..., Mas
         lambda: store.masks("photo-1.png"),
         lambda: store.history(1),
         lambda: store.add_masks(2, mask_of(3), person),
-        lambda: store.edit_mask(1, 1, mask_of(4), person),
+        lambda: store.edit_mask(1, 1, mask_of(4), Provenance("Ada", token="more")),
         lambda: store.image("photo-1.png"),
         lambda: store.image(store.image(1).sha256),
         lambda: store.find_image("photo-1.png"),

@@ -83,6 +83,35 @@ def test_the_page_is_one_file(labelled: Path, people: Path, tmp_path: Path) -> N
     ]
 
 
+def test_a_store_is_a_data_set(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    from anymask.image.image import Image
+    from anymask.label import Provenance, Store
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        pixels = np.full((8, 12, 3), 40 * number, np.uint8)
+        Image.open(pixels).save(photos / f"{number}.png")
+    with Store.init(photos) as store:
+        store.add(photos)
+        dense = np.zeros((3, 8, 12), bool)
+        dense[:, :4, :6] = True
+        made = store.add_masks("0.png", Masks.from_dense(dense), Provenance("Ada"))
+        store.review_mask(*made[0], "rejected", Provenance("Bob"))
+        store.finish(store.next("Ada"), seconds=8)
+        store.finish(store.next("Ada"), seconds=3)  # shows nothing
+    found = list(read_records(photos))
+    assert [(one.name, len(one.masks), one.seconds) for one in found] == [
+        ("0.png", 2, 8),
+        ("1.png", 0, 3),
+    ]
+    assert main(["label", "stats", str(photos), "-o", str(tmp_path / "out")]) == 0
+    measures = {row["measure"]: row for row in rows(tmp_path / "out/measures.csv")}
+    assert float(measures["relative size"]["mean"]) == 0.5
+    assert float(measures["seconds per mask"]["mean"]) == 4
+
+
 def test_names_of_groups_are_neither_markup_nor_formulas(labelled: Path, tmp_path: Path) -> None:
     group, other = "<img src=x onerror=alert(1)>", "$10k-$20k"
     table = tmp_path / "people.csv"

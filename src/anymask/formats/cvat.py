@@ -13,8 +13,8 @@ of a shape are in `Masks.meta`, by these names. `Masks.image_meta` has what is s
 attributes and what is said of the task. Scores, prompts and ids have no place: a `DataWarning` says
 so. A mask without a label is called "object", and comes back so.
 
-The images are read one by one, so a file of a gigabyte needs the memory of one image. ``.zip`` is
-CVAT's export with images: ``annotations.xml`` and ``images/``.
+The images are read one by one; no more than the shapes of one lie in memory. ``.zip`` is CVAT's
+export with images: ``annotations.xml`` and ``images/``.
 """
 
 from __future__ import annotations

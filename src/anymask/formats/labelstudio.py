@@ -19,7 +19,7 @@ how long people took (``lead_time``). `Masks.meta` has of a region what its ``me
 is written again. Our own fields (stability, prompts, ids, meta) lie in ``meta`` of a region, which
 Label Studio keeps. Only empty masks without a shape have no place.
 
-Tasks are read one by one, so a file of a gigabyte needs the memory of one task.
+Tasks are read one by one; no more than one lies in memory.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from anymask.errors import InputError
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.counters import Counters
 from anymask.label.database import Transaction
-from anymask.label.images import find_image
+from anymask.label.images import find_image, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
 from anymask.label.records import IMAGE_STATES, ImageState, Lease
@@ -140,13 +140,12 @@ def list_leases(transaction: Transaction, project: int) -> list[Lease]:
     """List the leases that last, and for how long; their tokens stay secret."""
     now = lease_time(transaction, project, keep=False)
     query = """
-        SELECT i.id, i.lease_until, p.name FROM images i JOIN people p ON p.id = i.lease_person_id
+        SELECT i.*, p.name AS person FROM images i JOIN people p ON p.id = i.lease_person_id
         WHERE i.lease_person_id IS NOT NULL AND i.lease_until > :now AND i.project_id = :project
         ORDER BY p.name, i.id"""
-    return [
-        Lease("", find_image(transaction, project, row.id), row.name, row.lease_until - now)
-        for row in transaction.rows(query, now=now, project=project)
-    ]
+    rows = transaction.rows(query, now=now, project=project)
+    found = zip(rows, records(transaction, rows), strict=True)
+    return [Lease("", image, row.person, row.lease_until - now) for row, image in found]
 
 
 def _held(held: object) -> None:

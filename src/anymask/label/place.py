@@ -11,7 +11,7 @@ from anymask.atomic import atomic_write, make_folder
 from anymask.errors import InputError
 from anymask.label.files import is_address
 
-__all__ = ["DATABASE", "Place", "find_place", "point_to"]
+__all__ = ["DATABASE", "Place", "find_place", "is_project", "point_to"]
 
 DATABASE = "anymask-label.db"
 """File of the database, in the folder of the images."""
@@ -55,6 +55,11 @@ def find_place(
     url = database or said.get("database") or f"sqlite:///{_slashed(root / DATABASE)}"
     name = project or said.get("project") or root.resolve().name or "project"
     return Place(root, url, name)
+
+
+def is_project(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder has a store, or names one."""
+    return any((Path(folder) / name).is_file() for name in (DATABASE, _POINTER))
 
 
 def point_to(place: Place) -> None:

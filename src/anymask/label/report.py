@@ -20,6 +20,7 @@ from anymask.evaluate.report.report import write_page
 from anymask.formats.conversion import read_place
 from anymask.label import stats as measures
 from anymask.label.metadata import UNKNOWN, Metadata, read_metadata
+from anymask.label.place import is_project
 from anymask.label.stats import (
     MEASURES,
     Estimate,
@@ -49,16 +50,21 @@ _GROUPS_NOTE = (
 def read_records(
     source: str | os.PathLike[str], images: str | os.PathLike[str] | None = None
 ) -> Iterator[ImageRecord]:
-    """Read the masks of a file, a folder or a data set, image by image.
+    """Read the masks of a file, a folder, a data set or a store, image by image.
 
     Args:
-        source: Whatever `anymask.formats.conversion.convert` or `anymask.data.open_dataset` reads.
+        source: Whatever `anymask.formats.conversion.convert` or `anymask.data.open_dataset` reads;
+            or the folder of a store, whose images are those that have masks or are done, with all
+            masks but the rejected ones.
         images: Folder of the images, for formats that do not say how large they are.
 
     Raises:
         InputError: There is no such place, or a file is damaged.
     """
     path = Path(source)
+    if is_project(path):
+        yield from _of_store(path)
+        return
     if not _is_dataset(path):
         for found in read_place(path, None, None if images is None else Path(images)):
             yield ImageRecord(found.name, found.masks)
@@ -69,6 +75,17 @@ def read_records(
         some = sample.masks()
         dense = np.array(some, dtype=np.bool_).reshape(-1, *sample.image.shape[:2])
         yield ImageRecord(data.key(i), Masks.from_dense(dense))
+
+
+def _of_store(folder: Path) -> Iterator[ImageRecord]:
+    from anymask.label.store import Store  # needs a database's packages, which folders do not
+
+    with Store.open(folder) as store:
+        for image in store.images():
+            if image.masks or image.state != "open":
+                stored = store.masks(image.id)
+                kept = [i for i, said in enumerate(stored.reviews) if said != "rejected"]
+                yield ImageRecord(image.name, stored.masks[kept], seconds=image.seconds or None)
 
 
 def _is_dataset(path: Path) -> bool:

@@ -21,6 +21,7 @@ each other. Tables (Markdown, CSV, JSON) and a page go to a folder. docs/statist
 measured how.
 
 Examples:
+  anymask label stats photos/ -o report/              # what is in the store
   anymask label stats labelled/ -o report/
   anymask label stats labelled/ --metadata people.csv --by country camera -o report/
   anymask label stats made/ --reference labelled/ --metadata people.csv --by region -o report/
@@ -32,7 +33,7 @@ class Stats:
     """Describe the masks of a data set."""
 
     data: Annotated[tuple[Path, ...], Positional, arg(metavar="DATA")]
-    """A folder or a file of masks, or a data set; a second one is shown beside it."""
+    """A folder or a file of masks, a data set, or a store; a second one is shown beside it."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-stats")
     """Folder for the report; made when missing."""
     metadata: Annotated[Path | None, arg(metavar="CSV", help_behavior_hint="")] = None
