@@ -457,7 +457,7 @@ def test_a_new_version_is_told_and_taken_when_it_is_wanted(browser: Any, given: 
     other = page.context.new_page()
     other.goto(f"{given.url}/")
     other.locator(".strip-button").nth(2).wait_for()
-    other.evaluate("globalThis.isOld = true")
+    other.evaluate("document.documentElement.dataset.old = ''")
     model = {path.name: path.read_bytes() for path in (given.folder / "model").iterdir()}
     (given.folder / "CNAME").write_text("somebody's own")
     write_static(given.folder, model, overwrite=True)  # which has no images any more
@@ -469,7 +469,9 @@ def test_a_new_version_is_told_and_taken_when_it_is_wanted(browser: Any, given: 
     page.shot("static-update")
     page.page.get_by_text("Load it").click()
     page.page.locator(".update").wait_for(state="detached")
-    other.wait_for_function("globalThis.isOld === undefined")  # no window stays with the old one
+    other.locator("html:not([data-old])").wait_for(
+        state="attached"
+    )  # no window stays with the old one
     page.until(lambda: page.page.locator(".strip-button").count() == 1)  # that has somebody's work
     assert page.page.locator(".strip-button").get_attribute("title") == "a.png"
     page.close()
