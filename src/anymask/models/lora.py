@@ -64,7 +64,7 @@ class LoraConfig:
 
 
 _USUAL = ("qkv", "qkv.conv", "first.0", "second.0")
-"""Attention, as most have it, and EfficientViT; and the convolutions in the bundled model's encoder."""
+"""Attention, as most have it, and EfficientViT; and convolutions of the bundled model's encoder."""
 
 
 class LoraLayer(nn.Module):
