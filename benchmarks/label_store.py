@@ -11,6 +11,10 @@ it and go on, for a minute; whatever fails or is given to two people at once end
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
 import argparse
 import multiprocessing
 import tempfile
