@@ -30,7 +30,7 @@ class StudioPage:
         page = self.context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._hear)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(120_000)  # a busy machine is no fault
         return page
 
     def _hear(self, message: Any) -> None:
@@ -106,7 +106,7 @@ class StudioPage:
     def says(self, text: str) -> None:
         self.page.locator(".status-text", has_text=text).wait_for()
 
-    def until(self, holds: Callable[[], bool], tries: int = 200) -> None:
+    def until(self, holds: Callable[[], bool], tries: int = 1200) -> None:
         for _ in range(tries):
             if holds():
                 return
