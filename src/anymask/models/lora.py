@@ -64,11 +64,7 @@ class LoraConfig:
 
 
 _USUAL = ("qkv", "qkv.conv", "first.0", "second.0")
-<<<<<<< HEAD
 """Attention, as most have it and EfficientViT; convolutions in the bundled model's encoder."""
-=======
-"""Attention, as most have it, and EfficientViT; and convolutions of the bundled model's encoder."""
->>>>>>> rmodels
 
 
 class LoraLayer(nn.Module):
