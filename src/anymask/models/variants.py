@@ -329,7 +329,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="73c546f3f703c07d1190c237a3bddd55b41e04956fd06243e60759b6cec963bb",
+            sha256="1053df8cf393abe21ac03e8ee15ac72bd262b85c596063ec7a4bcd103e2bbe84",
             size=13_727_180,
         ),
         aliases=("bundled", "compact"),
