@@ -76,7 +76,7 @@ clean:
 
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing the tools for checks and tests into .venv"
-	$(INSTALL) --editable '.[image,eval,inpaint,diffusion,video,export,openvino,serve,label,dev]'
+	$(INSTALL) --editable '.[image,eval,inpaint,diffusion,video,export,openvino,serve,label,notebook,dev]'
 	@touch $@
 
 .venv/.installed-docs: .venv/.installed
