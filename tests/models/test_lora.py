@@ -109,7 +109,9 @@ def test_nothing_learns_but_products_and_the_parts_that_shall(name: str) -> None
     features = network.encode(torch.randn(1, 3, SIDE, SIDE), (SIDE, SIDE))
     sum(maps.square().mean() for maps in features.values()).backward()
     grads = {n for n, p in network.named_parameters() if p.grad is not None}
-    assert grads == products
+    # SAM 2's decoder has two layers that see the image before any prompt.
+    early = {n for n in learned - products if ".conv_s" in n}
+    assert grads == products | early
 
 
 def test_a_product_learns_what_the_weight_lacks() -> None:

@@ -168,7 +168,7 @@ def _parse(folder: Path) -> Exported:
             raise WeightsError(
                 f"expected names of files in {str(path)!r}, got {name!r}; export the model again"
             )
-    if "encoder" not in exported.graphs:
+    if not {"encoder", "decoder"} & set(exported.graphs):
         raise WeightsError(
             f"expected a graph of the encoder in {str(path)!r}, got {_listed(exported.graphs)}; "
             "export the model again"

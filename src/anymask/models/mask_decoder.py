@@ -144,9 +144,7 @@ class MaskDecoder(nn.Module):
         """Draw the masks of some slots, (n, k, 4h, 4w), from tokens (n, own, c) and cells."""
         logits = self._classify(cells, self._classifiers(tokens, slots), details)
         pixels = logits.gather(2, order.flatten().expand(*logits.shape[:2], -1))
-        # Without a number that a graph would freeze.
-        masks: Tensor = pixels.unflatten(2, order.shape)  # type: ignore[no-untyped-call]
-        return masks
+        return pixels.reshape(-1, pixels.shape[1], *order.shape)  # -1: a graph would freeze n
 
     def _classifiers(self, tokens: Tensor, slots: slice) -> Tensor:
         """Make what upscaled cells are multiplied by, (n, k, c / 8)."""

@@ -53,6 +53,8 @@ def start(many: Path, out: Path, log: Path) -> subprocess.Popen[bytes]:
         env={**os.environ, "PYTHONPATH": paths},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # Where the tests run in the background, they ignore Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

@@ -118,7 +118,7 @@ def test_layers_that_learn_inside_of_stages_count_with_them() -> None:
             super().__init__()
             self.blocks = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])
 
-        def trunk(self) -> list[nn.Module]:
+        def stages(self) -> list[nn.Module]:
             return list(self.blocks)
 
     encoder = Encoder()
