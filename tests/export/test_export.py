@@ -49,6 +49,10 @@ def test_every_kind_of_prompt_was_compared_and_agrees(exported: Exported, name: 
 def test_openvino_runs_the_same_graphs(
     exported: Exported, tiny_weights: Weights, name: str
 ) -> None:
+    if name == "sam2.1-tiny":  # whose encoder has sequences of tensors, as ONNX Runtime can
+        with pytest.raises(WeightsError, match="expected a graph that OpenVINO can run"):
+            open_network(exported(name).folder, "openvino")
+        return
     network, _, _ = load_network(tiny_weights(name))
     graphs, _ = open_network(exported(name).folder, "openvino")
     rows = verify.verify(network, graphs)

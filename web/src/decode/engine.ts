@@ -56,6 +56,8 @@ export class Engine {
   private readonly waiting = new Map<number, Waiting>();
   private made = 0;
   private failure: EngineFailed | null = null;
+  /** Told when the worker cannot go on, also while nobody waits for it. */
+  failed: ((error: EngineFailed) => void) | null = null;
 
   constructor(private readonly worker: Worker) {
     worker.onmessage = (event: MessageEvent<Reply>) => this.take(event.data);
@@ -144,6 +146,7 @@ export class Engine {
     this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(this.failure);
     this.waiting.clear();
+    this.failed?.(this.failure);
   }
 }
 

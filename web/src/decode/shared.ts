@@ -46,6 +46,7 @@ export class SharedDecoder implements Decoder {
       engine.forgot = (image) => this.forget(image);
       await engine.start(files, ["decoder"]);
       this.engine = engine;
+      engine.failed = (error) => this.fail(error);
       for (const image of this.wanted) void this.send(image);
       if (!forced) await this.measure();
       else this.say("worker", "asked for");
@@ -134,6 +135,7 @@ export class SharedDecoder implements Decoder {
   }
 
   private fail(error: unknown): void {
+    if (this.engine) this.engine.failed = null; // closing it is no other failure
     this.engine?.close();
     this.engine = null;
     this.here.clear();
