@@ -174,7 +174,7 @@ class Items:
         if self.lookup is not None:
             features = self.lookup(key, sample.image)
             return Item(key, transform, layers, chosen, seeds, None, void, features)
-        seen = self.preprocessing.for_encoder.fit(transform.original_hw)
+        seen = self.preprocessing.seen(transform)
         image = seen.resize(Image(sample.image), self.preprocessing.resize)
         return Item(key, transform, layers, chosen, seeds, image, void)
 

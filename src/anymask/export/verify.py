@@ -196,7 +196,7 @@ def _frames(variant: Variant) -> tuple[list[Transform], list[Tensor]]:
     for shares in (_IMAGES[0], _IMAGES[0], _IMAGES[1]):
         size_hw = tuple(max(8, share * wanted.side // 64) for share in shares)
         transform = wanted.fit(size_hw)  # type: ignore[arg-type]
-        seen = wanted.for_encoder.fit(transform.original_hw)
+        seen = wanted.seen(transform)
         h, w = seen.resized_hw
         waves = rng.random((3, 2)) * 12
         y, x = np.mgrid[:h, :w] / max(h, w)

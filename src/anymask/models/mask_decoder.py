@@ -150,7 +150,7 @@ class MaskDecoder(nn.Module):
         """Make what upscaled cells are multiplied by, (n, k, c / 8)."""
         mlps = list(self.output_hypernetworks_mlps)[slots]
         chosen = tokens[:, self.leading + 1 :][:, slots].unbind(dim=1)
-        return torch.stack([f(x) for f, x in zip(mlps, chosen, strict=False)], dim=1)
+        return torch.stack([f(x) for f, x in zip(mlps, chosen, strict=True)], dim=1)
 
     def _own_tokens(self) -> Tensor:
         """Give the tokens that stand before those of the prompt, (t, c)."""

@@ -80,6 +80,12 @@ class Preprocessing:
             return self
         return replace(self, side=self.encoder_side, encoder_side=None)
 
+    def seen(self, transform: Transform) -> Transform:
+        """Give the way into what the encoder sees that belongs to one into the prompts' frame."""
+        if self.encoder_side is None:
+            return transform
+        return self.for_encoder.fit(transform.original_hw)
+
     def fit(self, size_hw: tuple[int, int]) -> Transform:
         """Fit an image of (height, width) into the frame of prompts and masks."""
         from anymask.image.transform import Transform  # here: the table is read without numpy

@@ -7,7 +7,7 @@ image encoder alone. All have the key names of their files.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -24,7 +24,7 @@ from anymask.models.torch_network import TorchNetwork
 from anymask.models.two_way import FirstLook, Guidance
 from anymask.models.vit import ImageEncoder
 
-__all__ = ["Promptable", "Sam"]
+__all__ = ["Promptable", "Sam", "build_encoder"]
 
 
 class Promptable(TorchNetwork):
@@ -92,18 +92,46 @@ class Promptable(TorchNetwork):
         Returns:
             Mask logits float32 (n, k, 4 * grid, 4 * grid) and predicted IoU float32 (n, k).
         """
+        logits, predicted_iou = self.answer(features, prompts, slots, guidance)
+        return logits, predicted_iou
+
+    def answer(
+        self,
+        features: Mapping[str, Tensor],
+        prompts: PromptBatch,
+        slots: slice = slice(SLOTS),
+        guidance: Guidance | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Say all that the decoder says, in float32; see `decode_all`."""
         if self._unsupported(features):
-            return self._in_float().decode_all(features, prompts, slots, guidance)
+            return self._in_float().answer(features, prompts, slots, guidance)
         tokens, added = self.prompt_encoder(prompts)
+        return self.answer_tokens(features, tokens, added, slots, guidance)
+
+    def answer_tokens(
+        self,
+        features: Mapping[str, Tensor],
+        tokens: Tensor,
+        added: Tensor,
+        slots: slice = slice(SLOTS),
+        guidance: Guidance | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Answer prompts that are encoded: tokens (n, t, c), and a map to add to the image."""
         image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
         if code is None:
             code = self.prompt_encoder.image_code()
-        elif prompts.mask_logits is None:
+        elif added.shape[-1] == 1:  # no mask: the look at the image holds
             look = FirstLook(*(features[name] for name in FirstLook._fields))
         if guidance is not None:
             guidance = Guidance(*(part.to(tokens.dtype) for part in guidance))
-        logits, predicted_iou = self.mask_decoder(image, code, tokens, added, look, slots, guidance)
-        return logits.float(), predicted_iou.float()
+        parts = self.mask_decoder(
+            image, code, tokens, added, look, slots, guidance, details=self._details(features)
+        )
+        return tuple(part.float() for part in parts)
+
+    def _details(self, features: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        """Give what the decoder reads of an image besides its embedding: nothing."""
+        return ()
 
     def _unsupported(self, features: Mapping[str, Tensor]) -> bool:
         """Return whether a CPU is asked to compute in a type that it has no units for."""
@@ -122,14 +150,14 @@ class Sam(Promptable):
     def __init__(self, config: SamConfig) -> None:
         encoder, width = config.encoder, config.decoder.width
         super().__init__(
-            _image_encoder(encoder, width),
+            build_encoder(encoder, width),
             PromptEncoder(config),
             MaskDecoder(config.decoder),
         )
         self.config = config
 
 
-def _image_encoder(config: VitConfig | TinyVitConfig | EfficientVitConfig, out: int) -> nn.Module:
+def build_encoder(config: VitConfig | TinyVitConfig | EfficientVitConfig, out: int) -> nn.Module:
     """Build the encoder that some numbers belong to."""
     match config:
         case TinyVitConfig():

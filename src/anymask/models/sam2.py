@@ -22,7 +22,7 @@ from anymask.models.memory import MemoryAttention, MemoryEncoder, map_code, time
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PADDING, PromptEncoder
 from anymask.models.sam import Promptable
-from anymask.models.two_way import FirstLook, Guidance
+from anymask.models.two_way import Guidance
 
 __all__ = ["Detailed", "Sam2", "published_name", "single_answer", "stability"]
 
@@ -82,10 +82,7 @@ class Detailed(Promptable):
         guidance: Guidance | None = None,
     ) -> Decoded:
         """Say all that the decoder says, in float32; see `decode_all`."""
-        if self._unsupported(features):
-            return self._in_float().answer(features, prompts, slots, guidance)
-        tokens, added = self.prompt_encoder(prompts)
-        return self.answer_tokens(features, tokens, added, slots, guidance)
+        return Decoded(*super().answer(features, prompts, slots, guidance))
 
     def answer_tokens(
         self,
@@ -96,17 +93,7 @@ class Detailed(Promptable):
         guidance: Guidance | None = None,
     ) -> Decoded:
         """Answer prompts that are encoded: tokens (n, t, c), and a map to add to the image."""
-        image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
-        if code is None:
-            code = self.prompt_encoder.image_code()
-        elif added.shape[-1] == 1:  # no mask: the look at the image holds
-            look = FirstLook(*(features[name] for name in FirstLook._fields))
-        if guidance is not None:
-            guidance = Guidance(*(part.to(tokens.dtype) for part in guidance))
-        parts = self.mask_decoder(
-            image, code, tokens, added, look, slots, guidance, details=self._details(features)
-        )
-        return Decoded(*(part.float() for part in parts))
+        return Decoded(*super().answer_tokens(features, tokens, added, slots, guidance))
 
     def _details(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         dtype = self.mask_decoder.iou_token.weight.dtype

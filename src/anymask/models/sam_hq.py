@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from anymask.models.config import DecoderConfig, SamHqConfig, TinyVitConfig
+from anymask.models.config import DecoderConfig, SamHqConfig
 from anymask.models.kernels import Conv2d
 from anymask.models.layers import LayerNorm2d
 from anymask.models.mask_decoder import SLOTS, MaskDecoder, Perceptron
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.prompt_encoder import PromptEncoder
-from anymask.models.sam import Promptable
+from anymask.models.sam import Promptable, build_encoder
 from anymask.models.tiny_vit import TinyVit
-from anymask.models.two_way import FirstLook, Guidance
+from anymask.models.two_way import Guidance
 from anymask.models.vit import ImageEncoder
 
 __all__ = ["HqDecoder", "HqPromptable", "SamHq"]
@@ -114,19 +114,6 @@ class HqPromptable(Promptable):
         places = torch.arange(logits.shape[1], device=logits.device)[None, :, None, None]
         return torch.where(places == best, better, logits), predicted_iou
 
-    def answer(
-        self,
-        features: Mapping[str, Tensor],
-        prompts: PromptBatch,
-        slots: slice = slice(SLOTS),
-        guidance: Guidance | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw SAM's masks (n, k, h, w) and the high-quality one (n, 1, h, w), with IoU (n, k)."""
-        if self._unsupported(features):
-            return self._in_float().answer(features, prompts, slots, guidance)
-        tokens, added = self.prompt_encoder(prompts)
-        return self.answer_tokens(features, tokens, added, slots, guidance)
-
     def answer_tokens(
         self,
         features: Mapping[str, Tensor],
@@ -135,18 +122,12 @@ class HqPromptable(Promptable):
         slots: slice = slice(SLOTS),
         guidance: Guidance | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Answer prompts that are encoded: tokens (n, t, c), and a map to add to the image."""
-        image, code, look = features["image"].to(tokens.dtype), features.get("code"), None
-        if code is None:
-            code = self.prompt_encoder.image_code()
-        elif added.shape[-1] == 1:  # no mask: the look at the image holds
-            look = FirstLook(*(features[name] for name in FirstLook._fields))
-        if guidance is not None:
-            guidance = Guidance(*(part.to(tokens.dtype) for part in guidance))
-        masks, predicted_iou = self.mask_decoder(
-            image, code, tokens, added, look, slots, guidance, details=(features["fine"],)
-        )
-        return masks[:, :-1].float(), masks[:, -1:].float(), predicted_iou.float()
+        """Draw SAM's masks (n, k, h, w) and the high-quality one (n, 1, h, w), with IoU (n, k)."""
+        masks, predicted_iou = super().answer_tokens(features, tokens, added, slots, guidance)
+        return masks[:, :-1], masks[:, -1:], predicted_iou
+
+    def _details(self, features: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return (features["fine"],)
 
     def _in_float(self) -> HqPromptable:
         prompt_encoder = copy.deepcopy(self.prompt_encoder).float()
@@ -165,9 +146,7 @@ class SamHq(HqPromptable):
     def __init__(self, config: SamHqConfig) -> None:
         encoder, width = config.encoder, config.decoder.width
         super().__init__(
-            TinyVit(encoder, width)
-            if isinstance(encoder, TinyVitConfig)
-            else ImageEncoder(encoder, width),
+            build_encoder(encoder, width),
             PromptEncoder(config),
             HqDecoder(config.decoder, config.early_width),
         )

@@ -161,7 +161,7 @@ class Embedder:
         """Encode a few images, in their order."""
         wanted = self.variant.preprocessing
         transforms = [wanted.fit(image.size_hw) for image in images]
-        seen = [wanted.for_encoder.fit(image.size_hw) for image in images]
+        seen = [wanted.seen(transform) for transform in transforms]
         embeddings = self._known_ones(images)
         new = [i for i in range(len(images)) if i not in embeddings]
         groups = alike([(seen[i].resized_hw, seen[i].frame_hw) for i in new])

@@ -95,8 +95,7 @@ class DistillSamples:
         key, original = self.dataset.key(index), Image(self.dataset[index].image)
         embedding = self.store.read(key, original.pixels)
         transform = self.preprocessing.fit(original.size_hw)
-        seen = self.preprocessing.for_encoder.fit(original.size_hw)
-        image = seen.resize(original, self.preprocessing.resize)
+        image = self.preprocessing.seen(transform).resize(original, self.preprocessing.resize)
         seed = int(np.random.default_rng([self.seed, position]).integers(np.iinfo(np.int64).max))
         return DistillSample(key, image, transform, embedding, seed)
 
@@ -105,9 +104,8 @@ def frames(
     batch: Sequence[DistillSample], preprocessing: Preprocessing, device: torch.device
 ) -> Tensor:
     """Lay the images of a batch into frames of one size: float32 (b, 3, h, w)."""
-    seen = [preprocessing.for_encoder.fit(x.transform.original_hw) for x in batch]
     each = [
-        preprocessing.frames(x.image[None], way, device) for x, way in zip(batch, seen, strict=True)
+        preprocessing.frames(x.image[None], preprocessing.seen(x.transform), device) for x in batch
     ]
     return torch.cat(each)
 

@@ -91,9 +91,7 @@ class EncodedBatch:
                 raise InputError(
                     f"expected an image or features of {item.key!r}, got neither; keep one of them"
                 )
-            seen = item.transform  # whose frame may be smaller than the usual one
-            if preprocessing.encoder_side is not None:
-                seen = preprocessing.for_encoder.fit(seen.original_hw)
+            seen = preprocessing.seen(item.transform)
             frames.append(preprocessing.frames(item.image[None], seen, device))
         with torch.set_grad_enabled(encoder_learns(self.model)):
             features: Features = self.model.encode(torch.cat(frames), self.frame_hw)
