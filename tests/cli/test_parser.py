@@ -105,6 +105,7 @@ def test_other_wrong_usage(words: list[str], said: str, run) -> None:
             ["everything", "a.png", "--points-per-side", "1.5"],
             "expected --points-per-side as a whole number, got '1.5'",
         ),
+        (["segment", "a.png", "-o"], "expected a value behind --output, got none"),
         (["serve", "--port", "x"], "expected --port as a whole number, got 'x'"),
         (["convert"], "expected MODEL and --output DIR for `anymask convert`, got none"),
         (

@@ -36,16 +36,21 @@ def _choice(text: str) -> str | None:
         return None
     got, flag, choices = found.groups()
     known = ", ".join(re.findall(r"'([^']*)'", choices))
-    return f"expected {flag} out of {known}, got {got!r}"
+    return f"expected {_long(flag)} out of {known}, got {got!r}"
+
+
+def _long(flag: str) -> str:
+    """Name a flag that has a short name, too, by its long one."""
+    return flag.split("/")[-1]
 
 
 def _value(text: str) -> str | None:
     if found := re.search(r"Missing value for argument '(.*?)'", text):
-        return f"expected a value behind {found[1]}, got none"
+        return f"expected a value behind {_long(found[1])}, got none"
     found = re.search(r"Error parsing (\S+): (.*)", text)
     if not found:
         return None
-    flag, reason = found.groups()
+    flag, reason = _long(found[1]), found[2]
     named = re.search(rf"^ +(?:.*, )?{re.escape(flag)} (\S.*)$", text, re.MULTILINE)
     wanted = named[1] if named else "a value of another kind"
     got = re.findall(r"'([^']*)'", reason)
