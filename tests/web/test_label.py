@@ -264,3 +264,188 @@ def test_the_name_is_asked_for_and_remembered(browser: Any, project: ServedProje
     page.press("Enter")
     page.until(lambda: [one.person for one in project.store.leases()] == ["Dan"])
     page.close()
+
+
+# ------------------------------------------------------------------------ review, audits
+
+
+@pytest.fixture
+def labelled(project: ServedProject) -> ServedProject:
+    """Ada has made the red mask larger, and is done with the first image."""
+    store = project.store
+    by_ada = Provenance(person="Ada", seconds=9)
+    store.edit_mask(1, 1, things("red", grown=10), by_ada)
+    store.finish(store.lease("a.png", "Ada"), seconds=12)
+    return project
+
+
+def test_a_reviewer_sees_what_happened_and_accepts(browser: Any, labelled: ServedProject) -> None:
+    rev = LabelPage(browser, labelled, "Rev").go()
+    rev.shows("b.png")
+    rev.page.locator("#task-review").click()
+    rev.shows("a.png")
+    rev.page.locator(".mask").first.click()
+    entries = rev.page.locator(".revision")
+    rev.until(lambda: entries.count() == 2)
+    assert [line.split("\n")[0] for line in entries.all_inner_texts()] == ["changed", "added"]
+    assert "Ada" in entries.first.inner_text() and "9 s" in entries.first.inner_text()
+    assert "bundled" in entries.nth(1).inner_text()
+    before = rev.colour(74, 130)  # outside of what the model had found
+    entries.nth(1).locator(".revision-look").click()
+    rev.until(lambda: rev.page.locator(".revision.compared").count() == 1)
+    rev.until(lambda: rev.colour(160, 130) != before)
+    rev.shot("label-review")
+    rev.page.locator("#stage").focus()
+    rev.press("o")
+    rev.nothing("There is nothing to review")
+    store = labelled.store
+    assert store.image(1).state == "accepted"
+    assert store.masks(1).reviews == ("accepted", "accepted")
+    assert [one.person for one in store.history(1)] == [None, "Ada", "Rev"]
+    rev.close()
+
+
+def test_a_reviewer_brings_a_revision_back_and_sends_back(
+    browser: Any, labelled: ServedProject
+) -> None:
+    rev = LabelPage(browser, labelled, "Rev").go()
+    rev.shows("b.png")
+    rev.page.locator("#task-review").click()
+    rev.shows("a.png")
+    rev.page.locator(".mask").first.click()
+    rev.until(lambda: rev.page.locator(".revision").count() == 2)
+    rev.page.get_by_title("Bring this one back").click()
+    rev.saved()
+    rev.until(lambda: rev.page.locator(".revision").count() == 3)
+    store = labelled.store
+    assert [one.action for one in store.history(1)] == ["add", "edit", "restore"]
+    assert store.masks(1).masks.areas[0] == things("red").areas[0]
+    rev.page.locator("#stage").focus()
+    rev.press("Escape", "n")
+    rev.nothing("There is nothing to review")
+    assert store.image(1).state == "open"
+    rev.close()
+
+
+def test_masks_of_an_audit_are_looked_at(browser: Any, labelled: ServedProject) -> None:
+    from anymask.label.audit import read_audit
+
+    store = labelled.store
+    store.add_masks(2, things("red", "green", "blue"), FILLED_IN)
+    page = LabelPage(browser, labelled, "Eve").go()
+    page.shows("b.png")
+    page.press("p")
+    page.page.locator("#audit-name").fill("may")
+    page.page.locator("#audit-sample").fill("5")
+    page.page.locator("#audit-begin").click()
+    page.page.locator(".audit", has_text="5 of 5 masks left").wait_for()
+    page.shot("label-audit")
+    page.page.get_by_text("Look at them").click()
+    page.shows("a.png")
+    page.page.locator("#task-audit", has_text="may").wait_for()
+    page.press("o")  # both are right as they are
+    page.shows("b.png")
+    assert store.image(1).state == "done" and store.masks(1).reviews == ("accepted", "accepted")
+    page.press("u")
+    page.selected(1)
+    page.press("n")  # the first is wrong
+    page.press("u")
+    page.press("b")
+    page.drag((330, 265), (550, 265))  # the second is corrected
+    page.press("Escape", "q", "o")
+    page.nothing("All masks of this audit have been looked at")
+    rows = {row.of: row for row in read_audit(store, "may").rows}
+    assert not read_audit(store, "may").waiting
+    assert rows["all"].masks == 5 and rows["person Ada"].mean_iou == 1
+    assert rows["model bundled"].masks == 4 and rows["all"].above_90 == pytest.approx(3 / 5)
+    page.press("p")
+    page.page.locator(".audit", has_text="0 of 5 masks left").wait_for()
+    page.page.locator(".audit td", has_text="person Ada").wait_for()
+    page.close()
+
+
+def test_the_dashboard_tells_of_people_and_models(browser: Any, labelled: ServedProject) -> None:
+    store = labelled.store
+    store.add_masks(1, things("red"), Provenance(person="Bob", seconds=3))
+    store.review_mask(2, 1, "accepted", Provenance(person="Bob"))
+    page = LabelPage(browser, labelled, "Eve").go()
+    page.shows("b.png")
+    page.page.locator("#queue-progress").click()
+    people = page.page.locator("#people")
+    people.get_by_text("Ada").wait_for()
+    assert people.locator("tbody tr").all_inner_texts() == [
+        "Ada\t1\t0:12\t1\t9.0 s\t",
+        "Bob\t0\t0:00\t2\t3.0 s\t",
+    ]
+    models = page.page.locator("#versions tbody tr").all_inner_texts()
+    assert models == ["bundled\t1\t1\t0\t0\t100.0 %"]
+    pytest.importorskip("scipy")
+    page.page.locator("#compare").click()
+    page.page.locator("#agreement", has_text="Ada – Bob").wait_for()
+    (row,) = page.page.locator("#agreement tbody tr").all_inner_texts()
+    assert row.split("\t")[1:3] == ["1", "1"] and row.endswith("0 / 0")
+    page.shot("label-dashboard")
+    page.press("Escape")
+    page.press("o")
+    page.shows("c.png")
+    page.close()
+
+
+def test_classes_are_everybodys(browser: Any, ada: LabelPage, project: ServedProject) -> None:
+    store = project.store
+    bob = LabelPage(browser, project, "Bob").go()
+    bob.shows("b.png")
+    ada.page.locator("#new-class").fill("blue")
+    ada.press("Enter")
+    ada.page.locator("#stage").focus()
+    ada.click("blue")
+    ada.masks(3)
+    ada.saved()
+    assert [one.name for one in store.classes()] == ["red", "green", "blue"]
+    assert store.masks(1).masks.labels == ("red", "green", "blue")
+    ada.page.locator(".class-name", has_text="red").focus()
+    ada.press("F2")
+    ada.page.locator(".class .class-input").fill("rose")
+    ada.press("Enter")
+    ada.page.locator(".class-name", has_text="rose").wait_for()
+    ada.saved()
+    assert [one.name for one in store.classes()] == ["rose", "green", "blue"]
+    ada.page.get_by_label("Colour of green").fill("#123456")
+    ada.page.get_by_label("Colour of green").dispatch_event("change")
+    ada.saved()
+    assert store.classes()[1].color == "#123456"
+    bob.press("1")  # red, as he still has it
+    bob.click("red")
+    bob.masks(1)
+    bob.saved()
+    bob.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    bob.page.locator(".class-name", has_text="rose").wait_for()
+    bob.saved()
+    assert store.masks(2).masks.labels == ("rose",)
+    assert [one.name for one in store.classes()] == ["rose", "green", "blue"]
+    assert [one.action for one in store.history(store.masks(2).ids[0])] == ["add"]
+    bob.close()
+
+
+def test_everything_works_with_keys_alone_and_in_chinese(
+    browser: Any, project: ServedProject
+) -> None:
+    page = LabelPage(browser, project, "Ada", locale="zh-CN").go()
+    page.shows("a.png")
+    page.page.locator("#accept", has_text="接受").wait_for()
+    page.press("u", "n", "u", "Delete", "o")
+    page.shows("b.png")
+    page.page.locator("#stage").focus()
+    page.press("ArrowRight")
+    page.press("Space")
+    page.masks(1)
+    page.press("o")
+    page.shows("c.png")
+    page.press("p")
+    page.page.locator("#people", has_text="Ada").wait_for()
+    page.shot("label-chinese")
+    page.press("Escape", "z")
+    page.shows("b.png")
+    store = project.store
+    assert store.masks(1).reviews == ("rejected",) and store.image(1).state == "done"
+    page.close()

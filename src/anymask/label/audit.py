@@ -42,6 +42,7 @@ __all__ = [
     "list_audits",
     "next_audited",
     "read_audit",
+    "waiting_masks",
 ]
 
 
@@ -192,6 +193,22 @@ def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0
                 return take_image(transaction, project, person, found, seconds=seconds)
 
     return store.database.write(work)
+
+
+def waiting_masks(store: Store, name: str, image: ImageRecord | int) -> list[int]:
+    """List the masks of an audit on an image that nobody has looked at, by their numbers.
+
+    Raises:
+        InputError: There is no audit of that name.
+    """
+    query = f"SELECT m.id {_WAITING} AND i.id = :image ORDER BY m.id"
+    number = image if isinstance(image, int) else image.id
+
+    def work(transaction: Transaction) -> list[int]:
+        audit = _known(transaction, store.project_id, name)
+        return [row.id for row in transaction.rows(query, audit=audit, image=number)]
+
+    return store.database.read(work)
 
 
 def confirm(store: Store, name: str, image: ImageRecord, *, person: str | None) -> int:

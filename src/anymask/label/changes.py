@@ -336,7 +336,19 @@ class _Work:
             self._more -= not before["deleted"]
         self.counters.mask(after, 1)
         self._more += not after["deleted"]
-        self.counters.revision(after)
+        self.counters.revision(after, first=before is None or not self._is_timed(before["mask_id"]))
+
+    def _is_timed(self, mask: int) -> bool:
+        """Return whether the person's time on a mask was counted before."""
+        if self._person is None:
+            return False
+        query = """
+            SELECT 1 FROM revisions
+            WHERE mask_id = :mask AND person_id = :person AND seconds IS NOT NULL LIMIT 1"""
+        stored = self._transaction.value(query, mask=mask, person=self._person) is not None
+        return stored or any(
+            row["seconds"] is not None for row in self._rows if row.get("mask_id") == mask
+        )
 
 
 def _checked_review(review: object) -> str:

@@ -176,6 +176,7 @@ def finish(
     counters.add(f"images.{found.state}", -1)
     counters.add(f"images.{state}")
     counters.add("seconds", seconds)
+    counters.work(found.lease_person_id, seconds)
     counters.save(transaction, project)
 
 

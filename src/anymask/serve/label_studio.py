@@ -6,7 +6,7 @@ Each route is the twin of a command of ``anymask label`` and of a method of `any
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
 from typing import TYPE_CHECKING, Any
 
-from anymask.label.audit import confirm, next_audited
+from anymask.label.audit import confirm, next_audited, waiting_masks
 from anymask.label.records import LeaseConflict, RevisionConflict
 from anymask.label.saving import save_masks
 from anymask.serve import label_wire as wire
@@ -106,7 +106,11 @@ def _add_leases(app: "FastAPI", studio: LabelStudio) -> None:
             else:
                 how: Any = {"order": asked.order, "state": asked.state, "seconds": asked.seconds}
                 lease = store.next(asked.person, **how)
-            return json_content({"lease": None if lease is None else wire.lease_document(lease)})
+            if lease is None:
+                return json_content({"lease": None, "audited": []})
+            audited = waiting_masks(store, asked.audit, lease.image) if asked.audit else []
+            document = wire.lease_document(lease)
+            return json_content({"lease": document, "audited": [*map(wire.id_of, audited)]})
 
         return respond(await compute.answer(take))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
+from anymask.label.audit import Audit
 from anymask.label.queue import Order
 from anymask.label.records import (
     ImageRecord,
@@ -25,6 +26,7 @@ from anymask.serve.project import THING, Stored
 from anymask.serve.studio_wire import ThingRecord, masks_of_things, things_document
 
 __all__ = [
+    "BeginAudit",
     "ChangeClasses",
     "Finish",
     "LabelThing",
@@ -34,6 +36,7 @@ __all__ = [
     "Renew",
     "SaveMasks",
     "TakeLease",
+    "audit_document",
     "classes_document",
     "history_document",
     "id_of",
@@ -123,6 +126,17 @@ class Finish:
     """The masks of this audit that are as they were are right; the state stays."""
     person: str | None = field(default=None, metadata=_NAME)
     """Who says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginAudit:
+    """An audit that begins."""
+
+    __pydantic_config__: ClassVar[Any] = _RULES
+    name: str = field(metadata={"min_length": 1, "max_length": 200, "examples": ["may"]})
+    """What it is called."""
+    sample: int = field(default=500, metadata={"ge": 1, "le": 1_000_000})
+    """With so many masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +232,8 @@ def status_document(status: Status) -> dict[str, Any]:
         "gone": status.gone,
         "changed": status.changed,
         "version": status.version,
+        "people": [asdict(one) for one in status.people],
+        "versions": [asdict(one) for one in status.versions],
         "classes": classes_document(status.classes),
         "leases": [
             {"person": one.person, "image": one.image.name, "seconds": one.seconds}
@@ -256,6 +272,16 @@ def masks_document(stored: StoredMasks) -> dict[str, Any]:
             "version": stored.versions[i],
         }
     return {**document, "picture": picture_document(stored.image)}
+
+
+def audit_document(audit: Audit) -> dict[str, Any]:
+    """Describe what an audit has found so far, and how much of it is left."""
+    return {
+        "name": audit.name,
+        "sampled": audit.sampled,
+        "waiting": len(audit.waiting),
+        "rows": [asdict(one) for one in audit.rows],
+    }
 
 
 def history_document(history: Sequence[Revision]) -> list[dict[str, Any]]:

@@ -6,13 +6,15 @@ import type { App } from "../store/app.ts";
 import { say } from "../words/words.ts";
 import type { Clock } from "./clock.ts";
 import type { LabelApi } from "./label_api.ts";
-import { type Queue, TASKS } from "./queue.ts";
+import { type Queue, TASKS, type Task } from "./queue.ts";
 
 const LONG_S = 30; // the paper's rule (section 4): a mask that takes longer is not worth it
 
-export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock, rename: () => void): HTMLElement {
-  const tasks = TASKS.filter((one) => one !== "audit").map((task) =>
-    h("button", { type: "button", class: "segment", id: `task-${task}`, onclick: () => void queue.choose(task) }, say(`label.task_${task}`)),
+export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock, actions: { rename: () => void; dashboard: () => void }): HTMLElement {
+  // An audit is chosen on the dashboard, by its name.
+  const choose = (task: Task): void => (task === "audit" ? actions.dashboard() : void queue.choose(task));
+  const tasks = TASKS.map((task) =>
+    h("button", { type: "button", class: "segment", id: `task-${task}`, onclick: () => choose(task) }, say(`label.task_${task}`)),
   );
   const decision = (id: string, key: string, kind: string, run: () => void, ...words: Node[]): HTMLButtonElement =>
     h("button", { type: "button", class: `button ${kind}`, id, onclick: run, "aria-keyshortcuts": key.toLowerCase() }, ...words, h("kbd", {}, key));
@@ -25,9 +27,9 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
   const decisions = h("div", { class: "queue-decisions" }, accept, fix, reject, skip);
   const owner = h("span", { class: "queue-owner", role: "alert" });
   const hint = h("span", { class: "queue-hint", role: "status", id: "queue-hint" });
-  const progress = h("span", { class: "queue-progress", id: "queue-progress" });
+  const progress = h("button", { type: "button", class: "text-button queue-progress", id: "queue-progress", onclick: actions.dashboard });
   const others = h("span", { class: "queue-others", id: "others" });
-  const me = h("button", { type: "button", class: "button", id: "me", onclick: rename }, icon("subject", 16), h("span", {}));
+  const me = h("button", { type: "button", class: "button", id: "me", onclick: actions.rename }, icon("subject", 16), h("span", {}));
   const element = h(
     "section",
     { class: "queue", "aria-label": say("label.queue") },
@@ -44,6 +46,8 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
     const some = app.ui.selected.size > 0;
     rejectText.textContent = say(some ? "label.reject_masks" : `label.reject_${queue.task}`);
     skip.hidden = queue.task === "audit";
+    const audit = queue.audit === null ? "" : ` “${queue.audit}”`;
+    tasks.at(-1)!.textContent = `${say("label.task_audit")}${audit}`;
     owner.hidden = queue.owner === null || app.ui.image === null;
     owner.textContent = queue.owner === null ? "" : say("label.leased", { person: queue.owner });
     me.lastElementChild!.textContent = api.person;
@@ -51,7 +55,7 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
     if (!status) return;
     const { open, done, accepted } = status.by_state;
     progress.textContent = say("label.progress", { open, done, accepted });
-    progress.title = say("label.progress_about", { open, done, accepted });
+    progress.title = `${say("dashboard.title")} (P)`;
     const here = status.leases.filter((one) => one.person !== api.person);
     fill(others, ...here.map((one) => h("span", { class: "person", title: say("label.has", { person: one.person, image: one.image }) }, one.person, h("small", {}, one.image))));
   });

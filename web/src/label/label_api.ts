@@ -39,7 +39,41 @@ export interface Status {
   readonly seconds_per_mask: number | null;
   readonly version: string | null;
   readonly classes: readonly LabelClass[];
+  readonly people: readonly {
+    readonly person: string;
+    readonly images: number;
+    readonly seconds: number;
+    readonly changes: number;
+    readonly seconds_per_mask: number | null;
+  }[];
+  readonly versions: readonly { readonly version: string; readonly by_review: Readonly<Record<Review, number>> }[];
   readonly leases: readonly { readonly person: string; readonly image: string; readonly seconds: number }[];
+}
+
+/** How two people agree. */
+export interface PairAgreement {
+  readonly first: string;
+  readonly second: string;
+  readonly images: number;
+  readonly pairs: number;
+  readonly mean_iou: number | null;
+  readonly above_90: number | null;
+  readonly above_75: number | null;
+  readonly only_first: number;
+  readonly only_second: number;
+}
+
+export interface Audit {
+  readonly name: string;
+  readonly sampled: number;
+  readonly waiting: number;
+  readonly rows: readonly {
+    readonly of: string;
+    readonly masks: number;
+    readonly above_90: number | null;
+    readonly above_75: number | null;
+    readonly mean_iou: number | null;
+  }[];
 }
 
 /** What is known of a mask beside what it is. */
@@ -110,6 +144,9 @@ export class LabelApi extends StudioApi {
   /** Told that somebody has given a class another name. */
   renamed: (from: string, to: string) => void = () => undefined;
   private pictures: readonly LabelPicture[] = [];
+  private classChanges = 0;
+  /** The latest revision of each image that was heard of. */
+  private readonly revisions = new Map<string, number>();
   private readonly requests = new WeakMap<readonly Thing[], Request>();
   // A thing that was made here keeps its id, by which undo knows it; the store has a number for it.
   private readonly numbers = new Map<string, string>();
@@ -123,21 +160,25 @@ export class LabelApi extends StudioApi {
 
   /** Looks at the project, and at the images that were shown here. */
   override async folder(): Promise<FolderAnswer> {
+    const changes = this.classChanges;
     const answer = await this.ask<StatusAnswer>("status", { images: this.pictures.map((one) => one.id) });
+    // What was changed here meanwhile, the answer may not know yet.
+    const known = changes === this.classChanges ? answer.status.classes : (this.status?.classes ?? answer.status.classes);
     const before = new Map(this.status?.classes.map((one) => [one.id, one.name]));
-    this.status = answer.status;
-    for (const { id, name } of answer.status.classes) {
+    this.status = { ...answer.status, classes: known };
+    for (const { id, name } of known) {
       const old = before.get(id);
       if (old !== undefined && old !== name) this.renamed(old, name);
     }
-    this.pictures = answer.pictures;
-    const { name, model, words, pictures, status } = answer;
-    const classes = status.classes.map(({ name, color }) => ({ name, color }));
-    return { name, model, words, pictures, classes, classes_revision: revisionOf(status.classes), example: false };
+    this.pictures = answer.pictures.map((one) => ({ ...one, revision: Math.max(one.revision, this.revisions.get(one.id) ?? 0) }));
+    const { name, model, words } = answer;
+    const classes = known.map(({ name, color }) => ({ name, color }));
+    return { name, model, words, pictures: this.pictures, classes, classes_revision: revisionOf(known), example: false };
   }
 
   /** Notes an image that is shown. */
   saw(picture: LabelPicture): void {
+    this.revisions.set(picture.id, picture.revision);
     const others = this.pictures.filter((one) => one.id !== picture.id);
     this.pictures = others.length < this.pictures.length ? this.pictures.map((one) => (one.id === picture.id ? picture : one)) : [...others, picture];
   }
@@ -150,6 +191,7 @@ export class LabelApi extends StudioApi {
 
   override async things({ id }: Picture): Promise<{ revision: number; things: readonly Thing[] }> {
     const answer = await this.client.json<LabelAnswer>(`${ROOT}/images/${id}/masks`);
+    this.revisions.set(id, answer.revision);
     return { revision: answer.revision, things: answer.things.map((one) => this.thingOf(one)) };
   }
 
@@ -174,6 +216,7 @@ export class LabelApi extends StudioApi {
       const path = `${ROOT}/images/${picture.id}/masks`;
       const answer = await this.client.json<{ revision: number; ids: string[] }>(path, { method: "PUT", json });
       shown.forEach((thing, i) => this.link(thing.id, answer.ids[i]!));
+      this.revisions.set(picture.id, answer.revision);
       return answer.revision;
     } catch (error) {
       const theirs = conflictBody<LabelAnswer>(error);
@@ -205,6 +248,18 @@ export class LabelApi extends StudioApi {
     return answer.history.map((one) => ({ ...one, thing: { ...thingOf(one.thing), review: one.review } }));
   }
 
+  async agreement(): Promise<readonly PairAgreement[]> {
+    return (await this.client.json<{ people: readonly PairAgreement[] }>(`${ROOT}/agreement`)).people;
+  }
+
+  async audits(): Promise<readonly Audit[]> {
+    return (await this.client.json<{ audits: readonly Audit[] }>(`${ROOT}/audit`)).audits;
+  }
+
+  async beginAudit(name: string, sample: number): Promise<void> {
+    await this.ask("audit", { name, sample });
+  }
+
   // ------------------------------------------------------------------------------ classes
 
   /** Adds classes and changes colours; none goes, and names change by `rename` alone. */
@@ -222,14 +277,17 @@ export class LabelApi extends StudioApi {
 
   private async changeClasses(change: Record<string, unknown>): Promise<number> {
     const { classes } = await this.ask<{ classes: readonly LabelClass[] }>("classes", change);
+    this.classChanges++;
     if (this.status) this.status = { ...this.status, classes };
     return revisionOf(classes);
   }
 
   // ------------------------------------------------------------------------------- leases
 
-  async next(wish: { order: Order; state: ImageState; audit: string | null }): Promise<Lease | null> {
-    return (await this.ask<{ lease: Lease | null }>("next", { person: this.person, ...wish })).lease;
+  /** Takes the next image; of an audit's, it says which masks are meant. */
+  async next(wish: { order: Order; state: ImageState; audit: string | null }): Promise<{ lease: Lease | null; audited: readonly string[] }> {
+    const { lease, audited } = await this.ask<{ lease: Lease | null; audited: readonly string[] }>("next", { person: this.person, ...wish });
+    return { lease, audited: audited.map((one) => this.names.get(one) ?? one) };
   }
 
   async lease(image: string): Promise<Lease> {

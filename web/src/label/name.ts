@@ -12,7 +12,7 @@ export function nameOf(hash: string): string | null {
   const given = parts.get("person")?.trim();
   if (given) return given.slice(0, LONGEST);
   try {
-    return localStorage.getItem(KEPT);
+    return sessionStorage.getItem(KEPT) ?? localStorage.getItem(KEPT); // this tab's, else the last one
   } catch {
     return null;
   }
@@ -20,6 +20,7 @@ export function nameOf(hash: string): string | null {
 
 export function keepName(name: string): void {
   try {
+    sessionStorage.setItem(KEPT, name);
     localStorage.setItem(KEPT, name);
   } catch {
     // A browser that keeps nothing asks again next time.

@@ -27,6 +27,8 @@ export class Queue {
   isEmpty = false;
   /** Masks that were changed here since they were saved by somebody. */
   readonly changed = new Set<string>();
+  /** The masks of the image that the audit asks about. */
+  private audited: ReadonlySet<string> = new Set();
   /** Whether another image is coming: until it is there, no decision is heard. */
   isMoving = false;
   private renewed = 0;
@@ -45,7 +47,11 @@ export class Queue {
 
   /** Masks that nobody has accepted or rejected. */
   get pending(): readonly Thing[] {
-    return this.app.things.filter((one) => one.counts && one.review === "pending");
+    const all = this.app.things.filter((one) => one.counts);
+    if (this.audit !== null) {
+      return all.filter((one) => this.audited.has(one.id) && !this.changed.has(one.id) && one.review !== "rejected");
+    }
+    return all.filter((one) => one.review === "pending");
   }
 
   /** Begins with an image, or with the next one. */
@@ -102,8 +108,9 @@ export class Queue {
       return Promise.resolve();
     }
     if (this.task === "review") return this.finish("open");
-    this.review(this.task === "audit" ? this.pending : this.filledIn, "rejected");
-    return this.task === "audit" ? this.finish("done") : this.skip();
+    if (this.task === "audit") return this.finish("done", () => this.review(this.pending, "rejected"));
+    this.review(this.filledIn, "rejected");
+    return this.skip();
   }
 
   /** Selects the next mask that nobody has decided on, to be corrected. */
@@ -176,12 +183,15 @@ export class Queue {
     const { app } = this;
     const state: ImageState = this.task === "review" ? "done" : "open";
     const found = await work(app, "label.fetching", {}, (signal) =>
-      this.patiently(signal, async () => ({ lease: await this.api.next({ order: this.order, state, audit: this.audit }) })),
+      this.patiently(signal, () => this.api.next({ order: this.order, state, audit: this.audit })),
     );
     if (!found) return;
     this.isEmpty = found.lease === null;
+    this.audited = new Set(found.audited);
     if (found.lease) await this.show(found.lease);
     else app.show({ image: null, selected: new Set() });
+    // Of an audit's image, what is not meant is out of the way.
+    if (this.audit !== null) app.show({ hidden: new Set(app.things.map((one) => one.id).filter((id) => !this.audited.has(id))) });
     void this.look();
   }
 

@@ -12,6 +12,7 @@ import type { Command } from "../tools/commands.ts";
 import { makeQueueBar } from "./bar.ts";
 import { makeNothing } from "./card.ts";
 import { Clock } from "./clock.ts";
+import { makeDashboard } from "./dashboard.ts";
 import { makeHistory } from "./history.ts";
 import { LabelApi } from "./label_api.ts";
 import { askName, keepName, nameOf } from "./name.ts";
@@ -35,10 +36,11 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
       ),
   };
   const name = nameOf(location.hash);
+  const dashboard = makeDashboard(app, api, queue);
   const room: Room = {
-    commands: () => commandsOf(queue),
-    bar: () => makeQueueBar(app, api, queue, clock, () => void rename(api, queue)),
-    overImage: () => [makeNothing(app, api, queue)],
+    commands: () => commandsOf(queue, dashboard.open),
+    bar: () => makeQueueBar(app, api, queue, clock, { rename: () => void rename(api, queue), dashboard: dashboard.open }),
+    overImage: () => [makeNothing(app, api, queue), dashboard.element],
     beside: ({ stage }) => [makeHistory(app, api, stage)],
     begin: async (wanted) => {
       api.person = name ?? (await askName(""));
@@ -63,11 +65,12 @@ async function rename(api: LabelApi, queue: Queue): Promise<void> {
   await queue.choose(queue.task, queue.audit);
 }
 
-function commandsOf(queue: Queue): readonly Command[] {
+function commandsOf(queue: Queue, openDashboard: () => void): readonly Command[] {
   return [
     { id: "queue-accept", words: "key.queue_accept", group: "images", keys: ["o"], run: () => void queue.accept() },
     { id: "queue-fix", words: "key.queue_fix", group: "images", keys: ["u"], run: () => queue.fix() },
     { id: "queue-reject", words: "key.queue_reject", group: "images", keys: ["n"], run: () => void queue.reject() },
+    { id: "dashboard", words: "dashboard.title", group: "view", keys: ["p"], run: openDashboard },
   ];
 }
 
