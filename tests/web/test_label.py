@@ -266,6 +266,46 @@ def test_the_name_is_asked_for_and_remembered(browser: Any, project: ServedProje
     page.close()
 
 
+def test_a_mask_that_takes_long_brings_a_hint(browser: Any, project: ServedProject) -> None:
+    page = LabelPage(browser, project, "Ada")
+    page.page.clock.install()
+    page.go().shows("a.png")
+    page.click("blue")
+    page.masks(3)
+    hint = page.page.locator("#queue-hint")
+    assert hint.inner_text() == ""
+    for i in range(4):  # a pause of 30 s would not count
+        page.page.clock.run_for(10_000)
+        page.page.mouse.move(300 + i, 300)
+    page.page.clock.run_for(1000)
+    hint.get_by_text("the next image may be worth more").wait_for()
+    page.press("o")
+    page.shows("b.png")
+    assert hint.inner_text() == ""
+    assert project.store.image(1).seconds > 30
+    page.close()
+
+
+def test_images_come_in_the_order_that_is_chosen(ada: LabelPage, project: ServedProject) -> None:
+    project.store.set_agreement({2: 0.9, 3: 0.2})
+    ada.page.locator("#order").select_option("disagreement")
+    ada.page.locator("#stage").focus()
+    ada.press("o")
+    ada.shows("c.png")
+
+
+def test_an_image_that_does_not_come_can_be_asked_for_again(
+    ada: LabelPage, project: ServedProject
+) -> None:
+    project.trouble.append(lambda method, path: (500, 0) if path.endswith("/next") else None)
+    ada.press("o")
+    ada.nothing("The next image did not come")
+    assert project.store.image(1).state == "done"
+    project.trouble.clear()
+    ada.page.locator("#look-again").click()
+    ada.shows("b.png")
+
+
 # ------------------------------------------------------------------------ review, audits
 
 

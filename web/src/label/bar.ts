@@ -5,7 +5,7 @@ import { icon } from "../icons.ts";
 import type { App } from "../store/app.ts";
 import { say } from "../words/words.ts";
 import type { Clock } from "./clock.ts";
-import type { LabelApi } from "./label_api.ts";
+import { type LabelApi, ORDERS, type Order } from "./label_api.ts";
 import { type Queue, TASKS, type Task } from "./queue.ts";
 
 const LONG_S = 30; // the paper's rule (section 4): a mask that takes longer is not worth it
@@ -18,6 +18,11 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
   );
   const decision = (id: string, key: string, kind: string, run: () => void, ...words: Node[]): HTMLButtonElement =>
     h("button", { type: "button", class: `button ${kind}`, id, onclick: run, "aria-keyshortcuts": key.toLowerCase() }, ...words, h("kbd", {}, key));
+  const order = h(
+    "select",
+    { id: "order", class: "queue-order", "aria-label": say("label.order"), title: say("label.order"), onchange: () => queue.sort(order.value as Order) },
+    ...ORDERS.map((one) => h("option", { value: one }, say(`order.${one}`))),
+  );
   const acceptText = h("span", {});
   const rejectText = h("span", {});
   const accept = decision("accept", "O", "primary", () => void queue.accept(), icon("check", 16), acceptText);
@@ -34,7 +39,7 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
     "section",
     { class: "queue", "aria-label": say("label.queue") },
     h("div", { class: "segments", role: "group", "aria-label": say("label.task") }, ...tasks),
-    decisions, owner, hint,
+    order, decisions, owner, hint,
     h("div", { class: "queue-right" }, progress, others, me),
   );
   app.listen(() => {
@@ -45,7 +50,7 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
     acceptText.textContent = say(`label.accept_${queue.task}`);
     const some = app.ui.selected.size > 0;
     rejectText.textContent = say(some ? "label.reject_masks" : `label.reject_${queue.task}`);
-    skip.hidden = queue.task === "audit";
+    skip.hidden = order.hidden = queue.task === "audit";
     const audit = queue.audit === null ? "" : ` “${queue.audit}”`;
     tasks.at(-1)!.textContent = `${say("label.task_audit")}${audit}`;
     owner.hidden = queue.owner === null || app.ui.image === null;

@@ -10,6 +10,7 @@ import { say } from "../words/words.ts";
 
 export type ImageState = "open" | "done" | "accepted";
 export type Order = "added" | "low-confidence" | "disagreement" | "novelty";
+export const ORDERS: readonly Order[] = ["added", "low-confidence", "disagreement", "novelty"];
 
 /** An image of the project; its id is the digest of its content. */
 export interface LabelPicture extends Picture {

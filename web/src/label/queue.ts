@@ -25,6 +25,8 @@ export class Queue {
   owner: string | null = null;
   /** Whether there is nothing to do. */
   isEmpty = false;
+  /** Whether the next image could not be had. */
+  isStuck = false;
   /** Masks that were changed here since they were saved by somebody. */
   readonly changed = new Set<string>();
   /** The masks of the image that the audit asks about. */
@@ -65,6 +67,12 @@ export class Queue {
       [this.task, this.audit] = [task, audit];
       await this.take();
     });
+  }
+
+  /** Changes what comes first from now on. */
+  sort(order: Order): void {
+    this.order = order;
+    this.app.changed();
   }
 
   /** Goes to another image; a second wish to do so is not heard meanwhile. */
@@ -185,7 +193,8 @@ export class Queue {
     const found = await work(app, "label.fetching", {}, (signal) =>
       this.patiently(signal, () => this.api.next({ order: this.order, state, audit: this.audit })),
     );
-    if (!found) return;
+    this.isStuck = !found;
+    if (!found) return app.show({ image: null, selected: new Set() });
     this.isEmpty = found.lease === null;
     this.audited = new Set(found.audited);
     if (found.lease) await this.show(found.lease);
@@ -200,7 +209,7 @@ export class Queue {
     const { picture } = lease;
     this.lease = lease;
     this.owner = null;
-    this.isEmpty = false;
+    this.isEmpty = this.isStuck = false;
     this.renewed = this.seen = this.now();
     this.clock.begin();
     this.api.saw(picture);
@@ -270,7 +279,7 @@ export class Queue {
     const { lease } = this;
     const now = this.now();
     if (lease && now - this.renewed >= RENEW_MS && now - this.seen < THERE_MS) await this.renew();
-    if (!lease && this.isEmpty) await this.next();
+    if (!lease && (this.isEmpty || this.isStuck)) await this.next();
     else await this.look();
   }
 
