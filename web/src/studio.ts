@@ -6,6 +6,7 @@ import { StudioApi } from "./api/studio_api.ts";
 import { Engine } from "./decode/engine.ts";
 import { ServerDecoder } from "./decode/server.ts";
 import { SharedDecoder } from "./decode/shared.ts";
+import { openLabel } from "./label/room.ts";
 import { KEPT, open, prepare } from "./page.ts";
 import { App } from "./store/app.ts";
 import { Backup, browserDrawer } from "./store/backup.ts";
@@ -14,6 +15,7 @@ function main(): void {
   prepare();
   const token = takeToken();
   const client = new Client("", token);
+  if (document.documentElement.dataset["page"] === "label") return openLabel(client, (app) => decoderOf(app, client, token));
   const app = new App(new StudioApi(client));
   app.decoder = decoderOf(app, client, token);
   app.panels = new PanelsApi(client);

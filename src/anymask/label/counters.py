@@ -37,15 +37,32 @@ class Counters:
         self.add(f"masks.review.{state['review']}", by)
         self.add(f"masks.stage.{state['stage']}", by)
         self.add(f"masks.class.{state['class_id'] or 0}", by)
+        if state["version_id"] is not None:
+            self.add(f"masks.version.{state['version_id']}.{state['review']}", by)
 
-    def revision(self, state: Any) -> None:
-        """Count one more entry of the history, and the time that it took."""
+    def revision(self, state: Any, *, first: bool) -> None:
+        """Count one more entry of the history, and the time that it took.
+
+        Args:
+            state: Its row.
+            first: Whether the person's time on the mask was not counted before.
+        """
         self.add("revisions")
         if state["seconds"] is not None:
             self.add("revisions.timed")
             self.add("revisions.seconds", state["seconds"])
         if state["person_id"] is not None:
-            self.add(f"revisions.person.{state['person_id']}")
+            person = state["person_id"]
+            self.add(f"revisions.person.{person}")
+            if state["seconds"] is not None:
+                self.add(f"timed.masks.person.{person}", first)
+                self.add(f"timed.seconds.person.{person}", state["seconds"])
+
+    def work(self, person: int | None, seconds: float) -> None:
+        """Count that somebody was done with an image, and how long it took."""
+        if person is not None:
+            self.add(f"work.images.person.{person}")
+            self.add(f"work.seconds.person.{person}", seconds)
 
     def save(self, transaction: Transaction, project: int) -> None:
         """Write them; do it last."""
@@ -78,8 +95,17 @@ def count_again(transaction: Transaction, project: int) -> Counter[str]:
     query = """
         SELECT r.*, m.revision AS latest FROM images i JOIN masks m ON m.image_id = i.id
         JOIN revisions r ON r.mask_id = m.id WHERE i.project_id = :id"""
+    timed: set[tuple[int, int]] = set()
     for row in transaction.stream(query, id=project):
-        counters.revision(row._mapping)
+        pair = (row.mask_id, row.person_id)
+        counters.revision(row._mapping, first=pair not in timed)
+        if row.seconds is not None and row.person_id is not None:
+            timed.add(pair)
         if row.revision == row.latest:
             counters.mask(row._mapping, 1)
+    query = """
+        SELECT w.person_id, w.seconds FROM images i JOIN work w ON w.image_id = i.id
+        WHERE i.project_id = :id"""
+    for row in transaction.rows(query, id=project):
+        counters.work(row.person_id, row.seconds)
     return Counter({name: value for name, value in counters._by.items() if value})

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from anymask.errors import InputError
+from anymask.label.changes import was_done
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.counters import Counters
 from anymask.label.database import Transaction
-from anymask.label.images import find_image, records
+from anymask.label.images import find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
-from anymask.label.records import IMAGE_STATES, ImageState, Lease
+from anymask.label.records import IMAGE_STATES, ImageState, Lease, LeaseConflict
 
-__all__ = ["finish", "list_leases", "release", "renew", "take"]
+__all__ = ["check_free", "finish", "list_leases", "release", "renew", "take", "take_image"]
 
 _LONGEST = 7 * 24 * 3600.0
 
@@ -55,15 +56,51 @@ def take(
     if found is None:
         return None
     token = found.lease or secrets.token_hex(16)
+    _note(transaction, found.id, token, who, now + seconds)
+    return Lease(token, find_image(transaction, project, found.id), person, seconds)
+
+
+def take_image(
+    transaction: Transaction, project: int, person: str, image: int, *, seconds: float
+) -> Lease:
+    """Give a person an image that he names.
+
+    Raises:
+        LeaseConflict: Somebody else has it.
+    """
+    _check(seconds)
+    who, now = person_id(transaction, person), lease_time(transaction, project)
+    row = image_row(transaction, project, image)
+    check_free(transaction, project, row, person)
+    is_his = row.lease_person_id == who and row.lease_until > now
+    token = row.lease if is_his else secrets.token_hex(16)
+    _note(transaction, image, token, who, now + seconds)
+    return Lease(token, find_image(transaction, project, image), person, seconds)
+
+
+def check_free(transaction: Transaction, project: int, image: Any, person: str | None) -> None:
+    """Check that nobody but one person has an image, by its row.
+
+    Raises:
+        LeaseConflict: Somebody else has it.
+    """
+    if image.lease_person_id is None:
+        return
+    left = image.lease_until - lease_time(transaction, project, keep=False)
+    name = transaction.value("SELECT name FROM people WHERE id = :id", id=image.lease_person_id)
+    if left > 0 and name != person:
+        raise LeaseConflict(find_image(transaction, project, image.id).name, name, left)
+
+
+def _note(transaction: Transaction, image: int, token: str, who: int | None, until: float) -> None:
     transaction.run(
         "UPDATE images SET lease = :token, lease_person_id = :who, lease_until = :until "
         "WHERE id = :id",
         token=token,
         who=who,
-        until=now + seconds,
-        id=found.id,
+        until=until,
+        id=image,
     )
-    return Lease(token, find_image(transaction, project, found.id), person, seconds)
 
 
 def renew(transaction: Transaction, project: int, token: str, seconds: float) -> None:
@@ -110,6 +147,8 @@ def finish(
 ) -> None:
     """Say that the work on an image is done, how long it took, and give it back.
 
+    Whoever heard no answer may say it again: it is done once.
+
     Raises:
         InputError: The lease was lost.
     """
@@ -118,6 +157,9 @@ def finish(
     _check(1.0, state)
     query = "SELECT * FROM images WHERE lease = :token AND project_id = :project"
     found = transaction.row(query + transaction.lock, token=token, project=project)
+    request = f"finish {token}"
+    if found is None and was_done(transaction, project, request):
+        return
     _held(found is not None)
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
@@ -129,10 +171,12 @@ def finish(
     done = {"image_id": found.id, "person_id": found.lease_person_id, "state": state}
     done |= {"seconds": seconds, "at": wall_time(transaction)}
     transaction.insert("work", [done])
+    transaction.insert("requests", [{"project_id": project, "token": request, "answer": "[]"}])
     counters = Counters()
     counters.add(f"images.{found.state}", -1)
     counters.add(f"images.{state}")
     counters.add("seconds", seconds)
+    counters.work(found.lease_person_id, seconds)
     counters.save(transaction, project)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "list_versions",
     "person_id",
     "promote",
+    "recolor_class",
     "rename_class",
     "version_id",
 ]
@@ -88,17 +90,35 @@ def rename_class(transaction: Transaction, project: int, old: str, new: str) -> 
         InputError: There is no class of the old name, or one of the new.
     """
     check_name(new, "name of a class", 200)
+    found = _class_id(transaction, project, old)
     query = "SELECT id FROM classes WHERE project_id = :project AND name = :name"
-    found = transaction.value(query + transaction.lock, project=project, name=old)
-    if found is None:
-        known = ", ".join(repr(one.name) for one in list_classes(transaction, project)[:10])
-        raise InputError(f"expected a class out of {known or 'none'}, got {old!r}; name one")
     if old != new and transaction.value(query, project=project, name=new) is not None:
         raise InputError(
             f"expected a new name for the class {old!r}, got {new!r}, which another class has; "
             "choose another name"
         )
     transaction.run("UPDATE classes SET name = :new WHERE id = :id", new=new, id=found)
+
+
+def recolor_class(transaction: Transaction, project: int, name: str, color: str) -> None:
+    """Give a class another colour.
+
+    Raises:
+        InputError: There is no such class, or it is no colour.
+    """
+    if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+        raise InputError(f"expected a colour such as '#4da3ff', got {color[:20]!r}; give it in hex")
+    found = _class_id(transaction, project, name)
+    transaction.run("UPDATE classes SET color = :color WHERE id = :id", color=color, id=found)
+
+
+def _class_id(transaction: Transaction, project: int, name: str) -> int:
+    query = "SELECT id FROM classes WHERE project_id = :project AND name = :name"
+    found = transaction.value(query + transaction.lock, project=project, name=name)
+    if found is None:
+        known = ", ".join(repr(one.name) for one in list_classes(transaction, project)[:10])
+        raise InputError(f"expected a class out of {known or 'none'}, got {name!r}; name one")
+    return int(found)
 
 
 # ------------------------------------------------------------------------------- versions

@@ -19,6 +19,7 @@ __all__ = [
     "ImageState",
     "LabelClass",
     "Lease",
+    "LeaseConflict",
     "ModelVersion",
     "Provenance",
     "Review",
@@ -202,6 +203,22 @@ class RevisionConflict(InputError):
         self.current = current
 
 
+class LeaseConflict(InputError):
+    """Somebody else works on the image.
+
+    Attributes:
+        person: Who.
+        seconds: For how long, unless it is renewed.
+    """
+
+    def __init__(self, image: str, person: str, seconds: float) -> None:
+        super().__init__(
+            f"expected the image {image!r} to be free, but {person!r} has it; take another one, or "
+            "wait until it is given back"
+        )
+        self.person, self.seconds = person, seconds
+
+
 @dataclass(frozen=True)
 class Change:
     """One change of one mask, see `Store.change`.
@@ -214,6 +231,7 @@ class Change:
         masks: The mask as it should be, a `Masks` of one with its label, to add or to edit.
         review: What to say of it, to review; or with which verdict it is added.
         to: The revision to bring back, to restore; None: the one before (undo).
+        seconds: Time that it took; None: what the provenance says.
     """
 
     action: Literal["add", "edit", "review", "delete", "restore"]
@@ -222,6 +240,7 @@ class Change:
     masks: Masks | None = None
     review: Review | None = None
     to: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -423,6 +423,17 @@ class Store:
             leases.take, person, order=order, state=state, seconds=seconds, skip=skip
         )
 
+    def lease(
+        self, image: ImageRecord | int | str, person: str, *, seconds: float = 900.0
+    ) -> Lease:
+        """Give a person a certain image, whatever its state; see `next`.
+
+        Raises:
+            LeaseConflict: Somebody else has it.
+            InputError: There is no such image.
+        """
+        return self._write(leases.take_image, person, self._number(image), seconds=seconds)
+
     def renew(self, lease: Lease | str, seconds: float = 900.0) -> None:
         """Let a lease, or that of a token, last for so many seconds from now.
 
@@ -438,7 +449,7 @@ class Store:
     def finish(
         self, lease: Lease | str, state: ImageState = "done", *, seconds: float = 0.0
     ) -> None:
-        """Say that the work on an image is done, and how long it took.
+        """Say that the work on an image is done, and how long it took; to say it again is no harm.
 
         Args:
             lease: That of the image.
@@ -473,6 +484,14 @@ class Store:
             InputError: There is none of the old name, or one of the new.
         """
         self._write(names.rename_class, old, new)
+
+    def recolor_class(self, name: str, color: str) -> None:
+        """Give a class another colour, such as ``"#4da3ff"``.
+
+        Raises:
+            InputError: There is no such class, or it is no colour.
+        """
+        self._write(names.recolor_class, name, color)
 
     def versions(self) -> list[ModelVersion]:
         """List the model versions, oldest first."""

@@ -4,6 +4,7 @@ import type { Api, FolderAnswer, Picture } from "../api/api.ts";
 import { describe } from "../api/client.ts";
 import type { PanelsApi } from "../api/panels_api.ts";
 import type { Decoder } from "../decode/decoder.ts";
+import type { Counts } from "../masks/runs.ts";
 import { type Key, say } from "../words/words.ts";
 import * as histories from "./history.ts";
 import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf, withThings } from "./project.ts";
@@ -49,6 +50,8 @@ export interface Ui {
   readonly brush: number;
   readonly wordsOpen: boolean;
   readonly panel: PanelName | null;
+  /** What a mask was before, shown over it. */
+  readonly earlier: Counts | null;
   readonly job: Job | null;
   readonly notice: Notice | null;
 }
@@ -77,13 +80,22 @@ export class App {
     brush: 32,
     wordsOpen: false,
     panel: null,
+    earlier: null,
     job: null,
     notice: null,
   };
   decoder!: Decoder;
   /** Depth, painting and finding elsewhere, where there is a server for them. */
   panels: PanelsApi | null = null;
+  /** Renames classes for everybody, where they are kept apart from the masks. */
+  keeper: { rename(from: string, to: string): Promise<void> } | null = null;
   readonly saver: Saver<Part>;
+  /** Asked before another image is shown: whether it may be; null: any. */
+  enter: ((id: string) => Promise<boolean>) | null = null;
+  /** Says why an image must not be changed; null if it may be. */
+  refuses: (image: string) => string | null = () => null;
+  /** Called to go on after the last image; null: there is nothing after it. */
+  onward: (() => void) | null = null;
   /** Called when the masks of an image have come from the store. */
   loaded: (id: string) => Promise<void> = () => Promise.resolve();
   private readonly listeners: (() => void)[] = [];
@@ -188,6 +200,8 @@ export class App {
     image: string | null = this.ui.image,
     effect?: histories.Effect,
   ): void {
+    const why = image === null || what === "theirs" ? null : this.refuses(image);
+    if (why !== null) return this.notify(why, true);
     this.history = histories.commit(this.history, project, image, what, effect);
     this.afterChange();
   }
@@ -200,6 +214,7 @@ export class App {
 
   undo(): void {
     const step = this.history.past.at(-1);
+    if (this.goTo(step, () => this.undo())) return;
     this.history = histories.undo(this.history);
     this.afterStep(step);
     if (step?.effect) void this.perform(step.effect.undo, histories.redo);
@@ -207,9 +222,25 @@ export class App {
 
   redo(): void {
     const step = this.history.future.at(-1);
+    if (this.goTo(step, () => this.redo())) return;
     this.history = histories.redo(this.history);
     this.afterStep(step);
     if (step?.effect) void this.perform(step.effect.redo, histories.undo);
+  }
+
+  /** Goes to the image of a step first, where not every image may be changed; says whether it does. */
+  private goTo(step: histories.Step | undefined, then: () => void): boolean {
+    const image = step?.image ?? null;
+    if (!this.enter || image === null) return false;
+    if (image === this.ui.image) {
+      const why = this.refuses(image);
+      if (why !== null) this.notify(why, true);
+      return why !== null;
+    }
+    void this.open(image).then(() => {
+      if (this.ui.image === image) then();
+    });
+    return true;
   }
 
   private afterStep(step: histories.Step | undefined): void {
@@ -312,10 +343,11 @@ export class App {
 
   /** Shows an image; gives when its masks are there. */
   async open(id: string): Promise<void> {
+    if (this.enter && this.ui.image !== id && !(await this.enter(id))) return;
     if (this.ui.image !== id) {
       const job = this.ui.job?.stays ? this.ui.job : null;
       if (!job) this.ui.job?.cancel?.();
-      this.show({ image: id, selected: new Set(), hovered: null, job });
+      this.show({ image: id, selected: new Set(), hovered: null, earlier: null, job });
     }
     try {
       await this.loadThings(id);
@@ -352,6 +384,7 @@ export class App {
     const at = this.pictures.findIndex((one) => one.id === this.ui.image);
     const next = this.pictures[at + by];
     if (next) void this.open(next.id);
+    else if (by === 1) this.onward?.();
   }
 
   // ------------------------------------------------------------------------------ saving

@@ -1,6 +1,7 @@
 /** Changes that could not be saved yet, kept by the browser in case that the page is closed. */
 
 import { recordOf, thingOf, type ThingRecord } from "../api/studio_api.ts";
+import { toText } from "../masks/runs.ts";
 import { say } from "../words/words.ts";
 import type { App } from "./app.ts";
 import { type Thing, thingsOf, withThings } from "./project.ts";
@@ -41,12 +42,13 @@ export class Backup {
 
   /** Brings back what an image lost when the page was closed, as a step that can be undone. */
   async restore(id: string): Promise<void> {
-    if (this.kept.has(id)) return;
+    if (this.kept.has(id) || this.app.refuses(id) !== null) return;
     const records = await this.drawer.get(this.keyOf(id));
     if (!records) return;
     this.kept.set(id, []);
     const theirs = thingsOf(this.app.project, id);
-    const mine = records.map(thingOf);
+    // What was stored after all, without a word, is there under the id that the store gave it.
+    const mine = records.map(thingOf).map((one) => theirs.find((other) => isSame(one, other)) ?? one);
     const known = new Set(mine.map((one) => one.id));
     // What somebody else has saved meanwhile stays, too.
     const things = [...mine, ...theirs.filter((one) => !known.has(one.id))];
@@ -57,6 +59,10 @@ export class Backup {
   private keyOf(id: string): string {
     return `${this.app.folder?.name ?? ""}/${this.app.pictureOf(id).name}`;
   }
+}
+
+function isSame(a: Thing, b: Thing): boolean {
+  return a.label === b.label && a.counts !== null && b.counts !== null && toText(a.counts) === toText(b.counts);
 }
 
 const STORE = "unsaved";

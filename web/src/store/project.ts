@@ -41,6 +41,9 @@ export interface Answer {
 export type Level = "auto" | "whole" | "part" | "subpart";
 export const LEVELS: readonly Level[] = ["auto", "whole", "part", "subpart"];
 
+/** What somebody has said of a mask. */
+export type Review = "pending" | "accepted" | "rejected";
+
 export interface Thing {
   readonly id: string;
   /** Null as long as the first answer is waited for. */
@@ -54,6 +57,7 @@ export interface Thing {
   readonly level: Level;
   /** Whether the prompt has no answer yet. */
   readonly waiting: boolean;
+  readonly review: Review;
   /** What else a file said of it. */
   readonly meta: Readonly<Record<string, unknown>>;
 }
@@ -97,6 +101,7 @@ export function newThing(known: Partial<Thing>): Thing {
     answers: [],
     level: "auto",
     waiting: false,
+    review: "pending",
     meta: {},
     ...known,
   };
@@ -134,14 +139,14 @@ export function editThings(
 /** A mask that was drawn or combined by hand: what the model had said no longer belongs to it. */
 export function redrawn(thing: Thing, counts: Counts): Thing {
   return {
-    ...thing, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false,
+    ...thing, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false, review: "pending",
   };
 }
 
 /** Adds to a thing's prompt; what was drawn or imported becomes what the model starts from. */
 export function prompted(thing: Thing, point: Point): Thing {
   const prompt = thing.prompt ?? { points: [], box: null, mask: thing.counts };
-  return { ...thing, prompt: { ...prompt, points: [...prompt.points, point] }, waiting: true };
+  return { ...thing, prompt: { ...prompt, points: [...prompt.points, point] }, waiting: true, review: "pending" };
 }
 
 /** Chooses among answers, which are given largest first. */

@@ -1,8 +1,10 @@
+import { labelEn } from "./label_en.ts";
 import { panelsEn } from "./panels_en.ts";
 
 /** All that the page says, in English. Parts in braces are filled in. */
 export const en = {
   ...panelsEn,
+  ...labelEn,
 
   "app.title": "anymask studio",
   "app.loading": "Opening the folder …",

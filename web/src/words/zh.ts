@@ -1,9 +1,11 @@
 import type { Key } from "./en.ts";
+import { labelZh } from "./label_zh.ts";
 import { panelsZh } from "./panels_zh.ts";
 
 /** All that the page says, in Chinese. */
 export const zh: Record<Key, string> = {
   ...panelsZh,
+  ...labelZh,
 
   "app.title": "anymask 工作台",
   "app.loading": "正在打开文件夹…",

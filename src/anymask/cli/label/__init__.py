@@ -40,7 +40,7 @@ STEPS = {
     "retrain": ("Retrain", "Let the model learn from accepted masks; use it if it is better."),
     "audit": ("Audit", "Draw masks, let people correct them, tell how good they were."),
     "stats": ("Stats", "Describe the masks of a data set, by group, or of two beside each other."),
-    "classes": ("Classes", "List the classes, make new ones, rename one."),
+    "classes": ("Classes", "List the classes, make new ones, rename one, give one a colour."),
     "export": ("Export", "Write the masks in any format."),
     "import": ("Import", "Read masks of any format."),
     "farm": ("Farm", "Find everything in any number of images, on one machine or a cluster."),
