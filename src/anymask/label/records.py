@@ -13,6 +13,7 @@ __all__ = [
     "IMAGE_STATES",
     "REVIEWS",
     "STAGES",
+    "VERSION_KINDS",
     "Added",
     "Change",
     "ImageRecord",
@@ -26,6 +27,7 @@ __all__ = [
     "RevisionConflict",
     "Stage",
     "StoredMasks",
+    "VersionKind",
 ]
 
 ImageState = Literal["open", "done", "accepted"]
@@ -37,9 +39,13 @@ Review = Literal["pending", "accepted", "rejected"]
 Stage = Literal["assisted", "semi-automatic", "automatic", "imported"]
 """How a mask came about, in the words of the Segment Anything paper (section 4)."""
 
+VersionKind = Literal["model", "detector"]
+"""What a version is: what makes masks, or what says where things are."""
+
 IMAGE_STATES: tuple[ImageState, ...] = get_args(ImageState)
 REVIEWS: tuple[Review, ...] = get_args(Review)
 STAGES: tuple[Stage, ...] = get_args(Stage)
+VERSION_KINDS: tuple[VersionKind, ...] = get_args(VersionKind)
 
 
 @dataclass(frozen=True)
@@ -268,8 +274,10 @@ class ModelVersion:
         path: Its weights: a path, or a name such as ``"bundled"``.
         parent: Name of the version that it was trained from, or None.
         metrics: What was measured, as plain JSON values.
-        promoted: Whether it is the one in use.
+        promoted: Whether it is the one in use of its kind.
         at: When it was registered, in seconds since 1970.
+        kind: ``"model"``, which makes masks; or ``"detector"``, which says where things are, see
+            `anymask.label.proposals`.
     """
 
     id: int
@@ -279,6 +287,7 @@ class ModelVersion:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     promoted: bool = False
     at: float = 0.0
+    kind: VersionKind = "model"
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Status:
         changed: Number of those whose file has another content than when it was labelled.
         leases: Who has which image at the moment.
         version: Name of the model version in use, or None.
+        detector: Name of the detector in use, see `anymask.label.proposals`, or None.
     """
 
     images: int
@@ -48,13 +49,14 @@ class Status:
     changed: int
     leases: list[Lease]
     version: str | None
+    detector: str | None
 
 
 def read_status(transaction: Transaction, project: int) -> Status:
     """Work it out from the counters."""
     counted = read_counters(transaction, project)
     timed = counted["revisions.timed"]
-    promoted = [one.name for one in list_versions(transaction, project) if one.promoted]
+    used = {one.kind: one.name for one in list_versions(transaction, project) if one.promoted}
     return Status(
         images=int(counted["images"]),
         by_state={state: int(counted[f"images.{state}"]) for state in IMAGE_STATES},
@@ -69,5 +71,6 @@ def read_status(transaction: Transaction, project: int) -> Status:
         gone=int(counted["names.gone"]),
         changed=int(counted["names.changed"]),
         leases=list_leases(transaction, project),
-        version=promoted[0] if promoted else None,
+        version=used.get("model"),
+        detector=used.get("detector"),
     )

@@ -34,6 +34,7 @@ from anymask.label.records import (
     Review,
     Revision,
     StoredMasks,
+    VersionKind,
 )
 from anymask.label.status import Status, read_status
 from anymask.masks.masks import Masks
@@ -485,16 +486,17 @@ class Store:
         *,
         parent: str | None = None,
         metrics: Mapping[str, Any] | None = None,
+        kind: VersionKind = "model",
     ) -> None:
         """Register a version of a model, see `ModelVersion`.
 
         Raises:
-            InputError: There is one of that name already.
+            InputError: There is one of that name already, or no such kind.
         """
-        self._write(names.add_version, name, path, parent, metrics or {})
+        self._write(names.add_version, name, path, parent, metrics or {}, kind)
 
     def promote(self, name: str) -> None:
-        """Make a version the one in use.
+        """Make a version the one in use of its kind.
 
         Raises:
             InputError: There is none of that name.

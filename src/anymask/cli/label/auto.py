@@ -17,9 +17,10 @@ __all__ = ["ABOUT", "Auto"]
 ABOUT = """Let a model label all images that are open; they stay open for people.
 
 In the semi-automatic stage, a detector says where things are and what they are called, and masks
-that the model is sure of are filled in; people add the rest. In the automatic stage, everything
-mode finds all there is, without names. Each version does an image once; stopped, it goes on where
-it was.
+that the model is sure of are filled in; people add the rest. A detector of the project's own (see
+`anymask label retrain --learn detector`) takes the place of the bundled one, but knows no names. In
+the automatic stage, everything mode finds all there is, without names. Each version does an image
+once; stopped, it goes on where it was.
 
 Examples:
   anymask label auto photos/ --stage semi-automatic --text "car. person."
@@ -54,7 +55,9 @@ class Auto(ProjectOptions):
         from anymask.label.stages import automatic
 
         with self.open() as store:
-            used = next((one for one in store.versions() if one.promoted), None)
+            used = next(
+                (one for one in store.versions() if one.promoted and one.kind == "model"), None
+            )
             version, path = self.model, self.model or "bundled"
             if self.model is None and used is not None:
                 inside = store.root / used.path

@@ -46,6 +46,8 @@ def _lines(status: Any) -> Iterator[str]:
     yield f"changes  {status.revisions:9,d}"
     if status.version is not None:
         yield f"model    {status.version}"
+    if status.detector is not None:
+        yield f"detector {status.detector}"
     for lease in status.leases:
         yield f"at work  {lease.person}: {lease.image.name} (for {_time(lease.seconds)})"
 
