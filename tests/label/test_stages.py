@@ -209,7 +209,7 @@ def test_a_detector_of_boxes_is_learned_compared_and_used(
 ) -> None:
     loop = LoopConfig(steps=12, batch_size=4, lr=2e-3, warmup=1)
     config = RetrainConfig(learn="detector", val_fraction=0.4, loop=loop, pictures=1)
-    done = retrain(labelled, config, device="cpu")
+    done = retrain(labelled, config)
     assert done.parent == "anymask-detector" and done.train_images + done.val_images == 8
     assert set(done.before) == {"recall", "precision", "average_precision"} == set(done.after)
     assert done.promoted and done.after["average_precision"] > done.before["average_precision"]

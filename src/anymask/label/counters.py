@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from anymask.label.database import Transaction
+from anymask.label.records import HIDDEN, MASK_SECONDS
 
 __all__ = ["Counters", "count_again", "read_counters"]
 
@@ -38,14 +39,16 @@ class Counters:
         self.add(f"masks.stage.{state['stage']}", by)
         self.add(f"masks.class.{state['class_id'] or 0}", by)
 
-    def revision(self, state: Any) -> None:
-        """Count one more entry of the history, and the time that it took."""
-        self.add("revisions")
+    def revision(self, state: Any, by: int = 1) -> None:
+        """Count one more entry of the history, or one less, and the time that it took."""
+        self.add("revisions", by)
         if state["seconds"] is not None:
-            self.add("revisions.timed")
-            self.add("revisions.seconds", state["seconds"])
+            self.add("revisions.timed", by)
+            self.add("revisions.seconds", by * state["seconds"])
+            if state["seconds"] > MASK_SECONDS:
+                self.add("revisions.slow", by)
         if state["person_id"] is not None:
-            self.add(f"revisions.person.{state['person_id']}")
+            self.add(f"revisions.person.{state['person_id']}", by)
 
     def save(self, transaction: Transaction, project: int) -> None:
         """Write them; do it last."""
@@ -67,7 +70,7 @@ def read_counters(transaction: Transaction, project: int) -> Counter[str]:
 def count_again(transaction: Transaction, project: int) -> Counter[str]:
     """Work the counters out from all rows; takes long, and is what they must equal."""
     counters = Counters()
-    query = "SELECT state, seconds FROM images WHERE project_id = :id"
+    query = f"SELECT state, seconds FROM images WHERE project_id = :id AND state <> '{HIDDEN}'"
     for image in transaction.rows(query, id=project):
         counters.add("images")
         counters.add(f"images.{image.state}")
@@ -75,9 +78,10 @@ def count_again(transaction: Transaction, project: int) -> Counter[str]:
     query = "SELECT state FROM image_names WHERE project_id = :id"
     for name in transaction.rows(query, id=project):
         counters.add(f"names.{name.state}")
-    query = """
+    query = f"""
         SELECT r.*, m.revision AS latest FROM images i JOIN masks m ON m.image_id = i.id
-        JOIN revisions r ON r.mask_id = m.id WHERE i.project_id = :id"""
+        JOIN revisions r ON r.mask_id = m.id
+        WHERE i.project_id = :id AND i.state <> '{HIDDEN}'"""
     for row in transaction.stream(query, id=project):
         counters.revision(row._mapping)
         if row.revision == row.latest:

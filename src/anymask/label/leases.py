@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from anymask.errors import InputError
+from anymask.label import hidden
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.counters import Counters
 from anymask.label.database import Transaction
 from anymask.label.images import find_image, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
-from anymask.label.records import IMAGE_STATES, ImageState, Lease
+from anymask.label.records import HIDDEN, IMAGE_STATES, ImageState, Lease
 
 __all__ = ["finish", "list_leases", "release", "renew", "take"]
 
@@ -40,11 +41,13 @@ def take(
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
     values: dict[str, Any] = {"project": project, "state": state, "now": now}
+    own = among.replace("= :state", "IN (:state, :hidden)") if state == "open" else among
     found = transaction.row(
         "SELECT id, lease FROM images WHERE lease_person_id = :who AND lease_until > :now "
-        f"AND {among} ORDER BY id LIMIT 1{transaction.lock}",
+        f"AND {own} ORDER BY id LIMIT 1{transaction.lock}",
         who=who,
         **values,
+        **({"hidden": HIDDEN} if state == "open" else {}),
     )
     if found is None:
         found = transaction.row(
@@ -52,6 +55,12 @@ def take(
             f"ORDER BY {column_of(order)}, id LIMIT 1{transaction.skip_locked}",
             **values,
         )
+        # Never when nothing else is left, or that would tell.
+        if found is not None and state == "open":
+            known = hidden.draw(transaction, project, who, now, skip)
+            if known is not None:
+                hidden.clean(transaction, known.id, keep=who)
+                found = known
     if found is None:
         return None
     token = found.lease or secrets.token_hex(16)
@@ -119,6 +128,9 @@ def finish(
     query = "SELECT * FROM images WHERE lease = :token AND project_id = :project"
     found = transaction.row(query + transaction.lock, token=token, project=project)
     _held(found is not None)
+    if found.state == HIDDEN:
+        hidden.answer(transaction, found, state, seconds)
+        return
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
         "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",

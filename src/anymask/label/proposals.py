@@ -82,11 +82,13 @@ def load_proposals(
         ((None,), 1)
     """
     from anymask.models import companions
+
+    computes = device_name(device)
+    if path is None:
+        return functools.partial(_find, companions.detector(computes), ssd.LABELS, min_score)
     from anymask.models.detector import load_detector
 
-    if path is None:
-        return functools.partial(_find, companions.detector(device), ssd.LABELS, min_score)
-    return functools.partial(_find, load_detector(str(device), path / HEADS), _OBJECT, min_score)
+    return functools.partial(_find, load_detector(computes, path / HEADS), _OBJECT, min_score)
 
 
 def _find(

@@ -10,7 +10,9 @@ from anymask.errors import InputError
 from anymask.masks.masks import Masks
 
 __all__ = [
+    "HIDDEN",
     "IMAGE_STATES",
+    "MASK_SECONDS",
     "REVIEWS",
     "STAGES",
     "VERSION_KINDS",
@@ -41,6 +43,13 @@ Stage = Literal["assisted", "semi-automatic", "automatic", "imported"]
 
 VersionKind = Literal["model", "detector"]
 """What a version is: what makes masks, or what says where things are."""
+
+MASK_SECONDS = 30.0
+"""Time budget of a mask: whoever needs longer should go on to the next image (the paper's
+section 4)."""
+
+HIDDEN = "hidden"
+"""State, in the database alone, of images whose masks are known: people see them as ``open``."""
 
 IMAGE_STATES: tuple[ImageState, ...] = get_args(ImageState)
 REVIEWS: tuple[Review, ...] = get_args(Review)
@@ -170,7 +179,8 @@ class Revision:
     Attributes:
         mask: Number of the mask.
         revision: 1 for the first, then rising by one.
-        action: ``add``, ``edit``, ``review``, ``delete`` or ``restore`` (which undo is, too).
+        action: ``add``, ``edit``, ``review``, ``delete`` or ``restore`` (which undo is, too); or
+            ``retire``, see `anymask.label.honeypots`.
         masks: The mask as it was after it, a `Masks` of one.
         deleted: Whether it was deleted by it.
         review: What reviewers had said by then.
@@ -239,12 +249,15 @@ class Lease:
         image: The image.
         person: Who has it.
         seconds: How long it lasts from now on.
+        mask_seconds: Time budget of a mask: as a hint, go on to the next image when one takes
+            longer.
     """
 
     token: str
     image: ImageRecord
     person: str
     seconds: float
+    mask_seconds: float = MASK_SECONDS
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def automatic(
             by, propose = f" {own[0]}", own[1]
     done = masks = known = 0
     failed: list[tuple[str, str]] = []
-    for image in store.images():
+    for image in store.images(honeypots=True):  # what is not filled in there would tell
         if image.state != "open" or image.gone:
             continue
         if limit is not None and done >= limit:

@@ -28,6 +28,8 @@ class Status:
         revisions: Number of changes of masks, all in all.
         seconds: Time that people spent.
         seconds_per_mask: Mean time of the changes whose time is known; None if there is none.
+        timed: Number of these changes.
+        slow: Number of those of them that took longer than the time budget of a mask, 30 s.
         gone: Number of names of images whose file is gone.
         changed: Number of those whose file has another content than when it was labelled.
         leases: Who has which image at the moment.
@@ -45,6 +47,8 @@ class Status:
     revisions: int
     seconds: float
     seconds_per_mask: float | None
+    timed: int
+    slow: int
     gone: int
     changed: int
     leases: list[Lease]
@@ -68,6 +72,8 @@ def read_status(transaction: Transaction, project: int) -> Status:
         revisions=int(counted["revisions"]),
         seconds=float(counted["seconds"]),
         seconds_per_mask=counted["revisions.seconds"] / timed if timed else None,
+        timed=int(timed),
+        slow=int(counted["revisions.slow"]),
         gone=int(counted["names.gone"]),
         changed=int(counted["names.changed"]),
         leases=list_leases(transaction, project),

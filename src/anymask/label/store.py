@@ -225,10 +225,14 @@ class Store:
         """
         return self._read(images.find_image, image)
 
-    def images(self) -> Iterator[ImageRecord]:
-        """Go through all images, in the order in which they were added."""
+    def images(self, *, honeypots: bool = False) -> Iterator[ImageRecord]:
+        """Go through all images, in the order in which they were added.
+
+        Args:
+            honeypots: Also through those whose masks are known, see `anymask.label.honeypots`.
+        """
         last = 0
-        while found := self._read(images.list_images, after=last):
+        while found := self._read(images.list_images, after=last, honeypots=honeypots):
             yield from found
             last = found[-1].id
 
