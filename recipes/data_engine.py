@@ -78,8 +78,10 @@ class Config:
     """Which images, out of the folder of the data."""
     photos: int = 60
     """How many of them, drawn at random, a third for each stage."""
-    things: int = 8
-    """People label the largest so many things of each photo, of 400 pixels or more."""
+    things: int = 6
+    """People label the largest so many things of each photo."""
+    min_area: int = 400
+    """Least pixels of these."""
     model: str = "bundled"
     """What the engine starts with."""
     clicks: int = 6
@@ -215,7 +217,8 @@ class Engine:
     def wanted(self, image: ImageRecord) -> list[int]:
         """List the things that are to be labelled, the largest first."""
         areas = self.truths[image.name].areas
-        return [i for i, area in enumerate(areas) if area >= 400][: self.config.things]
+        large = [i for i, area in enumerate(areas) if area >= self.config.min_area]
+        return large[: self.config.things]
 
     def used(self, kind: str) -> tuple[str, str]:
         """Give name and path of the version in use; what the engine started with, at first."""

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.label.project import ProjectOptions, ticker
-from anymask.cli.options import Flag, RuntimeName, load_model
+from anymask.cli.label.project import ComputeOptions, ProjectOptions, ticker
 from anymask.label.stages import AutoConfig
 
 __all__ = ["ABOUT", "Auto"]
@@ -29,20 +28,9 @@ Examples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auto(ProjectOptions):
+class Auto(ProjectOptions, ComputeOptions):
     """Let a model label all images that are open."""
 
-    model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL", help_behavior_hint="")] = None
-    """A name from `anymask models`, or weights; without it, the version in use, else the bundled
-    model."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Annotated[str, arg(metavar="DTYPE")] = "float32"
-    """Dtype to compute in."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch, onnx or openvino."""
-    offline: Flag = False
-    """Download no weights; use only what is here."""
     limit: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
     """Label at most so many images."""
     settings: OmitArgPrefixes[AutoConfig] = field(default_factory=AutoConfig)
@@ -50,19 +38,10 @@ class Auto(ProjectOptions):
 
     def run(self) -> int:
         """Do it and return the exit code: 1 if some images failed."""
-        from dataclasses import replace
-
         from anymask.label.stages import automatic
 
         with self.open() as store:
-            used = next(
-                (one for one in store.versions() if one.promoted and one.kind == "model"), None
-            )
-            version, path = self.model, self.model or "bundled"
-            if self.model is None and used is not None:
-                inside = store.root / used.path
-                version, path = used.name, str(inside) if inside.is_dir() else used.path
-            model = load_model(replace(self, model=path))  # type: ignore[arg-type]
+            version, model = self.load(store, self.model)
             done = automatic(
                 store,
                 model,
