@@ -38,6 +38,7 @@ def take(
     """
     _check(seconds, state)
     who, now = person_id(transaction, person), lease_time(transaction, project)
+    assert who is not None  # there is a name
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
     values: dict[str, Any] = {"project": project, "state": state, "now": now}

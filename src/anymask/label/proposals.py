@@ -170,7 +170,7 @@ def train_proposals(
 
 
 def _boxed(annotations: Path) -> list[tuple[Callable[[], Image], npt.NDArray[np.float32]]]:
-    found = []
+    found: list[tuple[Callable[[], Image], npt.NDArray[np.float32]]] = []
     for masks in coco.read_all(annotations):
         path = annotations.parent / str(masks.source)
         boxes = Detections.from_masks(masks[masks.areas > 0]).boxes

@@ -173,8 +173,10 @@ def _honeypots(places: Sequence[str | os.PathLike[str]]) -> Table | None:
                 cells = [*(some.value for some in shares), one.mean_iou]
                 known = (None if math.isnan(cell) else cell for cell in cells)
                 rows.append((one.person, Path(place).name, one.images, one.known, *known))
-    header = ("annotator", "data set", "images", "known masks", "found")
-    header += ("IoU > 0.9", "IoU > 0.75", "right class", "mean IoU")
+    header = (
+        *("annotator", "data set", "images", "known masks", "found"),
+        *("IoU > 0.9", "IoU > 0.75", "right class", "mean IoU"),
+    )
     note = (
         "Known masks were mixed into the queue (anymask label honeypots). Found: with an IoU of "
         "0.5 or more; the mean is of these. They are in no other table."

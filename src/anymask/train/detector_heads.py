@@ -80,7 +80,7 @@ def train_heads(
         state, codes = (torch.from_numpy(np.stack(v)).to(device) for v in zip(*wanted, strict=True))
         loss = _loss(*detector.read(c16, c32), state, codes)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(learned, loop.grad_clip or float("inf"))
         optimizer.step()
         rate.step()
@@ -131,8 +131,7 @@ def _cut(
 
 
 def _areas(boxes: FloatArray) -> FloatArray:
-    found: FloatArray = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return found
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), np.float32)
 
 
 def _framed(
@@ -146,7 +145,8 @@ def _framed(
     shares: FloatArray = boxes / np.array([w, h, w, h], np.float32)
     if mirrored:
         resized = np.ascontiguousarray(resized[:, ::-1])
-        shares = np.stack([1 - shares[:, 2], shares[:, 1], 1 - shares[:, 0], shares[:, 3]], axis=1)
+        left, top, right, bottom = shares.T
+        shares = np.stack([1 - right, top, 1 - left, bottom], axis=1).astype(np.float32)
     return resized, shares
 
 
