@@ -136,7 +136,7 @@ def _draw(
         JOIN images i ON i.id = m.image_id
         JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE {} AND m.deleted = 0 AND i.project_id = :project"""
+        WHERE {} AND m.deleted = 0 AND i.project_id = :project AND i.state <> 'hidden'"""
     ends = transaction.row("SELECT min(id) AS first, max(id) AS last FROM masks")
     if ends.first is None:
         return []

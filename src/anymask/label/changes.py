@@ -13,6 +13,7 @@ from anymask.label.database import Transaction
 from anymask.label.images import find_image, image_row
 from anymask.label.names import class_ids, person_id, version_id
 from anymask.label.records import (
+    HIDDEN,
     REVIEWS,
     Change,
     Provenance,
@@ -112,7 +113,8 @@ def apply(
     if provenance.token is not None:
         row = {"project_id": project, "token": provenance.token, "answer": json.dumps(answer)}
         transaction.insert("requests", [row])
-    work.counters.save(transaction, project)
+    if locked.state != HIDDEN:
+        work.counters.save(transaction, project)
     return answer
 
 

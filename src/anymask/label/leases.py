@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anymask.errors import InputError
+from anymask.label import hidden
 from anymask.label.changes import was_done
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.counters import Counters
@@ -14,7 +15,7 @@ from anymask.label.database import Transaction
 from anymask.label.images import find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
-from anymask.label.records import IMAGE_STATES, ImageState, Lease, LeaseConflict
+from anymask.label.records import HIDDEN, IMAGE_STATES, ImageState, Lease, LeaseConflict
 
 __all__ = ["check_free", "finish", "list_leases", "release", "renew", "take", "take_image"]
 
@@ -38,14 +39,17 @@ def take(
     """
     _check(seconds, state)
     who, now = person_id(transaction, person), lease_time(transaction, project)
+    assert who is not None  # there is a name
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
     values: dict[str, Any] = {"project": project, "state": state, "now": now}
+    own = among.replace("= :state", "IN (:state, :hidden)") if state == "open" else among
     found = transaction.row(
         "SELECT id, lease FROM images WHERE lease_person_id = :who AND lease_until > :now "
-        f"AND {among} ORDER BY id LIMIT 1{transaction.lock}",
+        f"AND {own} ORDER BY id LIMIT 1{transaction.lock}",
         who=who,
         **values,
+        **({"hidden": HIDDEN} if state == "open" else {}),
     )
     if found is None:
         found = transaction.row(
@@ -53,6 +57,12 @@ def take(
             f"ORDER BY {column_of(order)}, id LIMIT 1{transaction.skip_locked}",
             **values,
         )
+        # Never when nothing else is left, or that would tell.
+        if found is not None and state == "open":
+            known = hidden.draw(transaction, project, who, now, skip)
+            if known is not None:
+                hidden.clean(transaction, known.id, keep=who)
+                found = known
     if found is None:
         return None
     token = found.lease or secrets.token_hex(16)
@@ -161,6 +171,10 @@ def finish(
     if found is None and was_done(transaction, project, request):
         return
     _held(found is not None)
+    transaction.insert("requests", [{"project_id": project, "token": request, "answer": "[]"}])
+    if found.state == HIDDEN:
+        hidden.answer(transaction, found, state, seconds)
+        return
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
         "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",
@@ -171,7 +185,6 @@ def finish(
     done = {"image_id": found.id, "person_id": found.lease_person_id, "state": state}
     done |= {"seconds": seconds, "at": wall_time(transaction)}
     transaction.insert("work", [done])
-    transaction.insert("requests", [{"project_id": project, "token": request, "answer": "[]"}])
     counters = Counters()
     counters.add(f"images.{found.state}", -1)
     counters.add(f"images.{state}")

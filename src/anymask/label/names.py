@@ -11,7 +11,13 @@ from anymask.errors import InputError
 from anymask.label.clock import wall_time
 from anymask.label.counters import read_counters
 from anymask.label.database import Transaction
-from anymask.label.records import LabelClass, ModelVersion, check_name
+from anymask.label.records import (
+    VERSION_KINDS,
+    LabelClass,
+    ModelVersion,
+    VersionKind,
+    check_name,
+)
 
 __all__ = [
     "add_version",
@@ -124,14 +130,16 @@ def _class_id(transaction: Transaction, project: int, name: str) -> int:
 # ------------------------------------------------------------------------------- versions
 
 
-def version_id(transaction: Transaction, project: int, name: str | None) -> int | None:
+def version_id(
+    transaction: Transaction, project: int, name: str | None, kind: VersionKind = "model"
+) -> int | None:
     """Give the number of a model version; one that nobody registered is noted by its name."""
     if name is None:
         return None
     query = "SELECT id FROM versions WHERE project_id = :project AND name = :name"
     found = transaction.value(query, project=project, name=name)
     if found is None:
-        _insert_version(transaction, project, name, name, None, {})
+        _insert_version(transaction, project, name, name, None, {}, kind)
         found = transaction.value(query, project=project, name=name)
     return int(found)
 
@@ -143,17 +151,19 @@ def _insert_version(
     path: str,
     parent: int | None,
     metrics: Mapping[str, Any],
+    kind: VersionKind,
 ) -> bool:
     return bool(
         transaction.run(
-            "INSERT INTO versions (project_id, name, path, parent_id, metrics, at) VALUES "
-            "(:project, :name, :path, :parent, :metrics, :at) ON CONFLICT DO NOTHING",
+            "INSERT INTO versions (project_id, name, path, parent_id, metrics, at, kind) "
+            "VALUES (:project, :name, :path, :parent, :metrics, :at, :kind) ON CONFLICT DO NOTHING",
             project=project,
             name=check_name(name, "name of a version", 200),
             path=path,
             parent=parent,
             metrics=json.dumps(dict(metrics), sort_keys=True, allow_nan=False),
             at=wall_time(transaction),
+            kind=kind,
         )
     )
 
@@ -165,33 +175,39 @@ def add_version(
     path: str,
     parent: str | None,
     metrics: Mapping[str, Any],
+    kind: VersionKind,
 ) -> None:
     """Register a version.
 
     Raises:
-        InputError: There is one of that name already.
+        InputError: There is one of that name already, or no such kind.
     """
-    parent_id = version_id(transaction, project, parent)
-    if not _insert_version(transaction, project, name, path, parent_id, metrics):
+    if kind not in VERSION_KINDS:
+        raise InputError(
+            f"expected a kind of version out of {', '.join(VERSION_KINDS)}, got {kind!r}; name one"
+        )
+    parent_id = version_id(transaction, project, parent, kind)
+    if not _insert_version(transaction, project, name, path, parent_id, metrics, kind):
         raise InputError(
             f"expected a new name for the version, got {name!r}, which there is; choose another"
         )
 
 
 def promote(transaction: Transaction, project: int, name: str) -> None:
-    """Make a version the one in use.
+    """Make a version the one in use of its kind.
 
     Raises:
         InputError: There is none of that name.
     """
-    query = "SELECT id FROM versions WHERE project_id = :project AND name = :name"
-    found = transaction.value(query, project=project, name=name)
+    query = "SELECT id, kind FROM versions WHERE project_id = :project AND name = :name"
+    found = transaction.row(query, project=project, name=name)
     if found is None:
         raise InputError(f"expected a registered version, got {name!r}; register it first")
     transaction.run(
         "UPDATE versions SET promoted = CASE WHEN id = :id THEN 1 ELSE 0 END "
-        "WHERE project_id = :project",
-        id=found,
+        "WHERE project_id = :project AND kind = :kind",
+        id=found.id,
+        kind=found.kind,
         project=project,
     )
 
@@ -199,13 +215,13 @@ def promote(transaction: Transaction, project: int, name: str) -> None:
 def list_versions(transaction: Transaction, project: int) -> list[ModelVersion]:
     """List the model versions, oldest first."""
     query = """
-        SELECT v.id, v.name, v.path, p.name AS parent, v.metrics, v.promoted, v.at
+        SELECT v.id, v.name, v.path, p.name AS parent, v.metrics, v.promoted, v.at, v.kind
         FROM versions v LEFT JOIN versions p ON p.id = v.parent_id
         WHERE v.project_id = :id ORDER BY v.id"""
     return [
         ModelVersion(
             *(row.id, row.name, row.path, row.parent),
-            *(json.loads(row.metrics), bool(row.promoted), row.at),
+            *(json.loads(row.metrics), bool(row.promoted), row.at, row.kind),
         )
         for row in transaction.rows(query, id=project)
     ]

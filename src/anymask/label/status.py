@@ -62,12 +62,15 @@ class Status:
         revisions: Number of changes of masks, all in all.
         seconds: Time that people spent.
         seconds_per_mask: Mean time of the changes whose time is known; None if there is none.
+        timed: Number of these changes.
+        slow: Number of those of them that took longer than the time budget of a mask, 30 s.
         gone: Number of names of images whose file is gone.
         changed: Number of those whose file has another content than when it was labelled.
         leases: Who has which image at the moment.
         version: Name of the model version in use, or None.
         people: What each person has done, by name.
         versions: What became of the masks of each model version, oldest first.
+        detector: Name of the detector in use, see `anymask.label.proposals`, or None.
     """
 
     images: int
@@ -80,12 +83,15 @@ class Status:
     revisions: int
     seconds: float
     seconds_per_mask: float | None
+    timed: int
+    slow: int
     gone: int
     changed: int
     leases: list[Lease]
     version: str | None
     people: list[PersonWork]
     versions: list[VersionWork]
+    detector: str | None
 
 
 def read_status(transaction: Transaction, project: int) -> Status:
@@ -93,7 +99,7 @@ def read_status(transaction: Transaction, project: int) -> Status:
     counted = read_counters(transaction, project)
     timed = counted["revisions.timed"]
     versions = list_versions(transaction, project)
-    promoted = [one.name for one in versions if one.promoted]
+    used = {one.kind: one.name for one in versions if one.promoted}
     return Status(
         images=int(counted["images"]),
         by_state={state: int(counted[f"images.{state}"]) for state in IMAGE_STATES},
@@ -105,10 +111,13 @@ def read_status(transaction: Transaction, project: int) -> Status:
         revisions=int(counted["revisions"]),
         seconds=float(counted["seconds"]),
         seconds_per_mask=counted["revisions.seconds"] / timed if timed else None,
+        timed=int(timed),
+        slow=int(counted["revisions.slow"]),
         gone=int(counted["names.gone"]),
         changed=int(counted["names.changed"]),
         leases=list_leases(transaction, project),
-        version=promoted[0] if promoted else None,
+        version=used.get("model"),
+        detector=used.get("detector"),
         people=_people(transaction, counted),
         versions=[
             VersionWork(one.name, _by_review(counted, f"masks.version.{one.id}."))

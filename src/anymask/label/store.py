@@ -34,6 +34,7 @@ from anymask.label.records import (
     Review,
     Revision,
     StoredMasks,
+    VersionKind,
 )
 from anymask.label.status import Status, read_status
 from anymask.masks.masks import Masks
@@ -224,10 +225,14 @@ class Store:
         """
         return self._read(images.find_image, image)
 
-    def images(self) -> Iterator[ImageRecord]:
-        """Go through all images, in the order in which they were added."""
+    def images(self, *, honeypots: bool = False) -> Iterator[ImageRecord]:
+        """Go through all images, in the order in which they were added.
+
+        Args:
+            honeypots: Also through those whose masks are known, see `anymask.label.honeypots`.
+        """
         last = 0
-        while found := self._read(images.list_images, after=last):
+        while found := self._read(images.list_images, after=last, honeypots=honeypots):
             yield from found
             last = found[-1].id
 
@@ -504,16 +509,17 @@ class Store:
         *,
         parent: str | None = None,
         metrics: Mapping[str, Any] | None = None,
+        kind: VersionKind = "model",
     ) -> None:
         """Register a version of a model, see `ModelVersion`.
 
         Raises:
-            InputError: There is one of that name already.
+            InputError: There is one of that name already, or no such kind.
         """
-        self._write(names.add_version, name, path, parent, metrics or {})
+        self._write(names.add_version, name, path, parent, metrics or {}, kind)
 
     def promote(self, name: str) -> None:
-        """Make a version the one in use.
+        """Make a version the one in use of its kind.
 
         Raises:
             InputError: There is none of that name.

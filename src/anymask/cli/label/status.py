@@ -57,10 +57,13 @@ def _lines(status: Any) -> Iterator[str]:
         yield f"class    {status.unnamed:9,d}   (without one)"
     each = status.seconds_per_mask
     per_mask = "" if each is None else f"   {each:.1f} s for a change of a mask"
-    yield f"time     {_time(status.seconds):>9}{per_mask}"
+    slow = f", {status.slow:,d} of {status.timed:,d} over 30 s" if status.slow else ""
+    yield f"time     {_time(status.seconds):>9}{per_mask}{slow}"
     yield f"changes  {status.revisions:9,d}"
     if status.version is not None:
         yield f"model    {status.version}"
+    if status.detector is not None:
+        yield f"detector {status.detector}"
     for one in status.people:
         each = one.seconds_per_mask
         per_mask = "" if each is None else f", {each:.1f} s a mask"
