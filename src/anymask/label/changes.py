@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from anymask.label.records import (
     RevisionConflict,
     StoredMasks,
 )
+from anymask.label.requests import answer_of, note
 from anymask.label.rows import from_rows, to_rows
 
 __all__ = ["apply", "history", "read_masks", "was_done"]
@@ -110,23 +110,28 @@ def apply(
         work.prepare(change)
     answer = work.save()
     if provenance.token is not None:
-        row = {"project_id": project, "token": provenance.token, "answer": json.dumps(answer)}
-        transaction.insert("requests", [row])
+        note(transaction, project, provenance.token, answer)
     work.counters.save(transaction, project)
     return answer
 
 
 def was_done(transaction: Transaction, project: int, token: str) -> bool:
     """Return whether a request was done."""
-    return _answered(transaction, project, token) is not None
+    return answer_of(transaction, project, token) is not None
 
 
 def _answered(transaction: Transaction, project: int, token: str | None) -> list[Number] | None:
     if token is None:
         return None
-    query = "SELECT answer FROM requests WHERE project_id = :project AND token = :token"
-    found = transaction.value(query, project=project, token=token)
-    return None if found is None else [(one, revision) for one, revision in json.loads(found)]
+    found = answer_of(transaction, project, token)
+    if found is None:
+        return None
+    if not isinstance(found, list):
+        raise InputError(
+            f"expected a token of changes of an image, got {token[:40]!r} of another request; give "
+            "each request a token of its own"
+        )
+    return [(one, revision) for one, revision in found]
 
 
 def _check_answer(transaction: Transaction, image: int, answer: list[Number]) -> None:

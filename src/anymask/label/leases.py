@@ -14,6 +14,7 @@ from anymask.label.images import find_image, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
 from anymask.label.records import IMAGE_STATES, ImageState, Lease
+from anymask.label.requests import answer_of, note
 
 __all__ = ["finish", "list_leases", "release", "renew", "take"]
 
@@ -110,15 +111,25 @@ def finish(
 ) -> None:
     """Say that the work on an image is done, how long it took, and give it back.
 
+    To say so again changes nothing: the token of the lease names the request.
+
     Raises:
-        InputError: The lease was lost.
+        InputError: The lease was lost, or ended as something else.
     """
     if not 0 <= seconds < 1e9:
         raise InputError(f"expected seconds of 0 or more, got {seconds}; correct them")
     _check(1.0, state)
     query = "SELECT * FROM images WHERE lease = :token AND project_id = :project"
     found = transaction.row(query + transaction.lock, token=token, project=project)
-    _held(found is not None)
+    request = f"finish {token}"
+    if found is None:
+        _held((before := answer_of(transaction, project, request)) is not None)
+        if before != state:
+            raise InputError(
+                f"expected the end of a lease that holds, got one that ended as {before!r}, not as "
+                f"{state!r}; ask for the image again"
+            )
+        return
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
         "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",
@@ -129,6 +140,7 @@ def finish(
     done = {"image_id": found.id, "person_id": found.lease_person_id, "state": state}
     done |= {"seconds": seconds, "at": wall_time(transaction)}
     transaction.insert("work", [done])
+    note(transaction, project, request, state)
     counters = Counters()
     counters.add(f"images.{found.state}", -1)
     counters.add(f"images.{state}")

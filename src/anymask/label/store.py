@@ -116,6 +116,7 @@ class Store:
         try:
             migrate.upgrade(opened)
             number = opened.write(lambda t: _project_id(t, place.project, make=True))
+            opened.project = number
             if database is not None or project is not None:
                 point_to(place)
         except BaseException:
@@ -155,6 +156,7 @@ class Store:
                 )
             migrate.upgrade(opened)
             number = opened.read(lambda t: _project_id(t, place.project, make=False))
+            opened.project = number
         except BaseException:
             opened.close()
             raise
@@ -440,13 +442,16 @@ class Store:
     ) -> None:
         """Say that the work on an image is done, and how long it took.
 
+        Whoever heard no answer may say it again: it happens once.
+
         Args:
             lease: That of the image.
             state: ``"done"``; ``"accepted"`` or ``"open"`` by a reviewer.
             seconds: Time spent.
 
         Raises:
-            InputError: The lease ran out, and somebody else has the image by now.
+            InputError: The lease ran out, and somebody else has the image by now; or it ended with
+                another state before.
         """
         self._write(leases.finish, _token(lease), state, seconds)
 
@@ -466,13 +471,18 @@ class Store:
             self._write(names.class_ids, [name])
         return self.classes()
 
-    def rename_class(self, old: str, new: str) -> None:
+    def rename_class(self, old: str, new: str, *, token: str | None = None) -> None:
         """Give a class another name: all its masks have it at once, in their history, too.
+
+        Args:
+            old: Its name.
+            new: Another, which no class has.
+            token: Names the request, see `Provenance`.
 
         Raises:
             InputError: There is none of the old name, or one of the new.
         """
-        self._write(names.rename_class, old, new)
+        self._write(names.rename_class, old, new, token)
 
     def versions(self) -> list[ModelVersion]:
         """List the model versions, oldest first."""
@@ -485,13 +495,14 @@ class Store:
         *,
         parent: str | None = None,
         metrics: Mapping[str, Any] | None = None,
+        token: str | None = None,
     ) -> None:
-        """Register a version of a model, see `ModelVersion`.
+        """Register a version of a model, see `ModelVersion`; the token names the request.
 
         Raises:
             InputError: There is one of that name already.
         """
-        self._write(names.add_version, name, path, parent, metrics or {})
+        self._write(names.add_version, name, path, parent, metrics or {}, token)
 
     def promote(self, name: str) -> None:
         """Make a version the one in use.
