@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ _SIGN = (
     "ON CONFLICT (project_id, token) DO UPDATE SET answer = excluded.answer "
     "WHERE requests.answer <> excluded.answer"
 )
+_PARTS = 16  # of a sum
 _PAUSE = 0.01  # seconds before the second attempt; each further one waits twice as long
 _LONGEST_PAUSE = 1.0
 _BUSY_MS = 2  # SQLite itself waits so long for others before it says that it is locked
@@ -46,8 +48,10 @@ _LOOK = 1.0  # seconds of waiting for one's turn, after which one asks whether t
 class Transaction:
     """What happens whole or not at all: statements with named parameters."""
 
-    def __init__(self, connection: Any, *, is_sqlite: bool) -> None:
+    def __init__(self, connection: Any, *, is_sqlite: bool, part: str = "") -> None:
         self.connection, self.is_sqlite = connection, is_sqlite
+        self.part = part
+        """What the name of a sum ends in, see `counters`."""
 
     def run(self, sql: str, rows: Sequence[Mapping[str, Any]] = (), **named: Any) -> int:
         """Run a statement, once or for each of several rows of values; count the rows it met."""
@@ -158,7 +162,7 @@ class Database:
         """Run one transaction, without trying again, for what gives its results piece by piece."""
         try:
             with self._begin(writes) as connection:
-                yield Transaction(connection, is_sqlite=self.is_sqlite)
+                yield Transaction(connection, is_sqlite=self.is_sqlite, part=self._part)
         except optional("sqlalchemy.exc", extra="label").DBAPIError as error:
             raise translate(error, self.shown, self.path, self.patience) from error
 
@@ -170,7 +174,7 @@ class Database:
         while True:
             try:
                 with self._begin(writes) as connection:
-                    transaction = Transaction(connection, is_sqlite=self.is_sqlite)
+                    transaction = Transaction(connection, is_sqlite=self.is_sqlite, part=self._part)
                     if receipt is None or self._sign(transaction, receipt):
                         found = [work(transaction)]
                 return found[0]
@@ -180,6 +184,12 @@ class Database:
             # Of unequal length, or the same two would meet again.
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    @property
+    def _part(self) -> str:
+        """Say which part of a sum this thread adds to; a file of SQLite has one writer anyway."""
+        who = f"{self._client} {threading.get_ident()}".encode()
+        return "" if self.is_sqlite else f"#{zlib.crc32(who) % _PARTS}"
 
     def _sign(self, transaction: Transaction, receipt: str) -> bool:
         """Leave a receipt with what is about to be written; return whether it was not there yet.

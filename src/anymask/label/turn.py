@@ -85,7 +85,8 @@ class Turn:
                 return False
             ahead = self._number - _head(self._file)[1]
             time.sleep(min(_PAUSE * max(ahead, 1), _LONGEST_PAUSE, left))
-        os.pwrite(self._file, _HEAD.pack(0, self._number)[8:], 8)
+        with suppress(OSError):  # only others' patience hangs on it
+            os.pwrite(self._file, _HEAD.pack(0, self._number)[8:], 8)
         return True
 
     def _draw(self, file: int) -> None:
