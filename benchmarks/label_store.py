@@ -3,6 +3,7 @@
     python benchmarks/label_store.py                                   # a file of SQLite
     python benchmarks/label_store.py --database postgresql://me@host/empty
     python benchmarks/label_store.py --images 10000 --masks 500000 --seconds 10
+    python benchmarks/label_store.py --folder built/           # build it once, and use it again
 
 The rows are made in the database itself, so that building it takes minutes. Then each call is timed
 on its own, and eight people in processes of their own take an image, add a mask, change it, review
@@ -176,13 +177,17 @@ def main() -> None:
     parser.add_argument("--database", help="an empty database of PostgreSQL")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--people", type=int, default=8)
+    parser.add_argument("--folder", help="where the store is, or is to be made and stay")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as empty:
+        folder = options.folder or empty
         with Store.init(folder, database=options.database, project="load") as store:
             print(f"{options.images:,d} images, {options.masks:,d} masks in {store.database.shown}")
-            fill(store, options.images, options.masks)
+            if not store.status().images:
+                fill(store, options.images, options.masks)
             if store.database.path is not None:
                 print(f"{store.database.path.stat().st_size / 1e9:.1f} GB")
+        print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         with Store.open(folder, database=options.database, project="load") as store:
             timed("status", store.status)
             for order in ("added", "low-confidence", "disagreement", "novelty"):

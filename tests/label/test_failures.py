@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from anymask import InputError, Masks, OutputError
 from anymask.label import Provenance, Store, migrate
 from anymask.label.database import Database
+from anymask.label.failures import translate
 from anymask.label.honeypots import Honeypots, list_honeypots
 from anymask.label.migrate import upgrade
 from anymask.label.place import DATABASE
@@ -239,6 +242,21 @@ def test_a_full_disk_is_said(store: Store, mask_of: Make) -> None:
         assert len(again.masks(1).masks) == 1 + added
         assert again.edit_mask(mask, now, mask_of(2), ADA) == 2
         assert again.counters() == again.count_again()
+
+
+@pytest.mark.parametrize("free", [0, 1 << 30])
+def test_a_disk_without_room_for_the_log_is_full_and_nothing_is_damaged(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """SQLite says "disk I/O error" of both."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    error = SimpleNamespace(orig=sqlite3.OperationalError("disk I/O error"))
+    with Store.init(photos) as store:
+        path = store.database.path
+        assert path is not None
+        said = str(translate(error, str(path), path, 30))
+    assert ("the disk is full" in said) == (not free) != ("damaged file" in said)
+    assert len(list(photos.glob("*.damaged-1"))) == (1 if free else 0)
 
 
 def test_who_keeps_a_file_busy_is_waited_for(store: Store, mask_of: Make) -> None:

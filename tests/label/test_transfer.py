@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,18 @@ def label(store: Store) -> None:
     store.finish(store.next("Ada"))
 
 
-FORMATS = ("coco", "sa1b", "yolo", "labelme", "png", "voc", "semantic", "grounded-sam")
+FORMATS = (
+    "coco",
+    "sa1b",
+    "yolo",
+    "labelme",
+    "png",
+    "voc",
+    "semantic",
+    "grounded-sam",
+    "cvat",
+    "labelstudio",
+)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -92,6 +104,16 @@ def test_what_is_written(store: Store, tmp_path: Path) -> None:
             export_masks(store, tmp_path / "c.json", **wrong)
     with pytest.raises(InputError, match="exists"):
         export_masks(store, tmp_path / "a.json")
+
+
+def test_a_zip_for_cvat_has_the_images(store: Store, photos: Path, tmp_path: Path) -> None:
+    label(store)
+    with pytest.warns(DataWarning, match="CVAT cannot hold all"):
+        export_masks(store, tmp_path / "a.zip", "cvat")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found.pop("annotations.xml")
+    assert found == {f"images/{path.name}": path.read_bytes() for path in photos.glob("*.png")}
 
 
 def test_images_that_nobody_has_seen_are_left_out(

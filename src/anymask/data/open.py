@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from anymask.data.dataset import Dataset, LabelMapFolder
-from anymask.data.readers import coco, via, voc, yolo
+from anymask.data.readers import coco, tools, via, voc, yolo
 from anymask.data.readers.dsb2018 import DSB2018
 from anymask.data.readers.labelme import LABELME
 from anymask.data.readers.layout import Layout
@@ -14,7 +14,9 @@ from anymask.data.readers.pairs import PAIRS
 from anymask.data.readers.perseg import PERSEG
 from anymask.data.readers.visor import VISOR
 from anymask.errors import InputError
+from anymask.formats import cvat, labelstudio
 from anymask.formats.annotation import read_json
+from anymask.formats.files import load
 
 __all__ = ["FILES", "LAYOUTS", "layout_of", "open_dataset"]
 
@@ -32,8 +34,15 @@ LAYOUTS = {
 }
 """Layouts of folders by name; a folder is opened by the first that fits."""
 
-FILES = {"coco": coco.list_images, "via": via.list_images}
+FILES: dict[str, Callable[[Path, str | Path | None], Dataset]] = {
+    "coco": lambda path, images: coco.list_images(read_json(path), path, images),
+    "via": lambda path, images: via.list_images(read_json(path), path, images),
+    "cvat": tools.list_cvat,
+    "labelstudio": tools.list_labelstudio,
+}
 """Layouts of annotation files by name."""
+
+_HEAD = 4096  # bytes of a file that tell whose it is
 
 
 def open_dataset(
@@ -42,8 +51,9 @@ def open_dataset(
     """Open a data set.
 
     Args:
-        path: A folder; a JSON file with the annotations of many images; one of the lists of VOC,
-            such as ``VOC2012/ImageSets/Segmentation/train.txt``; or ``data.yaml`` or the folder of
+        path: A folder; a JSON file with the annotations of many images, or CVAT's
+            ``annotations.xml``; one of the lists of VOC, such as
+            ``VOC2012/ImageSets/Segmentation/train.txt``; or ``data.yaml`` or the folder of
             the images of one split of a data set of YOLO's.
         layout: Name of the layout, see `LAYOUTS` and `FILES`; auto: the first that fits.
         images: Folder of the images of a JSON file; None: looked for in and beside its folder.
@@ -66,7 +76,7 @@ def open_dataset(
     if path.is_file() and layout == "voc":
         return voc.list_images(path)
     if layout in FILES:
-        return FILES[layout](read_json(path), path, images)
+        return FILES[layout](path, images)
     if layout == "yolo" and (path.is_file() or yolo.is_split(path)):
         return yolo.read(path)
     return LAYOUTS[layout].open(path)
@@ -91,7 +101,7 @@ def layout_of(path: str | Path, layout: str = "auto") -> str:
     if path.is_file() and path.suffix in (".yaml", ".yml") and layout in ("auto", "yolo"):
         return "yolo"
     if path.is_file() and layout not in LAYOUTS:
-        return _file_layout(read_json(path)) if layout == "auto" else layout
+        return _file_layout(path) if layout == "auto" else layout
     if path.is_dir() and layout not in FILES:
         if layout != "auto":
             return layout
@@ -102,8 +112,15 @@ def layout_of(path: str | Path, layout: str = "auto") -> str:
     )
 
 
-def _file_layout(document: dict[str, Any]) -> str:
-    return "coco" if document.keys() & {"annotations", "images"} else "via"
+def _file_layout(path: Path) -> str:
+    head = load(path).head(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")  # byte order mark, white space
+    for name, form in (("cvat", cvat.FORMAT), ("labelstudio", labelstudio.FORMAT)):
+        if form.recognises is not None and form.recognises(head):
+            return name
+    keys = read_json(path).keys()
+    if labelstudio.FORMAT.keys <= keys:  # a single task
+        return "labelstudio"
+    return "coco" if keys & {"annotations", "images"} else "via"
 
 
 def _fitting(root: Path) -> Layout:
@@ -115,7 +132,8 @@ def _fitting(root: Path) -> Layout:
         missing = layout.missing(root)
         if any(part not in missing and _is_telling(part) for part in layout.parts):
             partly.append(f"{layout.name} (without {' and '.join(missing)})")
-    files = sorted([*root.glob("*.json"), *root.glob("annotations/*.json")])
+    patterns = "*.json", "annotations/*.json", "annotations.xml"
+    files = sorted(path for pattern in patterns for path in root.glob(pattern))
     if files:
         raise InputError(
             f"expected a folder that is a data set, got {str(root)!r}, which holds annotation "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from anymask.label.records import (
     RevisionConflict,
     StoredMasks,
 )
+from anymask.label.requests import answer_of, note
 from anymask.label.rows import from_rows, to_rows
 
 __all__ = ["answered", "apply", "history", "read_masks", "was_done"]
@@ -111,8 +111,7 @@ def apply(
         work.prepare(change)
     answer = work.save()
     if provenance.token is not None:
-        row = {"project_id": project, "token": provenance.token, "answer": json.dumps(answer)}
-        transaction.insert("requests", [row])
+        note(transaction, project, provenance.token, answer)
     if locked.state != HIDDEN:
         work.counters.save(transaction, project)
     return answer
@@ -120,16 +119,22 @@ def apply(
 
 def was_done(transaction: Transaction, project: int, token: str) -> bool:
     """Return whether a request was done."""
-    return answered(transaction, project, token) is not None
+    return answer_of(transaction, project, token) is not None
 
 
 def answered(transaction: Transaction, project: int, token: str | None) -> list[Number] | None:
     """Give the answer of a request that was done; None: it was not, or has no token."""
     if token is None:
         return None
-    query = "SELECT answer FROM requests WHERE project_id = :project AND token = :token"
-    found = transaction.value(query, project=project, token=token)
-    return None if found is None else [(one, revision) for one, revision in json.loads(found)]
+    found = answer_of(transaction, project, token)
+    if found is None:
+        return None
+    if not isinstance(found, list):
+        raise InputError(
+            f"expected a token of changes of an image, got {token[:40]!r} of another request; give "
+            "each request a token of its own"
+        )
+    return [(one, revision) for one, revision in found]
 
 
 def _check_answer(transaction: Transaction, image: int, answer: list[Number]) -> None:

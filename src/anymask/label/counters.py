@@ -1,7 +1,8 @@
 """Sums that are kept up to date, so that nobody has to count five million masks.
 
 Each change adds to the counters in the transaction in which it happens, last of all and in the
-order of their names, so that two transactions never wait for each other.
+order of their names, so that no two transactions wait for each other in a circle. On a server, a
+sum is kept in several parts, for whoever adds to a row holds it until his commit is on the disk.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Counters:
     def save(self, transaction: Transaction, project: int) -> None:
         """Write them; do it last."""
         rows = [
-            {"project": project, "name": name, "value": by}
+            {"project": project, "name": f"{name}{transaction.part}", "value": by}
             for name, by in sorted(self._by.items())
             if by
         ]
@@ -94,7 +95,10 @@ class Counters:
 def read_counters(transaction: Transaction, project: int) -> Counter[str]:
     """Give all counters of a project; one that is not there is 0."""
     rows = transaction.rows("SELECT name, value FROM counters WHERE project_id = :id", id=project)
-    return Counter({row.name: row.value for row in rows if row.value})
+    found: Counter[str] = Counter()
+    for row in rows:
+        found[row.name.partition("#")[0]] += row.value
+    return Counter({name: value for name, value in found.items() if value})
 
 
 def count_again(transaction: Transaction, project: int) -> Counter[str]:

@@ -6,17 +6,23 @@ Everything that differs between SQLite and PostgreSQL is here, in `clock` and in
 from __future__ import annotations
 
 import functools
+import os
 import random
+import secrets
 import sqlite3
+import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from anymask.atomic import cannot_write
 from anymask.errors import InputError
 from anymask.label.failures import AWAY, BUSY, kind_of, translate
 from anymask.label.tables import tables
+from anymask.label.turn import Turn
 from anymask.optional import optional
 
 __all__ = ["Database", "Transaction"]
@@ -26,17 +32,26 @@ Row = Any
 """A row of a result: its columns are attributes."""
 
 _WRITES = "anymask_writes"
+_SIGN = (
+    "INSERT INTO requests (project_id, token, answer) VALUES (:project, :token, :answer) "
+    "ON CONFLICT (project_id, token) DO UPDATE SET answer = excluded.answer "
+    "WHERE requests.answer <> excluded.answer"
+)
+_PARTS = 16  # of a sum
 _PAUSE = 0.01  # seconds before the second attempt; each further one waits twice as long
 _LONGEST_PAUSE = 1.0
 _BUSY_MS = 2  # SQLite itself waits so long for others before it says that it is locked
-_TURN = 0.001, 0.008  # seconds between two questions whether it is one's turn to write
+_ASK = 0.001, 0.008  # seconds between two questions whether the file is free
+_LOOK = 1.0  # seconds of waiting for one's turn, after which one asks whether the file is free
 
 
 class Transaction:
     """What happens whole or not at all: statements with named parameters."""
 
-    def __init__(self, connection: Any, *, is_sqlite: bool) -> None:
+    def __init__(self, connection: Any, *, is_sqlite: bool, part: str = "") -> None:
         self.connection, self.is_sqlite = connection, is_sqlite
+        self.part = part
+        """What the name of a sum ends in, see `counters`."""
 
     def run(self, sql: str, rows: Sequence[Mapping[str, Any]] = (), **named: Any) -> int:
         """Run a statement, once or for each of several rows of values; count the rows it met."""
@@ -115,6 +130,9 @@ class Database:
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self.path = Path(self._url.database) if self.is_sqlite else None
         self.shown = str(self.path) if self.is_sqlite else self._url.render_as_string()
+        self.project: int | None = None
+        """The project in use, once it is known; from then on nothing is written twice."""
+        self._client = secrets.token_hex(8)
         self.engine = self._make_engine()
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
@@ -126,7 +144,8 @@ class Database:
 
         Args:
             work: What to do. It may be called several times, so it must do nothing else. When this
-                method returns, the work is on the disk.
+                method returns, the work is on the disk, once: if the server goes away while it
+                says so, it is asked later whether it was done.
 
         Raises:
             OutputError: The database stays busy or away, or cannot be written to.
@@ -143,17 +162,22 @@ class Database:
         """Run one transaction, without trying again, for what gives its results piece by piece."""
         try:
             with self._begin(writes) as connection:
-                yield Transaction(connection, is_sqlite=self.is_sqlite)
+                yield Transaction(connection, is_sqlite=self.is_sqlite, part=self._part)
         except optional("sqlalchemy.exc", extra="label").DBAPIError as error:
             raise translate(error, self.shown, self.path, self.patience) from error
 
     def _run(self, work: Callable[[Transaction], Result], *, writes: bool) -> Result:
         end, pause = time.monotonic() + self.patience, _PAUSE
         failed = optional("sqlalchemy.exc", extra="label").DBAPIError
+        receipt = secrets.token_hex(8) if writes else None
+        found: list[Result] = []
         while True:
             try:
                 with self._begin(writes) as connection:
-                    return work(Transaction(connection, is_sqlite=self.is_sqlite))
+                    transaction = Transaction(connection, is_sqlite=self.is_sqlite, part=self._part)
+                    if receipt is None or self._sign(transaction, receipt):
+                        found = [work(transaction)]
+                return found[0]
             except failed as error:
                 if kind_of(error) not in (BUSY, AWAY) or time.monotonic() >= end:
                     raise translate(error, self.shown, self.path, self.patience) from error
@@ -161,14 +185,35 @@ class Database:
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
+    @property
+    def _part(self) -> str:
+        """Say which part of a sum this thread adds to; a file of SQLite has one writer anyway."""
+        who = f"{self._client} {threading.get_ident()}".encode()
+        return "" if self.is_sqlite else f"#{zlib.crc32(who) % _PARTS}"
+
+    def _sign(self, transaction: Transaction, receipt: str) -> bool:
+        """Leave a receipt with what is about to be written; return whether it was not there yet.
+
+        It waits for a transaction that left the same one and is not over. Each thread keeps one.
+        A file of SQLite needs none: its commits fail whole.
+        """
+        if self.is_sqlite or self.project is None:
+            return True
+        writer = f"writer {self._client} {threading.get_ident()}"
+        return transaction.run(_SIGN, project=self.project, token=writer, answer=f'"{receipt}"') > 0
+
     @contextmanager
     def _begin(self, writes: bool) -> Iterator[Any]:
         with self.engine.connect() as connection:
-            if self.is_sqlite:
-                patience = self.patience if writes else None
-                connection = connection.execution_options(**{_WRITES: patience})
-            with connection.begin():
-                yield connection
+            if self.path is None or not writes:
+                with connection.begin():
+                    yield connection
+                return
+            with Turn(self.path) as turn:
+                wait = {_WRITES: (turn, self.patience)}
+                with connection.execution_options(**wait).begin():
+                    yield connection
+            _flush(self.path)
 
     def _make_engine(self) -> Any:
         sa = optional("sqlalchemy", extra="label")
@@ -208,9 +253,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # SQLAlchemy says when transactions begin, see below
     cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout = 5000")  # several may make the file at once
-    cursor.execute("PRAGMA journal_mode = WAL")
+    (mode,) = cursor.execute("PRAGMA journal_mode = WAL").fetchone()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    cursor.execute("PRAGMA synchronous = FULL")
+    # With a log, the disk is waited for after the commit, see `_flush`; some places have none.
+    cursor.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA cache_size = -65536")  # KiB
     cursor.close()
@@ -219,19 +265,39 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
 def _begin_sqlite(connection: Any) -> None:
     """Begin a transaction; who is to write takes his turn at once, for halfway he could only fail.
 
-    Everybody who waits asks again after a short while that varies, so that all have the same
-    chance: SQLite's own waiting asks less and less often, and who has waited long waits longer.
+    Others may write without waiting for their turn, such as another program. So whoever's turn it
+    is asks again after a short while that varies: SQLite's own waiting asks less and less often.
     """
-    patience = connection.get_execution_options().get(_WRITES)
-    if patience is None:
+    wait = connection.get_execution_options().get(_WRITES)
+    if wait is None:
         connection.exec_driver_sql("BEGIN")
         return
+    turn, patience = wait
     end, failed = time.monotonic() + patience, optional("sqlalchemy.exc").DBAPIError
     while True:
+        turn.wait(min(_LOOK, max(0.0, end - time.monotonic())))
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             return
         except failed as error:
             if kind_of(error) != BUSY or time.monotonic() >= end:
                 raise
-        time.sleep(random.uniform(*_TURN))
+        time.sleep(random.uniform(*_ASK))
+
+
+def _flush(path: Path) -> None:
+    """Wait until what was committed is on the disk, so that not even a power cut can take it away.
+
+    SQLite itself would wait before it lets the next one write. Here all who have written meanwhile
+    wait for the disk together, which is most of the time that a small change takes.
+    """
+    try:
+        file = os.open(path.with_name(f"{path.name}-wal"), os.O_RDWR)
+    except FileNotFoundError:  # without a log, the commit has waited
+        return
+    try:
+        os.fsync(file)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        os.close(file)

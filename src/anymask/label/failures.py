@@ -28,6 +28,8 @@ _POSTGRESQL = {
 }
 
 
+_ROOM = 1 << 20  # bytes that must be free, or else the disk is full
+
 _REFUSED = ("does not exist", "authentication failed", "no password supplied", "no pg_hba.conf")
 """Words of a server that is there, but lets nobody in: to ask again would not help."""
 
@@ -61,7 +63,10 @@ def translate(error: Any, shown: str, path: Path | None, patience: float) -> Any
     kind = kind_of(error)
     reason = str(error.orig).strip().partition("\n")[0]
     if kind == DAMAGED and path is not None:
-        return damaged(path, reason)
+        # SQLite tells of files that it cannot make longer as of a disk that fails.
+        if "i/o error" not in reason.lower() or not _is_full(path):
+            return damaged(path, reason)
+        kind = FULL
     if kind == BUSY:
         return OutputError(
             f"cannot write to the store {shown!r}: others have kept it busy for {patience:g} s; "
@@ -81,6 +86,12 @@ def translate(error: Any, shown: str, path: Path | None, patience: float) -> Any
         f"cannot use the store {shown!r}: {reason}; check that it is there, and that you may write "
         "to it"
     )
+
+
+def _is_full(path: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _ROOM
+    return False
 
 
 def damaged(path: Path, reason: str) -> InputError:

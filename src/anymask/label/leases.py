@@ -8,7 +8,6 @@ from typing import Any
 
 from anymask.errors import InputError
 from anymask.label import hidden
-from anymask.label.changes import was_done
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.counters import Counters
 from anymask.label.database import Transaction
@@ -16,6 +15,7 @@ from anymask.label.images import find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
 from anymask.label.records import HIDDEN, IMAGE_STATES, ImageState, Lease, LeaseConflict
+from anymask.label.requests import answer_of, note
 
 __all__ = ["check_free", "finish", "list_leases", "release", "renew", "take", "take_image"]
 
@@ -157,10 +157,10 @@ def finish(
 ) -> None:
     """Say that the work on an image is done, how long it took, and give it back.
 
-    Whoever heard no answer may say it again: it is done once.
+    To say so again changes nothing: the token of the lease names the request.
 
     Raises:
-        InputError: The lease was lost.
+        InputError: The lease was lost, or ended as something else.
     """
     if not 0 <= seconds < 1e9:
         raise InputError(f"expected seconds of 0 or more, got {seconds}; correct them")
@@ -168,10 +168,15 @@ def finish(
     query = "SELECT * FROM images WHERE lease = :token AND project_id = :project"
     found = transaction.row(query + transaction.lock, token=token, project=project)
     request = f"finish {token}"
-    if found is None and was_done(transaction, project, request):
+    if found is None:
+        _held((before := answer_of(transaction, project, request)) is not None)
+        if before != state:
+            raise InputError(
+                f"expected the end of a lease that holds, got one that ended as {before!r}, not as "
+                f"{state!r}; ask for the image again"
+            )
         return
-    _held(found is not None)
-    transaction.insert("requests", [{"project_id": project, "token": request, "answer": "[]"}])
+    note(transaction, project, request, state)
     if found.state == HIDDEN:
         hidden.answer(transaction, found, state, seconds)
         return

@@ -18,6 +18,7 @@ from anymask.label.records import (
     VersionKind,
     check_name,
 )
+from anymask.label.requests import once
 
 __all__ = [
     "add_version",
@@ -89,12 +90,19 @@ def list_classes(transaction: Transaction, project: int) -> list[LabelClass]:
     ]
 
 
-def rename_class(transaction: Transaction, project: int, old: str, new: str) -> None:
-    """Give a class another name.
+def rename_class(
+    transaction: Transaction, project: int, old: str, new: str, token: str | None = None
+) -> None:
+    """Give a class another name; see `requests.once` for the token.
 
     Raises:
         InputError: There is no class of the old name, or one of the new.
     """
+    what = f"rename the class {old!r} {new!r}"
+    once(transaction, project, token, what, lambda: _rename(transaction, project, old, new))
+
+
+def _rename(transaction: Transaction, project: int, old: str, new: str) -> None:
     check_name(new, "name of a class", 200)
     found = _class_id(transaction, project, old)
     query = "SELECT id FROM classes WHERE project_id = :project AND name = :name"
@@ -176,8 +184,9 @@ def add_version(
     parent: str | None,
     metrics: Mapping[str, Any],
     kind: VersionKind,
+    token: str | None = None,
 ) -> None:
-    """Register a version.
+    """Register a version; see `requests.once` for the token.
 
     Raises:
         InputError: There is one of that name already, or no such kind.
@@ -186,11 +195,15 @@ def add_version(
         raise InputError(
             f"expected a kind of version out of {', '.join(VERSION_KINDS)}, got {kind!r}; name one"
         )
-    parent_id = version_id(transaction, project, parent, kind)
-    if not _insert_version(transaction, project, name, path, parent_id, metrics, kind):
-        raise InputError(
-            f"expected a new name for the version, got {name!r}, which there is; choose another"
-        )
+
+    def work() -> None:
+        parent_id = version_id(transaction, project, parent, kind)
+        if not _insert_version(transaction, project, name, path, parent_id, metrics, kind):
+            raise InputError(
+                f"expected a new name for the version, got {name!r}, which there is; choose another"
+            )
+
+    once(transaction, project, token, f"add the version {name!r}", work)
 
 
 def promote(transaction: Transaction, project: int, name: str) -> None:

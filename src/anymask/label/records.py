@@ -93,10 +93,19 @@ class Provenance:
                 check_name(name, f"name of a {what}")
         if self.seconds is not None and not 0 <= self.seconds < 1e9:
             raise InputError(f"expected seconds of 0 or more, got {self.seconds}; correct them")
-        if self.token is not None and not 0 < len(self.token) <= 200:
-            raise InputError(
-                f"expected a token of 1 to 200 characters, got {len(self.token)}; shorten it"
-            )
+        check_token(self.token)
+
+
+def check_token(token: str | None) -> None:
+    """Refuse the name of a request that cannot be kept; None: it has none.
+
+    Raises:
+        InputError: It is empty or too long.
+    """
+    if token is not None and not 0 < len(token) <= 200:
+        raise InputError(
+            f"expected a token of 1 to 200 characters, got {len(token)}; give it another length"
+        )
 
 
 def check_name(name: object, what: str, longest: int = 100) -> str:

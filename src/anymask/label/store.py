@@ -117,6 +117,7 @@ class Store:
         try:
             migrate.upgrade(opened)
             number = opened.write(lambda t: _project_id(t, place.project, make=True))
+            opened.project = number
             if database is not None or project is not None:
                 point_to(place)
         except BaseException:
@@ -156,6 +157,7 @@ class Store:
                 )
             migrate.upgrade(opened)
             number = opened.read(lambda t: _project_id(t, place.project, make=False))
+            opened.project = number
         except BaseException:
             opened.close()
             raise
@@ -456,13 +458,16 @@ class Store:
     ) -> None:
         """Say that the work on an image is done, and how long it took; to say it again is no harm.
 
+        Whoever heard no answer may say it again: it happens once.
+
         Args:
             lease: That of the image.
             state: ``"done"``; ``"accepted"`` or ``"open"`` by a reviewer.
             seconds: Time spent.
 
         Raises:
-            InputError: The lease ran out, and somebody else has the image by now.
+            InputError: The lease ran out, and somebody else has the image by now; or it ended with
+                another state before.
         """
         self._write(leases.finish, _token(lease), state, seconds)
 
@@ -482,13 +487,18 @@ class Store:
             self._write(names.class_ids, [name])
         return self.classes()
 
-    def rename_class(self, old: str, new: str) -> None:
+    def rename_class(self, old: str, new: str, *, token: str | None = None) -> None:
         """Give a class another name: all its masks have it at once, in their history, too.
+
+        Args:
+            old: Its name.
+            new: Another, which no class has.
+            token: Names the request, see `Provenance`.
 
         Raises:
             InputError: There is none of the old name, or one of the new.
         """
-        self._write(names.rename_class, old, new)
+        self._write(names.rename_class, old, new, token)
 
     def recolor_class(self, name: str, color: str) -> None:
         """Give a class another colour, such as ``"#4da3ff"``.
@@ -510,13 +520,14 @@ class Store:
         parent: str | None = None,
         metrics: Mapping[str, Any] | None = None,
         kind: VersionKind = "model",
+        token: str | None = None,
     ) -> None:
-        """Register a version of a model, see `ModelVersion`.
+        """Register a version of a model, see `ModelVersion`; the token names the request.
 
         Raises:
             InputError: There is one of that name already, or no such kind.
         """
-        self._write(names.add_version, name, path, parent, metrics or {}, kind)
+        self._write(names.add_version, name, path, parent, metrics or {}, kind, token)
 
     def promote(self, name: str) -> None:
         """Make a version the one in use of its kind.

@@ -109,7 +109,9 @@ def export_masks(
             f"expected a share of images for validation from 0 to less than 1, got {val_fraction}; "
             "0.1 is usual"
         )
-    work = _Export(store, format, reviews, provenance, val_fraction, progress)
+    # A zip is CVAT's, and has the images as well as the masks.
+    with_images = formats.find(format).copies_images or Path(output).suffix.lower() == ".zip"
+    work = _Export(store, with_images, reviews, provenance, val_fraction, progress)
     names = [one.name for one in store.classes()]
     with tempfile.TemporaryDirectory() as folder:
         found = work.found(Path(folder))
@@ -128,7 +130,7 @@ def export_masks(
 @dataclass
 class _Export:
     store: Store
-    format: str
+    with_images: bool
     reviews: Sequence[Review]
     provenance: bool
     val_fraction: float
@@ -140,7 +142,6 @@ class _Export:
     def found(self, folder: Path) -> Iterator[conversion.Found]:
         """Give the images in the order of their names, which no database decides."""
         taken: set[str] = set()
-        copies = formats.find(self.format).copies_images
         for _, number in self._order():
             stored, meta = self.store.masks(number), self.store.image_meta(number)
             image = stored.image
@@ -149,7 +150,8 @@ class _Export:
             self.images += 1
             self.masks += len(masks)
             self.unnamed += sum(label is None for label in masks.labels)
-            yield conversion.Found(name, masks, self._file(image, folder) if copies else None)
+            file = self._file(image, folder) if self.with_images else None
+            yield conversion.Found(name, masks, file)
             if self.progress is not None:
                 self.progress(self.images)
 

@@ -33,11 +33,11 @@ class Measure(EvaluateOptions, Generic[Options]):
     """Measure models on data sets whose masks are known."""
 
     data: Annotated[tuple[Path, ...], arg(aliases=["-d"], metavar="PATH...")]
-    """Data sets: folders, or JSON files with the annotations of many images."""
+    """Data sets: folders, or files with the annotations of many images."""
     layout: Annotated[str, arg(metavar="NAME")] = "auto"
     """How the data sets are laid out, see docs/evaluation.md; auto: the first that fits."""
     image_folder: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Where the images of JSON files are; without it, looked for in and beside their folder."""
+    """Where the images of such files are; without it, looked for in and beside their folder."""
     model: Models = ("bundled",)
     """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
