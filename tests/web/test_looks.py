@@ -169,7 +169,7 @@ def everything_shown(page: StudioPage) -> list[tuple[str, Callable[[], None]]]:
 
     def healed() -> None:
         page.studio.trouble.clear()
-        page.page.locator(".trouble .button").click()
+        page.try_now()
         page.saved()
 
     return [

@@ -129,6 +129,52 @@ def test_images_are_dropped_pasted_and_removed(page: StaticPage, photos: Path) -
     assert page.page.locator(".strip-button").count() == 1
 
 
+def test_a_removed_image_comes_back_with_its_masks(page: StaticPage, photos: Path) -> None:
+    def remove(name: str) -> None:
+        page.page.get_by_label(f"Remove {name}").focus()
+        page.press("Enter")
+        page.page.locator("#confirm-go").click()
+
+    buttons = page.page.locator(".strip-button")
+    page.add(photos / "a.png", photos / "b.png")
+    page.opened("a.png")
+    page.tell("leaf")
+    page.stroke("red")
+    page.masks(1)
+    page.stroke("green")  # which may not be stored yet
+    page.masks(2)
+    remove("a.png")
+    page.opened("b.png")
+    page.until(lambda: buttons.count() == 1)
+    page.saved()
+    page.press("z")
+    page.opened("a.png")
+    page.masks(2)
+    assert [buttons.nth(i).get_attribute("title") for i in range(2)] == ["a.png", "b.png"]
+    page.press("y", "z", "z")  # quick ones wait for each other
+    page.opened("a.png")
+    page.masks(1)
+    page.press("y")
+    page.masks(2)
+    page.saved()
+    assert len(page.stored()) == 2
+    page.page.keyboard.press("Escape")
+    page.press("y")
+    page.opened("b.png")
+    remove("b.png")
+    page.page.locator("#example").wait_for()  # nothing is left
+    page.shot("static-removed")
+    page.press("z", "z")
+    page.opened("a.png")
+    page.masks(2)
+    assert buttons.count() == 2
+    page.saved()
+    page.page.reload()
+    page.opened("a.png")
+    page.masks(2)
+    assert buttons.count() == 2 and page.stored().labels == ("leaf", "leaf")
+
+
 def test_damaged_images_are_told_and_the_others_come(
     page: StaticPage, photos: Path, tmp_path: Path
 ) -> None:
@@ -207,8 +253,8 @@ def test_all_formats_in_one_archive(page: StaticPage, photos: Path, tmp_path: Pa
     page.masks(0)
     voc = tmp_path / "voc"
     page.bring_in(voc / "Annotations" / "b.xml", voc / "SegmentationObject" / "b.png")
-    page.masks(1)
     page.says("Found one")
+    page.masks(1)
     assert page.page.locator(".mask-name").inner_text() == "leaf"
 
 
@@ -242,12 +288,19 @@ def test_a_full_storage_is_told_and_nothing_is_lost(page: StaticPage, photos: Pa
     page.opened("b.png")
     page.stroke("blue")
     page.masks(1)
+    page.page.get_by_label("Remove b.png").focus()
+    page.press("Enter")
+    page.page.locator("#confirm-go").click()
+    page.opened("a.png")
+    page.press("z")
+    page.opened("b.png")
+    page.masks(1)
     archive = page.export("sa1b", "yolo")  # the way out
     assert len(formats.read(archive.read("sa1b/a.json"))) == 2
     assert len(formats.read(archive.read("sa1b/b.json"))) == 1
     assert archive.read("yolo/images/train/b.png") == (photos / "b.png").read_bytes()
     session.send("Storage.overrideQuotaForOrigin", {"origin": origin})
-    page.page.get_by_text("Try now").click()
+    page.try_now()
     page.saved()
     page.page.reload()
     page.opened("b.png")
@@ -438,6 +491,13 @@ def test_images_and_masks_come_with_the_page(browser: Any, given: Site) -> None:
     page.page.get_by_label("Remove b.png").click()
     page.page.locator("#confirm-go").click()
     page.until(lambda: page.page.locator(".strip-button").count() == 2)
+    page.press("a", "a")
+    page.opened("a.png")
+    page.page.get_by_label("Remove a.png").focus()
+    page.press("Enter")
+    page.page.locator("#confirm-go").click()
+    page.opened("sub/c.png")
+    page.press("z")
     page.page.goto(f"{given.url}/#image=a.png")
     page.page.reload()
     page.opened("a.png")

@@ -41,6 +41,9 @@ Result = TypeVar("Result")
 
 _KEEP = "private, max-age=86400"  # ids change when files do
 _ROOT = "/v1/studio"
+_CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"description": "Somebody else has saved meanwhile.", "model": wire.ConflictAnswer}
+}
 _LONGEST = 40  # characters of a class in the name of a file
 
 
@@ -330,7 +333,7 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
         f"{_ROOT}/pictures/{{picture}}/things",
         tags=["studio"],
         summary="Save the masks of an image",
-        responses=failures(404, 507),
+        responses={**failures(404, 507), **_CONFLICT},
     )
     async def save_things(picture: str, asked: wire.SaveThings) -> Response:
         """Replace what is stored; 409 with what is there if that is of another revision."""
@@ -346,7 +349,10 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
             return _conflict(wire.things_document(conflict.current))
 
     @app.put(
-        f"{_ROOT}/classes", tags=["studio"], summary="Save the classes", responses=failures(507)
+        f"{_ROOT}/classes",
+        tags=["studio"],
+        summary="Save the classes",
+        responses={**failures(507), **_CONFLICT},
     )
     async def save_classes(asked: wire.SaveClasses) -> Response:
         """Replace the classes; 409 with what is there if that is of another revision."""

@@ -67,7 +67,7 @@ export interface Project {
   readonly classes: readonly Class[];
   /** By id of the image; one that has not been loaded is not here. */
   readonly images: Readonly<Record<string, readonly Thing[]>>;
-  /** What was found and nobody has accepted yet, by id of the image; never saved. */
+  /** What was found and nobody has accepted yet, by id of the image; kept by the browser alone. */
   readonly candidates: Readonly<Record<string, readonly Thing[]>>;
   /** Which search the candidates came from last. */
   readonly search: string | null;
@@ -110,6 +110,13 @@ export function thingsOf(project: Project, image: string): readonly Thing[] {
 
 export function withThings(project: Project, image: string, things: readonly Thing[]): Project {
   return { ...project, images: { ...project.images, [image]: things } };
+}
+
+/** The project as if it had never heard of an image. */
+export function withoutImage(project: Project, image: string): Project {
+  const { [image]: _, ...images } = project.images;
+  const { [image]: __, ...candidates } = project.candidates;
+  return { ...project, images, candidates };
 }
 
 export function addThings(project: Project, image: string, things: readonly Thing[]): Project {

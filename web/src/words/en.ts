@@ -140,6 +140,7 @@ export const en = {
   "did.eraser": "rubbing out",
   "did.lasso": "lasso",
   "did.delete": "delete",
+  "did.remove_image": "remove the image",
   "did.class": "change of class",
   "did.classes": "change of the classes",
   "did.everything": "everything",
@@ -162,8 +163,8 @@ export const en = {
   "strip.image": "{name}, {count} masks",
   "strip.remove": "Remove {name}",
   "strip.remove_title": "Remove the image?",
-  "strip.remove_image": "“{name}” goes from this browser. This cannot be undone.",
-  "strip.remove_masks": "“{name}” goes from this browser, with its masks ({count}). This cannot be undone.",
+  "strip.remove_image": "“{name}” goes from this browser. Undo brings it back, as long as this page is open.",
+  "strip.remove_masks": "“{name}” goes from this browser, with its masks ({count}). Undo brings it back, as long as this page is open.",
   "strip.remove_go": "Remove",
   "strip.drop": "Drop images to add them",
 

@@ -141,6 +141,7 @@ export const zh: Record<Key, string> = {
   "did.eraser": "擦除",
   "did.lasso": "套索",
   "did.delete": "删除",
+  "did.remove_image": "移除图像",
   "did.class": "更改类别",
   "did.classes": "更改类别表",
   "did.everything": "全部",
@@ -163,8 +164,8 @@ export const zh: Record<Key, string> = {
   "strip.image": "{name},{count} 个掩码",
   "strip.remove": "移除 {name}",
   "strip.remove_title": "移除图像?",
-  "strip.remove_image": "“{name}”将从此浏览器中移除,无法撤销。",
-  "strip.remove_masks": "“{name}”及其掩码({count} 个)将从此浏览器中移除,无法撤销。",
+  "strip.remove_image": "“{name}”将从此浏览器中移除;在此页面关闭之前可以撤销。",
+  "strip.remove_masks": "“{name}”及其掩码({count} 个)将从此浏览器中移除;在此页面关闭之前可以撤销。",
   "strip.remove_go": "移除",
   "strip.drop": "拖放图像以添加",
 
