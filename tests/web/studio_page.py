@@ -101,7 +101,7 @@ class StudioPage:
         self.until(lambda: self.page.locator(".mask.selected").count() == count)
 
     def try_now(self) -> None:
-        """Ask for saving at once; once nothing stands against it, the page may have just done so."""
+        """Ask for saving at once, unless the page has just done so by itself."""
         button = ".trouble[data-kind=retrying] .button"
         self.page.evaluate("(found) => document.querySelector(found)?.click()", button)
 

@@ -44,6 +44,7 @@ _ROOT = "/v1/studio"
 _CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"description": "Somebody else has saved meanwhile.", "model": wire.ConflictAnswer}
 }
+_SOFT_EDGE = "soft_edge"  # in the meta of a main subject, which the page sets
 _LONGEST = 40  # characters of a class in the name of a file
 
 
@@ -205,7 +206,8 @@ def _write_cutouts(found: Iterable[Found], place: Path) -> None:
             name = free_name(f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png", taken)
             path = place / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_png(mask.cutout(image)))
+            soft = mask.meta[0].get(_SOFT_EDGE) is True
+            path.write_bytes(encode_png(mask.cutout(image, soft=soft)))
 
 
 def _zip(folder: Path, target: Path) -> None:

@@ -138,10 +138,18 @@ export function editThings(
   return after.every((thing, i) => thing === before[i]) ? project : withThings(project, image, after);
 }
 
+/** In a thing's meta: that its edge is where the image shows it, to be cut out softly, as main subjects are. */
+export const SOFT_EDGE = "soft_edge";
+
+export function hasSoftEdge(thing: Thing): boolean {
+  return thing.meta[SOFT_EDGE] === true;
+}
+
 /** A mask that was drawn or combined by hand: what the model had said no longer belongs to it. */
 export function redrawn(thing: Thing, counts: Counts): Thing {
+  const { [SOFT_EDGE]: _, ...meta } = thing.meta;
   return {
-    ...thing, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false,
+    ...thing, meta, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false,
   };
 }
 
