@@ -52,6 +52,10 @@ export const en = {
 
   "hint.point": "Click a thing. Right-click or Alt-click takes away.",
   "hint.point_more": "Click to add, right-click to take away, Enter when done.",
+  "hint.point_touch": "Tap a thing. With − above, a tap takes away; two fingers zoom.",
+  "hint.point_more_touch": "Tap to add; with − above, a tap takes away. Then Done.",
+  "hint.point_keys": "Arrow keys move the pointer, Space clicks, T is for background; ? lists all keys.",
+  "hint.point_more_keys": "Space adds, T and Space take away, Enter when done.",
   "hint.box": "Drag a box around a thing.",
   "hint.brush": "Paint. [ and ] change the size.",
   "hint.brush_more": "Paint to add to what is selected. [ and ] change the size.",

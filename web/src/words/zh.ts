@@ -53,6 +53,10 @@ export const zh: Record<Key, string> = {
 
   "hint.point": "点击物体;右键或 Alt+点击表示背景。",
   "hint.point_more": "点击增加,右键去除,完成后按回车。",
+  "hint.point_touch": "轻点物体;选上方的 − 后,轻点表示去除;双指缩放。",
+  "hint.point_more_touch": "轻点增加;选上方的 − 后,轻点去除。完成后按“完成”。",
+  "hint.point_keys": "方向键移动指针,空格键点击,T 键切换到背景;? 列出所有按键。",
+  "hint.point_more_keys": "空格键添加,T 加空格键去除,完成时按回车。",
   "hint.box": "拖出一个框住物体的框。",
   "hint.brush": "涂抹即可;[ 和 ] 调整大小。",
   "hint.brush_more": "涂抹以补充所选掩码;[ 和 ] 调整大小。",
