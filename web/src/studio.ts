@@ -9,7 +9,9 @@ import { SharedDecoder } from "./decode/shared.ts";
 import { openLabel } from "./label/room.ts";
 import { KEPT, open, prepare } from "./page.ts";
 import { App } from "./store/app.ts";
-import { Backup, browserDrawer } from "./store/backup.ts";
+import { Backup } from "./store/backup.ts";
+import { browserDrawer } from "./store/drawer.ts";
+import { Undecided } from "./store/undecided.ts";
 
 function main(): void {
   prepare();
@@ -22,6 +24,7 @@ function main(): void {
   open(app);
   const backup = new Backup(app, browserDrawer(KEPT));
   app.loaded = (id) => backup.restore(id);
+  new Undecided(app, browserDrawer(`${KEPT}-undecided`));
 }
 
 /** The server encodes; the page decodes, if it can do so quickly. `#decoder=server` or `worker` settles it. */

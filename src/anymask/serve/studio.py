@@ -38,6 +38,10 @@ __all__ = ["Studio", "add_studio"]
 Result = TypeVar("Result")
 
 _ROOT = "/v1/studio"
+_CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"description": "Somebody else has saved meanwhile.", "model": wire.ConflictAnswer}
+}
+_SOFT_EDGE = "soft_edge"  # in the meta of a main subject, which the page sets
 _LONGEST = 40  # characters of a class in the name of a file
 
 
@@ -199,7 +203,8 @@ def _write_cutouts(found: Iterable[Found], place: Path) -> None:
             name = free_name(f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png", taken)
             path = place / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_png(mask.cutout(image)))
+            soft = mask.meta[0].get(_SOFT_EDGE) is True
+            path.write_bytes(encode_png(mask.cutout(image, soft=soft)))
 
 
 def _zip(folder: Path, target: Path) -> None:
@@ -268,7 +273,7 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
         f"{_ROOT}/pictures/{{picture}}/things",
         tags=["studio"],
         summary="Save the masks of an image",
-        responses=failures(404, 507),
+        responses={**failures(404, 507), **_CONFLICT},
     )
     async def save_things(picture: str, asked: wire.SaveThings) -> Response:
         """Replace what is stored; 409 with what is there if that is of another revision."""
@@ -284,7 +289,10 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
             return _conflict(wire.things_document(conflict.current))
 
     @app.put(
-        f"{_ROOT}/classes", tags=["studio"], summary="Save the classes", responses=failures(507)
+        f"{_ROOT}/classes",
+        tags=["studio"],
+        summary="Save the classes",
+        responses={**failures(507), **_CONFLICT},
     )
     async def save_classes(asked: wire.SaveClasses) -> Response:
         """Replace the classes; 409 with what is there if that is of another revision."""

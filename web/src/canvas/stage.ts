@@ -44,7 +44,8 @@ export class Stage {
   private screen: views.Size = { w: 1, h: 1 };
   private image: string | null = null;
   private fitted = true;
-  private pending = false;
+  /** The frame in which it will be painted, unless that has been done before. */
+  private frame: number | null = null;
   private staleImage = true;
   private abort = new AbortController();
 
@@ -79,7 +80,7 @@ export class Stage {
     if (!canPreview) this.clicks.clearPreview();
     else if (!this.couldPreview && this.pointer) this.tool.hover?.(this.pointer);
     this.couldPreview = canPreview;
-    this.repaint();
+    this.paintNow(); // everybody is told at the beginning of a frame: the next one would be late
   }
 
   private async load(): Promise<void> {
@@ -248,12 +249,13 @@ export class Stage {
 
   repaint(image = false): void {
     this.staleImage ||= image;
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.paint();
-    });
+    this.frame ??= requestAnimationFrame(() => this.paintNow());
+  }
+
+  private paintNow(): void {
+    if (this.frame !== null) cancelAnimationFrame(this.frame);
+    this.frame = null;
+    this.paint();
   }
 
   private prepared(canvas: HTMLCanvasElement, ratio: number): CanvasRenderingContext2D {

@@ -35,8 +35,10 @@ function makeClasses(app: App): HTMLElement {
       class: "class-new",
       onsubmit: (event: SubmitEvent) => {
         event.preventDefault();
+        if (!input.value.trim()) return;
         edits.addNamedClass(app, input.value);
         input.value = "";
+        focusStage(input); // whose keys are what comes next
       },
     },
     input,

@@ -2,12 +2,12 @@
 
 import type { Api, FolderAnswer, Picture } from "../api/api.ts";
 import { describe } from "../api/client.ts";
-import type { PanelsApi } from "../api/panels_api.ts";
+import type { Draft, PanelsApi } from "../api/panels_api.ts";
 import type { Decoder } from "../decode/decoder.ts";
 import type { Counts } from "../masks/runs.ts";
 import { type Key, say } from "../words/words.ts";
 import * as histories from "./history.ts";
-import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf, withThings } from "./project.ts";
+import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf, withThings, withoutImage } from "./project.ts";
 import { type SaveState, Saver } from "./saving.ts";
 
 export type ToolName = "point" | "box" | "brush" | "eraser" | "lasso" | "pick";
@@ -85,6 +85,8 @@ export class App {
     notice: null,
   };
   decoder!: Decoder;
+  /** Painted images that nobody has kept or discarded yet, by id of the image that they were made of. */
+  readonly drafts = new Map<string, Draft>();
   /** Depth, painting and finding elsewhere, where there is a server for them. */
   panels: PanelsApi | null = null;
   /** Renames classes for everybody, where they are kept apart from the masks. */
@@ -100,6 +102,8 @@ export class App {
   loaded: (id: string) => Promise<void> = () => Promise.resolve();
   private readonly listeners: (() => void)[] = [];
   private pending = false;
+  /** What a step does to the folder at the moment; the next step waits for it. */
+  private performing: Promise<void> | null = null;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly loading = new Map<string, Promise<void>>();
 
@@ -213,19 +217,21 @@ export class App {
   }
 
   undo(): void {
+    if (this.performing) return void this.performing.then(() => this.undo());
     const step = this.history.past.at(-1);
     if (this.goTo(step, () => this.undo())) return;
     this.history = histories.undo(this.history);
     this.afterStep(step);
-    if (step?.effect) void this.perform(step.effect.undo, histories.redo);
+    if (step?.effect) this.perform(step.effect.undo, histories.redo);
   }
 
   redo(): void {
+    if (this.performing) return void this.performing.then(() => this.redo());
     const step = this.history.future.at(-1);
     if (this.goTo(step, () => this.redo())) return;
     this.history = histories.redo(this.history);
     this.afterStep(step);
-    if (step?.effect) void this.perform(step.effect.redo, histories.undo);
+    if (step?.effect) this.perform(step.effect.redo, histories.undo);
   }
 
   /** Goes to the image of a step first, where not every image may be changed; says whether it does. */
@@ -250,13 +256,15 @@ export class App {
   }
 
   /** Does what a step does to the folder; if that fails, the step is as if it had not been taken. */
-  private async perform(act: () => Promise<void>, back: (history: histories.History) => histories.History): Promise<void> {
-    try {
-      await act();
-    } catch (error) {
-      this.settle(back(this.history));
-      this.fail(error);
-    }
+  private perform(act: () => Promise<void>, back: (history: histories.History) => histories.History): void {
+    this.performing = act()
+      .catch((error: unknown) => {
+        this.settle(back(this.history));
+        this.fail(error);
+      })
+      .then(() => {
+        this.performing = null;
+      });
   }
 
   private afterChange(): void {
@@ -281,9 +289,15 @@ export class App {
     this.changed();
   }
 
-  addPicture(picture: Picture): void {
-    if (!this.pictures.some((one) => one.id === picture.id)) this.pictures = [...this.pictures, picture];
+  addPicture(picture: Picture, at = this.pictures.length): void {
+    if (!this.pictures.some((one) => one.id === picture.id)) this.pictures = this.pictures.toSpliced(at, 0, picture);
     if (picture.isUnsaved) this.saver.set(FILES, this.pictures);
+    this.changed();
+  }
+
+  setDraft(picture: string, draft: Draft | null): void {
+    if (draft) this.drafts.set(picture, draft);
+    else this.drafts.delete(picture);
     this.changed();
   }
 
@@ -291,20 +305,35 @@ export class App {
   leaveOut(id: string): void {
     const at = this.pictures.findIndex((one) => one.id === id);
     this.pictures = this.pictures.filter((one) => one.id !== id);
-    const next = this.pictures[Math.max(0, at - 1)];
-    if (this.ui.image === id && next) void this.open(next.id);
+    this.saver.forget(id);
+    this.loading.delete(id);
     this.changed();
-  }
-
-  /** Removes an image with its masks, for good. */
-  async removePicture(id: string): Promise<void> {
-    const at = this.pictures.findIndex((one) => one.id === id);
-    await this.api.remove?.(id);
-    this.forget(id);
     if (this.ui.image !== id) return;
     const next = this.pictures[at] ?? this.pictures.at(-1);
-    if (next) await this.open(next.id);
+    if (next) void this.open(next.id);
     else this.show({ image: null, selected: new Set() });
+  }
+
+  /** Removes an image with its masks, as a step that can be undone while the page is open. */
+  async removePicture(id: string): Promise<void> {
+    const remove = this.api.remove;
+    if (!remove) return;
+    await this.loadThings(id).catch(() => undefined); // its masks as they are here, which may not be stored yet
+    const at = this.pictures.findIndex((one) => one.id === id);
+    let putBack = await remove(id);
+    this.leaveOut(id);
+    this.commit(withoutImage(this.project, id), "remove_image", null, {
+      undo: async () => {
+        const picture = await putBack();
+        this.addPicture(picture, at);
+        await this.known(picture);
+        await this.open(id);
+      },
+      redo: async () => {
+        putBack = await remove(id);
+        this.leaveOut(id);
+      },
+    });
   }
 
   private forget(id: string): void {
@@ -377,6 +406,7 @@ export class App {
     if (!(picture.id in this.project.images)) return;
     const { things, revision } = await this.api.things(picture);
     this.saver.known(picture.id, things, revision);
+    this.loading.set(picture.id, Promise.resolve());
     this.afterChange();
   }
 

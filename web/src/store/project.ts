@@ -71,7 +71,7 @@ export interface Project {
   readonly classes: readonly Class[];
   /** By id of the image; one that has not been loaded is not here. */
   readonly images: Readonly<Record<string, readonly Thing[]>>;
-  /** What was found and nobody has accepted yet, by id of the image; never saved. */
+  /** What was found and nobody has accepted yet, by id of the image; kept by the browser alone. */
   readonly candidates: Readonly<Record<string, readonly Thing[]>>;
   /** Which search the candidates came from last. */
   readonly search: string | null;
@@ -117,6 +117,13 @@ export function withThings(project: Project, image: string, things: readonly Thi
   return { ...project, images: { ...project.images, [image]: things } };
 }
 
+/** The project as if it had never heard of an image. */
+export function withoutImage(project: Project, image: string): Project {
+  const { [image]: _, ...images } = project.images;
+  const { [image]: __, ...candidates } = project.candidates;
+  return { ...project, images, candidates };
+}
+
 export function addThings(project: Project, image: string, things: readonly Thing[]): Project {
   return withThings(project, image, [...thingsOf(project, image), ...things]);
 }
@@ -136,10 +143,19 @@ export function editThings(
   return after.every((thing, i) => thing === before[i]) ? project : withThings(project, image, after);
 }
 
+/** In a thing's meta: that its edge is where the image shows it, to be cut out softly, as main subjects are. */
+export const SOFT_EDGE = "soft_edge";
+
+export function hasSoftEdge(thing: Thing): boolean {
+  return thing.meta[SOFT_EDGE] === true;
+}
+
 /** A mask that was drawn or combined by hand: what the model had said no longer belongs to it. */
 export function redrawn(thing: Thing, counts: Counts): Thing {
+  const { [SOFT_EDGE]: _, ...meta } = thing.meta;
   return {
-    ...thing, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false, review: "pending",
+    ...thing, meta, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false,
+    review: "pending",
   };
 }
 
