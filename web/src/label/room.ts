@@ -27,7 +27,10 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
   const clock = new Clock(() => performance.now());
   const queue = new Queue(app, api, clock);
   api.seconds = () => clock.take();
-  api.renamed = (from, to) => app.settle(histories.amend(app.history, (one) => renameClass(one, from, to)));
+  api.renamed = (from, to) => {
+    if (app.ui.label === from) app.ui = { ...app.ui, label: to };
+    app.settle(histories.amend(app.history, (one) => renameClass(one, from, to)));
+  };
   app.keeper = {
     rename: (from, to) =>
       api.rename(from, to).then(
