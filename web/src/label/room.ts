@@ -10,7 +10,7 @@ import * as histories from "../store/history.ts";
 import { type Thing, renameClass } from "../store/project.ts";
 import type { Command } from "../tools/commands.ts";
 import { makeQueueBar } from "./bar.ts";
-import { makeNothing } from "./card.ts";
+import { makeHint, makeNothing } from "./card.ts";
 import { Clock } from "./clock.ts";
 import { makeDashboard } from "./dashboard.ts";
 import { makeHistory } from "./history.ts";
@@ -42,8 +42,8 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
   const dashboard = makeDashboard(app, api, queue);
   const room: Room = {
     commands: () => commandsOf(queue, dashboard.open),
-    bar: () => makeQueueBar(app, api, queue, clock, { rename: () => void rename(api, queue), dashboard: dashboard.open }),
-    overImage: () => [makeNothing(app, api, queue), dashboard.element],
+    bar: () => makeQueueBar(app, api, queue, { rename: () => void rename(api, queue), dashboard: dashboard.open }),
+    overImage: () => [makeNothing(app, api, queue), makeHint(app, queue, clock), dashboard.element],
     beside: ({ stage }) => [makeHistory(app, api, stage)],
     begin: async (wanted) => {
       api.person = name ?? (await askName(""));

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.label.project import ProjectOptions, ticker
+from anymask.cli.label.project import ProjectOptions, ticker, version_in_use
 from anymask.cli.options import Flag, RuntimeName, load_model
 from anymask.label.stages import AutoConfig
 
@@ -54,11 +54,9 @@ class Auto(ProjectOptions):
         from anymask.label.stages import automatic
 
         with self.open() as store:
-            used = next((one for one in store.versions() if one.promoted), None)
             version, path = self.model, self.model or "bundled"
-            if self.model is None and used is not None:
-                inside = store.root / used.path
-                version, path = used.name, str(inside) if inside.is_dir() else used.path
+            if self.model is None and (used := version_in_use(store)) is not None:
+                version, path = used
             model = load_model(replace(self, model=path))  # type: ignore[arg-type]
             done = automatic(
                 store,

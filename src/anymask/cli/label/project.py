@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anymask.label.records import Added
     from anymask.label.store import Store
 
-__all__ = ["ProjectOptions", "few", "ticker"]
+__all__ = ["ProjectOptions", "few", "ticker", "version_in_use"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,15 @@ def _lines(found: Added) -> list[str]:
         if names := getattr(found, kind):
             lines.append(f"{len(names):7,d}  {said}" + (f" ({few(names)})" if shown else ""))
     return lines or ["no images"]
+
+
+def version_in_use(store: Store) -> tuple[str, str] | None:
+    """Give the name of the version in use, and its weights as `load` takes them; None: none is."""
+    used = next((one for one in store.versions() if one.promoted), None)
+    if used is None:
+        return None
+    inside = store.root / used.path
+    return used.name, str(inside) if inside.is_dir() else used.path
 
 
 def few(names: Sequence[Any], limit: int = 3) -> str:
