@@ -87,6 +87,19 @@ def test_a_project_opens_as_its_queue_and_survives_a_kill(tmp_path: Path) -> Non
     assert not (tmp_path / FOLDER).exists()
 
 
+def test_a_project_is_opened_with_its_version_in_use(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    pytest.importorskip("alembic")
+    from anymask.errors import WeightsError
+    from anymask.label import Store
+
+    with Store.init(tmp_path) as store:
+        store.add_version("second", str(tmp_path / "second.safetensors"))
+        store.promote("second")
+    with pytest.raises(WeightsError, match=r"second\.safetensors"):
+        studio(str(tmp_path), "--no-browser").run()
+
+
 def test_a_person_is_for_projects_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a label project for --person"):
         studio(str(tmp_path), "--person", "ada").run()

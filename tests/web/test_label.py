@@ -167,6 +167,21 @@ def test_nothing_is_lost_when_the_server_dies(ada: LabelPage, project: ServedPro
     assert [len(project.store.history(mask)) for mask in stored.ids] == [2, 2, 1, 1]
 
 
+def test_a_database_that_is_away_is_waited_for(ada: LabelPage, project: ServedProject) -> None:
+    away = [True]
+    project.trouble.append(
+        lambda method, path: (507, 0) if away[0] and path.startswith("/v1/label/") else None
+    )
+    ada.click("blue")
+    ada.masks(3)
+    ada.page.locator(".trouble").wait_for()
+    ada.press("o")
+    away.clear()
+    away.append(False)
+    ada.shows("b.png")
+    assert len(project.store.masks(1).ids) == 3 and project.store.image(1).state == "done"
+
+
 def test_an_answer_that_was_lost_is_no_conflict(ada: LabelPage, project: ServedProject) -> None:
     lost: list[str] = []
 
@@ -273,15 +288,16 @@ def test_a_mask_that_takes_long_brings_a_hint(browser: Any, project: ServedProje
     page.click("blue")
     page.masks(3)
     hint = page.page.locator("#queue-hint")
-    assert hint.inner_text() == ""
+    assert hint.is_hidden()
     for i in range(4):  # a pause of 30 s would not count
         page.page.clock.run_for(10_000)
         page.page.mouse.move(300 + i, 300)
     page.page.clock.run_for(1000)
-    hint.get_by_text("the next image may be worth more").wait_for()
+    page.page.locator("#queue-hint", has_text="the next image may be worth more").wait_for()
+    page.shot("label-hint")
     page.press("o")
     page.shows("b.png")
-    assert hint.inner_text() == ""
+    page.until(hint.is_hidden)
     assert project.store.image(1).seconds > 30
     page.close()
 
@@ -464,6 +480,11 @@ def test_classes_are_everybodys(browser: Any, ada: LabelPage, project: ServedPro
     assert store.masks(2).masks.labels == ("rose",)
     assert [one.name for one in store.classes()] == ["rose", "green", "blue"]
     assert [one.action for one in store.history(store.masks(2).ids[0])] == ["add"]
+    bob.press("Enter")
+    bob.click("blue")  # of the class that he has chosen, whatever it is called now
+    bob.masks(2)
+    bob.saved()
+    assert store.masks(2).masks.labels == ("rose", "rose")
     bob.close()
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Studio", "parse"]
 
 _USUAL_FOLDER = Path("anymask-images")
+_USUAL_MODEL = "bundled"
 _USUAL_PORT = 8765
 _PATIENCE = 900.0  # seconds: who waits for everything mode sees it, and can cancel it
 _SHORT_PATIENCE = 5.0
@@ -72,8 +73,9 @@ class Studio:
     )
     """Folder of the images, with those below it. Without it, what is dropped onto the page goes to
     anymask-images/, here. With --static, they are copied beside the page, with their masks."""
-    model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
-    """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
+    model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = _USUAL_MODEL
+    """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights. In a
+    label project, without it, the version in use if there is one (`anymask label retrain`)."""
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -140,12 +142,15 @@ class Studio:
 
     def _label(self, folder: Path) -> int:
         """Serve the page of a label project."""
+        from anymask.cli.label.project import find_version
         from anymask.label.store import Store
         from anymask.serve.label_studio import add_label
 
         # A page that waits asks again by itself, so nobody should wait long for a busy database.
         with Store.open(folder, patience=_SHORT_PATIENCE) as store:
-            self._serve(folder, load_model(self), lambda app: add_label(app, store))
+            used = find_version(store) if self.model == _USUAL_MODEL else None
+            model = load_model(self if used is None else replace(self, model=used[1]))
+            self._serve(folder, model, lambda app: add_label(app, store))
         return 0
 
     def _serve(self, folder: Path, model: Segmenter, prepare: Callable[[FastAPI], object]) -> None:

@@ -343,12 +343,12 @@ class _Work:
             self._more -= not before["deleted"]
         self.counters.mask(after, 1)
         self._more += not after["deleted"]
-        self.counters.revision(after, first=before is None or not self._is_timed(before["mask_id"]))
+        seen = before is not None and after["seconds"] is not None
+        first = not (seen and self._is_timed(after["mask_id"]))
+        self.counters.revision(after, first=first)
 
     def _is_timed(self, mask: int) -> bool:
         """Return whether the person's time on a mask was counted before."""
-        if self._person is None:
-            return False
         query = """
             SELECT 1 FROM revisions
             WHERE mask_id = :mask AND person_id = :person AND seconds IS NOT NULL LIMIT 1"""

@@ -4,13 +4,10 @@ import { fill, h } from "../dom.ts";
 import { icon } from "../icons.ts";
 import type { App } from "../store/app.ts";
 import { say } from "../words/words.ts";
-import type { Clock } from "./clock.ts";
 import { type LabelApi, ORDERS, type Order } from "./label_api.ts";
 import { type Queue, TASKS, type Task } from "./queue.ts";
 
-const LONG_S = 30; // the paper's rule (section 4): a mask that takes longer is not worth it
-
-export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock, actions: { rename: () => void; dashboard: () => void }): HTMLElement {
+export function makeQueueBar(app: App, api: LabelApi, queue: Queue, actions: { rename: () => void; dashboard: () => void }): HTMLElement {
   // An audit is chosen on the dashboard, by its name.
   const choose = (task: Task): void => (task === "audit" ? actions.dashboard() : void queue.choose(task));
   const tasks = TASKS.map((task) =>
@@ -31,7 +28,6 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
   const skip = decision("skip", "D", "", () => void queue.skip(), h("span", {}, say("label.skip")));
   const decisions = h("div", { class: "queue-decisions" }, accept, fix, reject, skip);
   const owner = h("span", { class: "queue-owner", role: "alert" });
-  const hint = h("span", { class: "queue-hint", role: "status", id: "queue-hint" });
   const progress = h("button", { type: "button", class: "text-button queue-progress", id: "queue-progress", onclick: actions.dashboard });
   const others = h("span", { class: "queue-others", id: "others" });
   const me = h("button", { type: "button", class: "button", id: "me", onclick: actions.rename }, icon("subject", 16), h("span", {}));
@@ -39,7 +35,7 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
     "section",
     { class: "queue", "aria-label": say("label.queue") },
     h("div", { class: "segments", role: "group", "aria-label": say("label.task") }, ...tasks),
-    order, decisions, owner, hint,
+    order, decisions, owner,
     h("div", { class: "queue-right" }, progress, others, me),
   );
   app.listen(() => {
@@ -62,12 +58,8 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, clock: Clock
     progress.textContent = say("label.progress", { open, done, accepted });
     progress.title = `${say("dashboard.title")} (P)`;
     const here = status.leases.filter((one) => one.person !== api.person);
+    others.title = here.map((one) => say("label.has", { person: one.person, image: one.image })).join("\n");
     fill(others, ...here.map((one) => h("span", { class: "person", title: say("label.has", { person: one.person, image: one.image }) }, one.person, h("small", {}, one.image))));
   });
-  setInterval(() => {
-    const { active } = app;
-    const seconds = active && queue.lease && queue.task === "label" ? Math.floor(clock.secondsOf(active.id)) : 0;
-    hint.textContent = seconds > LONG_S ? say("label.long", { seconds }) : "";
-  }, 500);
   return element;
 }

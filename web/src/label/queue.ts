@@ -168,7 +168,7 @@ export class Queue {
     try {
       return await finish(lease);
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof Refused) || error.status !== 422) throw error;
       // The lease ran out meanwhile; that is no harm unless somebody else has the image.
       return finish(await this.api.lease(lease.picture.id));
     }
@@ -315,13 +315,14 @@ export class Queue {
     this.app.changed();
   }
 
-  /** Asks until the server answers. */
+  /** Asks until the server, and the database behind it, answers. */
   private async patiently<Result>(signal: AbortSignal, ask: () => Promise<Result>): Promise<Result> {
     for (;;) {
       try {
         return await ask();
       } catch (error) {
-        if (!(error instanceof Away)) throw error;
+        const isAway = error instanceof Away || (error instanceof Refused && error.status === 507); // the database
+        if (!isAway) throw error;
         this.app.notify(say("error.retrying", { error: error.message }), true);
         await pause(AGAIN_MS, signal);
       }

@@ -11,7 +11,7 @@ import * as histories from "../store/history.ts";
 import { type Thing, renameClass } from "../store/project.ts";
 import type { Command } from "../tools/commands.ts";
 import { makeQueueBar } from "./bar.ts";
-import { makeNothing } from "./card.ts";
+import { makeHint, makeNothing } from "./card.ts";
 import { Clock } from "./clock.ts";
 import { makeDashboard } from "./dashboard.ts";
 import { makeHistory } from "./history.ts";
@@ -28,7 +28,10 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
   const clock = new Clock(() => performance.now());
   const queue = new Queue(app, api, clock);
   api.seconds = () => clock.take();
-  api.renamed = (from, to) => app.settle(histories.amend(app.history, (one) => renameClass(one, from, to)));
+  api.renamed = (from, to) => {
+    if (app.ui.label === from) app.ui = { ...app.ui, label: to };
+    app.settle(histories.amend(app.history, (one) => renameClass(one, from, to)));
+  };
   app.keeper = {
     rename: (from, to) =>
       api.rename(from, to).then(
@@ -40,8 +43,8 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
   const dashboard = makeDashboard(app, api, queue);
   const room: Room = {
     commands: () => commandsOf(queue, dashboard.open),
-    bar: () => makeQueueBar(app, api, queue, clock, { rename: () => void rename(api, queue), dashboard: dashboard.open }),
-    overImage: () => [makeNothing(app, api, queue), dashboard.element],
+    bar: () => makeQueueBar(app, api, queue, { rename: () => void rename(api, queue), dashboard: dashboard.open }),
+    overImage: () => [makeNothing(app, api, queue), makeHint(app, queue, clock), dashboard.element],
     beside: ({ stage }) => [makeHistory(app, api, stage)],
     begin: async (wanted) => {
       api.person = name ?? (await askName(""));

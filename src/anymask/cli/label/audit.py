@@ -15,10 +15,11 @@ __all__ = ["ABOUT", "Audit"]
 
 ABOUT = """Draw masks at random, let people correct them, and tell how good they were.
 
-The first call of a name draws the masks and lists their images; people then correct, accept or
-delete these masks. Every further call tells how many had an IoU above 90 % and 75 % with what
-people made of them, for each annotator and each model version. Where there are known masks (see
-`anymask label honeypots`), it also tells how good annotators were on these.
+The first call of a name draws the masks and lists their images; people then correct, accept, reject
+or delete these masks, best in the studio (`anymask studio`). Every further call tells how many had
+an IoU above 90 % and 75 % with what people made of them, for each annotator and each model version;
+what was rejected or deleted counts as 0. Where there are known masks (see `anymask label
+honeypots`), it also tells how good annotators were on these.
 
 Examples:
   anymask label audit photos/ --name may --sample 500

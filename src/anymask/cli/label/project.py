@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from anymask.label.store import Store
     from anymask.predict.segmenter import Segmenter
 
-__all__ = ["ComputeOptions", "ProjectOptions", "few", "plain_numbers", "ticker"]
+__all__ = [
+    "ComputeOptions",
+    "ProjectOptions",
+    "few",
+    "find_version",
+    "plain_numbers",
+    "ticker",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,16 +89,12 @@ class ComputeOptions:
         """
         from anymask.predict import loading
 
-        models = [one for one in store.versions() if one.kind == "model"]
-        chosen = [one for one in models if (one.promoted if name is None else one.name == name)]
-        version, path = name or "bundled", name or "bundled"
-        if chosen:
-            inside = store.root / chosen[0].path
-            version, path = chosen[0].name, str(inside) if inside.is_dir() else chosen[0].path
+        found = find_version(store, name)
+        version, path = found or (name, name or "bundled")
         model = loading.load(
             path, self.device, self.dtype, offline=self.offline, runtime=self.runtime
         )
-        return version if name or chosen else model.variant.name, model
+        return version or model.variant.name, model
 
 
 _KINDS = {  # what is said of each field of `Added`, and whether its names are
@@ -115,6 +118,24 @@ def _lines(found: Added) -> list[str]:
         if names := getattr(found, kind):
             lines.append(f"{len(names):7,d}  {said}" + (f" ({few(names)})" if shown else ""))
     return lines or ["no images"]
+
+
+def find_version(store: Store, name: str | None = None) -> tuple[str, str] | None:
+    """Give the name of a version of a model, and its weights as `load` takes them.
+
+    Args:
+        store: Where it is.
+        name: Which; None: the one in use.
+
+    Returns:
+        None if there is none.
+    """
+    models = [one for one in store.versions() if one.kind == "model"]
+    for one in models:
+        if one.promoted if name is None else one.name == name:
+            inside = store.root / one.path
+            return one.name, str(inside) if inside.is_dir() else one.path
+    return None
 
 
 def few(names: Sequence[Any], limit: int = 3) -> str:

@@ -31,13 +31,13 @@ class Status(ProjectOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.label.people import compare_people
-
         with self.open() as store:
             status, problems = store.status(), store.problems()
             document = {**asdict(status), "problems": problems}
             lines = [*_lines(status), *_wrong(problems)]
             if self.agreement:
+                from anymask.label.people import compare_people
+
                 pairs = compare_people(store)
                 document["agreement"] = [one.document() for one in pairs]
                 lines += list(_agreement(pairs))
