@@ -10,8 +10,8 @@ Annotators are simulated: they know the true masks, click beside the right pixel
 a shaking hand, and take the time that `TimeModel` says. Everything else is what people would use: a
 store, leases, reviews, versions.
 
-Masks per minute and IoU with the truth go to ``results.json``, a table and a plot in the folder;
-the pictures go to another one with ``--pictures``. docs/data-engine.md has all of it.
+Masks per minute and IoU with the truth go to ``results.json``, a table and a plot in the folder,
+beside a photo with what was filled in. docs/data-engine.md has the numbers.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Config:
     seed: int = 0
     """Of everything that is drawn at random."""
     pictures: Path | None = None
-    """Folder for the plot and the picture of the documentation; none: with the results."""
+    """Folder for the plot, such as docs/pictures; none: with the results."""
     time: TimeModel = field(default_factory=TimeModel)
     """How long things take."""
 
@@ -445,7 +445,7 @@ def main(config: Config) -> dict[str, Any]:
     ends("automatic")
     results = conclude(engine, stages, [_told(one) for one in learned], spent)
     engine.store.close()
-    panel.save((config.pictures or config.out) / "data-engine-filled.jpg", quality=85)
+    panel.save(config.out / "data-engine-filled.jpg", quality=85)  # others' photos: not for docs
     return results
 
 
