@@ -4,14 +4,14 @@
 
 Sixty photos of house fronts (``facades-train``, which the bundled model has never seen) are
 labelled by the real `anymask.label`: 20 by clicks (assisted), 20 with masks filled in
-(semi-automatic), 20 by everything mode (automatic). In between, model and detector learn from what
-was accepted, and are put to use only if they are better on photos that were held back. Annotators
-are simulated: they know the true masks, click beside the right pixel, draw outlines with a shaking
-hand, and take the time that `TimeModel` says. Everything else is what people would use: a store,
-leases, reviews, versions.
+(semi-automatic), 20 by everything mode (automatic). After the first stage, model and detector learn
+from what was accepted, and are put to use only if they are better on photos that were held back.
+Annotators are simulated: they know the true masks, click beside the right pixel, draw outlines with
+a shaking hand, and take the time that `TimeModel` says. Everything else is what people would use: a
+store, leases, reviews, versions.
 
-Masks per minute and IoU with the truth go to ``results.json``, a table and a plot in the folder;
-the pictures go to another one with ``--pictures``. docs/data-engine.md has all of it.
+Masks per minute and IoU with the truth go to ``results.json``, a table and a plot in the folder,
+beside a photo with what was filled in. docs/data-engine.md has the numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -94,6 +94,8 @@ class Config:
     """Points of everything mode."""
     min_iou: float = 0.5
     """Least predicted IoU of a mask that is filled in or made by everything mode."""
+    retrains: Literal[1, 2] = 1
+    """Retrain after the first stage, or after the second one, too."""
     steps: int = 60
     """Steps of the model in each retrain."""
     detector_steps: int = 300
@@ -101,7 +103,7 @@ class Config:
     seed: int = 0
     """Of everything that is drawn at random."""
     pictures: Path | None = None
-    """Folder for the plot and the picture of the documentation; none: with the results."""
+    """Folder for the plot, such as docs/pictures; none: with the results."""
     time: TimeModel = field(default_factory=TimeModel)
     """How long things take."""
 
@@ -162,6 +164,14 @@ class Annotator:
             return replace(best[1], logits=None, labels=(None,)), seconds
         seconds += config.time.outline * (1 - max(0.0, best[0]))
         return Masks.from_dense(drawn(truth, self.rng, self.jitter)[None]), seconds
+
+
+def annotators(seed: list[int]) -> list[Annotator]:
+    """Three people, one with a calmer hand than the other."""
+    return [
+        Annotator(name, jitter, np.random.default_rng([*seed, number]))
+        for number, (name, jitter) in enumerate((("Ada", 1.0), ("Bob", 1.5), ("Cid", 2.0)))
+    ]
 
 
 # ------------------------------------------------------------------------------ stages
@@ -363,8 +373,9 @@ class Engine:
         """Label the same photos by clicks on the first model; nothing of it goes to the store."""
         model = anymask.load(self.config.model)
         ious, seconds = [], 0.0
+        others = annotators([self.config.seed, 1])  # their luck is no other's
         for number, image in enumerate(images):
-            who = self.people[number % len(self.people)]
+            who = others[number % len(others)]
             truth = self.truths[image.name]
             dense, embedding = truth.dense(), model.embed(self.store.root / image.name)
             for i in self.wanted(image):
@@ -400,11 +411,7 @@ def prepare(config: Config) -> Engine:
         truths[name] = Masks.from_dense(np.array(dense, bool).reshape(-1, h, w))
     store = Store.init(folder)
     store.add(folder)
-    people = [
-        Annotator(name, jitter, np.random.default_rng([config.seed, number]))
-        for number, (name, jitter) in enumerate((("Ada", 1.0), ("Bob", 1.5), ("Cid", 2.0)))
-    ]
-    return Engine(config, store, truths, people)
+    return Engine(config, store, truths, annotators([config.seed]))
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -430,25 +437,37 @@ def main(config: Config) -> dict[str, Any]:
     done = engine.assisted(third, "semi-automatic")
     stages.append(engine.measured("semi-automatic", done, filled))
     ends("semi-automatic")
-    learned += engine.learn()
-    ends("second retrain")
+    if config.retrains > 1:
+        learned += engine.learn()
+        ends("second retrain")
     filled = engine.fill("automatic", third)
     stages.append(engine.measured("automatic", engine.looked_through(third), filled))
     ends("automatic")
-    status = engine.store.status()
+    results = conclude(engine, stages, [_told(one) for one in learned], spent)
     engine.store.close()
+    panel.save(config.out / "data-engine-filled.jpg", quality=85)  # others' photos: not for docs
+    return results
+
+
+def conclude(
+    engine: Engine,
+    stages: Sequence[Stage],
+    learned: Sequence[dict[str, Any]],
+    spent: dict[str, float],
+) -> dict[str, Any]:
+    """Write the results, the table and the plot."""
+    config, status = engine.config, engine.store.status()
     results = {
         "config": json.loads(json.dumps(asdict(config), default=str)),
         "stages": [{**asdict(s), "rate": s.rate, "clicks_rate": s.clicks_rate} for s in stages],
-        "retrains": [_told(one) for one in learned],
+        "retrains": list(learned),
         "masks": status.masks,
+        "changes_over_30_s": [status.slow, status.timed],
         "processor_seconds": spent,
     }
     (config.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (config.out / "table.md").write_text(table(stages, learned))
-    pictures = config.pictures or config.out
-    plot(stages, pictures / "data-engine-stages.png")
-    panel.save(pictures / "data-engine-filled.jpg", quality=85)
+    plot(stages, (config.pictures or config.out) / "data-engine-stages.png")
     print(table(stages, learned))
     return results
 
@@ -465,7 +484,7 @@ def _told(one: Retrained) -> dict[str, Any]:
     }
 
 
-def table(stages: Sequence[Stage], learned: Sequence[Retrained]) -> str:
+def table(stages: Sequence[Stage], learned: Sequence[dict[str, Any]]) -> str:
     """Write what came out as two tables of Markdown."""
     lines = [
         "| stage | photos | model | detector | masks | filled in, kept | minutes | masks per "
@@ -484,11 +503,11 @@ def table(stages: Sequence[Stage], learned: Sequence[Retrained]) -> str:
         "| --- | --- | ---: | ---: | --- | ---: | ---: | --- |",
     ]
     for one in learned:
-        name = "iou" if "iou" in one.before else "average_precision"
+        name = "iou" if "iou" in one["before"] else "average_precision"
         lines.append(
-            f"| {one.version} | {one.parent} | {one.train_images} | {one.val_images} | "
-            f"{name.replace('_', ' ')} | {one.before[name]:.3f} | {one.after[name]:.3f} | "
-            f"{'yes' if one.promoted else 'no'} |"
+            f"| {one['version']} | {one['parent']} | {one['train_images']} | {one['val_images']} | "
+            f"{name.replace('_', ' ')} | {one['before'][name]:.3f} | {one['after'][name]:.3f} | "
+            f"{'yes' if one['promoted'] else 'no'} |"
         )
     return "\n".join(lines) + "\n"
 

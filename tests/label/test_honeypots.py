@@ -82,6 +82,7 @@ def test_nobody_can_tell_them_from_others(store: Store, mask_of: Make, filled: b
         for mask, revision in zip(stored.ids, stored.revisions, strict=True):
             store.edit_mask(mask, revision, mask_of(3), who)
         store.add_masks(lease.image, mask_of(4), who)
+        store.add_masks(lease.image, mask_of(6), Provenance())  # by nobody knows whom
         store.finish(lease, seconds=5)
     again = told(store, "Cid")
     again["lease"] = replace(again["lease"], person="Eve")

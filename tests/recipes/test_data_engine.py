@@ -45,6 +45,7 @@ def test_three_stages(
         accepted=0.4,
         points_per_side=2,
         min_iou=0.0,
+        retrains=2,
         steps=1,
         detector_steps=2,
     )

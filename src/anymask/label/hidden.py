@@ -79,8 +79,11 @@ def answer(transaction: Transaction, image: Any, state: str, seconds: float) -> 
     )
 
 
+# By name, or by somebody without one: models have a version or a stage of their own.
+_BY_PEOPLE = """({0}.person_id IS NOT NULL
+    OR ({0}.version_id IS NULL AND {0}.stage = 'assisted'))"""
 _COLUMNS = """area, class_id, score, stability, known, review, stage, {person}, version_id,
-    seconds, restores, at FROM revisions WHERE mask_id = :old AND revision = :from"""
+    {seconds}, restores, at FROM revisions WHERE mask_id = :old AND revision = :from"""
 _INSERT = """INSERT INTO revisions (mask_id, revision, action, deleted, shape, counts, area,
     class_id, score, stability, known, review, stage, person_id, version_id, seconds, restores, at)
     SELECT """
@@ -99,22 +102,22 @@ def clean(transaction: Transaction, image: int, keep: int | None = None) -> None
         image: Its number.
         keep: The number of a person whose work stays.
     """
-    query = """
-        SELECT m.id, m.revision, f.person_id FROM masks m
-        JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
+    query = f"""
+        SELECT m.id, m.revision, CASE WHEN {_BY_PEOPLE.format("f")} THEN 0 ELSE 1 END AS by_model
+        FROM masks m JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions f ON f.mask_id = m.id AND f.revision = 1
         WHERE m.image_id = :image AND r.action <> 'retire' AND EXISTS (
-            SELECT 1 FROM revisions p WHERE p.mask_id = m.id AND p.person_id IS NOT NULL
-            AND p.person_id <> :keep)
+            SELECT 1 FROM revisions p WHERE p.mask_id = m.id AND {_BY_PEOPLE.format("p")}
+            AND (p.person_id IS NULL OR p.person_id <> :keep))
         ORDER BY m.id"""
     touched = transaction.rows(query, image=image, keep=-1 if keep is None else keep)
     for row in touched:
-        if row.person_id is None:
+        if row.by_model:
             fresh = {"image_id": image, "revision": 1, "deleted": 0}
             (new,) = transaction.insert_numbered("masks", [fresh])
-            again = _AGAIN.format(person="person_id")
+            again = _AGAIN.format(person="person_id", seconds="seconds")
             transaction.run(again, **{"new": new, "old": row.id, "from": 1})
-        retire = _RETIRE.format(person="NULL")
+        retire = _RETIRE.format(person="NULL", seconds="NULL")
         transaction.run(retire, **{"old": row.id, "from": row.revision})
         transaction.run(
             "UPDATE masks SET revision = revision + 1, deleted = 1 WHERE id = :id", id=row.id

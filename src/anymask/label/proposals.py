@@ -25,6 +25,7 @@ from anymask.device import device_name
 from anymask.formats import coco
 from anymask.image.image import Image
 from anymask.models import ssd
+from anymask.optional import optional
 from anymask.train.config import LoopConfig
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def load_proposals(
     computes = device_name(device)
     if path is None:
         return functools.partial(_find, companions.detector(computes), ssd.LABELS, min_score)
+    optional("torch")  # says how to install it
     from anymask.models.detector import load_detector
 
     return functools.partial(_find, load_detector(computes, path / HEADS), _OBJECT, min_score)

@@ -142,7 +142,7 @@ def _framed(
     h, w = photo.size_hw
     transform = ssd.PREPROCESSING.fit(photo.size_hw)
     resized = transform.resize(photo, ssd.PREPROCESSING.resize)
-    shares: FloatArray = (boxes / np.array([w, h, w, h], np.float32)).astype(np.float32)
+    shares: FloatArray = np.divide(boxes, np.array([w, h, w, h], np.float32))
     if mirrored:
         resized = np.ascontiguousarray(resized[:, ::-1])
         left, top, right, bottom = shares.T
