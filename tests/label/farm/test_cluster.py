@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from tests.label.farm.squares import DEADLY, HEAVY, Squares, make_image
 from anymask.label.farm.cluster import Cluster
 from anymask.label.farm.local import Local
 from anymask.label.farm.run import farm
-from anymask.masks.masks import Masks
 
 pytestmark = [
     pytest.mark.ray,
@@ -110,26 +107,3 @@ def test_an_image_in_memory_travels_to_the_workers(nodes: Any, many: Path, tmp_p
     farm(many, near, Squares(), engine=Local(1, shared=True))
     for name in index(far):
         assert index(far)[name] == index(near)[name]
-
-
-@dataclass(frozen=True)
-class Seen(Squares):
-    """Notes which GPU Ray has given to the actor, besides."""
-
-    def _find(self, content: bytes) -> Masks:
-        import ray
-
-        assert self.log is not None
-        with self.log.with_suffix(".gpus").open("a") as file:
-            file.write(f"{os.getpid()} {ray.get_gpu_ids()}\n")
-        return super()._find(content)
-
-
-def test_each_actor_has_a_gpu_of_its_own(nodes: Any, many: Path, tmp_path: Path) -> None:
-    """Ray deals out as many as a node says it has, be they there or not."""
-    nodes.add_node(num_cpus=2, num_gpus=2, object_store_memory=_STORE)
-    nodes.wait_for_nodes()
-    log = tmp_path / "log"
-    assert farm(many, tmp_path / "out", Seen(log, seconds=0.2), engine=Cluster()).images == 60
-    lines = set(log.with_suffix(".gpus").read_text().splitlines())
-    assert len(lines) == 2 and {line.split(" ", 1)[1] for line in lines} == {"[0]", "[1]"}
