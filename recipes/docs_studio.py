@@ -3,7 +3,8 @@
     python recipes/docs_studio.py
 
 It opens `anymask studio` on a folder with the photos of docs/pictures/, works as a person would,
-and writes docs/pictures/studio*.jpg. Needs playwright and Debian's chromium.
+and writes docs/pictures/studio*.jpg; then the same as a label project. Needs playwright and
+Debian's chromium.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +32,67 @@ def main() -> None:
         photos = Path(folder) / "photos"
         shutil.copytree(PICTURES / "photos", photos)
         shutil.copy(PICTURES / "coffee.jpg", photos)
-        words = [sys.executable, "-m", "anymask", "studio", str(photos), "--no-browser"]
-        server = subprocess.Popen([*words, "--port", "0"], stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            address = server.stdout.readline().split()[-1]
-            path = shutil.which("chromium")
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            work(browser, address)
-            browser.close()
-        finally:
-            server.terminate()
-            server.wait()
+        path = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for prepare, use in ((None, work), (make_project, review)):
+            if prepare is not None:
+                prepare(photos)
+            with serving(photos) as address:
+                use(browser, address)
+        browser.close()
+
+
+@contextmanager
+def serving(photos: Path) -> Iterator[str]:
+    """Run the studio of a folder, and give its address."""
+    words = [sys.executable, "-m", "anymask", "studio", str(photos), "--no-browser", "--port", "0"]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def make_project(photos: Path) -> None:
+    """Let a model fill in masks that are rough, a person correct one, and others be at work."""
+    import numpy as np
+
+    import anymask
+    from anymask.label import Provenance, Store
+
+    with Store.init(photos) as store:
+        store.add(photos)
+        store.add_classes(["cup", "spoon", "saucer"])
+        image = store.image("coffee.jpg")
+        model = anymask.load()
+        (h, w), embedding = image.size_hw, model.embed(photos / image.name)
+        cup = model.predict(embedding, box=(0.26 * w, 0.05 * h, 0.72 * w, 0.76 * h)).best()
+        cut = cup.dense().copy()
+        cut[:, :, : int(0.42 * w)] = False  # the model missed a part
+        rough = anymask.Masks.from_dense(cut, labels=["cup"], scores=cup.scores)
+        by_model = Provenance(version="bundled", stage="semi-automatic")
+        ((mask, revision),) = store.add_masks(image, rough, by_model)
+        whole = anymask.Masks.from_dense(np.asarray(cup.dense()), labels=["cup"])
+        store.edit_mask(mask, revision, whole, Provenance(person="Ada", seconds=14))
+        store.finish(store.lease(image, "Ada"), seconds=41)
+        store.next("Ada")
+        store.next("Bob")
+
+
+def review(browser: Any, address: str) -> None:
+    """Look at what Ada has changed."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    page.goto(f"{address}#person=Eve&image=coffee.jpg")
+    page.locator("#task-review").click()
+    page.locator("#accept:enabled").wait_for()
+    page.locator(".mask").first.click()
+    page.locator(".revision-look").last.click()
+    page.mouse.move(5, 5)
+    page.locator(".status:not(.working)").wait_for()
+    page.wait_for_timeout(1500)
+    shot(page, "studio-label")
 
 
 def work(browser: Any, address: str) -> None:

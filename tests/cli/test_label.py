@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tests.models.tiny import tiny
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
@@ -15,6 +17,9 @@ from anymask import Image, Masks, cli
 from anymask.cli.label import STEPS
 from anymask.formats import coco
 from anymask.label import Provenance, Store
+from anymask.models.build import build
+from anymask.models.variants import find
+from anymask.models.weights.folder import write_folder
 
 
 @pytest.fixture
@@ -24,6 +29,15 @@ def photos(tmp_path: Path) -> Path:
     for number in range(3):
         Image.open(np.full((8, 12, 3), 40 * number, np.uint8)).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture
+def tiny_bundled(tmp_path: Path) -> str:
+    """The folder of a tiny network of the kind of the bundled model."""
+    torch.manual_seed(1)
+    variant = tiny(find("bundled"))
+    write_folder(tmp_path / "tiny", variant, build(variant).state_dict())
+    return str(tmp_path / "tiny")
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> str:
@@ -47,7 +61,7 @@ def test_a_project_from_begin_to_end(
     token = said["token"]
     words = ("next", photos, "--person", "ada", "--done", token, "--seconds", "40")
     name, about, second = run(capsys, *words).splitlines()
-    assert name == "1.png" and about == "image 2, 12 x 8, 0 masks"
+    assert name == "1.png" and about == "image 2, 12 x 8, 0 masks, 30 s for a mask"
     assert run(capsys, "next", photos, "--person", "ada").splitlines()[0] == "1.png"
     assert run(capsys, "next", photos, "--person", "ada", "--skip", second).startswith("2.png")
     run(capsys, "classes", photos, "--rename", "sky", "heaven")
@@ -117,3 +131,65 @@ def test_each_step_has_help_with_examples(capsys: pytest.CaptureFixture[str], st
         cli.main(["label", step, "--help"])
     assert not end.value.code
     assert f"anymask label {step} photos/" in capsys.readouterr().out
+
+
+def test_models_order_and_label_what_is_open(
+    capsys: pytest.CaptureFixture[str], photos: Path, tiny_bundled: str
+) -> None:
+    run(capsys, "init", photos)
+    said = run(capsys, "order", photos, "--model", tiny_bundled, "--points-per-side", "2")
+    assert said.startswith("3 images looked at with ")
+    words = ("--other", tiny_bundled, "--again", "--json", "--points-per-side", "1")
+    said = json.loads(run(capsys, "order", photos, "--model", tiny_bundled, *words))
+    assert (said["images"], said["compared"], said["known"]) == (3, 3, 0)
+    with Store.open(photos) as store:
+        store.add_version("first", tiny_bundled)
+        store.add_version("second", tiny_bundled, parent="first")
+        store.promote("second")
+    said = run(capsys, "order", photos, "--again", "--points-per-side", "1")
+    assert "looked at with second, 3 also with first" in said
+    words = ("--points-per-side", "1", "--crops", "0", "--min-region", "0")
+    for more in ((), ("--model", "first")):
+        said = run(capsys, "auto", photos, *words, *more)
+        assert "masks of 3 images" in said
+    with Store.open(photos) as store:
+        tokens = store.database.read(lambda t: t.rows("SELECT token FROM requests"))
+    assert {row.token.split()[-1] for row in tokens} == {"first", "second"}
+
+
+def test_known_masks_score_annotators(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    run(capsys, "init", photos)
+    dense = np.zeros((1, 8, 12), bool)
+    dense[0, :4] = True
+    known = Masks.from_dense(dense, labels=["sky"], source="1.png")
+    known.save(tmp_path / "known.json", format="coco")
+    lost = Masks.from_dense(dense, labels=["sky"], source="lost.png")
+    lost.save(tmp_path / "lost.json", format="coco")
+    words = ("honeypots", photos, "--add", tmp_path / "known.json", "--share", "1")
+    assert "1 images with 1 known masks (1.png); 100% of what" in run(capsys, *words)
+    said = run(capsys, "honeypots", photos, "--add", tmp_path / "lost.json", code=1)
+    assert "lost.png: expected an image for the masks" in said
+    lease = json.loads(run(capsys, "next", photos, "--person", "ada", "--json"))
+    assert lease["image"]["names"] == ["1.png"] and lease["mask_seconds"] == 30
+    with Store.open(photos) as store:
+        store.add_masks("1.png", known, Provenance("ada"))
+    run(capsys, "next", photos, "--person", "ada", "--done", lease["token"])
+    said = run(capsys, "honeypots", photos)
+    assert "ada" in said and "1.000   100%" in said
+    with Store.open(photos) as store:
+        slow = Provenance("ada", seconds=31)
+        store.add_masks("0.png", Masks.from_dense(dense, labels=["sky"]), slow)
+    assert "31.0 s for a change of a mask, 1 of 1 over 30 s" in run(capsys, "status", photos)
+    said = run(capsys, "audit", photos, "--name", "may", "--sample", "5")
+    assert "1 masks, 1 to be looked at" in said and "known masks, by annotator" in said
+    said = json.loads(run(capsys, "audit", photos, "--name", "may", "--json"))
+    assert said["honeypots"][0]["found"]["value"] == 1
+    run(capsys, "stats", photos, "-o", tmp_path / "report")
+    table = (tmp_path / "report" / "honeypots.csv").read_text().splitlines()
+    assert table[1].startswith("ada,photos,1,1,1")
+    measures = (tmp_path / "report" / "measures.csv").read_text()
+    assert "share of masks over 30 s,photos,1,1,1" in measures
+    said = run(capsys, "honeypots", photos, "--remove", "1.png", "--json")
+    assert json.loads(said)["images"] == [] == json.loads(said)["scores"]

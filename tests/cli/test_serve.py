@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from anymask.cli import main, parse
 from anymask.cli.serve import Serve
+from anymask.serve import access
 from anymask.serve.config import ServeConfig
 
 pytest.importorskip("fastapi")
@@ -118,4 +121,19 @@ def test_the_container_file_can_be_read() -> None:
     users = [i for i, (word, rest) in enumerate(lines) if word == "USER" and rest != "root"]
     (entry,) = (i for i, (word, _) in enumerate(lines) if word == "ENTRYPOINT")
     assert users and users[-1] < entry
-    assert '"serve"' in lines[entry][1]
+    # What it installs, calls and asks is there, and the build finds the files that it reads.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (extras,) = re.findall(r'"\.\[([\w,-]+)\]"', text)
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    here = {source for *sources, _ in copied for source in sources}
+    assert {project["readme"], *project["license-files"], "pyproject.toml", "src"} <= here
+    assert all(name in here for name in re.findall(r"--constraint (\S+)", text))
+    program, *arguments = json.loads(lines[entry][1])
+    assert program.endswith("/bin/anymask")
+    config = parse(arguments).config
+    assert config.host == "0.0.0.0"
+    assert [rest for word, rest in lines if word == "EXPOSE"] == [str(config.port)]
+    (asked,) = re.findall(r"http://127\.0\.0\.1:(\d+)(/\w+)", text)
+    assert asked[0] == str(config.port) and asked[1] in access._OPEN
+    versions = re.findall(r"python:(\d+)\.(\d+)-slim", text)
+    assert len(set(versions)) == 1 and (3, 11) <= tuple(map(int, versions[0])) <= (3, 13)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -33,6 +36,60 @@ def test_a_folder_must_be_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"got the file .*name its folder"):
         studio(str(tmp_path / "a.jpg")).run()
     assert studio().images is None  # which is anymask-images/
+
+
+def ask(address: str, path: str, document: object, method: str = "POST") -> dict[str, Any]:
+    data = json.dumps(document).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(address + path, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def test_a_project_opens_as_its_queue_and_survives_a_kill(tmp_path: Path) -> None:
+    """What was acknowledged is there after SIGKILL, and another studio goes on."""
+    pytest.importorskip("sqlalchemy")
+    pytest.importorskip("alembic")
+    from anymask import Image
+    from anymask.label import Store
+
+    with Store.init(tmp_path) as store:
+        for i in range(2):
+            Image.open(np.full((8, 12, 3), 90 * i, np.uint8)).save(tmp_path / f"{i}.png")
+        store.add(tmp_path)
+    words = [sys.executable, "-m", "anymask", "studio", str(tmp_path), "--no-browser", "--port"]
+    words += ["0", "--person", "Ada L"]
+    counts = {"size": [8, 12], "counts": [0, 24, 72]}
+    token = ""
+    for revision in range(2):
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().split()[-1]
+            address, _, name = said.partition("/#")
+            assert name == "person=Ada%20L"
+            lease = ask(address, "/v1/label/next", {"person": "Ada L"})["lease"]
+            assert token in ("", lease["token"])
+            token, image = lease["token"], lease["picture"]["id"]
+            things = [{"thing": f"m{i + 1}", "rle": counts} for i in range(revision)]
+            things.append({"thing": "new", "rle": counts})
+            document = {"revision": revision, "person": "Ada L", "things": things}
+            saved = ask(address, f"/v1/label/images/{image}/masks", document, "PUT")
+            assert saved["revision"] == revision + 1
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        with Store.open(tmp_path) as store:
+            assert store.masks(1).ids == tuple(range(1, revision + 2))
+            assert [one.person for one in store.leases()] == ["Ada L"]
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_a_person_is_for_projects_alone(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a label project for --person"):
+        studio(str(tmp_path), "--person", "ada").run()
 
 
 def test_other_machines_need_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

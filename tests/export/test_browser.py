@@ -128,15 +128,24 @@ def test_what_the_page_cannot_run_is_refused(tiny_weights: Callable[[str], Path]
         browser_model(anymask.load("bundled"), ["head"])
 
 
-@pytest.mark.parametrize(
-    ("name", "role"),
-    [("sam2.1-tiny", "decoder"), ("medsam", "decoder"), ("efficientvit-sam-l0", "encoder")],
-)
-def test_ways_that_the_page_does_not_know_are_refused(
-    tiny_weights: Callable[[str], Path], name: str, role: str
-) -> None:
-    with pytest.raises(CapabilityError, match=f"got {name}; let the server answer"):
-        browser_model(anymask.load(tiny_weights(name)), [role])
+def test_a_way_that_the_page_does_not_know_is_refused() -> None:
+    from dataclasses import replace
+
+    model = anymask.load("bundled", device="cpu")
+    seen = replace(model.variant.preprocessing, resize="opencv")
+    strange = replace(model, variant=replace(model.variant, preprocessing=seen))
+    with pytest.raises(
+        CapabilityError, match="got anymask-compact, which wants OpenCV's arithmetic; let"
+    ):
+        browser_model(strange, ["encoder"])
+    assert "decoder.onnx.gz" in browser_model(strange, ["decoder"])
+
+
+def test_whose_boxes_come_first_is_said(tiny_weights: Callable[[str], Path]) -> None:
+    pytest.importorskip("onnx")
+    for name, first in (("sam2.1-tiny", True), ("sam-vit-b", False)):
+        files = browser_model(anymask.load(tiny_weights(name), device="cpu"), ["decoder"])
+        assert json.loads(files[ABOUT])["box_first"] is first
 
 
 def test_a_network_of_another_package_is_refused() -> None:

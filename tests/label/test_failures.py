@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from anymask import InputError, Masks, OutputError
-from anymask.label import Provenance, Store
+from anymask.label import Provenance, Store, migrate
 from anymask.label.database import Database
 from anymask.label.failures import translate
+from anymask.label.honeypots import Honeypots, list_honeypots
 from anymask.label.migrate import upgrade
 from anymask.label.place import DATABASE
 from anymask.label.tables import tables
+from anymask.masks import rle
 from anymask.optional import optional
 
 ADA = Provenance(person="Ada")
@@ -153,6 +155,56 @@ def test_the_migrations_make_the_tables_that_the_code_knows(
 
     assert opened.read(look) == []
     opened.close()
+
+
+def test_a_store_of_the_first_layout_is_brought_up_to_date(
+    photos: Path, database: str | None, mask_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds stays, and what was not counted then is counted."""
+    _, steps = migrate._steps()
+    url = database or f"sqlite:///{photos / DATABASE}"
+    opened = Database(url)
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "get_current_head", lambda: "r0001")
+        upgrade(opened)
+    counts, name = rle.to_string(mask_of().counts[0]), photos.name
+    image = "1, 'x', 8, 12, 'open', 3, 1, 0"
+    columns = "mask_id, revision, action, shape, counts, area, review, stage, seconds, at"
+    rows = [
+        f"projects (name, at) VALUES ('{name}', 0)",
+        f"images (project_id, sha256, height, width, state, masks, revision, at) VALUES ({image})",
+        "versions (project_id, name, path, metrics, promoted, at) VALUES (1, 'a', 'b', '{}', 1, 0)",
+    ]
+    for mask, seconds in ((1, "31"), (2, "30"), (3, "NULL")):
+        rows.append("masks (image_id, revision) VALUES (1, 1)")
+        rows.append(
+            f"revisions ({columns}) VALUES "
+            f"({mask}, 1, 'add', 1, '{counts}', 48, 'pending', 'assisted', {seconds}, 0)"
+        )
+    known = {"images": 1, "images.open": 1, "masks": 3, "masks.class.0": 3, "revisions": 3}
+    known |= {"masks.review.pending": 3, "masks.stage.assisted": 3}
+    known |= {"revisions.timed": 2, "revisions.seconds": 61}
+    rows += [f"counters VALUES (1, '{what}', {number})" for what, number in known.items()]
+
+    def fill(transaction: Any) -> None:
+        for row in rows:
+            transaction.connection.exec_driver_sql(f"INSERT INTO {row}")
+
+    opened.write(fill)
+    opened.close()
+    with Store.open(photos, database=database) as store:
+        status = store.status()
+        assert (status.slow, status.timed, status.masks, status.version) == (1, 2, 3, "a")
+        assert store.counters() == store.count_again()
+        assert [one.kind for one in store.versions()] == ["model"]
+        assert list_honeypots(store) == Honeypots((), 0.05)
+        assert len(store.masks(1).masks) == 3
+    if database is None:
+        copy = min(photos.glob(f"{DATABASE}.before-*"), key=lambda one: len(one.name))
+        with sqlite3.connect(copy) as connection:
+            (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        connection.close()
+        assert version == "r0001"
 
 
 def test_several_processes_may_make_a_store_at_once(tmp_path: Path, database: str | None) -> None:

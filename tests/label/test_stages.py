@@ -15,7 +15,9 @@ from tests.models.tiny import tiny
 
 import anymask
 from anymask import Image, InputError, Masks
+from anymask.detections import Detections
 from anymask.label import Provenance, Store
+from anymask.label import proposals as proposals
 from anymask.label.audit import begin_audit, read_audit
 from anymask.label.retrain import RetrainConfig, retrain
 from anymask.label.stages import AutoConfig, automatic, find_masks
@@ -200,6 +202,83 @@ def test_a_better_version_is_put_to_use_and_a_worse_one_is_not(
     assert (first.parent, second.parent) == (tiny_sam, "version-1")
     assert second.metrics["val_images"] == first.metrics["val_images"]
     assert labelled.add(labelled.root).added == ()  # what it wrote is no photo
+
+
+def test_a_detector_of_boxes_is_learned_compared_and_used(
+    labelled: Store, tiny_sam: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = LoopConfig(steps=12, batch_size=4, lr=2e-3, warmup=1)
+    config = RetrainConfig(learn="detector", val_fraction=0.4, loop=loop, pictures=1)
+    done = retrain(labelled, config)
+    assert done.parent == "anymask-detector" and done.train_images + done.val_images == 8
+    assert set(done.before) == {"recall", "precision", "average_precision"} == set(done.after)
+    assert done.promoted and done.after["average_precision"] > done.before["average_precision"]
+    with PIL.Image.open(done.pictures[0]) as picture:
+        assert picture.size == (3 * 64 + 20, 48)
+    status = labelled.status()
+    assert (status.detector, status.version) == ("version-1", None)
+    # A version of the other kind does not take its place.
+    labelled.add_version("sam", tiny_sam)
+    labelled.promote("sam")
+    assert (labelled.status().detector, labelled.status().version) == ("version-1", "sam")
+
+    # One that is worse is kept, and not put to use; it starts from the one in use.
+    worse = proposals.train_proposals
+
+    def learn(*words, **more):
+        report = worse(*words, **more)
+        return replace(report, after=dict.fromkeys(report.after, 0.0))
+
+    monkeypatch.setattr("anymask.label.retrain.train_proposals", learn)
+    again = retrain(labelled, replace(config, loop=replace(loop, steps=1)), device="cpu")
+    assert (again.parent, again.promoted) == ("version-1", False)
+    assert again.before == pytest.approx(done.after) and labelled.status().detector == "version-1"
+    kinds = {one.name: (one.kind, one.promoted) for one in labelled.versions()}
+    assert kinds["version-2"] == ("detector", False) == kinds["anymask-detector"]
+
+    # What it finds is filled in, without a name, by each detector once.
+    name, propose = proposals.proposals_of(labelled)
+    found = propose(Image.open(labelled.root / "0.png"))
+    assert name == "version-1" and set(found.labels) <= {None}
+    used = []
+    monkeypatch.setattr(
+        "anymask.label.stages.find_masks",
+        lambda model, image, config, propose: (
+            used.append(propose) or Masks.empty(image.size_hw)  # what it is given is looked at
+        ),
+    )
+    model = anymask.load(tiny_sam)
+    auto = AutoConfig("semi-automatic")
+    assert automatic(labelled, model, auto).images == 8 and None not in used
+    assert automatic(labelled, model, auto).known == 8
+    assert automatic(labelled, model, replace(auto, text="cup")).images == 8
+    assert used[8:] == [None] * 8
+    labelled.promote("version-2")
+    assert automatic(labelled, model, auto).images == 8
+
+
+def test_boxes_that_a_detector_proposes_become_masks() -> None:
+    image = Image.open(COFFEE)
+    everyday = proposals.load_proposals(None, "cpu")
+    found = find_masks(anymask.load(), image, AutoConfig("semi-automatic", min_iou=0.5), everyday)
+    assert found.labels == (None,) and found.boxes[0].round().tolist() == pytest.approx(
+        [172, 20, 419, 319], abs=40
+    )
+
+
+def test_proposals_are_measured_by_hand() -> None:
+    def boxes(*rows: tuple[float, ...]) -> np.ndarray:
+        return np.array(rows, np.float32).reshape(-1, 4)
+
+    first = Detections((20, 20), boxes((0, 0, 4, 4), (0, 0, 4, 4), (9, 9, 12, 12)), [0.9, 0.8, 0.7])
+    second = Detections((20, 20), boxes((5, 5, 9, 9)), [0.2])
+    truths = [boxes((0, 0, 4, 4), (15, 15, 19, 19)), boxes((5, 5, 9, 9), (0, 0, 2, 2))]
+    found = proposals.measure([first, second], truths)
+    # By score: right, again the same, wrong; below 0.3: right.
+    assert found["recall"] == 0.5 and found["precision"] == pytest.approx(1 / 3)
+    assert found["average_precision"] == pytest.approx(0.25 * 1 + 0.25 * 0.5)
+    nothing = proposals.measure([Detections.empty((9, 9))], [boxes()])
+    assert nothing == {"recall": 0.0, "precision": 0.0, "average_precision": 0.0}
 
 
 def test_retraining_needs_its_turn_a_name_and_masks(labelled: Store, tiny_sam: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
 from tests.serve.conftest import embed, flat_model, png
 
+from anymask.masks import rle
 from anymask.serve.notes import collect_warnings
 
 schemathesis = pytest.importorskip("schemathesis")
@@ -18,9 +21,12 @@ _FEW, _MANY = 4, 700  # requests for each operation
 
 
 def app_with_everything(folder: Path) -> Any:
-    """A server that has a session, a folder of images and a job that has ended."""
+    """A server with a folder of images, for jobs and for the studio, whose routes it has, too."""
+    from anymask.extras.depth import DepthMap
+    from anymask.extras.depth.sources import find_depth
     from anymask.serve.app import create_app
     from anymask.serve.config import ServeConfig
+    from anymask.serve.studio import add_studio
 
     (folder / "photos").mkdir()
     (folder / "photos" / "a.png").write_bytes(png())
@@ -31,7 +37,19 @@ def app_with_everything(folder: Path) -> Any:
         allow_host=("testserver",),  # by which schemathesis calls applications
         timeout=20,
     )
-    return create_app(config, flat_model())
+    app = create_app(config, flat_model())
+    app.state.server._depth = find_depth(DepthMap(np.eye(48, 64, dtype=np.float32)))
+    add_studio(app, folder / "photos")
+    return app
+
+
+def painted(api: Any, picture: str) -> str:
+    """Paint over a part of an image of the studio; give the id of the draft."""
+    counts = rle.to_string(np.array([970, 20, 48 * 64 - 990], np.uint32))
+    mask = {"size": [48, 64], "counts": counts}
+    answer = api.post(f"/v1/studio/pictures/{picture}/paint", json={"masks": [mask]})
+    said = [json.loads(line) for line in answer.text.splitlines()]
+    return str(said[-1]["result"]["draft"])
 
 
 def check(folder: Path, examples: int) -> None:
@@ -44,6 +62,8 @@ def check(folder: Path, examples: int) -> None:
         session = embed(api)
         asked = {"kind": "everything", "images": "photos", "options": {"points_per_side": 2}}
         job = api.post("/v1/jobs", json=asked).json()["id"]
+        picture = api.get("/v1/studio").json()["pictures"][0]["id"]
+        draft = painted(api, picture)
         schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app)
         counted = 0
         for result in schema.get_all_operations():
@@ -66,13 +86,13 @@ def check(folder: Path, examples: int) -> None:
             def ask(case: Any) -> None:
                 nonlocal counted
                 counted += 1
-                known = {"session": session, "job": job}
+                known = {"session": session, "job": job, "picture": picture, "draft": draft}
                 for name in set(case.path_parameters or {}) & set(known):
                     if counted % 2:
                         case.path_parameters[name] = known[name]
                 if isinstance(case.body, dict) and counted % 3 and "session" in case.body:
                     case.body["session"] = session
-                answer = case.call()
+                answer = case.call(timeout=120)  # the server has a limit of its own
                 case.validate_response(
                     answer,
                     checks=[

@@ -353,6 +353,20 @@ def test_masks_are_exported_in_all_formats_at_once(api: Any, tmp_path: Path) -> 
         assert not any("below" in name for name in archive.namelist())
 
 
+def test_main_subjects_are_cut_out_with_a_soft_edge(api: Any, photos: Path) -> None:
+    picture = pictures(api)["a.png"]
+    soft = thing("t1", "cup") | {"meta": {"soft_edge": True}}
+    save(api, picture, soft, thing("t2", "dog"))
+    masks = formats.read(photos / "anymask-studio" / "a.png.json")
+    answer = api.post("/v1/studio/export", json={"formats": ["cutout"]})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        made = [archive.read(f"cutout/a-{name}.png") for name in ("1-cup", "2-dog")]
+    for content, mask, is_soft in zip(made, masks, (True, False), strict=True):
+        wanted = np.asarray(mask.cutout(photos / "a.png", soft=is_soft))
+        assert np.array_equal(np.asarray(PIL.Image.open(io.BytesIO(content))), wanted)
+    assert made[0] != made[1]
+
+
 def test_images_that_differ_in_suffix_alone_are_exported_each(api: Any, photos: Path) -> None:
     (photos / "a.webp").write_bytes(png(5))
     (photos / "a-1.png").write_bytes(png(6))

@@ -68,10 +68,9 @@ class Served:
 
         from anymask.serve.app import create_app
         from anymask.serve.config import ServeConfig
-        from anymask.serve.studio import add_studio
 
         self.app = create_app(ServeConfig(**settings), model or flat_model())
-        add_studio(self.app, self.folder)
+        self.prepare()
         port = int(self.url.rpartition(":")[2] or 0)
         listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -89,6 +88,12 @@ class Served:
         while not self._server.started:
             assert self._thread.is_alive(), "the server did not start"
             time.sleep(0.01)
+
+    def prepare(self) -> None:
+        """Add the page to the application."""
+        from anymask.serve.studio import add_studio
+
+        add_studio(self.app, self.folder)
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -100,6 +100,11 @@ class StudioPage:
     def selected(self, count: int) -> None:
         self.until(lambda: self.page.locator(".mask.selected").count() == count)
 
+    def try_now(self) -> None:
+        """Ask for saving at once, unless the page has just done so by itself."""
+        button = ".trouble[data-kind=retrying] .button"
+        self.page.evaluate("(found) => document.querySelector(found)?.click()", button)
+
     def saved(self) -> None:
         self.page.locator(".save-state[data-kind=saved]").wait_for()
 

@@ -169,7 +169,7 @@ def everything_shown(page: StudioPage) -> list[tuple[str, Callable[[], None]]]:
 
     def healed() -> None:
         page.studio.trouble.clear()
-        page.page.locator(".trouble .button").click()
+        page.try_now()
         page.saved()
 
     return [
@@ -298,6 +298,52 @@ def test_the_focus_is_seen_wherever_it_is(page: StudioPage) -> None:
 
 
 # ------------------------------------------------------------------------ touch and pen
+
+
+_OVER = """() => {
+    const shown = [...document.querySelectorAll(".bar :is(button, input, .bar-title, .save-state)")]
+        .filter((one) => one.checkVisibility() && one.getBoundingClientRect().width);
+    const nameOf = (one) => one.id || one.title || one.className;
+    const boxes = shown.map((one) => [nameOf(one), one.getBoundingClientRect()]);
+    const found = [];
+    boxes.forEach(([name, a], i) => {
+        if (a.left < -1 || a.right > innerWidth + 1) found.push(`outside: ${name}`);
+        for (const [other, b] of boxes.slice(i + 1)) {
+            const apart = a.right <= b.left + 1 || b.right <= a.left + 1
+                || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
+            if (!apart) found.push(`${name} over ${other}`);
+        }
+    });
+    return found;
+}"""
+
+
+@browser_test
+@pytest.mark.parametrize("size", [(1024, 768), (820, 1180), (600, 960), (390, 844)])
+def test_nothing_lies_over_something_else_on_small_screens(
+    browser: Any, studio: Served, size: tuple[int, int]
+) -> None:
+    view = {"width": size[0], "height": size[1]}
+    options = {"viewport": view, "has_touch": True, "is_mobile": True}
+    page = StudioPage(browser, studio, **options).go()
+    page.says("Tap a thing.")
+    x, y, w, h = page.page.locator("#stage").bounding_box().values()
+    page.page.touchscreen.tap(x + w / 2, y + h / 2)
+    page.masks(1)
+    page.says("Tap to add")
+    for tool in ("point", "brush", "box"):
+        page.page.locator(f"#tool-{tool}").tap()
+        assert page.page.evaluate(_OVER) == []
+    targets = """() => [...document.querySelectorAll("button")].filter((one) =>
+        one.checkVisibility() && !one.closest(".classes"))
+        .map((one) => [one.id || one.title, one.getBoundingClientRect()])
+        .filter(([, { width, height }]) => width && (width < 28 || height < 28))"""
+    assert page.page.evaluate(targets) == []
+    finish = page.page.locator("#finish")
+    finish.tap()
+    page.selected(0)
+    page.shot(f"small-{size[0]}")
+    page.close()
 
 
 class Fingers:

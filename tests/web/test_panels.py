@@ -199,6 +199,51 @@ def test_painting_can_be_cancelled_and_failing_is_told(page: StudioPage, studio:
     page.page.locator("#paint-keep").wait_for()
 
 
+def test_what_was_painted_is_there_after_a_reload(page: StudioPage, studio: Served) -> None:
+    page.click("red")
+    page.masks(1)
+    page.press("r")
+    page.page.locator("#paint-go").click()
+    page.page.locator("#paint-keep").wait_for()
+    page.saved()
+    page.until(lambda: page.page.evaluate(UNDECIDED) == 1)
+    page.page.reload()
+    page.ready()
+    page.page.locator("#paint-share").fill("0")
+    page.until(lambda: max(pixel(page, 160, 130)) < 60)
+    page.page.locator("#paint-keep").click()
+    page.until(lambda: page.page.title().startswith("a-removed.png"))
+    page.until(lambda: page.page.evaluate(UNDECIDED) == 0)
+    # One that the server has let go meanwhile is told.
+    page.page.locator("#stage").focus()
+    page.press("a")
+    page.until(lambda: page.page.title().startswith("c.png"))
+    page.ready()
+    page.click("green")
+    page.masks(1)
+    page.page.locator("#paint-go").click()
+    page.page.locator("#paint-keep").wait_for()
+    page.saved()
+    page.until(lambda: page.page.evaluate(UNDECIDED) == 1)
+    studio.stop()
+    studio.start()
+    page.page.reload()
+    page.says("paint it again")
+    page.page.locator("#paint-go").wait_for()
+    page.until(lambda: page.page.evaluate(UNDECIDED) == 0)
+
+
+UNDECIDED = """() => new Promise((resolve) => {
+    const request = indexedDB.open("anymask-studio-undecided", 1);
+    request.onsuccess = () => {
+        const store = request.result.transaction("unsaved").objectStore("unsaved");
+        const counted = store.count();
+        counted.onsuccess = () => { request.result.close(); resolve(counted.result); };
+    };
+})"""
+"""Of how many images the browser keeps what nobody has decided about."""
+
+
 # --------------------------------------------------------------------------- elsewhere
 
 
@@ -289,6 +334,42 @@ def test_found_elsewhere_accepted_rejected_undone(squares: StudioPage) -> None:
     page.until(lambda: len(page.stored("b.png")) == 2)
     areas = sorted(page.stored("b.png").areas.tolist())
     assert areas == pytest.approx([3600, 3600], rel=0.2)
+
+
+def test_candidates_are_there_after_a_reload(squares: StudioPage) -> None:
+    page = squares
+    page.page.locator("#new-class").fill("brick")
+    page.press("Enter")
+    page.page.mouse.click(*page.place(50, 60))
+    page.masks(1)
+    page.press("i")
+    page.says("Found 3. O accepts, N rejects.")
+    found(page, 0, 2, 0, 1)
+    page.saved()
+    page.until(lambda: page.page.evaluate(UNDECIDED) == 2)
+    page.page.reload()
+    page.ready()
+    found(page, 0, 2, 0, 1)
+    page.press("z")  # that they are there is no step
+    found(page, 0, 2, 0, 1)
+    page.page.locator("#go-on").click()
+    page.until(lambda: page.page.title().startswith("b.png"))
+    page.ready()
+    page.page.locator("#stage").focus()
+    page.press("o")
+    page.masks(1)
+    page.press("n")
+    page.until(lambda: page.page.title().startswith("d.png"))
+    page.until(lambda: page.page.evaluate(UNDECIDED) == 1)
+    page.saved()
+    page.page.close()  # also with a server that was away
+    page.studio.stop()
+    page.studio.start(page.studio.app.state.server.model)
+    page.page = page.open_tab()
+    page.go()
+    found(page, 0, 0, 0, 1)
+    assert page.stored("b.png").labels == ("brick",)
+    assert len(page.stored("d.png")) == 0
 
 
 def test_the_search_can_be_cancelled_and_goes_on_beside_other_work(squares: StudioPage) -> None:

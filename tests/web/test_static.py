@@ -6,6 +6,7 @@ import gzip
 import io
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import anymask
 from anymask import Masks, formats
 from anymask.export.browser import browser_model
 from anymask.formats import coco, voc_folder
+from anymask.masks import rle
 from anymask.serve.project import Class, Project
 from anymask.serve.static import Written, write_static
 
@@ -129,6 +131,52 @@ def test_images_are_dropped_pasted_and_removed(page: StaticPage, photos: Path) -
     assert page.page.locator(".strip-button").count() == 1
 
 
+def test_a_removed_image_comes_back_with_its_masks(page: StaticPage, photos: Path) -> None:
+    def remove(name: str) -> None:
+        page.page.get_by_label(f"Remove {name}").focus()
+        page.press("Enter")
+        page.page.locator("#confirm-go").click()
+
+    buttons = page.page.locator(".strip-button")
+    page.add(photos / "a.png", photos / "b.png")
+    page.opened("a.png")
+    page.tell("leaf")
+    page.stroke("red")
+    page.masks(1)
+    page.stroke("green")  # which may not be stored yet
+    page.masks(2)
+    remove("a.png")
+    page.opened("b.png")
+    page.until(lambda: buttons.count() == 1)
+    page.saved()
+    page.press("z")
+    page.opened("a.png")
+    page.masks(2)
+    assert [buttons.nth(i).get_attribute("title") for i in range(2)] == ["a.png", "b.png"]
+    page.press("y", "z", "z")  # quick ones wait for each other
+    page.opened("a.png")
+    page.masks(1)
+    page.press("y")
+    page.masks(2)
+    page.saved()
+    assert len(page.stored()) == 2
+    page.page.keyboard.press("Escape")
+    page.press("y")
+    page.opened("b.png")
+    remove("b.png")
+    page.page.locator("#example").wait_for()  # nothing is left
+    page.shot("static-removed")
+    page.press("z", "z")
+    page.opened("a.png")
+    page.masks(2)
+    assert buttons.count() == 2
+    page.saved()
+    page.page.reload()
+    page.opened("a.png")
+    page.masks(2)
+    assert buttons.count() == 2 and page.stored().labels == ("leaf", "leaf")
+
+
 def test_damaged_images_are_told_and_the_others_come(
     page: StaticPage, photos: Path, tmp_path: Path
 ) -> None:
@@ -207,8 +255,8 @@ def test_all_formats_in_one_archive(page: StaticPage, photos: Path, tmp_path: Pa
     page.masks(0)
     voc = tmp_path / "voc"
     page.bring_in(voc / "Annotations" / "b.xml", voc / "SegmentationObject" / "b.png")
-    page.masks(1)
     page.says("Found one")
+    page.masks(1)
     assert page.page.locator(".mask-name").inner_text() == "leaf"
 
 
@@ -242,12 +290,19 @@ def test_a_full_storage_is_told_and_nothing_is_lost(page: StaticPage, photos: Pa
     page.opened("b.png")
     page.stroke("blue")
     page.masks(1)
+    page.page.get_by_label("Remove b.png").focus()
+    page.press("Enter")
+    page.page.locator("#confirm-go").click()
+    page.opened("a.png")
+    page.press("z")
+    page.opened("b.png")
+    page.masks(1)
     archive = page.export("sa1b", "yolo")  # the way out
     assert len(formats.read(archive.read("sa1b/a.json"))) == 2
     assert len(formats.read(archive.read("sa1b/b.json"))) == 1
     assert archive.read("yolo/images/train/b.png") == (photos / "b.png").read_bytes()
     session.send("Storage.overrideQuotaForOrigin", {"origin": origin})
-    page.page.get_by_text("Try now").click()
+    page.try_now()
     page.saved()
     page.page.reload()
     page.opened("b.png")
@@ -316,6 +371,55 @@ def test_a_photo_of_24_megapixels(page: StaticPage, tmp_path: Path) -> None:
     assert page.stored("large.png").size_hw == (H * 9, W * 9)
 
 
+def test_a_panorama_of_60_megapixels_is_sharp(page: StaticPage, tmp_path: Path) -> None:
+    w, h = 30_000, 2_000
+    pixels = np.full((h, w), 20, np.uint8)
+    ys, xs = np.mgrid[900:1100, 14_900:15_100]
+    pixels[ys, xs] = 255 * ((xs + ys) % 2)
+    PIL.Image.fromarray(pixels).save(tmp_path / "wide.png", compress_level=1)
+    refuse = """() => {
+        window.held = window.createImageBitmap;
+        window.createImageBitmap = () => Promise.reject(new DOMException("no memory"));
+    }"""
+    page.page.evaluate(refuse)
+    page.add(tmp_path / "wide.png")
+    page.says("has 60 megapixels, more than this browser can hold at the moment")
+    page.page.evaluate("() => { window.createImageBitmap = window.held; }")
+    page.add(tmp_path / "wide.png")
+    page.opened("wide.png")
+    page.size = (w, h)
+    box = page.page.locator("#stage").bounding_box()
+    at = page.place(w / 2, h / 2)
+    page.page.mouse.move(*at)
+    page.press(".")
+    page.until(lambda: page.page.locator(".bar-percent").inner_text() == "100%")
+    look = """([x, y]) => [...document.querySelector(".stage-image").getContext("2d")
+        .getImageData(x, y, 24, 24).data].filter((_, i) => i % 4 === 0)"""
+    place = [round(at[0] - box["x"]) - 12, round(at[1] - box["y"]) - 12]
+
+    def fine() -> bool:
+        seen = np.reshape(page.page.evaluate(look, place), (24, 24))
+        return bool((np.abs(np.diff(seen, axis=1)) == 255).all())
+
+    page.until(fine)  # each pixel by itself
+    page.shot("static-panorama")
+
+
+def test_an_image_of_400_megapixels_is_refused_before_it_is_decoded(
+    page: StaticPage, photos: Path, tmp_path: Path
+) -> None:
+    data = (photos / "a.png").read_bytes()
+    head = b"IHDR" + (20_000).to_bytes(4, "big") * 2 + data[24:29]
+    huge = data[:12] + head + zlib.crc32(head).to_bytes(4, "big") + data[33:]
+    (tmp_path / "huge.png").write_bytes(huge)
+    page.page.evaluate(
+        "() => { window.createImageBitmap = () => { document.title = 'decoded'; }; }"
+    )
+    page.add(tmp_path / "huge.png")
+    page.says("has 400 megapixels, more than the 100 that are possible here; make it smaller")
+    assert page.page.title() != "decoded"
+
+
 # ------------------------------------------------------------------- with the model itself
 
 
@@ -344,11 +448,25 @@ def test_it_finds_masks_and_asks_nobody_else(lasting: StaticPage, site: Site) ->
     assert page.page.evaluate("() => crossOriginIsolated")
 
 
-def test_words_and_the_main_subject(lasting: StaticPage) -> None:
+def test_words_and_the_main_subject(lasting: StaticPage, site: Site) -> None:
     page = lasting
     page.press("Enter", "m")
     page.says("Found one")
     page.masks(2)
+    archive = page.export("sa1b", "cutout")
+    example = site.folder / "page" / "example.jpg"
+    found = formats.read(archive.read("sa1b/example.json"))[1]
+    wanted = anymask.load().subject(example)
+    assert found.labels == (None,) and rle.iou(found.counts, wanted.counts)[0, 0] > 0.98
+    # Cut out by the page as the library does it, and as the command writes it.
+    cut = np.asarray(PIL.Image.open(io.BytesIO(archive.read("cutout/example-2.png"))))
+    soft = np.asarray(found.cutout(example, soft=True, crop=True))
+    assert cut.shape == soft.shape and ((cut[..., 3] > 20) & (cut[..., 3] < 235)).sum() > 100
+    apart = np.abs(cut[..., 3].astype(int) - soft[..., 3])
+    assert np.quantile(apart, 0.99) <= 2 and apart.mean() < 0.1
+    solid = soft[..., 3] == 255
+    assert np.abs(cut[solid].astype(int) - soft[solid]).mean() < 1
+    page.page.locator("#stage").focus()
     page.press("Delete", "/")
     page.page.locator("#words").fill("cup")
     page.press("Enter")
@@ -438,6 +556,13 @@ def test_images_and_masks_come_with_the_page(browser: Any, given: Site) -> None:
     page.page.get_by_label("Remove b.png").click()
     page.page.locator("#confirm-go").click()
     page.until(lambda: page.page.locator(".strip-button").count() == 2)
+    page.press("a", "a")
+    page.opened("a.png")
+    page.page.get_by_label("Remove a.png").focus()
+    page.press("Enter")
+    page.page.locator("#confirm-go").click()
+    page.opened("sub/c.png")
+    page.press("z")
     page.page.goto(f"{given.url}/#image=a.png")
     page.page.reload()
     page.opened("a.png")

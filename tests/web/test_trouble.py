@@ -15,7 +15,15 @@ pytestmark = pytest.mark.browser
 def test_what_cannot_be_saved_stays_in_the_page_and_is_saved_later(
     page: StudioPage, studio: Served
 ) -> None:
-    studio.trouble.append(lambda method, path: (500, 0) if method == "PUT" else None)
+    asked: list[str] = []
+
+    def ill(method: str, path: str) -> tuple[int, float] | None:
+        if method != "PUT":
+            return None
+        asked.append(path)
+        return 500, 0
+
+    studio.trouble.append(ill)
     page.click("red")
     page.masks(1)
     page.page.locator(".trouble", has_text="the server is ill").wait_for()
@@ -24,8 +32,11 @@ def test_what_cannot_be_saved_stays_in_the_page_and_is_saved_later(
     page.press("Enter")
     page.click("green")
     page.masks(2)
+    before = len(asked)
+    page.page.get_by_text("Try now").click()  # which stays as long as the server is ill
+    page.until(lambda: len(asked) > before)
     studio.trouble.clear()
-    page.page.get_by_text("Try now").click()
+    page.try_now()
     page.saved()
     assert len(page.stored()) == 2
 
@@ -54,7 +65,7 @@ def test_a_full_disk_is_told(page: StudioPage, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(os, "fsync", full)
         page.click("red")
         page.page.locator(".trouble", has_text="No space left on device").wait_for()
-    page.page.get_by_text("Try now").click()
+    page.try_now()
     page.saved()
     assert len(page.stored()) == 1
 

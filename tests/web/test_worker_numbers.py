@@ -20,6 +20,7 @@ from anymask.export.browser import packed, unpacked
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.masks.enlarge import enlarged_counts
+from anymask.masks.matting import soften
 from anymask.models.variants import find
 from anymask.models.vocabulary import as_table, labels_of
 from anymask.predict.implied import complete, deepest_points, weighed
@@ -27,6 +28,7 @@ from anymask.prompt import Prompt
 from anymask.text.phrases import parse
 
 GOLDENS = Path(__file__).resolve().parents[2] / "web" / "tests" / "worker.json"
+SEEN = ("bundled", "sam2.1-tiny", "efficient-sam-ti", "medsam", "efficientvit-sam-l0")
 TEXTS = ("the Cups. dog", "A person, two mice and my bikes", "Wine bottles / berries", "zebra")
 
 
@@ -38,9 +40,17 @@ def numbers() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {
         "resize": [resized(rng, *case) for case in (((17, 23), (8, 11)), ((9, 7), (20, 7)))],
-        "frame": framed(rng),
-        "masks": [masks(rng, *sizes) for sizes in (((90, 70), 64, 32), ((40, 60), 64, "square"))],
+        "frames": [framed(rng, name) for name in SEEN],
+        "masks": [
+            masks(rng, *sizes)
+            for sizes in (
+                ((90, 70), 64, 32, "bilinear"),
+                ((40, 60), 64, "square", "bilinear"),
+                ((40, 60), 64, "square", "direct"),
+            )
+        ],
         "rough": rough(),
+        "soft": [softened(*size) for size in ((60, 80), (300, 720))],
         "weights": weights(rng),
         "words": {
             "vocabulary": as_table(),
@@ -56,13 +66,18 @@ def resized(rng: Any, size: tuple[int, int], to: tuple[int, int]) -> dict[str, A
     return {"size": size, "to": to, "pixels": text_of(pixels), "made": text_of(np.asarray(made))}
 
 
-def framed(rng: Any) -> dict[str, Any]:
+def framed(rng: Any, name: str) -> dict[str, Any]:
     from dataclasses import asdict, replace
 
-    wanted = replace(find("bundled").preprocessing, side=32)
-    image = Image.open(rng.integers(0, 256, (40, 30, 3), np.uint8))
-    way = wanted.fit(image.size_hw)
-    frame = wanted.frames(way.resize(image)[None], way, "cpu")
+    known = find(name).preprocessing
+    small = 24 if known.encoder_side is not None else None
+    wanted = replace(known, side=32, encoder_side=small)
+    # A square where bytes are squashed: which direction Pillow takes first is its own affair.
+    width = 40 if known.resize == "bicubic" else 30
+    image = Image.open(rng.integers(0, 256, (40, width, 3), np.uint8))
+    own = wanted.for_encoder
+    way = own.fit(image.size_hw)
+    frame = own.frames(way.resize(image, own.resize)[None], way, "cpu")
     return {
         "preprocessing": asdict(wanted),
         "size": image.size_hw,
@@ -72,8 +87,9 @@ def framed(rng: Any) -> dict[str, Any]:
     }
 
 
-def masks(rng: Any, size: tuple[int, int], side: int, pad: Any) -> dict[str, Any]:
-    way = Transform.fit(size, side=side, pad=pad)
+def masks(rng: Any, size: tuple[int, int], side: int, pad: Any, enlarge: Any) -> dict[str, Any]:
+    squash = enlarge == "direct"
+    way = Transform.fit(size, side=side, pad=pad, squash=squash, enlarge=enlarge)
     low = way.frame_hw[0] // 2, way.frame_hw[1] // 2
     y, x = np.mgrid[: low[0], : low[1]]
     logits = np.float32(8 - np.hypot(y - low[0] / 2, x - low[1] / 3) + rng.normal(0, 1, low))
@@ -82,10 +98,29 @@ def masks(rng: Any, size: tuple[int, int], side: int, pad: Any) -> dict[str, Any
         "size": size,
         "side": side,
         "pad": pad,
+        "enlarge": enlarge,
         "low": low,
         "logits": text_of(logits),
         "counts": enlarged_counts([logits], way)[0].tolist(),
         "stability": float((large > 0.5).sum() / (large > -0.5).sum()),
+    }
+
+
+def softened(h: int, w: int) -> dict[str, Any]:
+    """A disc on a ground, both patterned by a formula that the tests in Node have, too."""
+    y, x = np.mgrid[:h, :w]
+    channel = np.arange(3)
+    away = (x - w // 2) ** 2 + (y - h // 2) ** 2
+    texture = (7 * x[..., None] + 3 * y[..., None] + 50 * channel) % 24
+    share = np.clip((h // 3) ** 2 + 4 * h - away, 0, 8 * h)[..., None] // h  # 0 to 8
+    pixels = (share * (180 + texture) + (8 - share) * (30 + 2 * texture)) // 8
+    found = soften(pixels.astype(np.uint8), away < (h // 3) ** 2)
+    step = 7 if h > 100 else 2
+    return {
+        "size": [h, w],
+        "step": step,
+        "alpha": text_of(found.alpha[::step, ::step]),
+        "colours": text_of(found.colours[::step, ::step]),
     }
 
 

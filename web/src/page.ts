@@ -14,6 +14,7 @@ import { makeReview } from "./panel/review.ts";
 import { makeSide } from "./panel/side.ts";
 import { Reading, makeSaveTrouble, makeStatus } from "./panel/status.ts";
 import { makeToolOptions, makeToolbar } from "./panel/toolbar.ts";
+import type { Room } from "./room.ts";
 import type { App } from "./store/app.ts";
 import { makeStrip } from "./strip/strip.ts";
 import { Clicks } from "./tools/clicks.ts";
@@ -38,10 +39,10 @@ export function prepare(root: HTMLElement = document.body): void {
 }
 
 /** Shows the page, and opens the folder; `reading` says what an image is waited for with. */
-export function open(app: App, reading: () => Key = () => "hint.waiting", host: Host = { root: document.body, whole: true }): void {
+export function open(app: App, reading: () => Key = () => "hint.waiting", host: Host = { root: document.body, whole: true }, room: Room | null = null): void {
   const kept = readKept();
   app.ui = { ...app.ui, opacity: kept.opacity ?? app.ui.opacity };
-  build(app, kept, new Reading(reading), host);
+  build(app, kept, new Reading(reading), host, room);
   const refresh = (): void => {
     // What is away will be noticed, and told, when something is to be saved.
     if (app.folder) void app.refresh().catch(() => undefined);
@@ -51,15 +52,15 @@ export function open(app: App, reading: () => Key = () => "hint.waiting", host: 
     else refresh();
   });
   app.api.watch(refresh);
-  void start(app, host);
+  void start(app, host, room);
 }
 
-function build(app: App, kept: Kept, reading: Reading, { root, whole }: Host): void {
+function build(app: App, kept: Kept, reading: Reading, { root, whole }: Host, room: Room | null): void {
   const clicks = new Clicks(app, () => stage.repaint());
   const stage: Stage = new Stage(app, clicks);
   const options = makeToolOptions(app, stage);
   const desk = { app, stage, openHelp: () => help.showModal(), openWords: options.openWords };
-  const commands = makeCommands(desk);
+  const commands = [...makeCommands(desk), ...(room?.commands(desk) ?? [])];
   const help = makeHelp(commands);
   const exports = makeExport(app);
   const addImages = (): void => void files.choose(app.api.accept).then((chosen) => files.addImages(app, chosen));
@@ -71,9 +72,9 @@ function build(app: App, kept: Kept, reading: Reading, { root, whole }: Host): v
     await app.open(picture.id);
   };
   const ofFolder = {
-    exportFiles: () => exports.showModal(),
+    exportFiles: room ? null : () => exports.showModal(),
     importFiles: () => void files.choose(app.api.acceptMasks).then((chosen) => files.importMasks(app, chosen)),
-    addImages,
+    addImages: room ? null : addImages,
     language: () => {
       kept.language = spoken() === "zh" ? "en" : "zh";
       keep(kept);
@@ -90,10 +91,16 @@ function build(app: App, kept: Kept, reading: Reading, { root, whole }: Host): v
     ofFolder: whole ? ofFolder : null,
   });
   followImages(app, clicks, reading, whole); // before what tells about it
-  const middle = h("main", { class: "middle" }, stage.element, makeStatus(app, reading), makeEmpty(app, addImages, addFolder, () => void example()));
+  const middle = h("main", { class: "middle" }, stage.element, makeStatus(app, reading));
+  if (!room) middle.append(makeEmpty(app, addImages, addFolder, () => void example()));
+  else middle.append(...room.overImage(desk));
   if (app.panels) middle.append(makeReview(app), makeDepth(app, stage, app.panels), makePaint(app, stage, app.panels));
   const skip = h("a", { href: "#stage", class: "skip", onclick: (event: Event) => { event.preventDefault(); stage.focus(); } }, say("app.skip"));
-  root.replaceChildren(skip, bar, makeSaveTrouble(app), makeToolbar(app, commands), middle, makeSide(app, stage), makeStrip(app), help, exports);
+  root.replaceChildren(skip, bar, makeSaveTrouble(app), makeToolbar(app, commands), middle, makeSide(app, stage, ...(room?.beside(desk) ?? [])), makeStrip(app), help, exports);
+  if (room) {
+    root.classList.add("has-room");
+    bar.after(room.bar(desk));
+  }
   listenToKeys(desk, commands, { root, whole });
   if (whole) files.listenToFiles(app, root);
   app.listen(() => {
@@ -145,7 +152,7 @@ function followImages(app: App, clicks: Clicks, reading: Reading, whole: boolean
   });
 }
 
-async function start(app: App, { root, whole }: Host): Promise<void> {
+async function start(app: App, { root, whole }: Host, room: Room | null): Promise<void> {
   const wanted = whole ? new URLSearchParams(location.hash.slice(1)).get("image") : null;
   for (;;) {
     try {
@@ -158,6 +165,7 @@ async function start(app: App, { root, whole }: Host): Promise<void> {
     }
   }
   delete root.dataset["trouble"];
+  if (room) return room.begin(wanted);
   const first = app.pictures.find((one) => one.name === wanted) ?? app.pictures.find((one) => one.error === null);
   if (first) await app.open(first.id);
 }

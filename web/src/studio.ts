@@ -6,20 +6,25 @@ import { StudioApi } from "./api/studio_api.ts";
 import { Engine } from "./decode/engine.ts";
 import { ServerDecoder } from "./decode/server.ts";
 import { SharedDecoder } from "./decode/shared.ts";
+import { openLabel } from "./label/room.ts";
 import { KEPT, open, prepare } from "./page.ts";
 import { App } from "./store/app.ts";
-import { Backup, browserDrawer } from "./store/backup.ts";
+import { Backup } from "./store/backup.ts";
+import { browserDrawer } from "./store/drawer.ts";
+import { Undecided } from "./store/undecided.ts";
 
 function main(): void {
   prepare();
   const token = takeToken();
   const client = new Client("", token);
+  if (document.documentElement.dataset["page"] === "label") return openLabel(client, (app) => decoderOf(app, client, token));
   const app = new App(new StudioApi(client));
   app.decoder = decoderOf(app, client, token);
   app.panels = new PanelsApi(client);
   open(app);
   const backup = new Backup(app, browserDrawer(KEPT));
   app.loaded = (id) => backup.restore(id);
+  new Undecided(app, browserDrawer(`${KEPT}-undecided`));
 }
 
 /** The server encodes; the page decodes, if it can do so quickly. `#decoder=server` or `worker` settles it. */

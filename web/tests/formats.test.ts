@@ -7,7 +7,7 @@ import { isHole, fillPolygon, joinRings } from "../src/formats/polygon.ts";
 import { VOC_PALETTE, readMap, writeMap } from "../src/formats/png.ts";
 import { Classes, readNames, readYolo, writeSetFile, writeYolo } from "../src/formats/yolo.ts";
 import { ZipWriter, unzip } from "../src/formats/zip.ts";
-import { isWhole, kindOf } from "../src/local/images.ts";
+import { isWhole, kindOf, sizeOf } from "../src/local/images.ts";
 import { trace } from "../src/masks/outline.ts";
 import * as runs from "../src/masks/runs.ts";
 import { newThing } from "../src/store/project.ts";
@@ -148,4 +148,21 @@ test("images are told by their content, and those that are cut off", async () =>
   assert.ok(isWhole(jpeg, "image/jpeg"));
   assert.ok(!isWhole(jpeg.slice(0, -3), "image/jpeg"));
   assert.equal(kindOf(toBytes("<svg xmlns='...'/>")), null);
+  assert.deepEqual(sizeOf(png, "image/png"), [2, 2]);
+  assert.equal(sizeOf(jpeg, "image/jpeg"), null);
+  const [, , first, second, ...rest] = jpeg;
+  const frame = [0xff, 0xc4, 0, 3, 7, 0xff, 0xc2, 0, 11, 8, 1, 0, 2, 3, 1, 1, 17, 0];
+  assert.deepEqual(sizeOf(Uint8Array.of(0xff, 0xd8, ...frame, first!, second!, ...rest), "image/jpeg"), [515, 256]);
+  // The first bytes of files of 7 x 3 that Pillow wrote.
+  for (const text of [
+    "R0lGODdhBwADAIEAAAkJCQAAAAAAAAAAACwAAAAA",
+    "Qk1+AAAAAAAAADYAAAAoAAAABwAAAAMAAAABABgA",
+    "UklGRiQAAABXRUJQVlA4IBgAAAAwAQCdASoHAAMA",
+    "UklGRh4AAABXRUJQVlA4TBEAAAAvBoAAAAfQhCY0",
+    "UklGRmIAAABXRUJQVlA4WAoAAAAYAAAABgAAAgAA",
+  ]) {
+    const begin = new Uint8Array(Buffer.from(text, "base64"));
+    assert.deepEqual(sizeOf(begin, kindOf(begin)!), [7, 3]);
+    assert.equal(sizeOf(begin.slice(0, 6), kindOf(begin)!), null);
+  }
 });

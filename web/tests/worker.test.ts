@@ -7,8 +7,9 @@ import { numbersOf, textOf, writeLogits } from "../src/decode/logits.ts";
 import type { Answer, Prompt } from "../src/store/project.ts";
 import { Enlarger } from "../src/worker/enlarge.ts";
 import { gridSide } from "../src/worker/everything.ts";
-import { type Preprocessing, fit, framed, maskToFrame } from "../src/worker/frame.ts";
+import { type Preprocessing, fit, forEncoder, framed, maskToFrame } from "../src/worker/frame.ts";
 import { complete, deepestPoints, weighed } from "../src/worker/implied.ts";
+import { soften } from "../src/worker/matting.ts";
 import { opaque, resizeBytes } from "../src/worker/resize.ts";
 import { boxIou, pick, ranked } from "../src/worker/ssd.ts";
 import { fromHalves, inflated, toHalf, unpackWeights } from "../src/worker/tensors.ts";
@@ -37,10 +38,16 @@ test("images are resized as Pillow does, to the last level", () => {
 });
 
 test("images come into the model's frame as the library brings them", () => {
-  const { preprocessing, size, pixels, frame, made } = goldens.frame;
-  const way = fit(size, preprocessing as Preprocessing);
-  assert.deepEqual(way.frame, frame);
-  near(framed(bytes(pixels), way, preprocessing as Preprocessing), floats(made), 1e-5);
+  assert.equal(goldens.frames.length, 5);
+  for (const { preprocessing, size, pixels, frame, made } of goldens.frames) {
+    const own = forEncoder(preprocessing as Preprocessing);
+    const way = fit(size, own);
+    assert.deepEqual(way.frame, frame);
+    near(framed(bytes(pixels), way, own), floats(made), 1e-5);
+  }
+  const { preprocessing, size, pixels } = goldens.frames[0];
+  const strange = { ...preprocessing, resize: "opencv" } as Preprocessing;
+  assert.throws(() => framed(bytes(pixels), fit(size, strange), strange), /let a server do it/);
 });
 
 test("everything asks less where one thread has to do it", () => {
@@ -52,9 +59,40 @@ test("what is transparent lies on white", () => {
   assert.deepEqual([...opaque({ width: 3, height: 1, data })], [10, 20, 30, 255, 255, 255, 127, 177, 255]);
 });
 
+test("soft edges are those of the library, but for the last level", () => {
+  for (const { size, step, alpha, colours } of goldens.soft) {
+    const [h, w] = size as [number, number];
+    const rgb = new Uint8Array(3 * h * w);
+    const mask = new Uint8Array(h * w);
+    const radius = Math.floor(h / 3) ** 2;
+    for (let y = 0, i = 0; y < h; y++) {
+      for (let x = 0; x < w; x++, i++) {
+        const away = (x - Math.floor(w / 2)) ** 2 + (y - Math.floor(h / 2)) ** 2;
+        mask[i] = +(away < radius);
+        const share = Math.floor(Math.min(Math.max(radius + 4 * h - away, 0), 8 * h) / h);
+        for (let c = 0; c < 3; c++) {
+          const texture = (7 * x + 3 * y + 50 * c) % 24;
+          rgb[3 * i + c] = Math.floor((share * (180 + texture) + (8 - share) * (30 + 2 * texture)) / 8);
+        }
+      }
+    }
+    const found = soften(rgb, mask, [h, w]);
+    const sampled = (values: Uint8Array, channels: number): number[] => {
+      const some = [];
+      for (let y = 0; y < h; y += step) for (let x = 0; x < w; x += step) some.push(...values.subarray(channels * (y * w + x), channels * (y * w + x + 1)));
+      return some;
+    };
+    near(sampled(found.alpha, 1), bytes(alpha), 1);
+    near(sampled(found.colours!, 3), bytes(colours), 1);
+    assert.ok(found.alpha.some((value) => value > 20 && value < 235));
+    assert.deepEqual(soften(rgb, mask, [h, w], false), { alpha: found.alpha, colours: null });
+  }
+  assert.deepEqual(soften(Uint8Array.of(1, 2, 3), Uint8Array.of(1), [1, 1]), { alpha: Uint8Array.of(255), colours: Uint8Array.of(1, 2, 3) });
+});
+
 test("logits become the masks that the library makes of them", () => {
-  for (const { size, side, pad, low, logits, counts, stability } of goldens.masks) {
-    const way = fit(size, { side, pad, squash: false, centre: false, enlarge: "bilinear" } as Preprocessing);
+  for (const { size, side, pad, enlarge, low, logits, counts, stability } of goldens.masks) {
+    const way = fit(size, { side, pad, squash: enlarge === "direct", centre: false, enlarge } as Preprocessing);
     const enlarger = new Enlarger(way, low);
     assert.deepEqual([...enlarger.counts(floats(logits))], counts);
     const measured = enlarger.measure(floats(logits), 0.5);

@@ -6,34 +6,44 @@ import os
 import socket
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import quote, urlencode
 
 from tyro.conf import Positional, arg
 
 from anymask.cli.options import Flag, RuntimeName, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.errors import InputError
+from anymask.label.place import is_project
 from anymask.lock import Lock
 from anymask.serve.config import ServeConfig
 from anymask.serve.project import FOLDER
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from anymask.cli.parser import Command
+    from anymask.predict.segmenter import Segmenter
 
 __all__ = ["Studio", "parse"]
 
 _USUAL_FOLDER = Path("anymask-images")
 _USUAL_PORT = 8765
 _PATIENCE = 900.0  # seconds: who waits for everything mode sees it, and can cancel it
+_SHORT_PATIENCE = 5.0
 _ABOUT = """Make masks on a page in the browser: what you point at lights up, a click keeps it.
 
 Everything is saved at once, beside the images: the masks of photos/a.jpg in
 photos/anymask-studio/a.jpg.json, which all commands read. This machine alone can open the page; if
 another --host is named, only with the token in the address that is printed.
+
+A folder that is a label project (see `anymask label init`) opens as its queue instead: one image
+after the other, which nobody else gets meanwhile, and everything goes into the project's database.
+Several people may have the page open, and several studios the same project.
 
 With --static, nothing is served: the page is written as files for any web host, and does all of it
 in the browser of whoever opens it, the model included. What they make stays in their browser.
@@ -43,6 +53,7 @@ Examples:
   anymask studio                          # drop images onto the page
   anymask studio photos/ --model mobile-sam --port 9000
   anymask studio photos/ --host 0.0.0.0  # from other machines, with a token
+  anymask studio photos/ --person ada    # a label project: the images that Ada gets
   anymask studio --static site/          # for a web host; python -m http.server --directory site/
   anymask convert photos/anymask-studio --images photos/ --format coco -o coco.json"""
 
@@ -89,6 +100,8 @@ class Studio:
     inpaint_engine: str = "classical"
     """What paints what is removed: classical, patchmatch, telea, the file of big-LaMa's weights, or
     the folder or hub id of a diffusion model, which can fill and replace, too."""
+    person: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Of a label project: who works on the page that opens; without it, the page asks."""
     no_browser: Flag = False
     """Do not open the page, only print its address."""
     static: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -105,10 +118,10 @@ class Studio:
         self._check(folder)
         if self.static is not None:
             return self._write(self.static)
-        from anymask.serve.run import run, with_token
+        if is_project(folder):
+            return self._label(folder)
         from anymask.serve.studio import add_studio
 
-        config = with_token(self._config())
         self._check_links(folder)
         lock = Lock(folder / FOLDER / ".open") if os.access(folder, os.W_OK) else None
         if lock is not None and not lock.acquire():
@@ -117,22 +130,40 @@ class Studio:
                 "page, or stop it first"
             )
         try:
-            model = load_model(self)
-            os.environ["ANYMASK_OFFLINE"] = "1"  # a request must not make it fetch anything
-
-            def say(address: str) -> None:
-                page = f"{address}/#token={config.token}" if config.token else f"{address}/"
-                print(f"{model.variant.name} with {folder}/ on {page}", flush=True)
-                if not self.no_browser:
-                    self._open(page)
-
-            run(config, model, say, lambda app: add_studio(app, folder))
+            self._serve(folder, load_model(self), lambda app: add_studio(app, folder))
         finally:
             if lock is not None:
                 lock.release()
                 with suppress(OSError):  # unless something was saved
                     (folder / FOLDER).rmdir()
         return 0
+
+    def _label(self, folder: Path) -> int:
+        """Serve the page of a label project."""
+        from anymask.label.store import Store
+        from anymask.serve.label_studio import add_label
+
+        # A page that waits asks again by itself, so nobody should wait long for a busy database.
+        with Store.open(folder, patience=_SHORT_PATIENCE) as store:
+            self._serve(folder, load_model(self), lambda app: add_label(app, store))
+        return 0
+
+    def _serve(self, folder: Path, model: Segmenter, prepare: Callable[[FastAPI], object]) -> None:
+        """Serve a page, and say where it is."""
+        from anymask.serve.run import run, with_token
+
+        config = with_token(self._config())
+        os.environ["ANYMASK_OFFLINE"] = "1"  # a request must not make it fetch anything
+        known = {"token": config.token, "person": self.person}
+        parts = urlencode({name: value for name, value in known.items() if value}, quote_via=quote)
+
+        def say(address: str) -> None:
+            page = f"{address}/#{parts}" if parts else f"{address}/"
+            print(f"{model.variant.name} with {folder}/ on {page}", flush=True)
+            if not self.no_browser:
+                self._open(page)
+
+        run(config, model, say, prepare)
 
     def _check(self, folder: Path) -> None:
         if folder.is_file():
@@ -147,6 +178,11 @@ class Studio:
             raise InputError(
                 "expected --overwrite together with --static, got it alone; the studio overwrites "
                 "nothing without being asked"
+            )
+        if self.person is not None and not (self.static is None and is_project(folder)):
+            raise InputError(
+                f"expected a label project for --person, got {str(folder)!r}, which is none; make "
+                f"it one with: anymask label init {folder}"
             )
         served = {"host": "127.0.0.1", "port": None, "token": None, "no_browser": False}
         served |= {"depth_model": "depth-anything-v2-small", "inpaint_engine": "classical"}

@@ -50,7 +50,7 @@ ROLES = ("encoder", "decoder", "detector", "saliency")
 Stored = Literal["int8", "float"]
 """How large weights are stored: 8 bits and a scale for each channel, or as they are, at most 16."""
 
-FORMAT, VERSION = "anymask-browser", 1
+FORMAT, VERSION = "anymask-browser", 2
 
 _SMALL = ("encoder", "detector")  # what 8 bits do not hurt; saliency becomes another one
 _LARGE = 1024  # values of a weight that is worth a place outside of its graph
@@ -156,17 +156,15 @@ def _folder_of(model: Segmenter) -> Path | None:
 
 
 def _check_ways(variant: Variant, roles: Sequence[str]) -> None:
-    """Check that the page knows how an image becomes a model's frame, and a mask the image's.
+    """Check that the page knows how an image becomes a model's frame.
 
     Raises:
         CapabilityError: It does not.
     """
-    way = variant.preprocessing
-    encodes = "encoder" in roles and (way.stretch or way.encoder_side is not None)
-    if encodes or way.enlarge == "direct" or isinstance(variant.network, Sam2Config):
+    if "encoder" in roles and variant.preprocessing.resize == "opencv":
         raise CapabilityError(
-            f"expected a model that the page can prepare images and prompts for, got "
-            f"{variant.name}; let the server answer, or take the bundled model, SAM or MobileSAM"
+            f"expected a model whose images the page can resize, got {variant.name}, which wants "
+            "OpenCV's arithmetic; let the server answer, or take the bundled model"
         )
 
 
@@ -219,6 +217,7 @@ def _about(exported: Exported, graphs: Mapping[str, Any], files: Mapping[str, by
     about = {
         **{name: own[name] for name in ("variant", "weights_digest", "features", "anymask")},
         **{name: own[name] for name in ("mask_hw", "mask_stride", "raw_image")},
+        "box_first": isinstance(exported.variant.network, Sam2Config),
         "format": FORMAT,
         "version": VERSION,
         **({"vocabulary": as_table()} if "detector" in graphs else {}),

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 __all__ = [
+    "LeaseConflict",
     "Provenance",
     "RevisionConflict",
     "Store",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "LeaseConflict": "anymask.label.records",
     "Provenance": "anymask.label.records",
     "RevisionConflict": "anymask.label.records",
     "Store": "anymask.label.store",

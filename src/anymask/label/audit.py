@@ -8,21 +8,42 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from anymask.errors import InputError
-from anymask.label.clock import wall_time
+from anymask.label import changes
+from anymask.label.clock import lease_time, wall_time
 from anymask.label.database import Transaction
-from anymask.label.records import check_name
+from anymask.label.images import image_row
+from anymask.label.leases import take_image
+from anymask.label.names import person_id
+from anymask.label.records import (
+    Change,
+    ImageRecord,
+    Lease,
+    LeaseConflict,
+    Provenance,
+    check_name,
+)
 from anymask.masks import rle
 
 if TYPE_CHECKING:
     from anymask.label.store import Store
 
-__all__ = ["Audit", "AuditRow", "begin_audit", "read_audit"]
+__all__ = [
+    "Audit",
+    "AuditRow",
+    "begin_audit",
+    "confirm",
+    "list_audits",
+    "next_audited",
+    "read_audit",
+    "waiting_masks",
+]
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,8 @@ class Audit:
         sampled: Number of masks in it.
         rows: All, then each annotator and each model version.
         waiting: Masks that nobody has looked at yet, each with the name of its image. To edit,
-            to review or to delete a mask is to look at it.
+            to review or to delete a mask is to look at it; one that was rejected has an IoU of 0,
+            like one that was deleted.
     """
 
     name: str
@@ -114,7 +136,7 @@ def _draw(
         JOIN images i ON i.id = m.image_id
         JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE {} AND m.deleted = 0 AND i.project_id = :project"""
+        WHERE {} AND m.deleted = 0 AND i.project_id = :project AND i.state <> 'hidden'"""
     ends = transaction.row("SELECT min(id) AS first, max(id) AS last FROM masks")
     if ends.first is None:
         return []
@@ -134,6 +156,91 @@ def _draw(
     return [dict(row._mapping) for row in chosen]
 
 
+def list_audits(store: Store) -> list[str]:
+    """List the names of the audits, oldest first."""
+    query = "SELECT name FROM audits WHERE project_id = :id ORDER BY id"
+    return store.database.read(lambda t: [row.name for row in t.rows(query, id=store.project_id)])
+
+
+_WAITING = """
+    FROM audited a JOIN masks m ON m.id = a.mask_id AND m.revision = a.revision
+    JOIN images i ON i.id = m.image_id
+    WHERE a.audit_id = :audit AND m.deleted = 0"""
+
+
+def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0) -> Lease | None:
+    """Give a person an image with masks of an audit that nobody has looked at, see `Store.next`.
+
+    Raises:
+        InputError: There is no audit of that name.
+    """
+    query = f"""
+        SELECT i.id {_WAITING} AND i.gone = 0
+        AND (i.lease_person_id IS NULL OR i.lease_until <= :now OR i.lease_person_id = :who)
+        ORDER BY CASE WHEN i.lease_person_id = :who AND i.lease_until > :now THEN 0 ELSE 1 END,
+        i.id LIMIT 1"""
+
+    def work(transaction: Transaction) -> Lease | None:
+        project = store.project_id
+        audit = _known(transaction, project, name)
+        who = person_id(transaction, person)
+        while True:
+            now = lease_time(transaction, project, keep=False)
+            found = transaction.value(query, audit=audit, now=now, who=who)
+            if found is None:
+                return None
+            with suppress(LeaseConflict):  # somebody was faster: there may be another one
+                return take_image(transaction, project, person, found, seconds=seconds)
+
+    return store.database.write(work)
+
+
+def waiting_masks(store: Store, name: str, image: ImageRecord | int) -> list[int]:
+    """List the masks of an audit on an image that nobody has looked at, by their numbers.
+
+    Raises:
+        InputError: There is no audit of that name.
+    """
+    query = f"SELECT m.id {_WAITING} AND i.id = :image ORDER BY m.id"
+    number = image if isinstance(image, int) else image.id
+
+    def work(transaction: Transaction) -> list[int]:
+        audit = _known(transaction, store.project_id, name)
+        return [row.id for row in transaction.rows(query, audit=audit, image=number)]
+
+    return store.database.read(work)
+
+
+def confirm(store: Store, name: str, image: ImageRecord, *, person: str | None) -> int:
+    """Say that the masks of an audit on an image are right as they are; give their number.
+
+    Those that somebody has changed, accepted or deleted since are not touched.
+
+    Raises:
+        InputError: There is no audit of that name.
+    """
+    query = f"SELECT m.id, m.revision {_WAITING} AND i.id = :image ORDER BY m.id"
+
+    def work(transaction: Transaction) -> int:
+        image_row(transaction, store.project_id, image.id)  # keeps others out
+        audit = _known(transaction, store.project_id, name)
+        rows = transaction.rows(query, audit=audit, image=image.id)
+        accepted = [Change("review", row.id, row.revision, review="accepted") for row in rows]
+        if accepted:
+            by = Provenance(person=person)
+            changes.apply(transaction, store.project_id, image.id, accepted, by)
+        return len(accepted)
+
+    return store.database.write(work)
+
+
+def _known(transaction: Transaction, project: int, name: str) -> int:
+    number = _number(transaction, project, name)
+    if number is None:
+        raise InputError(f"expected the name of an audit, got {name!r}; begin it first")
+    return number
+
+
 def read_audit(store: Store, name: str) -> Audit:
     """Compare the masks of an audit with what people made of them.
 
@@ -141,7 +248,7 @@ def read_audit(store: Store, name: str) -> Audit:
         InputError: There is no audit of that name.
     """
     query = """
-        SELECT a.mask_id, a.revision, m.revision AS latest, m.deleted, i.id AS image_id,
+        SELECT a.mask_id, a.revision, m.revision AS latest, m.deleted, y.review, i.id AS image_id,
             old.counts AS before, new.counts AS after, p.name AS person, v.name AS version
         FROM audited a JOIN masks m ON m.id = a.mask_id JOIN images i ON i.id = m.image_id
         JOIN revisions x ON x.mask_id = a.mask_id AND x.revision = a.revision
@@ -152,10 +259,7 @@ def read_audit(store: Store, name: str) -> Audit:
         WHERE a.audit_id = :audit ORDER BY a.mask_id"""
 
     def work(transaction: Transaction) -> list[Any]:
-        number = _number(transaction, store.project_id, name)
-        if number is None:
-            raise InputError(f"expected the name of an audit, got {name!r}; begin it first")
-        return transaction.rows(query, audit=number)
+        return transaction.rows(query, audit=_known(transaction, store.project_id, name))
 
     rows = store.database.read(work)
     seen = [row for row in rows if row.latest > row.revision]
@@ -177,7 +281,7 @@ def read_audit(store: Store, name: str) -> Audit:
 
 
 def _iou(row: Any) -> float:
-    if row.deleted:
+    if row.deleted or row.review == "rejected":
         return 0.0
     if row.before == row.after:
         return 1.0

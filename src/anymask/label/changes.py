@@ -12,6 +12,7 @@ from anymask.label.database import Transaction
 from anymask.label.images import find_image, image_row
 from anymask.label.names import class_ids, person_id, version_id
 from anymask.label.records import (
+    HIDDEN,
     REVIEWS,
     Change,
     Provenance,
@@ -22,7 +23,7 @@ from anymask.label.records import (
 from anymask.label.requests import answer_of, note
 from anymask.label.rows import from_rows, to_rows
 
-__all__ = ["apply", "history", "read_masks", "was_done"]
+__all__ = ["answered", "apply", "history", "read_masks", "was_done"]
 
 Number = tuple[int, int]
 """A mask and its revision."""
@@ -102,7 +103,7 @@ def apply(
 ) -> list[Number]:
     """Make changes of the masks of one image, all or none; give each mask's new revision."""
     locked = image_row(transaction, project, image)
-    if (answer := _answered(transaction, project, provenance.token)) is not None:
+    if (answer := answered(transaction, project, provenance.token)) is not None:
         _check_answer(transaction, image, answer)
         return answer
     work = _Work(transaction, project, locked, provenance)
@@ -111,7 +112,8 @@ def apply(
     answer = work.save()
     if provenance.token is not None:
         note(transaction, project, provenance.token, answer)
-    work.counters.save(transaction, project)
+    if locked.state != HIDDEN:
+        work.counters.save(transaction, project)
     return answer
 
 
@@ -120,7 +122,8 @@ def was_done(transaction: Transaction, project: int, token: str) -> bool:
     return answer_of(transaction, project, token) is not None
 
 
-def _answered(transaction: Transaction, project: int, token: str | None) -> list[Number] | None:
+def answered(transaction: Transaction, project: int, token: str | None) -> list[Number] | None:
+    """Give the answer of a request that was done; None: it was not, or has no token."""
     if token is None:
         return None
     found = answer_of(transaction, project, token)
@@ -169,7 +172,7 @@ class _Work:
         state = self._current(change)
         row = {
             **{name: state[name] for name in _KEPT},
-            **self._by(change.action),
+            **self._by(change),
             "mask_id": change.mask,
             "revision": state["revision"] + 1,
         }
@@ -227,13 +230,13 @@ class _Work:
 
     # ------------------------------------------------------------------- the kinds of changes
 
-    def _by(self, action: str) -> dict[str, Any]:
+    def _by(self, change: Change) -> dict[str, Any]:
         said = self._provenance
         return {
-            "action": action,
+            "action": change.action,
             "counts": None,
             "person_id": self._person,
-            "seconds": said.seconds,
+            "seconds": said.seconds if change.seconds is None else change.seconds,
             "restores": None,
             "at": self._at,
         }
@@ -245,7 +248,7 @@ class _Work:
         review = _checked_review(change.review or "pending")
         shares = len(change.masks) or 1
         for row in self._described(change):
-            row |= {**self._by("add"), "counts": row["counts"], "revision": 1, "shape": 1}
+            row |= {**self._by(change), "counts": row["counts"], "revision": 1, "shape": 1}
             row |= {"deleted": 0, "review": review, "stage": self._provenance.stage}
             row |= {"version_id": self._version}
             if row["seconds"] is not None:
@@ -340,7 +343,19 @@ class _Work:
             self._more -= not before["deleted"]
         self.counters.mask(after, 1)
         self._more += not after["deleted"]
-        self.counters.revision(after)
+        self.counters.revision(after, first=before is None or not self._is_timed(before["mask_id"]))
+
+    def _is_timed(self, mask: int) -> bool:
+        """Return whether the person's time on a mask was counted before."""
+        if self._person is None:
+            return False
+        query = """
+            SELECT 1 FROM revisions
+            WHERE mask_id = :mask AND person_id = :person AND seconds IS NOT NULL LIMIT 1"""
+        stored = self._transaction.value(query, mask=mask, person=self._person) is not None
+        return stored or any(
+            row["seconds"] is not None for row in self._rows if row.get("mask_id") == mask
+        )
 
 
 def _checked_review(review: object) -> str:

@@ -8,9 +8,11 @@ sum is kept in several parts, for whoever adds to a row holds it until his commi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from anymask.label.database import Transaction
+from anymask.label.records import HIDDEN, MASK_SECONDS
 
 __all__ = ["Counters", "count_again", "read_counters"]
 
@@ -38,15 +40,46 @@ class Counters:
         self.add(f"masks.review.{state['review']}", by)
         self.add(f"masks.stage.{state['stage']}", by)
         self.add(f"masks.class.{state['class_id'] or 0}", by)
+        if state["version_id"] is not None:
+            self.add(f"masks.version.{state['version_id']}.{state['review']}", by)
 
-    def revision(self, state: Any) -> None:
-        """Count one more entry of the history, and the time that it took."""
-        self.add("revisions")
+    def revision(self, state: Any, by: int = 1, *, first: bool) -> None:
+        """Count one more entry of the history, or one less, and the time that it took.
+
+        Args:
+            state: Its row.
+            by: 1, or -1.
+            first: Whether the person's time on the mask was not counted before, or is no more.
+        """
+        self.add("revisions", by)
         if state["seconds"] is not None:
-            self.add("revisions.timed")
-            self.add("revisions.seconds", state["seconds"])
+            self.add("revisions.timed", by)
+            self.add("revisions.seconds", by * state["seconds"])
+            if state["seconds"] > MASK_SECONDS:
+                self.add("revisions.slow", by)
         if state["person_id"] is not None:
-            self.add(f"revisions.person.{state['person_id']}")
+            person = state["person_id"]
+            self.add(f"revisions.person.{person}", by)
+            if state["seconds"] is not None:
+                self.add(f"timed.masks.person.{person}", by * first)
+                self.add(f"timed.seconds.person.{person}", by * state["seconds"])
+
+    def history(self, rows: Iterable[Any], by: int = 1) -> None:
+        """Count whole histories in or out: rows of ``revisions``, with the mask's ``latest``."""
+        timed: set[tuple[int, int]] = set()
+        for row in rows:
+            pair = (row.mask_id, row.person_id)
+            self.revision(row._mapping, by, first=pair not in timed)
+            if row.seconds is not None and row.person_id is not None:
+                timed.add(pair)
+            if row.revision == row.latest:
+                self.mask(row._mapping, by)
+
+    def work(self, person: int | None, seconds: float) -> None:
+        """Count that somebody was done with an image, and how long it took."""
+        if person is not None:
+            self.add(f"work.images.person.{person}")
+            self.add(f"work.seconds.person.{person}", seconds)
 
     def save(self, transaction: Transaction, project: int) -> None:
         """Write them; do it last."""
@@ -71,7 +104,7 @@ def read_counters(transaction: Transaction, project: int) -> Counter[str]:
 def count_again(transaction: Transaction, project: int) -> Counter[str]:
     """Work the counters out from all rows; takes long, and is what they must equal."""
     counters = Counters()
-    query = "SELECT state, seconds FROM images WHERE project_id = :id"
+    query = f"SELECT state, seconds FROM images WHERE project_id = :id AND state <> '{HIDDEN}'"
     for image in transaction.rows(query, id=project):
         counters.add("images")
         counters.add(f"images.{image.state}")
@@ -79,11 +112,14 @@ def count_again(transaction: Transaction, project: int) -> Counter[str]:
     query = "SELECT state FROM image_names WHERE project_id = :id"
     for name in transaction.rows(query, id=project):
         counters.add(f"names.{name.state}")
-    query = """
+    query = f"""
         SELECT r.*, m.revision AS latest FROM images i JOIN masks m ON m.image_id = i.id
-        JOIN revisions r ON r.mask_id = m.id WHERE i.project_id = :id"""
-    for row in transaction.stream(query, id=project):
-        counters.revision(row._mapping)
-        if row.revision == row.latest:
-            counters.mask(row._mapping, 1)
+        JOIN revisions r ON r.mask_id = m.id
+        WHERE i.project_id = :id AND i.state <> '{HIDDEN}'"""
+    counters.history(transaction.stream(query, id=project))
+    query = """
+        SELECT w.person_id, w.seconds FROM images i JOIN work w ON w.image_id = i.id
+        WHERE i.project_id = :id"""
+    for row in transaction.rows(query, id=project):
+        counters.work(row.person_id, row.seconds)
     return Counter({name: value for name, value in counters._by.items() if value})

@@ -13,7 +13,7 @@ from anymask.label.clock import wall_time
 from anymask.label.counters import Counters
 from anymask.label.database import Transaction
 from anymask.label.files import Content, File
-from anymask.label.records import Added, ImageRecord
+from anymask.label.records import HIDDEN, Added, ImageRecord
 
 __all__ = [
     "Sighting",
@@ -56,7 +56,7 @@ def records(transaction: Transaction, rows: Sequence[Any]) -> list[ImageRecord]:
             row.sha256,
             (row.height, row.width),
             tuple(sorted(names[row.id])),
-            row.state,
+            "open" if row.state == HIDDEN else row.state,
             row.masks,
             row.revision,
             row.seconds,
@@ -129,11 +129,17 @@ def image_row(transaction: Transaction, project: int, image: int) -> Any:
 
 
 def list_images(
-    transaction: Transaction, project: int, *, after: int = 0, limit: int = 1000
+    transaction: Transaction,
+    project: int,
+    *,
+    after: int = 0,
+    limit: int = 1000,
+    honeypots: bool = False,
 ) -> list[ImageRecord]:
     """List images in the order in which they were added, from one on."""
+    among = "" if honeypots else f"AND state <> '{HIDDEN}'"
     query = f"""
-        SELECT {_FIELDS} FROM images WHERE project_id = :project AND id > :after
+        SELECT {_FIELDS} FROM images WHERE project_id = :project AND id > :after {among}
         ORDER BY id LIMIT :limit"""
     return records(transaction, transaction.rows(query, project=project, after=after, limit=limit))
 

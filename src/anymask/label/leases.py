@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from anymask.errors import InputError
+from anymask.label import hidden
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.counters import Counters
 from anymask.label.database import Transaction
-from anymask.label.images import find_image, records
+from anymask.label.images import find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
-from anymask.label.records import IMAGE_STATES, ImageState, Lease
+from anymask.label.records import HIDDEN, IMAGE_STATES, ImageState, Lease, LeaseConflict
 from anymask.label.requests import answer_of, note
 
-__all__ = ["finish", "list_leases", "release", "renew", "take"]
+__all__ = ["check_free", "finish", "list_leases", "release", "renew", "take", "take_image"]
 
 _LONGEST = 7 * 24 * 3600.0
 
@@ -38,14 +39,17 @@ def take(
     """
     _check(seconds, state)
     who, now = person_id(transaction, person), lease_time(transaction, project)
+    assert who is not None  # there is a name
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
     values: dict[str, Any] = {"project": project, "state": state, "now": now}
+    own = among.replace("= :state", "IN (:state, :hidden)") if state == "open" else among
     found = transaction.row(
         "SELECT id, lease FROM images WHERE lease_person_id = :who AND lease_until > :now "
-        f"AND {among} ORDER BY id LIMIT 1{transaction.lock}",
+        f"AND {own} ORDER BY id LIMIT 1{transaction.lock}",
         who=who,
         **values,
+        **({"hidden": HIDDEN} if state == "open" else {}),
     )
     if found is None:
         found = transaction.row(
@@ -53,18 +57,60 @@ def take(
             f"ORDER BY {column_of(order)}, id LIMIT 1{transaction.skip_locked}",
             **values,
         )
+        # Never when nothing else is left, or that would tell.
+        if found is not None and state == "open":
+            known = hidden.draw(transaction, project, who, now, skip)
+            if known is not None:
+                hidden.clean(transaction, known.id, keep=who)
+                found = known
     if found is None:
         return None
     token = found.lease or secrets.token_hex(16)
+    _note(transaction, found.id, token, who, now + seconds)
+    return Lease(token, find_image(transaction, project, found.id), person, seconds)
+
+
+def take_image(
+    transaction: Transaction, project: int, person: str, image: int, *, seconds: float
+) -> Lease:
+    """Give a person an image that he names.
+
+    Raises:
+        LeaseConflict: Somebody else has it.
+    """
+    _check(seconds)
+    who, now = person_id(transaction, person), lease_time(transaction, project)
+    row = image_row(transaction, project, image)
+    check_free(transaction, project, row, person)
+    is_his = row.lease_person_id == who and row.lease_until > now
+    token = row.lease if is_his else secrets.token_hex(16)
+    _note(transaction, image, token, who, now + seconds)
+    return Lease(token, find_image(transaction, project, image), person, seconds)
+
+
+def check_free(transaction: Transaction, project: int, image: Any, person: str | None) -> None:
+    """Check that nobody but one person has an image, by its row.
+
+    Raises:
+        LeaseConflict: Somebody else has it.
+    """
+    if image.lease_person_id is None:
+        return
+    left = image.lease_until - lease_time(transaction, project, keep=False)
+    name = transaction.value("SELECT name FROM people WHERE id = :id", id=image.lease_person_id)
+    if left > 0 and name != person:
+        raise LeaseConflict(find_image(transaction, project, image.id).name, name, left)
+
+
+def _note(transaction: Transaction, image: int, token: str, who: int | None, until: float) -> None:
     transaction.run(
         "UPDATE images SET lease = :token, lease_person_id = :who, lease_until = :until "
         "WHERE id = :id",
         token=token,
         who=who,
-        until=now + seconds,
-        id=found.id,
+        until=until,
+        id=image,
     )
-    return Lease(token, find_image(transaction, project, found.id), person, seconds)
 
 
 def renew(transaction: Transaction, project: int, token: str, seconds: float) -> None:
@@ -130,6 +176,10 @@ def finish(
                 f"{state!r}; ask for the image again"
             )
         return
+    note(transaction, project, request, state)
+    if found.state == HIDDEN:
+        hidden.answer(transaction, found, state, seconds)
+        return
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
         "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",
@@ -140,11 +190,11 @@ def finish(
     done = {"image_id": found.id, "person_id": found.lease_person_id, "state": state}
     done |= {"seconds": seconds, "at": wall_time(transaction)}
     transaction.insert("work", [done])
-    note(transaction, project, request, state)
     counters = Counters()
     counters.add(f"images.{found.state}", -1)
     counters.add(f"images.{state}")
     counters.add("seconds", seconds)
+    counters.work(found.lease_person_id, seconds)
     counters.save(transaction, project)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,7 +11,13 @@ from anymask.errors import InputError
 from anymask.label.clock import wall_time
 from anymask.label.counters import read_counters
 from anymask.label.database import Transaction
-from anymask.label.records import LabelClass, ModelVersion, check_name
+from anymask.label.records import (
+    VERSION_KINDS,
+    LabelClass,
+    ModelVersion,
+    VersionKind,
+    check_name,
+)
 from anymask.label.requests import once
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "list_versions",
     "person_id",
     "promote",
+    "recolor_class",
     "rename_class",
     "version_id",
 ]
@@ -96,11 +104,8 @@ def rename_class(
 
 def _rename(transaction: Transaction, project: int, old: str, new: str) -> None:
     check_name(new, "name of a class", 200)
+    found = _class_id(transaction, project, old)
     query = "SELECT id FROM classes WHERE project_id = :project AND name = :name"
-    found = transaction.value(query + transaction.lock, project=project, name=old)
-    if found is None:
-        known = ", ".join(repr(one.name) for one in list_classes(transaction, project)[:10])
-        raise InputError(f"expected a class out of {known or 'none'}, got {old!r}; name one")
     if old != new and transaction.value(query, project=project, name=new) is not None:
         raise InputError(
             f"expected a new name for the class {old!r}, got {new!r}, which another class has; "
@@ -109,17 +114,40 @@ def _rename(transaction: Transaction, project: int, old: str, new: str) -> None:
     transaction.run("UPDATE classes SET name = :new WHERE id = :id", new=new, id=found)
 
 
+def recolor_class(transaction: Transaction, project: int, name: str, color: str) -> None:
+    """Give a class another colour.
+
+    Raises:
+        InputError: There is no such class, or it is no colour.
+    """
+    if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+        raise InputError(f"expected a colour such as '#4da3ff', got {color[:20]!r}; give it in hex")
+    found = _class_id(transaction, project, name)
+    transaction.run("UPDATE classes SET color = :color WHERE id = :id", color=color, id=found)
+
+
+def _class_id(transaction: Transaction, project: int, name: str) -> int:
+    query = "SELECT id FROM classes WHERE project_id = :project AND name = :name"
+    found = transaction.value(query + transaction.lock, project=project, name=name)
+    if found is None:
+        known = ", ".join(repr(one.name) for one in list_classes(transaction, project)[:10])
+        raise InputError(f"expected a class out of {known or 'none'}, got {name!r}; name one")
+    return int(found)
+
+
 # ------------------------------------------------------------------------------- versions
 
 
-def version_id(transaction: Transaction, project: int, name: str | None) -> int | None:
+def version_id(
+    transaction: Transaction, project: int, name: str | None, kind: VersionKind = "model"
+) -> int | None:
     """Give the number of a model version; one that nobody registered is noted by its name."""
     if name is None:
         return None
     query = "SELECT id FROM versions WHERE project_id = :project AND name = :name"
     found = transaction.value(query, project=project, name=name)
     if found is None:
-        _insert_version(transaction, project, name, name, None, {})
+        _insert_version(transaction, project, name, name, None, {}, kind)
         found = transaction.value(query, project=project, name=name)
     return int(found)
 
@@ -131,17 +159,19 @@ def _insert_version(
     path: str,
     parent: int | None,
     metrics: Mapping[str, Any],
+    kind: VersionKind,
 ) -> bool:
     return bool(
         transaction.run(
-            "INSERT INTO versions (project_id, name, path, parent_id, metrics, at) VALUES "
-            "(:project, :name, :path, :parent, :metrics, :at) ON CONFLICT DO NOTHING",
+            "INSERT INTO versions (project_id, name, path, parent_id, metrics, at, kind) "
+            "VALUES (:project, :name, :path, :parent, :metrics, :at, :kind) ON CONFLICT DO NOTHING",
             project=project,
             name=check_name(name, "name of a version", 200),
             path=path,
             parent=parent,
             metrics=json.dumps(dict(metrics), sort_keys=True, allow_nan=False),
             at=wall_time(transaction),
+            kind=kind,
         )
     )
 
@@ -153,17 +183,22 @@ def add_version(
     path: str,
     parent: str | None,
     metrics: Mapping[str, Any],
+    kind: VersionKind,
     token: str | None = None,
 ) -> None:
     """Register a version; see `requests.once` for the token.
 
     Raises:
-        InputError: There is one of that name already.
+        InputError: There is one of that name already, or no such kind.
     """
+    if kind not in VERSION_KINDS:
+        raise InputError(
+            f"expected a kind of version out of {', '.join(VERSION_KINDS)}, got {kind!r}; name one"
+        )
 
     def work() -> None:
-        parent_id = version_id(transaction, project, parent)
-        if not _insert_version(transaction, project, name, path, parent_id, metrics):
+        parent_id = version_id(transaction, project, parent, kind)
+        if not _insert_version(transaction, project, name, path, parent_id, metrics, kind):
             raise InputError(
                 f"expected a new name for the version, got {name!r}, which there is; choose another"
             )
@@ -172,19 +207,20 @@ def add_version(
 
 
 def promote(transaction: Transaction, project: int, name: str) -> None:
-    """Make a version the one in use.
+    """Make a version the one in use of its kind.
 
     Raises:
         InputError: There is none of that name.
     """
-    query = "SELECT id FROM versions WHERE project_id = :project AND name = :name"
-    found = transaction.value(query, project=project, name=name)
+    query = "SELECT id, kind FROM versions WHERE project_id = :project AND name = :name"
+    found = transaction.row(query, project=project, name=name)
     if found is None:
         raise InputError(f"expected a registered version, got {name!r}; register it first")
     transaction.run(
         "UPDATE versions SET promoted = CASE WHEN id = :id THEN 1 ELSE 0 END "
-        "WHERE project_id = :project",
-        id=found,
+        "WHERE project_id = :project AND kind = :kind",
+        id=found.id,
+        kind=found.kind,
         project=project,
     )
 
@@ -192,13 +228,13 @@ def promote(transaction: Transaction, project: int, name: str) -> None:
 def list_versions(transaction: Transaction, project: int) -> list[ModelVersion]:
     """List the model versions, oldest first."""
     query = """
-        SELECT v.id, v.name, v.path, p.name AS parent, v.metrics, v.promoted, v.at
+        SELECT v.id, v.name, v.path, p.name AS parent, v.metrics, v.promoted, v.at, v.kind
         FROM versions v LEFT JOIN versions p ON p.id = v.parent_id
         WHERE v.project_id = :id ORDER BY v.id"""
     return [
         ModelVersion(
             *(row.id, row.name, row.path, row.parent),
-            *(json.loads(row.metrics), bool(row.promoted), row.at),
+            *(json.loads(row.metrics), bool(row.promoted), row.at, row.kind),
         )
         for row in transaction.rows(query, id=project)
     ]

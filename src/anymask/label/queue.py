@@ -11,7 +11,18 @@ import numpy.typing as npt
 from anymask.errors import InputError
 from anymask.label.database import Transaction
 
-__all__ = ["ORDERS", "Order", "column_of", "farthest_first", "save_agreement", "save_novelty"]
+__all__ = [
+    "ORDERS",
+    "Order",
+    "column_of",
+    "embedded",
+    "farthest_first",
+    "order_by_novelty",
+    "save_agreement",
+    "save_confidence",
+    "save_embeddings",
+    "save_novelty",
+]
 
 Order = Literal["added", "low-confidence", "disagreement", "novelty"]
 """``added``: as they were added; ``low-confidence``: the lowest mean predicted IoU first;
@@ -96,6 +107,14 @@ def save_novelty(
         project: Whose images they are.
         vectors: float32 (k,) each, by the numbers of the images.
     """
+    save_embeddings(transaction, project, vectors)
+    order_by_novelty(transaction, project)
+
+
+def save_embeddings(
+    transaction: Transaction, project: int, vectors: Mapping[int, npt.NDArray[np.float32]]
+) -> None:
+    """Keep an embedding of each image, see `save_novelty`."""
     for image, vector in sorted(vectors.items()):
         transaction.run(
             "INSERT INTO embeddings (image_id, vector) VALUES (:image, :vector) "
@@ -103,12 +122,33 @@ def save_novelty(
             image=image,
             vector=np.ascontiguousarray(vector, np.float32).tobytes(),
         )
+
+
+def embedded(transaction: Transaction, project: int) -> set[int]:
+    """Give the numbers of the images that there are embeddings of."""
+    query = """
+        SELECT e.image_id FROM embeddings e JOIN images i ON i.id = e.image_id
+        WHERE i.project_id = :project"""
+    return {row.image_id for row in transaction.rows(query, project=project)}
+
+
+def order_by_novelty(transaction: Transaction, project: int) -> None:
+    """Order the open images that there are embeddings of: farthest from all before comes first.
+
+    Raises:
+        InputError: The embeddings are of several models.
+    """
     query = """
         SELECT i.id, i.state, e.vector FROM images i JOIN embeddings e ON e.image_id = i.id
         WHERE i.project_id = :project ORDER BY CASE i.state WHEN 'open' THEN 1 ELSE 0 END, i.id"""
     rows = transaction.rows(query, project=project)
     if not rows:
         return
+    if len({len(row.vector) for row in rows}) > 1:
+        raise InputError(
+            "expected embeddings of one model, got vectors of several lengths; make all of them "
+            "again: anymask label order --again"
+        )
     stacked = np.stack([np.frombuffer(row.vector, np.float32) for row in rows])
     known = sum(row.state != "open" for row in rows)
     for rank, place in enumerate(farthest_first(stacked, known)):
@@ -116,6 +156,20 @@ def save_novelty(
             "UPDATE images SET novelty = :rank WHERE id = :id",
             rank=rank / len(rows),
             id=rows[int(place)].id,
+        )
+
+
+def save_confidence(
+    transaction: Transaction, project: int, confidence: Mapping[int, float]
+) -> None:
+    """Note how sure a model is of images that have no masks, by the numbers of the images."""
+    for image, value in sorted(confidence.items()):
+        transaction.run(
+            "UPDATE images SET confidence = :value "
+            "WHERE id = :id AND project_id = :project AND masks = 0",
+            value=float(value),
+            id=image,
+            project=project,
         )
 
 

@@ -10,15 +10,19 @@ from anymask.errors import InputError
 from anymask.masks.masks import Masks
 
 __all__ = [
+    "HIDDEN",
     "IMAGE_STATES",
+    "MASK_SECONDS",
     "REVIEWS",
     "STAGES",
+    "VERSION_KINDS",
     "Added",
     "Change",
     "ImageRecord",
     "ImageState",
     "LabelClass",
     "Lease",
+    "LeaseConflict",
     "ModelVersion",
     "Provenance",
     "Review",
@@ -26,6 +30,7 @@ __all__ = [
     "RevisionConflict",
     "Stage",
     "StoredMasks",
+    "VersionKind",
 ]
 
 ImageState = Literal["open", "done", "accepted"]
@@ -37,9 +42,20 @@ Review = Literal["pending", "accepted", "rejected"]
 Stage = Literal["assisted", "semi-automatic", "automatic", "imported"]
 """How a mask came about, in the words of the Segment Anything paper (section 4)."""
 
+VersionKind = Literal["model", "detector"]
+"""What a version is: what makes masks, or what says where things are."""
+
+MASK_SECONDS = 30.0
+"""Time budget of a mask: whoever needs longer should go on to the next image (the paper's
+section 4)."""
+
+HIDDEN = "hidden"
+"""State, in the database alone, of images whose masks are known: people see them as ``open``."""
+
 IMAGE_STATES: tuple[ImageState, ...] = get_args(ImageState)
 REVIEWS: tuple[Review, ...] = get_args(Review)
 STAGES: tuple[Stage, ...] = get_args(Stage)
+VERSION_KINDS: tuple[VersionKind, ...] = get_args(VersionKind)
 
 
 @dataclass(frozen=True)
@@ -173,7 +189,8 @@ class Revision:
     Attributes:
         mask: Number of the mask.
         revision: 1 for the first, then rising by one.
-        action: ``add``, ``edit``, ``review``, ``delete`` or ``restore`` (which undo is, too).
+        action: ``add``, ``edit``, ``review``, ``delete`` or ``restore`` (which undo is, too); or
+            ``retire``, see `anymask.label.honeypots`.
         masks: The mask as it was after it, a `Masks` of one.
         deleted: Whether it was deleted by it.
         review: What reviewers had said by then.
@@ -211,6 +228,22 @@ class RevisionConflict(InputError):
         self.current = current
 
 
+class LeaseConflict(InputError):
+    """Somebody else works on the image.
+
+    Attributes:
+        person: Who.
+        seconds: For how long, unless it is renewed.
+    """
+
+    def __init__(self, image: str, person: str, seconds: float) -> None:
+        super().__init__(
+            f"expected the image {image!r} to be free, but {person!r} has it; take another one, or "
+            "wait until it is given back"
+        )
+        self.person, self.seconds = person, seconds
+
+
 @dataclass(frozen=True)
 class Change:
     """One change of one mask, see `Store.change`.
@@ -223,6 +256,7 @@ class Change:
         masks: The mask as it should be, a `Masks` of one with its label, to add or to edit.
         review: What to say of it, to review; or with which verdict it is added.
         to: The revision to bring back, to restore; None: the one before (undo).
+        seconds: Time that it took; None: what the provenance says.
     """
 
     action: Literal["add", "edit", "review", "delete", "restore"]
@@ -231,6 +265,7 @@ class Change:
     masks: Masks | None = None
     review: Review | None = None
     to: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -242,12 +277,15 @@ class Lease:
         image: The image.
         person: Who has it.
         seconds: How long it lasts from now on.
+        mask_seconds: Time budget of a mask: as a hint, go on to the next image when one takes
+            longer.
     """
 
     token: str
     image: ImageRecord
     person: str
     seconds: float
+    mask_seconds: float = MASK_SECONDS
 
 
 @dataclass(frozen=True)
@@ -277,8 +315,10 @@ class ModelVersion:
         path: Its weights: a path, or a name such as ``"bundled"``.
         parent: Name of the version that it was trained from, or None.
         metrics: What was measured, as plain JSON values.
-        promoted: Whether it is the one in use.
+        promoted: Whether it is the one in use of its kind.
         at: When it was registered, in seconds since 1970.
+        kind: ``"model"``, which makes masks; or ``"detector"``, which says where things are, see
+            `anymask.label.proposals`.
     """
 
     id: int
@@ -288,6 +328,7 @@ class ModelVersion:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     promoted: bool = False
     at: float = 0.0
+    kind: VersionKind = "model"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""The model learns from what people accepted, and is put to use only if it has become better.
+"""A model learns from what people accepted, and is put to use only if it has become better.
+
+It may be the one that makes masks, or the detector that says where things are.
 
 Which images are held back, to compare on, is told by their content alone: an image that one
 version learned from is never held back for another.
@@ -10,24 +12,26 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import PIL.Image
 
 from anymask.atomic import atomic_write, make_folder
+from anymask.detections import Detections
 from anymask.errors import AnymaskError, InputError
 from anymask.formats import coco
 from anymask.formats.images import is_held_back
 from anymask.image.image import Image
-from anymask.label.records import ImageRecord, check_name
+from anymask.label.proposals import BUNDLED, MEASURE, load_proposals, train_proposals
+from anymask.label.records import ImageRecord, VersionKind, check_name
 from anymask.masks.masks import Masks
 from anymask.plain import to_plain
 from anymask.train.config import LoopConfig
-from anymask.train.finetuning.config import USUAL_LOOP, FineTuneConfig
+from anymask.train.finetuning.config import USUAL_LOOP, FineTuneConfig, Learn
 
 if TYPE_CHECKING:
     from anymask.label.store import Store
@@ -38,6 +42,7 @@ __all__ = ["FOLDER", "RetrainConfig", "Retrained", "retrain"]
 FOLDER = ".anymask-label"
 """Where versions, their data and their pictures lie, in the folder of the project."""
 
+_Shown: TypeAlias = Callable[[Image, Masks], Sequence[Masks | Detections]]
 _MEASURE = "iou"  # mean of all that a fine-tune validates: clicks and boxes
 
 
@@ -47,15 +52,18 @@ class RetrainConfig:
 
     model: str = "bundled"
     """What to start from as long as no version is in use; after that, the version in use."""
-    learn: Literal["decoder", "lora", "everything"] = "decoder"
-    """What changes: the mask decoder; that and LoRA's small matrices in the encoder; all."""
+    learn: Literal["decoder", "lora", "everything", "detector"] = "decoder"
+    """What changes: the mask decoder; that and LoRA's small matrices in the encoder; all of it. Or
+    the detector: it learns from the boxes of the masks where things are, whatever they are, for the
+    semi-automatic stage."""
     val_fraction: float = 0.2
     """Share of the images that are held back, to compare before and after; their content tells
     which, so that it stays so."""
     pictures: int = 8
     """Held-back images that before and after are drawn for."""
     loop: LoopConfig = field(default=USUAL_LOOP)
-    """How long and how fast it learns."""
+    """How long and how fast it learns; for the detector, steps, batch-size, lr, weight-decay,
+    warmup, grad-clip and seed count."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -73,13 +81,15 @@ class Retrained:
 
     Attributes:
         version: Name of the new version.
-        path: Its folder, which `anymask.load` takes.
+        path: Its folder, which `anymask.load` takes, or `load_proposals` if it is a detector.
         parent: Name of the version that it learned from.
         train_images: Number of images that it learned from.
         val_images: Number of held-back images.
-        before: How good the parent is on these, by measure.
+        before: How good the parent is on these, by measure: IoUs by prompt, or what
+            `anymask.label.proposals.measure` gives of a detector.
         after: How good the new version is.
-        promoted: Whether it is in use now, which it is only if it is better.
+        promoted: Whether it is in use now, which it is only if it is better: in the mean IoU, or
+            in average precision.
         pictures: Files that show held-back images: what people made, before, after.
     """
 
@@ -122,8 +132,10 @@ def retrain(
     config = config or RetrainConfig()
     with store.exclusive("retrain"):
         known = store.versions()
-        used = next((one for one in known if one.promoted), None)
-        parent, start = (config.model, config.model) if used is None else (used.name, used.path)
+        kind: VersionKind = "detector" if config.learn == "detector" else "model"
+        used = next((one for one in known if one.promoted and one.kind == kind), None)
+        first = BUNDLED if kind == "detector" else config.model
+        parent, start = (first, first) if used is None else (used.name, used.path)
         name = version or f"version-{1 + sum(one.parent is not None for one in known)}"
         check_name(name, "name of a version", 100)
         # It names a folder that is deleted first, so nothing may lead out of ours.
@@ -134,7 +146,7 @@ def retrain(
             )
         folder = store.root / FOLDER / name
         shutil.rmtree(folder, ignore_errors=True)  # of one that was not finished
-        work = _Retrain(store, config, name, parent, str(_place(store, start)), folder)
+        work = _Retrain(store, config, name, kind, parent, str(_place(store, start)), folder)
         return work.run(device, quiet)
 
 
@@ -148,28 +160,19 @@ class _Retrain:
     store: Store
     config: RetrainConfig
     version: str
+    kind: VersionKind
     parent: str
     start: str
     folder: Path
 
     def run(self, device: str, quiet: bool) -> Retrained:
-        from anymask.predict.loading import load
-        from anymask.train.finetuning.finetune import finetune
-
         parts = self._write_data()
-        settings = FineTuneConfig(
-            data=(parts["train"],),
-            val=(parts["val"],),
-            layout="coco",
-            model=self.start,
-            learn=self.config.learn,
-            loop=self.config.loop,
-        )
         run = self.folder / "run"
-        report = finetune(settings, run, device, quiet=quiet, overwrite=True)
-        better = report.after.get(_MEASURE, 0.0) > report.before.get(_MEASURE, 0.0)
-        before, after = load(self.start, device), load(run, device)
-        pictures = tuple(self._draw(parts["val"], before, after))
+        learn = self._learn_boxes if self.kind == "detector" else self._learn_masks
+        report, shown = learn(parts, run, device, quiet)
+        name = MEASURE if self.kind == "detector" else _MEASURE
+        better = report.after.get(name, 0.0) > report.before.get(name, 0.0)
+        pictures = tuple(self._draw(parts["val"], shown))
         metrics = {
             "before": dict(report.before),
             "after": dict(report.after),
@@ -180,8 +183,10 @@ class _Retrain:
         with atomic_write(self.folder / "report.json") as draft:
             document = {"version": self.version, "parent": self.parent, **metrics}
             draft.write_text(json.dumps(to_plain(document), indent=1) + "\n", encoding="utf-8")
-        path = run.relative_to(self.store.root).as_posix()
-        self.store.add_version(self.version, path, parent=self.parent, metrics=to_plain(metrics))
+        path, metrics = run.relative_to(self.store.root).as_posix(), to_plain(metrics)
+        self.store.add_version(
+            self.version, path, parent=self.parent, metrics=metrics, kind=self.kind
+        )
         if better:
             self.store.promote(self.version)
         return Retrained(
@@ -195,6 +200,42 @@ class _Retrain:
             promoted=better,
             pictures=pictures,
         )
+
+    def _learn_masks(
+        self, parts: Mapping[str, Path], run: Path, device: str, quiet: bool
+    ) -> tuple[Any, _Shown]:
+        from anymask.predict.loading import load
+        from anymask.train.finetuning.finetune import finetune
+
+        settings = FineTuneConfig(
+            data=(parts["train"],),
+            val=(parts["val"],),
+            layout="coco",
+            model=self.start,
+            learn=cast(Learn, self.config.learn),
+            loop=self.config.loop,
+        )
+        report = finetune(settings, run, device, quiet=quiet, overwrite=True)
+        models = load(self.start, device), load(run, device)
+
+        def show(image: Image, truth: Masks) -> list[Masks]:
+            return [truth, *(_by_boxes(model, image, truth) for model in models)]
+
+        return report, show
+
+    def _learn_boxes(
+        self, parts: Mapping[str, Path], run: Path, device: str, quiet: bool
+    ) -> tuple[Any, _Shown]:
+        start = None if self.start == BUNDLED else Path(self.start)
+        report = train_proposals(
+            parts["train"], parts["val"], run, self.config.loop, start, device, quiet=quiet
+        )
+        detectors = load_proposals(start, device), load_proposals(run, device)
+
+        def show(image: Image, truth: Masks) -> list[Detections]:
+            return [Detections.from_masks(truth), *(find(image) for find in detectors)]
+
+        return report, show
 
     # ------------------------------------------------------------------------- the data
 
@@ -244,16 +285,15 @@ class _Retrain:
 
     # ------------------------------------------------------------------------- pictures
 
-    def _draw(self, annotations: Path, before: Segmenter, after: Segmenter) -> Iterator[Path]:
-        """Draw held-back images three times: what people made, and what both make of its boxes."""
+    def _draw(self, annotations: Path, shown: _Shown) -> Iterator[Path]:
+        """Draw held-back images three times: what people made, and what both versions make."""
         make_folder(self.folder / "pictures")
         for truth in coco.read_all(annotations)[: self.config.pictures]:
             truth = truth[truth.areas > 0]
             if not len(truth):
                 continue
             image = Image.open(annotations.parent / str(truth.source))
-            rows = [truth, *(_by_boxes(model, image, truth) for model in (before, after))]
-            drawn = [masks.draw(image).convert("RGB") for masks in rows]
+            drawn = [one.draw(image).convert("RGB") for one in shown(image, truth)]
             h, w = image.size_hw
             whole = PIL.Image.new("RGB", (3 * w + 20, h), (255, 255, 255))
             for number, one in enumerate(drawn):

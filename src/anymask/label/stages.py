@@ -15,6 +15,7 @@ import numpy as np
 from anymask.config import GenerateConfig
 from anymask.errors import AnymaskError, CapabilityError, InputError
 from anymask.image.image import Image
+from anymask.label.proposals import Propose, proposals_of
 from anymask.label.records import ImageRecord, Provenance
 from anymask.masks.masks import Masks
 
@@ -34,7 +35,8 @@ class AutoConfig:
     rest; automatic: everything mode."""
     text: str | None = None
     """What the detector looks for, such as "car. person.", in the semi-automatic stage; without it,
-    the 23 everyday things that it knows."""
+    whatever the project's own detector finds (see retrain), or the 23 everyday things that the
+    bundled one knows."""
     min_iou: float | None = None
     """Least predicted IoU of a mask; without it, the model's own (SAM's is 0.88)."""
     min_stability: float | None = None
@@ -118,19 +120,24 @@ def automatic(
             f"cannot fill in masks with {model.variant.name}: it takes no boxes; choose another "
             "model, or the automatic stage"
         )
+    propose, by = None, ""
+    if config.stage == "semi-automatic" and config.text is None:
+        own = proposals_of(store, model.device)
+        if own is not None:
+            by, propose = f" {own[0]}", own[1]
     done = masks = known = 0
     failed: list[tuple[str, str]] = []
-    for image in store.images():
+    for image in store.images(honeypots=True):  # what is not filled in there would tell
         if image.state != "open" or image.gone:
             continue
         if limit is not None and done >= limit:
             break
-        token = f"auto {image.id} {config.stage} {version}"[:200]
+        token = f"auto {image.id} {config.stage} {version}{by}"[:200]
         if store.was_done(token):
             known += 1
             continue
         try:
-            found = find_masks(model, Image.open(store.open_image(image)), config)
+            found = find_masks(model, Image.open(store.open_image(image)), config, propose)
         except AnymaskError as error:
             failed.append((image.name, str(error)))
             continue
@@ -143,8 +150,17 @@ def automatic(
     return Automatic(done, masks, known, tuple(failed))
 
 
-def find_masks(model: Segmenter, image: Image, config: AutoConfig) -> Masks:
+def find_masks(
+    model: Segmenter, image: Image, config: AutoConfig, propose: Propose | None = None
+) -> Masks:
     """Find the masks of one image that are good enough to be kept.
+
+    Args:
+        model: What `anymask.load` gave.
+        image: The image.
+        config: How.
+        propose: A detector of boxes for the semi-automatic stage, see `anymask.label.proposals`;
+            None: the bundled one.
 
     Examples:
         >>> from anymask import load
@@ -166,7 +182,7 @@ def find_masks(model: Segmenter, image: Image, config: AutoConfig) -> Masks:
                 options["stability_score_thresh"] = config.min_stability
         found = model.generate(image, **options)
     else:
-        found = _filled_in(model, image, config)
+        found = _filled_in(model, image, config, propose)
         found = found[_at_least(found.scores, config.min_iou, usual, "pred_iou_thresh")]
         limit, name = config.min_stability, "stability_score_thresh"
         found = found[_at_least(found.stability, limit, usual, name)]
@@ -180,10 +196,12 @@ def _at_least(values: Any, limit: float | None, usual: Any, name: str) -> Any:
     return np.isnan(values) | (values >= least)
 
 
-def _filled_in(model: Segmenter, image: Image, config: AutoConfig) -> Masks:
+def _filled_in(
+    model: Segmenter, image: Image, config: AutoConfig, propose: Propose | None
+) -> Masks:
     from anymask.text.ground import detect
 
-    boxes = detect(image, config.text, device=model.device)
+    boxes = detect(image, config.text, device=model.device) if propose is None else propose(image)
     if not len(boxes):
         return Masks.empty(image.size_hw, model=model.variant.name)
     embedding = model.embed(image)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from anymask.errors import InputError
 from anymask.label.agreement import pair
+from anymask.label.records import MASK_SECONDS
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts
@@ -47,6 +48,7 @@ MEASURES: Mapping[str, str] = {
     "concavity": "concavity",
     "distance": "distance from the middle",
     "seconds": "seconds per mask",
+    "slow": "share of masks over 30 s",
     "iou": "mean IoU with the reference",
 }
 """What is measured, and how it is called."""
@@ -94,6 +96,11 @@ class ImageStats:
     def masks(self) -> FloatArray:
         """The number of masks, as one entry."""
         return np.array([len(self.size)], dtype=np.float64)
+
+    @property
+    def slow(self) -> FloatArray:
+        """Of each mask whose time is known, 1 if it took longer than its budget of 30 s, else 0."""
+        return (self.seconds > MASK_SECONDS).astype(np.float64)
 
 
 def measure(record: ImageRecord) -> ImageStats:

@@ -34,6 +34,7 @@ from anymask.label.records import (
     Review,
     Revision,
     StoredMasks,
+    VersionKind,
 )
 from anymask.label.status import Status, read_status
 from anymask.masks.masks import Masks
@@ -226,10 +227,14 @@ class Store:
         """
         return self._read(images.find_image, image)
 
-    def images(self) -> Iterator[ImageRecord]:
-        """Go through all images, in the order in which they were added."""
+    def images(self, *, honeypots: bool = False) -> Iterator[ImageRecord]:
+        """Go through all images, in the order in which they were added.
+
+        Args:
+            honeypots: Also through those whose masks are known, see `anymask.label.honeypots`.
+        """
         last = 0
-        while found := self._read(images.list_images, after=last):
+        while found := self._read(images.list_images, after=last, honeypots=honeypots):
             yield from found
             last = found[-1].id
 
@@ -425,6 +430,17 @@ class Store:
             leases.take, person, order=order, state=state, seconds=seconds, skip=skip
         )
 
+    def lease(
+        self, image: ImageRecord | int | str, person: str, *, seconds: float = 900.0
+    ) -> Lease:
+        """Give a person a certain image, whatever its state; see `next`.
+
+        Raises:
+            LeaseConflict: Somebody else has it.
+            InputError: There is no such image.
+        """
+        return self._write(leases.take_image, person, self._number(image), seconds=seconds)
+
     def renew(self, lease: Lease | str, seconds: float = 900.0) -> None:
         """Let a lease, or that of a token, last for so many seconds from now.
 
@@ -440,7 +456,7 @@ class Store:
     def finish(
         self, lease: Lease | str, state: ImageState = "done", *, seconds: float = 0.0
     ) -> None:
-        """Say that the work on an image is done, and how long it took.
+        """Say that the work on an image is done, and how long it took; to say it again is no harm.
 
         Whoever heard no answer may say it again: it happens once.
 
@@ -484,6 +500,14 @@ class Store:
         """
         self._write(names.rename_class, old, new, token)
 
+    def recolor_class(self, name: str, color: str) -> None:
+        """Give a class another colour, such as ``"#4da3ff"``.
+
+        Raises:
+            InputError: There is no such class, or it is no colour.
+        """
+        self._write(names.recolor_class, name, color)
+
     def versions(self) -> list[ModelVersion]:
         """List the model versions, oldest first."""
         return self._read(names.list_versions)
@@ -495,17 +519,18 @@ class Store:
         *,
         parent: str | None = None,
         metrics: Mapping[str, Any] | None = None,
+        kind: VersionKind = "model",
         token: str | None = None,
     ) -> None:
         """Register a version of a model, see `ModelVersion`; the token names the request.
 
         Raises:
-            InputError: There is one of that name already.
+            InputError: There is one of that name already, or no such kind.
         """
-        self._write(names.add_version, name, path, parent, metrics or {}, token)
+        self._write(names.add_version, name, path, parent, metrics or {}, kind, token)
 
     def promote(self, name: str) -> None:
-        """Make a version the one in use.
+        """Make a version the one in use of its kind.
 
         Raises:
             InputError: There is none of that name.

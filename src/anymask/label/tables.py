@@ -63,6 +63,8 @@ def _who(sa: Any) -> dict[str, list[Any]]:
             # The clock of leases where the database has none of its own, see `clock`.
             _column(sa, "clock", double, server_default="0"),
             _column(sa, "ticks", double, server_default="0"),
+            # Share of the images handed out whose masks are known, see `honeypots`.
+            _column(sa, "honeypots", double, server_default="0.05"),
         ],
         "people": [
             _id(sa),
@@ -84,6 +86,7 @@ def _who(sa: Any) -> dict[str, list[Any]]:
             _column(sa, "metrics", sa.Text()),
             _column(sa, "promoted", sa.SmallInteger(), server_default="0"),
             _column(sa, "at", double),
+            _column(sa, "kind", sa.String(10), server_default="model"),  # or detector
             sa.UniqueConstraint("project_id", "name", name="one_version_of_a_name"),
         ],
         "requests": [
@@ -205,6 +208,18 @@ def _quality(sa: Any) -> dict[str, list[Any]]:
             _column(sa, "name", sa.String(200)),
             _column(sa, "at", double),
             sa.UniqueConstraint("project_id", "name", name="one_audit_of_a_name"),
+        ],
+        "honeypots": [
+            _of(sa, "images", "image_id", primary=True),
+            _column(sa, "known", sa.Text()),  # run lengths and class of each mask, as JSON
+            _column(sa, "at", double),
+        ],
+        "honeypot_answers": [
+            _of(sa, "images", "image_id", primary=True),
+            _of(sa, "people", "person_id", primary=True),
+            _column(sa, "answer", sa.Text()),  # as the known masks
+            _column(sa, "seconds", double),
+            _column(sa, "at", double),
         ],
         "audited": [
             _of(sa, "audits", "audit_id", primary=True),

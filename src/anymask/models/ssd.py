@@ -22,7 +22,16 @@ from anymask.image.image import Image, ImageLike
 from anymask.models.variants import Preprocessing
 from anymask.models.vocabulary import LABELS
 
-__all__ = ["LABELS", "PREPROCESSING", "DetectorNetwork", "anchors", "decode", "detect", "shapes"]
+__all__ = [
+    "LABELS",
+    "PREPROCESSING",
+    "DetectorNetwork",
+    "anchors",
+    "decode",
+    "detect",
+    "encode",
+    "shapes",
+]
 
 PREPROCESSING = Preprocessing(side=300, pad=None, squash=True, mean=(127.5,) * 3, std=(127.5,) * 3)
 """How a photo becomes its input."""
@@ -101,6 +110,22 @@ def decode(codes: FloatArray) -> FloatArray:
     return np.stack(edges, axis=-1)
 
 
+def encode(boxes: FloatArray) -> FloatArray:
+    """Turn boxes xyxy, as shares of the frame, float32 (1917, 4), into the anchors' codes for them.
+
+    Examples:
+        >>> boxes = np.tile(np.float32([0.2, 0.3, 0.5, 0.7]), (1917, 1))
+        >>> bool(np.allclose(decode(encode(boxes)), boxes, atol=1e-5))
+        True
+    """
+    y, x, height, width = np.moveaxis(anchors(), -1, 0)
+    left, top, right, bottom = np.moveaxis(boxes, -1, 0)
+    down, across = ((top + bottom) / 2 - y) / height, ((left + right) / 2 - x) / width
+    taller, wider = np.log((bottom - top) / height), np.log((right - left) / width)
+    codes = np.stack([down, across, taller, wider], axis=-1) * floats(_CODE)
+    return codes.astype(np.float32)
+
+
 def detect(
     detector: DetectorNetwork,
     image: ImageLike,
@@ -108,7 +133,8 @@ def detect(
     min_score: float = 0.3,
     nms_thresh: float = 0.5,
     max_detections: int = 100,
-    labels: Sequence[str] = LABELS,
+    labels: Sequence[str] | None = None,
+    known: Sequence[str] = LABELS,
 ) -> Detections:
     """Find things in an image.
 
@@ -118,7 +144,8 @@ def detect(
         min_score: Least score, 0 to 1.
         nms_thresh: Of two boxes of one label whose IoU is greater than this, the better one stays.
         max_detections: At most so many, the best ones.
-        labels: What to look for, out of `LABELS`.
+        labels: What to look for, out of ``known``; None: all.
+        known: What the detector knows, in the order of its scores.
 
     Returns:
         Things in pixels of the image, clipped to it, best first, labelled out of ``labels``.
@@ -132,14 +159,15 @@ def detect(
         >>> found.labels, found.boxes.shape
         (('Coffee cup',), (1, 4))
     """
-    _check(min_score, nms_thresh, max_detections, labels)
+    labels = known if labels is None else labels
+    _check(min_score, nms_thresh, max_detections, labels, known)
     photo = Image.open(image)
     transform = PREPROCESSING.fit(photo.size_hw)
     resized = transform.resize(photo, PREPROCESSING.resize)
     with inference(detector.device):
         said = detector(PREPROCESSING.frames(resized[None], transform, detector.device))
     codes, logits = (floats(to_numpy(values)[0]) for values in said)
-    scores = sigmoid(logits[:, 1:][:, [LABELS.index(label) for label in labels]])
+    scores = sigmoid(logits[:, 1:][:, [known.index(label) for label in labels]])
     which, column = (scores >= min_score).nonzero()
     best = np.argsort(-scores[which, column], kind="stable")
     which, column = which[best], column[best]
@@ -156,15 +184,21 @@ def detect(
     )
 
 
-def _check(min_score: float, nms_thresh: float, max_detections: int, labels: Sequence[str]) -> None:
+def _check(
+    min_score: float,
+    nms_thresh: float,
+    max_detections: int,
+    labels: Sequence[str],
+    known: Sequence[str],
+) -> None:
     if not (0 <= min_score <= 1 and 0 <= nms_thresh <= 1 and max_detections >= 1):
         raise InputError(
             f"expected min_score and nms_thresh from 0 to 1 and max_detections of at least 1, got "
             f"{min_score}, {nms_thresh} and {max_detections}; correct them"
         )
-    unknown = [label for label in labels if label not in LABELS]
+    unknown = [label for label in labels if label not in known]
     if unknown or not labels:
         raise InputError(
-            f"expected labels out of {', '.join(LABELS)}, got {', '.join(unknown) or 'none'}; "
+            f"expected labels out of {', '.join(known)}, got {', '.join(unknown) or 'none'}; "
             "name some of these"
         )

@@ -34,6 +34,7 @@ _OPEN = ("/healthz", "/readyz")  # without a token, for whoever watches over the
 _WATCHING = (*_OPEN, "/metrics")  # answered at once, however many requests are at work
 _UPLOADS = re.compile(  # images, files of masks, and masks in any number
     r"/v1/embed|/v1/studio/(elsewhere|pictures(/[^/]+/(import|things|depth|paint))?)"
+    r"|/v1/label/images/[^/]+/masks"
 )
 _LEAKS = {"token", "access_token", "api_key", "apikey", "key", "auth", "authorization", "bearer"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

@@ -25,7 +25,7 @@ from anymask.serve.project import FOLDER
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Gallery", "Picture"]
+__all__ = ["Gallery", "Picture", "Thumbnails", "as_shown"]
 
 _THUMBNAIL = 272, 136  # width and height at most: twice what a strip shows, for fine screens
 _KEPT = 64 << 20  # bytes of thumbnails
@@ -78,8 +78,7 @@ class Gallery:
         self.folder = folder.resolve()
         self._max_pixels = max_pixels
         self._known: dict[str, Picture] = {}
-        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
+        self._thumbnails = Thumbnails()
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------------ looking
@@ -216,56 +215,90 @@ class Gallery:
 
     def thumbnail(self, picture: Picture) -> bytes:
         """Give a small JPEG of an image."""
-        with self._lock:
-            known = self._thumbnails.get(picture.id)
-            if known is not None:
-                self._thumbnails.move_to_end(picture.id)
-                return known
-        made = self._shrunk(picture)
-        with self._lock:
-            self._thumbnails[picture.id] = made
-            self._bytes = sum(map(len, self._thumbnails.values()))
-            while self._bytes > _KEPT and len(self._thumbnails) > 1:
-                self._bytes -= len(self._thumbnails.popitem(last=False)[1])
-        return made
-
-    def _shrunk(self, picture: Picture) -> bytes:
-        small = self._small(picture)
-        w, h = small.size
-        # A strip shows wide and tall images by their middle.
-        scale = min(1.0, max(_THUMBNAIL[1] / h, 0.0))
-        small = small.resize((max(1, round(w * scale)), max(1, round(h * scale))))
-        out = io.BytesIO()
-        small.save(out, "JPEG", quality=82)
-        return out.getvalue()
-
-    def _small(self, picture: Picture) -> PIL.Image.Image:
-        with open_source(picture.path) as (file, name):
-            try:
-                with identify(file, name) as image:
-                    image.draft("RGB", (_THUMBNAIL[0] * 2, _THUMBNAIL[1] * 2))  # of JPEG alone
-                    pixels = read_pil(image, (255, 255, 255), self._max_pixels, name).pixels
-                    return PIL.Image.fromarray(pixels)
-            except InputError:
-                return Image.open(picture.path, max_pixels=self._max_pixels).to_pil()
+        return self._thumbnails.get(picture.id, picture.path, self._max_pixels)
 
     def shown(self, picture: Picture) -> tuple[bytes, str]:
-        """Give an image as browsers show it, and its media type.
+        """Give an image as browsers show it, and its media type, see `as_shown`."""
+        return as_shown(self.data(picture), self._max_pixels)
 
-        The file itself if a browser sees it as `Image.open` does; else what that makes of it.
+    def data(self, picture: Picture) -> bytes:
+        """Read the file of an image."""
+        return picture.path.read_bytes()
+
+
+class Thumbnails:
+    """Small JPEGs of images, of which those that were asked for last are kept."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: str, source: Path | bytes, max_pixels: int) -> bytes:
+        """Give the one of an image.
+
+        Args:
+            key: Tells the image from others.
+            source: Its file.
+            max_pixels: See `Gallery`.
         """
-        data = picture.path.read_bytes()
-        with open_source(data) as (file, name):
-            media = _media(file, name)
-        if media is not None:
-            return data, media
-        image = Image.open(data, max_pixels=self._max_pixels)
-        out = io.BytesIO()
-        if image.size_hw[0] * image.size_hw[1] > _LARGE:
-            image.to_pil().save(out, "JPEG", quality=95, subsampling=0)
-            return out.getvalue(), "image/jpeg"
-        image.to_pil().save(out, "PNG", compress_level=1)
-        return out.getvalue(), "image/png"
+        known = self.kept(key)
+        if known is not None:
+            return known
+        made = _shrunk(source, max_pixels)
+        with self._lock:
+            self._kept[key] = made
+            self._bytes = sum(map(len, self._kept.values()))
+            while self._bytes > _KEPT and len(self._kept) > 1:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+        return made
+
+    def kept(self, key: str) -> bytes | None:
+        """Give the one of an image, if it is here."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+
+def _shrunk(source: Path | bytes, max_pixels: int) -> bytes:
+    small = _small(source, max_pixels)
+    w, h = small.size
+    # A strip shows wide and tall images by their middle.
+    scale = min(1.0, max(_THUMBNAIL[1] / h, 0.0))
+    small = small.resize((max(1, round(w * scale)), max(1, round(h * scale))))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=82)
+    return out.getvalue()
+
+
+def _small(source: Path | bytes, max_pixels: int) -> PIL.Image.Image:
+    with open_source(source) as (file, name):
+        try:
+            with identify(file, name) as image:
+                image.draft("RGB", (_THUMBNAIL[0] * 2, _THUMBNAIL[1] * 2))  # of JPEG alone
+                pixels = read_pil(image, (255, 255, 255), max_pixels, name).pixels
+                return PIL.Image.fromarray(pixels)
+        except InputError:
+            return Image.open(source, max_pixels=max_pixels).to_pil()
+
+
+def as_shown(data: bytes, max_pixels: int) -> tuple[bytes, str]:
+    """Give an image as browsers show it, and its media type.
+
+    The file itself if a browser sees it as `Image.open` does; else what that makes of it.
+    """
+    with open_source(data) as (file, name):
+        media = _media(file, name)
+    if media is not None:
+        return data, media
+    image = Image.open(data, max_pixels=max_pixels)
+    out = io.BytesIO()
+    if image.size_hw[0] * image.size_hw[1] > _LARGE:
+        image.to_pil().save(out, "JPEG", quality=95, subsampling=0)
+        return out.getvalue(), "image/jpeg"
+    image.to_pil().save(out, "PNG", compress_level=1)
+    return out.getvalue(), "image/png"
 
 
 def _media(file: IO[bytes], name: str) -> str | None:

@@ -51,10 +51,11 @@ class Page:
 
     Args:
         app: Answers everything else.
+        index: What stands at ``/``.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, index: str = "index.html") -> None:
+        self._app, self._index = app, index
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Give a file of the page, or let the application answer."""
@@ -62,6 +63,7 @@ class Page:
         if not asked or scope["path"] not in _FILES:
             return await self._app(scope, receive, send)
         name, media = _FILES[scope["path"]]
+        name = self._index if scope["path"] == "/" else name
         data, tag = _read(name)
         known = dict(scope["headers"]).get(b"if-none-match") == tag.encode()
         headers = {**_HEADERS, "content-type": media, "etag": tag}

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from anymask import formats
 from anymask.atomic import cannot_write
 from anymask.errors import AnymaskError, InputError
 from anymask.formats.conversion import Found, write_place
@@ -23,14 +22,13 @@ from anymask.masks.masks import Masks
 from anymask.serve import studio_wire as wire
 from anymask.serve.answers import json_content, respond
 from anymask.serve.compute import Task
-from anymask.serve.embeddings import embedded
 from anymask.serve.errors import ApiError, dumps
 from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import EXAMPLE, Page
-from anymask.serve.project import THING, Class, Project, RevisionConflict, Stored, named
+from anymask.serve.project import THING, Class, Project, RevisionConflict
 from anymask.serve.server import Server, failures
 from anymask.serve.studio_panels import add_panels
-from anymask.serve.wire import too_deep
+from anymask.serve.studio_pictures import add_pictures
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -39,8 +37,11 @@ __all__ = ["Studio", "add_studio"]
 
 Result = TypeVar("Result")
 
-_KEEP = "private, max-age=86400"  # ids change when files do
 _ROOT = "/v1/studio"
+_CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"description": "Somebody else has saved meanwhile.", "model": wire.ConflictAnswer}
+}
+_SOFT_EDGE = "soft_edge"  # in the meta of a main subject, which the page sets
 _LONGEST = 40  # characters of a class in the name of a file
 
 
@@ -202,7 +203,8 @@ def _write_cutouts(found: Iterable[Found], place: Path) -> None:
             name = free_name(f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png", taken)
             path = place / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_png(mask.cutout(image)))
+            soft = mask.meta[0].get(_SOFT_EDGE) is True
+            path.write_bytes(encode_png(mask.cutout(image, soft=soft)))
 
 
 def _zip(folder: Path, target: Path) -> None:
@@ -223,8 +225,8 @@ def add_studio(app: "FastAPI", folder: Path) -> Studio:
         folder: The images.
     """
     studio = Studio(folder, app.state.server)
-    _add_pictures(app, studio)
-    _add_model(app, studio.server)
+    _add_folder(app, studio)
+    add_pictures(app, studio)
     _add_project(app, studio)
     _add_files(app, studio)
     add_panels(app, studio)
@@ -232,7 +234,7 @@ def add_studio(app: "FastAPI", folder: Path) -> Studio:
     return studio
 
 
-def _add_pictures(app: "FastAPI", studio: Studio) -> None:
+def _add_folder(app: "FastAPI", studio: Studio) -> None:
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -243,65 +245,6 @@ def _add_pictures(app: "FastAPI", studio: Studio) -> None:
         """List the images with how many masks they have, and the classes."""
         found = await server.compute.run(request, lambda task: json_content(studio.document()))
         return respond(found)
-
-    @app.get(
-        f"{_ROOT}/pictures/{{picture}}/thumbnail",
-        tags=["studio"],
-        summary="See an image small",
-        response_class=Response,
-        responses=failures(404),
-    )
-    async def thumbnail(picture: str) -> Response:
-        """Give a small JPEG."""
-        found = await studio.find(picture)
-        data = await studio.read(found, lambda: studio.gallery.thumbnail(found))
-        return Response(data, media_type="image/jpeg", headers={"Cache-Control": _KEEP})
-
-    @app.get(
-        f"{_ROOT}/pictures/{{picture}}/image",
-        tags=["studio"],
-        summary="See an image",
-        response_class=Response,
-        responses=failures(404),
-    )
-    async def image(picture: str) -> Response:
-        """Give an image in a format that browsers show."""
-        found = await studio.find(picture)
-        data, media = await studio.read(found, lambda: studio.gallery.shown(found))
-        return Response(data, media_type=media, headers={"Cache-Control": _KEEP})
-
-    @app.post(
-        f"{_ROOT}/pictures/{{picture}}/embed",
-        tags=["studio"],
-        summary="Embed an image of the folder",
-        responses=failures(404),
-    )
-    async def embed(picture: str, request: Request) -> Response:
-        """Encode an image of the folder; the answer's session is what the other routes work on."""
-        found = await studio.find(picture)
-        data = await studio.read(found, found.path.read_bytes)
-        session, cached = await embedded(server, request, data)
-        return respond(json_content({"session": session.id, "cached": cached}))
-
-
-def _add_model(app: "FastAPI", server: Server) -> None:
-    from starlette.requests import Request
-    from starlette.responses import Response
-
-    @app.get(
-        f"{_ROOT}/model/{{file}}",
-        tags=["studio"],
-        summary="Fetch the decoder",
-        response_class=Response,
-        responses=failures(404, 501),
-    )
-    async def model(file: str, request: Request) -> Response:
-        """Give a file of the decoder, for the page to run; `model.json` names the others."""
-        files = await server.compute.run(request, lambda task: server.page_model())
-        if file not in files:
-            raise ApiError(404, f"expected one of {', '.join(files)}, got {file!r}; correct it")
-        media = "application/json" if file.endswith(".json") else "application/gzip"
-        return Response(files[file], media_type=media, headers={"Cache-Control": "no-cache"})
 
 
 def _add_project(app: "FastAPI", studio: Studio) -> None:
@@ -330,7 +273,7 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
         f"{_ROOT}/pictures/{{picture}}/things",
         tags=["studio"],
         summary="Save the masks of an image",
-        responses=failures(404, 507),
+        responses={**failures(404, 507), **_CONFLICT},
     )
     async def save_things(picture: str, asked: wire.SaveThings) -> Response:
         """Replace what is stored; 409 with what is there if that is of another revision."""
@@ -346,7 +289,10 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
             return _conflict(wire.things_document(conflict.current))
 
     @app.put(
-        f"{_ROOT}/classes", tags=["studio"], summary="Save the classes", responses=failures(507)
+        f"{_ROOT}/classes",
+        tags=["studio"],
+        summary="Save the classes",
+        responses={**failures(507), **_CONFLICT},
     )
     async def save_classes(asked: wire.SaveClasses) -> Response:
         """Replace the classes; 409 with what is there if that is of another revision."""
@@ -402,22 +348,6 @@ def _add_files(app: "FastAPI", studio: Studio) -> None:
         return respond(await server.compute.run(request, work))
 
     @app.post(
-        f"{_ROOT}/pictures/{{picture}}/import",
-        tags=["studio"],
-        summary="Read a file of masks",
-        responses=failures(404),
-    )
-    async def read(picture: str, request: Request) -> Response:
-        """Give the masks of a file of any format, as things; nothing is saved."""
-        found = await studio.find(picture)
-        data = await request.body()
-
-        def work(task: Task) -> Any:
-            return json_content(wire.things_document(Stored(_imported(data, found), 0)))
-
-        return respond(await server.compute.run(request, work))
-
-    @app.post(
         f"{_ROOT}/export",
         tags=["studio"],
         summary="Export masks",
@@ -438,33 +368,3 @@ def _add_files(app: "FastAPI", studio: Studio) -> None:
         return FileResponse(
             path, media_type="application/zip", filename="masks.zip", background=gone
         )
-
-
-def _imported(data: bytes, picture: Picture) -> Masks:
-    """Read a file of masks for an image.
-
-    Raises:
-        InputError: It is of no known format, of another image, or of another size.
-    """
-    options: dict[str, Any] = {}
-    content = formats.files.load(data)
-    name = formats.recognise(content)
-    if name == "yolo":  # whose numbers are shares of the image
-        options["image"] = picture.path
-    if name == "coco":
-        options["file_name"] = picture.name
-    try:
-        masks = formats.read(data, name, **options)
-    except RecursionError as error:
-        raise too_deep() from error
-    except AnymaskError:
-        if name != "coco":
-            raise
-        masks = formats.read(data, name)  # of one image, whatever that is called there
-    if masks.size_hw != picture.size_hw:
-        (h, w), (found_h, found_w) = picture.size_hw, masks.size_hw
-        raise InputError(
-            f"expected masks of {w} x {h} like the image, got {found_w} x {found_h}; choose the "
-            "file of this image"
-        )
-    return named(masks)

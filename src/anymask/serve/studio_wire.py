@@ -13,11 +13,13 @@ from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 from anymask.serve.gallery import Picture
 from anymask.serve.project import THING, Class, Stored
+from anymask.serve.replies import ErrorDetail
 from anymask.serve.schemas import RunLengths
 from anymask.serve.wire import counts_of, masks_document, plain
 
 __all__ = [
     "ClassRecord",
+    "ConflictAnswer",
     "Export",
     "SaveClasses",
     "SaveThings",
@@ -64,7 +66,7 @@ class SaveThings:
     """All masks of an image, and the revision that they replace."""
 
     __pydantic_config__: ClassVar[Any] = _RULES
-    revision: int = field(metadata={"ge": 0, "le": 2**53})
+    revision: int = field(metadata={"ge": 0, "le": 2**53, "examples": [0]})
     """That which was seen last."""
     things: list[ThingRecord] = field(metadata={"max_length": _MOST})
     """The masks, in their order."""
@@ -86,7 +88,7 @@ class SaveClasses:
     """All classes, and the revision that they replace."""
 
     __pydantic_config__: ClassVar[Any] = _RULES
-    revision: int = field(metadata={"ge": 0, "le": 2**53})
+    revision: int = field(metadata={"ge": 0, "le": 2**53, "examples": [0]})
     """That which was seen last."""
     classes: list[ClassRecord] = field(metadata={"max_length": 1000})
     """The classes, in their order."""
@@ -97,13 +99,26 @@ class Export:
     """Which masks to export, and how."""
 
     __pydantic_config__: ClassVar[Any] = _RULES
-    formats: list[Formats] = field(metadata={"min_length": 1, "max_length": 7})
+    formats: list[Formats] = field(
+        metadata={"min_length": 1, "max_length": 7, "examples": [["coco"]]}
+    )
     """A folder for each in the zip."""
     pictures: list[str] | None = field(default=None, metadata={"max_length": 100_000})
     """Ids of images; None: all that have masks."""
 
 
 # ------------------------------------------------------------------------- to the page
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConflictAnswer:
+    """Somebody else has saved meanwhile."""
+
+    __pydantic_config__: ClassVar[Any] = _RULES
+    error: ErrorDetail
+    """What went wrong."""
+    current: dict[str, Any]
+    """What is stored now, with its revision."""
 
 
 def picture_document(picture: Picture, masks: int, revision: int) -> dict[str, Any]:

@@ -59,8 +59,8 @@ export interface Api {
   /** Stores the files of images for which there was no room before. */
   putFiles(): Promise<void>;
   addExample(): Promise<Picture>;
-  /** Removes an image with its masks; null where that is not for the page to do. */
-  readonly remove: ((id: string) => Promise<void>) | null;
+  /** Removes an image with its masks, and gives what brings it back; null where that is not for the page to do. */
+  readonly remove: ((id: string) => Promise<() => Promise<Picture>>) | null;
   /** Reads the masks that files hold: of the shown image, or of those that they name. */
   read(current: Picture, files: readonly File[], signal: AbortSignal): Promise<ReadonlyMap<string, readonly Thing[]>>;
   export(formats: readonly string[], pictures: readonly Picture[], live: Live, signal: AbortSignal): Promise<Exported>;

@@ -29,16 +29,16 @@ export interface ThingRecord extends MaskRecord {
   readonly prompt_box: Box | null;
 }
 
-interface ThingsAnswer {
+export interface ThingsAnswer {
   readonly revision: number;
   readonly things: readonly ThingRecord[];
 }
 
-const ROOT = "/v1/studio";
+export const ROOT = "/v1/studio";
 
 export class StudioApi implements Api {
   readonly accept = "image/*,.tif,.tiff,.heic";
-  readonly acceptMasks = ".json,.txt,.xml,.png";
+  readonly acceptMasks: string = ".json,.txt,.xml,.png";
   readonly remove = null; // the folder's files are its owner's
 
   constructor(readonly client: Client) {}
@@ -118,7 +118,7 @@ export class StudioApi implements Api {
   }
 }
 
-function conflictBody<Theirs>(error: unknown): Theirs | null {
+export function conflictBody<Theirs>(error: unknown): Theirs | null {
   if (!(error instanceof Refused) || error.status !== 409) return null;
   return (error.body as { current?: Theirs } | null)?.current ?? null;
 }
@@ -174,6 +174,7 @@ export function thingOf(record: ThingRecord): Thing {
     answers: [],
     level: "auto",
     waiting: false,
+    review: "pending",
     meta: record.meta ?? {},
   };
 }

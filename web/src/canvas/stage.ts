@@ -1,7 +1,7 @@
 /** The large image with all that is drawn over it. */
 
 import { describe, isAbort } from "../api/client.ts";
-import { COLORS, candidatesOf, colorOf } from "../store/project.ts";
+import { COLORS, type Thing, candidatesOf, colorOf } from "../store/project.ts";
 import type { App } from "../store/app.ts";
 import { type Clicks } from "../tools/clicks.ts";
 import { type Bench, type Tool, makeTools } from "../tools/tools.ts";
@@ -44,7 +44,8 @@ export class Stage {
   private screen: views.Size = { w: 1, h: 1 };
   private image: string | null = null;
   private fitted = true;
-  private pending = false;
+  /** The frame in which it will be painted, unless that has been done before. */
+  private frame: number | null = null;
   private staleImage = true;
   private abort = new AbortController();
 
@@ -79,7 +80,7 @@ export class Stage {
     if (!canPreview) this.clicks.clearPreview();
     else if (!this.couldPreview && this.pointer) this.tool.hover?.(this.pointer);
     this.couldPreview = canPreview;
-    this.repaint();
+    this.paintNow(); // everybody is told at the beginning of a frame: the next one would be late
   }
 
   private async load(): Promise<void> {
@@ -248,12 +249,13 @@ export class Stage {
 
   repaint(image = false): void {
     this.staleImage ||= image;
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.paint();
-    });
+    this.frame ??= requestAnimationFrame(() => this.paintNow());
+  }
+
+  private paintNow(): void {
+    if (this.frame !== null) cancelAnimationFrame(this.frame);
+    this.frame = null;
+    this.paint();
   }
 
   private prepared(canvas: HTMLCanvasElement, ratio: number): CanvasRenderingContext2D {
@@ -309,7 +311,8 @@ export class Stage {
   private paintThings(context: CanvasRenderingContext2D): void {
     const { ui, things, project } = this.app;
     const places = new Map(things.map((thing, i) => [thing, i]));
-    const shown = paint.inPaintingOrder(things.filter((thing) => !ui.hidden.has(thing.id)));
+    const isShown = (thing: Thing): boolean => !ui.hidden.has(thing.id) && (thing.review !== "rejected" || ui.selected.has(thing.id));
+    const shown = paint.inPaintingOrder(things.filter(isShown));
     const rank = (id: string): number => (ui.selected.has(id) ? 2 : ui.hovered === id ? 1 : 0);
     shown.sort((a, b) => rank(a.id) - rank(b.id)); // stable: by size within a rank
     const seen = views.visible(this.view, this.size, this.screen);
@@ -327,6 +330,7 @@ export class Stage {
     const [first, ...others] = some;
     for (const one of others) paint.paintCandidate(context, one.counts!, this.size.h, this.view, false);
     if (first) paint.paintCandidate(context, first.counts!, this.size.h, this.view, true);
+    if (ui.earlier) paint.paintCandidate(context, ui.earlier, this.size.h, this.view, true);
   }
 
   private paintTools(context: CanvasRenderingContext2D): void {

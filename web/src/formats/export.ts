@@ -1,7 +1,9 @@
 /** All that is exported, in one zip: a folder for each format, laid out as the library does. */
 
-import { type Counts, area } from "../masks/runs.ts";
+import type { Cut } from "../canvas/cut.ts";
+import { area } from "../masks/runs.ts";
 import { Problem } from "../problem.ts";
+import { type Thing, hasSoftEdge } from "../store/project.ts";
 import { writeCoco } from "./coco.ts";
 import { type ImageMasks, countsOf, freeNames, labelMap, withoutSuffix } from "./fields.ts";
 import { hasShape, writeLabelMe } from "./labelme.ts";
@@ -22,7 +24,7 @@ export interface ExportImage extends ImageMasks {
 export interface Painter {
   convert(file: Blob, type: "image/png" | "image/jpeg"): Promise<Blob>;
   /** Cuts masks out of an image, as PNGs; null for one without pixels. */
-  cut(file: Blob, masks: readonly Counts[], h: number): Promise<(Blob | null)[]>;
+  cut(file: Blob, masks: readonly Cut[], h: number): Promise<(Blob | null)[]>;
 }
 
 export interface Exported {
@@ -108,8 +110,12 @@ async function addVoc(zip: ZipWriter, images: Named, names: readonly string[], p
   return lost;
 }
 
+function cutOf(thing: Thing): Cut {
+  return { counts: countsOf(thing), soft: hasSoftEdge(thing) };
+}
+
 async function addCutouts(zip: ZipWriter, image: ExportImage, stem: string, painter: Painter): Promise<void> {
-  const cut = await painter.cut(await image.file(), image.things.map(countsOf), image.h);
+  const cut = await painter.cut(await image.file(), image.things.map(cutOf), image.h);
   for (const [i, file] of cut.entries()) {
     const label = (image.things[i]!.label ?? "").slice(0, LONGEST).replace(/[^\p{L}\p{N} _-]/gu, "-");
     if (file) await zip.add(`cutout/${stem}-${i + 1}${label ? `-${label}` : ""}.png`, file);

@@ -4,6 +4,7 @@ import { Problem } from "../problem.ts";
 import { say } from "../words/words.ts";
 
 const LARGEST = 100_000_000; // pixels, as the server's --max-pixels
+const DOUBTFUL = 32_000_000; // from which on a browser that cannot decode a whole file may lack the memory
 const THUMBNAIL = { w: 272, h: 136 }; // at most; twice what the strip shows, for fine screens
 
 export const ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif";
@@ -41,6 +42,40 @@ export function isWhole(data: Uint8Array, kind: string): boolean {
   return false;
 }
 
+/** Reads width and height from the beginning of a file, before anything is decoded; null if they are not there. */
+export function sizeOf(data: Uint8Array, kind: string): readonly [w: number, h: number] | null {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  try {
+    if (kind === "image/png") return [view.getUint32(16), view.getUint32(20)];
+    if (kind === "image/gif") return [view.getUint16(6, true), view.getUint16(8, true)];
+    if (kind === "image/bmp") return [view.getInt32(18, true), Math.abs(view.getInt32(22, true))];
+    if (kind === "image/webp") return sizeOfWebp(view);
+    return kind === "image/jpeg" ? sizeOfJpeg(view) : null;
+  } catch {
+    return null; // cut off
+  }
+}
+
+function sizeOfJpeg(view: DataView): readonly [number, number] | null {
+  for (let at = 2; view.getUint8(at) === 0xff; ) {
+    const mark = view.getUint8(at + 1);
+    // Start of a frame, of any of the kinds, which are not all in a row.
+    if (mark >= 0xc0 && mark <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(mark)) return [view.getUint16(at + 7), view.getUint16(at + 5)];
+    at += mark === 0xff ? 1 : 2 + view.getUint16(at + 2);
+  }
+  return null;
+}
+
+function sizeOfWebp(view: DataView): readonly [number, number] | null {
+  const part = String.fromCharCode(...[12, 13, 14, 15].map((at) => view.getUint8(at)));
+  const of24 = (at: number): number => view.getUint16(at, true) + 65536 * view.getUint8(at + 2);
+  if (part === "VP8X") return [of24(24) + 1, of24(27) + 1];
+  if (part === "VP8 ") return [view.getUint16(26, true) & 0x3fff, view.getUint16(28, true) & 0x3fff];
+  if (part !== "VP8L") return null;
+  const bits = view.getUint32(21, true);
+  return [(bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1];
+}
+
 export interface Measured {
   readonly w: number;
   readonly h: number;
@@ -55,15 +90,26 @@ export async function measure(given: Blob, name: string): Promise<Measured> {
   if (kind === null) throw new Problem(say("error.not_image", { name }));
   // Of the bytes themselves: a file on the disk may change or go away.
   const file = new Blob([data], { type: kind });
-  const whole = isWhole(data, kind) ? await createImageBitmap(file).catch(() => null) : null;
-  if (!whole) throw new Problem(say("error.damaged_image", { name }));
+  const pixels = (sizeOf(data, kind) ?? [0, 0]).reduce((w, h) => w * h);
+  checkSize(pixels, name);
+  const isComplete = isWhole(data, kind);
+  const whole = isComplete ? await createImageBitmap(file).catch(() => null) : null;
+  if (!whole) {
+    const tooMuch = isComplete && pixels > DOUBTFUL;
+    throw new Problem(say(tooMuch ? "error.unheld_image" : "error.damaged_image", { name, megapixels: Math.round(pixels / 1e6) }));
+  }
   try {
     const { width: w, height: h } = whole;
-    if (w * h > LARGEST) throw new Problem(say("error.large_image", { name, most: LARGEST / 1e6, megapixels: Math.round((w * h) / 1e6) }));
+    checkSize(w * h, name); // of kinds whose beginning does not say it
     return { w, h, file, thumbnail: await shrink(whole) };
   } finally {
     whole.close();
   }
+}
+
+function checkSize(pixels: number, name: string): void {
+  if (pixels <= LARGEST) return;
+  throw new Problem(say("error.large_image", { name, most: LARGEST / 1e6, megapixels: Math.round(pixels / 1e6) }));
 }
 
 async function shrink(image: ImageBitmap): Promise<Blob> {

@@ -27,6 +27,14 @@ interface Stored {
   readonly isRemoved: boolean;
 }
 
+/** What there was of an image that was removed; of those that came with the page, only what was changed. */
+interface Removed {
+  readonly stored: Stored | null;
+  readonly file: Blob | null;
+  readonly thumbnail: Blob | null;
+  readonly things: readonly ThingRecord[] | null;
+}
+
 interface Versioned<Part> {
   readonly revision: number;
   readonly part: Part;
@@ -133,16 +141,49 @@ export class LocalApi implements Api {
     return this.add(await fetchBlob("page/example.jpg", AbortSignal.timeout(60_000)), "example.jpg");
   }
 
-  readonly remove = async (id: string): Promise<void> => {
+  readonly remove = async (id: string): Promise<() => Promise<Picture>> => {
     const given = this.given.pictures.find((one) => one.id === id);
-    await this.database.run("readwrite", async ({ pictures, files, thumbnails, things }) => {
+    const before = await this.database.run("readwrite", async ({ pictures, files, thumbnails, things }) => {
+      const kept: Removed = {
+        stored: (await pictures.get<Stored>(id)) ?? null,
+        file: (await files.get<Blob>(id)) ?? null,
+        thumbnail: (await thumbnails.get<Blob>(id)) ?? null,
+        things: (await things.get<readonly ThingRecord[]>(id)) ?? null,
+      };
       for (const store of [files, thumbnails, things]) store.drop(id);
       if (given) pictures.put({ ...storedOf(given), isRemoved: true }, id);
       else pictures.drop(id);
+      return kept;
     });
+    const unsaved = this.unsaved.get(id);
     this.unsaved.delete(id);
     this.tell();
+    return () => this.putBack(id, before, unsaved);
   };
+
+  /** Puts an image back as it was; one that is here again by now stays as it is. */
+  private async putBack(id: string, { stored, file, thumbnail, things }: Removed, unsaved?: Unsaved): Promise<Picture> {
+    const measured = unsaved?.measured ?? (file && thumbnail && stored ? { w: stored.w, h: stored.h, file, thumbnail } : null);
+    const was = stored ?? unsaved?.stored ?? this.firstOf(id);
+    try {
+      const now = await this.database.run("readwrite", async (stores) => {
+        const there = await stores.pictures.get<Stored>(id);
+        if (there && !there.isRemoved) return there;
+        if (measured) keep(stores, { stored: was, measured });
+        else if (stored) stores.pictures.put(stored, id);
+        else stores.pictures.drop(id);
+        if (things) stores.things.put(things, id);
+        return was;
+      });
+      this.tell();
+      return shown(now);
+    } catch (error) {
+      if (!measured) throw error;
+      const fresh = { ...was, masks: 0, revision: 0 }; // whoever has its masks puts them here
+      this.unsaved.set(id, { stored: fresh, measured });
+      return { ...shown(fresh), isUnsaved: true };
+    }
+  }
 
   // ------------------------------------------------------------------------------- masks
 

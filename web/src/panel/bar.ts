@@ -11,9 +11,9 @@ export interface BarActions {
   readonly theme: () => void;
   /** What is for pages of a window of their own alone. */
   readonly ofFolder: {
-    readonly exportFiles: () => void;
+    readonly exportFiles: (() => void) | null;
     readonly importFiles: () => void;
-    readonly addImages: () => void;
+    readonly addImages: (() => void) | null;
     readonly language: () => void;
   } | null;
 }
@@ -40,9 +40,9 @@ export function makeBar(app: App, stage: Stage, options: HTMLElement, actions: B
   const files = ofFolder && h(
     "div",
     { class: "bar-group" },
-    iconButton("images", say("bar.add"), ofFolder.addImages),
+    ofFolder.addImages && iconButton("images", say("bar.add"), ofFolder.addImages),
     iconButton("import", say("bar.import"), ofFolder.importFiles),
-    h("button", { type: "button", class: "button", id: "export", onclick: ofFolder.exportFiles }, icon("export", 16), say("bar.export")),
+    ofFolder.exportFiles && h("button", { type: "button", class: "button", id: "export", onclick: ofFolder.exportFiles }, icon("export", 16), say("bar.export")),
   );
   const element = h(
     "header",
@@ -84,9 +84,9 @@ export function makeBar(app: App, stage: Stage, options: HTMLElement, actions: B
     name.title = app.picture?.name ?? "";
     position.textContent = at < 0 ? "" : `${at + 1} / ${app.pictures.length}`;
     position.title = at < 0 ? "" : say("bar.position", { at: at + 1, count: app.pictures.length });
-    previous.hidden = next.hidden = app.pictures.length < 2;
+    previous.hidden = next.hidden = app.pictures.length < 2 && !app.onward;
     previous.disabled = at <= 0;
-    next.disabled = at < 0 || at === app.pictures.length - 1;
+    next.disabled = at < 0 || (at === app.pictures.length - 1 && !app.onward);
     named(undo, "bar.undo_what", app.history.past.at(-1), "bar.undo");
     named(redo, "bar.redo_what", app.history.future.at(-1), "bar.redo");
     percent.textContent = `${Math.round(stage.view.scale * 100)}%`;

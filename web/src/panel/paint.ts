@@ -12,6 +12,7 @@ import { say } from "../words/words.ts";
 import { makeCard } from "./card.ts";
 
 const RIM = 0.01; // of the longer side: how far a model's mask may be from the true edge
+const AGAIN_MS = 3000; // after the server did not answer
 const TASKS: readonly PaintTask[] = ["remove", "fill", "replace"];
 
 /** A painted image that is shown, of the image that it was made of. */
@@ -63,6 +64,27 @@ export function makePaint(app: App, stage: Stage, panels: PanelsApi): HTMLElemen
   );
   const element = makeCard(app, "paint", say("tool.paint"), about, choose, result);
 
+  const read = async (draft: Draft, signal: AbortSignal): Promise<Made> => {
+    const after = await Bitmap.read(await panels.draft(draft.draft, signal), draft.w, draft.h, () => app.changed());
+    return { draft, after };
+  };
+  const reading = new Set<string>();
+  /** Fetches what was painted before the page was loaded again. */
+  const fetchAgain = async (id: string, draft: Draft): Promise<void> => {
+    if (reading.has(id)) return;
+    reading.add(id);
+    try {
+      const found = await read(draft, AbortSignal.timeout(60_000));
+      if (app.drafts.get(id) === draft) made.set(id, found);
+      reading.delete(id);
+    } catch (error) {
+      if (error instanceof Refused) app.setDraft(id, null);
+      setTimeout(() => reading.delete(id), AGAIN_MS);
+      app.fail(error);
+    }
+    app.changed();
+  };
+
   const current = (): Made | null => (app.ui.image === null ? null : (made.get(app.ui.image) ?? null));
 
   const run = async (): Promise<void> => {
@@ -75,12 +97,12 @@ export function makePaint(app: App, stage: Stage, panels: PanelsApi): HTMLElemen
       const draft = await panels.paint(picture, wish, signal, (step) => {
         if (step.total && step.total > 1) progress(step.done ?? 0, step.total);
       });
-      const after = await Bitmap.read(await panels.draft(draft.draft, signal), draft.w, draft.h, () => app.changed());
-      return { draft, after };
+      return read(draft, signal);
     });
     if (!found) return;
     drop(picture.id);
     made.set(picture.id, found);
+    app.setDraft(picture.id, found.draft);
     while (made.size > 4) drop(made.keys().next().value);
     app.changed();
   };
@@ -90,6 +112,7 @@ export function makePaint(app: App, stage: Stage, panels: PanelsApi): HTMLElemen
     const old = id ? made.get(id) : undefined;
     if (!old || !id) return;
     made.delete(id);
+    app.setDraft(id, null);
     if (stage.after === old.after) stage.setAfter(null, 0);
     old.after.close();
     if (!kept.has(old.draft.draft)) void panels.dropDraft(old.draft.draft).catch(() => undefined);
@@ -140,6 +163,8 @@ export function makePaint(app: App, stage: Stage, panels: PanelsApi): HTMLElemen
   app.listen(() => {
     const isOpen = app.ui.panel === "paint";
     const here = isOpen ? current() : null;
+    const known = isOpen && !here && app.ui.image !== null ? app.drafts.get(app.ui.image) : undefined;
+    if (known) void fetchAgain(app.ui.image!, known);
     const before = holding ? 1 : share.valueAsNumber / 100;
     stage.setAfter(here?.after ?? null, before);
     if (!isOpen) return;

@@ -12,8 +12,8 @@ import * as edits from "../tools/edits.ts";
 import { work } from "../tools/searches.ts";
 import { say } from "../words/words.ts";
 
-export function makeSide(app: App, stage: Stage): HTMLElement {
-  return h("aside", { class: "side" }, makeClasses(app), makeMasks(app, stage), makeActions(app, stage));
+export function makeSide(app: App, stage: Stage, ...more: readonly HTMLElement[]): HTMLElement {
+  return h("aside", { class: "side" }, makeClasses(app), makeMasks(app, stage), ...more, makeActions(app, stage));
 }
 
 // ----------------------------------------------------------------------------- classes
@@ -35,8 +35,10 @@ function makeClasses(app: App): HTMLElement {
       class: "class-new",
       onsubmit: (event: SubmitEvent) => {
         event.preventDefault();
+        if (!input.value.trim()) return;
         edits.addNamedClass(app, input.value);
         input.value = "";
+        focusStage(input); // whose keys are what comes next
       },
     },
     input,
@@ -68,6 +70,7 @@ function makeClass(app: App, { name }: Class): { element: HTMLElement; update: (
     text,
     key,
   );
+  const { keeper } = app;
   const remove = h(
     "button",
     {
@@ -84,7 +87,7 @@ function makeClass(app: App, { name }: Class): { element: HTMLElement; update: (
     },
     icon("pencil", 14),
   );
-  const element = h("li", { class: "class" }, color, use, h("span", { class: "row-actions" }, change, remove));
+  const element = h("li", { class: "class" }, color, use, h("span", { class: "row-actions" }, change, !keeper && remove));
   const rename = (): void => {
     const input = h("input", { type: "text", class: "class-input", value: name, "aria-label": say("panel.class_rename", { name }), maxlength: 100 });
     let done = false;
@@ -93,7 +96,9 @@ function makeClass(app: App, { name }: Class): { element: HTMLElement; update: (
       done = true;
       input.replaceWith(use);
       const to = input.value.trim();
-      if (keep && to && to !== name) void everywhere(app, () => app.commit(renameClass(app.project, name, to), "classes", null));
+      if (!keep || !to || to === name) return;
+      if (keeper) void keeper.rename(name, to);
+      else void everywhere(app, () => app.commit(renameClass(app.project, name, to), "classes", null));
     };
     input.addEventListener("keydown", (event) => {
       if (event.key === "Enter") end(true);
@@ -212,6 +217,7 @@ function makeMask(app: App, stage: Stage, id: string): { element: HTMLElement; u
       element.classList.toggle("hovered", app.ui.hovered === id);
       element.classList.toggle("hidden-mask", isHidden);
       element.classList.toggle("waiting", thing.waiting);
+      element.dataset["review"] = thing.review;
       const wanted: Icon = isHidden ? "eyeOff" : "eye";
       if (wanted !== eye) hide.replaceChildren(icon((eye = wanted), 15));
       for (const [button, key] of [[hide, isHidden ? "panel.show" : "panel.hide"], [remove, "panel.delete"]] as const) {

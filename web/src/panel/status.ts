@@ -29,7 +29,7 @@ export function makeStatus(app: App, reading: Reading): HTMLElement {
         ? notice.text
         : working
           ? say(reading.words(), { seconds })
-          : say(hint(app));
+          : say(hint(app, element.closest(".by-keyboard") !== null));
     element.hidden = app.ui.image === null && job === null && notice === null;
   };
   app.listen(show);
@@ -39,8 +39,10 @@ export function makeStatus(app: App, reading: Reading): HTMLElement {
   return element;
 }
 
-function hint(app: App): Key {
+function hint(app: App, byKeyboard: boolean): Key {
   const { tool } = app.ui;
+  if (tool === "point" && byKeyboard) return app.active ? "hint.point_more_keys" : "hint.point_keys";
+  if (tool === "point" && matchMedia("(hover: none)").matches) return app.active ? "hint.point_more_touch" : "hint.point_touch";
   if (app.active && tool === "point") return "hint.point_more";
   if (app.active && tool === "brush") return "hint.brush_more";
   return `hint.${tool}`;

@@ -2,11 +2,12 @@
 
 import type { Api, FolderAnswer, Picture } from "../api/api.ts";
 import { describe } from "../api/client.ts";
-import type { PanelsApi } from "../api/panels_api.ts";
+import type { Draft, PanelsApi } from "../api/panels_api.ts";
 import type { Decoder } from "../decode/decoder.ts";
+import type { Counts } from "../masks/runs.ts";
 import { type Key, say } from "../words/words.ts";
 import * as histories from "./history.ts";
-import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf, withThings } from "./project.ts";
+import { type Class, EMPTY, type Level, type Project, type Thing, thingsOf, withThings, withoutImage } from "./project.ts";
 import { type SaveState, Saver } from "./saving.ts";
 
 export type ToolName = "point" | "box" | "brush" | "eraser" | "lasso" | "pick";
@@ -49,6 +50,8 @@ export interface Ui {
   readonly brush: number;
   readonly wordsOpen: boolean;
   readonly panel: PanelName | null;
+  /** What a mask was before, shown over it. */
+  readonly earlier: Counts | null;
   readonly job: Job | null;
   readonly notice: Notice | null;
 }
@@ -77,17 +80,30 @@ export class App {
     brush: 32,
     wordsOpen: false,
     panel: null,
+    earlier: null,
     job: null,
     notice: null,
   };
   decoder!: Decoder;
+  /** Painted images that nobody has kept or discarded yet, by id of the image that they were made of. */
+  readonly drafts = new Map<string, Draft>();
   /** Depth, painting and finding elsewhere, where there is a server for them. */
   panels: PanelsApi | null = null;
+  /** Renames classes for everybody, where they are kept apart from the masks. */
+  keeper: { rename(from: string, to: string): Promise<void> } | null = null;
   readonly saver: Saver<Part>;
+  /** Asked before another image is shown: whether it may be; null: any. */
+  enter: ((id: string) => Promise<boolean>) | null = null;
+  /** Says why an image must not be changed; null if it may be. */
+  refuses: (image: string) => string | null = () => null;
+  /** Called to go on after the last image; null: there is nothing after it. */
+  onward: (() => void) | null = null;
   /** Called when the masks of an image have come from the store. */
   loaded: (id: string) => Promise<void> = () => Promise.resolve();
   private readonly listeners: (() => void)[] = [];
   private pending = false;
+  /** What a step does to the folder at the moment; the next step waits for it. */
+  private performing: Promise<void> | null = null;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly loading = new Map<string, Promise<void>>();
 
@@ -188,6 +204,8 @@ export class App {
     image: string | null = this.ui.image,
     effect?: histories.Effect,
   ): void {
+    const why = image === null || what === "theirs" ? null : this.refuses(image);
+    if (why !== null) return this.notify(why, true);
     this.history = histories.commit(this.history, project, image, what, effect);
     this.afterChange();
   }
@@ -199,17 +217,36 @@ export class App {
   }
 
   undo(): void {
+    if (this.performing) return void this.performing.then(() => this.undo());
     const step = this.history.past.at(-1);
+    if (this.goTo(step, () => this.undo())) return;
     this.history = histories.undo(this.history);
     this.afterStep(step);
-    if (step?.effect) void this.perform(step.effect.undo, histories.redo);
+    if (step?.effect) this.perform(step.effect.undo, histories.redo);
   }
 
   redo(): void {
+    if (this.performing) return void this.performing.then(() => this.redo());
     const step = this.history.future.at(-1);
+    if (this.goTo(step, () => this.redo())) return;
     this.history = histories.redo(this.history);
     this.afterStep(step);
-    if (step?.effect) void this.perform(step.effect.redo, histories.undo);
+    if (step?.effect) this.perform(step.effect.redo, histories.undo);
+  }
+
+  /** Goes to the image of a step first, where not every image may be changed; says whether it does. */
+  private goTo(step: histories.Step | undefined, then: () => void): boolean {
+    const image = step?.image ?? null;
+    if (!this.enter || image === null) return false;
+    if (image === this.ui.image) {
+      const why = this.refuses(image);
+      if (why !== null) this.notify(why, true);
+      return why !== null;
+    }
+    void this.open(image).then(() => {
+      if (this.ui.image === image) then();
+    });
+    return true;
   }
 
   private afterStep(step: histories.Step | undefined): void {
@@ -219,13 +256,15 @@ export class App {
   }
 
   /** Does what a step does to the folder; if that fails, the step is as if it had not been taken. */
-  private async perform(act: () => Promise<void>, back: (history: histories.History) => histories.History): Promise<void> {
-    try {
-      await act();
-    } catch (error) {
-      this.settle(back(this.history));
-      this.fail(error);
-    }
+  private perform(act: () => Promise<void>, back: (history: histories.History) => histories.History): void {
+    this.performing = act()
+      .catch((error: unknown) => {
+        this.settle(back(this.history));
+        this.fail(error);
+      })
+      .then(() => {
+        this.performing = null;
+      });
   }
 
   private afterChange(): void {
@@ -250,9 +289,15 @@ export class App {
     this.changed();
   }
 
-  addPicture(picture: Picture): void {
-    if (!this.pictures.some((one) => one.id === picture.id)) this.pictures = [...this.pictures, picture];
+  addPicture(picture: Picture, at = this.pictures.length): void {
+    if (!this.pictures.some((one) => one.id === picture.id)) this.pictures = this.pictures.toSpliced(at, 0, picture);
     if (picture.isUnsaved) this.saver.set(FILES, this.pictures);
+    this.changed();
+  }
+
+  setDraft(picture: string, draft: Draft | null): void {
+    if (draft) this.drafts.set(picture, draft);
+    else this.drafts.delete(picture);
     this.changed();
   }
 
@@ -260,20 +305,35 @@ export class App {
   leaveOut(id: string): void {
     const at = this.pictures.findIndex((one) => one.id === id);
     this.pictures = this.pictures.filter((one) => one.id !== id);
-    const next = this.pictures[Math.max(0, at - 1)];
-    if (this.ui.image === id && next) void this.open(next.id);
+    this.saver.forget(id);
+    this.loading.delete(id);
     this.changed();
-  }
-
-  /** Removes an image with its masks, for good. */
-  async removePicture(id: string): Promise<void> {
-    const at = this.pictures.findIndex((one) => one.id === id);
-    await this.api.remove?.(id);
-    this.forget(id);
     if (this.ui.image !== id) return;
     const next = this.pictures[at] ?? this.pictures.at(-1);
-    if (next) await this.open(next.id);
+    if (next) void this.open(next.id);
     else this.show({ image: null, selected: new Set() });
+  }
+
+  /** Removes an image with its masks, as a step that can be undone while the page is open. */
+  async removePicture(id: string): Promise<void> {
+    const remove = this.api.remove;
+    if (!remove) return;
+    await this.loadThings(id).catch(() => undefined); // its masks as they are here, which may not be stored yet
+    const at = this.pictures.findIndex((one) => one.id === id);
+    let putBack = await remove(id);
+    this.leaveOut(id);
+    this.commit(withoutImage(this.project, id), "remove_image", null, {
+      undo: async () => {
+        const picture = await putBack();
+        this.addPicture(picture, at);
+        await this.known(picture);
+        await this.open(id);
+      },
+      redo: async () => {
+        putBack = await remove(id);
+        this.leaveOut(id);
+      },
+    });
   }
 
   private forget(id: string): void {
@@ -312,10 +372,11 @@ export class App {
 
   /** Shows an image; gives when its masks are there. */
   async open(id: string): Promise<void> {
+    if (this.enter && this.ui.image !== id && !(await this.enter(id))) return;
     if (this.ui.image !== id) {
       const job = this.ui.job?.stays ? this.ui.job : null;
       if (!job) this.ui.job?.cancel?.();
-      this.show({ image: id, selected: new Set(), hovered: null, job });
+      this.show({ image: id, selected: new Set(), hovered: null, earlier: null, job });
     }
     try {
       await this.loadThings(id);
@@ -345,6 +406,7 @@ export class App {
     if (!(picture.id in this.project.images)) return;
     const { things, revision } = await this.api.things(picture);
     this.saver.known(picture.id, things, revision);
+    this.loading.set(picture.id, Promise.resolve());
     this.afterChange();
   }
 
@@ -352,6 +414,7 @@ export class App {
     const at = this.pictures.findIndex((one) => one.id === this.ui.image);
     const next = this.pictures[at + by];
     if (next) void this.open(next.id);
+    else if (by === 1) this.onward?.();
   }
 
   // ------------------------------------------------------------------------------ saving

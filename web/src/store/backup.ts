@@ -1,23 +1,18 @@
 /** Changes that could not be saved yet, kept by the browser in case that the page is closed. */
 
 import { recordOf, thingOf, type ThingRecord } from "../api/studio_api.ts";
+import { toText } from "../masks/runs.ts";
 import { say } from "../words/words.ts";
 import type { App } from "./app.ts";
+import type { Drawer } from "./drawer.ts";
 import { type Thing, thingsOf, withThings } from "./project.ts";
-
-/** Where they are kept; a browser that keeps nothing gives null and forgets. */
-export interface Drawer {
-  get(key: string): Promise<readonly ThingRecord[] | null>;
-  put(key: string, records: readonly ThingRecord[]): Promise<void>;
-  drop(key: string): Promise<void>;
-}
 
 export class Backup {
   private readonly kept = new Map<string, readonly Thing[]>();
 
   constructor(
     private readonly app: App,
-    private readonly drawer: Drawer,
+    private readonly drawer: Drawer<readonly ThingRecord[]>,
   ) {
     app.listen(() => this.follow());
   }
@@ -41,12 +36,13 @@ export class Backup {
 
   /** Brings back what an image lost when the page was closed, as a step that can be undone. */
   async restore(id: string): Promise<void> {
-    if (this.kept.has(id)) return;
+    if (this.kept.has(id) || this.app.refuses(id) !== null) return;
     const records = await this.drawer.get(this.keyOf(id));
     if (!records) return;
     this.kept.set(id, []);
     const theirs = thingsOf(this.app.project, id);
-    const mine = records.map(thingOf);
+    // What was stored after all, without a word, is there under the id that the store gave it.
+    const mine = records.map(thingOf).map((one) => theirs.find((other) => isSame(one, other)) ?? one);
     const known = new Set(mine.map((one) => one.id));
     // What somebody else has saved meanwhile stays, too.
     const things = [...mine, ...theirs.filter((one) => !known.has(one.id))];
@@ -59,37 +55,6 @@ export class Backup {
   }
 }
 
-const STORE = "unsaved";
-
-/** A drawer in the browser's database. */
-export function browserDrawer(name: string): Drawer {
-  let opened: Promise<IDBDatabase> | null = null;
-  const open = (): Promise<IDBDatabase> => {
-    opened ??= new Promise((resolve, reject) => {
-      const request = indexedDB.open(name, 1);
-      request.onupgradeneeded = () => request.result.createObjectStore(STORE);
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
-    return opened;
-  };
-  const ask = async <Result>(
-    mode: IDBTransactionMode,
-    what: (store: IDBObjectStore) => IDBRequest<Result>,
-  ): Promise<Result | null> => {
-    try {
-      const request = what((await open()).transaction(STORE, mode).objectStore(STORE));
-      return await new Promise((resolve, reject) => {
-        request.onsuccess = () => resolve(request.result);
-        request.onerror = () => reject(request.error);
-      });
-    } catch {
-      return null; // a private window, or no room: the page itself still has everything
-    }
-  };
-  return {
-    get: async (key) => (await ask<readonly ThingRecord[] | undefined>("readonly", (store) => store.get(key))) ?? null,
-    put: async (key, records) => void (await ask("readwrite", (store) => store.put(records, key))),
-    drop: async (key) => void (await ask("readwrite", (store) => store.delete(key))),
-  };
+function isSame(a: Thing, b: Thing): boolean {
+  return a.label === b.label && a.counts !== null && b.counts !== null && toText(a.counts) === toText(b.counts);
 }

@@ -1,6 +1,6 @@
 /** Undo and redo of everything: the projects there were, what changed between them, and where. */
 
-import { type Project, type Thing, type Prompt, thingsOf, withThings } from "./project.ts";
+import { type Project, type Thing, type Prompt, thingsOf, withThings, withoutImage } from "./project.ts";
 
 export interface Step {
   /** The project on the other side of the step. */
@@ -94,11 +94,9 @@ export function load(history: History, image: string, things: readonly Thing[]):
 /** Forgets an image, and all steps on it. */
 export function forget(history: History, image: string): History {
   const others = (steps: readonly Step[]): readonly Step[] => steps.filter((step) => step.image !== image);
-  return amend({ ...history, past: others(history.past), future: others(history.future) }, (project) => {
-    if (!(image in project.images)) return project;
-    const { [image]: _, ...images } = project.images;
-    return { ...project, images };
-  });
+  return amend({ ...history, past: others(history.past), future: others(history.future) }, (project) =>
+    image in project.images || image in project.candidates ? withoutImage(project, image) : project,
+  );
 }
 
 /** Puts an answer wherever a thing has the very prompt that it answers. */

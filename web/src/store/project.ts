@@ -41,6 +41,9 @@ export interface Answer {
 export type Level = "auto" | "whole" | "part" | "subpart";
 export const LEVELS: readonly Level[] = ["auto", "whole", "part", "subpart"];
 
+/** What somebody has said of a mask. */
+export type Review = "pending" | "accepted" | "rejected";
+
 export interface Thing {
   readonly id: string;
   /** Null as long as the first answer is waited for. */
@@ -54,6 +57,7 @@ export interface Thing {
   readonly level: Level;
   /** Whether the prompt has no answer yet. */
   readonly waiting: boolean;
+  readonly review: Review;
   /** What else a file said of it. */
   readonly meta: Readonly<Record<string, unknown>>;
 }
@@ -67,7 +71,7 @@ export interface Project {
   readonly classes: readonly Class[];
   /** By id of the image; one that has not been loaded is not here. */
   readonly images: Readonly<Record<string, readonly Thing[]>>;
-  /** What was found and nobody has accepted yet, by id of the image; never saved. */
+  /** What was found and nobody has accepted yet, by id of the image; kept by the browser alone. */
   readonly candidates: Readonly<Record<string, readonly Thing[]>>;
   /** Which search the candidates came from last. */
   readonly search: string | null;
@@ -97,6 +101,7 @@ export function newThing(known: Partial<Thing>): Thing {
     answers: [],
     level: "auto",
     waiting: false,
+    review: "pending",
     meta: {},
     ...known,
   };
@@ -110,6 +115,13 @@ export function thingsOf(project: Project, image: string): readonly Thing[] {
 
 export function withThings(project: Project, image: string, things: readonly Thing[]): Project {
   return { ...project, images: { ...project.images, [image]: things } };
+}
+
+/** The project as if it had never heard of an image. */
+export function withoutImage(project: Project, image: string): Project {
+  const { [image]: _, ...images } = project.images;
+  const { [image]: __, ...candidates } = project.candidates;
+  return { ...project, images, candidates };
 }
 
 export function addThings(project: Project, image: string, things: readonly Thing[]): Project {
@@ -131,17 +143,26 @@ export function editThings(
   return after.every((thing, i) => thing === before[i]) ? project : withThings(project, image, after);
 }
 
+/** In a thing's meta: that its edge is where the image shows it, to be cut out softly, as main subjects are. */
+export const SOFT_EDGE = "soft_edge";
+
+export function hasSoftEdge(thing: Thing): boolean {
+  return thing.meta[SOFT_EDGE] === true;
+}
+
 /** A mask that was drawn or combined by hand: what the model had said no longer belongs to it. */
 export function redrawn(thing: Thing, counts: Counts): Thing {
+  const { [SOFT_EDGE]: _, ...meta } = thing.meta;
   return {
-    ...thing, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false,
+    ...thing, meta, counts, score: null, stability: null, prompt: null, answers: [], level: "auto", waiting: false,
+    review: "pending",
   };
 }
 
 /** Adds to a thing's prompt; what was drawn or imported becomes what the model starts from. */
 export function prompted(thing: Thing, point: Point): Thing {
   const prompt = thing.prompt ?? { points: [], box: null, mask: thing.counts };
-  return { ...thing, prompt: { ...prompt, points: [...prompt.points, point] }, waiting: true };
+  return { ...thing, prompt: { ...prompt, points: [...prompt.points, point] }, waiting: true, review: "pending" };
 }
 
 /** Chooses among answers, which are given largest first. */

@@ -3,6 +3,8 @@
  * the classes), one request at a time, with the revision that it replaces.
  */
 
+import { Away } from "../api/client.ts";
+
 /** Somebody else has saved meanwhile. */
 export class Conflict<Part> extends Error {
   constructor(
@@ -34,6 +36,8 @@ interface Kept<Part> {
   saved: Part;
   revision: number;
   conflict: Conflict<Part> | null;
+  /** What was sent last and has no answer: it may be stored. */
+  sent: Part | null;
 }
 
 const SOON = 250; // ms after a change, within which more may follow
@@ -50,7 +54,7 @@ export class Saver<Part> {
 
   /** Says what the store holds. */
   known(key: string, part: Part, revision: number): void {
-    this.kept.set(key, { part, saved: part, revision, conflict: null });
+    this.kept.set(key, { part, saved: part, revision, conflict: null, sent: null });
   }
 
   /** Says that a part is no more. */
@@ -137,12 +141,15 @@ export class Saver<Part> {
   }
 
   private async save(key: string, kept: Kept<Part>): Promise<void> {
-    const part = kept.part;
+    // What had no answer first, as it was: the store may have it, and knows it then.
+    const part = kept.sent ?? kept.part;
     this.saving.changed();
     try {
       kept.revision = await this.saving.put(key, part, kept.revision);
       kept.saved = part;
+      kept.sent = null;
     } catch (error) {
+      kept.sent = error instanceof Away ? part : null;
       if (!(error instanceof Conflict)) throw error;
       kept.conflict = error as Conflict<Part>;
     }

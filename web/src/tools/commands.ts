@@ -185,9 +185,16 @@ export function listenToKeys(desk: Desk, commands: readonly Command[], { root, w
   // The image takes the focus with every click; its ring is for those who came with the keyboard.
   listened.addEventListener("keydown", (event) => {
     const { key } = event as KeyboardEvent;
-    if (key === "Tab" || key in arrows) root.classList.add("by-keyboard");
+    if ((key === "Tab" || key in arrows) && !root.classList.contains("by-keyboard")) {
+      root.classList.add("by-keyboard");
+      app.changed();
+    }
   });
-  listened.addEventListener("pointerdown", () => root.classList.remove("by-keyboard"), true);
+  listened.addEventListener("pointerdown", () => {
+    if (!root.classList.contains("by-keyboard")) return;
+    root.classList.remove("by-keyboard");
+    app.changed();
+  }, true);
   const release = (event?: KeyboardEvent): void => {
     if (!event || event.key === " ") stage.holdsSpace = false;
     if (app.ui.peeking && (!event || event.key.toLowerCase() === "h")) app.show({ peeking: false });

@@ -3,17 +3,18 @@
 import type { Stage } from "../canvas/stage.ts";
 import { cutOut } from "../canvas/cut.ts";
 import { union } from "../masks/runs.ts";
+import { hasSoftEdge } from "../store/project.ts";
 import type { App } from "../store/app.ts";
 import { say } from "../words/words.ts";
 
 /** Makes a PNG of the selected masks' surroundings, transparent elsewhere; null if there are none. */
 async function cutout(app: App, stage: Stage): Promise<Blob | null> {
   const { picture, selectedThings } = app;
-  const masks = selectedThings.flatMap((thing) => (thing.counts ? [thing.counts] : []));
-  const [first, ...rest] = masks;
+  const chosen = selectedThings.filter((thing) => thing.counts);
+  const [first, ...rest] = chosen.map((thing) => thing.counts!);
   if (!first || !picture || !stage.picture) return null;
-  const counts = rest.reduce(union, first);
-  return cutOut(stage.picture.full, counts, picture.h);
+  const cut = { counts: rest.reduce(union, first), soft: chosen.every(hasSoftEdge) };
+  return cutOut(stage.picture.full, cut, picture.h);
 }
 
 export async function copyCutout(app: App, stage: Stage): Promise<void> {

@@ -4,7 +4,7 @@ import { isAbort } from "../api/client.ts";
 import { area, intersect } from "../masks/runs.ts";
 import type { Progress } from "../decode/decoder.ts";
 import type { App, Job } from "../store/app.ts";
-import { type Answer, type Thing, addThings, newThing, thingsOf, withClassesOf } from "../store/project.ts";
+import { type Answer, SOFT_EDGE, type Thing, addThings, newThing, thingsOf, withClassesOf } from "../store/project.ts";
 import { say } from "../words/words.ts";
 
 const SAME_IOU = 0.85; // above which what is found is there already
@@ -68,7 +68,7 @@ async function search(
   if (!found) return;
   const fresh = found
     .filter((answer) => !isThere(answer, thingsOf(app.project, image)))
-    .map((answer) => thingOfAnswer(answer, app.ui.label));
+    .map((answer) => thingOfAnswer(answer, app.ui.label, did === "subject" ? { [SOFT_EDGE]: true } : {}));
   if (!fresh.length) {
     app.notify(say("hint.found_none"));
     return;
@@ -81,9 +81,9 @@ async function search(
   app.notify(fresh.length === 1 ? say("hint.found_one") : say("hint.found", { count: fresh.length }));
 }
 
-function thingOfAnswer(answer: Answer, label: string | null): Thing {
+function thingOfAnswer(answer: Answer, label: string | null, meta: Thing["meta"]): Thing {
   const { counts, score, stability } = answer;
-  return newThing({ counts, score, stability, label: answer.label ?? label });
+  return newThing({ counts, score, stability, label: answer.label ?? label, meta });
 }
 
 export function isThere(answer: Answer, things: readonly Thing[]): boolean {

@@ -1,8 +1,10 @@
+import { labelEn } from "./label_en.ts";
 import { panelsEn } from "./panels_en.ts";
 
 /** All that the page says, in English. Parts in braces are filled in. */
 export const en = {
   ...panelsEn,
+  ...labelEn,
 
   "app.title": "anymask studio",
   "app.loading": "Opening the folder …",
@@ -52,6 +54,10 @@ export const en = {
 
   "hint.point": "Click a thing. Right-click or Alt-click takes away.",
   "hint.point_more": "Click to add, right-click to take away, Enter when done.",
+  "hint.point_touch": "Tap a thing. With − above, a tap takes away; two fingers zoom.",
+  "hint.point_more_touch": "Tap to add; with − above, a tap takes away. Then Done.",
+  "hint.point_keys": "Arrow keys move the pointer, Space clicks, T is for background; ? lists all keys.",
+  "hint.point_more_keys": "Space adds, T and Space take away, Enter when done.",
   "hint.box": "Drag a box around a thing.",
   "hint.brush": "Paint. [ and ] change the size.",
   "hint.brush_more": "Paint to add to what is selected. [ and ] change the size.",
@@ -140,6 +146,7 @@ export const en = {
   "did.eraser": "rubbing out",
   "did.lasso": "lasso",
   "did.delete": "delete",
+  "did.remove_image": "remove the image",
   "did.class": "change of class",
   "did.classes": "change of the classes",
   "did.everything": "everything",
@@ -162,8 +169,8 @@ export const en = {
   "strip.image": "{name}, {count} masks",
   "strip.remove": "Remove {name}",
   "strip.remove_title": "Remove the image?",
-  "strip.remove_image": "“{name}” goes from this browser. This cannot be undone.",
-  "strip.remove_masks": "“{name}” goes from this browser, with its masks ({count}). This cannot be undone.",
+  "strip.remove_image": "“{name}” goes from this browser. Undo brings it back, as long as this page is open.",
+  "strip.remove_masks": "“{name}” goes from this browser, with its masks ({count}). Undo brings it back, as long as this page is open.",
   "strip.remove_go": "Remove",
   "strip.drop": "Drop images to add them",
 
@@ -238,7 +245,8 @@ export const en = {
   "error.clipboard": "the browser does not allow it",
   "error.not_image": "“{name}” is no image that browsers show (JPEG, PNG, WebP, AVIF, GIF, BMP)",
   "error.damaged_image": "“{name}” is damaged or cut off",
-  "error.large_image": "“{name}” has {megapixels} megapixels, more than the {most} that are possible",
+  "error.large_image": "“{name}” has {megapixels} megapixels, more than the {most} that are possible here; make it smaller or cut it into pieces",
+  "error.unheld_image": "“{name}” has {megapixels} megapixels, more than this browser can hold at the moment; close other pages, or make it smaller",
   "error.some_images": "{count} of {of} files were not added: {error}",
   "error.no_images": "There are no images in this folder",
   "error.full": "the browser's storage is full; free some space, remove images, or export your masks",

@@ -1,9 +1,11 @@
 import type { Key } from "./en.ts";
+import { labelZh } from "./label_zh.ts";
 import { panelsZh } from "./panels_zh.ts";
 
 /** All that the page says, in Chinese. */
 export const zh: Record<Key, string> = {
   ...panelsZh,
+  ...labelZh,
 
   "app.title": "anymask 工作台",
   "app.loading": "正在打开文件夹…",
@@ -53,6 +55,10 @@ export const zh: Record<Key, string> = {
 
   "hint.point": "点击物体;右键或 Alt+点击表示背景。",
   "hint.point_more": "点击增加,右键去除,完成后按回车。",
+  "hint.point_touch": "轻点物体;选上方的 − 后,轻点表示去除;双指缩放。",
+  "hint.point_more_touch": "轻点增加;选上方的 − 后,轻点去除。完成后按“完成”。",
+  "hint.point_keys": "方向键移动指针,空格键点击,T 键切换到背景;? 列出所有按键。",
+  "hint.point_more_keys": "空格键添加,T 加空格键去除,完成时按回车。",
   "hint.box": "拖出一个框住物体的框。",
   "hint.brush": "涂抹即可;[ 和 ] 调整大小。",
   "hint.brush_more": "涂抹以补充所选掩码;[ 和 ] 调整大小。",
@@ -141,6 +147,7 @@ export const zh: Record<Key, string> = {
   "did.eraser": "擦除",
   "did.lasso": "套索",
   "did.delete": "删除",
+  "did.remove_image": "移除图像",
   "did.class": "更改类别",
   "did.classes": "更改类别表",
   "did.everything": "全部",
@@ -163,8 +170,8 @@ export const zh: Record<Key, string> = {
   "strip.image": "{name},{count} 个掩码",
   "strip.remove": "移除 {name}",
   "strip.remove_title": "移除图像?",
-  "strip.remove_image": "“{name}”将从此浏览器中移除,无法撤销。",
-  "strip.remove_masks": "“{name}”及其掩码({count} 个)将从此浏览器中移除,无法撤销。",
+  "strip.remove_image": "“{name}”将从此浏览器中移除;在此页面关闭之前可以撤销。",
+  "strip.remove_masks": "“{name}”及其掩码({count} 个)将从此浏览器中移除;在此页面关闭之前可以撤销。",
   "strip.remove_go": "移除",
   "strip.drop": "拖放图像以添加",
 
@@ -239,7 +246,8 @@ export const zh: Record<Key, string> = {
   "error.clipboard": "浏览器不允许",
   "error.not_image": "“{name}”不是浏览器能显示的图像(JPEG、PNG、WebP、AVIF、GIF、BMP)",
   "error.damaged_image": "“{name}”已损坏或不完整",
-  "error.large_image": "“{name}”有 {megapixels} 百万像素,超过上限 {most}",
+  "error.large_image": "“{name}”有 {megapixels} 百万像素,超过此处的上限 {most};请缩小或分割图像",
+  "error.unheld_image": "“{name}”有 {megapixels} 百万像素,浏览器目前无法容纳;请关闭其他页面,或缩小图像",
   "error.some_images": "{of} 个文件中有 {count} 个未能添加:{error}",
   "error.no_images": "此文件夹中没有图像",
   "error.full": "浏览器的存储空间已满;请腾出空间、移除图像或导出掩码",

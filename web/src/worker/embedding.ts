@@ -1,7 +1,7 @@
 /** What an encoder made of an image: by the worker itself, or by a server. */
 
 import type { RawImage } from "../decode/local.ts";
-import { type Size, type Transform, fit, framed } from "./frame.ts";
+import { type Size, type Transform, fit, forEncoder, framed } from "./frame.ts";
 import { type Feeds, type Model, floats, ort } from "./model.ts";
 import { opaque } from "./resize.ts";
 import { type Tensor, floatsOf, readTensors } from "./tensors.ts";
@@ -21,9 +21,11 @@ export async function encode(model: Model, raw: RawImage): Promise<Embedding> {
   const way = fit([raw.height, raw.width], preprocessing);
   const rgb = opaque(raw);
   const encoder = await model.graph("encoder");
+  const own = forEncoder(preprocessing);
+  const seen = fit([raw.height, raw.width], own);
   const feeds: Feeds = model.about.raw_image
     ? { image: new ort.Tensor("uint8", rgb, [1, raw.height, raw.width, 3]) }
-    : { pixels: floats(framed(rgb, way, preprocessing), [1, 3, ...way.frame]) };
+    : { pixels: floats(framed(rgb, seen, own), [1, 3, ...seen.frame]) };
   const features = (await encoder.run(feeds)) as Feeds;
   return { way, low: lowOf(model, way), features, rgb };
 }

@@ -4,7 +4,7 @@
  * The frame is the image resized and padded; logits cover all of it.
  */
 
-import { resizeBytes } from "./resize.ts";
+import { cubic as pillowCubic, resizeBytes, resizeFloats, triangle } from "./resize.ts";
 
 export type Size = readonly [h: number, w: number];
 
@@ -16,17 +16,25 @@ export interface Preprocessing {
   readonly centre: boolean;
   readonly fill: number | null;
   readonly resize: string;
-  readonly enlarge: "bilinear" | "bicubic";
+  readonly enlarge: Enlarging;
   readonly mean: readonly number[];
   readonly std: readonly number[];
+  /** Longest side of what the encoder sees, where that is another than the frame of prompts and masks. */
+  readonly encoder_side?: number | null;
+  /** Whether the values of each image are brought to 0..1 by its darkest and its lightest one. */
+  readonly stretch?: boolean;
+  /** How far from 0 the logits may be that come back as prompts. */
+  readonly clamp?: number | null;
 }
+
+export type Enlarging = "bilinear" | "bicubic" | "direct";
 
 export interface Transform {
   readonly original: Size;
   readonly resized: Size;
   readonly frame: Size;
   readonly offset: Size;
-  readonly enlarge: "bilinear" | "bicubic";
+  readonly enlarge: Enlarging;
 }
 
 export function fit(original: Size, wanted: Preprocessing): Transform {
@@ -46,9 +54,37 @@ function sized(length: number): number {
   return Math.max(1, Math.floor(length + 0.5));
 }
 
+/** How an image becomes what the encoder sees. */
+export function forEncoder(wanted: Preprocessing): Preprocessing {
+  return wanted.encoder_side == null ? wanted : { ...wanted, side: wanted.encoder_side, encoder_side: null };
+}
+
+/** Resizes RGB as the model was trained to see it. */
+function resized(rgb: Uint8Array, { original, resized: to }: Transform, how: string): Uint8Array | Float32Array {
+  if (how === "antialias") return resizeBytes(rgb, original, to, 3);
+  if (how === "bicubic") return resizeBytes(rgb, original, to, 3, pillowCubic);
+  const resize = how === "antialias-float" ? (one: Float32Array) => resizeFloats(one, original, to, triangle)
+    : how === "bilinear" ? (one: Float32Array) => enlarged(one, original, to) : null;
+  if (!resize) throw new Error(`the page cannot resize images as this model wants them (${how}); let a server do it`);
+  const made = new Float32Array(3 * to[0] * to[1]);
+  for (let c = 0; c < 3; c++) {
+    const plane = resize(Float32Array.from({ length: rgb.length / 3 }, (_, i) => rgb[3 * i + c]!));
+    plane.forEach((value, i) => (made[3 * i + c] = value));
+  }
+  return made;
+}
+
+/** Brings values to 0..1 by the least and the largest. */
+function stretched(values: Uint8Array | Float32Array): Float32Array {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  return Float32Array.from(values, (value) => (value - low) / Math.max(high - low, 1e-8));
+}
+
 /** Resizes, normalises and pads RGB: what the encoder takes, (3, h, w). */
 export function framed(rgb: Uint8Array, way: Transform, wanted: Preprocessing): Float32Array {
-  const small = resizeBytes(rgb, way.original, way.resized, 3);
+  const seen = resized(rgb, way, wanted.resize);
+  const small = wanted.stretch ? stretched(seen) : seen;
   const [h, w] = way.frame;
   const pixels = new Float32Array(3 * h * w);
   for (let c = 0; c < 3; c++) {
@@ -157,6 +193,7 @@ export function tapsOf(way: Transform, low: Size): readonly [down: Taps, across:
     const [cells, frame, resized, original] = [low[axis], way.frame[axis], way.resized[axis], way.original[axis]];
     if (cells === frame && frame === resized && resized === original) return identity(cells);
     if (way.enlarge === "bicubic") return cubic(cells, original);
+    if (way.enlarge === "direct") return linear(cells, original);
     return chained(cells, linear(cells, frame), linear(resized, original), way.offset[axis]);
   };
   return [along(0), along(1)];

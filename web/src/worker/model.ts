@@ -26,6 +26,8 @@ export interface About {
   readonly mask_hw: readonly [number, number] | null;
   readonly mask_stride: number;
   readonly raw_image: boolean;
+  /** Whether a box comes before the points, and a padding point after it: SAM 2's order. */
+  readonly box_first: boolean;
   /** Of a model with a detector: what that knows. */
   readonly vocabulary?: Vocabulary;
   readonly graphs: Readonly<Record<string, { readonly graph: string; readonly weights: readonly string[] }>>;
@@ -44,7 +46,7 @@ export interface GenerateConfig {
   readonly containment_nms_thresh: number;
 }
 
-const VERSION = 1;
+const VERSION = 2;
 
 export class Model {
   private readonly sessions = new Map<string, Promise<ort.InferenceSession>>();

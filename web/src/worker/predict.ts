@@ -8,7 +8,7 @@ import type { Embedding } from "./embedding.ts";
 import { Enlarger } from "./enlarge.ts";
 import { type Size, type Transform, enlarged, maskToFrame, pointToFrame } from "./frame.ts";
 import { type Dense, complete, weighed } from "./implied.ts";
-import { type Feeds, type Model, floats } from "./model.ts";
+import { type About, type Feeds, type Model, floats } from "./model.ts";
 
 const PADDING = -1;
 const TOP_LEFT = 2;
@@ -33,6 +33,7 @@ export async function predict(
   prompt: Prompt,
   options: PredictOptions,
 ): Promise<Answer[]> {
+  checkCapable(model, prompt);
   const { asked, rough } = understood(model, embedding, prompt, options.logits);
   const { logits, scores } = await ask(model, embedding, [asked]);
   const [first, after] = options.many && can(model, "multimask") ? [1, 4] : [0, 1];
@@ -42,12 +43,13 @@ export async function predict(
   for (let slot = first; slot < after; slot++) {
     let map = logits.subarray(slot * cells, (slot + 1) * cells);
     if (rough) map = weighed(map, rough, embedding.low);
+    const most = model.about.variant.preprocessing.clamp ?? Infinity;
     answers.push({
       counts: enlarger.counts(map),
       score: scores[slot]!,
       stability: null,
       label: null,
-      logits: options.keepLogits ? writeLogits(map.slice(), embedding.low) : null,
+      logits: options.keepLogits ? writeLogits(map.map((value) => Math.min(Math.max(value, -most), most)), embedding.low) : null,
     });
   }
   return answers.sort((a, b) => b.score! - a.score!); // stable, best first
@@ -63,6 +65,18 @@ export function enlargerOf(embedding: Embedding): Enlarger {
 
 export function can(model: Model, what: string): boolean {
   return model.about.variant.capabilities.includes(what);
+}
+
+/** Checks that the model knows all that a prompt consists of: its graph would answer anything. */
+function checkCapable(model: Model, { points, box, mask }: Prompt): void {
+  const needs = [
+    ["points", "points", points.some(([, , label]) => label === 1)],
+    ["negative_points", "background points", points.some(([, , label]) => label === 0)],
+    ["box", "boxes", box !== null],
+    ["mask", "masks as prompts", mask !== null],
+  ] as const;
+  const lacks = needs.filter(([what, , isAsked]) => isAsked && !can(model, what)).map(([, words]) => words);
+  if (lacks.length) throw new Error(`${model.about.variant.name} does not know ${lacks.join(", ")}; ask in another way`);
 }
 
 /** Brings a prompt into the model's words; `rough` is a mask that the answer is to be weighed against. */
@@ -111,7 +125,7 @@ function shapeOf(logits: Float32Array, way: Transform, low: Size): Dense {
 export async function ask(model: Model, embedding: Embedding, prompts: readonly Asked[]): Promise<Decoded> {
   const decoder = await model.graph("decoder");
   const { way, low, features } = embedding;
-  const laid = prompts.map((prompt) => layOut(prompt, way, model.about.variant.family));
+  const laid = prompts.map((prompt) => layOut(prompt, way, model.about));
   const tokens = laid[0]!.length;
   const coords = new Float32Array(prompts.length * tokens * 2);
   const labels = new Float32Array(prompts.length * tokens);
@@ -151,7 +165,7 @@ function masksOf(prompts: readonly Asked[], low: Size): [mask: Float32Array, has
 type Token = readonly [x: number, y: number, label: number];
 
 /** Lays out points and box as the graph takes them; see `RuntimeNetwork._points`. */
-function layOut({ points, box }: Asked, way: Transform, family: string): Token[] {
+function layOut({ points, box }: Asked, way: Transform, { variant: { family }, box_first }: About): Token[] {
   const clicks = points.map(([x, y, label]): Token => [...pointToFrame(way, x, y), label]);
   if (!box) return clicks.length || family === "compact" ? [...clicks, [0, 0, PADDING]] : clicks;
   const [h, w] = way.original;
@@ -160,5 +174,6 @@ function layOut({ points, box }: Asked, way: Transform, family: string): Token[]
     [...pointToFrame(way, inside(box[0], w), inside(box[1], h)), TOP_LEFT],
     [...pointToFrame(way, inside(box[2], w), inside(box[3], h)), BOTTOM_RIGHT],
   ];
+  if (box_first) return [...corners, ...clicks, [0, 0, PADDING]];
   return family === "efficient-sam" ? [...corners, ...clicks] : [...clicks, ...corners];
 }

@@ -1,7 +1,6 @@
 /**
- * The main subject: roughly by a saliency network, exactly by the model (`anymask.predict.subject`).
- *
- * The library lays the edge where the image has it as a last step, which is left out here.
+ * The main subject: roughly by a saliency network, exactly by the model, with its edge where the image
+ * has it (`anymask.predict.subject`).
  */
 
 import type { Answer, Point } from "../store/project.ts";
@@ -9,6 +8,8 @@ import type { Embedding } from "./embedding.ts";
 import type { Ask } from "./everything.ts";
 import { type Size, type Transform, enlarged, fit, framed, means } from "./frame.ts";
 import { boxOf, cut, deepestPoints } from "./implied.ts";
+import { evenly } from "./resize.ts";
+import { soften } from "./matting.ts";
 import { type Model, floats } from "./model.ts";
 import { RunBuilder } from "../masks/runs.ts";
 
@@ -58,17 +59,18 @@ export async function subject(
   const score = expectedIou(fused);
   if (score < LEAST_IOU) return [];
   const [h, w] = way.original;
-  const whole = enlarged(fused, way.resized, way.original);
-  if (share(whole) < LEAST) return [];
+  const hard = Uint8Array.from(enlarged(fused, way.resized, way.original), (value) => +(value > 0));
+  const mask = soften(rgb, hard, way.original, false).alpha.map((value) => +(value >= 128));
+  if (share(mask) < LEAST) return [];
   const runs = new RunBuilder();
   for (let x = 0; x < w; x++) {
     for (let y = 0; y < h; ) {
-      if (!(whole[y * w + x]! > 0)) {
+      if (!mask[y * w + x]) {
         y++;
         continue;
       }
       const start = y;
-      while (y < h && whole[y * w + x]! > 0) y++;
+      while (y < h && mask[y * w + x]) y++;
       runs.add(x * h + start, x * h + y);
     }
   }
@@ -114,12 +116,6 @@ async function roughLogits(model: Model, rgb: Uint8Array, [height, width]: Size)
   return { size, values };
 }
 
-/** Rounds, and a half to the even neighbour, as Python does. */
-function evenly(value: number): number {
-  const low = Math.floor(value);
-  return value - low === 0.5 ? low + (low % 2) : Math.round(value);
-}
-
 /** Says what a map of the image in the frame means, in the words that the model understands. */
 function promptOf(seen: Float32Array, way: Transform, low: Size) {
   const [h, w] = way.resized;
@@ -162,7 +158,7 @@ function clipped(value: number): number {
   return Math.min(SURE, Math.max(-SURE, value));
 }
 
-function share(values: Float32Array): number {
+function share(values: Float32Array | Uint8Array): number {
   let inside = 0;
   for (const value of values) if (value > 0) inside++;
   return inside / values.length;

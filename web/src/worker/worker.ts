@@ -1,11 +1,11 @@
 /** The page's worker: encodes images and answers prompts, one after the other. */
 
 import type { Message, Reply, Request } from "../decode/engine.ts";
-import type { Answer } from "../store/project.ts";
+import type { Answer, Point, Prompt } from "../store/project.ts";
 import { type Embedding, encode, received } from "./embedding.ts";
 import { Model } from "./model.ts";
 import { type Ask, everything, gridSide } from "./everything.ts";
-import { ask as decoded, predict } from "./predict.ts";
+import { ask as decoded, enlargerOf, predict } from "./predict.ts";
 import { look, thingBoxes } from "./ssd.ts";
 import { subject } from "./subject.ts";
 import { labelsOf, lookFor, phrasesOf, words } from "./words.ts";
@@ -16,6 +16,7 @@ class Desk {
   private model: Promise<Model> | null = null;
   private readonly embeddings = new Map<string, Embedding>();
   private readonly cancelled = new Set<number>();
+  private isWarm = false;
 
   async answer(id: number, request: Request): Promise<Omit<Reply, "id">> {
     switch (request.kind) {
@@ -68,6 +69,20 @@ class Desk {
     return everything(model, embedding, side, limit ? thingBoxes(await seen(), limit) : [], { ask, pause, progress });
   }
 
+  /** Decodes a few times while nobody waits: the first runs of each form of prompt compile, and take memory. */
+  private async warmUp(embedding: Embedding): Promise<void> {
+    this.isWarm = true;
+    const model = await this.model!;
+    const middle: Point = [Math.floor(embedding.way.original[1] / 2), Math.floor(embedding.way.original[0] / 2), 1];
+    const click: Prompt = { points: [middle], box: null, mask: null };
+    const forms = [click, click, { ...click, points: [middle, middle] }];
+    for (const prompt of forms) {
+      await new Promise((resolve) => setTimeout(resolve)); // whoever clicks goes first
+      const many = prompt.points.length === 1;
+      await inTurn(() => predict(model, embedding, prompt, { many, logits: null, keepLogits: false })).catch(() => undefined);
+    }
+  }
+
   private find(image: string): Embedding {
     const found = this.embeddings.get(image);
     if (!found) throw new Error("the image has to be read again");
@@ -78,6 +93,8 @@ class Desk {
 
   /** Keeps an embedding; names those that had to go for it. */
   private keep(image: string, embedding: Embedding): string[] {
+    enlargerOf(embedding); // which takes a moment that no click should wait for
+    if (!this.isWarm) void this.warmUp(embedding);
     this.embeddings.delete(image);
     this.embeddings.set(image, embedding);
     const gone = [...this.embeddings.keys()].slice(0, -KEPT);

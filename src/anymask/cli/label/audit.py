@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from anymask.cli.label.project import ProjectOptions, few
+from anymask.cli.label.honeypots import score_lines
+from anymask.cli.label.project import ProjectOptions, few, plain_numbers
 
 __all__ = ["ABOUT", "Audit"]
 
@@ -16,7 +17,8 @@ ABOUT = """Draw masks at random, let people correct them, and tell how good they
 
 The first call of a name draws the masks and lists their images; people then correct, accept or
 delete these masks. Every further call tells how many had an IoU above 90 % and 75 % with what
-people made of them, for each annotator and each model version.
+people made of them, for each annotator and each model version. Where there are known masks (see
+`anymask label honeypots`), it also tells how good annotators were on these.
 
 Examples:
   anymask label audit photos/ --name may --sample 500
@@ -37,12 +39,15 @@ class Audit(ProjectOptions):
     def run(self) -> int:
         """Do it and return the exit code."""
         from anymask.label.audit import begin_audit, read_audit
+        from anymask.label.honeypots import score_annotators
 
         with self.open() as store:
             if self.sample is not None:
                 begin_audit(store, self.name, self.sample, seed=self.seed)
             found = read_audit(store, self.name)
-        self.print(found, list(_lines(found)))
+            scores = score_annotators(store)
+        document = {**asdict(found), "honeypots": plain_numbers(scores)}
+        self.print(document, [*_lines(found), *score_lines(scores)])
         return 0
 
 

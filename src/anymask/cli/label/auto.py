@@ -8,8 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.label.project import ProjectOptions, ticker
-from anymask.cli.options import Flag, RuntimeName, load_model
+from anymask.cli.label.project import ComputeOptions, ProjectOptions, ticker
 from anymask.label.stages import AutoConfig
 
 __all__ = ["ABOUT", "Auto"]
@@ -17,9 +16,10 @@ __all__ = ["ABOUT", "Auto"]
 ABOUT = """Let a model label all images that are open; they stay open for people.
 
 In the semi-automatic stage, a detector says where things are and what they are called, and masks
-that the model is sure of are filled in; people add the rest. In the automatic stage, everything
-mode finds all there is, without names. Each version does an image once; stopped, it goes on where
-it was.
+that the model is sure of are filled in; people add the rest. A detector of the project's own (see
+`anymask label retrain --learn detector`) takes the place of the bundled one, but knows no names. In
+the automatic stage, everything mode finds all there is, without names. Each version does an image
+once; stopped, it goes on where it was.
 
 Examples:
   anymask label auto photos/ --stage semi-automatic --text "car. person."
@@ -28,20 +28,9 @@ Examples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auto(ProjectOptions):
+class Auto(ProjectOptions, ComputeOptions):
     """Let a model label all images that are open."""
 
-    model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL", help_behavior_hint="")] = None
-    """A name from `anymask models`, or weights; without it, the version in use, else the bundled
-    model."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Annotated[str, arg(metavar="DTYPE")] = "float32"
-    """Dtype to compute in."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch, onnx or openvino."""
-    offline: Flag = False
-    """Download no weights; use only what is here."""
     limit: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
     """Label at most so many images."""
     settings: OmitArgPrefixes[AutoConfig] = field(default_factory=AutoConfig)
@@ -49,17 +38,10 @@ class Auto(ProjectOptions):
 
     def run(self) -> int:
         """Do it and return the exit code: 1 if some images failed."""
-        from dataclasses import replace
-
         from anymask.label.stages import automatic
 
         with self.open() as store:
-            used = next((one for one in store.versions() if one.promoted), None)
-            version, path = self.model, self.model or "bundled"
-            if self.model is None and used is not None:
-                inside = store.root / used.path
-                version, path = used.name, str(inside) if inside.is_dir() else used.path
-            model = load_model(replace(self, model=path))  # type: ignore[arg-type]
+            version, model = self.load(store, self.model)
             done = automatic(
                 store,
                 model,

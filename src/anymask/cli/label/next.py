@@ -14,7 +14,8 @@ __all__ = ["ABOUT", "Next"]
 ABOUT = """Give a person the next image to work on, which nobody else gets meanwhile.
 
 It prints the image and a token. The image is the person's for --minutes; to ask again renews that.
-Say --done with the token when it is labelled, which gives the next one at once.
+Say --done with the token when it is labelled, which gives the next one at once. A mask should take
+no longer than the time that is printed with the image; else go on to the next image.
 
 Examples:
   anymask label next photos/ --person ada
@@ -63,6 +64,8 @@ class Next(ProjectOptions):
                 return 0
             image = lease.image
             h, w = image.size_hw
-            lines = [image.name, f"image {image.id}, {w} x {h}, {image.masks} masks", lease.token]
+            budget = f"{lease.mask_seconds:g} s for a mask"
+            about = f"image {image.id}, {w} x {h}, {image.masks} masks, {budget}"
+            lines = [image.name, about, lease.token]
             self.print(lease, lines)
         return 0

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from anymask.cli.options import Flag
+from anymask.cli.options import Flag, RuntimeName
 
 if TYPE_CHECKING:
     from anymask.label.records import Added
     from anymask.label.store import Store
+    from anymask.predict.segmenter import Segmenter
 
-__all__ = ["ProjectOptions", "few", "ticker"]
+__all__ = ["ComputeOptions", "ProjectOptions", "few", "plain_numbers", "ticker"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,43 @@ class ProjectOptions:
         return 1 if found.failed else 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComputeOptions:
+    """Which model, and where it computes."""
+
+    model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL", help_behavior_hint="")] = None
+    """A version of the project, a name from `anymask models`, or weights; without it, the version
+    in use, else the bundled model."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    dtype: Annotated[str, arg(metavar="DTYPE")] = "float32"
+    """Dtype to compute in."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch, onnx or openvino."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
+
+    def load(self, store: Store, name: str | None) -> tuple[str, Segmenter]:
+        """Load a model, and give the name that the store has for it.
+
+        Args:
+            store: Its versions are looked through first.
+            name: Which; None: the version in use, else the bundled model.
+        """
+        from anymask.predict import loading
+
+        models = [one for one in store.versions() if one.kind == "model"]
+        chosen = [one for one in models if (one.promoted if name is None else one.name == name)]
+        version, path = name or "bundled", name or "bundled"
+        if chosen:
+            inside = store.root / chosen[0].path
+            version, path = chosen[0].name, str(inside) if inside.is_dir() else chosen[0].path
+        model = loading.load(
+            path, self.device, self.dtype, offline=self.offline, runtime=self.runtime
+        )
+        return version if name or chosen else model.variant.name, model
+
+
 _KINDS = {  # what is said of each field of `Added`, and whether its names are
     "added": ("added", False),
     "known": ("known already", False),
@@ -82,6 +121,21 @@ def few(names: Sequence[Any], limit: int = 3) -> str:
     """Name some, and say how many more there are."""
     shown = ", ".join(str(name) for name in names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def plain_numbers(document: Any) -> Any:
+    """Turn values into plain ones for JSON, which knows no NaN: None stands for what is unknown."""
+    if isinstance(document, float):
+        return document if math.isfinite(document) else None
+    if is_dataclass(document):
+        return plain_numbers(asdict(document))  # type: ignore[arg-type]
+    if hasattr(document, "_asdict"):
+        return plain_numbers(document._asdict())
+    if isinstance(document, Mapping):
+        return {key: plain_numbers(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [plain_numbers(value) for value in document]
+    return document
 
 
 def ticker(what: str, quiet: bool) -> Callable[[int], None]:

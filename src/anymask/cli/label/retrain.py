@@ -18,9 +18,13 @@ Some images are held back, always the same ones: on these, before and after are 
 and in pictures. A version that is not better is kept, but not put to use. Versions, their data and
 pictures lie in the folder of the project, in .anymask-label/.
 
+The detector of the semi-automatic stage learns, too: one class for whatever has a mask. It is
+compared by average precision at IoU 0.5.
+
 Examples:
   anymask label retrain photos/
   anymask label retrain photos/ --learn lora --steps 1000 --version may
+  anymask label retrain photos/ --learn detector       # where things are, from their boxes
   anymask label auto photos/ --stage semi-automatic    # with the version in use"""
 
 

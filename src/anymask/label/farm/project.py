@@ -44,7 +44,7 @@ class Project:
 
     def entries(self) -> Iterator[Entry]:
         """List the images, each by the first of its names."""
-        for image in self.store.images():
+        for image in self.store.images(honeypots=True):
             yield Entry(image.name, image.sha256)
 
 

@@ -1,0 +1,528 @@
+"""Go through the three stages of SAM's data engine with simulated annotators, and measure them.
+
+    python recipes/data_engine.py --data ../shared/data --out runs/data-engine
+
+Sixty photos of house fronts (``facades-train``, which the bundled model has never seen) are
+labelled by the real `anymask.label`: 20 by clicks (assisted), 20 with masks filled in
+(semi-automatic), 20 by everything mode (automatic). In between, model and detector learn from what
+was accepted, and are put to use only if they are better on photos that were held back. Annotators
+are simulated: they know the true masks, click beside the right pixel, draw outlines with a shaking
+hand, and take the time that `TimeModel` says. Everything else is what people would use: a store,
+leases, reviews, versions.
+
+Masks per minute and IoU with the truth go to ``results.json``, a table and a plot in the folder;
+the pictures go to another one with ``--pictures``. docs/data-engine.md has all of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import tyro
+
+import anymask
+from anymask import Masks
+from anymask.data.open import open_dataset
+from anymask.data.simulate import SimulatedUser
+from anymask.data.truths import Truth
+from anymask.evaluate.click_session import ClickSession
+from anymask.label import Provenance, Store
+from anymask.label.records import Change, ImageRecord
+from anymask.label.retrain import RetrainConfig, Retrained, retrain
+from anymask.label.stages import AutoConfig, automatic
+from anymask.masks import rle
+from anymask.train.config import LoopConfig
+from anymask.train.finetuning.config import USUAL_LOOP
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """Seconds that things take people. What the SAM paper says is marked as theirs."""
+
+    find: float = 5.0
+    """To find the next thing to label and to begin. Assumed."""
+    click: float = 1.5
+    """A click, and a look at what comes of it. Assumed."""
+    outline: float = 91.0
+    """To draw a whole outline: theirs, 6.5 times the 14 s of their assisted stage (section 4, of
+    polygons in COCO). To correct a mask by hand takes the share of it that is wrong."""
+    check: float = 2.0
+    """To look at a mask that is there, and to press a key. Assumed."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is labelled, by whom, and how long things take."""
+
+    data: Path = Path("../shared/data")
+    """Folder that holds the set."""
+    out: Path = Path("runs/data-engine")
+    """Folder of the project and of the results; what is there from a run before is deleted."""
+    set: str = "facades-train"
+    """Which images, out of the folder of the data."""
+    photos: int = 60
+    """How many of them, drawn at random, a third for each stage."""
+    things: int = 6
+    """People label the largest so many things of each photo."""
+    min_area: int = 400
+    """Least pixels of these."""
+    model: str = "bundled"
+    """What the engine starts with."""
+    clicks: int = 6
+    """People click so often at most; then they draw."""
+    enough: float = 0.85
+    """IoU with what an annotator has in mind that he is content with."""
+    accepted: float = 0.75
+    """IoU with the truth from which on the reviewer accepts a mask."""
+    points_per_side: int = 16
+    """Points of everything mode."""
+    min_iou: float = 0.5
+    """Least predicted IoU of a mask that is filled in or made by everything mode."""
+    steps: int = 60
+    """Steps of the model in each retrain."""
+    detector_steps: int = 300
+    """Steps of the detector in each retrain."""
+    seed: int = 0
+    """Of everything that is drawn at random."""
+    pictures: Path | None = None
+    """Folder for the plot and the picture of the documentation; none: with the results."""
+    time: TimeModel = field(default_factory=TimeModel)
+    """How long things take."""
+
+
+# -------------------------------------------------------------------------- annotators
+
+
+def drawn(mask: Mask, rng: np.random.Generator, jitter: float) -> Mask:
+    """Draw the outline of a mask by hand: some pixels beside, smoothly along its way."""
+    h, w = mask.shape
+    noise = rng.standard_normal((2, h, w)).astype(np.float32)
+    moved = [cv2.GaussianBlur(one, (0, 0), 6) for one in noise]
+    x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    dx, dy = (one * (jitter / max(float(one.std()), 1e-6)) for one in moved)
+    found: Mask = cv2.remap(mask.astype(np.uint8), x + dx, y + dy, cv2.INTER_NEAREST) > 0
+    return found if found.any() else mask
+
+
+@dataclass
+class Annotator:
+    """Somebody who labels."""
+
+    name: str
+    jitter: float
+    """Standard deviation of clicks and outlines in pixels."""
+    rng: np.random.Generator
+
+    def beside(self, xy: tuple[float, float], region: Mask) -> tuple[float, float]:
+        """Click beside a pixel, but still on what is meant."""
+        x, y = (round(v + self.rng.normal(0, self.jitter)) for v in xy)
+        h, w = region.shape
+        inside = 0 <= x < w and 0 <= y < h and region[y, x]
+        return (float(x), float(y)) if inside else xy
+
+    def label(
+        self, model: anymask.Segmenter, embedding: Any, truth: Mask, config: Config
+    ) -> tuple[Masks, float]:
+        """Label one thing by clicks, and by hand if these do not do: the mask, and its seconds."""
+        meant = drawn(truth, self.rng, self.jitter / 2)  # what it looks like to this person
+        start = self.beside(SimulatedUser().first_click(truth), truth)
+        session = ClickSession(Truth(0, meant), start, model)
+        best: tuple[float, Masks | None] = (-1.0, None)
+        while len(session.points) <= config.clicks and session.click():
+            if len(session.points) > 1:
+                wanted = meant if session.labels[-1] else ~meant
+                session.points[-1] = self.beside(session.points[-1], wanted)
+            if len(session.points) > config.clicks:
+                break
+            first = len(session.points) == 1 and "multimask" in model.variant.capabilities
+            answer = model.predict(embedding, prompts=[session.prompt()], multimask=first)[0]
+            session.see(answer)
+            if session.first[-1] > best[0]:
+                best = session.first[-1], answer.best()
+            if best[0] >= config.enough:
+                break
+        seconds = config.time.find + config.time.click * len(session.first)
+        if best[0] >= config.enough and best[1] is not None:
+            return replace(best[1], logits=None, labels=(None,)), seconds
+        seconds += config.time.outline * (1 - max(0.0, best[0]))
+        return Masks.from_dense(drawn(truth, self.rng, self.jitter)[None]), seconds
+
+
+# ------------------------------------------------------------------------------ stages
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage came to; measured on what the reviewer accepted."""
+
+    stage: str
+    photos: int
+    version: str
+    detector: str
+    masks: int
+    minutes: float
+    """Of all people, the reviewer's included."""
+    filled: int
+    """Masks that a model filled in before a person came."""
+    kept: int
+    """Those of them that people and reviewer kept."""
+    iou: float
+    above_75: float
+    above_90: float
+    found: float
+    """Share of the things that were to be labelled which have an accepted mask."""
+    clicks_minutes: float
+    """The same photos by clicks on the model that the engine started with."""
+    clicks_masks: int
+    clicks_iou: float
+
+    @property
+    def rate(self) -> float:
+        """Masks per minute."""
+        return self.masks / self.minutes if self.minutes else 0.0
+
+    @property
+    def clicks_rate(self) -> float:
+        """Masks per minute by clicks alone, on the same photos."""
+        return self.clicks_masks / self.clicks_minutes if self.clicks_minutes else 0.0
+
+
+@dataclass
+class Engine:
+    """The project, its truth, and its people."""
+
+    config: Config
+    store: Store
+    truths: dict[str, Masks]
+    """By the name of the image, all things of 100 pixels or more, the largest first."""
+    people: list[Annotator]
+    turn: int = 0
+
+    def wanted(self, image: ImageRecord) -> list[int]:
+        """List the things that are to be labelled, the largest first."""
+        areas = self.truths[image.name].areas
+        large = [i for i, area in enumerate(areas) if area >= self.config.min_area]
+        return large[: self.config.things]
+
+    def used(self, kind: str) -> tuple[str, str]:
+        """Give name and path of the version in use; what the engine started with, at first."""
+        for one in self.store.versions():
+            if one.promoted and one.kind == kind:
+                return one.name, str(self.store.root / one.path)
+        return ("bundled", self.config.model) if kind == "model" else ("bundled", "")
+
+    def assisted(self, photos: int, stage: str = "assisted") -> list[ImageRecord]:
+        """People label so many photos; what is filled in already, they keep or delete."""
+        version, path = self.used("model")
+        model = anymask.load(path)
+        done = []
+        for _ in range(photos):
+            who = self.people[self.turn % len(self.people)]
+            self.turn += 1
+            lease = self.store.next(who.name)
+            assert lease is not None
+            seconds, has = self._sort_out(lease.image, who.name)
+            truth = self.truths[lease.image.name]
+            dense, embedding = truth.dense(), model.embed(self.store.root / lease.image.name)
+            for i in self.wanted(lease.image):
+                if i in has:
+                    continue
+                made, took = who.label(model, embedding, dense[i], self.config)
+                by = Provenance(person=who.name, version=version, seconds=took)
+                self.store.add_masks(lease.image, made, by)
+                seconds += took
+            self.store.finish(lease, seconds=seconds)
+            done.append(lease.image)
+        self.review()
+        return done
+
+    def _sort_out(self, image: ImageRecord, person: str) -> tuple[float, set[int]]:
+        """Keep what is filled in and right, once for each thing; delete the rest."""
+        stored, by = self.store.masks(image), Provenance(person=person)
+        has: set[int] = set()
+        changes = []
+        for i, (thing, overlap) in enumerate(self.matches(stored.masks, image)):
+            if overlap >= self.config.enough and thing not in has:
+                has.add(thing)
+            else:
+                changes.append(Change("delete", stored.ids[i], stored.revisions[i]))
+        self.store.change(image, changes, by)
+        return self.config.time.check * len(stored.ids), has
+
+    def matches(self, masks: Masks, image: ImageRecord) -> list[tuple[int, float]]:
+        """Say of each mask which thing it is, and how well."""
+        truth = self.truths[image.name]
+        if not len(masks) or not len(truth):
+            return [(-1, 0.0)] * len(masks)
+        overlaps = rle.iou(masks.counts, truth.counts)
+        return [(int(row.argmax()), float(row.max())) for row in overlaps]
+
+    def review(self) -> None:
+        """Let a reviewer look at all that is done."""
+        while (lease := self.store.next("Rita", state="done")) is not None:
+            self._judge(lease.image)
+            seconds = self.config.time.check * lease.image.masks
+            self.store.finish(lease, "accepted", seconds=seconds)
+
+    def _judge(self, image: ImageRecord) -> None:
+        stored = self.store.masks(image)
+        taken: set[int] = set()
+        changes = []
+        for i, (thing, overlap) in enumerate(self.matches(stored.masks, image)):
+            right = overlap >= self.config.accepted and thing not in taken
+            taken |= {thing} if right else set()
+            verdict: Any = "accepted" if right else "rejected"
+            changes.append(Change("review", stored.ids[i], stored.revisions[i], review=verdict))
+        self.store.change(image, changes, Provenance(person="Rita"))
+
+    def fill(self, stage: Any, photos: int) -> int:
+        """Let the model in use label the next photos, and give the number of masks."""
+        version, path = self.used("model")
+        usual = AutoConfig(stage, min_iou=self.config.min_iou, crops=0)
+        if stage == "automatic":
+            usual = replace(usual, points_per_side=self.config.points_per_side)
+        found = automatic(self.store, anymask.load(path), usual, version=version, limit=photos)
+        return found.masks
+
+    def looked_through(self, photos: int) -> list[ImageRecord]:
+        """A reviewer alone looks at what everything mode made; nobody adds anything."""
+        done = []
+        for _ in range(photos):
+            lease = self.store.next("Rita")
+            assert lease is not None
+            self._judge(lease.image)
+            seconds = self.config.time.check * lease.image.masks
+            self.store.finish(lease, "accepted", seconds=seconds)
+            done.append(lease.image)
+        return done
+
+    def learn(self) -> Iterator[Retrained]:
+        """Let model and detector learn from what was accepted so far."""
+        few = replace(USUAL_LOOP, workers=0, seed=self.config.seed)
+        steps = self.config.steps
+        loop = replace(few, steps=steps, evaluate_every=steps)
+        boxes = LoopConfig(
+            steps=self.config.detector_steps, batch_size=8, lr=8e-4, warmup=10, seed=few.seed
+        )
+        start = RetrainConfig(model=self.config.model, val_fraction=0.3, pictures=0, loop=loop)
+        yield retrain(self.store, start)
+        yield retrain(self.store, replace(start, learn="detector", loop=boxes))
+
+    def measured(self, stage: str, images: Sequence[ImageRecord], filled: int) -> Stage:
+        """Compare what was accepted with the truth, and with clicks on the first model."""
+        ious: list[float] = []
+        kept = wanted = found = 0
+        seconds = 0.0
+        for image in images:
+            stored = self.store.masks(image.id)
+            seconds += stored.image.seconds
+            places = [i for i, said in enumerate(stored.reviews) if said == "accepted"]
+            pairs = self.matches(stored.masks[places], image)
+            ious += [overlap for _, overlap in pairs]
+            kept += sum(stored.people[i] is None for i in places)
+            wanted += len(self.wanted(image))
+            found += len({thing for thing, _ in pairs} & set(self.wanted(image)))
+        by_clicks, clicks_seconds = ious, seconds
+        if stage != "assisted":
+            by_clicks, clicks_seconds = self._by_clicks(images)
+        return Stage(
+            stage=stage,
+            photos=len(images),
+            version=self.used("model")[0],
+            detector=self.used("detector")[0],
+            masks=len(ious),
+            minutes=seconds / 60,
+            filled=filled,
+            kept=kept,
+            iou=_mean(ious),
+            above_75=_mean([iou > 0.75 for iou in ious]),
+            above_90=_mean([iou > 0.9 for iou in ious]),
+            found=found / max(1, wanted),
+            clicks_minutes=clicks_seconds / 60,
+            clicks_masks=len(by_clicks),
+            clicks_iou=_mean(by_clicks),
+        )
+
+    def _by_clicks(self, images: Sequence[ImageRecord]) -> tuple[list[float], float]:
+        """Label the same photos by clicks on the first model; nothing of it goes to the store."""
+        model = anymask.load(self.config.model)
+        ious, seconds = [], 0.0
+        for number, image in enumerate(images):
+            who = self.people[number % len(self.people)]
+            truth = self.truths[image.name]
+            dense, embedding = truth.dense(), model.embed(self.store.root / image.name)
+            for i in self.wanted(image):
+                made, took = who.label(model, embedding, dense[i], self.config)
+                overlap = float(rle.iou(made.counts, [truth.counts[i]])[0, 0])
+                seconds += took + self.config.time.check
+                ious += [overlap] if overlap >= self.config.accepted else []
+        return ious, seconds
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
+
+
+# --------------------------------------------------------------------------- the whole
+
+
+def prepare(config: Config) -> Engine:
+    """Make the project: some photos of the set, and what is true of them."""
+    shutil.rmtree(config.out, ignore_errors=True)
+    folder = config.out / "photos"
+    folder.mkdir(parents=True)
+    data = open_dataset(config.data / config.set)
+    rng = np.random.default_rng(config.seed)
+    truths = {}
+    for number, i in enumerate(rng.permutation(len(data))[: config.photos].tolist()):
+        sample = data[i]
+        h, w = sample.image.shape[:2]
+        dense = [m for m in sample.masks() if 100 <= m.sum() < 0.9 * h * w]
+        dense.sort(key=lambda m: -int(m.sum()))
+        name = f"{number:03d}.png"
+        PIL.Image.fromarray(sample.image).save(folder / name)
+        truths[name] = Masks.from_dense(np.array(dense, bool).reshape(-1, h, w))
+    store = Store.init(folder)
+    store.add(folder)
+    people = [
+        Annotator(name, jitter, np.random.default_rng([config.seed, number]))
+        for number, (name, jitter) in enumerate((("Ada", 1.0), ("Bob", 1.5), ("Cid", 2.0)))
+    ]
+    return Engine(config, store, truths, people)
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Go through the stages, and give what is in ``results.json``, too."""
+    begun = time.process_time()
+    engine = prepare(config)
+    third = config.photos // 3
+    stages: list[Stage] = []
+    learned: list[Retrained] = []
+    spent: dict[str, float] = {}
+
+    def ends(what: str) -> None:
+        spent[what] = time.process_time() - begun - sum(spent.values())
+        print(f"{what}: {spent[what]:.0f} s of a processor", flush=True)
+
+    ends("prepare")
+    stages.append(engine.measured("assisted", engine.assisted(third), 0))
+    ends("assisted")
+    learned += engine.learn()
+    ends("first retrain")
+    filled = engine.fill("semi-automatic", third)
+    panel = _panel(engine)
+    done = engine.assisted(third, "semi-automatic")
+    stages.append(engine.measured("semi-automatic", done, filled))
+    ends("semi-automatic")
+    learned += engine.learn()
+    ends("second retrain")
+    filled = engine.fill("automatic", third)
+    stages.append(engine.measured("automatic", engine.looked_through(third), filled))
+    ends("automatic")
+    status = engine.store.status()
+    engine.store.close()
+    results = {
+        "config": json.loads(json.dumps(asdict(config), default=str)),
+        "stages": [{**asdict(s), "rate": s.rate, "clicks_rate": s.clicks_rate} for s in stages],
+        "retrains": [_told(one) for one in learned],
+        "masks": status.masks,
+        "processor_seconds": spent,
+    }
+    (config.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (config.out / "table.md").write_text(table(stages, learned))
+    pictures = config.pictures or config.out
+    plot(stages, pictures / "data-engine-stages.png")
+    panel.save(pictures / "data-engine-filled.jpg", quality=85)
+    print(table(stages, learned))
+    return results
+
+
+def _told(one: Retrained) -> dict[str, Any]:
+    return {
+        "version": one.version,
+        "parent": one.parent,
+        "train_images": one.train_images,
+        "val_images": one.val_images,
+        "before": dict(one.before),
+        "after": dict(one.after),
+        "promoted": one.promoted,
+    }
+
+
+def table(stages: Sequence[Stage], learned: Sequence[Retrained]) -> str:
+    """Write what came out as two tables of Markdown."""
+    lines = [
+        "| stage | photos | model | detector | masks | filled in, kept | minutes | masks per "
+        "minute | by clicks | IoU | IoU > 0.75 | > 0.9 | of the things |",
+        "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for s in stages:
+        lines.append(
+            f"| {s.stage} | {s.photos} | {s.version} | {s.detector} | {s.masks} | "
+            f"{s.filled}, {s.kept} | {s.minutes:.0f} | {s.rate:.1f} | {s.clicks_rate:.1f} | "
+            f"{s.iou:.3f} | {s.above_75:.0%} | {s.above_90:.0%} | {s.found:.0%} |"
+        )
+    lines += [
+        "",
+        "| retrain | from | learned from | held back | measure | before | after | put to use |",
+        "| --- | --- | ---: | ---: | --- | ---: | ---: | --- |",
+    ]
+    for one in learned:
+        name = "iou" if "iou" in one.before else "average_precision"
+        lines.append(
+            f"| {one.version} | {one.parent} | {one.train_images} | {one.val_images} | "
+            f"{name.replace('_', ' ')} | {one.before[name]:.3f} | {one.after[name]:.3f} | "
+            f"{'yes' if one.promoted else 'no'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(stages: Sequence[Stage], path: Path) -> None:
+    """Draw masks per minute and their quality, stage by stage."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    x, names = np.arange(len(stages)), [s.stage for s in stages]
+    left.bar(x - 0.2, [s.clicks_rate for s in stages], 0.4, color="#8a8f98", label="clicks alone")
+    left.bar(x + 0.2, [s.rate for s in stages], 0.4, color="#2f86cb", label="the stage")
+    left.set(title="masks per minute of people", xticks=x, xticklabels=names)
+    left.legend(frameon=False)
+    right.plot(x, [s.clicks_iou for s in stages], "o-", color="#8a8f98", label="clicks alone")
+    right.plot(x, [s.iou for s in stages], "o-", color="#2f86cb", label="IoU of accepted masks")
+    right.plot(x, [s.found for s in stages], "o--", color="#e08a00", label="share of the things")
+    right.set(title="quality", xticks=x, xticklabels=names, ylim=(0, 1.02))
+    right.legend(frameon=False, loc="lower left")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=100)
+
+
+def _panel(engine: Engine) -> PIL.Image.Image:
+    """Show a photo of the second stage: the truth beside what is filled in."""
+    images = [one for one in engine.store.images() if one.state == "open" and one.masks]
+    chosen = max(images, key=lambda one: one.masks, default=next(engine.store.images()))
+    place = engine.store.root / chosen.name
+    found = [engine.truths[chosen.name], engine.store.masks(chosen).masks]
+    drawings = [np.array(masks.draw(place).convert("RGB")) for masks in found]
+    return PIL.Image.fromarray(np.concatenate(drawings, axis=1))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

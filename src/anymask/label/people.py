@@ -1,0 +1,95 @@
+"""How well people agree who made masks on the same images of a store."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from anymask.label.agreement import Agreement, agreement
+from anymask.label.database import Transaction
+from anymask.label.records import StoredMasks
+
+if TYPE_CHECKING:
+    from anymask.label.store import Store
+    from anymask.masks.masks import Masks
+
+__all__ = ["PeopleAgreement", "compare_people"]
+
+
+@dataclass(frozen=True)
+class PeopleAgreement:
+    """How two people agree.
+
+    Attributes:
+        first: One of them.
+        second: The other one.
+        images: Number of images on which both made masks.
+        agreement: Of their masks on these.
+    """
+
+    first: str
+    second: str
+    images: int
+    agreement: Agreement
+
+    def document(self) -> dict[str, Any]:
+        """Give the numbers as plain JSON values; what is not known is None."""
+        found = self.agreement
+        return {
+            "first": self.first,
+            "second": self.second,
+            "images": self.images,
+            "pairs": len(found.ious),
+            "mean_iou": None if math.isnan(found.mean_iou) else found.mean_iou,
+            "above_90": found.above(0.9).value if found.ious else None,
+            "above_75": found.above(0.75).value if found.ious else None,
+            "only_first": found.only_first,
+            "only_second": found.only_second,
+        }
+
+
+def compare_people(store: Store, *, limit: int = 200) -> list[PeopleAgreement]:
+    """Compare people on images on which several have made masks, the latest such images first.
+
+    A mask belongs to who gave it its pixels; rejected ones count for nothing.
+
+    Args:
+        store: The store.
+        limit: Most images to look at.
+
+    Raises:
+        MissingExtraError: SciPy is not installed.
+    """
+    query = """
+        SELECT m.image_id FROM images i JOIN masks m ON m.image_id = i.id
+        JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
+        JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
+        WHERE i.project_id = :id AND m.deleted = 0 AND r.review <> 'rejected'
+        GROUP BY m.image_id HAVING count(DISTINCT s.person_id) > 1
+        ORDER BY m.image_id DESC LIMIT :limit"""
+
+    def shared(transaction: Transaction) -> list[int]:
+        rows = transaction.rows(query, id=store.project_id, limit=limit)
+        return [row.image_id for row in rows]
+
+    parts: dict[tuple[str, str], list[Agreement]] = defaultdict(list)
+    for image in store.database.read(shared):
+        by_person = _by_person(store.masks(image))
+        for first, second in combinations(sorted(by_person), 2):
+            one = agreement(by_person[first], by_person[second], boundary=False)
+            parts[first, second].append(one)
+    return [
+        PeopleAgreement(first, second, len(found), Agreement.joined(found))
+        for (first, second), found in sorted(parts.items())
+    ]
+
+
+def _by_person(stored: StoredMasks) -> dict[str, Masks]:
+    places: dict[str, list[int]] = defaultdict(list)
+    for i, (person, review) in enumerate(zip(stored.people, stored.reviews, strict=True)):
+        if person is not None and review != "rejected":
+            places[person].append(i)
+    return {person: stored.masks[found] for person, found in places.items()}

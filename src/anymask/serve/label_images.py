@@ -1,0 +1,137 @@
+"""The images of a label project, each known by the digest of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from anymask.errors import AnymaskError, InputError
+from anymask.serve.errors import ApiError
+from anymask.serve.gallery import Picture, Thumbnails, as_shown
+
+if TYPE_CHECKING:
+    from anymask.label.records import ImageRecord
+    from anymask.label.store import Store
+    from anymask.serve.server import Server
+
+__all__ = ["LabelImages", "LabelStudio"]
+
+Result = TypeVar("Result")
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+_IN_USE = 4  # images from addresses whose files are kept in memory
+
+
+class LabelImages:
+    """What browsers are shown of the images of a store; blocks. May be used from several threads.
+
+    Args:
+        store: The store.
+        max_pixels: Larger images are refused before they are decoded.
+    """
+
+    def __init__(self, store: Store, max_pixels: int) -> None:
+        self._store, self._max_pixels = store, max_pixels
+        self._thumbnails = Thumbnails()
+        self._fetched: OrderedDict[str, bytes] = OrderedDict()
+
+    def record(self, digest: str) -> ImageRecord:
+        """Find an image.
+
+        Raises:
+            ApiError: There is none of this digest.
+        """
+        wrong = ApiError(
+            404,
+            f"expected the digest of an image of the project, got {digest[:80]!r}; load the page "
+            "again",
+            "no_picture",
+        )
+        if not _DIGEST.fullmatch(digest):
+            raise wrong
+        try:
+            return self._store.image(digest)
+        except InputError:
+            raise wrong from None
+
+    def find(self, digest: str) -> Picture:
+        """Find an image, as the studio has them."""
+        found = self.record(digest)
+        return Picture(digest, found.name, self._store.root / found.name, found.size_hw)
+
+    def data(self, picture: Picture) -> bytes:
+        """Read the file of an image.
+
+        Raises:
+            InputError: It is gone, or has another content than when it was added: masks of one must
+                not be drawn on another.
+        """
+        known = self._fetched.get(picture.id)
+        if known is not None:
+            return known
+        source = self._store.open_image(self.record(picture.id))
+        data = source.read_bytes() if isinstance(source, Path) else source
+        if hashlib.sha256(data).hexdigest() != picture.id:
+            raise InputError(
+                f"expected {picture.name!r} as it was when it was added, got another content; put "
+                "the file back, or add it again with `anymask label add --accept-changes`"
+            )
+        if not isinstance(source, Path):
+            self._fetched[picture.id] = data
+            while len(self._fetched) > _IN_USE:
+                self._fetched.popitem(last=False)
+        return data
+
+    def thumbnail(self, picture: Picture) -> bytes:
+        """Give a small JPEG of an image."""
+        known = self._thumbnails.kept(picture.id)
+        if known is not None:
+            return known
+        return self._thumbnails.get(picture.id, self.data(picture), self._max_pixels)
+
+    def shown(self, picture: Picture) -> tuple[bytes, str]:
+        """Give an image as browsers show it, and its media type."""
+        return as_shown(self.data(picture), self._max_pixels)
+
+
+class LabelStudio:
+    """The store of a label project, behind the studio's routes.
+
+    Args:
+        store: The store; whoever opened it closes it.
+        server: Who answers.
+    """
+
+    def __init__(self, store: Store, server: Server) -> None:
+        self.store, self.server = store, server
+        self.gallery = LabelImages(store, server.config.max_pixels)
+
+    async def find(self, name: str) -> Picture:
+        """Find an image by its digest.
+
+        Raises:
+            ApiError: There is none.
+        """
+        return await self.server.compute.answer(lambda: self.gallery.find(name))
+
+    async def read(self, picture: Picture, work: Callable[[], Result]) -> Result:
+        """Read the file of an image in a thread.
+
+        Raises:
+            ApiError: It is gone, was changed, or is damaged.
+        """
+        try:
+            return await self.server.compute.answer(work)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ApiError(
+                404,
+                f"cannot read {picture.name!r}: {reason}; put the file back where it was",
+                "no_picture",
+            ) from error
+        except AnymaskError as error:
+            raise ApiError(422, str(error)) from error
