@@ -204,10 +204,9 @@ def main() -> None:
             timed("masks of an image", lambda: store.masks(next(image)))
             mask = blobs()[0]
             timed("add a mask", lambda: store.add_masks(next(image), mask, Provenance("Ada")))
-            number = iter(range(1, 1000))
-            timed(
-                "change a mask", lambda: store.edit_mask(next(number), 1, mask, Provenance("Ada"))
-            )
+            held = store.masks(1000)  # of an image that has 50
+            known = iter(zip(held.ids, held.revisions, strict=True))
+            timed("change a mask", lambda: store.edit_mask(*next(known), mask, Provenance("Ada")))
         together(Path(folder), options.database, options.people, options.seconds)
 
 

@@ -95,16 +95,17 @@ class Cluster:
         if hasattr(context, "max_consecutive_actor_init_deaths"):  # such as on a node that dies
             context.max_consecutive_actor_init_deaths = _DEATHS
         size = _LIGHT_BATCH if job.light else _BATCH
+        on_gpus = not job.light and self.gpu and ray.cluster_resources().get("GPU", 0) > 0
         mapped = data.from_arrow(list(_blocks(tasks, size))).map_batches(
             _Actor,
             batch_size=size,
             batch_format="pyarrow",
             compute=data.ActorPoolStrategy(
-                min_size=1, max_size=self._actors(ray), max_tasks_in_flight_per_actor=2
+                min_size=1, max_size=self._actors(ray, on_gpus), max_tasks_in_flight_per_actor=2
             ),
             fn_constructor_kwargs={"job": job, "attempts": _attempts(ray)},
             num_cpus=1,
-            **({"num_gpus": 1} if self._on_gpus(ray) and not job.light else {}),
+            **({"num_gpus": 1} if on_gpus else {}),
         )
         known = {task.number for task in tasks}
         for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -113,14 +114,11 @@ class Cluster:
                     known.remove(outcome.number)
                     yield outcome
 
-    def _actors(self, ray: Any) -> int:
+    def _actors(self, ray: Any, on_gpus: bool) -> int:
         if self.workers is not None:
             return self.workers
         there = ray.cluster_resources()
-        return max(1, int(there.get("GPU", 0) if self._on_gpus(ray) else there.get("CPU", 1)))
-
-    def _on_gpus(self, ray: Any) -> bool:
-        return self.gpu and ray.cluster_resources().get("GPU", 0) > 0
+        return max(1, int(there["GPU"] if on_gpus else there.get("CPU", 1)))
 
 
 def _blocks(tasks: list[Task], size: int) -> Iterator[Any]:
