@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from anymask.cli import COMMANDS
+from anymask.cli.complaints import as_sentence
 from anymask.cli.parser import parse
 from anymask.cli.search import ONLY_IN_PYTHON, Search
 from anymask.config import GenerateConfig, InstanceConfig
@@ -90,6 +91,39 @@ def test_other_wrong_usage(words: list[str], said: str, run) -> None:
     result = run(*words)
     assert result.code == 2 and result.out == ""
     assert said in result.err and "--help" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["segment", "a.png", "--point"], "expected a value behind --point, got none"),
+        (
+            ["segment", "a.png", "--dtype", "x"],
+            "expected --dtype out of float32, bfloat16, float16, got 'x'",
+        ),
+        (
+            ["everything", "a.png", "--points-per-side", "1.5"],
+            "expected --points-per-side as a whole number, got '1.5'",
+        ),
+        (["segment", "a.png", "-o"], "expected a value behind --output, got none"),
+        (["serve", "--port", "x"], "expected --port as a whole number, got 'x'"),
+        (["convert"], "expected MODEL and --output DIR for `anymask convert`, got none"),
+        (
+            ["evaluate", "points", "zzz"],
+            "expected --data PATH... for `anymask evaluate points`, got zzz",
+        ),
+        (["segment", "a.png", "--zzzzzz", "4"], "that `anymask segment` knows, got --zzzzzz, 4"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(words: list[str], said: str, run) -> None:
+    result = run(*words)
+    assert result.code == 2 and result.out == ""
+    assert said in result.err
+    assert result.err.endswith(" --help`\n") and result.err.count("\n") == 1
+
+
+def test_what_is_unknown_stays_in_its_box() -> None:
+    assert as_sentence("│ Something that nobody has heard of. │", "anymask") is None
 
 
 @dataclass(frozen=True)

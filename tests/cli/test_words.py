@@ -213,7 +213,7 @@ def test_boxes_go_through_pipes(told, photo, monkeypatch, capfdbinary) -> None:
         (["--text", "zebra"], "got 'zebra'"),
         (["--text", " "], "expected words that name things"),
         (["--grounder", "told"], "got none for 'told', which takes any"),
-        (["--format", "png"], "invalid choice"),
+        (["--format", "png"], "expected --format out of json, coco, got"),
         (["--model", "sam-vit-b"], "--model"),
     ],
 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Protocol, TextIO, TypeVar, Union, cast
 
+from anymask.cli.complaints import WIDTH, as_sentence
 from anymask.cli.flags import RefusedError, registry
 from anymask.errors import InputError
 
@@ -73,6 +74,7 @@ def parse(
         except SystemExit as end:
             if end.code:
                 _check_flags(words, prog, partial(read, ["--help"]))
+                _check_values(prog, partial(read, words))
                 print(complaint.getvalue(), end="", file=sys.stderr)
             raise
 
@@ -87,6 +89,15 @@ def _check_flags(words: Sequence[str], prog: str, show_help: Callable[[], object
         close = difflib.get_close_matches(flag, known, 1, 0.7)
         if flag.startswith("--") and flag not in known and close:
             raise InputError(f"expected a flag of `{prog}`, got {flag}; did you mean {close[0]}?")
+
+
+def _check_values(prog: str, fail: Callable[[], object]) -> None:
+    """Say what is wrong with the words in one sentence, if that is known."""
+    os.environ["COLUMNS"] = str(WIDTH)
+    with redirect_stderr(io.StringIO()) as box, suppress(SystemExit):
+        fail()
+    if said := as_sentence(box.getvalue(), prog):
+        raise InputError(said)
 
 
 def choose(words: Sequence[str], prog: str, about: str, summaries: Mapping[str, str]) -> str:

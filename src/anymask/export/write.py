@@ -35,7 +35,7 @@ from anymask.image.image import Image
 from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, is_exported, record
 from anymask.models.graph_folder import open_folder
 from anymask.models.network import Network
-from anymask.models.runtime import open_graph, pick_runtime
+from anymask.models.runtime import open_graph, openvino_core, pick_runtime
 from anymask.models.sam import Promptable
 from anymask.models.weights.folder import new_folder
 from anymask.models.weights.loading import load_network
@@ -361,7 +361,7 @@ def _to_openvino(written: Sequence[Path]) -> list[Path]:
     """Turn an ONNX graph into OpenVINO's two files, and delete it."""
     openvino = optional("openvino", extra="openvino")
     path = written[0]
-    model = openvino.Core().read_model(str(path))
+    model = openvino_core().read_model(str(path))
     for key, value in _marks(path).items():
         model.set_rt_info(value, ["anymask", key.removeprefix("anymask.")])
     target = path.with_suffix(".xml")

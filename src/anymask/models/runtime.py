@@ -12,6 +12,7 @@ import queue
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "RuntimeNetwork",
     "floats",
     "open_graph",
+    "openvino_core",
     "pick_runtime",
 ]
 
@@ -39,6 +41,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 _PACKAGES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "openvino")}
 _PROMPTS_AT_ONCE = 4  # what the caches of a CPU hold
+_CORES: list[Any] = []  # OpenVINO's, once it is wanted
+_LOCK = Lock()
 _PADDING, _TOP_LEFT, _BOTTOM_RIGHT = -1, 2, 3
 
 
@@ -106,14 +110,14 @@ class OpenVinoGraph:
     """A graph that OpenVINO runs."""
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
-        openvino = optional("openvino", extra="openvino")
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
+        core = openvino_core()
         try:
-            self._model = openvino.Core().compile_model(str(path), "CPU", settings)
+            self._model = core.compile_model(str(path), "CPU", settings)
         except Exception as error:
             raise _unreadable(path, "OpenVINO", error) from error
         self._path = path
@@ -139,6 +143,24 @@ class OpenVinoGraph:
             raise _unreadable(self._path, "OpenVINO", error) from error
         finally:
             self._free.put(request)
+
+
+def openvino_core() -> Any:
+    """Return OpenVINO's core, one for all graphs and as long as the process lives.
+
+    The plugin for CPUs gives the thread in which it is loaded another stack for signals, and takes
+    it back in the thread in which the last core goes. Where that is not the same, the first one is
+    left with a stack that is no more: the next signal with a handler, such as of a child that ends
+    or of Ctrl-C, is a segmentation fault that nothing reports.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    openvino = optional("openvino", extra="openvino")
+    with _LOCK:
+        if not _CORES:
+            _CORES.append(openvino.Core())
+    return _CORES[0]
 
 
 def threads() -> int:
