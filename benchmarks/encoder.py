@@ -94,7 +94,8 @@ def in_memory(name: str) -> None:
     print(
         f"\nPeak memory of the process: {ours.peak / mib:.0f} MiB against "
         f"{plain_.peak / mib:.0f}, {ours.peak / plain_.peak:.2f} of it; added by the call: "
-        f"{ours.added / mib:.0f} MiB against {plain_.added / mib:.0f}."
+        f"{ours.added / mib:.0f} MiB against {plain_.added / mib:.0f}, "
+        f"{ours.added / plain_.added:.2f} of it."
     )
 
 

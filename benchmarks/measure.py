@@ -11,9 +11,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from anymask.evaluate.timing import Memory, Timing, machine, memory, samples
+from anymask.evaluate.timing import Memory, Timing, machine, memory, memory_here, samples
 
-__all__ = ["Memory", "Timing", "alternate", "machine", "memory", "table"]
+__all__ = ["Memory", "Timing", "alternate", "machine", "memory", "memory_here", "table"]
 
 
 def alternate(

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 from tests.predict.track.toy import ColourModel, moving
 
-from anymask.cli.track import read_said, to_prompts
+from anymask.cli.track import _summary, read_said, to_prompts
 from anymask.errors import InputError
 
 PATH = [(4 + 3 * i, 10 + i) for i in range(6)]
@@ -153,3 +153,11 @@ def test_ctrl_c_can_be_resumed(
     done = run(*words)
     assert done.code == 0 and "thing seen in 6" in done.out
     assert model.embedded - before == 3
+
+
+def test_of_many_things_the_summary_names_a_few() -> None:
+    seen = {f"thing {i}": i % 3 for i in range(12)}
+    said = _summary(seen)
+    assert said.startswith("thing 0 seen in 0, thing 1 seen in 1, ") and "thing 10" not in said
+    assert said.endswith("thing 9 seen in 0, and 2 more, 4 of all 12 never seen")
+    assert _summary({"cup": 6}) == "cup seen in 6"

@@ -238,10 +238,26 @@ def test_strips_of_a_map_make_the_whole(
     x = values(count, 3, height, 8)
     seen = []
     layer.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[2]))
-    for at_once in (1, 200, 400, 1 << 20):
-        monkeypatch.setattr(kernels, "CPU_VALUES", at_once)
+    for at_once in (1, 1200, 1600, 1 << 20):
+        monkeypatch.setattr(kernels, "STRIP_VALUES", at_once)
         torch.testing.assert_close(chunk_rows(layer, x, stride, hidden=400), layer(x))
     assert height == 1 or min(seen) < max(seen)
+
+
+@pytest.mark.parametrize("height", [3, 7, 8, 23])
+@torch.inference_mode()
+def test_strips_overlap_by_as_many_rows_as_layers_look_at(
+    height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = nn.Sequential(*(nn.Conv2d(3, 3, 3, 1, 1) for _ in range(3)))
+    x = values(1, 3, height, 8)
+    wanted = layer(x)
+    seen = set()
+    layer.register_forward_hook(lambda _m, _i, out: seen.add(out.shape[2]))
+    for at_once in (1, 9 * 24, 1 << 20):
+        monkeypatch.setattr(kernels, "STRIP_VALUES", at_once)
+        torch.testing.assert_close(chunk_rows(layer, x, 1, hidden=24, halo=3), wanted)
+    assert seen == {height} | {rows for rows in (7, 9) if rows < height}  # of one size each
 
 
 def test_only_inference_on_a_cpu_saves_memory() -> None:

@@ -87,10 +87,14 @@ def framed(image: Image, variant: Variant) -> tuple[Tensor, Transform]:
 
 @contextmanager
 def watched(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Any]]:
-    """Keep what modules give, under the names they have here."""
+    """Keep what modules give, under the names they have here, before others write upon it."""
     stages: dict[str, Any] = {}
+
+    def keep(name: str, out: Any) -> None:
+        stages[name] = out.clone() if isinstance(out, Tensor) else out
+
     hooks = [
-        module.register_forward_hook(lambda _m, _i, out, name=name: stages.update({name: out}))
+        module.register_forward_hook(lambda _m, _i, out, name=name: keep(name, out))
         for name, module in modules.items()
     ]
     try:

@@ -23,7 +23,11 @@ from anymask.predict.segmenter import Segmenter
 from anymask.prompt import Prompt
 
 NETWORKS = pytest.mark.parametrize(
-    "name", ["sam-vit-b", "mobile-sam", "efficient-sam-ti", "sam2.1-tiny", "bundled"]
+    "name",
+    [
+        *("sam-vit-b", "mobile-sam", "efficient-sam-ti", "sam2.1-tiny", "bundled"),
+        *("sam-hq-vit-b", "efficientvit-sam-l0"),
+    ],
 )
 
 

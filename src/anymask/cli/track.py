@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -40,6 +40,7 @@ Examples:
   anymask track frames/ --mask first.png --no-overlay"""
 
 _DEFAULT_NAME = "thing"
+_NAMED = 10  # things that the summary names; the files have all of them
 _SPOKEN = ("--point", "--not", "--box", "--mask")
 _Repeated = UseAppendAction[tuple[str, ...]]
 
@@ -163,10 +164,19 @@ class _Tracking:
             about |= {"seen": dict(found.seen), "notes": list(found.notes), "files": files}
             print(json.dumps(about))
         elif not self.options.quiet:
-            seen = ", ".join(f"{name} seen in {count}" for name, count in found.seen.items())
-            print(f"{self.options.clip}: {found.frames} frames; {seen}")
+            print(f"{self.options.clip}: {found.frames} frames; {_summary(found.seen)}")
             for file in files:
                 print(f"  {file}")
+
+
+def _summary(seen: Mapping[str, int]) -> str:
+    """Say in how many frames things are seen, of a few by name."""
+    few = [f"{name} seen in {count}" for name, count in list(seen.items())[:_NAMED]]
+    if len(seen) <= _NAMED:
+        return ", ".join(few)
+    never = sum(not count for count in seen.values())
+    lost = f", {never} of all {len(seen)} never seen" if never else ""
+    return f"{', '.join(few)}, and {len(seen) - _NAMED} more{lost}"
 
 
 def read_said(words: Sequence[str]) -> dict[str, list[Said]]:

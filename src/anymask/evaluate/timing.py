@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Memory", "Timing", "machine", "memory", "samples"]
+__all__ = ["Memory", "Timing", "machine", "memory", "memory_here", "samples"]
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -95,6 +95,14 @@ def memory(prepare: Callable[[], Callable[[], Any]], threads: int = 1) -> Memory
         return pool.apply(_peak, (prepare, threads))
 
 
+def memory_here(call: Callable[[], Any]) -> Memory:
+    """Measure the memory of one call in this process, the first that needs much; needs Linux."""
+    _CLEAR.write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    call()
+    return Memory(before, _status("VmHWM"))
+
+
 def machine() -> str:
     """Describe the machine in a line."""
     info = Path("/proc/cpuinfo")
@@ -126,11 +134,7 @@ def _spent() -> tuple[float, float]:
 
 def _peak(prepare: Callable[[], Callable[[], Any]], threads: int) -> Memory:
     torch.set_num_threads(threads)
-    call = prepare()
-    _CLEAR.write_text("5")  # the peak starts anew
-    before = _status("VmRSS")
-    call()
-    return Memory(before, _status("VmHWM"))
+    return memory_here(prepare())
 
 
 def _status(field: str) -> int:

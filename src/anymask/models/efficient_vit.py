@@ -9,6 +9,7 @@ Every normalisation has an eps of 1e-6, and GELU is the one with tanh.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -17,14 +18,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anymask.models.config import EfficientVitConfig
-from anymask.models.kernels import chunk_rows, convolve, gelu
-from anymask.models.layers import LayerNorm2d, convolve_and_normalise
+from anymask.models.kernels import add, chunk_rows, convolve, gelu, saves_memory
+from anymask.models.layers import LayerNorm2d, convolve_and_normalise, scale_and_bias
 
 __all__ = ["EfficientVit"]
 
 _EPS = 1e-6
 HEAD = 32
 """Channels of an attention head."""
+HIDDEN_VALUES = 1 << 20
+"""Values of a block's hidden map held at a time on a CPU: 4 MB in float32 ..."""
+GROUP = 32
+"""... of as many channels, or of a multiple."""
 _ADDED_UP = 3  # stages that the neck reads
 
 
@@ -44,6 +49,7 @@ class EfficientVit(nn.Module):
         for stage in self.backbone.stages:
             x = stage(x)
             maps = [x, *maps][:_ADDED_UP]
+        del x
         embedding: Tensor = self.norm(self.neck(maps))
         return embedding
 
@@ -59,7 +65,9 @@ class Backbone(nn.Module):
         super().__init__()
         first, last = config.widths[0], len(config.widths) - 1
         stem = ConvNorm(3, first, 3, stride=2, gelu=True)
-        stages = [Stage([stem, *(Around(Double(first)) for _ in range(config.depths[0]))])]
+        stages: list[Stage] = [
+            First([stem, *(Around(Double(first)) for _ in range(config.depths[0]))], first)
+        ]
         for i, (width, out) in enumerate(pairwise(config.widths), start=1):
             grown, more = (24, 6) if i == last else (16, 4)
             kind = Fused if i <= config.fused else Inverted
@@ -84,6 +92,20 @@ class Stage(nn.Module):
         for block in self.op_list:
             x = block(x)
         return x
+
+
+class First(Stage):
+    """The stage of the widest maps, which go through all of it a strip of rows at a time."""
+
+    def __init__(self, blocks: list[nn.Module], width: int) -> None:
+        super().__init__(blocks)
+        self.width = width
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map (b, 3, h, w) to (b, width, h / 2, w / 2)."""
+        row = 3 * self.width * (pixels.shape[3] // 2)  # two maps and what goes around them
+        halo = 1 + 2 * (len(self.op_list) - 1)  # a row for each convolution
+        return chunk_rows(super().forward, pixels, 2, row, halo)
 
 
 class ConvNorm(nn.Module):
@@ -118,6 +140,17 @@ class ConvNorm(nn.Module):
         mapped = self.conv(x)  # with a low-rank adapter it is more than its weights
         return gelu(mapped, "tanh") if self.gelu else mapped
 
+    def some(self, x: Tensor, channels: slice) -> Tensor:
+        """Compute some of the output channels, of all input channels or of just these."""
+        then: Literal["none", "gelu"] = "gelu" if self.gelu else "none"
+        weight, bias = self.conv.weight[channels], self.conv.bias
+        groups = len(weight) if self.conv.groups > 1 else 1
+        if self.normed:
+            scale, bias = scale_and_bias(self.norm)
+            weight = weight * scale[channels, None, None, None]
+        bias = None if bias is None else bias[channels]
+        return convolve(x, self.conv, weight, bias, then, groups)
+
 
 class Around(nn.Module):
     """Something with a way around it, or without one where the size changes."""
@@ -129,7 +162,7 @@ class Around(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c, h, w) by what is inside."""
         mapped: Tensor = self.main(x)
-        return x + mapped if self.shortcut else mapped
+        return add(mapped, x) if self.shortcut else mapped
 
 
 class Double(nn.Module):
@@ -157,10 +190,9 @@ class Fused(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to (b, out, h / stride, w / stride)."""
-        row = self.hidden * (x.shape[3] // self.stride)
-        return chunk_rows(
-            lambda some: self.point_conv(self.spatial_conv(some)), x, self.stride, row
-        )
+        height, width = (n // self.stride for n in x.shape[2:])
+        convolutions = (self.spatial_conv, self.point_conv)
+        return in_groups(convolutions, x, len(x) * height * width)
 
 
 class Inverted(nn.Module):
@@ -175,12 +207,36 @@ class Inverted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to (b, out, h / stride, w / stride)."""
-        row = self.hidden * self.stride * x.shape[3]
-        return chunk_rows(self._transform, x, self.stride, row)
+        convolutions = (self.inverted_conv, self.depth_conv, self.point_conv)
+        return in_groups(convolutions, x, len(x) * x.shape[2] * x.shape[3])
 
-    def _transform(self, x: Tensor) -> Tensor:
-        mapped: Tensor = self.point_conv(self.depth_conv(self.inverted_conv(x)))
-        return mapped
+
+def in_groups(convolutions: Sequence[ConvNorm], x: Tensor, pixels: int) -> Tensor:
+    """Apply convolutions whose hidden channels meet only in the last, a group at a time.
+
+    Args:
+        convolutions: To the hidden channels, perhaps one within each of them, and to the output by
+            a convolution of single pixels that is normalised.
+        x: (b, width, h, w).
+        pixels: Values of a hidden channel.
+    """
+    *inner, last = convolutions
+    hidden, each = last.conv.in_channels, max(GROUP, HIDDEN_VALUES // pixels // GROUP * GROUP)
+    adapted = any(type(layer.conv) is not nn.Conv2d for layer in convolutions)
+    if not saves_memory(x) or each >= hidden or adapted:
+        for layer in convolutions:
+            x = layer(x)
+        return x
+    total: Tensor | None = None
+    for start in range(0, hidden, each):
+        group, part = slice(start, start + each), x
+        for layer in inner:
+            part = layer.some(part, group)
+        part = convolve(part, last.conv, last.conv.weight[:, group], None)
+        total = part if total is None else add(total, part)
+    assert total is not None
+    scale, bias = scale_and_bias(last.norm)
+    return total.mul_(scale[:, None, None]).add_(bias[:, None, None])
 
 
 class Block(nn.Module):
@@ -241,8 +297,10 @@ class Neck(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Map the stages' maps, the last first, to (b, out, grid, grid)."""
-        told = [self._enlarge(op(x)) for op, x in zip(self.input_ops, maps, strict=True)]
-        x = told[0] + told[1] + told[2]
+        last, *others = self.input_ops
+        x = self._enlarge(last(maps[0]))
+        for op, some in zip(others, maps[1:], strict=True):
+            x = add(x, self._enlarge(op(some)))
         mapped: Tensor = self.output_ops[0](self.middle(x))
         return mapped
 

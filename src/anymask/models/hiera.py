@@ -200,7 +200,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, window: int | None) -> Tensor:
         """Map (b, h, w, width) to (b, h', w', out), half the sides where queries are pooled."""
-        q, kv = self.qkv(x).tensor_split((self.proj.in_features,), dim=-1)
+        # Slices, because what splits a tensor is a sequence in a graph, which not all can run.
+        out, qkv = self.proj.in_features, self.qkv(x)
+        q, kv = qkv[..., :out], qkv[..., out:]
         if self.pools:
             q = pooled(q)
         size_hw = (q.shape[1], q.shape[2])
@@ -210,7 +212,7 @@ class Attention(nn.Module):
             fill = self.qkv(x.new_zeros(1, 1, 1, x.shape[3])).flatten()[-kv.shape[3] :]
             q = split_windows(q, window >> self.pools, q.new_zeros(q.shape[3]))
             kv = split_windows(kv, window, fill)
-        k, v = kv.chunk(2, dim=-1)
+        k, v = kv[..., :out], kv[..., out:]
         split = (some.flatten(1, 2).unflatten(2, (self.heads, -1)) for some in (q, k, v))
         told = attend(*(some.transpose(1, 2) for some in split))
         attended = told.transpose(1, 2).reshape(q.shape)

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 __all__ = [
     "Conv2d",
     "Linear",
+    "add",
     "attend",
     "chunk_rows",
     "chunk_tokens",
@@ -50,6 +51,9 @@ __all__ = [
 
 CPU_VALUES = 1 << 20
 """Values held at a time on a CPU: 4 MB in float32, which stay in its caches."""
+
+STRIP_VALUES = 1 << 21
+"""Values of the hidden map held at a time for a strip of rows: 8 MB in float32."""
 
 GPU_VALUES = 1 << 27
 """Biases held at a time elsewhere: a GPU wants much to do at once."""
@@ -91,21 +95,26 @@ def convolve(
     weight: Tensor,
     bias: Tensor | None,
     then: Literal["none", "gelu"] = "none",
+    groups: int | None = None,
 ) -> Tensor:
     """Apply a convolution with other weights than its own, as if they were; then GELU by tanh.
 
+    The weights may be those of some channels only, in another number of groups.
     oneDNN applies GELU to what it has just worked out, which saves a walk through the map.
     """
-    pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1
+    groups = layer.groups if groups is None else groups
+    pointwise = layer.kernel_size == layer.stride == (1, 1) and groups == 1
     if pointwise and saves_memory(x):  # for which PyTorch on one thread would turn the map over
         product = functools.partial(_product, then=then)
         tokens = _in_float(product, x.permute(0, 2, 3, 1), weight.flatten(1), bias)
         return tokens.permute(0, 3, 1, 2)
     if then == "gelu" and saves_memory(x) and x.dtype == torch.float32 and _onednn():
-        sizes = layer.padding, layer.stride, layer.dilation, layer.groups
+        sizes = layer.padding, layer.stride, layer.dilation, groups
         fused: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise
         return fused(x, weight, bias, *sizes, "gelu", [], "tanh")
-    apply: Callable[..., Tensor] = layer._conv_forward
+    apply = functools.partial(
+        F.conv2d, stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=groups
+    )
     mapped = _in_float(apply, x, weight, bias)
     return gelu(mapped, "tanh") if then == "gelu" else mapped
 
@@ -116,6 +125,11 @@ def gelu(x: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     if saves_memory(x):
         return in_place(x, approximate=approximate)
     return F.gelu(x, approximate=approximate)
+
+
+def add(x: Tensor, other: Tensor) -> Tensor:
+    """Add; in inference on a CPU to ``x`` itself, which nobody may want afterwards."""
+    return x.add_(other) if saves_memory(x) else x + other
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Sequence[Tensor] = ()) -> Tensor:
@@ -153,27 +167,36 @@ def chunk_tokens(layer: Callable[[Tensor], Tensor], x: Tensor, hidden: int) -> T
     return torch.cat([layer(share) for share in shares]).view(*x.shape[:-1], -1)
 
 
-def chunk_rows(layer: Callable[[Tensor], Tensor], x: Tensor, stride: int, hidden: int) -> Tensor:
+def chunk_rows(
+    layer: Callable[[Tensor], Tensor], x: Tensor, stride: int, hidden: int, halo: int = 1
+) -> Tensor:
     """Apply what looks at rows of a map and their neighbours, to a strip of rows at a time.
 
     Args:
         layer: Maps (b, c, h, w) to (b, c', h / stride, w / stride), each row from those rows of
-            ``x`` that it covers and at most ``stride`` rows more on either side.
+            ``x`` that it covers and at most ``halo * stride`` rows more on either side.
         x: (b, c, h, w).
         stride: Rows of ``x`` for a row of the result.
         hidden: The most values that it holds for one row of the result.
+        halo: Rows of the result on either side of a strip that lack neighbours.
     """
     height = -(-x.shape[2] // stride)
-    rows = max(1, 4 * CPU_VALUES // (hidden * len(x)))
+    rows = max(2 * halo + 1, STRIP_VALUES // (hidden * len(x)))
     if not saves_memory(x) or rows >= height:
         return layer(x)
-    strips = []
-    for top in range(0, height, rows):
-        # Inside of the map one row more on either side, whose neighbours are missing.
-        first, last = max(0, top - 1), min(height, top + rows + 1)
-        strip = layer(x[:, :, first * stride : last * stride])
-        strips.append(strip[:, :, top - first : top - first + rows])
-    return torch.cat(strips, dim=2)
+    whole: Tensor | None = None
+    done = 0
+    while done < height:  # strips of one size, for oneDNN keeps what it compiles for each
+        top = min(max(0, done - halo), height - rows)
+        strip = layer(x[:, :, top * stride : (top + rows) * stride])
+        if whole is None:  # now it is known how wide and of which dtype
+            shape = (len(x), strip.shape[1], height, strip.shape[3])
+            whole = torch.empty(shape, dtype=strip.dtype, memory_format=torch.channels_last)
+        end = height if top + rows == height else top + rows - halo
+        whole[:, :, done:end] = strip[:, :, done - top : end - top]
+        done = end
+    assert whole is not None
+    return whole
 
 
 def saves_memory(x: Tensor) -> bool:

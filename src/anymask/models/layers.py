@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from anymask.models.kernels import Conv2d, Linear, chunk_tokens, convolve, gelu
 
-__all__ = ["ACTIVATIONS", "MLP", "LayerNorm2d", "Neck", "convolve_and_normalise"]
+__all__ = ["ACTIVATIONS", "MLP", "LayerNorm2d", "Neck", "convolve_and_normalise", "scale_and_bias"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
@@ -73,7 +73,13 @@ def convolve_and_normalise(
     if norm.training or type(convolution) is not nn.Conv2d:
         normed: Tensor = norm(convolution(x))
         return gelu(normed, "tanh") if then == "gelu" else normed
+    scale, bias = scale_and_bias(norm)
+    weight = convolution.weight * scale[:, None, None, None]
+    return convolve(x, convolution, weight, bias, then)
+
+
+def scale_and_bias(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Say what batch normalisation does outside training: two times (channels,)."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    weight = convolution.weight * scale[:, None, None, None]
-    return convolve(x, convolution, weight, norm.bias - norm.running_mean * scale, then)
+    return scale, norm.bias - norm.running_mean * scale

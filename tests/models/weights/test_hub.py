@@ -20,8 +20,11 @@ from tests.models.tiny import tiny
 from tests.models.weights.conftest import State, state_of
 
 from anymask.errors import OutputError, WeightsError
+from anymask.models import variants
 from anymask.models.variants import Variant, find
 from anymask.models.weights import hub as module
+from anymask.models.weights import loading, transformers_layout
+from anymask.models.weights import locate as locating
 from anymask.models.weights.folder import write_folder
 from anymask.models.weights.loading import load_network
 from anymask.models.weights.locate import locate
@@ -172,6 +175,27 @@ def test_the_original_layout(known: tuple[Variant, ...], hub: Hub, source: str) 
     assert load_network(source)[1] is known[1]
     revision = "v1" if "@v1" in source else "main"
     assert f"me/sam@{revision}:weights/sam.pth" in hub.asked
+
+
+@pytest.mark.parametrize(
+    "name", ["sam2.1-tiny", "sam2-tiny", "sam-hq-vit-b", "efficientvit-sam-l0", "medsam"]
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_the_newer_families(
+    hub: Hub, name: str, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By repository, by file, without a connection, and without what lay in the cache."""
+    row = tiny(find(name))
+    older = "sam2-tiny" if name == "sam2.1-tiny" else "sam2.1-tiny"
+    for home in (variants, loading, transformers_layout, locating):
+        monkeypatch.setattr(home, "VARIANTS", (row, tiny(find(older))))
+    state = state_of(row)
+    hub.repos["org/name"] = {"README.md": b"#", "file.pt": saved({"model": state})}
+    source = "org/name:file.pt" if named else "org/name"
+    for offline in (False, True):
+        network, found, _ = load_network(source, offline=offline)
+        assert found == row
+        torch.testing.assert_close(dict(network.state_dict()), state, rtol=0, atol=0)
 
 
 def test_weights_in_several_files(known: tuple[Variant, ...], hub: Hub) -> None:

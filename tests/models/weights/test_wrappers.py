@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from tests.models.tiny import SIDE, tiny
-from tests.models.weights.conftest import State, state_of
+from tests.models.weights.conftest import Server, State, foreign, state_of
 from tests.parity import golden, pseudo_weights
+from torch import nn
 
 from anymask.compat.build_sam import assemble
 from anymask.errors import WeightsError
@@ -59,6 +61,23 @@ def test_every_layout_under_every_prefix(tmp_path: Path, family: str, prefix: st
     state = state_of(variant)
     torch.save({"net": prefixed(state, prefix), "epoch": 3}, tmp_path / "file.pth")
     check_loads(tmp_path / "file.pth", variant, state)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_layout_from_an_address(
+    tmp_path: Path, cache: Path, server: Server, family: str
+) -> None:
+    variant = FAMILIES[family]
+    state = state_of(variant)
+    torch.save({"model": state}, tmp_path / "file.pt")
+    server.files["/some/file.pt"] = (tmp_path / "file.pt").read_bytes()
+    for _ in range(2):
+        network, found, _ = load_network(f"{server.address}/some/file.pt")
+        assert found == variant
+        torch.testing.assert_close(dict(network.state_dict()), state, rtol=0, atol=0)
+    assert len(server.asked) == 1  # then it lies in the cache
+    with pytest.raises(WeightsError, match="404"):
+        load_network(f"{server.address}/some/other.pt")
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -193,6 +212,58 @@ def test_layers_of_unequal_width_are_said_to_be_that(tmp_path: Path) -> None:
         torch.save(odd, tmp_path / "file.pth")
         with pytest.raises(WeightsError, match=r"got one of unequal layers.*SlimSAM-uniform-77"):
             load_network(tmp_path / "file.pth")
+
+
+class Pruned(nn.Module):
+    """Stands for a part of a pruned SAM whose code is not there when its file is read."""
+
+
+def as_module(state: State) -> Pruned:
+    """Hang tensors into modules by their keys."""
+    whole = Pruned()
+    for key, value in state.items():
+        *path, name = key.split(".")
+        part: nn.Module = whole
+        for step in path:
+            if step not in part._modules:
+                part.add_module(step, Pruned())
+            part = part._modules[step]
+        part.register_parameter(name, nn.Parameter(value, requires_grad=False))
+    return whole
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_pickled_slimsam_is_read_without_its_code(tmp_path: Path, prefix: str) -> None:
+    row = transformers_layout.row_of(SamConfig(SLIM))
+    state = state_of(row)
+    with foreign(Pruned):
+        torch.save(as_module(prefixed(state, prefix)), tmp_path / "SlimSAM-77.pth")
+    with pytest.raises(ModuleNotFoundError):  # which the usual reader would need
+        torch.load(tmp_path / "SlimSAM-77.pth", weights_only=False)
+    check_loads(tmp_path / "SlimSAM-77.pth", row, state)
+
+
+def test_a_pickled_slimsam_of_unequal_layers_is_refused(tmp_path: Path) -> None:
+    state = state_of(transformers_layout.row_of(SamConfig(SLIM)))
+    key = "image_encoder.blocks.1.mlp.lin1.weight"
+    with foreign(Pruned):
+        torch.save(as_module(state | {key: state[key][:90].clone()}), tmp_path / "file.pth")
+    with pytest.raises(WeightsError, match=r"got one of unequal layers.*SlimSAM-uniform-77"):
+        load_network(tmp_path / "file.pth")
+
+
+def test_a_pickled_slimsam_that_wants_to_run_something_is_refused(tmp_path: Path) -> None:
+    class Runs:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    whole = as_module(state_of(transformers_layout.row_of(SamConfig(SLIM))))
+    whole.hook = Runs()  # type: ignore[assignment]
+    with foreign(Pruned):
+        torch.save(whole, tmp_path / "file.pth")
+    with pytest.raises(WeightsError, match=r"posix\.system, which could run code"):
+        load_network(tmp_path / "file.pth")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_config_says_how_wide_the_layers_are() -> None:

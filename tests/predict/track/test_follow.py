@@ -180,11 +180,17 @@ def test_files_that_are_no_track(tmp_path: Any) -> None:
             Track.load(source)
 
 
-@pytest.mark.parametrize("capabilities", [{"box"}, {"box", "points"}])
+@pytest.mark.parametrize("capabilities", [{"box"}, {"box", "mask"}, {"box", "points"}])
 def test_models_that_know_less(capabilities: set[str]) -> None:
-    frames, truth = moving(PATH[:5])
-    _, results = follow_all(ColourModel(capabilities=capabilities), frames)
-    assert iou(results[-1].dense()[0], truth[4]) > 0.8
+    """The toy refuses what it does not know, so nothing else is asked, not in a search either."""
+    frames, truth = moving([*PATH[:4], None, (4 + 3 * 5, 10 + 5), PATH[6]])
+    model = ColourModel(capabilities=capabilities)
+    _, results = follow_all(model, frames)
+    assert [r.meta[0]["status"] for r in results[3:]] == ["tracked", "lost", "found", "tracked"]
+    assert all(iou(results[i].dense()[0], truth[i]) > 0.8 for i in (3, 5, 6))
+    if "points" not in capabilities:
+        with pytest.raises(CapabilityError, match="does not know points"):
+            model.follow(Track(), frames[0], {"cup": Prompt([(8, 14)])})
 
 
 def test_a_track_is_saved_and_read_without_the_library_of_its_format(

@@ -111,7 +111,13 @@ def test_a_click_is_followed(stored: str, parity: Path) -> None:
     for index in (0, 2):
         name = f"memory_frame{index}_sub"
         if name in clip.golden and kept[index].map is not None:
-            close(clip.frames[0]._placed(kept[index].map)[0, ::2, ::3, ::3], clip.golden[name])
+            found = clip.frames[0]._placed(kept[index].map)[0, ::2, ::3, ::3]
+            if stored == "bfloat16":  # what lies between two of its values may go either way
+                found, wanted = found.numpy(), clip.golden[name]
+                np.testing.assert_allclose(found, wanted, rtol=2**-7, atol=2e-4)
+                assert (found != wanted).mean() < 0.005
+            else:
+                close(found, clip.golden[name])
 
 
 @pytest.mark.parametrize("stored", ["float32", "bfloat16"])

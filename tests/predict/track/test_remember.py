@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,28 @@ def test_memory_is_bounded_and_what_was_forgotten_would_not_have_been_read(
     whole, wanted = stream(model, frames, said)
     assert len(whole.remembered[0].recent) == 23
     assert all(same(masks[i], wanted[i]) for i in range(24))
+
+
+def size(track: Track) -> int:
+    """Bytes of all that is remembered."""
+    moments = [m for one in track.remembered for m in (*one.prompted, *one.recent)]
+    return sum(m.pointer.nbytes + (0 if m.map is None else m.map.nbytes) for m in moments)
+
+
+@pytest.mark.parametrize("length", [96, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_long_stream_remembers_no_more_than_a_short_one(model: Segmenter, length: int) -> None:
+    """Two things, one of them corrected in every third frame."""
+    frames, track, sizes = clip(32), Track(), []
+    for index in range(length):
+        said = {"cup": CLICK} if index % 3 == 0 else {"leaf": OTHER} if index == 1 else {}
+        track, masks = model.follow(track, frames[index % 32], said)
+        sizes.append(size(track))
+    assert len(masks) == 2 and track.frame == length - 1
+    # Of each at most sixteen frames with prompts, fifteen pointers and six maps.
+    assert max(sizes) == max(sizes[:64]) and len(set(sizes[64::3])) == 1
+    file = io.BytesIO()
+    track.save(file)
+    assert len(file.getvalue()) < 2 * max(sizes)
 
 
 def test_of_many_prompts_the_first_and_the_latest_are_kept(model: Segmenter) -> None:

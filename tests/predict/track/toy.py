@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from anymask.embedding import Embedding
+from anymask.errors import CapabilityError
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.predict.track.tracks import Tracks
@@ -40,6 +41,9 @@ class ColourModel(Tracks):
     def decode(
         self, embedding: Embedding, prompts: list[Prompt], multimask: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        for need in {need for prompt in prompts for need in prompt.required_capabilities}:
+            if need not in self.variant.capabilities:
+                raise CapabilityError(f"toy does not know {need}")
         pixels = embedding.features["image"][0].numpy() * 58
         logits = np.stack([self._answer(pixels, prompt) for prompt in prompts])
         count = 3 if multimask else 1

@@ -122,6 +122,21 @@ def convolve_then_norm_then_gelu(self: Any, x: Tensor) -> Any:
     return F.gelu(x, approximate="tanh") if self.gelu else x
 
 
+def in_a_row(self: Any, x: Tensor) -> Tensor:
+    for block in self.op_list:
+        x = block(x)
+    return x
+
+
+def around(self: Any, x: Tensor) -> Any:
+    return x + self.main(x) if self.shortcut else self.main(x)
+
+
+def sum_of_stages(self: Any, maps: list[Tensor]) -> Any:
+    told = [self._enlarge(op(x)) for op, x in zip(self.input_ops, maps, strict=True)]
+    return self.output_ops[0](self.middle(told[0] + told[1] + told[2]))
+
+
 def fused(self: Any, x: Tensor) -> Any:
     return self.point_conv(self.spatial_conv(x))
 
@@ -187,6 +202,9 @@ PUBLISHED: dict[type[nn.Module], Callable[..., Tensor]] = {
     vit.Block: relative_block,
     vit.Attention: relative_attention,
     efficient_sam.Attention: global_attention,
+    efficient_vit.First: in_a_row,
+    efficient_vit.Around: around,
+    efficient_vit.Neck: sum_of_stages,
     efficient_vit.ConvNorm: convolve_then_norm_then_gelu,
     efficient_vit.Fused: fused,
     efficient_vit.Inverted: inverted,

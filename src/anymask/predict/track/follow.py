@@ -276,6 +276,8 @@ def _question(
     box = frame.image_box(np.array([x0 - by[0], y0 - by[1], x1 + by[0], y1 + by[1]]))
     if box is None:
         return None
+    if "points" not in knows:
+        return Prompt(box=box, mask_logits=before if with_mask else None)
     points = inner_points(frame, mask, alike)
     labels = [1] * len(points)
     if "negative_points" in knows:
@@ -347,6 +349,8 @@ def _clicked(
     frame: Frame, one: Followed, alike: FloatArray, taken: BoolArray
 ) -> list[Answer | None]:
     """Click on what looks most like a thing."""
+    if "points" not in frame.model.variant.capabilities:
+        return []
     near = np.where(frame.share(taken) > 0.5, np.float32(-1), _smooth(alike))
     places = np.array(_lowest(-near, _CLICKS, 3.0), np.float64)[:, ::-1]  # x before y
     points = frame.image_xy((places + 0.5) * frame.cell - 0.5)
