@@ -86,6 +86,21 @@ def clicked(model: Any, image: Path, prompt: Prompt) -> Masks:
     return model.predict(image, prompts=prompt).best() if answer is None else answer
 
 
+def test_a_click_takes_what_is_on_its_way_for_the_pointer(tab: Any, served: Served) -> None:
+    page = tab("/#decoder=server")
+    served.trouble.append(lambda method, path: (0, 0.5) if path == "/v1/predict" else None)
+    x, y = page.middle("red")
+    page.page.mouse.move(x - 60, y)
+    page.until(lambda: page.predictions() == 1)
+    page.page.mouse.move(x, y)
+    page.until(lambda: page.predictions() == 2)
+    page.page.mouse.click(x + 2, y + 1)  # before the second one is answered
+    page.masks(1)
+    page.saved()
+    ((px, py),) = stored(served).prompts[0].points_xy
+    assert abs(page.place(px + 0.5, 0)[0] - x) < 0.2 and abs(page.place(0, py + 0.5)[1] - y) < 0.2
+
+
 def test_the_page_decodes_what_the_server_encoded(tab: Any, served: Served, model: Any) -> None:
     page = tab("/#decoder=worker")
     assert page.decided() == ("worker", "asked for")

@@ -42,15 +42,16 @@ export async function cutOut(image: ImageBitmap, { counts, soft }: Cut, imageH: 
 function cover(image: ImageData, mask: Uint8Array, soft: boolean): Bounds | null {
   const { width: w, height: h, data } = image;
   const found = soft ? soften(opaque(image), mask, [h, w]) : null;
-  const isOpaque = data.every((value, i) => i % 4 < 3 || value === 255);
+  // Colours of an image that is transparent itself are its own already.
+  const colours = found && isOpaque(data) ? found.colours : null;
   const shown = { x0: w, y0: h, x1: 0, y1: 0 };
   for (let y = 0, i = 0; y < h; y++) {
     for (let x = 0; x < w; x++, i++) {
       const alpha = found ? found.alpha[i]! : mask[i]! * 255;
-      data[4 * i + 3] = Math.floor((data[4 * i + 3]! * alpha + 127) / 255);
-      // Colours of an image that is transparent itself are its own already.
-      if (found?.colours && isOpaque) data.set(found.colours.subarray(3 * i, 3 * i + 3), 4 * i);
-      if (!data[4 * i + 3]) continue;
+      const left = Math.floor((data[4 * i + 3]! * alpha + 127) / 255);
+      data[4 * i + 3] = left;
+      if (!left) continue;
+      for (let c = 0; colours && c < 3; c++) data[4 * i + c] = colours[3 * i + c]!;
       shown.x0 = Math.min(shown.x0, x);
       shown.x1 = Math.max(shown.x1, x + 1);
       shown.y0 = Math.min(shown.y0, y);
@@ -58,6 +59,11 @@ function cover(image: ImageData, mask: Uint8Array, soft: boolean): Bounds | null
     }
   }
   return shown.x0 < shown.x1 ? shown : null;
+}
+
+function isOpaque(data: Uint8ClampedArray): boolean {
+  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return false;
+  return true;
 }
 
 /** Writes an image in another format; in JPEG, white is below what is transparent. */

@@ -21,6 +21,8 @@ const AGAIN_MS = 2000; // after the server did not answer
 export class Clicks {
   preview: Preview | null = null;
   private readonly asking = new Set<string>();
+  /** What is being worked out for a preview at the moment. */
+  private coming: { image: string; at: readonly [number, number] } | null = null;
   private readonly latest: Latest<{ image: string; at: readonly [number, number] }, Answer[]>;
 
   constructor(
@@ -28,12 +30,14 @@ export class Clicks {
     private readonly repaint: () => void,
   ) {
     this.latest = new Latest(
-      ({ image, at }) =>
-        this.app.decoder.predict(image, pointPrompt([at[0], at[1], 1]), {
-          many: true,
-          logits: null,
-          keepLogits: false,
-        }),
+      ({ image, at }) => {
+        const coming = { image, at };
+        this.coming = coming;
+        const options = { many: true, logits: null, keepLogits: false };
+        return this.app.decoder.predict(image, pointPrompt([at[0], at[1], 1]), options).finally(() => {
+          if (this.coming === coming) this.coming = null;
+        });
+      },
       ({ image, at }, answers) => {
         this.preview = { image, at, answers: bySize(answers) };
         this.repaint();
@@ -74,10 +78,12 @@ export class Clicks {
       this.ask(image, thing.id);
       return;
     }
-    const preview = this.preview;
-    const seen = preview?.image === image && Math.hypot(preview.at[0] - point[0], preview.at[1] - point[1]) <= near;
-    const at: Point = seen ? [preview.at[0], preview.at[1], 1] : point;
-    this.begin(pointPrompt(at), seen ? preview.answers : [], "point");
+    const isNear = (one: { image: string; at: readonly [number, number] } | null): boolean =>
+      one?.image === image && Math.hypot(one.at[0] - point[0], one.at[1] - point[1]) <= near;
+    const seen = isNear(this.preview) ? this.preview : null;
+    // What is on its way already comes sooner than what would have to wait for it.
+    const [x, y] = seen?.at ?? (isNear(this.coming) ? this.coming!.at : point);
+    this.begin(pointPrompt([x, y, 1]), seen?.answers ?? [], "point");
   }
 
   box(box: Box): void {
