@@ -329,7 +329,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="1053df8cf393abe21ac03e8ee15ac72bd262b85c596063ec7a4bcd103e2bbe84",
+            sha256="f7c9144bb739a3f3b73a3cab59dde61f0c1609b69cf2ebf3f8d87faf477fc910",
             size=13_727_180,
         ),
         aliases=("bundled", "compact"),
