@@ -253,6 +253,9 @@ def test_a_detector_of_boxes_is_learned_compared_and_used(
     assert automatic(labelled, model, auto).known == 8
     assert automatic(labelled, model, replace(auto, text="cup")).images == 8
     assert used[8:] == [None] * 8
+    assert "version-1" not in {one.version for one in labelled.status().versions}
+    labelled.promote("anymask-detector")  # back to the bundled one, which knows names
+    assert proposals.proposals_of(labelled) is None
     labelled.promote("version-2")
     assert automatic(labelled, model, auto).images == 8
 
