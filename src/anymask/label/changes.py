@@ -106,6 +106,11 @@ def apply(
     if (answer := answered(transaction, project, provenance.token)) is not None:
         _check_answer(transaction, image, answer)
         return answer
+    if locked.state == HIDDEN and provenance.stage == "imported":
+        raise InputError(
+            f"expected an image of the work for imported masks, got image {image}, whose masks are "
+            "known; take it out first (anymask label honeypots --remove), or leave it out"
+        )
     work = _Work(transaction, project, locked, provenance)
     for change in changes:
         work.prepare(change)
