@@ -274,6 +274,15 @@ def test_known_masks_are_read_from_files(store: Store, mask_of: Make, tmp_path: 
     assert len(list_honeypots(store).images) == 2 and store.status().images == 2
 
 
+def test_known_masks_of_a_file_that_was_changed_are_refused(store: Store, mask_of: Make) -> None:
+    store.add_masks("photo-1.png", mask_of(), TINY)
+    Image.open(np.full((8, 12, 3), 222, np.uint8)).save(store.root / "photo-1.png")
+    coco.write(store.root / "annotations.json", [replace(mask_of(3), source="photo-1.png")])
+    number, failed = import_honeypots(store, store.root / "annotations.json")
+    assert number == 0 and "got a changed file" in failed[0][1]
+    assert list_honeypots(store).images == ()
+
+
 def test_a_share_is_kept(store: Store, mask_of: Make, tmp_path: Path) -> None:
     """A fifth of what is handed out, give or take chance, and each at most once a person."""
     folder = store.root

@@ -25,6 +25,7 @@ from anymask.label.images import find_image, image_row
 from anymask.label.leases import check_free
 from anymask.label.names import class_ids
 from anymask.label.records import HIDDEN, ImageRecord
+from anymask.label.transfer import image_of
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 
@@ -282,7 +283,13 @@ def import_honeypots(
     for found in conversion.read_place(Path(source), format, place):
         name = found.masks.source or found.name
         try:
-            add_honeypot(store, _image_of(store, found), found.masks)
+            image = image_of(store, found)
+            if image is None:
+                raise InputError(
+                    f"expected an image for the masks of {found.name!r}, got none; put it beside "
+                    "them, or say where it is (images)"
+                )
+            add_honeypot(store, image, found.masks)
         except InputError as error:
             failed.append((name, str(error)))
         else:
@@ -292,20 +299,6 @@ def import_honeypots(
             f"expected masks in {str(source)!r}, got none; give a file or a folder of masks"
         )
     return number, tuple(failed)
-
-
-def _image_of(store: Store, found: Any) -> ImageRecord:
-    if found.image is not None:
-        added = store.add([found.image])
-        for name in (*added.added, *added.known, *added.again, *added.replaced):
-            return store.image(name)
-    for name in (found.masks.source, found.name):
-        if name and (image := store.find_image(name)) is not None:
-            return image
-    raise InputError(
-        f"expected an image for the masks of {found.name!r}, got none; put it beside them, or say "
-        "where it is (images)"
-    )
 
 
 # ------------------------------------------------------------------------------ scores
