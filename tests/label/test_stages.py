@@ -295,6 +295,7 @@ def test_retraining_needs_its_turn_a_name_and_masks(labelled: Store, tiny_sam: s
             retrain(labelled, config, version=name)
         assert (labelled.root / "0.png").exists()
     labelled.add_version("taken", "bundled")
+    labelled.add_version("version-1", "bundled")  # as an import of masks of another project does
     with pytest.raises(InputError, match="new name for the version"):
         retrain(labelled, config, version="taken")
     for image in list(labelled.images()):
@@ -303,4 +304,4 @@ def test_retraining_needs_its_turn_a_name_and_masks(labelled: Store, tiny_sam: s
             labelled.review_mask(mask, revision, "rejected", BOB)
     with pytest.raises(InputError, match=r"got 0 and 0 images; accept more"):
         retrain(labelled, config)
-    assert [one.name for one in labelled.versions()] == ["taken"]
+    assert [one.name for one in labelled.versions()] == ["taken", "version-1"]
