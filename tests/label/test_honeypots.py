@@ -164,7 +164,7 @@ def test_a_lease_that_ran_out_is_in_nobodys_way(store: Store, mask_of: Make) -> 
     assert store.counters() == store.count_again()
 
 
-def test_nothing_is_imported_where_masks_are_known(
+def test_nothing_of_a_person_is_imported_where_masks_are_known(
     hidden: Store, mask_of: Make, tmp_path: Path
 ) -> None:
     rows = [replace(mask_of(3), source=f"photo-{number}.png") for number in (1, 2)]
@@ -173,6 +173,10 @@ def test_nothing_is_imported_where_masks_are_known(
     assert (found.images, found.masks) == (1, 1)
     assert [name for name, _ in found.failed] == ["photo-2.png"]
     assert "whose masks are known" in found.failed[0][1]
+    # Predictions are filled in everywhere, or what has none would tell.
+    found = import_masks(hidden, tmp_path / "some.json")
+    assert (found.images, found.known, found.failed) == (1, 1, ())
+    assert len(hidden.masks("photo-2.png").ids) == 1
 
 
 def test_annotators_are_scored(hidden: Store, mask_of: Make) -> None:
