@@ -14,7 +14,7 @@ import pytest
 
 from anymask import Image, InputError, Masks
 from anymask.formats import coco
-from anymask.label import Provenance, Store, export_masks
+from anymask.label import LeaseConflict, Provenance, Store, export_masks, import_masks
 from anymask.label.audit import begin_audit
 from anymask.label.honeypots import (
     add_honeypot,
@@ -24,6 +24,7 @@ from anymask.label.honeypots import (
     score_annotators,
     set_honeypot_share,
 )
+from anymask.label.saving import Wanted, save_masks
 
 Make = Callable[..., Masks]
 ADA, BOB, TINY = Provenance("Ada"), Provenance("Bob"), Provenance(version="tiny")
@@ -119,6 +120,65 @@ def test_what_is_left_half_done_waits_for_the_same_person(hidden: Store, mask_of
     assert score_annotators(hidden) == []
 
 
+def test_whoever_asks_for_one_by_name_finds_it_fresh(hidden: Store, mask_of: Make) -> None:
+    lease = hidden.next("Ada")
+    hidden.add_masks(lease.image, mask_of(1), ADA)
+    hidden.release(lease)
+    lease = hidden.lease(lease.image.sha256, "Ada")
+    assert hidden.masks(lease.image).people == ("Ada",)
+    hidden.release(lease)
+    lease = hidden.lease(lease.image.sha256, "Bob")
+    assert hidden.masks(lease.image).ids == () and lease.image.revision == 0
+
+
+def test_what_is_saved_late_does_not_double_what_a_model_made(hidden: Store, mask_of: Make) -> None:
+    ((old, _),) = hidden.add_masks("photo-2.png", mask_of(5), TINY)
+    lease = hidden.next("Ada")
+    hidden.edit_mask(old, 1, mask_of(3), ADA)
+    hidden.finish(lease)
+    # Bob's page shows what was there before, and saves it without a lease.
+    late = Wanted(mask_of(4), (old,), ("pending",), (None,))
+    save_masks(hidden, lease.image, late, hidden.image(lease.image.id).revision, BOB)
+    lease = hidden.next("Cid")
+    assert lease.image.name == "photo-2.png" and lease.image.masks == 1
+    assert hidden.masks(lease.image).versions == ("tiny",)
+
+
+def test_a_lease_that_ran_out_is_in_nobodys_way(store: Store, mask_of: Make) -> None:
+    set_honeypot_share(store, 1)
+    run_out = "UPDATE images SET lease_until = 1 WHERE lease IS NOT NULL"
+    first = store.next("Ada")
+    store.database.write(lambda t: t.run(run_out))
+    add_honeypot(store, first.image, mask_of(2))
+    with pytest.raises(InputError, match="expected a lease that holds"):
+        store.finish(first)
+    lease = store.next("Bob")
+    assert lease.image.id == first.image.id
+    store.add_masks(lease.image, mask_of(3), BOB)
+    store.database.write(lambda t: t.run(run_out))
+    remove_honeypot(store, lease.image)
+    # Or it would count as done without what Bob had drawn.
+    with pytest.raises(InputError, match="expected a lease that holds"):
+        store.finish(lease)
+    add_honeypot(store, lease.image, mask_of(2))  # what Bob had drawn is gone
+    assert store.counters() == store.count_again()
+
+
+def test_nothing_of_a_person_is_imported_where_masks_are_known(
+    hidden: Store, mask_of: Make, tmp_path: Path
+) -> None:
+    rows = [replace(mask_of(3), source=f"photo-{number}.png") for number in (1, 2)]
+    coco.write(tmp_path / "some.json", rows)
+    found = import_masks(hidden, tmp_path / "some.json", person="Eve")
+    assert (found.images, found.masks) == (1, 1)
+    assert [name for name, _ in found.failed] == ["photo-2.png"]
+    assert "whose masks are known" in found.failed[0][1]
+    # Predictions are filled in everywhere, or what has none would tell.
+    found = import_masks(hidden, tmp_path / "some.json")
+    assert (found.images, found.known, found.failed) == (1, 1, ())
+    assert len(hidden.masks("photo-2.png").ids) == 1
+
+
 def test_annotators_are_scored(hidden: Store, mask_of: Make) -> None:
     answers = {
         "Ada": [mask_of(2, "sky"), _column(4, "tree"), mask_of(8, "more")],
@@ -173,7 +233,7 @@ def test_an_image_goes_in_and_out(store: Store, mask_of: Make) -> None:
     assert list_honeypots(store).share == 0.05
     set_honeypot_share(store, 1)
     lease = store.next("Ada")
-    with pytest.raises(InputError, match="nobody has at the moment"):
+    with pytest.raises(LeaseConflict, match="to be free, but 'Ada' has it"):
         remove_honeypot(store, "photo-1.png")
     store.finish(lease)
     remove_honeypot(store, "photo-1.png")
@@ -188,9 +248,10 @@ def test_an_image_goes_in_and_out(store: Store, mask_of: Make) -> None:
 def test_only_fresh_images_can_be_known(store: Store, mask_of: Make) -> None:
     store.add_masks("photo-0.png", mask_of(), ADA)
     lease = store.next("Ada", skip=[1])
-    for name in ("photo-0.png", lease.image.name):
-        with pytest.raises(InputError, match="that nobody has worked on"):
-            add_honeypot(store, name, mask_of())
+    with pytest.raises(InputError, match="that nobody has worked on"):
+        add_honeypot(store, "photo-0.png", mask_of())
+    with pytest.raises(LeaseConflict, match="to be free, but 'Ada' has it"):
+        add_honeypot(store, lease.image, mask_of())
     store.finish(lease)
     with pytest.raises(InputError, match="that nobody has worked on"):
         add_honeypot(store, lease.image, mask_of())
@@ -215,6 +276,15 @@ def test_known_masks_are_read_from_files(store: Store, mask_of: Make, tmp_path: 
     assert number == 2 and [name for name, _ in failed] == ["nowhere.png"]
     assert "put it beside them" in failed[0][1]
     assert len(list_honeypots(store).images) == 2 and store.status().images == 2
+
+
+def test_known_masks_of_a_file_that_was_changed_are_refused(store: Store, mask_of: Make) -> None:
+    store.add_masks("photo-1.png", mask_of(), TINY)
+    Image.open(np.full((8, 12, 3), 222, np.uint8)).save(store.root / "photo-1.png")
+    coco.write(store.root / "annotations.json", [replace(mask_of(3), source="photo-1.png")])
+    number, failed = import_honeypots(store, store.root / "annotations.json")
+    assert number == 0 and "got a changed file" in failed[0][1]
+    assert list_honeypots(store).images == ()
 
 
 def test_a_share_is_kept(store: Store, mask_of: Make, tmp_path: Path) -> None:

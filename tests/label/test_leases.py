@@ -6,12 +6,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anymask import InputError, Masks
-from anymask.label import Provenance, Store
+from anymask.label import Provenance, Store, queue
 from anymask.label.queue import farthest_first
 
 Make = Callable[..., Masks]
@@ -122,6 +123,21 @@ def test_orders(store: Store, mask_of: Make) -> None:
     assert _order(store, "novelty") == [2, 3]
     with pytest.raises(InputError, match="agreement of 0 to 1"):
         store.set_agreement({1: 2})
+
+
+def test_others_write_while_novelty_is_worked_out(
+    store: Store, photos: Path, database: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = []
+
+    def slowly(vectors: np.ndarray, known: int) -> np.ndarray:
+        with Store.open(photos, database=database, patience=0.2) as other:
+            others.append(other.next("Bob"))
+        return farthest_first(vectors, known)
+
+    monkeypatch.setattr(queue, "farthest_first", slowly)
+    store.set_embeddings({1: np.zeros(2, np.float32), 2: np.ones(2, np.float32)})
+    assert others[0].image.id == 1
 
 
 def _order(store: Store, order: str) -> list[int]:

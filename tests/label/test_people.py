@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from anymask import InputError, Masks
-from anymask.label import Provenance, Store
+from anymask.label import LeaseConflict, Provenance, Store
 from anymask.label.audit import (
     begin_audit,
     confirm,
@@ -17,6 +17,7 @@ from anymask.label.audit import (
     read_audit,
     waiting_masks,
 )
+from anymask.label.honeypots import add_honeypot, remove_honeypot, set_honeypot_share
 from anymask.label.people import compare_people
 
 Make = Callable[..., Masks]
@@ -61,6 +62,40 @@ def test_an_audit_gives_its_images_whatever_their_state(audited: Store) -> None:
     ):
         with pytest.raises(InputError, match="expected the name of an audit, got 'june'"):
             ask()
+
+
+def test_what_another_has_is_not_confirmed(audited: Store) -> None:
+    lease = next_audited(audited, "may", "Eve")
+    with pytest.raises(LeaseConflict, match="'Eve' has it"):
+        confirm(audited, "may", lease.image, person="Dan")
+    assert waiting_masks(audited, "may", lease.image) == [1, 2]
+    assert confirm(audited, "may", lease.image, person="Eve") == 2
+    assert confirm(audited, "may", lease.image, person="Dan") == 0  # it is so already
+
+
+def test_an_image_whose_masks_became_known_leaves_the_audit(audited: Store, mask_of: Make) -> None:
+    pytest.importorskip("scipy")
+    add_honeypot(audited, 1, mask_of(2))
+    assert waiting_masks(audited, "may", 1) == []
+    assert next_audited(audited, "may", "Eve").image.id == 2
+    set_honeypot_share(audited, 1)
+    lease = audited.next("Ada")
+    assert lease.image.id == 1
+    audited.review_mask(1, 1, "rejected", Provenance(person="Ada"))
+    audited.finish(lease)
+    assert [mask for mask, _ in read_audit(audited, "may").waiting] == [3, 4]
+    remove_honeypot(audited, 1)
+    # The mask that was put away is another one by now; the other one is as it was.
+    found = read_audit(audited, "may")
+    assert [mask for mask, _ in found.waiting] == [2, 3, 4] and found.rows[0].masks == 0
+
+
+def test_known_masks_are_no_matter_of_agreement(store: Store, mask_of: Make) -> None:
+    pytest.importorskip("scipy")
+    add_honeypot(store, 1, mask_of(2))
+    for person in ("Ada", "Bob"):
+        store.add_masks(1, mask_of(4), Provenance(person=person))
+    assert compare_people(store) == []
 
 
 def test_many_who_audit_get_an_image_each(audited: Store) -> None:

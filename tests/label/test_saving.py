@@ -55,6 +55,12 @@ def test_what_is_there_already_is_in_nobodys_way(store: Store, mask_of: Make) ->
     assert len(store.history(1)) == 1
 
 
+def test_numbers_come_in_the_order_in_which_masks_are_sent(store: Store, mask_of: Make) -> None:
+    save_masks(store, 1, wanted(mask_of(2), mask_of(4, "sea")), 0, ADA)
+    turned = wanted(mask_of(4, "sea"), mask_of(2), ids=(2, 1))
+    assert save_masks(store, 1, turned, 1, ADA) == Saved(1, (2, 1))
+
+
 def test_undo_of_an_editor_is_a_restore(store: Store, mask_of: Make) -> None:
     first, second = wanted(mask_of(2), ids=(1,)), wanted(mask_of(4), ids=(1,))
     save_masks(store, 1, wanted(mask_of(2)), 0, Provenance(version="net", stage="automatic"))

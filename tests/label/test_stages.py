@@ -253,6 +253,9 @@ def test_a_detector_of_boxes_is_learned_compared_and_used(
     assert automatic(labelled, model, auto).known == 8
     assert automatic(labelled, model, replace(auto, text="cup")).images == 8
     assert used[8:] == [None] * 8
+    assert "version-1" not in {one.version for one in labelled.status().versions}
+    labelled.promote("anymask-detector")  # back to the bundled one, which knows names
+    assert proposals.proposals_of(labelled) is None
     labelled.promote("version-2")
     assert automatic(labelled, model, auto).images == 8
 
@@ -292,6 +295,7 @@ def test_retraining_needs_its_turn_a_name_and_masks(labelled: Store, tiny_sam: s
             retrain(labelled, config, version=name)
         assert (labelled.root / "0.png").exists()
     labelled.add_version("taken", "bundled")
+    labelled.add_version("version-1", "bundled")  # as an import of masks of another project does
     with pytest.raises(InputError, match="new name for the version"):
         retrain(labelled, config, version="taken")
     for image in list(labelled.images()):
@@ -300,4 +304,4 @@ def test_retraining_needs_its_turn_a_name_and_masks(labelled: Store, tiny_sam: s
             labelled.review_mask(mask, revision, "rejected", BOB)
     with pytest.raises(InputError, match=r"got 0 and 0 images; accept more"):
         retrain(labelled, config)
-    assert [one.name for one in labelled.versions()] == ["taken"]
+    assert [one.name for one in labelled.versions()] == ["taken", "version-1"]

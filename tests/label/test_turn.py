@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,6 +174,20 @@ def test_a_disk_that_fails_is_told(photos: Path, monkeypatch: pytest.MonkeyPatch
     with Store.init(photos) as store:
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(OutputError, match="Input/output error"):
+            store.next("Ada")
+
+
+def test_a_log_that_cannot_be_opened_is_told(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def refuse(path: Any, *words: Any) -> int:
+        if str(path).endswith("-wal"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, *words)
+
+    with Store.init(photos) as store:
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(OutputError, match="Too many open files"):
             store.next("Ada")
 
 

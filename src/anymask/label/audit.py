@@ -19,7 +19,7 @@ from anymask.label import changes
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.database import Transaction
 from anymask.label.images import image_row
-from anymask.label.leases import take_image
+from anymask.label.leases import check_free, take_image
 from anymask.label.names import person_id
 from anymask.label.records import (
     Change,
@@ -165,7 +165,7 @@ def list_audits(store: Store) -> list[str]:
 _WAITING = """
     FROM audited a JOIN masks m ON m.id = a.mask_id AND m.revision = a.revision
     JOIN images i ON i.id = m.image_id
-    WHERE a.audit_id = :audit AND m.deleted = 0"""
+    WHERE a.audit_id = :audit AND m.deleted = 0 AND i.state <> 'hidden'"""
 
 
 def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0) -> Lease | None:
@@ -217,16 +217,19 @@ def confirm(store: Store, name: str, image: ImageRecord, *, person: str | None) 
     Those that somebody has changed, accepted or deleted since are not touched.
 
     Raises:
+        LeaseConflict: Somebody else has the image.
         InputError: There is no audit of that name.
     """
     query = f"SELECT m.id, m.revision {_WAITING} AND i.id = :image ORDER BY m.id"
 
     def work(transaction: Transaction) -> int:
-        image_row(transaction, store.project_id, image.id)  # keeps others out
+        locked = image_row(transaction, store.project_id, image.id)  # keeps others out
         audit = _known(transaction, store.project_id, name)
         rows = transaction.rows(query, audit=audit, image=image.id)
         accepted = [Change("review", row.id, row.revision, review="accepted") for row in rows]
         if accepted:
+            if person is not None:
+                check_free(transaction, store.project_id, locked, person)
             by = Provenance(person=person)
             changes.apply(transaction, store.project_id, image.id, accepted, by)
         return len(accepted)
@@ -244,6 +247,8 @@ def _known(transaction: Transaction, project: int, name: str) -> int:
 def read_audit(store: Store, name: str) -> Audit:
     """Compare the masks of an audit with what people made of them.
 
+    Images whose masks have become known since (`anymask.label.honeypots`) count no more.
+
     Raises:
         InputError: There is no audit of that name.
     """
@@ -256,7 +261,8 @@ def read_audit(store: Store, name: str) -> Audit:
         JOIN revisions y ON y.mask_id = a.mask_id AND y.revision = m.revision
         JOIN revisions new ON new.mask_id = a.mask_id AND new.revision = y.shape
         LEFT JOIN people p ON p.id = a.person_id LEFT JOIN versions v ON v.id = a.version_id
-        WHERE a.audit_id = :audit ORDER BY a.mask_id"""
+        WHERE a.audit_id = :audit AND i.state <> 'hidden' AND y.action <> 'retire'
+        ORDER BY a.mask_id"""
 
     def work(transaction: Transaction) -> list[Any]:
         return transaction.rows(query, audit=_known(transaction, store.project_id, name))

@@ -106,6 +106,13 @@ def apply(
     if (answer := answered(transaction, project, provenance.token)) is not None:
         _check_answer(transaction, image, answer)
         return answer
+    # Of a model, they are filled in like others; a person's would be put away for the next one.
+    if locked.state == HIDDEN and provenance.stage == "imported" and provenance.person is not None:
+        raise InputError(
+            f"expected an image of the work for masks of {provenance.person!r}, got image {image}, "
+            "whose masks are known; take it out first (anymask label honeypots --remove), or leave "
+            "it out"
+        )
     work = _Work(transaction, project, locked, provenance)
     for change in changes:
         work.prepare(change)

@@ -295,6 +295,8 @@ def _flush(path: Path) -> None:
         file = os.open(path.with_name(f"{path.name}-wal"), os.O_RDWR)
     except FileNotFoundError:  # without a log, the commit has waited
         return
+    except OSError as error:  # such as too many open files
+        raise cannot_write(path, error) from error
     try:
         os.fsync(file)
     except OSError as error:

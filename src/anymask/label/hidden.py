@@ -95,7 +95,8 @@ def clean(transaction: Transaction, image: int, keep: int | None = None) -> None
     """Take what people made on an image away, and put what models made back in its first form.
 
     Nothing of the history is lost: what goes is deleted by a revision, ``retire``, and what comes
-    back is a new mask, or its number of revisions would tell that others were there before.
+    back is a new mask, or its number of revisions would tell that others were there before. It
+    comes back once: who saves an old state of the image late restores a mask that has done so.
 
     Args:
         transaction: Where to do it; the image is hidden.
@@ -103,7 +104,9 @@ def clean(transaction: Transaction, image: int, keep: int | None = None) -> None
         keep: The number of a person whose work stays.
     """
     query = f"""
-        SELECT m.id, m.revision, CASE WHEN {_BY_PEOPLE.format("f")} THEN 0 ELSE 1 END AS by_model
+        SELECT m.id, m.revision, CASE WHEN {_BY_PEOPLE.format("f")} OR EXISTS (
+            SELECT 1 FROM revisions e WHERE e.mask_id = m.id AND e.action = 'retire')
+            THEN 0 ELSE 1 END AS comes_back
         FROM masks m JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions f ON f.mask_id = m.id AND f.revision = 1
         WHERE m.image_id = :image AND r.action <> 'retire' AND EXISTS (
@@ -112,7 +115,7 @@ def clean(transaction: Transaction, image: int, keep: int | None = None) -> None
         ORDER BY m.id"""
     touched = transaction.rows(query, image=image, keep=-1 if keep is None else keep)
     for row in touched:
-        if row.by_model:
+        if row.comes_back:
             fresh = {"image_id": image, "revision": 1, "deleted": 0}
             (new,) = transaction.insert_numbered("masks", [fresh])
             again = _AGAIN.format(person="person_id", seconds="seconds")

@@ -22,8 +22,10 @@ from anymask.label.counters import Counters
 from anymask.label.database import Transaction
 from anymask.label.hidden import clean, share_of
 from anymask.label.images import find_image, image_row
+from anymask.label.leases import check_free
 from anymask.label.names import class_ids
 from anymask.label.records import HIDDEN, ImageRecord
+from anymask.label.transfer import image_of
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 
@@ -98,8 +100,8 @@ def add_honeypot(store: Store, image: ImageRecord | int | str, known: Masks) -> 
         known: At least one mask of it, of the size of the image; labels may be None.
 
     Raises:
-        InputError: There is no such image, people have labelled it, somebody has it at the moment,
-            or the masks do not fit.
+        LeaseConflict: Somebody has it at the moment.
+        InputError: There is no such image, people have labelled it, or the masks do not fit.
 
     Examples:
         >>> import tempfile
@@ -146,7 +148,7 @@ def add_honeypot(store: Store, image: ImageRecord | int | str, known: Masks) -> 
         )
         if row.state != HIDDEN:
             _count(transaction, store.project_id, row, -1)
-            _set_state(transaction, row.id, HIDDEN)
+            _become(transaction, row.id, HIDDEN)
 
     store.database.write(work)
 
@@ -154,6 +156,7 @@ def add_honeypot(store: Store, image: ImageRecord | int | str, known: Masks) -> 
 def _check(
     transaction: Transaction, project: int, row: Any, image: ImageRecord, known: Masks
 ) -> None:
+    check_free(transaction, project, row, None)
     if known.size_hw != image.size_hw or not len(known) or not (known.areas > 0).all():
         (h, w), (found_h, found_w) = image.size_hw, known.size_hw
         raise InputError(
@@ -162,9 +165,10 @@ def _check(
         )
     query = """
         SELECT count(*) FROM masks m JOIN revisions r ON r.mask_id = m.id
-        WHERE m.image_id = :image AND r.person_id IS NOT NULL"""
+        JOIN revisions l ON l.mask_id = m.id AND l.revision = m.revision
+        WHERE m.image_id = :image AND r.person_id IS NOT NULL AND l.action <> 'retire'"""
     touched = row.state != HIDDEN and transaction.value(query, image=row.id)
-    if touched or row.state not in ("open", HIDDEN) or row.lease_person_id is not None:
+    if touched or row.state not in ("open", HIDDEN):
         raise InputError(
             f"expected an open image that nobody has worked on, got {image.name!r}; take a photo "
             "that is new, or a copy of it under another content"
@@ -184,8 +188,11 @@ def _count(transaction: Transaction, project: int, image: Any, by: int) -> None:
     counters.save(transaction, project)
 
 
-def _set_state(transaction: Transaction, image: int, state: str) -> None:
-    query = "UPDATE images SET state = :state WHERE id = :image"
+def _become(transaction: Transaction, image: int, state: str) -> None:
+    """Give an image another state; a lease that ran out ends, for it was of the image before."""
+    query = """
+        UPDATE images SET state = :state, lease = NULL, lease_person_id = NULL, lease_until = 0
+        WHERE id = :image"""
     transaction.run(query, state=state, image=image)
 
 
@@ -193,22 +200,24 @@ def remove_honeypot(store: Store, image: ImageRecord | int | str) -> None:
     """Make an image whose masks are known one like all others; what people answered is forgotten.
 
     Raises:
-        InputError: Its masks are not known, or somebody has it at the moment.
+        LeaseConflict: Somebody has it at the moment.
+        InputError: Its masks are not known.
     """
     number = image.id if isinstance(image, ImageRecord) else image
 
     def work(transaction: Transaction) -> None:
         found = find_image(transaction, store.project_id, number)
         row = image_row(transaction, store.project_id, found.id)
-        if row.state != HIDDEN or row.lease_person_id is not None:
+        check_free(transaction, store.project_id, row, None)
+        if row.state != HIDDEN:
             raise InputError(
-                "expected an image whose masks are known and that nobody has at the moment, got "
-                f"{found.name!r}; see which there are: anymask label honeypots"
+                f"expected an image whose masks are known, got {found.name!r}; see which there "
+                "are: anymask label honeypots"
             )
         clean(transaction, row.id)
         for table in ("honeypot_answers", "honeypots"):
             transaction.run(f"DELETE FROM {table} WHERE image_id = :image", image=row.id)
-        _set_state(transaction, row.id, "open")
+        _become(transaction, row.id, "open")
         _count(transaction, store.project_id, image_row(transaction, store.project_id, row.id), 1)
 
     store.database.write(work)
@@ -274,7 +283,13 @@ def import_honeypots(
     for found in conversion.read_place(Path(source), format, place):
         name = found.masks.source or found.name
         try:
-            add_honeypot(store, _image_of(store, found), found.masks)
+            image = image_of(store, found)
+            if image is None:
+                raise InputError(
+                    f"expected an image for the masks of {found.name!r}, got none; put it beside "
+                    "them, or say where it is (images)"
+                )
+            add_honeypot(store, image, found.masks)
         except InputError as error:
             failed.append((name, str(error)))
         else:
@@ -284,20 +299,6 @@ def import_honeypots(
             f"expected masks in {str(source)!r}, got none; give a file or a folder of masks"
         )
     return number, tuple(failed)
-
-
-def _image_of(store: Store, found: Any) -> ImageRecord:
-    if found.image is not None:
-        added = store.add([found.image])
-        for name in (*added.added, *added.known, *added.again, *added.replaced):
-            return store.image(name)
-    for name in (found.masks.source, found.name):
-        if name and (image := store.find_image(name)) is not None:
-            return image
-    raise InputError(
-        f"expected an image for the masks of {found.name!r}, got none; put it beside them, or say "
-        "where it is (images)"
-    )
 
 
 # ------------------------------------------------------------------------------ scores

@@ -82,6 +82,8 @@ def take_image(
     who, now = person_id(transaction, person), lease_time(transaction, project)
     row = image_row(transaction, project, image)
     check_free(transaction, project, row, person)
+    if row.state == HIDDEN:
+        hidden.clean(transaction, image, keep=who)
     is_his = row.lease_person_id == who and row.lease_until > now
     token = row.lease if is_his else secrets.token_hex(16)
     _note(transaction, image, token, who, now + seconds)

@@ -117,7 +117,7 @@ def order_images(
         if progress is not None:
             progress(work.images)
     work.save()
-    store.database.write(lambda t: queue.order_by_novelty(t, store.project_id))
+    queue.order_by_novelty(store.database, store.project_id)
     return Ordered(work.images, work.compared, known, tuple(work.failed))
 
 

@@ -104,7 +104,9 @@ def _find(
 def proposals_of(store: Store, device: Device = "cpu") -> tuple[str, Propose] | None:
     """Load the detector of boxes that a store has in use, and say its name; None without one."""
     used = next((one for one in store.versions() if one.promoted and one.kind == "detector"), None)
-    return None if used is None else (used.name, load_proposals(store.root / used.path, device))
+    if used is None or used.name == BUNDLED:  # it was better than what learned from it
+        return None
+    return used.name, load_proposals(store.root / used.path, device)
 
 
 # ----------------------------------------------------------------------------- learning

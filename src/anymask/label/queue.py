@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.label.database import Transaction
+from anymask.label.database import Database, Transaction
 
 __all__ = [
     "ORDERS",
@@ -21,7 +21,6 @@ __all__ = [
     "save_agreement",
     "save_confidence",
     "save_embeddings",
-    "save_novelty",
 ]
 
 Order = Literal["added", "low-confidence", "disagreement", "novelty"]
@@ -36,6 +35,7 @@ _COLUMNS = {
     "disagreement": "agreement",
     "novelty": "novelty",
 }
+_AT_ONCE = 2000  # places in the order that are written together
 
 
 def column_of(order: str) -> str:
@@ -68,7 +68,7 @@ def farthest_first(
         >>> farthest_first(np.array([[0], [1], [9], [5]], np.float32), known=1).tolist()
         [2, 3, 1]
     """
-    rest = vectors[known:]
+    rest = vectors[known:].astype(np.float64)
     if not len(rest):
         return np.empty(0, np.int64)
     ordered: list[int] = []
@@ -90,31 +90,23 @@ def farthest_first(
 
 
 def _squared(
-    vectors: npt.NDArray[np.float32], one: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float64], one: npt.NDArray[np.floating[Any]]
 ) -> npt.NDArray[np.float64]:
-    difference = vectors.astype(np.float64) - one
+    difference = vectors - one
     found: npt.NDArray[np.float64] = np.einsum("ij,ij->i", difference, difference)
     return found
 
 
-def save_novelty(
+def save_embeddings(
     transaction: Transaction, project: int, vectors: Mapping[int, npt.NDArray[np.float32]]
 ) -> None:
-    """Keep an embedding of each image, and order those that are open by novelty.
+    """Keep an embedding of each image.
 
     Args:
         transaction: Where to do it.
         project: Whose images they are.
         vectors: float32 (k,) each, by the numbers of the images.
     """
-    save_embeddings(transaction, project, vectors)
-    order_by_novelty(transaction, project)
-
-
-def save_embeddings(
-    transaction: Transaction, project: int, vectors: Mapping[int, npt.NDArray[np.float32]]
-) -> None:
-    """Keep an embedding of each image, see `save_novelty`."""
     for image, vector in sorted(vectors.items()):
         transaction.run(
             "INSERT INTO embeddings (image_id, vector) VALUES (:image, :vector) "
@@ -132,8 +124,10 @@ def embedded(transaction: Transaction, project: int) -> set[int]:
     return {row.image_id for row in transaction.rows(query, project=project)}
 
 
-def order_by_novelty(transaction: Transaction, project: int) -> None:
+def order_by_novelty(database: Database, project: int) -> None:
     """Order the open images that there are embeddings of: farthest from all before comes first.
+
+    That may take minutes, in which others can write.
 
     Raises:
         InputError: The embeddings are of several models.
@@ -141,7 +135,7 @@ def order_by_novelty(transaction: Transaction, project: int) -> None:
     query = """
         SELECT i.id, i.state, e.vector FROM images i JOIN embeddings e ON e.image_id = i.id
         WHERE i.project_id = :project ORDER BY CASE i.state WHEN 'open' THEN 1 ELSE 0 END, i.id"""
-    rows = transaction.rows(query, project=project)
+    rows = database.read(lambda t: t.rows(query, project=project))
     if not rows:
         return
     if len({len(row.vector) for row in rows}) > 1:
@@ -151,12 +145,16 @@ def order_by_novelty(transaction: Transaction, project: int) -> None:
         )
     stacked = np.stack([np.frombuffer(row.vector, np.float32) for row in rows])
     known = sum(row.state != "open" for row in rows)
-    for rank, place in enumerate(farthest_first(stacked, known)):
-        transaction.run(
-            "UPDATE images SET novelty = :rank WHERE id = :id",
-            rank=rank / len(rows),
-            id=rows[int(place)].id,
-        )
+    ranks = [
+        {"rank": rank / len(rows), "id": rows[int(place)].id}
+        for rank, place in enumerate(farthest_first(stacked, known))
+    ]
+    # By their numbers, or two who do this at once might wait for each other.
+    ranks.sort(key=lambda one: one["id"])
+    update = "UPDATE images SET novelty = :rank WHERE id = :id"
+    for start in range(0, len(ranks), _AT_ONCE):
+        some = ranks[start : start + _AT_ONCE]
+        database.write(lambda t, some=some: t.run(update, some))  # type: ignore[misc]
 
 
 def save_confidence(

@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -136,10 +137,12 @@ def retrain(
         used = next((one for one in known if one.promoted and one.kind == kind), None)
         first = BUNDLED if kind == "detector" else config.model
         parent, start = (first, first) if used is None else (used.name, used.path)
-        name = version or f"version-{1 + sum(one.parent is not None for one in known)}"
+        names = {one.name for one in known}  # some may have come with an import
+        free = (f"version-{number}" for number in count(1))
+        name = version or next(one for one in free if one not in names)
         check_name(name, "name of a version", 100)
         # It names a folder that is deleted first, so nothing may lead out of ours.
-        if not re.fullmatch(r"\w[\w.-]*", name) or name in {one.name for one in known}:
+        if not re.fullmatch(r"\w[\w.-]*", name) or name in names:
             raise InputError(
                 "expected a new name for the version, of letters, digits, dots and dashes, got "
                 f"{name!r}; choose another"

@@ -127,7 +127,7 @@ def save_masks(
             current = changes.read_masks(transaction, project, number)
             different = list(_changes(transaction, project, current, wanted))
             if not different:  # whoever wants what is there is in nobody's way
-                return Saved(row.revision, current.ids)
+                return Saved(row.revision, tuple(one for one in wanted.ids if one is not None))
             check_free(transaction, project, row, provenance.person)
             _check_revision(transaction, project, row, revision)
             done = changes.apply(transaction, project, number, different, provenance)

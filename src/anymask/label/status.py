@@ -122,6 +122,7 @@ def read_status(transaction: Transaction, project: int) -> Status:
         versions=[
             VersionWork(one.name, _by_review(counted, f"masks.version.{one.id}."))
             for one in versions
+            if one.kind == "model"
         ],
     )
 

@@ -545,7 +545,8 @@ class Store:
         Args:
             vectors: float32 (k,) each, by the numbers of the images.
         """
-        self._write(queue.save_novelty, vectors)
+        self._write(queue.save_embeddings, vectors)
+        queue.order_by_novelty(self.database, self.project_id)
 
     def set_agreement(self, agreement: Mapping[int, float]) -> None:
         """Keep how well two model versions agree, 0 to 1, by the numbers of the images."""

@@ -25,7 +25,7 @@ from anymask.masks.masks import Masks
 if TYPE_CHECKING:
     from anymask.label.store import Store
 
-__all__ = ["Exported", "Imported", "export_masks", "import_masks"]
+__all__ = ["Exported", "Imported", "export_masks", "image_of", "import_masks"]
 
 Progress = Callable[[int], object]
 
@@ -254,6 +254,28 @@ def import_masks(
     )
 
 
+def image_of(store: Store, found: conversion.Found) -> ImageRecord | None:
+    """Find the image of masks: by its file, which is added if it is new; or by its name.
+
+    Raises:
+        InputError: The file is another one than when its image was labelled.
+    """
+    if found.image is not None:
+        added = store.add([found.image])
+        names = added.added + added.known + added.again + added.replaced
+        if names:
+            return store.image(names[0])
+        if added.changed:
+            raise InputError(
+                "expected the image as it was when it was labelled, got a changed file; take it in "
+                "with anymask label add --accept-changes first"
+            )
+    for name in dict.fromkeys((found.masks.source, found.name)):
+        if name and (image := store.find_image(name)) is not None:
+            return image
+    return None
+
+
 class _Import:
     def __init__(self, store: Store, person: str | None, review: Review) -> None:
         self._store, self._person, self._review = store, person, review
@@ -293,20 +315,8 @@ class _Import:
         self.masks += len(masks)
 
     def _match(self, found: conversion.Found) -> ImageRecord | None:
-        """Find the image of masks: by its file, which is added if it is new; or by its name."""
-        if found.image is not None:
-            added = self._store.add([found.image])
-            names = added.added + added.known + added.again + added.replaced
-            if names:
-                return self._store.image(names[0])
-            if added.changed:
-                raise InputError(
-                    "expected the image as it was when it was labelled, got a changed file; take "
-                    "it in with anymask label add --accept-changes first"
-                )
-        for name in dict.fromkeys((found.masks.source, found.name)):
-            if name and (image := self._store.find_image(name)) is not None:
-                return image
+        if (image := image_of(self._store, found)) is not None:
+            return image
         number = self._by_stem().get(Path(found.masks.source or found.name).stem)
         return None if number is None else self._store.image(number)
 
