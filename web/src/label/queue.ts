@@ -150,7 +150,7 @@ export class Queue {
     const done = await work(app, "label.finishing", {}, async (signal) => {
       while (app.things.some((one) => one.waiting)) await pause(30, signal); // for its mask
       decide();
-      await app.saved(signal);
+      await app.saved(signal, lease.picture.id);
       this.clock.touch();
       return this.patiently(signal, () => this.finished(lease, state));
     });
@@ -224,7 +224,14 @@ export class Queue {
   /** Takes the lease of an image before it is shown; one that somebody else has can be looked at. */
   private async enter(id: string): Promise<boolean> {
     if (this.lease?.picture.id === id) return true;
-    if (this.isMoving) return false;
+    let isShown = false;
+    await this.moving(async () => {
+      isShown = await this.enterNow(id);
+    });
+    return isShown;
+  }
+
+  private async enterNow(id: string): Promise<boolean> {
     const picture = this.app.pictureOf(id);
     await this.leave();
     try {
@@ -257,7 +264,7 @@ export class Queue {
     const { lease } = this;
     if (!lease) return;
     this.lease = null;
-    await this.app.saved(AbortSignal.timeout(10_000)).catch(() => undefined);
+    await this.app.saved(AbortSignal.timeout(10_000), lease.picture.id).catch(() => undefined);
     await this.api.release(lease.token, skip).catch((error: unknown) => this.app.fail(error));
   }
 
@@ -279,7 +286,7 @@ export class Queue {
     const { lease } = this;
     const now = this.now();
     if (lease && now - this.renewed >= RENEW_MS && now - this.seen < THERE_MS) await this.renew();
-    if (!lease && (this.isEmpty || this.isStuck)) await this.next();
+    if (!lease && this.app.ui.image === null && (this.isEmpty || this.isStuck)) await this.next();
     else await this.look();
   }
 
@@ -305,6 +312,7 @@ export class Queue {
       if (!(error instanceof Leased)) return;
       this.lease = null;
       this.owner = error.person;
+      if (this.isMoving) this.app.ui.job?.cancel?.(); // an end that waits for masks which nobody takes
       this.app.notify(say("label.lost", { person: error.person }), true);
     }
     this.app.changed();

@@ -425,10 +425,10 @@ export class App {
     return this.api.putThings(this.pictureOf(key), part as readonly Thing[], revision);
   }
 
-  /** Waits until everything is saved. */
-  async saved(signal: AbortSignal): Promise<void> {
+  /** Waits until everything is saved; with an image, until that one is, and the classes. */
+  async saved(signal: AbortSignal, image?: string): Promise<void> {
     this.saver.now();
-    while (this.saver.isDirty()) {
+    while (image === undefined ? this.saver.isDirty() : this.saver.isDirty(image) || this.saver.isDirty(CLASSES)) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       signal.throwIfAborted();
     }
@@ -439,6 +439,8 @@ export class App {
     const conflict = this.saver.conflict(key);
     if (!conflict) return;
     const isClasses = key === CLASSES;
+    const why = isClasses || how === "theirs" ? null : this.refuses(key);
+    if (why !== null) return this.notify(why, true);
     const mine: readonly Thing[] | readonly Class[] = isClasses ? this.project.classes : thingsOf(this.project, key);
     const part = how === "mine" ? mine : how === "theirs" ? conflict.theirs : joined(mine, conflict.theirs as typeof mine);
     const project: Project = isClasses
