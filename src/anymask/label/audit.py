@@ -19,7 +19,7 @@ from anymask.label import changes
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.database import Transaction
 from anymask.label.images import image_row
-from anymask.label.leases import take_image
+from anymask.label.leases import check_free, take_image
 from anymask.label.names import person_id
 from anymask.label.records import (
     Change,
@@ -218,12 +218,14 @@ def confirm(store: Store, name: str, image: ImageRecord, *, person: str | None) 
 
     Raises:
         InputError: There is no audit of that name.
+        LeaseConflict: Somebody else has the image.
     """
     query = f"SELECT m.id, m.revision {_WAITING} AND i.id = :image ORDER BY m.id"
 
     def work(transaction: Transaction) -> int:
-        image_row(transaction, store.project_id, image.id)  # keeps others out
+        row = image_row(transaction, store.project_id, image.id)  # keeps others out
         audit = _known(transaction, store.project_id, name)
+        check_free(transaction, store.project_id, row, person)
         rows = transaction.rows(query, audit=audit, image=image.id)
         accepted = [Change("review", row.id, row.revision, review="accepted") for row in rows]
         if accepted:
