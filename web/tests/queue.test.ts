@@ -20,6 +20,8 @@ class Server {
   readonly asked: [path: string, json: Record<string, unknown>][] = [];
   readonly leased = new Map<string, string>(); // an image, and who has it
   readonly waits: Promise<void>[] = []; // of leases, each of the next one
+  readonly revisions = new Map<string, number>();
+  classes: { id: number; name: string; color: string; masks: number }[] = [];
 
   async answer(path: string, init: { body?: string }): Promise<Response> {
     const json = JSON.parse(init.body ?? "{}") as Record<string, unknown>;
@@ -36,7 +38,7 @@ class Server {
     const image = path.split("/")[1] ?? "";
     if (path === "status") {
       const images = json["images"] as string[];
-      return [200, { name: "p", model: "m", words: [], status: { classes: [], leases: [] }, pictures: images.map(pictureOf) }];
+      return [200, { name: "p", model: "m", words: [], status: { classes: this.classes, leases: [] }, pictures: images.map((id) => ({ ...pictureOf(id), revision: this.revision(id) })) }];
     }
     if (path === "next") return [200, { lease: this.lease(IDS[1]!), audited: [] }];
     if (path === "lease") {
@@ -44,9 +46,18 @@ class Server {
       return taken(String(json["image"])) ?? [200, { lease: this.lease(String(json["image"])) }];
     }
     if (path === "finish") return [200, { picture: { ...pictureOf(String(json["image"])), state: "done" } }];
-    if (path.endsWith("/masks")) return json["things"] ? (taken(image) ?? [200, { revision: 1, ids: ["m1"] }]) : [200, { revision: 0, things: [] }];
+    if (path.endsWith("/masks")) return json["things"] ? (taken(image) ?? [200, { revision: this.save(image), ids: ["m1"] }]) : [200, { revision: this.revision(image), things: [] }];
     if (path === "renew") return [422, { error: { code: "input", message: "lost" } }];
     return [200, { classes: [], released: true }];
+  }
+
+  private revision(id: string): number {
+    return this.revisions.get(id) ?? 0;
+  }
+
+  private save(id: string): number {
+    this.revisions.set(id, this.revision(id) + 1);
+    return this.revision(id);
   }
 
   private lease(id: string): unknown {
@@ -161,6 +172,24 @@ test("what is not saved is kept by the browser, each image until it is", async (
   server.leased.clear();
   app.saver.now();
   await until(() => kept.size === 0);
+});
+
+test("what others do on their images is no step of one's own", async () => {
+  const { app, queue, server } = await opened();
+  app.keeper = { rename: () => Promise.resolve() };
+  draw(app);
+  await queue.skip();
+  draw(app);
+  await app.saved(AbortSignal.timeout(5000));
+  server.revisions.set(IDS[0]!, 9); // bob has it by now, and has deleted the mask
+  server.classes = [{ id: 1, name: "cup", color: "#111111", masks: 0 }];
+  await app.refresh();
+  assert.deepEqual(thingsOf(app.project, IDS[0]!), []);
+  assert.deepEqual([app.things.length, app.project.classes.length], [1, 1]);
+  app.undo();
+  assert.deepEqual([app.ui.image, app.things.length, app.project.classes.length], [IDS[1], 0, 1]);
+  app.undo(); // there is no more of ours
+  assert.equal(app.ui.image, IDS[1]);
 });
 
 test("a long day's images are not asked for all at once", async () => {

@@ -361,11 +361,15 @@ export class App {
       const { revision, things } = await this.api.things(picture);
       if (this.saver.isDirty(picture.id)) continue; // it will be seen as a conflict
       this.saver.known(picture.id, things, revision);
-      this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
+      if (this.refuses(picture.id) === null) this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
+      // On an image that is not ours there is nothing for us to undo.
+      else this.settle(histories.load(histories.forget(this.history, picture.id), picture.id, things));
     }
     if (!this.saver.isDirty(CLASSES) && folder.classes_revision !== this.saver.revision(CLASSES)) {
       this.saver.known(CLASSES, folder.classes, folder.classes_revision);
-      this.commit({ ...this.project, classes: folder.classes }, "theirs", null);
+      const { classes } = folder;
+      if (this.keeper) this.settle(histories.amend(this.history, (project) => ({ ...project, classes })));
+      else this.commit({ ...this.project, classes }, "theirs", null);
     }
     this.changed();
   }
