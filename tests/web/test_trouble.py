@@ -86,8 +86,8 @@ def test_an_answer_that_fails_is_told_and_leaves_nothing_behind(
 ) -> None:
     studio.trouble.append(lambda method, path: (500, 0) if path == "/v1/predict" else None)
     page.page.mouse.move(*page.place(20, 20))
-    page.click("red")
-    page.says("the server is ill")
+    with page.hears("the server is ill"):
+        page.click("red")
     page.masks(0)
     studio.trouble.clear()
     page.click("red")

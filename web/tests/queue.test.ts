@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Client } from "../src/api/client.ts";
 import { Clock } from "../src/label/clock.ts";
 import { LabelApi, type LabelPicture } from "../src/label/label_api.ts";
-import { Queue } from "../src/label/queue.ts";
+import { Queue, followChanges } from "../src/label/queue.ts";
 import { App } from "../src/store/app.ts";
 import { Backup } from "../src/store/backup.ts";
 import { addThings, newThing, thingsOf } from "../src/store/project.ts";
@@ -21,6 +21,7 @@ class Server {
   readonly leased = new Map<string, string>(); // an image, and who has it
   readonly waits: Promise<void>[] = []; // of leases, each of the next one
   readonly revisions = new Map<string, number>();
+  things: unknown[] = [];
   classes: { id: number; name: string; color: string; masks: number }[] = [];
 
   async answer(path: string, init: { body?: string }): Promise<Response> {
@@ -46,7 +47,7 @@ class Server {
       return taken(String(json["image"])) ?? [200, { lease: this.lease(String(json["image"])) }];
     }
     if (path === "finish") return [200, { picture: { ...pictureOf(String(json["image"])), state: "done" } }];
-    if (path.endsWith("/masks")) return json["things"] ? (taken(image) ?? [200, { revision: this.save(image), ids: ["m1"] }]) : [200, { revision: this.revision(image), things: [] }];
+    if (path.endsWith("/masks")) return json["things"] ? (taken(image) ?? [200, { revision: this.save(image), ids: ["m1"] }]) : [200, { revision: this.revision(image), things: this.things }];
     if (path === "renew") return [422, { error: { code: "input", message: "lost" } }];
     return [200, { classes: [], released: true }];
   }
@@ -190,6 +191,25 @@ test("what others do on their images is no step of one's own", async () => {
   assert.deepEqual([app.ui.image, app.things.length, app.project.classes.length], [IDS[1], 0, 1]);
   app.undo(); // there is no more of ours
   assert.equal(app.ui.image, IDS[1]);
+});
+
+test("masks that are read anew are still as the model made them", async () => {
+  const { app, queue, server } = await opened();
+  const mask = { rle: { size: [4, 4], counts: runs.toText(square) }, label: null, score: 0.9, stability: null };
+  const known = { mask: 1, revision: 1, stage: "semi-automatic", person: null, version: "bundled" };
+  server.things = [{ thing: "m1", ...mask, points: [], labels: [], prompt_box: null, meta: {}, review: "pending", known }];
+  followChanges(app, queue, new Clock(() => 0));
+  await queue.skip();
+  for (let i = 0; i < 2; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 5)); // for the next frame
+    server.revisions.set(IDS[1]!, 7 + i);
+    await app.refresh();
+  }
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual([...queue.changed], []);
+  await queue.accept();
+  const saved = server.asked.find(([path, json]) => path.includes(IDS[1]!) && json["things"]);
+  assert.deepEqual((saved![1]["things"] as { review: string }[]).map((one) => one.review), ["accepted"]);
 });
 
 test("a long day's images are not asked for all at once", async () => {

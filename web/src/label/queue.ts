@@ -1,6 +1,7 @@
 /** One image after the other: leased while it is open, finished or given back, and the next comes. */
 
 import { Away, Refused } from "../api/client.ts";
+import { type Counts, same } from "../masks/runs.ts";
 import type { App } from "../store/app.ts";
 import { type Review, type Thing, editThings, thingsOf } from "../store/project.ts";
 import { work } from "../tools/searches.ts";
@@ -336,6 +337,28 @@ export class Queue {
       }
     }
   }
+}
+
+/** Tells the clock which masks are worked on, and the queue which are others by now. */
+export function followChanges(app: App, queue: Queue, clock: Clock): void {
+  let image: string | null = null;
+  let known: readonly Thing[] | null = null;
+  app.listen(() => {
+    const things = app.isLoaded ? app.things : null;
+    if (app.ui.image === image && known && things && known !== things) {
+      const before = new Map(known.map((one) => [one.id, one]));
+      const changed = things.filter((one) => before.get(one.id) !== one);
+      clock.changed(changed.map((one) => one.id));
+      for (const one of changed) if (!isSame(before.get(one.id)?.counts, one.counts)) queue.changed.add(one.id);
+    }
+    if (app.ui.image !== image) queue.changed.clear();
+    [image, known] = [app.ui.image, things];
+  });
+}
+
+/** Whether masks are the same, also if they were read anew. */
+function isSame(a: Counts | null | undefined, b: Counts | null): boolean {
+  return a === b || (!!a && !!b && same(a, b));
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
