@@ -96,6 +96,47 @@ def test_a_finish_that_is_said_twice_is_done_once(api: Any, store: Store) -> Non
     assert "lease that holds" in message(renewed, 422)
 
 
+def test_known_masks_end_like_all_others(api: Any, store: Store) -> None:
+    from anymask.label.honeypots import add_honeypot, set_honeypot_share
+
+    add_honeypot(store, "c.png", Masks.from_dense(rows()[None], labels=["cup"]))
+    ended = []
+    for share in (0, 1):
+        set_honeypot_share(store, share)
+        lease = take(api)
+        image = lease["picture"]["id"]
+        (mask,) = save(api, image, 0, thing()).json()["ids"]
+        document = {"token": lease["token"], "image": image}
+        ended.append(api.post("/v1/label/finish", json=document).json()["picture"])
+        told = api.get(f"/v1/label/masks/{mask[1:]}/history").json()["history"]
+        assert [one["action"] for one in told] == ["add"]
+    assert [one["name"] for one in ended] == ["a.png", "c.png"]
+    assert [(one["state"], one["masks"]) for one in ended] == [("done", 1)] * 2
+
+
+def test_an_audit_is_ended_by_who_has_the_image(api: Any, store: Store) -> None:
+    from anymask.label.audit import begin_audit, waiting_masks
+
+    store.add_masks(1, Masks.from_dense(rows()[None]), Provenance(version="net"))
+    begin_audit(store, "may", 1)
+    lease = take(api, audit="may")
+    document = {"token": lease["token"], "image": lease["picture"]["id"], "audit": "may"}
+    store.release(lease["token"])
+    bob = store.lease("a.png", "bob")
+    refused = api.post("/v1/label/finish", json={**document, "person": "ada"})
+    assert refused.status_code == 409 and refused.json()["person"] == "bob"
+    assert waiting_masks(store, "may", 1) == [1]  # nothing happened
+    his = {**document, "person": "bob", "token": bob.token}
+    assert api.post("/v1/label/finish", json=his).status_code == 200
+    assert waiting_masks(store, "may", 1) == []
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "9" * 30])
+def test_a_number_of_no_mask_is_told(api: Any, number: str) -> None:
+    answer = api.get(f"/v1/label/masks/{number}/history")
+    assert "expected the number of a mask" in message(answer, 422)
+
+
 def test_masks_become_revisions(api: Any, store: Store) -> None:
     image = take(api)["picture"]["id"]
     first = save(api, image, 0, thing(seconds=4.0), thing("new2", "dog", 30), token="t1")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ from tests.web.conftest import THINGS, H, Served, W
 
 from anymask import Masks, formats
 from anymask.serve.project import FOLDER
+
+_LISTEN = """(text) => {
+    const place = document.querySelector('.status-text');
+    let before = place.textContent.includes(text);
+    window.hasHeard = false;
+    new MutationObserver(() => {
+        const now = place.textContent.includes(text);
+        window.hasHeard ||= now && !before;
+        before = now;
+    }).observe(place, { childList: true, characterData: true, subtree: true });
+}"""
 
 SHOTS = os.environ.get("ANYMASK_SHOTS")
 
@@ -110,6 +122,16 @@ class StudioPage:
 
     def says(self, text: str) -> None:
         self.page.locator(".status-text", has_text=text).wait_for()
+
+    @contextmanager
+    def hears(self, text: str) -> Iterator[None]:
+        """Wait until the page has said what was not said before, also if it is gone again by then.
+
+        A notice goes after some seconds, which on a busy machine may pass before a test looks.
+        """
+        self.page.evaluate(_LISTEN, text)
+        yield
+        self.until(lambda: bool(self.page.evaluate("window.hasHeard")))
 
     def until(self, holds: Callable[[], bool], tries: int = 1200) -> None:
         for _ in range(tries):

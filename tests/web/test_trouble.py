@@ -86,8 +86,8 @@ def test_an_answer_that_fails_is_told_and_leaves_nothing_behind(
 ) -> None:
     studio.trouble.append(lambda method, path: (500, 0) if path == "/v1/predict" else None)
     page.page.mouse.move(*page.place(20, 20))
-    page.click("red")
-    page.says("the server is ill")
+    with page.hears("the server is ill"):
+        page.click("red")
     page.masks(0)
     studio.trouble.clear()
     page.click("red")
@@ -265,15 +265,16 @@ def test_a_slow_start_tells_how_long_it_takes_and_forgets_no_click(
 def test_a_search_that_is_cut_off_is_told(page: StudioPage, studio: Served) -> None:
     page.click("red")
     page.masks(1)
-    page.page.route("**/v1/studio/elsewhere", lambda route: route.abort("connectionreset"))
-    page.press("i")
-    page.says("the server does not answer")
-    page.page.unroute("**/v1/studio/elsewhere")
+    asked: list[Any] = []
+    page.page.route("**/v1/studio/elsewhere", lambda route: asked.append(route))
     cut = '{"done": 0, "total": 2}\n{"done": 1, "tot'
-    page.page.route(
-        "**/v1/studio/elsewhere",
+    for end in (
+        lambda route: route.abort("connectionreset"),
         lambda route: route.fulfill(body=cut, content_type="application/x-ndjson"),
-    )
-    page.press("i")
-    page.says("the server does not answer")
+    ):
+        page.press("i")
+        page.until(lambda: len(asked) == 1)
+        page.says("Looking in the other images")  # so what was said before is gone
+        with page.hears("the server does not answer"):
+            end(asked.pop())
     page.masks(1)

@@ -153,10 +153,11 @@ test("images are told by their content, and those that are cut off", async () =>
   const [, , first, second, ...rest] = jpeg;
   const frame = [0xff, 0xc4, 0, 3, 7, 0xff, 0xc2, 0, 11, 8, 1, 0, 2, 3, 1, 1, 17, 0];
   assert.deepEqual(sizeOf(Uint8Array.of(0xff, 0xd8, ...frame, first!, second!, ...rest), "image/jpeg"), [515, 256]);
-  // The first bytes of files of 7 x 3 that Pillow wrote.
+  // The first bytes of files of 7 x 3, most of which Pillow wrote.
   for (const text of [
     "R0lGODdhBwADAIEAAAkJCQAAAAAAAAAAACwAAAAA",
     "Qk1+AAAAAAAAADYAAAAoAAAABwAAAAMAAAABABgA",
+    "Qk1kAAAAAAAAABoAAAAMAAAABwADAAEAGAAAAAAA", // a header of OS/2
     "UklGRiQAAABXRUJQVlA4IBgAAAAwAQCdASoHAAMA",
     "UklGRh4AAABXRUJQVlA4TBEAAAAvBoAAAAfQhCY0",
     "UklGRmIAAABXRUJQVlA4WAoAAAAYAAAABgAAAgAA",

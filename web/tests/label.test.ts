@@ -53,10 +53,10 @@ test("durations are read as people write them", () => {
 
 // ------------------------------------------------------------------------------ saving
 
-function saverOf(put: (part: readonly string[], revision: number) => Promise<number>): { saver: Saver<readonly string[]>; run: () => Promise<void> } {
+function saverOf(put: (part: readonly string[], revision: number, key: string) => Promise<number>): { saver: Saver<readonly string[]>; run: () => Promise<void> } {
   let due: (() => void) | null = null;
   const saver = new Saver<readonly string[]>({
-    put: (_, part, revision) => put(part, revision),
+    put: (key, part, revision) => put(part, revision, key),
     changed: () => undefined,
     describe: String,
     setTimer: (run) => (due = run),
@@ -100,6 +100,39 @@ test("what was refused is not insisted on", async () => {
   saver.set("a", ["good"]);
   await run();
   assert.deepEqual(sent, [["bad"], ["good"]]);
+});
+
+test("what is refused keeps nothing else waiting", async () => {
+  const sent: string[] = [];
+  let isTaken = true;
+  const { saver, run } = saverOf((_, revision, key) => {
+    sent.push(key);
+    return isTaken && key === "a" ? Promise.reject(new Leased("bob")) : Promise.resolve(revision + 1);
+  });
+  for (const key of ["a", "b"]) saver.known(key, [], 0);
+  saver.set("a", ["mine"]);
+  await run();
+  saver.set("b", ["more"]);
+  await run();
+  assert.deepEqual(sent, ["a", "a", "b"]);
+  assert.deepEqual([saver.isDirty("a"), saver.isDirty("b"), saver.state.kind], [true, false, "retrying"]);
+  isTaken = false;
+  await run(); // by itself
+  assert.equal(saver.state.kind, "saved");
+});
+
+test("whoever does not answer is not asked for every part", async () => {
+  const sent: string[] = [];
+  const { saver, run } = saverOf((_, __, key) => {
+    sent.push(key);
+    return Promise.reject(new Away("gone"));
+  });
+  for (const key of ["a", "b"]) {
+    saver.known(key, [], 0);
+    saver.set(key, ["mine"]);
+  }
+  await run();
+  assert.deepEqual(sent, ["a"]);
 });
 
 // ------------------------------------------------------------------------------- routes

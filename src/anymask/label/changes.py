@@ -72,7 +72,7 @@ def history(transaction: Transaction, project: int, mask: int) -> list[Revision]
         SELECT {_COLUMNS} i.height, i.width, {_NAMED.format(and_current="", person="r")}
         JOIN images i ON i.id = m.image_id
         WHERE m.id = :mask AND i.project_id = :project ORDER BY r.revision"""
-    rows = transaction.rows(query, mask=mask, project=project)
+    rows = transaction.rows(query, mask=mask, project=project) if 0 < mask < 2**63 else []
     if not rows:
         raise InputError(f"expected the number of a mask, got {mask!r}; list the image's masks")
     return [

@@ -4,6 +4,7 @@ Each route is the twin of a command of ``anymask label`` and of a method of `any
 """
 
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anymask.label.audit import confirm, next_audited, waiting_masks
@@ -154,9 +155,14 @@ def _add_leases(app: "FastAPI", studio: LabelStudio) -> None:
                 confirm(store, asked.audit, image, person=asked.person)
                 state = image.state
             store.finish(asked.token, state, seconds=asked.seconds)
-            return json_content({"picture": wire.picture_document(store.image(image.id))})
+            # An image whose masks are known is as fresh as before, which would tell.
+            ended = replace(store.image(image.id), state=state, masks=image.masks)
+            return json_content({"picture": wire.picture_document(ended)})
 
-        return respond(await compute.answer(done))
+        try:
+            return respond(await compute.answer(done))
+        except LeaseConflict as conflict:
+            return leased(conflict)
 
 
 def _add_masks(app: "FastAPI", studio: LabelStudio) -> None:

@@ -285,9 +285,11 @@ def audit_document(audit: Audit) -> dict[str, Any]:
 
 
 def history_document(history: Sequence[Revision]) -> list[dict[str, Any]]:
-    """Write the history of a mask."""
+    """Write the history of a mask; that work on known masks was set aside is not for annotators."""
     found = []
     for one in history:
+        if one.action == "retire":
+            continue
         masks = replace(one.masks, meta=({**one.masks.meta[0], THING: id_of(one.mask)},))
         (thing,) = things_document(Stored(masks, 0))["things"]
         names = ("revision", "action", "deleted", "review", "stage", "person", "version")

@@ -1,6 +1,7 @@
 /** The bar of the queue: what is done, the three decisions, how far the work is, and who else is there. */
 
 import { fill, h } from "../dom.ts";
+import { focusStage } from "../host.ts";
 import { icon } from "../icons.ts";
 import type { App } from "../store/app.ts";
 import { say } from "../words/words.ts";
@@ -15,9 +16,18 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, actions: { r
   );
   const decision = (id: string, key: string, kind: string, run: () => void, ...words: Node[]): HTMLButtonElement =>
     h("button", { type: "button", class: `button ${kind}`, id, onclick: run, "aria-keyshortcuts": key.toLowerCase() }, ...words, h("kbd", {}, key));
+  let isPointed = false; // whoever chooses with the mouse goes on with the page's keys, which here would choose
   const order = h(
     "select",
-    { id: "order", class: "queue-order", "aria-label": say("label.order"), title: say("label.order"), onchange: () => queue.sort(order.value as Order) },
+    {
+      id: "order", class: "queue-order", "aria-label": say("label.order"), title: say("label.order"),
+      onpointerdown: () => (isPointed = true),
+      onkeydown: () => (isPointed = false),
+      onchange: () => {
+        queue.sort(order.value as Order);
+        if (isPointed) focusStage(order);
+      },
+    },
     ...ORDERS.map((one) => h("option", { value: one }, say(`order.${one}`))),
   );
   const acceptText = h("span", {});

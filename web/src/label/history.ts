@@ -12,10 +12,14 @@ export function makeHistory(app: App, api: LabelApi, stage: Stage): HTMLElement 
   const list = h("ol", { class: "revisions" });
   const element = h("section", { class: "side-part side-history", id: "history", "aria-label": say("label.history"), hidden: true }, h("h2", {}, say("label.history")), list);
   let shown = "";
+  let items: readonly (readonly [Entry, HTMLElement])[] = [];
   const show = (entries: readonly Entry[], id: string): void => {
-    fill(list, ...[...entries].reverse().map((one, i) => makeEntry(app, stage, one, id, i === 0)));
+    items = [...entries].reverse().map((one, i) => [one, makeEntry(app, stage, one, id, i === 0)]);
+    fill(list, ...items.map(([, item]) => item));
   };
   app.listen(() => {
+    const { earlier } = app.ui;
+    for (const [entry, item] of items) item.classList.toggle("compared", earlier !== null && earlier === entry.thing.counts);
     const thing = app.active;
     const mask = thing && !thing.waiting ? api.numberOf(thing.id) : null;
     element.hidden = mask === null;
@@ -68,7 +72,5 @@ function makeEntry(app: App, stage: Stage, entry: Entry, id: string, isLast: boo
     },
     icon("undo", 14),
   );
-  const item = h("li", { class: "revision" }, look, !isLast && !entry.deleted && h("span", { class: "row-actions" }, back));
-  app.listen(() => item.classList.toggle("compared", app.ui.earlier !== null && app.ui.earlier === entry.thing.counts));
-  return item;
+  return h("li", { class: "revision" }, look, !isLast && !entry.deleted && h("span", { class: "row-actions" }, back));
 }

@@ -132,6 +132,7 @@ export class Leased extends Problem {
 }
 
 const ROOT = "/v1/label";
+const SHOWN = 500; // images that are looked at again: as many as steps can be undone
 
 export class LabelApi extends StudioApi {
   override readonly acceptMasks = ".json,.txt,.xml,.png";
@@ -181,7 +182,7 @@ export class LabelApi extends StudioApi {
   saw(picture: LabelPicture): void {
     this.revisions.set(picture.id, picture.revision);
     const others = this.pictures.filter((one) => one.id !== picture.id);
-    this.pictures = others.length < this.pictures.length ? this.pictures.map((one) => (one.id === picture.id ? picture : one)) : [...others, picture];
+    this.pictures = others.length < this.pictures.length ? this.pictures.map((one) => (one.id === picture.id ? picture : one)) : [...others, picture].slice(-SHOWN);
   }
 
   override add(): Promise<Picture> {

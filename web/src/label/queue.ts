@@ -1,6 +1,7 @@
 /** One image after the other: leased while it is open, finished or given back, and the next comes. */
 
 import { Away, Refused } from "../api/client.ts";
+import { type Counts, same } from "../masks/runs.ts";
 import type { App } from "../store/app.ts";
 import { type Review, type Thing, editThings, thingsOf } from "../store/project.ts";
 import { work } from "../tools/searches.ts";
@@ -150,7 +151,7 @@ export class Queue {
     const done = await work(app, "label.finishing", {}, async (signal) => {
       while (app.things.some((one) => one.waiting)) await pause(30, signal); // for its mask
       decide();
-      await app.saved(signal);
+      await app.saved(signal, lease.picture.id);
       this.clock.touch();
       return this.patiently(signal, () => this.finished(lease, state));
     });
@@ -224,7 +225,14 @@ export class Queue {
   /** Takes the lease of an image before it is shown; one that somebody else has can be looked at. */
   private async enter(id: string): Promise<boolean> {
     if (this.lease?.picture.id === id) return true;
-    if (this.isMoving) return false;
+    let isShown = false;
+    await this.moving(async () => {
+      isShown = await this.enterNow(id);
+    });
+    return isShown;
+  }
+
+  private async enterNow(id: string): Promise<boolean> {
     const picture = this.app.pictureOf(id);
     await this.leave();
     try {
@@ -257,7 +265,7 @@ export class Queue {
     const { lease } = this;
     if (!lease) return;
     this.lease = null;
-    await this.app.saved(AbortSignal.timeout(10_000)).catch(() => undefined);
+    await this.app.saved(AbortSignal.timeout(10_000), lease.picture.id).catch(() => undefined);
     await this.api.release(lease.token, skip).catch((error: unknown) => this.app.fail(error));
   }
 
@@ -279,7 +287,7 @@ export class Queue {
     const { lease } = this;
     const now = this.now();
     if (lease && now - this.renewed >= RENEW_MS && now - this.seen < THERE_MS) await this.renew();
-    if (!lease && (this.isEmpty || this.isStuck)) await this.next();
+    if (!lease && this.app.ui.image === null && (this.isEmpty || this.isStuck)) await this.next();
     else await this.look();
   }
 
@@ -305,6 +313,7 @@ export class Queue {
       if (!(error instanceof Leased)) return;
       this.lease = null;
       this.owner = error.person;
+      if (this.isMoving) this.app.ui.job?.cancel?.(); // an end that waits for masks which nobody takes
       this.app.notify(say("label.lost", { person: error.person }), true);
     }
     this.app.changed();
@@ -328,6 +337,28 @@ export class Queue {
       }
     }
   }
+}
+
+/** Tells the clock which masks are worked on, and the queue which are others by now. */
+export function followChanges(app: App, queue: Queue, clock: Clock): void {
+  let image: string | null = null;
+  let known: readonly Thing[] | null = null;
+  app.listen(() => {
+    const things = app.isLoaded ? app.things : null;
+    if (app.ui.image === image && known && things && known !== things) {
+      const before = new Map(known.map((one) => [one.id, one]));
+      const changed = things.filter((one) => before.get(one.id) !== one);
+      clock.changed(changed.map((one) => one.id));
+      for (const one of changed) if (!isSame(before.get(one.id)?.counts, one.counts)) queue.changed.add(one.id);
+    }
+    if (app.ui.image !== image) queue.changed.clear();
+    [image, known] = [app.ui.image, things];
+  });
+}
+
+/** Whether masks are the same, also if they were read anew. */
+function isSame(a: Counts | null | undefined, b: Counts | null): boolean {
+  return a === b || (!!a && !!b && same(a, b));
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

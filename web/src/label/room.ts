@@ -8,7 +8,7 @@ import { App } from "../store/app.ts";
 import { Backup } from "../store/backup.ts";
 import { browserDrawer } from "../store/drawer.ts";
 import * as histories from "../store/history.ts";
-import { type Thing, renameClass } from "../store/project.ts";
+import { renameClass } from "../store/project.ts";
 import type { Command } from "../tools/commands.ts";
 import { makeQueueBar } from "./bar.ts";
 import { makeHint, makeNothing } from "./card.ts";
@@ -17,7 +17,7 @@ import { makeDashboard } from "./dashboard.ts";
 import { makeHistory } from "./history.ts";
 import { LabelApi } from "./label_api.ts";
 import { askName, keepName, nameOf } from "./name.ts";
-import { Queue } from "./queue.ts";
+import { Queue, followChanges } from "./queue.ts";
 
 const LOOK_MS = 15_000;
 
@@ -76,23 +76,6 @@ function commandsOf(queue: Queue, openDashboard: () => void): readonly Command[]
     { id: "queue-reject", words: "key.queue_reject", group: "images", keys: ["n"], run: () => void queue.reject() },
     { id: "dashboard", words: "dashboard.title", group: "view", keys: ["p"], run: openDashboard },
   ];
-}
-
-/** Tells the clock which masks are worked on. */
-function followChanges(app: App, queue: Queue, clock: Clock): void {
-  let image: string | null = null;
-  let known: readonly Thing[] | null = null;
-  app.listen(() => {
-    const things = app.isLoaded ? app.things : null;
-    if (app.ui.image === image && known && things && known !== things) {
-      const before = new Map(known.map((one) => [one.id, one]));
-      const changed = things.filter((one) => before.get(one.id) !== one);
-      clock.changed(changed.map((one) => one.id));
-      for (const one of changed) if (before.get(one.id)?.counts !== one.counts) queue.changed.add(one.id);
-    }
-    if (app.ui.image !== image) queue.changed.clear();
-    [image, known] = [app.ui.image, things];
-  });
 }
 
 function listen(queue: Queue): void {

@@ -48,6 +48,7 @@ export function sizeOf(data: Uint8Array, kind: string): readonly [w: number, h: 
   try {
     if (kind === "image/png") return [view.getUint32(16), view.getUint32(20)];
     if (kind === "image/gif") return [view.getUint16(6, true), view.getUint16(8, true)];
+    if (kind === "image/bmp" && view.getUint32(14, true) === 12) return [view.getUint16(18, true), view.getUint16(20, true)]; // of OS/2
     if (kind === "image/bmp") return [view.getInt32(18, true), Math.abs(view.getInt32(22, true))];
     if (kind === "image/webp") return sizeOfWebp(view);
     return kind === "image/jpeg" ? sizeOfJpeg(view) : null;

@@ -361,11 +361,15 @@ export class App {
       const { revision, things } = await this.api.things(picture);
       if (this.saver.isDirty(picture.id)) continue; // it will be seen as a conflict
       this.saver.known(picture.id, things, revision);
-      this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
+      if (this.refuses(picture.id) === null) this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
+      // On an image that is not ours there is nothing for us to undo.
+      else this.settle(histories.load(histories.forget(this.history, picture.id), picture.id, things));
     }
     if (!this.saver.isDirty(CLASSES) && folder.classes_revision !== this.saver.revision(CLASSES)) {
       this.saver.known(CLASSES, folder.classes, folder.classes_revision);
-      this.commit({ ...this.project, classes: folder.classes }, "theirs", null);
+      const { classes } = folder;
+      if (this.keeper) this.settle(histories.amend(this.history, (project) => ({ ...project, classes })));
+      else this.commit({ ...this.project, classes }, "theirs", null);
     }
     this.changed();
   }
@@ -425,10 +429,10 @@ export class App {
     return this.api.putThings(this.pictureOf(key), part as readonly Thing[], revision);
   }
 
-  /** Waits until everything is saved. */
-  async saved(signal: AbortSignal): Promise<void> {
+  /** Waits until everything is saved; with an image, until that one is, and the classes. */
+  async saved(signal: AbortSignal, image?: string): Promise<void> {
     this.saver.now();
-    while (this.saver.isDirty()) {
+    while (image === undefined ? this.saver.isDirty() : this.saver.isDirty(image) || this.saver.isDirty(CLASSES)) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       signal.throwIfAborted();
     }
@@ -439,6 +443,8 @@ export class App {
     const conflict = this.saver.conflict(key);
     if (!conflict) return;
     const isClasses = key === CLASSES;
+    const why = isClasses || how === "theirs" ? null : this.refuses(key);
+    if (why !== null) return this.notify(why, true);
     const mine: readonly Thing[] | readonly Class[] = isClasses ? this.project.classes : thingsOf(this.project, key);
     const part = how === "mine" ? mine : how === "theirs" ? conflict.theirs : joined(mine, conflict.theirs as typeof mine);
     const project: Project = isClasses

@@ -8,7 +8,8 @@ import type { Drawer } from "./drawer.ts";
 import { type Thing, thingsOf, withThings } from "./project.ts";
 
 export class Backup {
-  private readonly kept = new Map<string, readonly Thing[]>();
+  /** By id of the image: where it lies, and what. */
+  private readonly kept = new Map<string, readonly [key: string, things: readonly Thing[]]>();
 
   constructor(
     private readonly app: App,
@@ -17,16 +18,18 @@ export class Backup {
     app.listen(() => this.follow());
   }
 
-  /** Keeps what is not saved while saving fails, and forgets it once it is. */
+  /** Keeps what is not saved while saving fails, and forgets each image once it is. */
   private follow(): void {
     const { saver, saveState } = this.app;
-    if (saveState.kind === "saved") {
-      for (const id of this.kept.keys()) void this.drawer.drop(this.keyOf(id));
-      this.kept.clear();
-    } else if (saveState.kind === "retrying") {
+    for (const [id, [key]] of this.kept) {
+      if (saver.isDirty(id)) continue;
+      void this.drawer.drop(key);
+      this.kept.delete(id);
+    }
+    if (saveState.kind === "retrying" || saveState.kind === "conflict") {
       for (const [id, things] of Object.entries(this.app.project.images)) {
-        if (!saver.isDirty(id) || this.kept.get(id) === things) continue;
-        this.kept.set(id, things);
+        if (!saver.isDirty(id) || this.kept.get(id)?.[1] === things) continue;
+        this.kept.set(id, [this.keyOf(id), things]);
         const picture = this.app.pictureOf(id);
         const records = things.filter((one) => one.counts).map((one) => recordOf(one, picture));
         void this.drawer.put(this.keyOf(id), records);
@@ -38,8 +41,8 @@ export class Backup {
   async restore(id: string): Promise<void> {
     if (this.kept.has(id) || this.app.refuses(id) !== null) return;
     const records = await this.drawer.get(this.keyOf(id));
-    if (!records) return;
-    this.kept.set(id, []);
+    if (!records || this.app.refuses(id) !== null) return;
+    this.kept.set(id, [this.keyOf(id), []]);
     const theirs = thingsOf(this.app.project, id);
     // What was stored after all, without a word, is there under the id that the store gave it.
     const mine = records.map(thingOf).map((one) => theirs.find((other) => isSame(one, other)) ?? one);

@@ -49,6 +49,8 @@ export class Saver<Part> {
   private busy = false;
   private failures = 0;
   private error = "";
+  /** Whether the timer is for parts that were refused: what changes meanwhile need not wait for them. */
+  private isRefused = false;
 
   constructor(private readonly saving: Saving<Part>) {}
 
@@ -72,7 +74,7 @@ export class Saver<Part> {
     const kept = this.kept.get(key);
     if (!kept || kept.part === part) return;
     kept.part = part;
-    if (!this.busy && this.timer === null) this.schedule(SOON);
+    if (!this.busy && (this.timer === null || this.isRefused)) this.schedule(SOON);
     this.saving.changed();
   }
 
@@ -115,6 +117,7 @@ export class Saver<Part> {
 
   private schedule(ms: number): void {
     if (this.timer !== null) this.saving.clearTimer(this.timer);
+    this.isRefused = false;
     this.timer = this.saving.setTimer(() => {
       this.timer = null;
       void this.run();
@@ -124,20 +127,29 @@ export class Saver<Part> {
   private async run(): Promise<void> {
     if (this.busy) return;
     this.busy = true;
-    try {
-      for (let next = this.next(); next; next = this.next()) await this.save(...next);
-      this.failures = 0;
-    } catch (error) {
-      this.failures++;
-      this.error = this.saving.describe(error);
-      this.schedule(this.wait);
+    const failed = new Map<string, unknown>();
+    for (let next = this.next(failed); next; next = this.next(failed)) {
+      try {
+        await this.save(...next);
+      } catch (error) {
+        failed.set(next[0], error);
+        if (error instanceof Away) break; // nor would the others be answered
+      }
     }
     this.busy = false;
+    const errors = [...failed.values()];
+    this.failures = errors.length ? this.failures + 1 : 0;
+    if (errors.length) {
+      this.error = this.saving.describe(errors[0]);
+      this.schedule(this.wait);
+      this.isRefused = !errors.some((one) => one instanceof Away);
+    }
     this.saving.changed();
   }
 
-  private next(): [string, Kept<Part>] | undefined {
-    return [...this.kept].find(([, kept]) => kept.part !== kept.saved && !kept.conflict);
+  /** Finds what is to be saved; a part that has just failed does not keep the others waiting. */
+  private next(failed: ReadonlyMap<string, unknown>): [string, Kept<Part>] | undefined {
+    return [...this.kept].find(([key, kept]) => kept.part !== kept.saved && !kept.conflict && !failed.has(key));
   }
 
   private async save(key: string, kept: Kept<Part>): Promise<void> {
