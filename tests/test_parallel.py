@@ -15,6 +15,7 @@ from threading import Event, Timer
 import pytest
 import torch
 
+from anymask import parallel
 from anymask.parallel import in_order, in_processes, one_thread
 
 
@@ -84,6 +85,19 @@ def test_processes_give_results_in_order_and_errors_as_they_are(processes: int) 
     assert in_processes(divmod, [], processes) == []
     with pytest.raises(ZeroDivisionError):
         in_processes(divmod, [(1, 1), (1, 0)], processes)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+def test_processes_that_were_lost_are_started_anew() -> None:
+    (lost,) = in_processes(os.getpid, [()], 2)
+    os.kill(lost, 9)
+    pool = parallel._processes(2)
+    for _ in range(600):
+        if pool._broken:
+            break
+        time.sleep(0.05)
+    assert in_processes(divmod, [(7, 3)], 2) == [(2, 1)]
+    assert parallel._processes(2) is not pool
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")

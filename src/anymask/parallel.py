@@ -174,7 +174,8 @@ def in_processes(
 ) -> list[Result]:
     """Do the same work on many jobs, and give the results in the order of the jobs.
 
-    The processes are started when they are first needed, and stay for the next jobs.
+    The processes are started when they are first needed, and stay for the next jobs; where one was
+    lost meanwhile, such as for want of memory, all are started anew.
 
     Args:
         work: A function of a module, which the processes import.
@@ -187,8 +188,19 @@ def in_processes(
     """
     if processes == 1:
         return list(starmap(work, jobs))
-    waiting = [_processes(processes).submit(work, *job) for job in jobs]
-    return [one.result() for one in waiting]
+    from concurrent.futures import BrokenExecutor
+
+    jobs = list(jobs)
+    try:
+        waiting = [_processes(processes).submit(work, *job) for job in jobs]
+    except BrokenExecutor:  # lost while there was nothing to do
+        _processes.cache_clear()
+        waiting = [_processes(processes).submit(work, *job) for job in jobs]
+    try:
+        return [one.result() for one in waiting]
+    except BrokenExecutor:
+        _processes.cache_clear()
+        raise
 
 
 @cache

@@ -242,8 +242,8 @@ def test_touch_points_and_two_fingers_zoom(browser: Any, studio: Served) -> None
     page.masks(1)  # two fingers are no click
     page.press("f")
     page.page.touchscreen.tap(*page.middle("blue"))
+    page.until(lambda: len(page.stored().prompts[0].points_xy) == 2)
     page.masks(1)
-    assert len(page.stored().prompts[0].points_xy) == 2
     page.close()
 
 

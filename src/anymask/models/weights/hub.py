@@ -101,10 +101,10 @@ def _list(repo: str, revision: str | None) -> list[str]:
 
 def _list_here(repo: str, revision: str | None) -> list[str]:
     """List the files of a repository that were fetched before."""
-    from huggingface_hub import errors, scan_cache_dir
+    from huggingface_hub import constants, errors, scan_cache_dir
 
     try:
-        repos = scan_cache_dir().repos
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except errors.CacheNotFound:
         repos = frozenset()
     wanted = revision or "main"
