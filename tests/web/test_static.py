@@ -375,23 +375,23 @@ def test_a_photo_of_24_megapixels(page: StaticPage, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def lasting(browser: Any, site: Site) -> Iterator[StaticPage]:
-    """A page with the real model, for all that needs one: it takes a while to be ready."""
+    """A page with the real model, which takes a while to be ready, and one mask of the example."""
     found = StaticPage(browser, site, silent=False)
     found.page.set_default_timeout(120_000)
     found.begin()
+    found.page.locator("#example").click()
+    found.opened("example.jpg")
+    found.size = (600, 400)
+    found.page.mouse.click(*found.place(300, 200))
+    found.masks(1)
+    found.saved()
     yield found
     found.close()
 
 
 def test_it_finds_masks_and_asks_nobody_else(lasting: StaticPage, site: Site) -> None:
     page = lasting
-    page.page.locator("#example").click()
-    page.opened("example.jpg")
-    page.size = (600, 400)
-    page.page.mouse.click(*page.place(300, 200))
-    page.masks(1)
     page.shot("static-click")
-    page.saved()
     found = page.stored("example.jpg")
     assert 1000 < found.areas[0] < 200_000 and found.prompts[0] is not None
     assert page.requests and all(url.startswith((site.url, "blob:")) for url in page.requests)
@@ -400,8 +400,8 @@ def test_it_finds_masks_and_asks_nobody_else(lasting: StaticPage, site: Site) ->
 
 def test_words_and_the_main_subject(lasting: StaticPage, site: Site) -> None:
     page = lasting
-    page.press("Enter", "m")
-    page.says("Found one")
+    with page.hears("Found one"):
+        page.press("Enter", "m")
     page.masks(2)
     archive = page.export("sa1b", "cutout")
     example = site.folder / "page" / "example.jpg"
@@ -419,8 +419,8 @@ def test_words_and_the_main_subject(lasting: StaticPage, site: Site) -> None:
     page.page.locator("#stage").focus()
     page.press("Delete", "/")
     page.page.locator("#words").fill("cup")
-    page.press("Enter")
-    page.says("Found one")
+    with page.hears("Found one"):
+        page.press("Enter")
     assert page.page.locator(".class-text").inner_text() == "cup"
     page.shot("static-words")
     page.page.locator("#stage").focus()
