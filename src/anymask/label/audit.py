@@ -12,16 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from anymask.errors import InputError
-from anymask.label import changes
+from anymask.label import agreement, changes
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.database import Transaction
 from anymask.label.images import image_row
 from anymask.label.leases import check_free, take_image
 from anymask.label.names import person_id
 from anymask.label.records import (
+    HIDDEN,
     Change,
     ImageRecord,
     Lease,
@@ -131,12 +130,12 @@ def _draw(
     transaction: Transaction, project: int, sample: int, rng: random.Random
 ) -> list[dict[str, Any]]:
     """Draw masks by their numbers, which takes as long for millions as for thousands."""
-    query = """
+    query = f"""
         SELECT m.id AS mask_id, m.revision, s.person_id, s.version_id FROM masks m
         JOIN images i ON i.id = m.image_id
         JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE {} AND m.deleted = 0 AND i.project_id = :project AND i.state <> 'hidden'"""
+        WHERE {{}} AND m.deleted = 0 AND i.project_id = :project AND i.state <> '{HIDDEN}'"""
     ends = transaction.row("SELECT min(id) AS first, max(id) AS last FROM masks")
     if ends.first is None:
         return []
@@ -162,10 +161,10 @@ def list_audits(store: Store) -> list[str]:
     return store.database.read(lambda t: [row.name for row in t.rows(query, id=store.project_id)])
 
 
-_WAITING = """
+_WAITING = f"""
     FROM audited a JOIN masks m ON m.id = a.mask_id AND m.revision = a.revision
     JOIN images i ON i.id = m.image_id
-    WHERE a.audit_id = :audit AND m.deleted = 0 AND i.state <> 'hidden'"""
+    WHERE a.audit_id = :audit AND m.deleted = 0 AND i.state <> '{HIDDEN}'"""
 
 
 def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0) -> Lease | None:
@@ -252,7 +251,7 @@ def read_audit(store: Store, name: str) -> Audit:
     Raises:
         InputError: There is no audit of that name.
     """
-    query = """
+    query = f"""
         SELECT a.mask_id, a.revision, m.revision AS latest, m.deleted, y.review, i.id AS image_id,
             old.counts AS before, new.counts AS after, p.name AS person, v.name AS version
         FROM audited a JOIN masks m ON m.id = a.mask_id JOIN images i ON i.id = m.image_id
@@ -261,7 +260,7 @@ def read_audit(store: Store, name: str) -> Audit:
         JOIN revisions y ON y.mask_id = a.mask_id AND y.revision = m.revision
         JOIN revisions new ON new.mask_id = a.mask_id AND new.revision = y.shape
         LEFT JOIN people p ON p.id = a.person_id LEFT JOIN versions v ON v.id = a.version_id
-        WHERE a.audit_id = :audit AND i.state <> 'hidden' AND y.action <> 'retire'
+        WHERE a.audit_id = :audit AND i.state <> '{HIDDEN}' AND y.action <> 'retire'
         ORDER BY a.mask_id"""
 
     def work(transaction: Transaction) -> list[Any]:
@@ -298,6 +297,6 @@ def _iou(row: Any) -> float:
 def _row(of: str, ious: Sequence[float]) -> AuditRow:
     if not ious:
         return AuditRow(of, 0, None, None, None)
-    values = np.array(ious)
-    shares = float((values > 0.9).mean()), float((values > 0.75).mean())
-    return AuditRow(of, len(values), *shares, float(values.mean()))
+    (found,) = agreement.audit((of, iou) for iou in ious)
+    above_90, above_75 = (found.above[level].value for level in agreement.LEVELS)
+    return AuditRow(of, found.number, above_90, above_75, found.mean_iou)
