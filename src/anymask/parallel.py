@@ -193,14 +193,10 @@ def in_processes(
     jobs = list(jobs)
     try:
         waiting = [_processes(processes).submit(work, *job) for job in jobs]
-    except BrokenExecutor:  # lost while there was nothing to do
-        _processes.cache_clear()
-        waiting = [_processes(processes).submit(work, *job) for job in jobs]
-    try:
-        return [one.result() for one in waiting]
     except BrokenExecutor:
         _processes.cache_clear()
-        raise
+        waiting = [_processes(processes).submit(work, *job) for job in jobs]
+    return [one.result() for one in waiting]
 
 
 @cache
