@@ -79,8 +79,11 @@ if (tests) {
   writeFileSync(join(page, "ort.mjs"), readFileSync(`${runtime}.mjs`));
   // Compressed here, so that every host sends as few bytes; the worker inflates it.
   writeFileSync(join(page, "ort.wasm.gz"), gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 }));
-  for (const name of ["index.html", "label.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
+  for (const name of ["index.html", "static.html", "manifest.webmanifest", "licenses.txt", "icon.svg"]) {
     writeFileSync(join(page, name), readFileSync(join(here, "src", name)));
   }
+  // A project's page differs in what it is told of itself.
+  const index = readFileSync(join(here, "src", "index.html"), "utf8");
+  writeFileSync(join(page, "label.html"), index.replace('<html lang="en">', '<html lang="en" data-page="label">'));
   writeFileSync(join(page, "example.jpg"), readFileSync(join(here, "example.jpg")));
 }

@@ -289,8 +289,7 @@ def found(page: StudioPage, *counts: int) -> None:
     )
 
 
-def test_found_elsewhere_accepted_rejected_undone(squares: StudioPage) -> None:
-    page = squares
+def find_bricks(page: StudioPage) -> None:
     page.page.locator("#new-class").fill("brick")
     page.press("Enter")
     page.page.mouse.click(*page.place(50, 60))
@@ -298,6 +297,11 @@ def test_found_elsewhere_accepted_rejected_undone(squares: StudioPage) -> None:
     page.press("i")
     page.says("Found 3. O accepts, N rejects.")
     found(page, 0, 2, 0, 1)
+
+
+def test_found_elsewhere_accepted_rejected_undone(squares: StudioPage) -> None:
+    page = squares
+    find_bricks(page)
     page.shot("elsewhere-found")
     review = page.page.locator(".review")
     page.page.locator("#go-on").click()
@@ -338,13 +342,7 @@ def test_found_elsewhere_accepted_rejected_undone(squares: StudioPage) -> None:
 
 def test_candidates_are_there_after_a_reload(squares: StudioPage) -> None:
     page = squares
-    page.page.locator("#new-class").fill("brick")
-    page.press("Enter")
-    page.page.mouse.click(*page.place(50, 60))
-    page.masks(1)
-    page.press("i")
-    page.says("Found 3. O accepts, N rejects.")
-    found(page, 0, 2, 0, 1)
+    find_bricks(page)
     page.saved()
     page.until(lambda: page.page.evaluate(UNDECIDED) == 2)
     page.page.reload()
