@@ -195,7 +195,9 @@ class AttentionBlock(nn.Module):
         if not saves_memory(x) or rows >= x.shape[1]:
             return add(self.attn(x), x)
         out = torch.empty_like(x)
-        for strip, place in zip(x.split(rows, dim=1), out.split(rows, dim=1), strict=True):
+        for strip, place in zip(
+            *(torch.split(some, rows, dim=1) for some in (x, out)), strict=True
+        ):
             torch.add(strip, self.attn(strip), out=place)
         return out
 
