@@ -20,7 +20,7 @@ from anymask.label.images import image_row
 from anymask.label.leases import check_free, take_image
 from anymask.label.names import person_id
 from anymask.label.records import (
-    HIDDEN,
+    IN_WORK,
     Change,
     ImageRecord,
     Lease,
@@ -135,7 +135,7 @@ def _draw(
         JOIN images i ON i.id = m.image_id
         JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE {{}} AND m.deleted = 0 AND i.project_id = :project AND i.state <> '{HIDDEN}'"""
+        WHERE {{}} AND m.deleted = 0 AND i.project_id = :project AND i.{IN_WORK}"""
     ends = transaction.row("SELECT min(id) AS first, max(id) AS last FROM masks")
     if ends.first is None:
         return []
@@ -164,7 +164,7 @@ def list_audits(store: Store) -> list[str]:
 _WAITING = f"""
     FROM audited a JOIN masks m ON m.id = a.mask_id AND m.revision = a.revision
     JOIN images i ON i.id = m.image_id
-    WHERE a.audit_id = :audit AND m.deleted = 0 AND i.state <> '{HIDDEN}'"""
+    WHERE a.audit_id = :audit AND m.deleted = 0 AND i.{IN_WORK}"""
 
 
 def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0) -> Lease | None:
@@ -260,7 +260,7 @@ def read_audit(store: Store, name: str) -> Audit:
         JOIN revisions y ON y.mask_id = a.mask_id AND y.revision = m.revision
         JOIN revisions new ON new.mask_id = a.mask_id AND new.revision = y.shape
         LEFT JOIN people p ON p.id = a.person_id LEFT JOIN versions v ON v.id = a.version_id
-        WHERE a.audit_id = :audit AND i.state <> '{HIDDEN}' AND y.action <> 'retire'
+        WHERE a.audit_id = :audit AND i.{IN_WORK} AND y.action <> 'retire'
         ORDER BY a.mask_id"""
 
     def work(transaction: Transaction) -> list[Any]:

@@ -7,13 +7,14 @@ from typing import Any
 
 from anymask.errors import InputError
 from anymask.label.clock import wall_time
-from anymask.label.counters import Counters
+from anymask.label.counters import KNOWN, Counters
 from anymask.label.database import Transaction
+from anymask.label.hidden import ASIDE
 from anymask.label.images import find_image, image_row
 from anymask.label.names import class_ids, person_id, version_id
 from anymask.label.records import (
-    HIDDEN,
     REVIEWS,
+    SHOWN,
     Change,
     Provenance,
     Revision,
@@ -37,6 +38,7 @@ _NAMED = """
     LEFT JOIN versions v ON v.id = s.version_id"""
 _COLUMNS = """r.mask_id, r.revision, r.action, r.deleted, r.shape, s.counts, r.area, r.score,
     r.stability, r.known, r.review, r.stage, r.seconds, r.restores, r.at,"""
+_FILLS = ("semi-automatic", "automatic")
 _KEPT = (
     *("deleted", "shape", "area", "class_id", "score", "stability", "known", "review", "stage"),
     "version_id",
@@ -107,7 +109,7 @@ def apply(
         _check_answer(transaction, image, answer)
         return answer
     # Of a model, they are filled in like others; a person's would be put away for the next one.
-    if locked.state == HIDDEN and provenance.stage == "imported" and provenance.person is not None:
+    if locked.state in SHOWN and provenance.stage == "imported" and provenance.person is not None:
         raise InputError(
             f"expected an image of the work for masks of {provenance.person!r}, got image {image}, "
             "whose masks are known; take it out first (anymask label honeypots --remove), or leave "
@@ -119,8 +121,8 @@ def apply(
     answer = work.save()
     if provenance.token is not None:
         note(transaction, project, provenance.token, answer)
-    if locked.state != HIDDEN:
-        work.counters.save(transaction, project)
+    if not work.is_aside:
+        work.counters.save(transaction, project, KNOWN if locked.state in SHOWN else "")
     return answer
 
 
@@ -170,6 +172,9 @@ class _Work:
         self._new: list[int] = []  # places in it of masks that are to be added
         self._latest: dict[int, dict[str, Any]] = {}
         self._more = 0  # masks
+        # What a program fills in where an annotator was done already is for the next one.
+        is_program = provenance.person is None and provenance.stage in _FILLS
+        self.is_aside = is_program and image.state in SHOWN and SHOWN[image.state] != "open"
 
     def prepare(self, change: Change) -> None:
         """Check a change and work out its row."""
@@ -203,7 +208,8 @@ class _Work:
         """Write everything but the counters."""
         transaction = self._transaction
         image = self._image.id
-        made = [{"image_id": image, "revision": 1, "deleted": 0} for _ in self._new]
+        away = ASIDE if self.is_aside else 0
+        made = [{"image_id": image, "revision": 1, "deleted": away} for _ in self._new]
         numbers = transaction.insert_numbered("masks", made)
         for place, number in zip(self._new, numbers, strict=True):
             self._rows[place]["mask_id"] = number
@@ -215,7 +221,7 @@ class _Work:
                 deleted=row["deleted"],
                 id=row["mask_id"],
             )
-        if self._rows:
+        if self._rows and not self.is_aside:
             self._update_image()
         return [(row["mask_id"], row["revision"]) for row in self._rows]
 
@@ -307,7 +313,7 @@ class _Work:
             state = self._latest[change.mask]
         else:
             query = """
-                SELECT r.*, s.counts AS pixels FROM masks m
+                SELECT r.*, s.counts AS pixels, m.deleted AS away FROM masks m
                 JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
                 JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
                 WHERE m.id = :mask AND m.image_id = :image"""
@@ -317,7 +323,8 @@ class _Work:
                     f"expected a mask of image {self._image.id}, got {change.mask!r}; list the "
                     "image's masks"
                 )
-            state = {**found._mapping, "counts": found.pixels}
+            # One that was set aside (`hidden`) is as good as deleted.
+            state = {**found._mapping, "counts": found.pixels, "deleted": int(found.away > 0)}
         if change.revision != state["revision"]:
             current = history(self._transaction, self._project, change.mask or 0)[-1]
             raise RevisionConflict(

@@ -14,7 +14,14 @@ from anymask.label.database import Transaction
 from anymask.label.images import find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
-from anymask.label.records import HIDDEN, IMAGE_STATES, ImageState, Lease, LeaseConflict
+from anymask.label.records import (
+    HIDDEN,
+    IMAGE_STATES,
+    SHOWN,
+    ImageState,
+    Lease,
+    LeaseConflict,
+)
 from anymask.label.requests import answer_of, note
 
 __all__ = ["check_free", "finish", "list_leases", "release", "renew", "take", "take_image"]
@@ -43,13 +50,13 @@ def take(
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
     values: dict[str, Any] = {"project": project, "state": state, "now": now}
-    own = among.replace("= :state", "IN (:state, :hidden)") if state == "open" else among
+    own = among.replace("= :state", "IN (:state, :hidden)")
     found = transaction.row(
         "SELECT id, lease FROM images WHERE lease_person_id = :who AND lease_until > :now "
         f"AND {own} ORDER BY id LIMIT 1{transaction.lock}",
         who=who,
+        hidden=HIDDEN[state],
         **values,
-        **({"hidden": HIDDEN} if state == "open" else {}),
     )
     if found is None:
         found = transaction.row(
@@ -61,7 +68,7 @@ def take(
         if found is not None and state == "open":
             known = hidden.draw(transaction, project, who, now, skip)
             if known is not None:
-                hidden.clean(transaction, known.id, keep=who)
+                hidden.begin(transaction, project, known.id, who)
                 found = known
     if found is None:
         return None
@@ -82,9 +89,10 @@ def take_image(
     who, now = person_id(transaction, person), lease_time(transaction, project)
     row = image_row(transaction, project, image)
     check_free(transaction, project, row, person)
-    if row.state == HIDDEN:
-        hidden.clean(transaction, image, keep=who)
+    assert who is not None  # there is a name
     is_his = row.lease_person_id == who and row.lease_until > now
+    if row.state in SHOWN and not is_his:
+        hidden.visit(transaction, project, row, who)
     token = row.lease if is_his else secrets.token_hex(16)
     _note(transaction, image, token, who, now + seconds)
     return Lease(token, find_image(transaction, project, image), person, seconds)
@@ -179,9 +187,10 @@ def finish(
             )
         return
     note(transaction, project, request, state)
-    if found.state == HIDDEN:
-        hidden.answer(transaction, found, state, seconds)
+    if found.state in SHOWN:
+        hidden.answer(transaction, project, found, state, seconds)
         return
+    hidden.count_later(transaction, project)
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
         "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",

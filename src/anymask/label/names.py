@@ -80,9 +80,11 @@ def class_ids(
     return found
 
 
-def list_classes(transaction: Transaction, project: int) -> list[LabelClass]:
-    """List the classes, oldest first."""
-    counted = read_counters(transaction, project)
+def list_classes(
+    transaction: Transaction, project: int, *, shown: bool = False
+) -> list[LabelClass]:
+    """List the classes, oldest first; for ``shown``, see `read_counters`."""
+    counted = read_counters(transaction, project, shown=shown)
     query = "SELECT id, name, color FROM classes WHERE project_id = :id ORDER BY id"
     return [
         LabelClass(row.id, row.name, row.color, int(counted[f"masks.class.{row.id}"]))

@@ -12,8 +12,10 @@ from anymask.masks.masks import Masks
 __all__ = [
     "HIDDEN",
     "IMAGE_STATES",
+    "IN_WORK",
     "MASK_SECONDS",
     "REVIEWS",
+    "SHOWN",
     "STAGES",
     "VERSION_KINDS",
     "Added",
@@ -49,8 +51,14 @@ MASK_SECONDS = 30.0
 """Time budget of a mask: whoever needs longer should go on to the next image (the paper's
 section 4)."""
 
-HIDDEN = "hidden"
-"""State, in the database alone, of images whose masks are known: people see them as ``open``."""
+HIDDEN: dict[ImageState, str] = {"open": "hidden", "done": "answered", "accepted": "approved"}
+"""States, in the database alone, of images whose masks are known, by what people see them as."""
+
+SHOWN: dict[str, ImageState] = {name: state for state, name in HIDDEN.items()}
+"""What people see images as whose masks are known, by their state in the database."""
+
+IN_WORK = f"state NOT IN ({', '.join(map(repr, SHOWN))})"
+"""Condition of a query over ``images``: without those whose masks are known."""
 
 IMAGE_STATES: tuple[ImageState, ...] = get_args(ImageState)
 REVIEWS: tuple[Review, ...] = get_args(Review)

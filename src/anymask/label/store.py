@@ -477,9 +477,9 @@ class Store:
 
     # ------------------------------------------------------------------ classes and versions
 
-    def classes(self) -> list[LabelClass]:
-        """List the classes, oldest first."""
-        return self._read(names.list_classes)
+    def classes(self, *, shown: bool = False) -> list[LabelClass]:
+        """List the classes, oldest first; for ``shown``, see `status`."""
+        return self._read(names.list_classes, shown=shown)
 
     def add_classes(self, classes: Iterable[str]) -> list[LabelClass]:
         """Make classes, in this order; those that are there already stay."""
@@ -552,9 +552,9 @@ class Store:
         """Keep how well two model versions agree, 0 to 1, by the numbers of the images."""
         self._write(queue.save_agreement, agreement)
 
-    def status(self) -> Status:
-        """Say how far the work is; takes as long for a million masks as for one."""
-        return self._read(read_status)
+    def status(self, *, shown: bool = False) -> Status:
+        """Say how far the work is; ``shown``: as annotators see it, known masks counted, too."""
+        return self._read(read_status, shown=shown)
 
     def counters(self) -> dict[str, float]:
         """Give the sums that are kept: images, masks, revisions and time, by what they are."""

@@ -4,7 +4,6 @@ Each route is the twin of a command of ``anymask label`` and of a method of `any
 """
 
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anymask.label.audit import confirm, next_audited, waiting_masks
@@ -64,7 +63,7 @@ def _add_status(app: "FastAPI", studio: LabelStudio) -> None:
                 "name": store.project,
                 "model": studio.server.model.variant.name,
                 "words": _words(),
-                "status": wire.status_document(store.status()),
+                "status": wire.status_document(store.status(shown=True)),
                 "pictures": [wire.picture_document(one) for one in images],
             }
             return json_content(document)
@@ -81,7 +80,7 @@ def _add_status(app: "FastAPI", studio: LabelStudio) -> None:
                 store.rename_class(*asked.rename)
             for name, color in asked.color.items():
                 store.recolor_class(name, color)
-            return json_content({"classes": wire.classes_document(store.classes())})
+            return json_content({"classes": wire.classes_document(store.classes(shown=True))})
 
         return respond(await compute.answer(change))
 
@@ -155,9 +154,7 @@ def _add_leases(app: "FastAPI", studio: LabelStudio) -> None:
                 confirm(store, asked.audit, image, person=asked.person)
                 state = image.state
             store.finish(asked.token, state, seconds=asked.seconds)
-            # An image whose masks are known is as fresh as before, which would tell.
-            ended = replace(store.image(image.id), state=state, masks=image.masks)
-            return json_content({"picture": wire.picture_document(ended)})
+            return json_content({"picture": wire.picture_document(store.image(image.id))})
 
         try:
             return respond(await compute.answer(done))
