@@ -17,7 +17,7 @@ from anymask.label import agreement, changes
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.database import Transaction
 from anymask.label.images import image_row
-from anymask.label.leases import check_free, take_image
+from anymask.label.leases import check_free, of_tab, take_image
 from anymask.label.names import person_id
 from anymask.label.records import (
     IN_WORK,
@@ -167,7 +167,9 @@ _WAITING = f"""
     WHERE a.audit_id = :audit AND m.deleted = 0 AND i.{IN_WORK}"""
 
 
-def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0) -> Lease | None:
+def next_audited(
+    store: Store, name: str, person: str, *, seconds: float = 900.0, tab: str | None = None
+) -> Lease | None:
     """Give a person an image with masks of an audit that nobody has looked at, see `Store.next`.
 
     Raises:
@@ -175,7 +177,8 @@ def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0
     """
     query = f"""
         SELECT i.id {_WAITING} AND i.gone = 0
-        AND (i.lease_person_id IS NULL OR i.lease_until <= :now OR i.lease_person_id = :who)
+        AND (i.lease_person_id IS NULL OR i.lease_until <= :now
+            OR (i.lease_person_id = :who {of_tab(tab)}))
         ORDER BY CASE WHEN i.lease_person_id = :who AND i.lease_until > :now THEN 0 ELSE 1 END,
         i.id LIMIT 1"""
 
@@ -189,7 +192,7 @@ def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0
             if found is None:
                 return None
             with suppress(LeaseConflict):  # somebody was faster: there may be another one
-                return take_image(transaction, project, person, found, seconds=seconds)
+                return take_image(transaction, project, person, found, seconds=seconds, tab=tab)
 
     return store.database.write(work)
 

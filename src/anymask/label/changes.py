@@ -49,7 +49,11 @@ def read_masks(transaction: Transaction, project: int, image: int) -> StoredMask
     """Give the masks of an image as they are now, in the order in which they were added."""
     found = find_image(transaction, project, image)
     named = _NAMED.format(and_current="AND r.revision = m.revision", person="s")
-    query = f"SELECT {_COLUMNS} {named} WHERE m.image_id = :image AND m.deleted = 0 ORDER BY m.id"
+    query = f"""
+        SELECT {_COLUMNS} w.name AS origin, {named}
+        JOIN revisions o ON o.mask_id = m.id AND o.revision = 1
+        LEFT JOIN versions w ON w.id = o.version_id
+        WHERE m.image_id = :image AND m.deleted = 0 ORDER BY m.id"""
     rows = transaction.rows(query, image=found.id)
     return StoredMasks(
         found,
@@ -61,6 +65,7 @@ def read_masks(transaction: Transaction, project: int, image: int) -> StoredMask
         people=tuple(row.person for row in rows),
         versions=tuple(row.version for row in rows),
         seconds=tuple(row.seconds for row in rows),
+        origins=tuple(row.origin for row in rows),
     )
 
 
@@ -165,7 +170,7 @@ class _Work:
         self._transaction, self._project, self._image = transaction, project, image
         self._provenance = provenance
         self._person = person_id(transaction, provenance.person)
-        self._version = version_id(transaction, project, provenance.version)
+        self._versions: dict[str, int | None] = {}
         self._at = wall_time(transaction)
         self.counters = Counters()
         self._rows: list[dict[str, Any]] = []  # of revisions, in the order of the changes
@@ -254,6 +259,12 @@ class _Work:
             "at": self._at,
         }
 
+    def _version_of(self, change: Change) -> int | None:
+        name = self._provenance.version if change.version is None else change.version
+        if name is not None and name not in self._versions:
+            self._versions[name] = version_id(self._transaction, self._project, name)
+        return None if name is None else self._versions[name]
+
     def _add(self, change: Change) -> None:
         if change.masks is None or change.mask is not None:
             raise InputError("expected masks to add, and no number of one, got others; give Masks")
@@ -263,7 +274,7 @@ class _Work:
         for row in self._described(change):
             row |= {**self._by(change), "counts": row["counts"], "revision": 1, "shape": 1}
             row |= {"deleted": 0, "review": review, "stage": self._provenance.stage}
-            row |= {"version_id": self._version}
+            row |= {"version_id": self._version_of(change)}
             if row["seconds"] is not None:
                 row["seconds"] /= shares
             self._new.append(len(self._rows))
@@ -281,7 +292,8 @@ class _Work:
         counts = new.pop("counts")
         row |= {**new, "stage": self._provenance.stage, "deleted": 0}
         if counts != state["counts"]:
-            row |= {"counts": counts, "shape": row["revision"], "version_id": self._version}
+            row |= {"counts": counts, "shape": row["revision"]}
+            row["version_id"] = self._version_of(change)
 
     def _review(self, change: Change, state: dict[str, Any], row: dict[str, Any]) -> None:
         row["review"] = _checked_review(change.review)

@@ -177,6 +177,7 @@ class StoredMasks:
         people: Who changed each last, or None.
         versions: The model version that each came from, or None.
         seconds: Time that the last revision of each took, or None.
+        origins: The model version that each came from at first, whatever became of it, or None.
     """
 
     image: ImageRecord
@@ -188,6 +189,7 @@ class StoredMasks:
     people: tuple[str | None, ...]
     versions: tuple[str | None, ...]
     seconds: tuple[float | None, ...]
+    origins: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,8 @@ class Change:
         review: What to say of it, to review; or with which verdict it is added.
         to: The revision to bring back, to restore; None: the one before (undo).
         seconds: Time that it took; None: what the provenance says.
+        version: Name of the model version that the new pixels came from; None: what the provenance
+            says.
     """
 
     action: Literal["add", "edit", "review", "delete", "restore"]
@@ -274,6 +278,7 @@ class Change:
     review: Review | None = None
     to: int | None = None
     seconds: float | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from anymask.label.database import Transaction
 from anymask.label.hidden import numbers
 from anymask.label.images import image_row
 from anymask.label.leases import check_free
+from anymask.label.names import register_served
 from anymask.label.proposals import Propose, proposals_of
 from anymask.label.records import SHOWN, Change, ImageRecord, LeaseConflict, Provenance
 from anymask.masks.masks import Masks
@@ -123,12 +124,16 @@ def automatic(
     Raises:
         CapabilityError: The model takes no boxes, which the semi-automatic stage needs.
     """
-    config, version = config or AutoConfig(), version or model.variant.name
+    config, called = config or AutoConfig(), version or model.variant.name
     if config.stage == "semi-automatic" and "box" not in model.variant.capabilities:
         raise CapabilityError(
             f"cannot fill in masks with {model.variant.name}: it takes no boxes; choose another "
             "model, or the automatic stage"
         )
+    digest = model.weights_digest
+    version = store.database.write(
+        lambda t: register_served(t, store.project_id, called, called, digest)
+    )
     propose, by = None, ""
     if config.stage == "semi-automatic" and config.text is None:
         own = proposals_of(store, model.device)
