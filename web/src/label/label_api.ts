@@ -132,8 +132,8 @@ interface Request {
 
 /** Somebody else has the image. */
 export class Leased extends Problem {
-  constructor(readonly person: string) {
-    super(say("label.leased", { person }));
+  constructor(readonly person: string, isOwn = false) {
+    super(say(isOwn ? "label.other_tab" : "label.leased", { person }));
   }
 }
 
@@ -243,7 +243,7 @@ export class LabelApi extends StudioApi {
     } catch (error) {
       const theirs = conflictBody<LabelAnswer>(error);
       if (theirs) throw new Conflict(theirs.things.map((one) => this.thingOf(one)), theirs.revision);
-      throw leasedError(error);
+      throw leasedError(error, this.person);
     }
   }
 
@@ -341,14 +341,15 @@ export class LabelApi extends StudioApi {
     try {
       return await this.client.json<Result>(`${ROOT}/${path}`, { json });
     } catch (error) {
-      throw leasedError(error);
+      throw leasedError(error, this.person);
     }
   }
 }
 
-function leasedError(error: unknown): unknown {
+function leasedError(error: unknown, self: string): unknown {
   if (!(error instanceof Refused) || error.code !== "leased") return error;
-  return new Leased((error.body as { person: string }).person);
+  const { person } = error.body as { person: string };
+  return new Leased(person, person === self);
 }
 
 /** A number that is another when the classes are. */
