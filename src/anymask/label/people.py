@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anymask.label.agreement import Agreement, agreement
 from anymask.label.database import Transaction
-from anymask.label.records import HIDDEN, StoredMasks
+from anymask.label.records import IN_WORK, StoredMasks
 
 if TYPE_CHECKING:
     from anymask.label.store import Store
@@ -64,17 +64,17 @@ def compare_people(store: Store, *, limit: int = 200) -> list[PeopleAgreement]:
     Raises:
         MissingExtraError: SciPy is not installed.
     """
-    query = """
+    query = f"""
         SELECT m.image_id FROM images i JOIN masks m ON m.image_id = i.id
         JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE i.project_id = :id AND i.state <> :hidden AND m.deleted = 0
+        WHERE i.project_id = :id AND i.{IN_WORK} AND m.deleted = 0
             AND r.review <> 'rejected'
         GROUP BY m.image_id HAVING count(DISTINCT s.person_id) > 1
         ORDER BY m.image_id DESC LIMIT :limit"""
 
     def shared(transaction: Transaction) -> list[int]:
-        rows = transaction.rows(query, id=store.project_id, hidden=HIDDEN, limit=limit)
+        rows = transaction.rows(query, id=store.project_id, limit=limit)
         return [row.image_id for row in rows]
 
     parts: dict[tuple[str, str], list[Agreement]] = defaultdict(list)

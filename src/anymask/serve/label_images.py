@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from anymask.errors import AnymaskError, InputError
+from anymask.label.names import find_served, register_served
 from anymask.serve.errors import ApiError
 from anymask.serve.gallery import Picture, Thumbnails, as_shown
 
@@ -104,11 +105,30 @@ class LabelStudio:
     Args:
         store: The store; whoever opened it closes it.
         server: Who answers.
+        version: What the store calls the model that serves; None: the name of its variant.
     """
 
-    def __init__(self, store: Store, server: Server) -> None:
+    def __init__(self, store: Store, server: Server, version: str | None = None) -> None:
         self.store, self.server = store, server
         self.gallery = LabelImages(store, server.config.max_pixels)
+        self._named, self._registered = version or server.model.variant.name, ""
+
+    def version(self, *, register: bool) -> str:
+        """Give the version of the model that serves, by which the store knows its very weights.
+
+        Args:
+            register: Note it in the store, because it makes masks.
+        """
+        if self._registered:
+            return self._registered
+        model, project = self.server.model, self.store.project_id
+        name, digest = self._named, model.weights_digest
+        if not register:
+            return self.store.database.read(lambda t: find_served(t, project, name, digest))[0]
+        self._registered = self.store.database.write(
+            lambda t: register_served(t, project, name, name, digest)
+        )
+        return self._registered
 
     async def find(self, name: str) -> Picture:
         """Find an image by its digest.

@@ -108,7 +108,9 @@ function progressParts(status: Status): HTMLElement[] {
       figure("dashboard.masks", status.masks.toLocaleString()),
       figure("dashboard.time", duration(status.seconds)),
       figure("dashboard.per_change", perMask === null ? "–" : say("label.took", { seconds: perMask.toFixed(1) })),
+      figure("dashboard.slow", status.timed ? `${status.slow.toLocaleString()} / ${status.timed.toLocaleString()}` : "–"),
     ),
+    h("p", { class: "dashboard-about" }, say("dashboard.used", { version: status.version ?? say("dashboard.bundled"), detector: status.detector ?? say("dashboard.bundled") })),
   ];
 }
 
