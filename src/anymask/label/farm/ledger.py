@@ -25,7 +25,7 @@ from anymask.label.farm.task import Outcome, Task
 
 __all__ = ["Counts", "Ledger", "Row", "digest_of"]
 
-_VERSION = 1
+_VERSION = 2
 _AT_ONCE = 1000
 _CACHE = 64 << 10  # KiB
 _SCHEMA = """
@@ -134,6 +134,10 @@ class Ledger:
                 with self._whole():
                     for statement in _SCHEMA.split(";"):
                         self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            if version == 1:  # knew less of images that were left out, so shards are looked at anew
+                with self._whole():
+                    self._db.execute("DELETE FROM shards")
                     self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def __enter__(self) -> Ledger:
