@@ -94,7 +94,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Engines:
-    """Compare a plain loop, a pool of this machine and Ray, with one worker each."""
+    """Compare a plain loop, a pool of this machine and Ray."""
 
     photos: Path | None = None
     """JPEG files for the bundled model; none: a stand-in that sleeps, and small images."""
@@ -106,6 +106,8 @@ class Engines:
     """What the stand-in sleeps for an image; an image of the model is taken to cost as much."""
     points_per_side: int | None = None
     """Points of the bundled model along each side; none: its own. There are no crops."""
+    workers: int = 1
+    """Workers of pool and Ray."""
     engine: tuple[str, ...] = ("plain", "local", "ray")
     """What to compare, with the first."""
 
@@ -122,7 +124,9 @@ class Engines:
             found = {
                 one: self._measure(one, source, Path(folder) / one, work) for one in self.engine
             }
-        print(f"{machine()}; load {os.getloadavg()[0]:.0f}; {self.images} images; {work}")
+        print(
+            f"{machine()}; load {os.getloadavg()[0]:.0f}; {self.images} images, {self.workers} workers; {work}"
+        )
         first = found[self.engine[0]]
         # The stand-in's sleep is what a model would compute meanwhile.
         base = first.each.total() + (0 if real else self.seconds)
@@ -171,7 +175,7 @@ class Engines:
                 output,
                 work,
                 engine=engine,  # type: ignore[arg-type]
-                workers=1,
+                workers=self.workers,
                 format="sa1b",
                 progress=lambda p: note(p.done) if p.stage == "labelling" else None,
             )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from anymask.errors import InputError
+from anymask.label.farm.local import Local
 from anymask.label.farm.task import Job, Outcome, Task, killed
 from anymask.optional import optional
 
@@ -22,6 +23,7 @@ __all__ = ["Cluster"]
 _WINDOW = 1 << 15  # tasks that the driver hands over at a time
 _BATCH = 4  # tasks that an actor is given at a time
 _LIGHT_BATCH = 64  # of light ones
+_FEW = 2000  # light tasks that the driver does sooner than workers begin
 _PATIENCE = 3  # workers that may die at a task
 _STARTS = 3  # attempts at a new cluster, whose start Ray gives up on after 30 s on busy machines
 _STORE = 256 << 20  # bytes, of a new cluster's object store, for names and run lengths
@@ -58,6 +60,12 @@ class Cluster:
             InputError: There is no cluster at the address.
         """
         ray = optional("ray", extra="farm")
+        if job.light:
+            first = list(islice(tasks, _FEW))
+            if len(first) < _FEW:
+                yield from Local().map(job, iter(first))
+                return
+            tasks = chain(first, tasks)
         while some := list(islice(tasks, _WINDOW)):
             if not ray.is_initialized():
                 self._connect(ray)
@@ -75,6 +83,8 @@ class Cluster:
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
         if new:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+            # Workers come last by Ray's own will (15): on a busy machine they would hardly begin.
+            os.environ.setdefault("RAY_worker_niceness", "0")
             how |= {"include_dashboard": False, "num_cpus": self.workers}
             how |= {"object_store_memory": _STORE}
         for again in reversed(range(_STARTS if new else 1)):
