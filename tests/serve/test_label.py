@@ -321,6 +321,31 @@ def test_the_status_says_what_is_in_use_and_what_took_long(api: Any, store: Stor
     assert (status["timed"], status["slow"], status["detector"]) == (2, 1, "boxes")
 
 
+def test_masks_are_exported_for_the_page(api: Any, store: Store) -> None:
+    import io
+    import json
+    import zipfile
+
+    image = take(api)["picture"]["id"]
+    rejected = thing("n3", at=20, review="rejected")
+    save(api, image, 0, thing(), thing("n2", "dog", 30), rejected)
+    asked = {"formats": ["coco", "yolo", "cutout"], "pictures": [image]}
+    answer = api.post("/v1/label/export", json=asked)
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+        (told,) = (name for name in names if name.endswith(".json"))
+        found = json.loads(archive.read(told))
+    assert [one["file_name"] for one in found["images"]] == ["a.png"]
+    assert len(found["annotations"]) == 2
+    assert [one["name"] for one in found["categories"]] == ["cup", "dog"]
+    assert {name.partition("/")[0] for name in names} == {"coco", "yolo", "cutout"}
+    none = {"formats": ["coco"], "pictures": [store.image("b.png").sha256]}
+    assert "expected masks to export" in message(api.post("/v1/label/export", json=none), 422)
+    wrong = {"formats": ["coco"], "pictures": ["zz"]}
+    assert "expected the digest" in message(api.post("/v1/label/export", json=wrong), 404)
+
+
 def test_images_are_shown_by_their_content_alone(api: Any, store: Store) -> None:
     image = store.image("a.png").sha256
     root = "/v1/studio/pictures"

@@ -63,6 +63,7 @@ def _add_status(app: "FastAPI", studio: LabelStudio) -> None:
             images = [studio.gallery.record(one) for one in dict.fromkeys(asked.images)]
             document = {
                 "name": store.project,
+                "key": studio.key,
                 "model": studio.server.model.variant.name,
                 "version": studio.version(register=False),
                 "words": _words(),

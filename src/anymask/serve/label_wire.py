@@ -23,11 +23,12 @@ from anymask.label.saving import Wanted
 from anymask.label.status import Status
 from anymask.serve.gallery import Picture
 from anymask.serve.project import THING, Stored
-from anymask.serve.studio_wire import ThingRecord, masks_of_things, things_document
+from anymask.serve.studio_wire import Formats, ThingRecord, masks_of_things, things_document
 
 __all__ = [
     "BeginAudit",
     "ChangeClasses",
+    "ExportMasks",
     "Finish",
     "LabelThing",
     "Look",
@@ -167,6 +168,19 @@ class ChangeClasses:
     """The colours that they had; another one by now is not replaced."""
     token: str | None = field(default=None, metadata={"min_length": 1, "max_length": 200})
     """Names the request: it may be sent again, and happens once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportMasks:
+    """Which masks to export, and how."""
+
+    __pydantic_config__: ClassVar[Any] = _RULES
+    formats: list[Formats] = field(
+        metadata={"min_length": 1, "max_length": 7, "examples": [["coco"]]}
+    )
+    """A folder for each in the zip."""
+    pictures: list[str] = field(metadata={"min_length": 1, "max_length": 1000})
+    """Digests of images; the whole project is exported by `anymask label export`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ export function makeDashboard(app: App, api: LabelApi, queue: Queue): { element:
       part("dashboard.versions", "dashboard.versions_about", versions),
       part("dashboard.agreement", "dashboard.agreement_about", agreement, compare),
       part("dashboard.audits", "dashboard.audits_about", audits, makeBegin(api, () => void showAudits())),
+      h("p", { class: "dashboard-about" }, say("dashboard.not_here")),
     ),
   );
   element.addEventListener("click", (event) => {

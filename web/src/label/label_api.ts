@@ -1,6 +1,6 @@
 /** The routes of a label project: who has which image, and its masks, of which each has a history. */
 
-import type { FolderAnswer, Picture } from "../api/api.ts";
+import type { Exported, FolderAnswer, Live, Picture } from "../api/api.ts";
 import { type Client, Refused } from "../api/client.ts";
 import { StudioApi, type ThingRecord, type ThingsAnswer, conflictBody, recordOf, thingOf } from "../api/studio_api.ts";
 import type { Counts } from "../masks/runs.ts";
@@ -119,6 +119,7 @@ interface StatusAnswer {
   readonly name: string;
   readonly model: string;
   readonly version: string;
+  readonly key: string;
   readonly words: readonly string[];
   readonly status: Status;
   readonly pictures: readonly LabelPicture[];
@@ -185,10 +186,10 @@ export class LabelApi extends StudioApi {
       if (old !== undefined && old !== name) this.renamed(old, name);
     }
     this.pictures = answer.pictures.map((one) => ({ ...one, revision: Math.max(one.revision, this.revisions.get(one.id) ?? 0) }));
-    const { name, model, words } = answer;
+    const { name, key, model, words } = answer;
     this.version = answer.version;
     const classes = known.map(({ name, color }) => ({ name, color }));
-    return { name, model, words, pictures: this.pictures, classes, classes_revision: revisionOf(known), example: false };
+    return { name, key, model, words, pictures: this.pictures, classes, classes_revision: revisionOf(known), example: false };
   }
 
   /** Notes an image that is shown. */
@@ -280,6 +281,12 @@ export class LabelApi extends StudioApi {
 
   async beginAudit(name: string, sample: number): Promise<void> {
     await this.ask("audit", { name, sample });
+  }
+
+  override async export(formats: readonly string[], pictures: readonly Picture[], live: Live, signal: AbortSignal): Promise<Exported> {
+    await live.stored();
+    const json = { formats, pictures: pictures.map((one) => one.id) };
+    return { zip: await this.client.blob(`${ROOT}/export`, { json, signal }), lost: 0 };
   }
 
   // ------------------------------------------------------------------------------ classes

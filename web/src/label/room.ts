@@ -59,7 +59,7 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
     },
   };
   open(app, undefined, undefined, room);
-  const backup = new Backup(app, browserDrawer(`${KEPT}-label`));
+  const backup = new Backup(app, browserDrawer(`${KEPT}-label`), (id) => `${api.person}/${id}`);
   app.loaded = (id) => backup.restore(id);
   followChanges(app, queue, clock);
   listen(queue);

@@ -72,6 +72,8 @@ export const labelEn = {
   "dashboard.per_change": "per change of a mask",
   "dashboard.slow": "changes over 30 s",
   "dashboard.used": "Version in use: {version} · Detector in use: {detector}",
+  "dashboard.not_here": "Depth, painting and “find this in the other images” are in the studio of a plain folder. In a project, “anymask label auto” fills in what a model finds, on all images that are open.",
+  "label.export": "All images are those that this page has shown, with their masks that are not rejected. The whole project is exported by: anymask label export",
   "dashboard.bundled": "the bundled one",
   "dashboard.people": "People",
   "dashboard.people_about": "Time per mask is over all changes that a person made to it.",

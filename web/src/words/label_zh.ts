@@ -74,6 +74,8 @@ export const labelZh: Record<keyof typeof labelEn, string> = {
   "dashboard.per_change": "每次修改掩码",
   "dashboard.slow": "超过 30 秒的修改",
   "dashboard.used": "使用中的版本：{version} · 使用中的检测器：{detector}",
+  "dashboard.not_here": "深度、绘制和“在其他图像中查找”在普通文件夹的标注室中。在项目中，“anymask label auto” 会在所有待标注的图像上填入模型找到的内容。",
+  "label.export": "“所有图像”指本页面显示过的图像，不含被拒绝的掩码。整个项目用此命令导出：anymask label export",
   "dashboard.bundled": "内置",
   "dashboard.people": "人员",
   "dashboard.people_about": "每个掩码的用时为同一人对它所有修改的总和。",
