@@ -8,7 +8,8 @@ page's worker, and by the server, click by click in turns. A click is timed from
 to the end of the frame in which a mask is painted: "cold" where the pointer has just jumped to, as
 a finger does, and "hovered" where the preview is there already. Beside it stand the milliseconds
 that the worker itself computed. Then the worker alone encodes the same photo and answers clicks, in
-one thread and in two. Prints medians, 95th percentiles, and the load of the machine, without which they say little.
+one thread and in two. Prints medians, 95th percentiles, and the load of the machine, without which
+they say little.
 """
 
 from __future__ import annotations
