@@ -14,8 +14,8 @@ import pytest
 import anymask
 from anymask import tensor_file
 from anymask.errors import CapabilityError, InputError
-from anymask.export import external
 from anymask.export.browser import ABOUT, browser_model, packed, unpacked, write_browser_model
+from anymask.models import onnx_file
 from anymask.models.exported import read_exported
 
 PAGE = Path(anymask.__file__).parent / "serve" / "page"
@@ -53,7 +53,7 @@ def test_page_runtime_and_model_are_small(bundled: dict[str, bytes]) -> None:
 def test_the_decoder_is_to_the_bit_the_librarys(bundled: dict[str, bytes], tmp_path: Path) -> None:
     folder = Path(anymask.__file__).parent / "models" / "bundled"
     path = written_out(bundled, "decoder", tmp_path)
-    for file, offset, length in external.places(path.read_bytes()):
+    for file, offset, length in onnx_file.places(path.read_bytes()):
         ours, theirs = (place / file for place in (tmp_path, folder))
         part = slice(offset, offset + length)
         assert ours.read_bytes()[part] == theirs.read_bytes()[part]
@@ -65,7 +65,7 @@ def test_other_weights_are_nearly_the_librarys(
 ) -> None:
     folder = Path(anymask.__file__).parent / "models" / "bundled"
     path = written_out(bundled, role, tmp_path)
-    for file, offset, length in external.places(path.read_bytes()):
+    for file, offset, length in onnx_file.places(path.read_bytes()):
         ours, theirs = (
             np.frombuffer((place / file).read_bytes(), np.float16, length // 2, offset).astype("f4")
             for place in (tmp_path, folder)
@@ -158,7 +158,7 @@ def test_a_network_of_another_package_is_refused() -> None:
 def test_each_channel_has_a_scale_of_its_own() -> None:
     values = np.random.default_rng(0).normal(0, 1, (64, 300)).astype(np.float32)
     values *= np.geomspace(1e-3, 1e3, 64, dtype=np.float32)[:, None]
-    place = external.Place("w", 0, values.nbytes)
+    place = onnx_file.Place("w", 0, values.nbytes)
     content = packed({place: values}, {"w": values.nbytes}, "int8")
     assert len(content) < values.nbytes / 3.5
     tensors, _ = tensor_file.unpack(content)
@@ -170,4 +170,4 @@ def test_each_channel_has_a_scale_of_its_own() -> None:
 @pytest.mark.parametrize("damage", [b"\x3a\xff\xff\x7f", b"\x0b", b"\x38\xff"])
 def test_damaged_graphs_are_noticed(damage: bytes) -> None:
     with pytest.raises(ValueError, match=r"cut off|unknown kind"):
-        external.places(damage)
+        onnx_file.places(damage)
