@@ -21,6 +21,7 @@ __all__ = [
     "ClassRecord",
     "ConflictAnswer",
     "Export",
+    "Formats",
     "SaveClasses",
     "SaveThings",
     "ThingRecord",
