@@ -1,6 +1,7 @@
 """Compare an image encoder alone: the published order of work, ours, and its graph by each engine.
 
     python benchmarks/engines.py                      # SAM-B; 5 minutes of processor time
+    python benchmarks/engines.py --blocks 3           # of its 12 blocks: the same mixture, a minute
     python benchmarks/engines.py --model mobile-sam --kinds float32 bf16
 
 `python benchmarks/runtimes.py` measures whole embeddings by the commands that a user has; this
@@ -53,6 +54,9 @@ class Options:
     """What runs the graphs."""
     kinds: tuple[Kind, ...] = ("float32", "bf16", "int8")
     """How the graphs are kept, see `anymask export --quantize`."""
+    blocks: int | None = None
+    """Only so many blocks of a plain transformer; the first three of SAM-B are of both kinds as all
+    are, two in windows for a global one. None: all."""
     repeats: int = 3
     """Runs of each way that count."""
 
@@ -67,6 +71,8 @@ def main(options: Options) -> None:
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
+    if options.blocks is not None:
+        network.image_encoder.blocks = network.image_encoder.blocks[: options.blocks]
     side = variant.preprocessing.for_encoder.side
     frame = torch.randn(1, 3, side, side)
     calls: dict[str, Callable[[], Any]] = {
@@ -82,7 +88,8 @@ def main(options: Options) -> None:
                 calls[f"{engine}, {kind}"] = partial(graph, pixels=frame.numpy())
         found = {name: values(call()) for name, call in calls.items()}  # the first run of each
         taken = alternate(calls, options.repeats, warm=0)
-    print(f"The encoder of {options.model} on {machine()}, {options.repeats} runs.\n")
+    what = "The encoder" if options.blocks is None else f"{options.blocks} blocks of the encoder"
+    print(f"{what} of {options.model} on {machine()}, {options.repeats} runs.\n")
     print(table(taken, PUBLISHED))
     for name in calls:
         away = np.linalg.norm(found[name] - found[PUBLISHED]) / np.linalg.norm(found[PUBLISHED])

@@ -345,7 +345,7 @@ class Detections:
             entries = [e for e in document["annotations"] if e["image_id"] == about["id"]]
             boxes = np.array([e["bbox"] for e in entries], np.float64).reshape(-1, 4)
             boxes[:, 2:] += boxes[:, :2]
-            scores = np.array([float(e.get("score", np.nan)) for e in entries], np.float64)
+            scores: npt.NDArray[Any] = np.array([float(e.get("score", np.nan)) for e in entries])
             labels = tuple(names.get(e["category_id"], str(e["category_id"])) for e in entries)
             size = int(about["height"]), int(about["width"])
         except InputError:

@@ -15,10 +15,9 @@ import anymask
 from anymask import geometry, tensor_file
 from anymask.arrays import sigmoid
 from anymask.errors import CapabilityError, InputError
-from anymask.export import external
 from anymask.export.browser import ABOUT, browser_model, packed, unpacked, write_browser_model
 from anymask.image.image import Image
-from anymask.models import salient, ssd
+from anymask.models import onnx_file, salient, ssd
 from anymask.models.exported import read_exported
 from anymask.models.preprocessing import Preprocessing
 from anymask.serve.static import write_static
@@ -59,7 +58,7 @@ def test_page_runtime_and_model_are_small(bundled: dict[str, bytes], tmp_path: P
 def test_a_decoder_for_a_server_is_to_the_bit_the_librarys(tmp_path: Path) -> None:
     files = browser_model(anymask.load("bundled", device="cpu"), ["decoder"])
     path = written_out(files, "decoder", tmp_path)
-    for file, offset, length in external.places(path.read_bytes()):
+    for file, offset, length in onnx_file.places(path.read_bytes()):
         ours, theirs = (place / file for place in (tmp_path, FOLDER))
         part = slice(offset, offset + length)
         assert ours.read_bytes()[part] == theirs.read_bytes()[part]
@@ -71,7 +70,7 @@ def test_weights_are_nearly_the_librarys(
 ) -> None:
     path = written_out(bundled, role, tmp_path)
     share = {"encoder": 0.005, "detector": 0.01}.get(role, 0.002)
-    for file, offset, length in external.places(path.read_bytes()):
+    for file, offset, length in onnx_file.places(path.read_bytes()):
         ours, theirs = (
             np.frombuffer((place / file).read_bytes(), np.float16, length // 2, offset).astype("f4")
             for place in (tmp_path, FOLDER)
@@ -234,7 +233,7 @@ def test_a_network_of_another_package_is_refused() -> None:
 def test_each_channel_has_a_scale_of_its_own() -> None:
     values = np.random.default_rng(0).normal(0, 1, (64, 300)).astype(np.float32)
     values *= np.geomspace(1e-3, 1e3, 64, dtype=np.float32)[:, None]
-    place = external.Place("w", 0, values.nbytes)
+    place = onnx_file.Place("w", 0, values.nbytes)
     content = packed({place: values}, {"w": values.nbytes}, "int8")
     assert len(content) < values.nbytes / 3.5
     tensors, _ = tensor_file.unpack(content)
@@ -246,4 +245,4 @@ def test_each_channel_has_a_scale_of_its_own() -> None:
 @pytest.mark.parametrize("damage", [b"\x3a\xff\xff\x7f", b"\x0b", b"\x38\xff"])
 def test_damaged_graphs_are_noticed(damage: bytes) -> None:
     with pytest.raises(ValueError, match=r"cut off|unknown kind"):
-        external.places(damage)
+        onnx_file.places(damage)

@@ -320,6 +320,17 @@ def test_what_is_no_graph(copy: Path, runtime: str) -> None:
         anymask.load(copy, runtime=runtime)
 
 
+@pytest.mark.parametrize("opset", [21, 99])
+def test_a_graph_of_later_operators_is_refused_where_openvino_dies_of_it(
+    copy: Path, opset: int
+) -> None:
+    model = onnx.load(copy / "decoder.onnx")
+    model.opset_import[0].version = opset
+    rewrite(copy, "decoder.onnx", model.SerializeToString())
+    with pytest.raises(WeightsError, match=f"opset 20 or earlier for OpenVINO, got {opset} in"):
+        anymask.load(copy, runtime="openvino")
+
+
 def test_a_graph_of_another_model(copy: Path, exported: Exported) -> None:
     other = exported("anymask-compact").folder / "encoder.onnx"
     rewrite(copy, "encoder.onnx", other.read_bytes())

@@ -247,22 +247,56 @@ def test_a_client_that_goes_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> No
     asyncio.run(go())
 
 
-def test_a_client_that_goes_while_it_sends() -> None:
+@pytest.mark.parametrize("pieces", [0, 1])
+@pytest.mark.parametrize(
+    ("path", "kind", "piece"),
+    [
+        ("/v1/embed", "image/png", b"\x89PNG"),
+        ("/v1/embed", "multipart/form-data; boundary=b", b"--b\r\n"),
+        ("/v1/predict", "application/json", b"{"),
+        ("/v1/jobs", "application/json", b"{"),
+    ],
+)
+def test_a_client_that_goes_while_it_sends(
+    caplog: pytest.LogCaptureFixture, path: str, kind: str, piece: bytes, pieces: int
+) -> None:
+    """It is no failure of the server: nothing is answered, and no trace fills the log."""
     app = create_app(ServeConfig(), flat_model())
+    said: list[dict[str, Any]] = []
 
     async def go() -> None:
-        said = []
+        waiting = [piece] * pieces
 
         async def receive() -> dict[str, Any]:
+            if waiting:
+                return {"type": "http.request", "body": waiting.pop(0), "more_body": True}
             return {"type": "http.disconnect"}
 
         async def send(event: dict[str, Any]) -> None:
             said.append(event)
 
-        await app(scope("/v1/embed"), receive, send)
+        asked = scope(path)
+        asked["headers"] = [(b"host", b"127.0.0.1"), (b"content-type", kind.encode())]
+        await app(asked, receive, send)
 
     asyncio.run(go())
-    asyncio.run(call(app, "/healthz", []))
+    assert not said and not caplog.records
+    counted = asyncio.run(call_metrics(app))
+    assert 'status="499"' in counted and 'status="500"' not in counted
+
+
+async def call_metrics(app: Any) -> str:
+    said = b""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(event: dict[str, Any]) -> None:
+        nonlocal said
+        said += event.get("body", b"")
+
+    await app(scope("/metrics", "GET"), receive, send)
+    return said.decode()
 
 
 def test_what_is_asked_of_a_form_is_bounded(serve: Callable[..., Any]) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from anymask.export import external
 from anymask.export.browser import packed, unpacked
 from anymask.image.image import Image
 from anymask.image.transform import Transform
 from anymask.masks.enlarge import enlarged_counts
 from anymask.masks.matting import soften
+from anymask.models import onnx_file
 from anymask.models.variants import find
 from anymask.models.vocabulary import as_table, labels_of
 from anymask.predict.implied import complete, deepest_points, weighed
@@ -155,7 +155,7 @@ def weights(rng: Any) -> dict[str, Any]:
         (35000, (40, 40), np.float32),
     )
     given = {
-        external.Place("a.data", offset, int(np.prod(shape)) * np.dtype(kind).itemsize): (
+        onnx_file.Place("a.data", offset, int(np.prod(shape)) * np.dtype(kind).itemsize): (
             rng.normal(0, 0.1, shape).astype(kind)
         )
         for offset, shape, kind in kinds

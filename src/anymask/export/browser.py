@@ -27,8 +27,7 @@ import numpy.typing as npt
 from anymask import tensor_file
 from anymask.atomic import atomic_write
 from anymask.errors import CapabilityError, InputError
-from anymask.export import external
-from anymask.models import cache
+from anymask.models import cache, onnx_file
 from anymask.models.config import Sam2Config
 from anymask.models.exported import Exported, is_exported, read_exported
 from anymask.models.runtime import RuntimeNetwork
@@ -77,7 +76,7 @@ class _Graph:
     """A graph, and what its weights are."""
 
     content: bytes
-    weights: Mapping[external.Place, npt.NDArray[Any]]
+    weights: Mapping[onnx_file.Place, npt.NDArray[Any]]
     """By where the graph reads them."""
     sizes: Mapping[str, int]
     """Bytes of the files that it reads."""
@@ -204,7 +203,7 @@ def _of_folder(folder: Path, roles: Sequence[str]) -> dict[str, bytes]:
         )
     files: dict[str, bytes] = {}
     graphs: dict[str, Any] = {}
-    stored: dict[external.Place, str] = {}  # what another role has already
+    stored: dict[onnx_file.Place, str] = {}  # what another role has already
     for role in (role for role in ROLES if role in roles and role in exported.graphs):
         graph = _read(folder, exported.graphs[role], role)
         known = sorted({stored[place] for place in graph.weights if place in stored})
@@ -253,7 +252,7 @@ def _compressed(content: bytes) -> bytes:
 def _read(folder: Path, name: str, role: str) -> _Graph:
     """Read a graph and its weights, wherever these lie."""
     content = (folder / name).read_bytes()
-    found = external.places(content)
+    found = onnx_file.places(content)
     if found and all(place.file.endswith(".safetensors") for place in found):
         files = {place.file: (folder / place.file).read_bytes() for place in found}
         arrays = {file: _by_offset(data) for file, data in files.items()}
@@ -275,12 +274,12 @@ def _moved_out(path: Path, role: str) -> _Graph:
     onnx = optional("onnx", extra="export")
     model = onnx.load(str(path))
     file, offset = f"{role}.weights", 0
-    weights: dict[external.Place, npt.NDArray[Any]] = {}
+    weights: dict[onnx_file.Place, npt.NDArray[Any]] = {}
     for weight in model.graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
         if values.size < _LARGE or values.dtype not in (np.float32, np.float16):
             continue
-        place = external.Place(file, offset, values.nbytes)
+        place = onnx_file.Place(file, offset, values.nbytes)
         weights[place] = values
         tensor = onnx.TensorProto(
             name=weight.name,
@@ -296,7 +295,7 @@ def _moved_out(path: Path, role: str) -> _Graph:
 
 
 def packed(
-    weights: Mapping[external.Place, npt.NDArray[Any]], sizes: Mapping[str, int], stored: Stored
+    weights: Mapping[onnx_file.Place, npt.NDArray[Any]], sizes: Mapping[str, int], stored: Stored
 ) -> bytes:
     """Write weights as small as they may be, in the safetensors layout.
 
@@ -311,7 +310,7 @@ def packed(
         bytes, which count 256 each, in a tensor of their own.
 
     Examples:
-        >>> place = external.Place("a.data", 8, 65536)
+        >>> place = onnx_file.Place("a.data", 8, 65536)
         >>> weights = {place: np.linspace(-1, 1, 16384, dtype="f4").reshape(128, 128)}
         >>> file = unpacked(packed(weights, {"a.data": 65544}, "int8"))["a.data"]
         >>> float(abs(np.frombuffer(file, "f4", offset=8) - weights[place].ravel()).max()) < 0.004

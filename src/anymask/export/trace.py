@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from anymask.errors import InputError
+from anymask.models.exported import NEWEST_OPSET
 from anymask.optional import optional
 
 __all__ = ["OPSET", "OPSETS", "Sizes", "check_opset", "trace"]
@@ -25,7 +26,7 @@ __all__ = ["OPSET", "OPSETS", "Sizes", "check_opset", "trace"]
 OPSET = 18
 """Version of the operators unless another is asked for."""
 
-OPSETS = range(17, 21)
+OPSETS = range(17, NEWEST_OPSET + 1)
 """Those that can be written. Layer normalisation came with 17, the tracer ends at 20."""
 
 Sizes = Mapping[str, Mapping[int, str]]

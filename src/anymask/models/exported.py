@@ -21,6 +21,7 @@ from anymask.plain import from_plain, to_plain
 __all__ = [
     "FORMAT",
     "MANIFEST",
+    "NEWEST_OPSET",
     "VERSION",
     "Exported",
     "FileRecord",
@@ -35,6 +36,9 @@ MANIFEST = "export.json"
 """The file that makes a folder one of exported graphs."""
 
 FORMAT, VERSION = "anymask-export", 1
+
+NEWEST_OPSET = 20
+"""The latest version of ONNX's operators that graphs are written in."""
 
 Layout = Literal["onnx", "openvino", "transformers-js", "samexporter"]
 Precision = Literal["float32", "fp16", "bf16", "int8-dynamic", "int8"]

@@ -37,6 +37,9 @@ def open_folder(
     any_decoder: bool = False,
 ) -> RuntimeNetwork:
     """Open the graphs of a folder, of any layout; see `RuntimeNetwork`."""
-    own = {"transformers-js": TransformersJsNetwork, "samexporter": SamexporterNetwork}
-    kind: type[RuntimeNetwork] = own.get(exported.layout, RuntimeNetwork)
+    own: dict[str, type[RuntimeNetwork]] = {
+        "transformers-js": TransformersJsNetwork,
+        "samexporter": SamexporterNetwork,
+    }
+    kind = own.get(exported.layout, RuntimeNetwork)
     return kind(folder, exported, runtime, any_decoder=any_decoder)

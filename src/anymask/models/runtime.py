@@ -7,6 +7,7 @@ said by labels of -1 and by ``has_mask_input``.
 
 from __future__ import annotations
 
+import mmap
 import os
 import queue
 import sys
@@ -19,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import CapabilityError, InputError, MissingExtraError, WeightsError
+from anymask.models import onnx_file
 from anymask.models.config import Sam2Config
-from anymask.models.exported import Exported
+from anymask.models.exported import NEWEST_OPSET, Exported
 from anymask.optional import optional
 
 if TYPE_CHECKING:
@@ -123,6 +125,8 @@ class OpenVinoGraph:
             "PERFORMANCE_HINT": "LATENCY",
         }
         core = openvino_core()
+        if path.suffix == ".onnx":
+            _check_opset(path)
         try:
             self._model = core.compile_model(str(path), "CPU", settings)
         except Exception as error:
@@ -518,6 +522,24 @@ def _shape(port: Any) -> list[int | str]:
 
 def _sides(shape: Sequence[Any]) -> str:
     return " x ".join(str(side) if isinstance(side, int) else "?" for side in shape)
+
+
+def _check_opset(path: Path) -> None:
+    """Check that OpenVINO knows a graph's operators: of later ones it dies, without a word.
+
+    Raises:
+        WeightsError: They are later than any that anymask writes.
+    """
+    try:
+        with path.open("rb") as file:
+            version = onnx_file.opset(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError):
+        return  # OpenVINO says what is wrong
+    if version > NEWEST_OPSET:
+        raise WeightsError(
+            f"expected a graph of opset {NEWEST_OPSET} or earlier for OpenVINO, got {version} in "
+            f"{str(path)!r}; take runtime onnx, or export the model again with this anymask"
+        )
 
 
 def _unreadable(path: Path, name: str, error: Exception) -> WeightsError:

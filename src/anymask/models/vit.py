@@ -170,7 +170,7 @@ class Attention(nn.Module):
 def of_zeros(layer: nn.Module, x: Tensor) -> Tensor:
     """Give what a linear layer, or what is in its place, makes of a token of zeros: (out,)."""
     if tracing() and type(layer) is Linear:
-        return layer.bias  # a product more would keep the quantizer from the weights they share
+        return layer.bias  # for a second product the weights would be copied by a node
     made: Tensor = layer(x.new_zeros(1, 1, 1, x.shape[3]))
     return made.flatten()
 

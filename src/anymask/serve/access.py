@@ -93,8 +93,9 @@ class Access:
         except _Stop:
             pass
         except Exception:
-            _LOG.exception("%s %s failed", scope["method"], scope["path"])
-            await visit.refuse(ApiError(500, "cannot answer: an unexpected error; see the log"))
+            if not visit.gone:  # of which whoever reads the body makes an error
+                _LOG.exception("%s %s failed", scope["method"], scope["path"])
+                await visit.refuse(ApiError(500, "cannot answer: an unexpected error; see the log"))
         finally:
             self._inside -= counted
             if visit.problem is not None:
@@ -122,6 +123,7 @@ class _Visit:
         self._deadline = time.monotonic() + config.timeout
         self._origin: str | None = None
         self.status = 499
+        self.gone = False  # in the middle of what it sends
         self.problem: ApiError | None = None
 
     # ------------------------------------------------------------------------ the door
@@ -231,6 +233,7 @@ class _Visit:
                 "send it faster",
             )
             raise _Stop from None
+        self.gone = message["type"] == "http.disconnect"
         self._bytes += len(message.get("body", b""))
         self._whole = message["type"] != "http.request" or not message.get("more_body", False)
         if self._bytes > self._limit:
@@ -249,7 +252,7 @@ class _Visit:
 
     async def write(self, message: Message) -> None:
         """Send a piece of the answer, with the headers that every answer has."""
-        if self.problem is not None and not self._started:
+        if (self.problem is not None or self.gone) and not self._started:
             raise _Stop  # what the application made of a body that it was not given
         if message["type"] == "http.response.start":
             self._started, self.status = True, message["status"]

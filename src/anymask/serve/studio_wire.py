@@ -188,7 +188,7 @@ def masks_of_things(things: Sequence[ThingRecord], picture: Picture, model: str)
     )
 
 
-def _numbers(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
+def _numbers(values: Sequence[float | None]) -> npt.NDArray[Any]:
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
