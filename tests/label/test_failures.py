@@ -18,7 +18,7 @@ import pytest
 from anymask import InputError, Masks, OutputError
 from anymask.label import Provenance, Store, migrate
 from anymask.label.database import Database
-from anymask.label.failures import translate
+from anymask.label.failures import copy_whole, translate
 from anymask.label.honeypots import Honeypots, list_honeypots
 from anymask.label.migrate import upgrade
 from anymask.label.place import DATABASE
@@ -207,6 +207,40 @@ def test_a_store_of_the_first_layout_is_brought_up_to_date(
         assert version == "r0001"
 
 
+def test_a_copy_has_what_others_have_just_written(store: Store, mask_of: Make) -> None:
+    path = store.database.path
+    if path is None:
+        pytest.skip("a server is copied by its own tools")
+    store.add_masks(1, mask_of(), ADA)  # it is in the log alone, for the file is open
+    held = store.database.engine.connect()  # as a reader who keeps the log from being taken over
+    held.exec_driver_sql("SELECT count(*) FROM masks").scalar()
+    copy = copy_whole(path, "before-r9")
+    held.close()
+    assert copy.name == f"{path.name}.before-r9-1" and not list(path.parent.glob("*before*-wal"))
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT count(*) FROM revisions").fetchone() == (1,)
+    connection.close()
+    assert copy_whole(path, "before-r9").name.endswith("-2")
+
+
+def test_without_room_for_a_copy_nothing_is_brought_up_to_date(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store.database.path is None:
+        pytest.skip("a server is copied by its own tools")
+    store.database.write(lambda t: t.run("UPDATE alembic_version SET version_num = 'r0001'"))
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OutputError, match=r"before it is brought up to date.*nothing was changed"):
+        upgrade(store.database)
+    monkeypatch.undo()
+    version = store.database.read(lambda t: t.value("SELECT version_num FROM alembic_version"))
+    assert version == "r0001" and not list(store.root.glob(f"*{DATABASE}.before*"))
+
+
 def test_several_processes_may_make_a_store_at_once(tmp_path: Path, database: str | None) -> None:
     code = "import sys; from anymask.label import Store; "
     code += "Store.init(sys.argv[1], database=sys.argv[2] or None)"
@@ -317,3 +351,17 @@ def test_only_one_may_retrain(store: Store, database: str | None) -> None:
                 assert other.status().images == 3
         with other.exclusive("retrain"):
             pass
+
+
+def test_what_takes_hours_keeps_no_transaction_and_outlives_the_server(
+    postgres: Any, photos: Path
+) -> None:
+    with Store.init(photos, database=postgres.new_database()) as store:
+        with store.exclusive("retrain"):
+            query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+            assert postgres.ask(query).stdout.strip() == b"0"
+            postgres.stop()
+            postgres.start()
+            store.add_classes(["sky"])  # what was worked out is kept
+        with store.exclusive("retrain"):
+            assert [one.name for one in store.classes()] == ["sky"]

@@ -220,7 +220,9 @@ def test_they_are_no_part_of_the_work(hidden: Store, mask_of: Make, tmp_path: Pa
     assert (done.images, done.masks) == (1, 1)
     assert [masks.source for masks in coco.read_all(tmp_path / "out.json")] == ["photo-0.png"]
     # The history is all there.
+    remove_honeypot(hidden, lease.image)
     assert [one.action for one in hidden.history(mask)] == ["add", "review", "retire"]
+    assert hidden.counters() == hidden.count_again()
 
 
 def test_an_image_goes_in_and_out(store: Store, mask_of: Make) -> None:

@@ -14,6 +14,7 @@ import anymask
 from anymask import CapabilityError, InputError, Masks
 from anymask.label import Provenance, Store
 from anymask.label.ordering import OrderConfig, agreement_of, order_images, pooled
+from anymask.label.queue import farthest_first
 from anymask.models.build import build
 from anymask.models.variants import find
 from anymask.models.weights.folder import write_folder
@@ -26,6 +27,33 @@ def tiny_model(folder: Path, seed: int) -> anymask.Segmenter:
     variant = tiny(find("bundled"))
     write_folder(folder, variant, build(variant).state_dict())
     return anymask.load(folder)
+
+
+@pytest.mark.parametrize("known", [0, 1, 700])
+def test_novelty_is_that_of_the_plain_rule(known: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Piece by piece it is what looking at all pairs gives, and equal ones stay in their order."""
+    monkeypatch.setattr("anymask.label.queue._PRODUCTS", 20_000)
+    monkeypatch.setattr("anymask.label.queue._PIECE", 50)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(1000, 16)).astype(np.float32)
+    vectors[900:] = vectors[750:850]  # photos that are there twice
+    vectors[720] = vectors[3]
+    found = farthest_first(vectors, known, limit=60)
+    rest = vectors[known:].astype(np.float64)
+    if known:
+        far = np.min(((rest[:, None] - vectors[None, :known]) ** 2).sum(2), axis=1)
+    else:
+        far = ((rest - rest.mean(axis=0)) ** 2).sum(1)
+    wanted = []
+    for step in range(60):
+        place = int(np.argmax(far))
+        wanted.append(known + place)
+        here = ((rest - rest[place]) ** 2).sum(1)
+        far = here if not known and not step else np.minimum(far, here)
+        far[[one - known for one in wanted]] = -1
+    assert found[:60].tolist() == wanted
+    assert sorted(found) == list(range(known, 1000))
+    assert known < 700 or 720 not in found[:200]  # as one that is known
 
 
 @pytest.fixture

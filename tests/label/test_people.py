@@ -35,6 +35,20 @@ def audited(store: Store, mask_of: Make) -> Store:
     return store
 
 
+def test_people_are_compared_on_the_latest_images(
+    store: Store, mask_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("scipy")
+    for image in (1, 2, 3):
+        for person in ("Ada", "Bob"):
+            store.add_masks(image, mask_of(image), Provenance(person))
+    monkeypatch.setattr("anymask.label.people._AT_ONCE", 1)
+    assert [one.images for one in compare_people(store)] == [3]
+    assert [one.images for one in compare_people(store, limit=2)] == [2]
+    monkeypatch.setattr("anymask.label.people._LATEST", 2)
+    assert [one.images for one in compare_people(store)] == [2]
+
+
 def test_an_audit_gives_its_images_whatever_their_state(audited: Store) -> None:
     assert list_audits(audited) == ["may"]
     eve, dan = (next_audited(audited, "may", who) for who in ("Eve", "Dan"))

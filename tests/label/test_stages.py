@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -81,6 +82,29 @@ def test_images_that_are_done_or_broken_are_left(coffee: Store) -> None:
     (coffee.root / "b.png").write_bytes(b"broken")
     done = automatic(coffee, anymask.load(), AutoConfig("semi-automatic"))
     assert done.images == 0 and len(done.failed) == 1
+
+
+def test_nothing_is_changed_beneath_who_has_an_image(
+    coffee: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, config = anymask.load(), AutoConfig("semi-automatic", text="cups", min_iou=0.5)
+    lease = coffee.next("Ada")
+    done = automatic(coffee, model, config)
+    assert (done.images, done.leased) == (0, ("coffee.jpg",)) and coffee.status().masks == 0
+    coffee.release(lease)
+
+    def meanwhile(*values: Any) -> Masks:
+        """Ada takes the image while the model looks at it."""
+        leases.append(coffee.next("Ada"))
+        return find_masks(*values)
+
+    leases: list[Any] = []
+    monkeypatch.setattr("anymask.label.stages.find_masks", meanwhile)
+    done = automatic(coffee, model, config)
+    assert (done.images, done.leased) == (0, ("coffee.jpg",)) and coffee.status().masks == 0
+    coffee.finish(leases[0], "open")
+    monkeypatch.undo()
+    assert automatic(coffee, model, config).masks == 1  # the next time
 
 
 def test_settings_are_checked() -> None:

@@ -226,6 +226,126 @@ def test_a_class_that_was_renamed_meanwhile_keeps_its_masks(api: Any, store: Sto
     )
 
 
+def test_two_who_change_a_class_at_once(api: Any, store: Store) -> None:
+    def change(**document: Any) -> Any:
+        return api.post("/v1/label/classes", json=document)
+
+    first = {"rename": ["cup", "mug"], "token": "t1"}
+    assert change(**first).status_code == 200 == change(**first).status_code  # its answer was lost
+    late = change(rename=["cup", "glass"], token="t2", add=["new"])
+    assert late.status_code == 409 and "renamed it meanwhile" in late.json()["error"]["message"]
+    assert [one["name"] for one in late.json()["current"]["classes"]] == ["mug", "dog"]
+    before = store.classes()[1].color
+    assert change(color={"dog": "#111111"}, seen={"dog": before}).status_code == 200
+    late = change(color={"dog": "#222222"}, seen={"dog": before}, add=["new"])
+    assert late.status_code == 409 and "#111111" in late.json()["error"]["message"]
+    assert change(color={"dog": "#111111"}, seen={"dog": before}).status_code == 200  # it is so
+    other = change(rename=["mug", "cup"], token="t1")
+    assert "a token of its own" in message(other, 422)
+    # All or none.
+    assert [(one.name, one.color) for one in store.classes()][1:] == [("dog", "#111111")]
+
+
+def test_each_tab_of_a_person_has_an_image_of_its_own(api: Any, store: Store) -> None:
+    first, second = take(api, tab="t1"), take(api, tab="t2")
+    assert [one["picture"]["name"] for one in (first, second)] == ["a.png", "b.png"]
+    assert take(api, tab="t1")["token"] == first["token"]  # loaded anew
+    asked = {"person": "ada", "image": "a.png", "tab": "t2"}
+    refused = api.post("/v1/label/lease", json=asked)
+    assert refused.status_code == 409 and refused.json()["person"] == "ada"
+    again = api.post("/v1/label/lease", json=asked | {"tab": "t1"}).json()["lease"]
+    assert again["token"] == first["token"]
+    assert take(api)["token"] in (first["token"], second["token"])  # without a tab: as ever
+    other = store.next("bob").token  # whoever has no tabs is in no tab's way
+    assert take(api, "bob", tab="t3")["token"] == other
+
+
+def test_a_tab_takes_no_image_of_an_audit_from_another(api: Any, store: Store) -> None:
+    from anymask.label.audit import begin_audit
+
+    for image in (1, 2):
+        store.add_masks(image, Masks.from_dense(rows()[None]), Provenance(version="net"))
+    begin_audit(store, "may", 2)
+    found = [take(api, audit="may", tab=tab) for tab in ("t1", "t2", "t1", "t3")]
+    assert [one and one["picture"]["name"] for one in found] == ["a.png", "b.png", "a.png", None]
+
+
+def test_masks_of_the_studio_say_which_model_made_them(api: Any, store: Store) -> None:
+    digest = flat_model().weights_digest
+    served = api.post("/v1/label/status", json={}).json()["version"]
+    image = take(api)["picture"]["id"]
+    clicked = {"points": [[30, 15]], "labels": [1], "score": 0.875}
+    made = [thing("n1", **clicked), thing("n2", at=30), thing("n3", score=0.5, at=20, version="")]
+    made.append(thing("n4", at=5, score=0.5, version="older"))
+    assert save(api, image, 0, *made).status_code == 200
+    stored = store.masks("a.png")
+    assert stored.versions == (served, None, None, "older") and set(stored.stages) == {"assisted"}
+    assert stored.masks.prompts[0].points_xy.tolist() == [[30, 15]]
+    assert stored.masks.scores[0] == 0.875 and stored.people == ("ada",) * 4
+    version = {one.name: one for one in store.versions()}[served]
+    assert version.metrics == {"weights": digest}
+    # Corrected by hand, and by another click: it says so, and what it came from.
+    read = [back(one) for one in api.get(f"/v1/label/images/{image}/masks").json()["things"]]
+    hand = read[0] | {"rle": thing(at=12)["rle"], "score": None, "points": [], "labels": []}
+    click = read[3] | {"rle": thing(at=7)["rle"], "score": 0.75}
+    assert save(api, image, 1, hand, *read[1:3], click).status_code == 200
+    stored = store.masks("a.png")
+    assert stored.versions == (None, None, None, served)
+    assert stored.origins == (served, None, None, "older")
+    known = api.get(f"/v1/label/images/{image}/masks").json()["things"][0]["known"]
+    assert (known["person"], known["version"], known["origin"]) == ("ada", None, served)
+    assert [one.version for one in store.history(1)] == [served, None]
+
+
+def test_other_weights_of_the_same_name_are_another_version(store: Store) -> None:
+    from anymask.label.names import find_served, register_served
+
+    def do(work: Any, *values: str) -> Any:
+        return store.database.write(lambda t: work(t, store.project_id, *values))
+
+    assert do(find_served, "net", "a" * 64) == ("net", False)
+    assert do(register_served, "net", "net", "a" * 64) == "net"
+    assert do(register_served, "net", "net", "b" * 64) == "net@bbbbbbbbbbbb"
+    assert do(register_served, "net", "net", "b" * 64) == "net@bbbbbbbbbbbb"
+    assert do(find_served, "net", "a" * 64) == ("net", True)
+    store.add_version("trained", "models/trained", metrics={"mean": 0.5})
+    assert do(register_served, "trained", "trained", "c" * 64) == "trained"
+    assert [one.name for one in store.versions()] == ["net", "net@bbbbbbbbbbbb", "trained"]
+
+
+def test_the_status_says_what_is_in_use_and_what_took_long(api: Any, store: Store) -> None:
+    save(api, take(api)["picture"]["id"], 0, thing(seconds=40.0), thing("n2", at=30, seconds=2.0))
+    store.add_version("boxes", "boxes", kind="detector")
+    store.promote("boxes")
+    status = api.post("/v1/label/status", json={}).json()["status"]
+    assert (status["timed"], status["slow"], status["detector"]) == (2, 1, "boxes")
+
+
+def test_masks_are_exported_for_the_page(api: Any, store: Store) -> None:
+    import io
+    import json
+    import zipfile
+
+    image = take(api)["picture"]["id"]
+    rejected = thing("n3", at=20, review="rejected")
+    save(api, image, 0, thing(), thing("n2", "dog", 30), rejected)
+    asked = {"formats": ["coco", "yolo", "cutout"], "pictures": [image]}
+    answer = api.post("/v1/label/export", json=asked)
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+        (told,) = (name for name in names if name.endswith(".json"))
+        found = json.loads(archive.read(told))
+    assert [one["file_name"] for one in found["images"]] == ["a.png"]
+    assert len(found["annotations"]) == 2
+    assert [one["name"] for one in found["categories"]] == ["cup", "dog"]
+    assert {name.partition("/")[0] for name in names} == {"coco", "yolo", "cutout"}
+    none = {"formats": ["coco"], "pictures": [store.image("b.png").sha256]}
+    assert "expected masks to export" in message(api.post("/v1/label/export", json=none), 422)
+    wrong = {"formats": ["coco"], "pictures": ["zz"]}
+    assert "expected the digest" in message(api.post("/v1/label/export", json=wrong), 404)
+
+
 def test_images_are_shown_by_their_content_alone(api: Any, store: Store) -> None:
     image = store.image("a.png").sha256
     root = "/v1/studio/pictures"

@@ -512,3 +512,25 @@ def test_everything_works_with_keys_alone_and_in_chinese(
     store = project.store
     assert store.masks(1).reviews == ("rejected",) and store.image(1).state == "done"
     page.close()
+
+
+def test_a_second_tab_has_an_image_of_its_own(ada: LabelPage, project: ServedProject) -> None:
+    store = project.store
+    first, context = ada.page, ada.context
+    name = first.evaluate("() => sessionStorage.getItem('anymask-studio-tab')")
+    # A tab that is copied begins with what the first one keeps.
+    context.add_init_script(f"sessionStorage.setItem('anymask-studio-tab', {name!r})")
+    ada.page = ada.open_tab()
+    ada.go().shows("b.png")
+    assert ada.page.evaluate("() => sessionStorage.getItem('anymask-studio-tab')") != name
+    assert {(one.person, one.image.name) for one in store.leases()} == {
+        ("Ada", "a.png"),
+        ("Ada", "b.png"),
+    }
+    ada.page.goto("about:blank")
+    ada.page.goto(f"{project.url}/#person=Ada&image=a.png")
+    ada.shows("b.png")
+    ada.page = first
+    ada.press("o")
+    ada.shows("c.png")
+    assert store.image("a.png").state == "done" and len(store.leases()) == 2

@@ -72,7 +72,7 @@ function build(app: App, kept: Kept, reading: Reading, { root, whole }: Host, ro
     await app.open(picture.id);
   };
   const ofFolder = {
-    exportFiles: room ? null : () => exports.showModal(),
+    exportFiles: () => exports.showModal(),
     importFiles: () => void files.choose(app.api.acceptMasks).then((chosen) => files.importMasks(app, chosen)),
     addImages: room ? null : addImages,
     language: () => {

@@ -148,9 +148,11 @@ class Studio:
 
         # A page that waits asks again by itself, so nobody should wait long for a busy database.
         with Store.open(folder, patience=_SHORT_PATIENCE) as store:
-            used = find_version(store) if self.model == _USUAL_MODEL else None
+            usual = self.model == _USUAL_MODEL
+            used = find_version(store) if usual else find_version(store, self.model)
             model = load_model(self if used is None else replace(self, model=used[1]))
-            self._serve(folder, model, lambda app: add_label(app, store))
+            version = used[0] if used is not None else None if usual else self.model
+            self._serve(folder, model, lambda app: add_label(app, store, version))
         return 0
 
     def _serve(self, folder: Path, model: Segmenter, prepare: Callable[[FastAPI], object]) -> None:

@@ -17,10 +17,10 @@ from anymask.label import agreement, changes
 from anymask.label.clock import lease_time, wall_time
 from anymask.label.database import Transaction
 from anymask.label.images import image_row
-from anymask.label.leases import check_free, take_image
+from anymask.label.leases import check_free, of_tab, take_image
 from anymask.label.names import person_id
 from anymask.label.records import (
-    HIDDEN,
+    IN_WORK,
     Change,
     ImageRecord,
     Lease,
@@ -135,7 +135,7 @@ def _draw(
         JOIN images i ON i.id = m.image_id
         JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE {{}} AND m.deleted = 0 AND i.project_id = :project AND i.state <> '{HIDDEN}'"""
+        WHERE {{}} AND m.deleted = 0 AND i.project_id = :project AND i.{IN_WORK}"""
     ends = transaction.row("SELECT min(id) AS first, max(id) AS last FROM masks")
     if ends.first is None:
         return []
@@ -164,10 +164,12 @@ def list_audits(store: Store) -> list[str]:
 _WAITING = f"""
     FROM audited a JOIN masks m ON m.id = a.mask_id AND m.revision = a.revision
     JOIN images i ON i.id = m.image_id
-    WHERE a.audit_id = :audit AND m.deleted = 0 AND i.state <> '{HIDDEN}'"""
+    WHERE a.audit_id = :audit AND m.deleted = 0 AND i.{IN_WORK}"""
 
 
-def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0) -> Lease | None:
+def next_audited(
+    store: Store, name: str, person: str, *, seconds: float = 900.0, tab: str | None = None
+) -> Lease | None:
     """Give a person an image with masks of an audit that nobody has looked at, see `Store.next`.
 
     Raises:
@@ -175,7 +177,8 @@ def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0
     """
     query = f"""
         SELECT i.id {_WAITING} AND i.gone = 0
-        AND (i.lease_person_id IS NULL OR i.lease_until <= :now OR i.lease_person_id = :who)
+        AND (i.lease_person_id IS NULL OR i.lease_until <= :now
+            OR (i.lease_person_id = :who {of_tab(tab)}))
         ORDER BY CASE WHEN i.lease_person_id = :who AND i.lease_until > :now THEN 0 ELSE 1 END,
         i.id LIMIT 1"""
 
@@ -189,7 +192,7 @@ def next_audited(store: Store, name: str, person: str, *, seconds: float = 900.0
             if found is None:
                 return None
             with suppress(LeaseConflict):  # somebody was faster: there may be another one
-                return take_image(transaction, project, person, found, seconds=seconds)
+                return take_image(transaction, project, person, found, seconds=seconds, tab=tab)
 
     return store.database.write(work)
 
@@ -260,7 +263,7 @@ def read_audit(store: Store, name: str) -> Audit:
         JOIN revisions y ON y.mask_id = a.mask_id AND y.revision = m.revision
         JOIN revisions new ON new.mask_id = a.mask_id AND new.revision = y.shape
         LEFT JOIN people p ON p.id = a.person_id LEFT JOIN versions v ON v.id = a.version_id
-        WHERE a.audit_id = :audit AND i.state <> '{HIDDEN}' AND y.action <> 'retire'
+        WHERE a.audit_id = :audit AND i.{IN_WORK} AND y.action <> 'retire'
         ORDER BY a.mask_id"""
 
     def work(transaction: Transaction) -> list[Any]:

@@ -7,13 +7,14 @@ from typing import Any
 
 from anymask.errors import InputError
 from anymask.label.clock import wall_time
-from anymask.label.counters import Counters
+from anymask.label.counters import KNOWN, Counters
 from anymask.label.database import Transaction
+from anymask.label.hidden import ASIDE
 from anymask.label.images import find_image, image_row
 from anymask.label.names import class_ids, person_id, version_id
 from anymask.label.records import (
-    HIDDEN,
     REVIEWS,
+    SHOWN,
     Change,
     Provenance,
     Revision,
@@ -37,6 +38,7 @@ _NAMED = """
     LEFT JOIN versions v ON v.id = s.version_id"""
 _COLUMNS = """r.mask_id, r.revision, r.action, r.deleted, r.shape, s.counts, r.area, r.score,
     r.stability, r.known, r.review, r.stage, r.seconds, r.restores, r.at,"""
+_FILLS = ("semi-automatic", "automatic")
 _KEPT = (
     *("deleted", "shape", "area", "class_id", "score", "stability", "known", "review", "stage"),
     "version_id",
@@ -47,7 +49,11 @@ def read_masks(transaction: Transaction, project: int, image: int) -> StoredMask
     """Give the masks of an image as they are now, in the order in which they were added."""
     found = find_image(transaction, project, image)
     named = _NAMED.format(and_current="AND r.revision = m.revision", person="s")
-    query = f"SELECT {_COLUMNS} {named} WHERE m.image_id = :image AND m.deleted = 0 ORDER BY m.id"
+    query = f"""
+        SELECT {_COLUMNS} w.name AS origin, {named}
+        JOIN revisions o ON o.mask_id = m.id AND o.revision = 1
+        LEFT JOIN versions w ON w.id = o.version_id
+        WHERE m.image_id = :image AND m.deleted = 0 ORDER BY m.id"""
     rows = transaction.rows(query, image=found.id)
     return StoredMasks(
         found,
@@ -59,6 +65,7 @@ def read_masks(transaction: Transaction, project: int, image: int) -> StoredMask
         people=tuple(row.person for row in rows),
         versions=tuple(row.version for row in rows),
         seconds=tuple(row.seconds for row in rows),
+        origins=tuple(row.origin for row in rows),
     )
 
 
@@ -107,7 +114,7 @@ def apply(
         _check_answer(transaction, image, answer)
         return answer
     # Of a model, they are filled in like others; a person's would be put away for the next one.
-    if locked.state == HIDDEN and provenance.stage == "imported" and provenance.person is not None:
+    if locked.state in SHOWN and provenance.stage == "imported" and provenance.person is not None:
         raise InputError(
             f"expected an image of the work for masks of {provenance.person!r}, got image {image}, "
             "whose masks are known; take it out first (anymask label honeypots --remove), or leave "
@@ -119,8 +126,8 @@ def apply(
     answer = work.save()
     if provenance.token is not None:
         note(transaction, project, provenance.token, answer)
-    if locked.state != HIDDEN:
-        work.counters.save(transaction, project)
+    if not work.is_aside:
+        work.counters.save(transaction, project, KNOWN if locked.state in SHOWN else "")
     return answer
 
 
@@ -163,13 +170,16 @@ class _Work:
         self._transaction, self._project, self._image = transaction, project, image
         self._provenance = provenance
         self._person = person_id(transaction, provenance.person)
-        self._version = version_id(transaction, project, provenance.version)
+        self._versions: dict[str, int | None] = {}
         self._at = wall_time(transaction)
         self.counters = Counters()
         self._rows: list[dict[str, Any]] = []  # of revisions, in the order of the changes
         self._new: list[int] = []  # places in it of masks that are to be added
         self._latest: dict[int, dict[str, Any]] = {}
         self._more = 0  # masks
+        # What a program fills in where an annotator was done already is for the next one.
+        is_program = provenance.person is None and provenance.stage in _FILLS
+        self.is_aside = is_program and image.state in SHOWN and SHOWN[image.state] != "open"
 
     def prepare(self, change: Change) -> None:
         """Check a change and work out its row."""
@@ -203,7 +213,8 @@ class _Work:
         """Write everything but the counters."""
         transaction = self._transaction
         image = self._image.id
-        made = [{"image_id": image, "revision": 1, "deleted": 0} for _ in self._new]
+        away = ASIDE if self.is_aside else 0
+        made = [{"image_id": image, "revision": 1, "deleted": away} for _ in self._new]
         numbers = transaction.insert_numbered("masks", made)
         for place, number in zip(self._new, numbers, strict=True):
             self._rows[place]["mask_id"] = number
@@ -215,7 +226,7 @@ class _Work:
                 deleted=row["deleted"],
                 id=row["mask_id"],
             )
-        if self._rows:
+        if self._rows and not self.is_aside:
             self._update_image()
         return [(row["mask_id"], row["revision"]) for row in self._rows]
 
@@ -248,6 +259,12 @@ class _Work:
             "at": self._at,
         }
 
+    def _version_of(self, change: Change) -> int | None:
+        name = self._provenance.version if change.version is None else change.version
+        if name is not None and name not in self._versions:
+            self._versions[name] = version_id(self._transaction, self._project, name)
+        return None if name is None else self._versions[name]
+
     def _add(self, change: Change) -> None:
         if change.masks is None or change.mask is not None:
             raise InputError("expected masks to add, and no number of one, got others; give Masks")
@@ -257,7 +274,7 @@ class _Work:
         for row in self._described(change):
             row |= {**self._by(change), "counts": row["counts"], "revision": 1, "shape": 1}
             row |= {"deleted": 0, "review": review, "stage": self._provenance.stage}
-            row |= {"version_id": self._version}
+            row |= {"version_id": self._version_of(change)}
             if row["seconds"] is not None:
                 row["seconds"] /= shares
             self._new.append(len(self._rows))
@@ -275,7 +292,8 @@ class _Work:
         counts = new.pop("counts")
         row |= {**new, "stage": self._provenance.stage, "deleted": 0}
         if counts != state["counts"]:
-            row |= {"counts": counts, "shape": row["revision"], "version_id": self._version}
+            row |= {"counts": counts, "shape": row["revision"]}
+            row["version_id"] = self._version_of(change)
 
     def _review(self, change: Change, state: dict[str, Any], row: dict[str, Any]) -> None:
         row["review"] = _checked_review(change.review)
@@ -307,7 +325,7 @@ class _Work:
             state = self._latest[change.mask]
         else:
             query = """
-                SELECT r.*, s.counts AS pixels FROM masks m
+                SELECT r.*, s.counts AS pixels, m.deleted AS away FROM masks m
                 JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
                 JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
                 WHERE m.id = :mask AND m.image_id = :image"""
@@ -317,7 +335,8 @@ class _Work:
                     f"expected a mask of image {self._image.id}, got {change.mask!r}; list the "
                     "image's masks"
                 )
-            state = {**found._mapping, "counts": found.pixels}
+            # One that was set aside (`hidden`) is as good as deleted.
+            state = {**found._mapping, "counts": found.pixels, "deleted": int(found.away > 0)}
         if change.revision != state["revision"]:
             current = history(self._transaction, self._project, change.mask or 0)[-1]
             raise RevisionConflict(

@@ -3,6 +3,11 @@
 Each change adds to the counters in the transaction in which it happens, last of all and in the
 order of their names, so that no two transactions wait for each other in a circle. On a server, a
 sum is kept in several parts, for whoever adds to a row holds it until his commit is on the disk.
+
+What happens on images whose masks are known is counted apart, under the same names behind `KNOWN`:
+whoever labels must see it count, whoever reads the result must not. There, every time that one is
+handed out is an image of its own. What has to be added for that waits behind `LATER`, or the sums
+would move when such an image is handed out, which would tell.
 """
 
 from __future__ import annotations
@@ -12,9 +17,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from anymask.label.database import Transaction
-from anymask.label.records import HIDDEN, MASK_SECONDS
+from anymask.label.records import IMAGE_STATES, IN_WORK, MASK_SECONDS
 
-__all__ = ["Counters", "count_again", "read_counters"]
+__all__ = ["KNOWN", "LATER", "Counters", "add_later", "count_again", "forget", "read_counters"]
+
+KNOWN, LATER = "known.", "later."
 
 _SAVE = (
     "INSERT INTO counters (project_id, name, value) VALUES (:project, :name, :value) "
@@ -81,10 +88,16 @@ class Counters:
             self.add(f"work.images.person.{person}")
             self.add(f"work.seconds.person.{person}", seconds)
 
-    def save(self, transaction: Transaction, project: int) -> None:
-        """Write them; do it last."""
+    def save(self, transaction: Transaction, project: int, apart: str = "") -> None:
+        """Write them; do it last.
+
+        Args:
+            transaction: Where to do it.
+            project: Whose they are.
+            apart: `KNOWN` or `LATER`.
+        """
         rows = [
-            {"project": project, "name": f"{name}{transaction.part}", "value": by}
+            {"project": project, "name": f"{apart}{name}{transaction.part}", "value": by}
             for name, by in sorted(self._by.items())
             if by
         ]
@@ -92,19 +105,64 @@ class Counters:
             transaction.run(_SAVE, rows)
 
 
-def read_counters(transaction: Transaction, project: int) -> Counter[str]:
-    """Give all counters of a project; one that is not there is 0."""
+def read_counters(transaction: Transaction, project: int, *, shown: bool = False) -> Counter[str]:
+    """Give all counters of a project; one that is not there is 0.
+
+    Args:
+        transaction: Where to read.
+        project: Whose they are.
+        shown: As annotators see them: images whose masks are known count like all others. Where no
+            other image is open, they are not handed out, and do not count as open.
+    """
     rows = transaction.rows("SELECT name, value FROM counters WHERE project_id = :id", id=project)
     found: Counter[str] = Counter()
+    known: Counter[str] = Counter()
     for row in rows:
-        found[row.name.partition("#")[0]] += row.value
+        name = row.name.partition("#")[0]
+        if name.startswith(KNOWN):
+            known[name.removeprefix(KNOWN)] += row.value
+        elif not name.startswith(LATER):
+            found[name] += row.value
+    if shown:
+        _join(found, known)
     return Counter({name: value for name, value in found.items() if value})
+
+
+def _join(found: Counter[str], known: Counter[str]) -> None:
+    is_open = found["images.open"] > 0
+    found.update(known)
+    states = [f"images.{state}" for state in IMAGE_STATES]
+    if not is_open:
+        found["images.open"] = 0
+    for name in found:  # what waits behind `LATER` may be missing
+        found[name] = max(found[name], int(is_open and name == "images.open"))
+    found["images"] = sum(found[name] for name in states)
+
+
+def add_later(transaction: Transaction, project: int) -> None:
+    """Count what waits; do it at a moment that tells nothing."""
+    query = f"""
+        DELETE FROM counters WHERE project_id = :project AND name >= '{LATER}'
+        AND name < '{LATER[:-1]}/' RETURNING name, value"""
+    counters = Counters()
+    for row in transaction.rows(query, project=project):
+        counters.add(row.name.partition("#")[0].removeprefix(LATER), row.value)
+    counters.save(transaction, project, KNOWN)
+
+
+def forget(transaction: Transaction, project: int) -> None:
+    """Count no more what happened on images whose masks are known; there are none any more."""
+    for apart in (KNOWN, LATER):
+        query = f"""
+            DELETE FROM counters WHERE project_id = :project AND name >= '{apart}'
+            AND name < '{apart[:-1]}/'"""
+        transaction.run(query, project=project)
 
 
 def count_again(transaction: Transaction, project: int) -> Counter[str]:
     """Work the counters out from all rows; takes long, and is what they must equal."""
     counters = Counters()
-    query = f"SELECT state, seconds FROM images WHERE project_id = :id AND state <> '{HIDDEN}'"
+    query = f"SELECT state, seconds FROM images WHERE project_id = :id AND {IN_WORK}"
     for image in transaction.rows(query, id=project):
         counters.add("images")
         counters.add(f"images.{image.state}")
@@ -115,7 +173,7 @@ def count_again(transaction: Transaction, project: int) -> Counter[str]:
     query = f"""
         SELECT r.*, m.revision AS latest FROM images i JOIN masks m ON m.image_id = i.id
         JOIN revisions r ON r.mask_id = m.id
-        WHERE i.project_id = :id AND i.state <> '{HIDDEN}'"""
+        WHERE i.project_id = :id AND i.{IN_WORK}"""
     counters.history(transaction.stream(query, id=project))
     query = """
         SELECT w.person_id, w.seconds FROM images i JOIN work w ON w.image_id = i.id

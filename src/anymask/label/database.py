@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anymask.atomic import cannot_write
-from anymask.errors import InputError
+from anymask.errors import InputError, OutputError
 from anymask.label.failures import AWAY, BUSY, kind_of, translate
 from anymask.label.tables import tables
 from anymask.label.turn import Turn
@@ -296,10 +295,20 @@ def _flush(path: Path) -> None:
     except FileNotFoundError:  # without a log, the commit has waited
         return
     except OSError as error:  # such as too many open files
-        raise cannot_write(path, error) from error
+        raise _unsafe(path, error) from error
     try:
         os.fsync(file)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise _unsafe(path, error) from error
     finally:
         os.close(file)
+
+
+def _unsafe(path: Path, error: OSError) -> OutputError:
+    """Say that a change was made, but may be gone after a power cut."""
+    reason = error.strerror or str(error)
+    return OutputError(
+        f"cannot keep the last change of the store {str(path)!r} safe: {reason}; it is there, but "
+        "a power cut may take it: make room, then do it again with the same token, which changes "
+        "nothing twice"
+    )

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 from anymask.errors import InputError
 from anymask.label.database import Database
+from anymask.label.failures import translate
 from anymask.lock import Lock
+from anymask.optional import optional
 
 __all__ = ["exclusive"]
 
@@ -40,7 +42,29 @@ def exclusive(database: Database, project: int, what: str) -> Iterator[None]:
         return
     digest = hashlib.sha256(f"anymask {project} {what}".encode()).digest()
     number = int.from_bytes(digest[:8], "big", signed=True)
-    with database.transaction(writes=True) as transaction:
-        if not transaction.value("SELECT pg_try_advisory_xact_lock(:number)", number=number):
+    with _held(database, number) as is_ours:
+        if not is_ours:
             raise taken
         yield
+
+
+@contextmanager
+def _held(database: Database, number: int) -> Iterator[bool]:
+    """Hold a lock of the server for as long as a connection lasts, without a transaction.
+
+    A transaction of hours would keep the server from clearing up, and if the server went away
+    meanwhile, its end would fail after all had been done.
+    """
+    failed = optional("sqlalchemy.exc", extra="label").DBAPIError
+    text = optional("sqlalchemy", extra="label").text
+    try:
+        connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        found = connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number})
+        is_ours = bool(found.scalar())
+    except failed as error:
+        raise translate(error, database.shown, database.path, database.patience) from error
+    try:
+        yield is_ours
+    finally:
+        connection.invalidate()  # its end is the lock's, too, whether the server is there or not
+        connection.close()

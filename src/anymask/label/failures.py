@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from anymask.atomic import DRAFT
 from anymask.errors import AnymaskError, InputError, OutputError
 
-__all__ = ["AWAY", "BUSY", "back_up", "damaged", "kind_of", "translate"]
+__all__ = ["AWAY", "BUSY", "back_up", "copy_whole", "damaged", "kind_of", "translate"]
 
 BUSY, AWAY, DAMAGED, FULL, READ_ONLY, OTHER = "busy", "away", "damaged", "full", "read-only", "?"
 
@@ -123,6 +126,31 @@ def back_up(path: Path, why: str) -> Path | None:
     for end in ("-wal", "-shm"):  # what was written last may stand there alone
         with suppress(OSError):
             shutil.copy2(path.with_name(path.name + end), copy.with_name(copy.name + end))
+    return copy
+
+
+def copy_whole(path: Path, why: str) -> Path:
+    """Copy a file of SQLite as it is at one moment, whoever writes to it meanwhile.
+
+    Raises:
+        OutputError: There is no room for it.
+    """
+    names = (path.with_name(f"{path.name}.{why}-{number}") for number in range(1, 1000))
+    copy = next(name for name in names if not name.exists())
+    draft = copy.with_name(f"{DRAFT}{copy.name}")
+    try:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(draft)) as target:
+            source.backup(target)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.rename(copy)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise OutputError(
+            f"cannot copy the store {str(path)!r} before it is brought up to date: {error}; make "
+            "room beside it and open it again, nothing was changed"
+        ) from error
     return copy
 
 

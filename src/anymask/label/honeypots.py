@@ -2,9 +2,9 @@
 
 An image whose masks are known is labelled by everybody once, as if it were any other: `Store.next`
 hands it out now and then, without a word, and what it says of it is what it says of a fresh image.
-When a person is done, the answer is set aside, and the next one finds the image as it was in the
-beginning. Such images are no part of the work: exports, statistics, audits and retraining leave
-them out.
+When a person is done, it stays as he left it, and so he finds it when he goes back; the next one
+who gets it finds it as it was in the beginning, see `hidden`. Such images are no part of the work:
+exports, statistics, audits and retraining leave them out.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from anymask.errors import InputError
 from anymask.label.agreement import Share, honeypots, pair, share
 from anymask.label.clock import wall_time
-from anymask.label.counters import Counters
+from anymask.label.counters import KNOWN, Counters, forget
 from anymask.label.database import Transaction
-from anymask.label.hidden import clean, share_of
+from anymask.label.hidden import forget_answers, numbers, read_answer, share_of
 from anymask.label.images import find_image, image_row
 from anymask.label.leases import check_free
 from anymask.label.names import class_ids
-from anymask.label.records import HIDDEN, ImageRecord
+from anymask.label.records import HIDDEN, SHOWN, ImageRecord
 from anymask.label.transfer import image_of
 from anymask.masks import rle
 from anymask.masks.masks import Masks
@@ -146,9 +146,10 @@ def add_honeypot(store: Store, image: ImageRecord | int | str, known: Masks) -> 
             known=json.dumps(rows),
             at=wall_time(transaction),
         )
-        if row.state != HIDDEN:
+        if row.state not in SHOWN:
             _count(transaction, store.project_id, row, -1)
-            _become(transaction, row.id, HIDDEN)
+            _count(transaction, store.project_id, row, 1, KNOWN)
+            _become(transaction, row.id, HIDDEN["open"])
 
     store.database.write(work)
 
@@ -167,25 +168,25 @@ def _check(
         SELECT count(*) FROM masks m JOIN revisions r ON r.mask_id = m.id
         JOIN revisions l ON l.mask_id = m.id AND l.revision = m.revision
         WHERE m.image_id = :image AND r.person_id IS NOT NULL AND l.action <> 'retire'"""
-    touched = row.state != HIDDEN and transaction.value(query, image=row.id)
-    if touched or row.state not in ("open", HIDDEN):
+    touched = row.state not in SHOWN and transaction.value(query, image=row.id)
+    if touched or row.state not in ("open", *SHOWN):
         raise InputError(
             f"expected an open image that nobody has worked on, got {image.name!r}; take a photo "
             "that is new, or a copy of it under another content"
         )
 
 
-def _count(transaction: Transaction, project: int, image: Any, by: int) -> None:
+def _count(transaction: Transaction, project: int, image: Any, by: int, apart: str = "") -> None:
     """Count an image and its masks in or out."""
     counters = Counters()
     counters.add("images", by)
-    counters.add("images.open", by)
+    counters.add(f"images.{SHOWN.get(image.state, image.state)}", by)
     counters.add("seconds", by * image.seconds)
     query = """
         SELECT r.*, m.revision AS latest FROM masks m JOIN revisions r ON r.mask_id = m.id
         WHERE m.image_id = :image"""
     counters.history(transaction.rows(query, image=image.id), by)
-    counters.save(transaction, project)
+    counters.save(transaction, project, apart)
 
 
 def _become(transaction: Transaction, image: int, state: str) -> None:
@@ -209,16 +210,17 @@ def remove_honeypot(store: Store, image: ImageRecord | int | str) -> None:
         found = find_image(transaction, store.project_id, number)
         row = image_row(transaction, store.project_id, found.id)
         check_free(transaction, store.project_id, row, None)
-        if row.state != HIDDEN:
+        if row.state not in SHOWN:
             raise InputError(
                 f"expected an image whose masks are known, got {found.name!r}; see which there "
                 "are: anymask label honeypots"
             )
-        clean(transaction, row.id)
-        for table in ("honeypot_answers", "honeypots"):
-            transaction.run(f"DELETE FROM {table} WHERE image_id = :image", image=row.id)
+        _count(transaction, store.project_id, row, -1, KNOWN)
+        forget_answers(transaction, row.id)
         _become(transaction, row.id, "open")
         _count(transaction, store.project_id, image_row(transaction, store.project_id, row.id), 1)
+        if not numbers(transaction, store.project_id):
+            forget(transaction, store.project_id)
 
     store.database.write(work)
 
@@ -314,19 +316,20 @@ def score_annotators(store: Store) -> list[HoneypotScore]:
         SELECT p.name AS person, h.known, a.answer, a.seconds, i.height, i.width
         FROM honeypot_answers a JOIN honeypots h ON h.image_id = a.image_id
         JOIN images i ON i.id = a.image_id JOIN people p ON p.id = a.person_id
-        WHERE i.project_id = :project ORDER BY p.name, a.image_id"""
+        WHERE i.project_id = :project AND a.answer <> 'null' ORDER BY p.name, a.image_id"""
     rows = store.database.read(lambda t: t.rows(query, project=store.project_id))
     answers: dict[str, list[tuple[Masks, Masks, float]]] = {}
     for row in rows:
         size_hw = (row.height, row.width)
-        known, made = (_masks(text, size_hw) for text in (row.known, row.answer))
+        known, made = (
+            _masks(rows, size_hw) for rows in (json.loads(row.known), read_answer(row.answer))
+        )
         answers.setdefault(row.person, []).append((known, made, row.seconds))
     return [_score(person, some) for person, some in answers.items()]
 
 
-def _masks(text: str, size_hw: tuple[int, int]) -> Masks:
+def _masks(rows: Sequence[Sequence[Any]], size_hw: tuple[int, int]) -> Masks:
     """Make masks of known ones or of an answer; labels are numbers of classes."""
-    rows = json.loads(text)
     labels = tuple(None if row[1] is None else str(row[1]) for row in rows)
     return Masks(size_hw, tuple(rle.from_string(row[0]) for row in rows), labels=labels)
 

@@ -13,7 +13,7 @@ from anymask.label.clock import wall_time
 from anymask.label.counters import Counters
 from anymask.label.database import Transaction
 from anymask.label.files import Content, File
-from anymask.label.records import HIDDEN, Added, ImageRecord
+from anymask.label.records import IN_WORK, SHOWN, Added, ImageRecord
 
 __all__ = [
     "Sighting",
@@ -56,7 +56,7 @@ def records(transaction: Transaction, rows: Sequence[Any]) -> list[ImageRecord]:
             row.sha256,
             (row.height, row.width),
             tuple(sorted(names[row.id])),
-            "open" if row.state == HIDDEN else row.state,
+            SHOWN.get(row.state, row.state),
             row.masks,
             row.revision,
             row.seconds,
@@ -137,7 +137,7 @@ def list_images(
     honeypots: bool = False,
 ) -> list[ImageRecord]:
     """List images in the order in which they were added, from one on."""
-    among = "" if honeypots else f"AND state <> '{HIDDEN}'"
+    among = "" if honeypots else f"AND {IN_WORK}"
     query = f"""
         SELECT {_FIELDS} FROM images WHERE project_id = :project AND id > :after {among}
         ORDER BY id LIMIT :limit"""

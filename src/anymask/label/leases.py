@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +15,26 @@ from anymask.label.database import Transaction
 from anymask.label.images import find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue import column_of
-from anymask.label.records import HIDDEN, IMAGE_STATES, ImageState, Lease, LeaseConflict
+from anymask.label.records import (
+    HIDDEN,
+    IMAGE_STATES,
+    SHOWN,
+    ImageState,
+    Lease,
+    LeaseConflict,
+)
 from anymask.label.requests import answer_of, note
 
-__all__ = ["check_free", "finish", "list_leases", "release", "renew", "take", "take_image"]
+__all__ = [
+    "check_free",
+    "finish",
+    "list_leases",
+    "of_tab",
+    "release",
+    "renew",
+    "take",
+    "take_image",
+]
 
 _LONGEST = 7 * 24 * 3600.0
 
@@ -31,8 +48,11 @@ def take(
     state: ImageState,
     seconds: float,
     skip: Sequence[int] = (),
+    tab: str | None = None,
 ) -> Lease | None:
     """Give a person an image that nobody else has; the one that he has, if there is one.
+
+    With the name of a ``tab``, that which another tab of the same person has is not given.
 
     Returns:
         None if there is none left, or others have all that are.
@@ -43,13 +63,13 @@ def take(
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     among = f"project_id = :project AND state = :state AND gone = 0 {skipped}"
     values: dict[str, Any] = {"project": project, "state": state, "now": now}
-    own = among.replace("= :state", "IN (:state, :hidden)") if state == "open" else among
+    own = among.replace("= :state", "IN (:state, :hidden)")
     found = transaction.row(
         "SELECT id, lease FROM images WHERE lease_person_id = :who AND lease_until > :now "
-        f"AND {own} ORDER BY id LIMIT 1{transaction.lock}",
+        f"AND {own} {of_tab(tab)} ORDER BY id LIMIT 1{transaction.lock}",
         who=who,
+        hidden=HIDDEN[state],
         **values,
-        **({"hidden": HIDDEN} if state == "open" else {}),
     )
     if found is None:
         found = transaction.row(
@@ -61,37 +81,65 @@ def take(
         if found is not None and state == "open":
             known = hidden.draw(transaction, project, who, now, skip)
             if known is not None:
-                hidden.clean(transaction, known.id, keep=who)
+                hidden.begin(transaction, project, known.id, who)
                 found = known
     if found is None:
         return None
-    token = found.lease or secrets.token_hex(16)
+    token = found.lease or _token(tab)
     _note(transaction, found.id, token, who, now + seconds)
     return Lease(token, find_image(transaction, project, found.id), person, seconds)
 
 
 def take_image(
-    transaction: Transaction, project: int, person: str, image: int, *, seconds: float
+    transaction: Transaction,
+    project: int,
+    person: str,
+    image: int,
+    *,
+    seconds: float,
+    tab: str | None = None,
 ) -> Lease:
     """Give a person an image that he names.
 
     Raises:
-        LeaseConflict: Somebody else has it.
+        LeaseConflict: Somebody else has it, or another tab of this person.
     """
     _check(seconds)
     who, now = person_id(transaction, person), lease_time(transaction, project)
     row = image_row(transaction, project, image)
-    check_free(transaction, project, row, person)
-    if row.state == HIDDEN:
-        hidden.clean(transaction, image, keep=who)
+    check_free(transaction, project, row, person, tab)
+    assert who is not None  # there is a name
     is_his = row.lease_person_id == who and row.lease_until > now
-    token = row.lease if is_his else secrets.token_hex(16)
+    if row.state in SHOWN and not is_his:
+        hidden.visit(transaction, project, row, who)
+    token = row.lease if is_his else _token(tab)
     _note(transaction, image, token, who, now + seconds)
     return Lease(token, find_image(transaction, project, image), person, seconds)
 
 
-def check_free(transaction: Transaction, project: int, image: Any, person: str | None) -> None:
-    """Check that nobody but one person has an image, by its row.
+def _token(tab: str | None) -> str:
+    return secrets.token_hex(16) if tab is None else f"{secrets.token_hex(12)}-{_mark(tab)}"
+
+
+def _mark(tab: str) -> str:
+    return hashlib.sha256(tab.encode()).hexdigest()[:7]
+
+
+def of_tab(tab: str | None) -> str:
+    """Give the end of a condition: that a lease is of a tab, or of none."""
+    if tab is None:
+        return ""
+    return f"AND (lease LIKE '%-{_mark(tab)}' OR lease NOT LIKE '%-%')"
+
+
+def check_free(
+    transaction: Transaction,
+    project: int,
+    image: Any,
+    person: str | None,
+    tab: str | None = None,
+) -> None:
+    """Check that nobody but one person has an image, by its row; with a tab, no other one of his.
 
     Raises:
         LeaseConflict: Somebody else has it.
@@ -100,7 +148,8 @@ def check_free(transaction: Transaction, project: int, image: Any, person: str |
         return
     left = image.lease_until - lease_time(transaction, project, keep=False)
     name = transaction.value("SELECT name FROM people WHERE id = :id", id=image.lease_person_id)
-    if left > 0 and name != person:
+    is_elsewhere = tab is not None and "-" in image.lease and not image.lease.endswith(_mark(tab))
+    if left > 0 and (name != person or is_elsewhere):
         raise LeaseConflict(find_image(transaction, project, image.id).name, name, left)
 
 
@@ -179,9 +228,10 @@ def finish(
             )
         return
     note(transaction, project, request, state)
-    if found.state == HIDDEN:
-        hidden.answer(transaction, found, state, seconds)
+    if found.state in SHOWN:
+        hidden.answer(transaction, project, found, state, seconds)
         return
+    hidden.count_later(transaction, project)
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
         "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",

@@ -8,7 +8,7 @@ from typing import Any
 
 from anymask.errors import InputError
 from anymask.label.database import Database
-from anymask.label.failures import back_up, damaged
+from anymask.label.failures import copy_whole, damaged
 from anymask.optional import optional
 
 __all__ = ["check_store", "is_store", "upgrade"]
@@ -67,8 +67,6 @@ def upgrade(database: Database) -> None:
     head, version = steps.get_current_head(), _version(database)
     if version == head:
         return
-    if version is not None and database.path is not None:
-        back_up(database.path, f"before-{head}")
     environment = optional("alembic.runtime.environment", extra="label").EnvironmentContext
 
     def to_head(now: Any, _: Any) -> Any:
@@ -77,6 +75,9 @@ def upgrade(database: Database) -> None:
     with database.transaction(writes=True) as transaction:
         if not database.is_sqlite:  # SQLite has one writer anyway
             transaction.value(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        elif version is not None and _found(transaction) == version:
+            assert database.path is not None
+            copy_whole(database.path, f"before-{head}")  # who waited for his turn finds it done
         with environment(config, steps, fn=to_head) as context:
             context.configure(
                 connection=transaction.connection,
@@ -84,6 +85,11 @@ def upgrade(database: Database) -> None:
                 transaction_per_migration=False,
             )
             context.run_migrations()
+
+
+def _found(transaction: Any) -> str | None:
+    found: str | None = transaction.value(f"SELECT version_num FROM {_TABLE}")
+    return found
 
 
 def _version(database: Database) -> str | None:
@@ -94,7 +100,6 @@ def _version(database: Database) -> str | None:
         inspector = optional("sqlalchemy", extra="label").inspect(transaction.connection)
         if not inspector.has_table(_TABLE):
             return None
-        found: str | None = transaction.value(f"SELECT version_num FROM {_TABLE}")
-        return found
+        return _found(transaction)
 
     return database.read(look)

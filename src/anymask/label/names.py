@@ -1,4 +1,4 @@
-"""Numbers for names: people, classes and model versions, which are made where they are new."""
+"""Numbers for names: projects, people, classes and model versions, made where they are new."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ from anymask.label.records import (
 from anymask.label.requests import once
 
 __all__ = [
+    "ClassesConflict",
     "add_version",
+    "change_classes",
     "class_ids",
+    "find_served",
     "list_classes",
     "list_versions",
     "person_id",
+    "project_id",
     "promote",
     "recolor_class",
+    "register_served",
     "rename_class",
     "version_id",
 ]
@@ -36,6 +41,30 @@ _COLORS = (
     *("#4da3ff", "#ff8c42", "#5ad17a", "#e0559a", "#f2c84b", "#9b7bff", "#3ec9c3", "#e05a4e"),
     *("#8fb339", "#c17f59"),
 )
+
+
+def project_id(transaction: Transaction, name: str, *, make: bool) -> int:
+    """Give the number of a project.
+
+    Raises:
+        InputError: There is none, and none is to be made.
+    """
+    found = transaction.value("SELECT id FROM projects WHERE name = :name", name=name)
+    if found is None and make:
+        transaction.run(
+            "INSERT INTO projects (name, at) VALUES (:name, :at) ON CONFLICT DO NOTHING",
+            name=name,
+            at=wall_time(transaction),
+        )
+        found = transaction.value("SELECT id FROM projects WHERE name = :name", name=name)
+    if found is None and transaction.is_sqlite:  # the folder was renamed: there is only one
+        rows = transaction.rows("SELECT id FROM projects")
+        found = rows[0].id if len(rows) == 1 else None
+    if found is None:
+        rows = transaction.rows("SELECT name FROM projects ORDER BY name LIMIT 10")
+        known = ", ".join(repr(row.name) for row in rows) or "none"
+        raise InputError(f"expected a project out of {known}, got {name!r}; name one, or init it")
+    return int(found)
 
 
 def person_id(transaction: Transaction, name: str | None) -> int | None:
@@ -80,9 +109,11 @@ def class_ids(
     return found
 
 
-def list_classes(transaction: Transaction, project: int) -> list[LabelClass]:
-    """List the classes, oldest first."""
-    counted = read_counters(transaction, project)
+def list_classes(
+    transaction: Transaction, project: int, *, shown: bool = False
+) -> list[LabelClass]:
+    """List the classes, oldest first; for ``shown``, see `read_counters`."""
+    counted = read_counters(transaction, project, shown=shown)
     query = "SELECT id, name, color FROM classes WHERE project_id = :id ORDER BY id"
     return [
         LabelClass(row.id, row.name, row.color, int(counted[f"masks.class.{row.id}"]))
@@ -112,6 +143,64 @@ def _rename(transaction: Transaction, project: int, old: str, new: str) -> None:
             "choose another name"
         )
     transaction.run("UPDATE classes SET name = :new WHERE id = :id", new=new, id=found)
+
+
+class ClassesConflict(InputError):
+    """Somebody else has changed a class meanwhile; nothing was changed."""
+
+
+def change_classes(
+    transaction: Transaction,
+    project: int,
+    *,
+    add: Iterable[str] = (),
+    rename: tuple[str, str] | None = None,
+    color: Mapping[str, str] | None = None,
+    seen: Mapping[str, str] | None = None,
+    token: str | None = None,
+) -> None:
+    """Change several classes, all or none.
+
+    Args:
+        transaction: Where to do it.
+        project: Whose classes.
+        add: Names of new ones; those that are there already stay.
+        rename: The name of one as it was seen, and a new one.
+        color: New colours of classes, by their names.
+        seen: Which colours they had; another one than this is not replaced.
+        token: Names the request, see `requests.once`.
+
+    Raises:
+        ClassesConflict: There is no class of such a name any more, or it has another colour by now.
+        InputError: A name or a colour cannot be.
+    """
+    color, seen, new = dict(color or {}), seen or {}, list(add)
+    what = f"change classes {new} {rename} {color}"[:500]
+
+    def work() -> None:
+        transaction.lock_project(project)
+        for name in new:
+            class_ids(transaction, project, [name])
+        known = {one.name: one.color for one in list_classes(transaction, project)}
+        gone = [name for name in (*color, *(rename or ())[:1]) if name not in known]
+        if gone:
+            raise ClassesConflict(
+                f"expected a class {gone[0]!r}, got none: somebody has renamed it meanwhile, or it "
+                "never was; look at the classes as they are now"
+            )
+        for name, value in color.items():
+            if name in seen and known[name] not in (seen[name], value):
+                raise ClassesConflict(
+                    f"expected the colour {seen[name]} of the class {name!r}, got {known[name]}: "
+                    "somebody has changed it meanwhile; look at it as it is now"
+                )
+        if rename is not None:
+            _rename(transaction, project, *rename)
+        for name, value in color.items():
+            called = rename[1] if rename is not None and rename[0] == name else name
+            recolor_class(transaction, project, called, value)
+
+    once(transaction, project, token, what, work)
 
 
 def recolor_class(transaction: Transaction, project: int, name: str, color: str) -> None:
@@ -204,6 +293,40 @@ def add_version(
             )
 
     once(transaction, project, token, f"add the version {name!r}", work)
+
+
+def find_served(transaction: Transaction, project: int, name: str, digest: str) -> tuple[str, bool]:
+    """Give the name of the version of a model that makes masks, and whether it is registered.
+
+    Args:
+        transaction: Where to look.
+        project: Whose version it is.
+        name: What it is called.
+        digest: SHA-256 of its weights. If the version of that name has other weights, this one is
+            called by both.
+    """
+    short = f"{name[:180]}@{digest[:12]}"
+    query = "SELECT name, metrics FROM versions WHERE project_id = :project AND name IN (:a, :b)"
+    rows = transaction.rows(query, project=project, a=name, b=short)
+    known = {row.name: json.loads(row.metrics).get("weights") for row in rows}
+    if name not in known or known[name] in (None, digest):
+        return name, name in known
+    return short, short in known
+
+
+def register_served(
+    transaction: Transaction, project: int, name: str, path: str, digest: str
+) -> str:
+    """Register the version of a model that makes masks, with the digest of its weights.
+
+    Returns:
+        Its name, see `find_served`.
+    """
+    found, there = find_served(transaction, project, name, digest)
+    if not there:
+        metrics = {"weights": digest}
+        _insert_version(transaction, project, found, path, None, metrics, "model")
+    return found
 
 
 def promote(transaction: Transaction, project: int, name: str) -> None:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from anymask.label.agreement import Agreement, agreement
 from anymask.label.database import Transaction
-from anymask.label.records import HIDDEN, StoredMasks
+from anymask.label.records import IN_WORK, StoredMasks
 
 if TYPE_CHECKING:
     from anymask.label.store import Store
     from anymask.masks.masks import Masks
 
 __all__ = ["PeopleAgreement", "compare_people"]
+
+_LATEST, _AT_ONCE = 10_000, 500  # images that are looked through, and so many with each query
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class PeopleAgreement:
 def compare_people(store: Store, *, limit: int = 200) -> list[PeopleAgreement]:
     """Compare people on images on which several have made masks, the latest such images first.
 
+    They are looked for among the latest 10,000 images that have masks.
+
     A mask belongs to who gave it its pixels; rejected ones count for nothing, nor do images whose
     masks are known: what one person left there half done is not for another.
 
@@ -64,18 +68,29 @@ def compare_people(store: Store, *, limit: int = 200) -> list[PeopleAgreement]:
     Raises:
         MissingExtraError: SciPy is not installed.
     """
+    some = f"""
+        SELECT id FROM images WHERE project_id = :id AND id < :below AND masks > 0 AND {IN_WORK}
+        ORDER BY id DESC LIMIT {_AT_ONCE}"""
     query = """
-        SELECT m.image_id FROM images i JOIN masks m ON m.image_id = i.id
+        SELECT m.image_id FROM masks m
         JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
         JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE i.project_id = :id AND i.state <> :hidden AND m.deleted = 0
-            AND r.review <> 'rejected'
+        WHERE m.image_id IN ({numbers}) AND m.deleted = 0 AND r.review <> 'rejected'
         GROUP BY m.image_id HAVING count(DISTINCT s.person_id) > 1
         ORDER BY m.image_id DESC LIMIT :limit"""
 
     def shared(transaction: Transaction) -> list[int]:
-        rows = transaction.rows(query, id=store.project_id, hidden=HIDDEN, limit=limit)
-        return [row.image_id for row in rows]
+        found: list[int] = []
+        below = 1 << 62
+        for _ in range(_LATEST // _AT_ONCE):
+            rows = transaction.rows(some, id=store.project_id, below=below)
+            if not rows or len(found) >= limit:
+                break
+            below = rows[-1].id
+            numbers = ", ".join(str(row.id) for row in rows)
+            more = transaction.rows(query.format(numbers=numbers), limit=limit - len(found))
+            found += [row.image_id for row in more]
+        return found
 
     parts: dict[tuple[str, str], list[Agreement]] = defaultdict(list)
     for image in store.database.read(shared):

@@ -36,6 +36,8 @@ _COLUMNS = {
     "novelty": "novelty",
 }
 _AT_ONCE = 2000  # places in the order that are written together
+_PIECE = 512  # vectors that are looked at together
+_PRODUCTS = 1 << 24  # numbers of a product of matrices that are in memory together
 
 
 def column_of(order: str) -> str:
@@ -57,6 +59,7 @@ def farthest_first(
     Args:
         vectors: float32 (n, k).
         known: The first so many have been worked on: they count as seen, and are not ordered.
+            What is nearest among them is found by products of matrices, piece by piece.
         limit: How many are ordered in this way; the rest comes by its distance to these, for each
             step takes as long as a look at all.
 
@@ -68,16 +71,14 @@ def farthest_first(
         >>> farthest_first(np.array([[0], [1], [9], [5]], np.float32), known=1).tolist()
         [2, 3, 1]
     """
-    rest = vectors[known:].astype(np.float64)
+    rest = np.ascontiguousarray(vectors[known:])
     if not len(rest):
         return np.empty(0, np.int64)
     ordered: list[int] = []
-    far = np.full(len(rest), np.inf)
     if known:
-        for one in vectors[:known]:
-            far = np.minimum(far, _squared(rest, one))
+        far = _nearest(rest, np.ascontiguousarray(vectors[:known]))
     else:
-        ordered.append(int(np.argmax(_squared(rest, rest.mean(axis=0)))))
+        ordered.append(int(np.argmax(_squared(rest, rest.mean(axis=0, dtype=np.float64)))))
         far = _squared(rest, rest[ordered[0]])
         far[ordered[0]] = -1
     for _ in range(min(limit, len(rest)) - len(ordered)):
@@ -90,11 +91,33 @@ def farthest_first(
 
 
 def _squared(
-    vectors: npt.NDArray[np.float64], one: npt.NDArray[np.floating[Any]]
+    vectors: npt.NDArray[np.float32], others: npt.NDArray[np.floating[Any]]
 ) -> npt.NDArray[np.float64]:
-    difference = vectors - one
-    found: npt.NDArray[np.float64] = np.einsum("ij,ij->i", difference, difference)
+    """Give the squared distances (n,) of vectors (n, k) to one (k,), or to one each (n, k)."""
+    found = np.empty(len(vectors))
+    for start in range(0, len(vectors), _PIECE):  # pieces that the processor has at hand
+        piece = slice(start, start + _PIECE)
+        difference = vectors[piece] - (others if others.ndim == 1 else others[piece])
+        np.einsum("ij,ij->i", difference, difference, dtype=np.float64, out=found[piece])
     return found
+
+
+def _nearest(
+    vectors: npt.NDArray[np.float32], known: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Give the squared distance (n,) of each vector to the nearest of some that are known.
+
+    Which is nearest, products tell; how far it is, differences do, for these are exact.
+    """
+    middle = known.mean(axis=0, dtype=np.float64).astype(np.float32)
+    moved = known - middle
+    lengths = np.einsum("ij,ij->i", moved, moved)
+    nearest = np.zeros(len(vectors), np.int64)
+    rows = max(1, _PRODUCTS // len(known))
+    for start in range(0, len(vectors), rows):
+        piece = vectors[start : start + rows] - middle
+        nearest[start : start + rows] = np.argmin(lengths - 2 * (piece @ moved.T), axis=1)
+    return _squared(vectors, known[nearest])
 
 
 def save_embeddings(

@@ -12,8 +12,10 @@ from anymask.masks.masks import Masks
 __all__ = [
     "HIDDEN",
     "IMAGE_STATES",
+    "IN_WORK",
     "MASK_SECONDS",
     "REVIEWS",
+    "SHOWN",
     "STAGES",
     "VERSION_KINDS",
     "Added",
@@ -49,8 +51,14 @@ MASK_SECONDS = 30.0
 """Time budget of a mask: whoever needs longer should go on to the next image (the paper's
 section 4)."""
 
-HIDDEN = "hidden"
-"""State, in the database alone, of images whose masks are known: people see them as ``open``."""
+HIDDEN: dict[ImageState, str] = {"open": "hidden", "done": "answered", "accepted": "approved"}
+"""States, in the database alone, of images whose masks are known, by what people see them as."""
+
+SHOWN: dict[str, ImageState] = {name: state for state, name in HIDDEN.items()}
+"""What people see images as whose masks are known, by their state in the database."""
+
+IN_WORK = f"state NOT IN ({', '.join(map(repr, SHOWN))})"
+"""Condition of a query over ``images``: without those whose masks are known."""
 
 IMAGE_STATES: tuple[ImageState, ...] = get_args(ImageState)
 REVIEWS: tuple[Review, ...] = get_args(Review)
@@ -169,6 +177,7 @@ class StoredMasks:
         people: Who changed each last, or None.
         versions: The model version that each came from, or None.
         seconds: Time that the last revision of each took, or None.
+        origins: The model version that each came from at first, whatever became of it, or None.
     """
 
     image: ImageRecord
@@ -180,6 +189,7 @@ class StoredMasks:
     people: tuple[str | None, ...]
     versions: tuple[str | None, ...]
     seconds: tuple[float | None, ...]
+    origins: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -257,6 +267,8 @@ class Change:
         review: What to say of it, to review; or with which verdict it is added.
         to: The revision to bring back, to restore; None: the one before (undo).
         seconds: Time that it took; None: what the provenance says.
+        version: Name of the model version that the new pixels came from; None: what the provenance
+            says.
     """
 
     action: Literal["add", "edit", "review", "delete", "restore"]
@@ -266,6 +278,7 @@ class Change:
     review: Review | None = None
     to: int | None = None
     seconds: float | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True)

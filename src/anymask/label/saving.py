@@ -39,16 +39,24 @@ class Wanted:
             back.
         reviews: What is said of each.
         seconds: Time that somebody has worked on each since it was saved last, or None.
+        versions: The model version that the pixels of each came from, where they are new; None:
+            drawn by hand. Empty: all of them are.
     """
 
     masks: Masks
     ids: tuple[int | None, ...]
     reviews: tuple[Review, ...]
     seconds: tuple[float | None, ...]
+    versions: tuple[str | None, ...] = ()
+
+    def version(self, i: int) -> str | None:
+        """Give the model version that a mask came from."""
+        return self.versions[i] if self.versions else None
 
     def __post_init__(self) -> None:
         """Check that every mask has everything, and none is there twice."""
         lengths = {len(self.masks), len(self.ids), len(self.reviews), len(self.seconds)}
+        lengths |= {len(self.versions)} if self.versions else set()
         if len(lengths) > 1:
             raise InputError(
                 f"expected a number, a review and seconds for each of {len(self.masks)} masks, got "
@@ -157,7 +165,8 @@ def _changes(
     for i, number in enumerate(wanted.ids):
         if number is None:
             review, seconds = wanted.reviews[i], wanted.seconds[i]
-            yield Change("add", masks=wanted.masks[i], review=review, seconds=seconds)
+            masks, version = wanted.masks[i], wanted.version(i)
+            yield Change("add", masks=masks, review=review, seconds=seconds, version=version)
     for i, number in enumerate(wanted.ids):
         if number is None:
             continue
@@ -193,7 +202,8 @@ def _one(
             yield Change("restore", number, now.revision, to=same.revision, seconds=seconds)
             return
         edited = _with_rest(masks, now.masks)
-        yield Change("edit", number, now.revision, masks=edited, seconds=seconds)
+        version = wanted.version(i)
+        yield Change("edit", number, now.revision, masks=edited, seconds=seconds, version=version)
         now = replace(now, revision=now.revision + 1)
         seconds = 0.0
     if review != now.review:

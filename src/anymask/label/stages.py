@@ -15,8 +15,14 @@ import numpy as np
 from anymask.config import GenerateConfig
 from anymask.errors import AnymaskError, CapabilityError, InputError
 from anymask.image.image import Image
+from anymask.label import changes
+from anymask.label.database import Transaction
+from anymask.label.hidden import numbers
+from anymask.label.images import image_row
+from anymask.label.leases import check_free
+from anymask.label.names import register_served
 from anymask.label.proposals import Propose, proposals_of
-from anymask.label.records import ImageRecord, Provenance
+from anymask.label.records import SHOWN, Change, ImageRecord, LeaseConflict, Provenance
 from anymask.masks.masks import Masks
 
 if TYPE_CHECKING:
@@ -82,12 +88,15 @@ class Automatic:
         masks: Number of masks that it made.
         known: Number of images that it had labelled before.
         failed: Images that cannot be opened, with the reason.
+        leased: Images that somebody has open, or has labelled meanwhile: they are left as they are,
+            for another time.
     """
 
     images: int
     masks: int
     known: int
     failed: tuple[tuple[str, str], ...]
+    leased: tuple[str, ...] = ()
 
 
 def automatic(
@@ -101,7 +110,8 @@ def automatic(
 ) -> Automatic:
     """Let a model label all images that are open; the same version does each image once.
 
-    May be stopped at any time, and goes on where it was. The images stay open.
+    May be stopped at any time, and goes on where it was. The images stay open. Nothing changes
+    beneath somebody who has an image at the moment.
 
     Args:
         store: The store.
@@ -114,12 +124,16 @@ def automatic(
     Raises:
         CapabilityError: The model takes no boxes, which the semi-automatic stage needs.
     """
-    config, version = config or AutoConfig(), version or model.variant.name
+    config, called = config or AutoConfig(), version or model.variant.name
     if config.stage == "semi-automatic" and "box" not in model.variant.capabilities:
         raise CapabilityError(
             f"cannot fill in masks with {model.variant.name}: it takes no boxes; choose another "
             "model, or the automatic stage"
         )
+    digest = model.weights_digest
+    version = store.database.write(
+        lambda t: register_served(t, store.project_id, called, called, digest)
+    )
     propose, by = None, ""
     if config.stage == "semi-automatic" and config.text is None:
         own = proposals_of(store, model.device)
@@ -127,8 +141,10 @@ def automatic(
             by, propose = f" {own[0]}", own[1]
     done = masks = known = 0
     failed: list[tuple[str, str]] = []
+    leased: list[str] = []
+    hidden = store.database.read(lambda t: numbers(t, store.project_id))
     for image in store.images(honeypots=True):  # what is not filled in there would tell
-        if image.state != "open" or image.gone:
+        if (image.state != "open" and image.id not in hidden) or image.gone:
             continue
         if limit is not None and done >= limit:
             break
@@ -136,18 +152,23 @@ def automatic(
         if store.was_done(token):
             known += 1
             continue
+        if any(one.image.id == image.id for one in store.leases()):
+            leased.append(image.name)
+            continue
         try:
             found = find_masks(model, Image.open(store.open_image(image)), config, propose)
         except AnymaskError as error:
             failed.append((image.name, str(error)))
             continue
-        found = _without_known(store, image, found)
         provenance = Provenance(version=version, stage=config.stage, token=token)
-        store.add_masks(image, found, provenance)
-        done, masks = done + 1, masks + len(found)
+        made = _fill_in(store, image, found, provenance)
+        if made is None:
+            leased.append(image.name)
+            continue
+        done, masks = done + 1, masks + made
         if progress is not None:
             progress(done)
-    return Automatic(done, masks, known, tuple(failed))
+    return Automatic(done, masks, known, tuple(failed), tuple(leased))
 
 
 def find_masks(
@@ -212,11 +233,35 @@ def _filled_in(
     return Masks.concat(best)
 
 
-def _without_known(store: Store, image: ImageRecord, found: Masks) -> Masks:
+def _fill_in(store: Store, image: ImageRecord, found: Masks, provenance: Provenance) -> int | None:
+    """Add masks to an image; give their number, None if somebody has it or is done with it."""
+
+    def work(transaction: Transaction) -> int | None:
+        project = store.project_id
+        row = image_row(transaction, project, image.id)
+        try:
+            check_free(transaction, project, row, None)
+        except LeaseConflict:
+            return None
+        is_hidden = row.state in SHOWN
+        if row.state != "open" and not is_hidden:
+            return None
+        stored = changes.read_masks(transaction, project, image.id)
+        known = stored.masks
+        if is_hidden and SHOWN[row.state] != "open":  # it is for whoever gets the image next
+            known = known[np.array([person is None for person in stored.people], bool)]
+        new = _without_known(known, found)
+        add = Change("add", masks=new, review="pending")
+        changes.apply(transaction, project, image.id, [add], provenance)
+        return len(new)
+
+    return store.database.write(work)
+
+
+def _without_known(known: Masks, found: Masks) -> Masks:
     """Leave out what is there already, made by people or by another version."""
     from anymask.masks import rle
 
-    known = store.masks(image).masks
     if not len(known) or not len(found):
         return found
     return found[rle.iou(found.counts, known.counts).max(axis=1) < 0.8]

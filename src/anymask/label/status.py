@@ -94,9 +94,9 @@ class Status:
     detector: str | None
 
 
-def read_status(transaction: Transaction, project: int) -> Status:
-    """Work it out from the counters."""
-    counted = read_counters(transaction, project)
+def read_status(transaction: Transaction, project: int, *, shown: bool = False) -> Status:
+    """Work it out from the counters, see `read_counters`."""
+    counted = read_counters(transaction, project, shown=shown)
     timed = counted["revisions.timed"]
     versions = list_versions(transaction, project)
     used = {one.kind: one.name for one in versions if one.promoted}
@@ -107,7 +107,7 @@ def read_status(transaction: Transaction, project: int) -> Status:
         by_review=_by_review(counted, "masks.review."),
         by_stage={stage: int(counted[f"masks.stage.{stage}"]) for stage in STAGES},
         unnamed=int(counted["masks.class.0"]),
-        classes=list_classes(transaction, project),
+        classes=list_classes(transaction, project, shown=shown),
         revisions=int(counted["revisions"]),
         seconds=float(counted["seconds"]),
         seconds_per_mask=counted["revisions.seconds"] / timed if timed else None,

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from anymask.errors import InputError
 from anymask.label import changes, images, leases, migrate, names, queue
 from anymask.label.adding import add_files, check_files
-from anymask.label.clock import wall_time
 from anymask.label.counters import count_again, read_counters
 from anymask.label.database import Database, Transaction
 from anymask.label.exclusive import exclusive
@@ -116,7 +115,7 @@ class Store:
         opened = Database(place.url, patience)
         try:
             migrate.upgrade(opened)
-            number = opened.write(lambda t: _project_id(t, place.project, make=True))
+            number = opened.write(lambda t: names.project_id(t, place.project, make=True))
             opened.project = number
             if database is not None or project is not None:
                 point_to(place)
@@ -156,7 +155,7 @@ class Store:
                     f"label init {place.root}"
                 )
             migrate.upgrade(opened)
-            number = opened.read(lambda t: _project_id(t, place.project, make=False))
+            number = opened.read(lambda t: names.project_id(t, place.project, make=False))
             opened.project = number
         except BaseException:
             opened.close()
@@ -411,6 +410,7 @@ class Store:
         state: ImageState = "open",
         seconds: float = 900.0,
         skip: Sequence[int] = (),
+        tab: str | None = None,
     ) -> Lease | None:
         """Give a person an image to work on, which nobody else gets meanwhile.
 
@@ -422,24 +422,30 @@ class Store:
             state: Which images: ``"open"`` to label, ``"done"`` to review.
             seconds: How long the lease lasts unless it is renewed, at least 1.
             skip: Numbers of images that are not wanted.
+            tab: Names one of several pages of a person: each of them gets an image of its own.
 
         Returns:
             The lease; None if there is no image left, or others have all that are.
         """
         return self._write(
-            leases.take, person, order=order, state=state, seconds=seconds, skip=skip
+            leases.take, person, order=order, state=state, seconds=seconds, skip=skip, tab=tab
         )
 
     def lease(
-        self, image: ImageRecord | int | str, person: str, *, seconds: float = 900.0
+        self,
+        image: ImageRecord | int | str,
+        person: str,
+        *,
+        seconds: float = 900.0,
+        tab: str | None = None,
     ) -> Lease:
         """Give a person a certain image, whatever its state; see `next`.
 
         Raises:
-            LeaseConflict: Somebody else has it.
+            LeaseConflict: Somebody else has it, or another tab of this person.
             InputError: There is no such image.
         """
-        return self._write(leases.take_image, person, self._number(image), seconds=seconds)
+        return self._write(leases.take_image, person, self._number(image), seconds=seconds, tab=tab)
 
     def renew(self, lease: Lease | str, seconds: float = 900.0) -> None:
         """Let a lease, or that of a token, last for so many seconds from now.
@@ -477,9 +483,9 @@ class Store:
 
     # ------------------------------------------------------------------ classes and versions
 
-    def classes(self) -> list[LabelClass]:
-        """List the classes, oldest first."""
-        return self._read(names.list_classes)
+    def classes(self, *, shown: bool = False) -> list[LabelClass]:
+        """List the classes, oldest first; for ``shown``, see `status`."""
+        return self._read(names.list_classes, shown=shown)
 
     def add_classes(self, classes: Iterable[str]) -> list[LabelClass]:
         """Make classes, in this order; those that are there already stay."""
@@ -552,9 +558,9 @@ class Store:
         """Keep how well two model versions agree, 0 to 1, by the numbers of the images."""
         self._write(queue.save_agreement, agreement)
 
-    def status(self) -> Status:
-        """Say how far the work is; takes as long for a million masks as for one."""
-        return self._read(read_status)
+    def status(self, *, shown: bool = False) -> Status:
+        """Say how far the work is; ``shown``: as annotators see it, known masks counted, too."""
+        return self._read(read_status, shown=shown)
 
     def counters(self) -> dict[str, float]:
         """Give the sums that are kept: images, masks, revisions and time, by what they are."""
@@ -579,22 +585,3 @@ class Store:
 
 def _token(lease: Lease | str) -> str:
     return lease if isinstance(lease, str) else lease.token
-
-
-def _project_id(transaction: Transaction, name: str, *, make: bool) -> int:
-    found = transaction.value("SELECT id FROM projects WHERE name = :name", name=name)
-    if found is None and make:
-        transaction.run(
-            "INSERT INTO projects (name, at) VALUES (:name, :at) ON CONFLICT DO NOTHING",
-            name=name,
-            at=wall_time(transaction),
-        )
-        found = transaction.value("SELECT id FROM projects WHERE name = :name", name=name)
-    if found is None and transaction.is_sqlite:  # the folder was renamed: there is only one
-        rows = transaction.rows("SELECT id FROM projects")
-        found = rows[0].id if len(rows) == 1 else None
-    if found is None:
-        rows = transaction.rows("SELECT name FROM projects ORDER BY name LIMIT 10")
-        known = ", ".join(repr(row.name) for row in rows) or "none"
-        raise InputError(f"expected a project out of {known}, got {name!r}; name one, or init it")
-    return int(found)

@@ -177,6 +177,7 @@ class _Export:
             "stage": stored.stages[i],
             "annotator": stored.people[i],
             "model_version": stored.versions[i],
+            "origin_version": stored.origins[i],
             "seconds": stored.seconds[i],
         }
         return {**stored.masks.meta[i], **{k: v for k, v in said.items() if v is not None}}

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from anymask.errors import AnymaskError, InputError
+from anymask.formats.conversion import Found
+from anymask.formats.images import free_name
+from anymask.label.names import find_served, register_served
+from anymask.serve.compute import Task
 from anymask.serve.errors import ApiError
+from anymask.serve.exports import write_zip
 from anymask.serve.gallery import Picture, Thumbnails, as_shown
 
 if TYPE_CHECKING:
@@ -104,11 +113,66 @@ class LabelStudio:
     Args:
         store: The store; whoever opened it closes it.
         server: Who answers.
+        version: What the store calls the model that serves; None: the name of its variant.
     """
 
-    def __init__(self, store: Store, server: Server) -> None:
+    def __init__(self, store: Store, server: Server, version: str | None = None) -> None:
         self.store, self.server = store, server
         self.gallery = LabelImages(store, server.config.max_pixels)
+        self._named, self._registered = version or server.model.variant.name, ""
+        known = f"{store.database.shown} {store.project_id} {store.root.resolve()}"
+        self.key = hashlib.sha256(known.encode()).hexdigest()[:16]
+        """Tells the project from others of its name, on pages that keep something of it."""
+
+    def version(self, *, register: bool) -> str:
+        """Give the version of the model that serves, by which the store knows its very weights.
+
+        Args:
+            register: Note it in the store, because it makes masks.
+        """
+        if self._registered:
+            return self._registered
+        model, project = self.server.model, self.store.project_id
+        name, digest = self._named, model.weights_digest
+        if not register:
+            return self.store.database.read(lambda t: find_served(t, project, name, digest))[0]
+        self._registered = self.store.database.write(
+            lambda t: register_served(t, project, name, name, digest)
+        )
+        return self._registered
+
+    def export(
+        self, pictures: Sequence[str], formats: Sequence[str], path: Path, task: Task
+    ) -> None:
+        """Write the masks of some images, but for rejected ones, into a zip.
+
+        Raises:
+            ApiError: There is no such image.
+            InputError: There are no masks, or a format cannot hold them.
+            OutputError: The disk is full.
+        """
+        images = [self.gallery.record(name) for name in dict.fromkeys(pictures)]
+        if not any(image.masks for image in images):
+            raise InputError("expected masks to export, got none; make some, or choose others")
+
+        def found() -> Iterator[Found]:
+            taken: set[str] = set()
+            for image in images:
+                task.check()
+                stored = self.store.masks(image)
+                kept = np.array([review != "rejected" for review in stored.reviews], bool)
+                if not kept.any():
+                    continue
+                file = self.store.open_image(image)
+                if not isinstance(file, Path):
+                    fetched = Path(folder) / f"{image.sha256}{Path(image.name).suffix}"
+                    fetched.write_bytes(file)
+                    file = fetched
+                name = free_name(file.stem if "://" in image.name else image.name, taken)
+                yield Found(name, replace(stored.masks[kept], source=image.name), file)
+
+        with tempfile.TemporaryDirectory() as folder:
+            write_zip(found, formats, [one.name for one in self.store.classes()], path)
 
     async def find(self, name: str) -> Picture:
         """Find an image by its digest.

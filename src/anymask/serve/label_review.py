@@ -1,12 +1,14 @@
 """What reviewers look at: the history of a mask, and how the work goes."""
 
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anymask.label.audit import begin_audit, list_audits, read_audit
 from anymask.label.people import compare_people
 from anymask.serve import label_wire as wire
 from anymask.serve.answers import json_content, respond
+from anymask.serve.exports import answer_zip
 from anymask.serve.label_images import LabelStudio
 from anymask.serve.server import failures
 
@@ -21,6 +23,7 @@ _AUDITS = 20  # of which is told; older ones are read by `anymask label audit`
 
 def add_review(app: "FastAPI", studio: LabelStudio) -> None:
     """Add the routes."""
+    from starlette.requests import Request
     from starlette.responses import Response
 
     store, compute = studio.store, studio.server.compute
@@ -49,6 +52,18 @@ def add_review(app: "FastAPI", studio: LabelStudio) -> None:
             return json_content({"people": [one.document() for one in compare_people(store)]})
 
         return respond(await compute.long(compare))
+
+    @app.post(
+        f"{_ROOT}/export",
+        tags=["label"],
+        summary="Export masks",
+        response_class=Response,
+        responses=failures(404, 507),
+    )
+    async def export(asked: wire.ExportMasks, request: Request) -> Response:
+        """Give a zip with a folder for each format; rejected masks are left out."""
+        write = partial(studio.export, asked.pictures, asked.formats)
+        return await answer_zip(studio.server, request, write)
 
     @app.get(f"{_ROOT}/audit", tags=["label"], summary="Read the audits", responses=failures())
     async def audits() -> Response:

@@ -4,10 +4,10 @@ Each route is the twin of a command of ``anymask label`` and of a method of `any
 """
 
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anymask.label.audit import confirm, next_audited, waiting_masks
+from anymask.label.names import ClassesConflict, change_classes
 from anymask.label.records import LeaseConflict, RevisionConflict
 from anymask.label.saving import save_masks
 from anymask.serve import label_wire as wire
@@ -30,14 +30,15 @@ __all__ = ["add_label"]
 _ROOT = "/v1/label"
 
 
-def add_label(app: "FastAPI", store: "Store") -> LabelStudio:
+def add_label(app: "FastAPI", store: "Store", version: str | None = None) -> LabelStudio:
     """Add the page of a label project and its routes to an application that `create_app` made.
 
     Args:
         app: The application.
         store: The store of the project; whoever opened it closes it.
+        version: What the store calls the model that serves; None: the name of its variant.
     """
-    studio = LabelStudio(store, app.state.server)
+    studio = LabelStudio(store, app.state.server, version)
     add_pictures(app, studio)
     _add_status(app, studio)
     _add_leases(app, studio)
@@ -62,9 +63,11 @@ def _add_status(app: "FastAPI", studio: LabelStudio) -> None:
             images = [studio.gallery.record(one) for one in dict.fromkeys(asked.images)]
             document = {
                 "name": store.project,
+                "key": studio.key,
                 "model": studio.server.model.variant.name,
+                "version": studio.version(register=False),
                 "words": _words(),
-                "status": wire.status_document(store.status()),
+                "status": wire.status_document(store.status(shown=True)),
                 "pictures": [wire.picture_document(one) for one in images],
             }
             return json_content(document)
@@ -73,17 +76,26 @@ def _add_status(app: "FastAPI", studio: LabelStudio) -> None:
 
     @app.post(f"{_ROOT}/classes", tags=["label"], summary="Change classes", responses=failures(507))
     async def classes(asked: wire.ChangeClasses) -> Response:
-        """Add classes, rename one, give others a colour; answers with all."""
+        """Add classes, rename one, give others a colour; answers with all.
+
+        409, with the classes as they are, if somebody has changed one of them meanwhile.
+        """
+
+        def now() -> dict[str, Any]:
+            return {"classes": wire.classes_document(store.classes(shown=True))}
 
         def change() -> Any:
-            store.add_classes(asked.add)
-            if asked.rename is not None:
-                store.rename_class(*asked.rename)
-            for name, color in asked.color.items():
-                store.recolor_class(name, color)
-            return json_content({"classes": wire.classes_document(store.classes())})
+            wanted: Any = {"add": asked.add, "rename": asked.rename, "color": asked.color}
+            wanted |= {"seen": asked.seen, "token": asked.token}
+            store.database.write(lambda t: change_classes(t, store.project_id, **wanted))
+            return json_content(now())
 
-        return respond(await compute.answer(change))
+        try:
+            return respond(await compute.answer(change))
+        except ClassesConflict as conflict:
+            document = {"error": {"code": "conflict", "message": str(conflict)}}
+            document |= {"current": await compute.answer(now)}
+            return Response(dumps(document), 409, media_type="application/json")
 
 
 def _words() -> list[str]:
@@ -103,10 +115,12 @@ def _add_leases(app: "FastAPI", studio: LabelStudio) -> None:
 
         def take() -> Any:
             if asked.audit is not None:
-                lease = next_audited(store, asked.audit, asked.person, seconds=asked.seconds)
+                lease = next_audited(
+                    store, asked.audit, asked.person, seconds=asked.seconds, tab=asked.tab
+                )
             else:
                 how: Any = {"order": asked.order, "state": asked.state, "seconds": asked.seconds}
-                lease = store.next(asked.person, **how)
+                lease = store.next(asked.person, **how, tab=asked.tab)
             if lease is None:
                 return json_content({"lease": None, "audited": []})
             audited = waiting_masks(store, asked.audit, lease.image) if asked.audit else []
@@ -122,7 +136,7 @@ def _add_leases(app: "FastAPI", studio: LabelStudio) -> None:
         """Give a person an image; 409 with who has it if that is somebody else."""
 
         def take() -> Any:
-            found = store.lease(asked.image, asked.person, seconds=asked.seconds)
+            found = store.lease(asked.image, asked.person, seconds=asked.seconds, tab=asked.tab)
             return json_content({"lease": wire.lease_document(found)})
 
         try:
@@ -155,9 +169,7 @@ def _add_leases(app: "FastAPI", studio: LabelStudio) -> None:
                 confirm(store, asked.audit, image, person=asked.person)
                 state = image.state
             store.finish(asked.token, state, seconds=asked.seconds)
-            # An image whose masks are known is as fresh as before, which would tell.
-            ended = replace(store.image(image.id), state=state, masks=image.masks)
-            return json_content({"picture": wire.picture_document(ended)})
+            return json_content({"picture": wire.picture_document(store.image(image.id))})
 
         try:
             return respond(await compute.answer(done))
@@ -197,7 +209,8 @@ def _add_masks(app: "FastAPI", studio: LabelStudio) -> None:
             record = studio.gallery.record(image)
             classes = {one.id: one.name for one in store.classes()}
             picture = studio.gallery.find(image)
-            wanted, by = wire.wanted_of(asked, picture, server.model.variant.name, classes)
+            version = studio.version(register=bool(asked.things))
+            wanted, by = wire.wanted_of(asked, picture, version, classes)
             saved = save_masks(store, record, wanted, asked.revision, by)
             return json_content({"revision": saved.revision, "ids": [*map(wire.id_of, saved.ids)]})
 

@@ -23,11 +23,12 @@ from anymask.label.saving import Wanted
 from anymask.label.status import Status
 from anymask.serve.gallery import Picture
 from anymask.serve.project import THING, Stored
-from anymask.serve.studio_wire import ThingRecord, masks_of_things, things_document
+from anymask.serve.studio_wire import Formats, ThingRecord, masks_of_things, things_document
 
 __all__ = [
     "BeginAudit",
     "ChangeClasses",
+    "ExportMasks",
     "Finish",
     "LabelThing",
     "Look",
@@ -72,6 +73,8 @@ class Next:
     """Images with masks of this audit that nobody has looked at, whatever their state."""
     seconds: float = field(default=_LONG, metadata=_LEASE)
     """How long the lease lasts unless it is renewed."""
+    tab: str | None = field(default=None, metadata=_TOKEN)
+    """Names the page: another page of the same person gets another image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,8 @@ class TakeLease:
     """Its digest, or one of its names."""
     seconds: float = field(default=_LONG, metadata=_LEASE)
     """How long the lease lasts unless it is renewed."""
+    tab: str | None = field(default=None, metadata=_TOKEN)
+    """Names the page: what another page of the same person has is not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +164,23 @@ class ChangeClasses:
     """A class, and its new name."""
     color: dict[str, str] = field(default_factory=dict, metadata={"max_length": 1000})
     """Colours of classes, such as #4da3ff."""
+    seen: dict[str, str] = field(default_factory=dict, metadata={"max_length": 1000})
+    """The colours that they had; another one by now is not replaced."""
+    token: str | None = field(default=None, metadata={"min_length": 1, "max_length": 200})
+    """Names the request: it may be sent again, and happens once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportMasks:
+    """Which masks to export, and how."""
+
+    __pydantic_config__: ClassVar[Any] = _RULES
+    formats: list[Formats] = field(
+        metadata={"min_length": 1, "max_length": 7, "examples": [["coco"]]}
+    )
+    """A folder for each in the zip."""
+    pictures: list[str] = field(metadata={"min_length": 1, "max_length": 1000})
+    """Digests of images; the whole project is exported by `anymask label export`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +194,9 @@ class LabelThing(ThingRecord):
     """What is said of it."""
     seconds: float | None = field(default=None, metadata=_SPENT)
     """Time that somebody has worked on it since it was saved last."""
+    version: str | None = field(default=None, metadata={"max_length": 200})
+    """The model version that its pixels came from, empty for none; without it, the one that serves,
+    of what has a predicted IoU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,9 +254,12 @@ def status_document(status: Status) -> dict[str, Any]:
         "unnamed": status.unnamed,
         "seconds": status.seconds,
         "seconds_per_mask": status.seconds_per_mask,
+        "timed": status.timed,
+        "slow": status.slow,
         "gone": status.gone,
         "changed": status.changed,
         "version": status.version,
+        "detector": status.detector,
         "people": [asdict(one) for one in status.people],
         "versions": [asdict(one) for one in status.versions],
         "classes": classes_document(status.classes),
@@ -270,6 +298,7 @@ def masks_document(stored: StoredMasks) -> dict[str, Any]:
             "stage": stored.stages[i],
             "person": stored.people[i],
             "version": stored.versions[i],
+            "origin": stored.origins[i],
         }
     return {**document, "picture": picture_document(stored.image)}
 
@@ -309,7 +338,7 @@ def wanted_of(
     Args:
         asked: What came.
         picture: The image.
-        model: Name of the model, which made what has a predicted IoU.
+        model: The version of the model that serves.
         classes: Names of the classes by their numbers.
 
     Raises:
@@ -323,8 +352,15 @@ def wanted_of(
         tuple(_number(one.thing) for one in asked.things),
         tuple(one.review for one in asked.things),
         tuple(one.seconds for one in asked.things),
+        tuple(_version(one, model) for one in asked.things),
     )
     return wanted, Provenance(person=asked.person, token=asked.token)
+
+
+def _version(thing: LabelThing, served: str) -> str | None:
+    if thing.version is None:
+        return None if thing.score is None else served
+    return thing.version or None
 
 
 def _number(thing: str) -> int | None:

@@ -5,24 +5,22 @@ The page asks for images by ids, never by paths (`gallery`); what it saves are f
 """
 
 # Annotations are evaluated where they stand, for FastAPI's types are imported inside functions.
-import tempfile
-import zipfile
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from anymask.atomic import cannot_write
-from anymask.errors import AnymaskError, InputError
-from anymask.formats.conversion import Found, write_place
+from anymask.errors import InputError
+from anymask.formats.conversion import Found
 from anymask.formats.images import free_name
 from anymask.image.image import Image
-from anymask.image.png import encode_png
 from anymask.masks.masks import Masks
 from anymask.serve import studio_wire as wire
 from anymask.serve.answers import json_content, respond
 from anymask.serve.compute import Task
 from anymask.serve.errors import ApiError, dumps
+from anymask.serve.exports import answer_zip, write_zip
 from anymask.serve.gallery import Gallery, Picture
 from anymask.serve.page_files import EXAMPLE, Page
 from anymask.serve.project import THING, Class, Project, RevisionConflict
@@ -41,8 +39,6 @@ _ROOT = "/v1/studio"
 _CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"description": "Somebody else has saved meanwhile.", "model": wire.ConflictAnswer}
 }
-_SOFT_EDGE = "soft_edge"  # in the meta of a main subject, which the page sets
-_LONGEST = 40  # characters of a class in the name of a file
 
 
 class Studio:
@@ -115,6 +111,7 @@ class Studio:
         pictures = self.gallery.look()
         return {
             "name": self.gallery.folder.name,
+            "key": hashlib.sha256(str(self.gallery.folder.resolve()).encode()).hexdigest()[:16],
             "pictures": [
                 wire.picture_document(one, *self.project.counted(one.name)) for one in pictures
             ],
@@ -137,23 +134,8 @@ class Studio:
             if asked.pictures is None
             else [self.picture(name) for name in dict.fromkeys(asked.pictures)]
         )
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                for format in dict.fromkeys(asked.formats):
-                    self._write(self._found(pictures, task), Path(folder) / format, format)
-                _zip(Path(folder), target)
-        except AnymaskError:
-            raise
-        except OSError as error:
-            raise cannot_write(target, error) from error
-
-    def _write(self, found: Iterator[Found], place: Path, format: str) -> None:
-        """Write masks in one format."""
-        if format == "cutout":
-            _write_cutouts(found, place)
-        else:
-            names = [one.name for one in self.project.classes().part]
-            write_place(found, place, format, names=names)
+        names = [one.name for one in self.project.classes().part]
+        write_zip(lambda: self._found(pictures, task), asked.formats, names, target)
 
     def _found(self, pictures: Iterable[Picture], task: Task) -> Iterator[Found]:
         """Go through the masks of images that have any."""
@@ -188,30 +170,6 @@ def _words() -> list[str]:
     from anymask.models.vocabulary import LABELS
 
     return [word.lower() for word in LABELS]
-
-
-def _write_cutouts(found: Iterable[Found], place: Path) -> None:
-    taken: set[str] = set()
-    for one in found:
-        assert one.image is not None
-        image = Image.open(one.image)
-        for i, mask in enumerate(one.masks):
-            label = mask.labels[0]
-            safe = "".join(
-                c if c.isalnum() or c in " -_" else "-" for c in (label or "")[:_LONGEST]
-            )
-            name = free_name(f"{one.name}-{i + 1}{f'-{safe}' if safe else ''}.png", taken)
-            path = place / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            soft = mask.meta[0].get(_SOFT_EDGE) is True
-            path.write_bytes(encode_png(mask.cutout(image, soft=soft)))
-
-
-def _zip(folder: Path, target: Path) -> None:
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.write(path, path.relative_to(folder).as_posix())
 
 
 # ------------------------------------------------------------------------------- routes
@@ -315,9 +273,8 @@ def _add_project(app: "FastAPI", studio: Studio) -> None:
 
 
 def _add_files(app: "FastAPI", studio: Studio) -> None:
-    from starlette.background import BackgroundTask
     from starlette.requests import Request
-    from starlette.responses import FileResponse, Response
+    from starlette.responses import Response
 
     server = studio.server
 
@@ -356,15 +313,6 @@ def _add_files(app: "FastAPI", studio: Studio) -> None:
     )
     async def export(asked: wire.Export, request: Request) -> Response:
         """Give a zip with a folder for each format."""
-        file = tempfile.NamedTemporaryFile(suffix=".zip", delete=False)  # noqa: SIM115
-        file.close()
-        path = Path(file.name)
-        try:
-            await server.compute.run(request, lambda task: studio.export(asked, path, task))
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        gone = BackgroundTask(path.unlink, missing_ok=True)
-        return FileResponse(
-            path, media_type="application/zip", filename="masks.zip", background=gone
+        return await answer_zip(
+            server, request, lambda path, task: studio.export(asked, path, task)
         )

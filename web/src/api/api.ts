@@ -18,6 +18,8 @@ export interface Picture {
 }
 
 export interface FolderAnswer {
+  /** Tells the folder from others of its name, where the browser keeps something of it. */
+  readonly key?: string;
   readonly name: string;
   readonly pictures: readonly Picture[];
   readonly classes: readonly Class[];

@@ -60,7 +60,7 @@ export function makeQueueBar(app: App, api: LabelApi, queue: Queue, actions: { r
     const audit = queue.audit === null ? "" : ` “${queue.audit}”`;
     tasks.at(-1)!.textContent = `${say("label.task_audit")}${audit}`;
     owner.hidden = queue.owner === null || app.ui.image === null;
-    owner.textContent = queue.owner === null ? "" : say("label.leased", { person: queue.owner });
+    owner.textContent = queue.owned;
     me.lastElementChild!.textContent = api.person;
     me.title = say("label.me", { person: api.person });
     if (!status) return;

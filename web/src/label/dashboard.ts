@@ -34,6 +34,7 @@ export function makeDashboard(app: App, api: LabelApi, queue: Queue): { element:
       part("dashboard.versions", "dashboard.versions_about", versions),
       part("dashboard.agreement", "dashboard.agreement_about", agreement, compare),
       part("dashboard.audits", "dashboard.audits_about", audits, makeBegin(api, () => void showAudits())),
+      h("p", { class: "dashboard-about" }, say("dashboard.not_here")),
     ),
   );
   element.addEventListener("click", (event) => {
@@ -108,7 +109,9 @@ function progressParts(status: Status): HTMLElement[] {
       figure("dashboard.masks", status.masks.toLocaleString()),
       figure("dashboard.time", duration(status.seconds)),
       figure("dashboard.per_change", perMask === null ? "–" : say("label.took", { seconds: perMask.toFixed(1) })),
+      figure("dashboard.slow", status.timed ? `${status.slow.toLocaleString()} / ${status.timed.toLocaleString()}` : "–"),
     ),
+    h("p", { class: "dashboard-about" }, say("dashboard.used", { version: status.version ?? say("dashboard.bundled"), detector: status.detector ?? say("dashboard.bundled") })),
   ];
 }
 

@@ -42,7 +42,7 @@ export function makeHistory(app: App, api: LabelApi, stage: Stage): HTMLElement 
 function makeEntry(app: App, stage: Stage, entry: Entry, id: string, isLast: boolean): HTMLElement {
   const who = entry.person ?? entry.version ?? say("label.somebody");
   const when = new Date(entry.at * 1000).toLocaleString(spoken() === "zh" ? "zh-CN" : "en", { dateStyle: "medium", timeStyle: "short" });
-  const how = [entry.person && entry.version && entry.action === "add" ? entry.version : "", say(`stage.${entry.stage}` as "stage.assisted"), entry.seconds ? say("label.took", { seconds: entry.seconds.toFixed(0) }) : ""].filter(Boolean).join(" · ");
+  const how = [entry.person && entry.version && (entry.action === "add" || entry.action === "edit") ? entry.version : "", say(`stage.${entry.stage}` as "stage.assisted"), entry.seconds ? say("label.took", { seconds: entry.seconds.toFixed(0) }) : ""].filter(Boolean).join(" · ");
   const did = entry.action === "review" ? say(`review.${entry.review}`) : say(`action.${entry.action}`);
   const compare = (): void => app.show({ earlier: app.ui.earlier === entry.thing.counts ? null : entry.thing.counts });
   const look = h(

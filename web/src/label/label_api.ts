@@ -1,8 +1,9 @@
 /** The routes of a label project: who has which image, and its masks, of which each has a history. */
 
-import type { FolderAnswer, Picture } from "../api/api.ts";
+import type { Exported, FolderAnswer, Live, Picture } from "../api/api.ts";
 import { type Client, Refused } from "../api/client.ts";
 import { StudioApi, type ThingRecord, type ThingsAnswer, conflictBody, recordOf, thingOf } from "../api/studio_api.ts";
+import type { Counts } from "../masks/runs.ts";
 import { Problem } from "../problem.ts";
 import { type Class, type Review, type Thing, newId } from "../store/project.ts";
 import { Conflict } from "../store/saving.ts";
@@ -38,7 +39,10 @@ export interface Status {
   readonly by_stage: Readonly<Record<string, number>>;
   readonly seconds: number;
   readonly seconds_per_mask: number | null;
+  readonly timed: number;
+  readonly slow: number;
   readonly version: string | null;
+  readonly detector: string | null;
   readonly classes: readonly LabelClass[];
   readonly people: readonly {
     readonly person: string;
@@ -84,6 +88,7 @@ export interface Known {
   readonly stage: string;
   readonly person: string | null;
   readonly version: string | null;
+  readonly origin: string | null;
 }
 
 /** An entry in the history of a mask. */
@@ -113,6 +118,8 @@ interface LabelAnswer extends ThingsAnswer {
 interface StatusAnswer {
   readonly name: string;
   readonly model: string;
+  readonly version: string;
+  readonly key: string;
   readonly words: readonly string[];
   readonly status: Status;
   readonly pictures: readonly LabelPicture[];
@@ -126,8 +133,8 @@ interface Request {
 
 /** Somebody else has the image. */
 export class Leased extends Problem {
-  constructor(readonly person: string) {
-    super(say("label.leased", { person }));
+  constructor(readonly person: string, isOwn = false) {
+    super(say(isOwn ? "label.other_tab" : "label.leased", { person }));
   }
 }
 
@@ -138,6 +145,8 @@ export class LabelApi extends StudioApi {
   override readonly acceptMasks = ".json,.txt,.xml,.png";
   /** Who works here. */
   person = "";
+  /** Names this tab, or two of one person would work on the same image. */
+  tab: string | null = null;
   status: Status | null = null;
   /** What is known of masks, by the ids of things. */
   readonly known = new Map<string, Known>();
@@ -147,6 +156,10 @@ export class LabelApi extends StudioApi {
   renamed: (from: string, to: string) => void = () => undefined;
   private pictures: readonly LabelPicture[] = [];
   private classChanges = 0;
+  /** What the store calls the model that answers. */
+  private version: string | null = null;
+  /** Pixels that came from files: whatever model they name, it is not the one here. */
+  private readonly imported = new WeakSet<Counts>();
   /** The latest revision of each image that was heard of. */
   private readonly revisions = new Map<string, number>();
   private readonly requests = new WeakMap<readonly Thing[], Request>();
@@ -173,9 +186,10 @@ export class LabelApi extends StudioApi {
       if (old !== undefined && old !== name) this.renamed(old, name);
     }
     this.pictures = answer.pictures.map((one) => ({ ...one, revision: Math.max(one.revision, this.revisions.get(one.id) ?? 0) }));
-    const { name, model, words } = answer;
+    const { name, key, model, words } = answer;
+    this.version = answer.version;
     const classes = known.map(({ name, color }) => ({ name, color }));
-    return { name, model, words, pictures: this.pictures, classes, classes_revision: revisionOf(known), example: false };
+    return { name, key, model, words, pictures: this.pictures, classes, classes_revision: revisionOf(known), example: false };
   }
 
   /** Notes an image that is shown. */
@@ -190,6 +204,12 @@ export class LabelApi extends StudioApi {
   }
 
   // -------------------------------------------------------------------------------- masks
+
+  override async read(picture: Picture, files: readonly File[], signal: AbortSignal): Promise<ReadonlyMap<string, readonly Thing[]>> {
+    const found = await super.read(picture, files, signal);
+    for (const things of found.values()) for (const { counts } of things) if (counts) this.imported.add(counts);
+    return found;
+  }
 
   override async things({ id }: Picture): Promise<{ revision: number; things: readonly Thing[] }> {
     const answer = await this.client.json<LabelAnswer>(`${ROOT}/images/${id}/masks`);
@@ -212,6 +232,7 @@ export class LabelApi extends StudioApi {
       label_id: this.status?.classes.find((one) => one.name === thing.label)?.id ?? null,
       review: thing.review,
       seconds: seconds.get(thing.id) ?? null,
+      version: thing.score === null || this.imported.has(thing.counts!) ? "" : this.version,
     }));
     try {
       const json = { revision, person: this.person, token, things: records };
@@ -223,7 +244,7 @@ export class LabelApi extends StudioApi {
     } catch (error) {
       const theirs = conflictBody<LabelAnswer>(error);
       if (theirs) throw new Conflict(theirs.things.map((one) => this.thingOf(one)), theirs.revision);
-      throw leasedError(error);
+      throw leasedError(error, this.person);
     }
   }
 
@@ -262,6 +283,12 @@ export class LabelApi extends StudioApi {
     await this.ask("audit", { name, sample });
   }
 
+  override async export(formats: readonly string[], pictures: readonly Picture[], live: Live, signal: AbortSignal): Promise<Exported> {
+    await live.stored();
+    const json = { formats, pictures: pictures.map((one) => one.id) };
+    return { zip: await this.client.blob(`${ROOT}/export`, { json, signal }), lost: 0 };
+  }
+
   // ------------------------------------------------------------------------------ classes
 
   /** Adds classes and changes colours; none goes, and names change by `rename` alone. */
@@ -270,7 +297,8 @@ export class LabelApi extends StudioApi {
     const add = classes.filter((one) => !known.has(one.name)).map((one) => one.name);
     const color = Object.fromEntries(classes.filter((one) => known.get(one.name) !== one.color).map((one) => [one.name, one.color]));
     if (!add.length && !Object.keys(color).length) return revisionOf(this.status?.classes ?? []);
-    return this.changeClasses({ add, color });
+    const seen = Object.fromEntries(Object.keys(color).filter((name) => known.has(name)).map((name) => [name, known.get(name)!]));
+    return this.changeClasses({ add, color, seen });
   }
 
   rename(from: string, to: string): Promise<number> {
@@ -278,22 +306,29 @@ export class LabelApi extends StudioApi {
   }
 
   private async changeClasses(change: Record<string, unknown>): Promise<number> {
-    const { classes } = await this.ask<{ classes: readonly LabelClass[] }>("classes", change);
-    this.classChanges++;
-    if (this.status) this.status = { ...this.status, classes };
-    return revisionOf(classes);
+    try {
+      const { classes } = await this.ask<{ classes: readonly LabelClass[] }>("classes", { ...change, token: newId() + newId() });
+      this.classChanges++;
+      if (this.status) this.status = { ...this.status, classes };
+      return revisionOf(classes);
+    } catch (error) {
+      const theirs = conflictBody<{ classes: readonly LabelClass[] }>(error)?.classes;
+      // A new name of somebody else is heard of by the next look; whose colour counts is asked.
+      if (!theirs || change.rename) throw error;
+      throw new Conflict(theirs.map(({ name, color }) => ({ name, color })), revisionOf(theirs));
+    }
   }
 
   // ------------------------------------------------------------------------------- leases
 
   /** Takes the next image; of an audit's, it says which masks are meant. */
   async next(wish: { order: Order; state: ImageState; audit: string | null }): Promise<{ lease: Lease | null; audited: readonly string[] }> {
-    const { lease, audited } = await this.ask<{ lease: Lease | null; audited: readonly string[] }>("next", { person: this.person, ...wish });
+    const { lease, audited } = await this.ask<{ lease: Lease | null; audited: readonly string[] }>("next", { person: this.person, tab: this.tab, ...wish });
     return { lease, audited: audited.map((one) => this.names.get(one) ?? one) };
   }
 
   async lease(image: string): Promise<Lease> {
-    return (await this.ask<{ lease: Lease }>("lease", { person: this.person, image })).lease;
+    return (await this.ask<{ lease: Lease }>("lease", { person: this.person, tab: this.tab, image })).lease;
   }
 
   async renew(token: string): Promise<void> {
@@ -313,14 +348,15 @@ export class LabelApi extends StudioApi {
     try {
       return await this.client.json<Result>(`${ROOT}/${path}`, { json });
     } catch (error) {
-      throw leasedError(error);
+      throw leasedError(error, this.person);
     }
   }
 }
 
-function leasedError(error: unknown): unknown {
+function leasedError(error: unknown, self: string): unknown {
   if (!(error instanceof Refused) || error.code !== "leased") return error;
-  return new Leased((error.body as { person: string }).person);
+  const { person } = error.body as { person: string };
+  return new Leased(person, person === self);
 }
 
 /** A number that is another when the classes are. */

@@ -45,7 +45,13 @@ export class Queue {
   ) {
     app.enter = (id) => this.enter(id);
     app.onward = () => void this.skip();
-    app.refuses = (image) => (image === this.lease?.picture.id ? null : say(this.owner ? "label.leased" : "label.not_yours", { person: this.owner ?? "" }));
+    app.refuses = (image) => (image === this.lease?.picture.id ? null : this.owned || say("label.not_yours"));
+  }
+
+  /** Says who has the image that is shown, if it is not this tab. */
+  get owned(): string {
+    const { owner } = this;
+    return owner === null ? "" : say(owner === this.api.person ? "label.other_tab" : "label.leased", { person: owner });
   }
 
   /** Masks that nobody has accepted or rejected. */
@@ -314,7 +320,7 @@ export class Queue {
       this.lease = null;
       this.owner = error.person;
       if (this.isMoving) this.app.ui.job?.cancel?.(); // an end that waits for masks which nobody takes
-      this.app.notify(say("label.lost", { person: error.person }), true);
+      this.app.notify(say(error.person === this.api.person ? "label.other_tab" : "label.lost", { person: error.person }), true);
     }
     this.app.changed();
   }

@@ -18,6 +18,7 @@ import { makeHistory } from "./history.ts";
 import { LabelApi } from "./label_api.ts";
 import { askName, keepName, nameOf } from "./name.ts";
 import { Queue, followChanges } from "./queue.ts";
+import { nameTab } from "./tab.ts";
 
 const LOOK_MS = 15_000;
 
@@ -36,7 +37,10 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
     rename: (from, to) =>
       api.rename(from, to).then(
         () => api.renamed(from, to),
-        (error: unknown) => app.fail(error),
+        (error: unknown) => {
+          app.fail(error);
+          void app.refresh().catch(() => undefined); // somebody else may have been faster
+        },
       ),
   };
   const name = nameOf(location.hash);
@@ -47,6 +51,7 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
     overImage: () => [makeNothing(app, api, queue), makeHint(app, queue, clock), dashboard.element],
     beside: ({ stage }) => [makeHistory(app, api, stage)],
     begin: async (wanted) => {
+      api.tab = await nameTab();
       api.person = name ?? (await askName(""));
       keepName(api.person);
       app.changed();
@@ -54,7 +59,7 @@ export function openLabel(client: Client, decoderOf: (app: App) => SharedDecoder
     },
   };
   open(app, undefined, undefined, room);
-  const backup = new Backup(app, browserDrawer(`${KEPT}-label`));
+  const backup = new Backup(app, browserDrawer(`${KEPT}-label`), (id) => `${api.person}/${id}`);
   app.loaded = (id) => backup.restore(id);
   followChanges(app, queue, clock);
   listen(queue);

@@ -86,7 +86,7 @@ export function makeExport(app: App): HTMLDialogElement {
       method: "dialog",
       onsubmit: () => void run(),
     },
-    h("fieldset", {}, h("legend", {}, say("export.what")), ...scopes.map((one) => h("label", {}, one, say(`export.${one.value as "all" | "this"}`)))),
+    h("fieldset", {}, h("legend", {}, say("export.what")), ...scopes.map((one) => h("label", {}, one, say(`export.${one.value as "all" | "this"}`))), app.keeper && h("p", { class: "dashboard-about" }, say("label.export"))),
     h("fieldset", {}, h("legend", {}, say("export.formats")), ...boxes.map((one, i) => h("label", {}, one, say(`export.${FORMATS[i]!}`)))),
     h("div", { class: "dialog-foot" }, go),
   );

@@ -14,6 +14,8 @@ export class Backup {
   constructor(
     private readonly app: App,
     private readonly drawer: Drawer<readonly ThingRecord[]>,
+    /** What an image is called where it is kept. */
+    private readonly nameOf: (id: string) => string = (id) => app.pictureOf(id).name,
   ) {
     app.listen(() => this.follow());
   }
@@ -54,7 +56,7 @@ export class Backup {
   }
 
   private keyOf(id: string): string {
-    return `${this.app.folder?.name ?? ""}/${this.app.pictureOf(id).name}`;
+    return `${this.app.folder?.key ?? this.app.folder?.name ?? ""}/${this.nameOf(id)}`;
   }
 }
 

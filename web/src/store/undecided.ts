@@ -66,6 +66,6 @@ export class Undecided {
   }
 
   private keyOf(picture: string): string {
-    return `${this.app.folder?.name ?? ""}/${picture}`;
+    return `${this.app.folder?.key ?? this.app.folder?.name ?? ""}/${picture}`;
   }
 }

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.label.project import ComputeOptions, ProjectOptions, ticker
+from anymask.cli.label.project import ComputeOptions, ProjectOptions, few, ticker
 from anymask.label.stages import AutoConfig
 
 __all__ = ["ABOUT", "Auto"]
@@ -53,6 +53,9 @@ class Auto(ProjectOptions, ComputeOptions):
         known = f"; {done.known:,d} images had theirs already" if done.known else ""
         self.print(done, [f"{done.masks:,d} masks of {done.images:,d} images{known}"])
         if not self.json:
+            if done.leased:
+                names = few(done.leased)
+                print(f"left for another time, for people are at work on them: {names}")
             for name, why in done.failed:
                 print(f"anymask: {name}: {why}", file=sys.stderr)
         return 1 if done.failed else 0
