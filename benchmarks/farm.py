@@ -124,9 +124,8 @@ class Engines:
             found = {
                 one: self._measure(one, source, Path(folder) / one, work) for one in self.engine
             }
-        print(
-            f"{machine()}; load {os.getloadavg()[0]:.0f}; {self.images} images, {self.workers} workers; {work}"
-        )
+        print(f"{machine()}; load {os.getloadavg()[0]:.0f}; {work}")
+        print(f"{self.images} images, {self.workers} workers")
         first = found[self.engine[0]]
         # The stand-in's sleep is what a model would compute meanwhile.
         base = first.each.total() + (0 if real else self.seconds)

@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 import functools
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -53,9 +54,11 @@ from anymask.masks import rle
 from anymask.train.config import LoopConfig
 from anymask.train.finetuning.config import USUAL_LOOP
 
-Mask = npt.NDArray[np.bool_]
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where a script finds its neighbours
+from recipes.data_engine_report import SAME, Stage, plot, table, told
+from recipes.data_engine_thresholds import Thresholds, calibrate, distinct
 
-SAME = 0.5  # IoU from which on a mask is of a thing, however well
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -189,103 +192,6 @@ def annotators(seed: list[int]) -> list[Annotator]:
 
 
 # ------------------------------------------------------------------------------ stages
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a stage came to; measured on what the reviewer accepted, or on all masks of the last."""
-
-    stage: str
-    photos: int
-    version: str
-    detector: str
-    masks: int
-    right: int
-    """Those that fit a thing of the truth, once for each, with the IoU that a reviewer wants."""
-    minutes: float
-    """Of all people, the reviewer's included."""
-    filled: int
-    """Masks that a model filled in before a person came."""
-    kept: int
-    """Those of them that people and reviewer kept."""
-    unknown: float
-    """Share of the masks that have an IoU of less than 0.5 with everything in the truth: wrong, or
-    of parts and of things that the truth does not have."""
-    iou: float
-    """Of the others, with the truth, and so are the next two."""
-    above_75: float
-    above_90: float
-    found: float
-    """Share of the things that were to be labelled which have a right mask."""
-    clicks_minutes: float
-    """The same photos by clicks on the model that the engine started with."""
-    clicks_masks: int
-    clicks_iou: float
-
-    @property
-    def rate(self) -> float:
-        """Right masks per minute."""
-        return self.right / self.minutes if self.minutes else 0.0
-
-    @property
-    def clicks_rate(self) -> float:
-        """Masks per minute by clicks alone, on the same photos."""
-        return self.clicks_masks / self.clicks_minutes if self.clicks_minutes else 0.0
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """How sure a model must be of a mask, how stable it must be, and what that is known from."""
-
-    predicted_iou: float
-    stability: float
-    tried: int
-    """Masks of finished photos that could be told right or wrong."""
-    tried_right: float
-    passed: int
-    """Those of them that are above both."""
-    passed_right: float
-
-    def keep(self, scores: npt.NDArray[Any], stability: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Say which masks are above both; what was not measured cannot fail."""
-        stable = np.nan_to_num(stability, nan=1.0) >= self.stability
-        return np.asarray((scores >= self.predicted_iou) & stable)
-
-
-def calibrate(
-    seen: npt.NDArray[np.float64], accepted: float, precision: float, least: int = 12
-) -> Thresholds:
-    """Find the thresholds that most masks pass of which a share is right.
-
-    If none are so good, those whose masks are right most often, of `least` masks or more.
-
-    Args:
-        seen: Predicted IoU, stability and IoU with what people made of n masks, float64, (n, 3).
-        accepted: IoU from which on a mask is right.
-        precision: The share.
-        least: Masks from which a share is told.
-    """
-    right = seen[:, 2] >= accepted
-    found = [Thresholds(1.01, 1.01, len(seen), float(right.mean()) if len(seen) else 0.0, 0, 0.0)]
-    for iou in np.unique(np.floor(seen[:, 0] * 50) / 50):
-        for stable in (0.0, 0.8, 0.85, 0.9, 0.95):
-            one = replace(found[0], predicted_iou=float(iou), stability=stable)
-            passed = one.keep(seen[:, 0], seen[:, 1])
-            if passed.sum() >= least:
-                share = float(right[passed].mean())
-                found.append(replace(one, passed=int(passed.sum()), passed_right=share))
-    return max(found, key=lambda one: (min(one.passed_right, precision), one.passed))
-
-
-def distinct(masks: Masks) -> Masks:
-    """Keep the surest of masks that are one thing."""
-    order = np.argsort(-masks.scores, kind="stable")
-    kept: list[int] = []
-    overlaps = rle.iou(masks.counts, masks.counts) if len(masks) else np.zeros((0, 0))
-    for i in order.tolist():
-        if not any(overlaps[i, j] > SAME for j in kept):
-            kept.append(i)
-    return masks[kept]
 
 
 @dataclass
@@ -605,7 +511,7 @@ def main(config: Config) -> dict[str, Any]:
     stage = replace(stage, filled=stage.masks, minutes=engine.audit(made) / 60)
     stages.append(stage)
     ends("automatic")
-    results = conclude(engine, stages, [_told(one) for one in learned], thresholds, spent)
+    results = conclude(engine, stages, [told(one) for one in learned], thresholds, spent)
     engine.store.close()
     panel.save(config.out / "data-engine-filled.jpg", quality=85)  # others' photos: not for docs
     return results
@@ -634,84 +540,6 @@ def conclude(
     plot(stages, (config.pictures or config.out) / "data-engine-stages.png")
     print(table(stages, learned, thresholds))
     return results
-
-
-def _told(one: Retrained) -> dict[str, Any]:
-    return {
-        "version": one.version,
-        "parent": one.parent,
-        "train_images": one.train_images,
-        "val_images": one.val_images,
-        "before": dict(one.before),
-        "after": dict(one.after),
-        "promoted": one.promoted,
-    }
-
-
-def table(
-    stages: Sequence[Stage],
-    learned: Sequence[dict[str, Any]],
-    thresholds: Sequence[Thresholds],
-) -> str:
-    """Write what came out as three tables of Markdown."""
-    lines = [
-        "| stage | photos | model | detector | masks | right | filled in, kept | minutes | right "
-        "per minute | by clicks | of nothing known | IoU | > 0.75 | > 0.9 | of the things |",
-        "| --- | ---: | --- | --- |" + " ---: |" * 11,
-    ]
-    for s in stages:
-        lines.append(
-            f"| {s.stage} | {s.photos} | {s.version} | {s.detector} | {s.masks} | {s.right} | "
-            f"{s.filled}, {s.kept} | {s.minutes:.0f} | {s.rate:.1f} | {s.clicks_rate:.1f} | "
-            f"{s.unknown:.0%} | {s.iou:.3f} | {s.above_75:.0%} | {s.above_90:.0%} | "
-            f"{s.found:.0%} |"
-        )
-    lines += [
-        "",
-        "| retrain | from | learned from | held back | measure | before | after | put to use |",
-        "| --- | --- | ---: | ---: | --- | ---: | ---: | --- |",
-    ]
-    for one in learned:
-        name = "iou" if "iou" in one["before"] else "average_precision"
-        lines.append(
-            f"| {one['version']} | {one['parent']} | {one['train_images']} | {one['val_images']} | "
-            f"{name.replace('_', ' ')} | {one['before'][name]:.3f} | {one['after'][name]:.3f} | "
-            f"{'yes' if one['promoted'] else 'no'} |"
-        )
-    lines += [
-        "",
-        "| masks from | tried on | right | predicted IoU from | stability from | pass | right |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, t in zip(("detector", "everything mode"), thresholds, strict=True):
-        lines.append(
-            f"| {name} | {t.tried} | {t.tried_right:.0%} | {t.predicted_iou:.2f} | "
-            f"{t.stability:.2f} | {t.passed} | {t.passed_right:.0%} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def plot(stages: Sequence[Stage], path: Path) -> None:
-    """Draw masks per minute and their quality, stage by stage."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    x, names = np.arange(len(stages)), [s.stage for s in stages]
-    left.bar(x - 0.2, [s.clicks_rate for s in stages], 0.4, color="#8a8f98", label="clicks alone")
-    left.bar(x + 0.2, [s.rate for s in stages], 0.4, color="#2f86cb", label="the stage")
-    left.set(title="right masks per minute of people", xticks=x, xticklabels=names)
-    left.legend(frameon=False)
-    right.plot(x, [s.clicks_iou for s in stages], "o-", color="#8a8f98", label="clicks alone")
-    right.plot(x, [s.iou for s in stages], "o-", color="#2f86cb", label="IoU, the stage")
-    shares = [s.right / max(1, s.masks) for s in stages]
-    right.plot(x, shares, "o--", color="#2a9d5c", label="right, of the masks")
-    right.plot(x, [s.found for s in stages], "o--", color="#e08a00", label="found, of the things")
-    right.set(title="quality", xticks=x, xticklabels=names, ylim=(0, 1.02))
-    right.legend(frameon=False, loc="lower left")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=100)
 
 
 def _panel(engine: Engine) -> PIL.Image.Image:
