@@ -1,15 +1,16 @@
 """Measure `anymask label farm`: what it costs beside plain calls, and what its results take.
 
-    python benchmarks/farm.py engines                            # a stand-in of fixed cost
-    python benchmarks/farm.py engines --photos ../shared/data/coco128-val/images --images 12
+    python benchmarks/farm.py engines                            # a stand-in that sleeps
+    python benchmarks/farm.py engines --photos ../shared/data/coco128-val/images
     python benchmarks/farm.py ledger --names 200000
     python benchmarks/farm.py outputs --photos ../shared/data/coco128-val/images --images 8
     python benchmarks/farm.py scale --image-seconds 12 --image-bytes 950000 --masks 100 ...
 
-*engines* gives the processor time of all processes together, per image, once they are at work: from
-the third image to the last. *outputs* gives bytes per mask in each format, *ledger* what names and
-records cost the driver. *scale* multiplies what was measured, and what is assumed, by the eleven
-million images of SA-1B.
+*engines* gives the processor time of all processes together: once, until the first result, and per
+image, when all are at work; and it tells which processes take it. The stand-in sleeps, so that what
+is counted is what is beside the work, whatever else the machine does. *outputs* gives bytes per
+mask in each format, *ledger* what names and records cost the driver. *scale* multiplies what was
+measured, and what is assumed, by the eleven million images of SA-1B.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hashlib
 import io
+import math
 import resource
 import shutil
 import tarfile
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,36 +49,47 @@ from anymask.label.farm.task import Outcome
 from anymask.masks.masks import Masks
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_SKIP = 2  # images at the start, while workers begin
 
 
 # ------------------------------------------------------------------------- engines
 
 
 @dataclass(frozen=True)
-class Spin:
-    """A stand-in for a model: so much processor time for each image, and the same masks."""
+class Nap:
+    """A stand-in for a model that sleeps, so that all processor time is what is beside the work."""
 
     seconds: float
 
     def identity(self) -> dict[str, Any]:
         """Tell it from others."""
-        return {"model": f"spin {self.seconds}"}
+        return {"model": f"nap {self.seconds}"}
 
     def open(self) -> Callable[[bytes], Masks]:
         """Get ready."""
         dense = np.zeros((100, 120, 160), bool)
         for i, mask in enumerate(dense):
             mask[i : i + 20, i : i + 30] = True
-        masks = Masks.from_dense(dense, scores=np.linspace(0.9, 0.5, len(dense)), model="spin")
+        masks = Masks.from_dense(dense, scores=np.linspace(0.9, 0.5, len(dense)), model="nap")
 
         def find(content: bytes) -> Masks:
-            end = time.thread_time() + self.seconds
-            while time.thread_time() < end:
-                hashlib.sha256(content).digest()
+            time.sleep(self.seconds)
             return masks
 
         return find
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an engine took: once, and for each image while the work goes on."""
+
+    once_seconds: float
+    """By the clock, until the first result, without the image itself."""
+    once: Counter[str]
+    """Processor seconds until then, by process."""
+    wall: float
+    """Seconds by the clock for an image."""
+    each: Counter[str]
+    """Processor seconds for an image, by process."""
 
 
 @dataclass(frozen=True)
@@ -83,55 +97,75 @@ class Engines:
     """Compare a plain loop, a pool of this machine and Ray."""
 
     photos: Path | None = None
-    """JPEG files for the bundled model; none: a stand-in of fixed cost, and small images."""
-    images: int = 60
+    """JPEG files for the bundled model; none: a stand-in that sleeps, and small images."""
+    images: int = 40
     """How many."""
-    seconds: float = 0.2
-    """Processor time of the stand-in for an image."""
-    side: int = 160
-    """Longer side that photos are shrunk to."""
-    points_per_side: int = 8
-    """Points of the bundled model along each side, without crops."""
+    settled: int = 10
+    """Images at the start that are not counted, while servers and workers begin."""
+    seconds: float = 3.0
+    """What the stand-in sleeps for an image; an image of the model is taken to cost as much."""
+    points_per_side: int | None = None
+    """Points of the bundled model along each side; none: its own. There are no crops."""
+    workers: int = 1
+    """Workers of pool and Ray."""
     engine: tuple[str, ...] = ("plain", "local", "ray")
-    """What to compare."""
+    """What to compare, with the first."""
 
     def run(self) -> None:
-        """Measure and print a table."""
-        options = {"points_per_side": self.points_per_side, "crop_n_layers": 0, "thing_boxes": 0}
-        work: Work = Spin(self.seconds)
-        if self.photos is not None:
-            work = Automatic("bundled", "cpu", options=options)
+        """Measure and print tables."""
+        options: dict[str, Any] = {"crop_n_layers": 0}
+        if self.points_per_side is not None:
+            options["points_per_side"] = self.points_per_side
+        real = self.photos is not None
+        work: Work = Automatic("bundled", "cpu", options=options) if real else Nap(self.seconds)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "photos"
             self._fill(source)
-            taken = {
+            found = {
                 one: self._measure(one, source, Path(folder) / one, work) for one in self.engine
             }
-        print(f"{machine()}; {self.images} images, one worker; {work}")
-        print("| | CPU ms per image | beside the first |\n| --- | ---: | ---: |")
-        first = taken[self.engine[0]]
-        for name, seconds in taken.items():
-            print(f"| {name} | {1e3 * seconds:.1f} | {100 * (seconds / first - 1):+.1f} % |")
+        print(
+            f"{machine()}; load {os.getloadavg()[0]:.0f}; {self.images} images, {self.workers} workers; {work}"
+        )
+        first = found[self.engine[0]]
+        # The stand-in's sleep is what a model would compute meanwhile.
+        base = first.each.total() + (0 if real else self.seconds)
+        print(f"an image costs {base:.2f} s of a processor, and {first.wall:.2f} s by the clock")
+        print("| | CPU ms per image | beyond the first | by the clock | once: s | CPU s | images |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for name, one in found.items():
+            more = one.each.total() - first.each.total()
+            once = one.once.total() - first.once.total()
+            print(
+                f"| {name} | {1e3 * one.each.total():.1f} | {100 * more / base:+.1f} % | "
+                f"{100 * (one.wall / first.wall - 1):+.1f} % | {one.once_seconds:.1f} | "
+                f"{one.once.total():.1f} | {max(0, math.ceil(once / (0.05 * base)))} |"
+            )
+        print("(the last: images after which what is done once is less than 5 % of their work)")
+        for name, one in found.items():
+            print(f"\n| {name} | once, CPU s | each image, CPU ms |\n| --- | ---: | ---: |")
+            for process in sorted(one.once | one.each):
+                print(f"| {process} | {one.once[process]:.2f} | {1e3 * one.each[process]:.1f} |")
 
     def _fill(self, source: Path) -> None:
         source.mkdir()
-        if self.photos is None:
-            rng = np.random.default_rng(0)
-            for i in range(self.images):
-                pixels = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
-                PIL.Image.fromarray(pixels).save(source / f"{i:04}.jpg")
+        if self.photos is not None:
+            for i, path in enumerate(sorted(self.photos.rglob("*.jpg"))[: self.images]):
+                shutil.copy(path, source / f"{i:04}.jpg")
             return
-        for i, path in enumerate(sorted(self.photos.rglob("*.jpg"))[: self.images]):
-            with PIL.Image.open(path) as image:
-                image.convert("RGB").resize((self.side, self.side)).save(source / f"{i:04}.jpg")
+        rng = np.random.default_rng(0)
+        for i in range(self.images):
+            pixels = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+            PIL.Image.fromarray(pixels).save(source / f"{i:04}.jpg")
 
-    def _measure(self, engine: str, source: Path, output: Path, work: Work) -> float:
-        """Give the processor seconds per image while the work goes on."""
-        at: list[tuple[int, float]] = []
+    def _measure(self, engine: str, source: Path, output: Path, work: Work) -> Costs:
+        """Look at the clock and at all processes before, after the first image, and so on."""
+        at: dict[int, tuple[float, Counter[str]]] = {0: (time.perf_counter(), processor_times())}
+        images = len(list(source.iterdir()))
 
         def note(done: int) -> None:
-            if done in (_SKIP, self.images):
-                at.append((done, processor_time()))
+            if done in (1, self.settled, images):
+                at[done] = time.perf_counter(), processor_times()
 
         if engine == "plain":
             plain_loop(source, output, work, note)
@@ -141,12 +175,18 @@ class Engines:
                 output,
                 work,
                 engine=engine,  # type: ignore[arg-type]
-                workers=1,
+                workers=self.workers,
                 format="sa1b",
                 progress=lambda p: note(p.done) if p.stage == "labelling" else None,
             )
-        (first, start), (last, end) = at[0], at[-1]
-        return (end - start) / (last - first)
+        (start, none), (first, once), (clock, settled), (end, all_of_it) = (
+            at[one] for one in (0, 1, self.settled, images)
+        )
+        counted = images - self.settled
+        spent = all_of_it - settled
+        each = Counter({name: seconds / counted for name, seconds in spent.items()})
+        wall = (end - clock) / counted
+        return Costs(first - start - wall, once - none, wall, each)
 
 
 def plain_loop(source: Path, output: Path, work: Work, note: Callable[[int], None]) -> None:
@@ -165,24 +205,32 @@ def plain_loop(source: Path, output: Path, work: Work, note: Callable[[int], Non
             note(done)
 
 
-def processor_time() -> float:
-    """Add up the processor seconds of this process and all that stem from it."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    total = own.ru_utime + own.ru_stime
+def processor_times() -> Counter[str]:
+    """Add up the processor seconds of this process and all that stem from it, by what they are."""
     parents: dict[int, int] = {}
     times: dict[int, float] = {}
+    names: dict[int, str] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
             fields = path.read_text().rpartition(")")[2].split()
-            parents[int(path.parent.name)] = int(fields[1])
-            times[int(path.parent.name)] = (int(fields[11]) + int(fields[12])) / _TICK
+            process = int(path.parent.name)
+            line = (path.parent / "cmdline").read_text().replace("\0", " ")
+            parents[process] = int(fields[1])
+            times[process] = (int(fields[11]) + int(fields[12])) / _TICK
+            names[process] = next((one for one in _SERVERS if one in line), "workers")
+    own, found = os.getpid(), Counter[str]()
     for process, seconds in times.items():
         above = process
-        while above in parents and above != os.getpid():
+        while above in parents and above != own:
             above = parents[above]
-        if above == os.getpid() != process:
-            total += seconds
-    return total
+        if above == own:
+            found["driver" if process == own else names[process]] += seconds
+    return found
+
+
+# What Ray starts besides workers, and its actors, by a part of their command line.
+_SERVERS = ("gcs_server", "raylet", "dashboard", "monitor.py", "log_monitor", "Agent", "_Attempts")
+_SERVERS += ("ActorLocationTracker", "AutoscalingCoordinator", "StatsActor", "ray::IDLE")
 
 
 # -------------------------------------------------------------------------- ledger

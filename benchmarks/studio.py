@@ -7,8 +7,9 @@ Opens the studio with a photo of 1024 pixels in headless Chromium, twice in one 
 page's worker, and by the server, click by click in turns. A click is timed from its pointer event
 to the end of the frame in which a mask is painted: "cold" where the pointer has just jumped to, as
 a finger does, and "hovered" where the preview is there already. Beside it stand the milliseconds
-that the worker itself computed. Then the worker alone encodes the same photo, in one thread and in
-two. Prints medians, 95th percentiles, and the load of the machine, without which they say little.
+that the worker itself computed. Then the worker alone encodes the same photo and answers clicks, in
+one thread and in two. Prints medians, 95th percentiles, and the load of the machine, without which
+they say little.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ WATCH = """
 })();
 """
 
-ENCODE = """
-async ([runs, threads]) => {
+WORK = """
+async ([runs, threads, places]) => {
   const worker = new Worker(new URL('page/worker.js', location.href), { type: 'module' });
   let made = 0;
   const ask = (request) => new Promise((resolve, reject) => {
@@ -90,8 +91,15 @@ async ([runs, threads]) => {
   for (let i = 0; i < runs; i++) {
     took.push((await ask({ kind: 'embed', image: 'photo', raw: { data, width, height } })).took);
   }
+  const decoded = [];
+  for (const [x, y] of places) {
+    const point = [Math.floor(x * width), Math.floor(y * height), 1];
+    const prompt = { points: [point], box: null, mask: null };
+    const options = { many: true, logits: null, keepLogits: true };
+    decoded.push((await ask({ kind: 'predict', image: 'photo', prompt, options })).took);
+  }
   worker.terminate();
-  return [ready.took, took];
+  return [ready.took, took, decoded.slice(5)]; // the first ones warm up
 }
 """
 
@@ -119,7 +127,7 @@ def main() -> None:
         )
         print(f"{image.width} x {image.height} pixels; {os.cpu_count()} processors; {load()}")
         measure_clicks(browser, model, folder, options.clicks)
-        measure_encoding(browser, model, folder, Path(draft) / "host", options.encode)
+        measure_worker(browser, model, folder, Path(draft) / "host", options)
         browser.close()
     print(load())
 
@@ -217,8 +225,10 @@ def served(model: Any, folder: Path) -> Iterator[str]:
 # ----------------------------------------------------------------------------------- encoding
 
 
-def measure_encoding(browser: Any, model: Any, photos: Path, host: Path, runs: int) -> None:
-    """Encode a photo in the worker, without a server of ours."""
+def measure_worker(
+    browser: Any, model: Any, photos: Path, host: Path, options: argparse.Namespace
+) -> None:
+    """Encode a photo and answer clicks in the worker, without a server of ours."""
     import anymask.serve.page_files as page_files
     from anymask.export.browser import write_browser_model
 
@@ -234,11 +244,14 @@ def measure_encoding(browser: Any, model: Any, photos: Path, host: Path, runs: i
             page = browser.new_context().new_page()
             page.set_default_timeout(600_000)
             page.goto(f"{url}/blank.html")
-            ready, took = page.evaluate(ENCODE, [1 + runs, threads])
+            places = np.random.default_rng(1).uniform(0.1, 0.9, (5 + options.clicks, 2)).tolist()
+            given = [1 + options.encode, threads, places]
+            ready, took, decoded = page.evaluate(WORK, given)
             print(
                 f"{threads} threads: ready in {ready / 1000:.1f} s, first photo {took[0]:.0f} ms, "
                 f"then {spread(took[1:])}"
             )
+            print(f"{threads} threads: a click answered in {spread(decoded)}")
             page.close()
 
 

@@ -4,11 +4,13 @@
 
 Sixty photos of house fronts (``facades-train``, which the bundled model has never seen) are
 labelled by the real `anymask.label`: 20 by clicks (assisted), 20 with masks filled in
-(semi-automatic), 20 by everything mode (automatic). After the first stage, model and detector learn
-from what was accepted, and are put to use only if they are better on photos that were held back.
-Annotators are simulated: they know the true masks, click beside the right pixel, draw outlines with
-a shaking hand, and take the time that `TimeModel` says. Everything else is what people would use: a
-store, leases, reviews, versions.
+(semi-automatic), 20 by the models alone (automatic). After the first stage, model and detector
+learn from what was accepted, and are put to use only if they are better on photos that were held
+back. In the last stage nobody looks at the masks but for a sample that is audited, as in the paper;
+how sure and how stable a mask must be is found on photos that people have finished and that the
+models have not learned from. Annotators are simulated: they know the true masks, click beside the
+right pixel, draw outlines with a shaking hand, and take the time that `TimeModel` says. Everything
+else is what people would use: a store, leases, reviews, versions.
 
 Masks per minute and IoU with the truth go to ``results.json``, a table and a plot in the folder,
 beside a photo with what was filled in. docs/data-engine.md has the numbers.
@@ -20,10 +22,11 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
+import functools
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -40,15 +43,19 @@ from anymask.data.open import open_dataset
 from anymask.data.simulate import SimulatedUser
 from anymask.data.truths import Truth
 from anymask.evaluate.click_session import ClickSession
+from anymask.formats.images import is_held_back
 from anymask.label import Provenance, Store
+from anymask.label.proposals import proposals_of
 from anymask.label.records import Change, ImageRecord
 from anymask.label.retrain import RetrainConfig, Retrained, retrain
-from anymask.label.stages import AutoConfig, automatic
+from anymask.label.stages import AutoConfig, automatic, find_masks
 from anymask.masks import rle
 from anymask.train.config import LoopConfig
 from anymask.train.finetuning.config import USUAL_LOOP
 
 Mask = npt.NDArray[np.bool_]
+
+SAME = 0.5  # IoU from which on a mask is of a thing, however well
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,12 @@ class Config:
     """What the engine starts with."""
     clicks: int = 6
     """People click so often at most; then they draw."""
+    calibrated: int = 10
+    """Photos that people have finished, on which the thresholds of the last stage are found."""
+    precision: float = 0.9
+    """Share of its masks that should be right there."""
+    audited: int = 40
+    """Masks of the last stage that are looked at and corrected."""
     enough: float = 0.85
     """IoU with what an annotator has in mind that he is content with."""
     accepted: float = 0.75
@@ -93,7 +106,8 @@ class Config:
     points_per_side: int = 16
     """Points of everything mode."""
     min_iou: float = 0.5
-    """Least predicted IoU of a mask that is filled in or made by everything mode."""
+    """Least predicted IoU of a mask that is filled in; in the last stage, the least one that is
+    tried."""
     retrains: Literal[1, 2] = 1
     """Retrain after the first stage, or after the second one, too."""
     steps: int = 60
@@ -179,24 +193,30 @@ def annotators(seed: list[int]) -> list[Annotator]:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage came to; measured on what the reviewer accepted."""
+    """What a stage came to; measured on what the reviewer accepted, or on all masks of the last."""
 
     stage: str
     photos: int
     version: str
     detector: str
     masks: int
+    right: int
+    """Those that fit a thing of the truth, once for each, with the IoU that a reviewer wants."""
     minutes: float
     """Of all people, the reviewer's included."""
     filled: int
     """Masks that a model filled in before a person came."""
     kept: int
     """Those of them that people and reviewer kept."""
+    unknown: float
+    """Share of the masks that have an IoU of less than 0.5 with everything in the truth: wrong, or
+    of parts and of things that the truth does not have."""
     iou: float
+    """Of the others, with the truth, and so are the next two."""
     above_75: float
     above_90: float
     found: float
-    """Share of the things that were to be labelled which have an accepted mask."""
+    """Share of the things that were to be labelled which have a right mask."""
     clicks_minutes: float
     """The same photos by clicks on the model that the engine started with."""
     clicks_masks: int
@@ -204,13 +224,68 @@ class Stage:
 
     @property
     def rate(self) -> float:
-        """Masks per minute."""
-        return self.masks / self.minutes if self.minutes else 0.0
+        """Right masks per minute."""
+        return self.right / self.minutes if self.minutes else 0.0
 
     @property
     def clicks_rate(self) -> float:
         """Masks per minute by clicks alone, on the same photos."""
         return self.clicks_masks / self.clicks_minutes if self.clicks_minutes else 0.0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """How sure a model must be of a mask, how stable it must be, and what that is known from."""
+
+    predicted_iou: float
+    stability: float
+    tried: int
+    """Masks of finished photos that could be told right or wrong."""
+    tried_right: float
+    passed: int
+    """Those of them that are above both."""
+    passed_right: float
+
+    def keep(self, scores: npt.NDArray[Any], stability: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Say which masks are above both; what was not measured cannot fail."""
+        stable = np.nan_to_num(stability, nan=1.0) >= self.stability
+        return np.asarray((scores >= self.predicted_iou) & stable)
+
+
+def calibrate(
+    seen: npt.NDArray[np.float64], accepted: float, precision: float, least: int = 12
+) -> Thresholds:
+    """Find the thresholds that most masks pass of which a share is right.
+
+    If none are so good, those whose masks are right most often, of `least` masks or more.
+
+    Args:
+        seen: Predicted IoU, stability and IoU with what people made of n masks, float64, (n, 3).
+        accepted: IoU from which on a mask is right.
+        precision: The share.
+        least: Masks from which a share is told.
+    """
+    right = seen[:, 2] >= accepted
+    found = [Thresholds(1.01, 1.01, len(seen), float(right.mean()) if len(seen) else 0.0, 0, 0.0)]
+    for iou in np.unique(np.floor(seen[:, 0] * 50) / 50):
+        for stable in (0.0, 0.8, 0.85, 0.9, 0.95):
+            one = replace(found[0], predicted_iou=float(iou), stability=stable)
+            passed = one.keep(seen[:, 0], seen[:, 1])
+            if passed.sum() >= least:
+                share = float(right[passed].mean())
+                found.append(replace(one, passed=int(passed.sum()), passed_right=share))
+    return max(found, key=lambda one: (min(one.passed_right, precision), one.passed))
+
+
+def distinct(masks: Masks) -> Masks:
+    """Keep the surest of masks that are one thing."""
+    order = np.argsort(-masks.scores, kind="stable")
+    kept: list[int] = []
+    overlaps = rle.iou(masks.counts, masks.counts) if len(masks) else np.zeros((0, 0))
+    for i in order.tolist():
+        if not any(overlaps[i, j] > SAME for j in kept):
+            kept.append(i)
+    return masks[kept]
 
 
 @dataclass
@@ -223,6 +298,8 @@ class Engine:
     """By the name of the image, all things of 100 pixels or more, the largest first."""
     people: list[Annotator]
     turn: int = 0
+    learned: set[int] = field(default_factory=set)
+    """Images that a version has learned from."""
 
     def wanted(self, image: ImageRecord) -> list[int]:
         """List the things that are to be labelled, the largest first."""
@@ -301,26 +378,97 @@ class Engine:
             changes.append(Change("review", stored.ids[i], stored.revisions[i], review=verdict))
         self.store.change(image, changes, Provenance(person="Rita"))
 
-    def fill(self, stage: Any, photos: int) -> int:
-        """Let the model in use label the next photos, and give the number of masks."""
+    def fill(self, photos: int) -> int:
+        """Let the models in use fill in the next photos, and give the number of masks."""
         version, path = self.used("model")
-        usual = AutoConfig(stage, min_iou=self.config.min_iou, crops=0)
-        if stage == "automatic":
-            usual = replace(usual, points_per_side=self.config.points_per_side)
+        usual = AutoConfig("semi-automatic", min_iou=self.config.min_iou)
         found = automatic(self.store, anymask.load(path), usual, version=version, limit=photos)
         return found.masks
 
-    def looked_through(self, photos: int) -> list[ImageRecord]:
-        """A reviewer alone looks at what everything mode made; nobody adds anything."""
+    # ---------------------------------------------------------------------- the last stage
+
+    def alone(self, photos: int) -> tuple[list[ImageRecord], list[Thresholds]]:
+        """Let the models label the next photos; nobody looks at them."""
+        version, path = self.used("model")
+        model, boxes = anymask.load(path), proposals_of(self.store)
+        find = functools.partial(self._sources, model, boxes and boxes[1])
+        thresholds = self._calibrate(find)
         done = []
-        for _ in range(photos):
-            lease = self.store.next("Rita")
-            assert lease is not None
-            self._judge(lease.image)
-            seconds = self.config.time.check * lease.image.masks
-            self.store.finish(lease, "accepted", seconds=seconds)
-            done.append(lease.image)
-        return done
+        for image in self.store.images():
+            if image.state != "open" or len(done) == photos:
+                continue
+            found = Masks.concat(
+                [
+                    masks[one.keep(masks.scores, masks.stability)]
+                    for masks, one in zip(find(image), thresholds, strict=True)
+                ]
+            )
+            by = Provenance(version=version, stage="automatic", token=f"alone {image.id}")
+            self.store.add_masks(image, distinct(found), by)
+            done.append(image)
+        return done, thresholds
+
+    def _sources(self, model: anymask.Segmenter, boxes: Any, image: ImageRecord) -> list[Masks]:
+        """Find masks by the detector's boxes and by everything mode, with all that may be right."""
+        opened = anymask.Image.open(self.store.root / image.name)
+        fill = AutoConfig("semi-automatic", min_iou=self.config.min_iou, min_stability=0.0)
+        grid = replace(fill, stage="automatic", crops=0)
+        grid = replace(grid, points_per_side=self.config.points_per_side)
+        found = [find_masks(model, opened, fill, boxes), find_masks(model, opened, grid)]
+        return [
+            replace(one[one.areas >= self.config.min_area], labels=(), crop_boxes=None, meta=())
+            for one in found
+        ]
+
+    def _calibrate(self, find: Callable[[ImageRecord], list[Masks]]) -> list[Thresholds]:
+        """Find thresholds for each source, on photos that are finished and new to the models.
+
+        People have labelled the largest things of a photo. So a mask that is as large as the
+        smallest of these is right if it is one of them, and else it is wrong, be it a part or a
+        thing that nobody asked for; of smaller masks, nothing is known.
+        """
+        known = [one for one in self.store.images() if one.state == "accepted" and one.masks > 1]
+        new = [one for one in known if one.id not in self.learned]
+        rng = np.random.default_rng([self.config.seed, 2])
+        chosen = [new[i] for i in rng.permutation(len(new))[: self.config.calibrated]]
+        seen: list[list[tuple[float, float, float]]] = [[], []]
+        for image in chosen:
+            stored = self.store.masks(image)
+            right = stored.masks[np.array([one == "accepted" for one in stored.reviews], bool)]
+            if not len(right):
+                continue
+            for place, masks in enumerate(find(image)):
+                judged = masks[masks.areas >= right.areas.min()]
+                if len(judged):
+                    overlaps = rle.iou(judged.counts, right.counts).max(axis=1)
+                    stability = np.nan_to_num(judged.stability, nan=1.0)
+                    seen[place] += zip(judged.scores, stability, overlaps, strict=True)
+        return [
+            calibrate(np.array(one).reshape(-1, 3), self.config.accepted, self.config.precision)
+            for one in seen
+        ]
+
+    def audit(self, images: Sequence[ImageRecord]) -> float:
+        """Look at a sample of the masks, correct them, and give the seconds that it takes."""
+        masks = [(one, i) for one in images for i in range(len(self.store.masks(one.id).ids))]
+        rng = np.random.default_rng([self.config.seed, 3])
+        seconds = 0.0
+        for which in rng.permutation(len(masks))[: self.config.audited].tolist():
+            image, i = masks[which]
+            stored = self.store.masks(image.id)
+            ((thing, overlap),) = self.matches(stored.masks[[i]], image)
+            took = self.config.time.check
+            if overlap >= self.config.enough:
+                change = Change("review", stored.ids[i], stored.revisions[i], review="accepted")
+            elif overlap >= SAME:
+                took += self.config.time.outline * (1 - overlap)
+                better = self.truths[image.name][[thing]]
+                change = Change("edit", stored.ids[i], stored.revisions[i], masks=better)
+            else:
+                change = Change("review", stored.ids[i], stored.revisions[i], review="rejected")
+            self.store.change(image, [change], Provenance(person="Rita", seconds=took))
+            seconds += took
+        return seconds
 
     def learn(self) -> Iterator[Retrained]:
         """Let model and detector learn from what was accepted so far."""
@@ -331,23 +479,33 @@ class Engine:
             steps=self.config.detector_steps, batch_size=8, lr=8e-4, warmup=10, seed=few.seed
         )
         start = RetrainConfig(model=self.config.model, val_fraction=0.3, pictures=0, loop=loop)
+        part = start.val_fraction
+        self.learned |= {
+            one.id
+            for one in self.store.images()
+            if one.state == "accepted" and not is_held_back(one.sha256, part)
+        }
         yield retrain(self.store, start)
         yield retrain(self.store, replace(start, learn="detector", loop=boxes))
 
     def measured(self, stage: str, images: Sequence[ImageRecord], filled: int) -> Stage:
-        """Compare what was accepted with the truth, and with clicks on the first model."""
+        """Compare what came out with the truth, and with clicks on the first model."""
         ious: list[float] = []
-        kept = wanted = found = 0
+        kept = right = wanted = found = 0
         seconds = 0.0
         for image in images:
             stored = self.store.masks(image.id)
             seconds += stored.image.seconds
-            places = [i for i, said in enumerate(stored.reviews) if said == "accepted"]
+            taken = ("accepted", "pending") if stage == "automatic" else ("accepted",)
+            places = [i for i, said in enumerate(stored.reviews) if said in taken]
             pairs = self.matches(stored.masks[places], image)
             ious += [overlap for _, overlap in pairs]
             kept += sum(stored.people[i] is None for i in places)
+            things = {thing for thing, overlap in pairs if overlap >= self.config.accepted}
+            right += len(things)
             wanted += len(self.wanted(image))
-            found += len({thing for thing, _ in pairs} & set(self.wanted(image)))
+            found += len(things & set(self.wanted(image)))
+        of_things = [one for one in ious if one >= SAME]
         by_clicks, clicks_seconds = ious, seconds
         if stage != "assisted":
             by_clicks, clicks_seconds = self._by_clicks(images)
@@ -357,12 +515,14 @@ class Engine:
             version=self.used("model")[0],
             detector=self.used("detector")[0],
             masks=len(ious),
+            right=right,
             minutes=seconds / 60,
             filled=filled,
             kept=kept,
-            iou=_mean(ious),
-            above_75=_mean([iou > 0.75 for iou in ious]),
-            above_90=_mean([iou > 0.9 for iou in ious]),
+            unknown=1 - len(of_things) / max(1, len(ious)),
+            iou=_mean(of_things),
+            above_75=_mean([iou > 0.75 for iou in of_things]),
+            above_90=_mean([iou > 0.9 for iou in of_things]),
             found=found / max(1, wanted),
             clicks_minutes=clicks_seconds / 60,
             clicks_masks=len(by_clicks),
@@ -432,7 +592,7 @@ def main(config: Config) -> dict[str, Any]:
     ends("assisted")
     learned += engine.learn()
     ends("first retrain")
-    filled = engine.fill("semi-automatic", third)
+    filled = engine.fill(third)
     panel = _panel(engine)
     done = engine.assisted(third, "semi-automatic")
     stages.append(engine.measured("semi-automatic", done, filled))
@@ -440,10 +600,12 @@ def main(config: Config) -> dict[str, Any]:
     if config.retrains > 1:
         learned += engine.learn()
         ends("second retrain")
-    filled = engine.fill("automatic", third)
-    stages.append(engine.measured("automatic", engine.looked_through(third), filled))
+    made, thresholds = engine.alone(third)
+    stage = engine.measured("automatic", made, 0)  # before anybody corrects anything
+    stage = replace(stage, filled=stage.masks, minutes=engine.audit(made) / 60)
+    stages.append(stage)
     ends("automatic")
-    results = conclude(engine, stages, [_told(one) for one in learned], spent)
+    results = conclude(engine, stages, [_told(one) for one in learned], thresholds, spent)
     engine.store.close()
     panel.save(config.out / "data-engine-filled.jpg", quality=85)  # others' photos: not for docs
     return results
@@ -453,6 +615,7 @@ def conclude(
     engine: Engine,
     stages: Sequence[Stage],
     learned: Sequence[dict[str, Any]],
+    thresholds: Sequence[Thresholds],
     spent: dict[str, float],
 ) -> dict[str, Any]:
     """Write the results, the table and the plot."""
@@ -461,14 +624,15 @@ def conclude(
         "config": json.loads(json.dumps(asdict(config), default=str)),
         "stages": [{**asdict(s), "rate": s.rate, "clicks_rate": s.clicks_rate} for s in stages],
         "retrains": list(learned),
+        "thresholds": [asdict(one) for one in thresholds],
         "masks": status.masks,
         "changes_over_30_s": [status.slow, status.timed],
         "processor_seconds": spent,
     }
     (config.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (config.out / "table.md").write_text(table(stages, learned))
+    (config.out / "table.md").write_text(table(stages, learned, thresholds))
     plot(stages, (config.pictures or config.out) / "data-engine-stages.png")
-    print(table(stages, learned))
+    print(table(stages, learned, thresholds))
     return results
 
 
@@ -484,18 +648,23 @@ def _told(one: Retrained) -> dict[str, Any]:
     }
 
 
-def table(stages: Sequence[Stage], learned: Sequence[dict[str, Any]]) -> str:
-    """Write what came out as two tables of Markdown."""
+def table(
+    stages: Sequence[Stage],
+    learned: Sequence[dict[str, Any]],
+    thresholds: Sequence[Thresholds],
+) -> str:
+    """Write what came out as three tables of Markdown."""
     lines = [
-        "| stage | photos | model | detector | masks | filled in, kept | minutes | masks per "
-        "minute | by clicks | IoU | IoU > 0.75 | > 0.9 | of the things |",
-        "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| stage | photos | model | detector | masks | right | filled in, kept | minutes | right "
+        "per minute | by clicks | of nothing known | IoU | > 0.75 | > 0.9 | of the things |",
+        "| --- | ---: | --- | --- |" + " ---: |" * 11,
     ]
     for s in stages:
         lines.append(
-            f"| {s.stage} | {s.photos} | {s.version} | {s.detector} | {s.masks} | "
+            f"| {s.stage} | {s.photos} | {s.version} | {s.detector} | {s.masks} | {s.right} | "
             f"{s.filled}, {s.kept} | {s.minutes:.0f} | {s.rate:.1f} | {s.clicks_rate:.1f} | "
-            f"{s.iou:.3f} | {s.above_75:.0%} | {s.above_90:.0%} | {s.found:.0%} |"
+            f"{s.unknown:.0%} | {s.iou:.3f} | {s.above_75:.0%} | {s.above_90:.0%} | "
+            f"{s.found:.0%} |"
         )
     lines += [
         "",
@@ -509,6 +678,16 @@ def table(stages: Sequence[Stage], learned: Sequence[dict[str, Any]]) -> str:
             f"{name.replace('_', ' ')} | {one['before'][name]:.3f} | {one['after'][name]:.3f} | "
             f"{'yes' if one['promoted'] else 'no'} |"
         )
+    lines += [
+        "",
+        "| masks from | tried on | right | predicted IoU from | stability from | pass | right |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, t in zip(("detector", "everything mode"), thresholds, strict=True):
+        lines.append(
+            f"| {name} | {t.tried} | {t.tried_right:.0%} | {t.predicted_iou:.2f} | "
+            f"{t.stability:.2f} | {t.passed} | {t.passed_right:.0%} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -521,11 +700,13 @@ def plot(stages: Sequence[Stage], path: Path) -> None:
     x, names = np.arange(len(stages)), [s.stage for s in stages]
     left.bar(x - 0.2, [s.clicks_rate for s in stages], 0.4, color="#8a8f98", label="clicks alone")
     left.bar(x + 0.2, [s.rate for s in stages], 0.4, color="#2f86cb", label="the stage")
-    left.set(title="masks per minute of people", xticks=x, xticklabels=names)
+    left.set(title="right masks per minute of people", xticks=x, xticklabels=names)
     left.legend(frameon=False)
     right.plot(x, [s.clicks_iou for s in stages], "o-", color="#8a8f98", label="clicks alone")
-    right.plot(x, [s.iou for s in stages], "o-", color="#2f86cb", label="IoU of accepted masks")
-    right.plot(x, [s.found for s in stages], "o--", color="#e08a00", label="share of the things")
+    right.plot(x, [s.iou for s in stages], "o-", color="#2f86cb", label="IoU, the stage")
+    shares = [s.right / max(1, s.masks) for s in stages]
+    right.plot(x, shares, "o--", color="#2a9d5c", label="right, of the masks")
+    right.plot(x, [s.found for s in stages], "o--", color="#e08a00", label="found, of the things")
     right.set(title="quality", xticks=x, xticklabels=names, ylim=(0, 1.02))
     right.legend(frameon=False, loc="lower left")
     for axes in (left, right):

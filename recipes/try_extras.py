@@ -4,8 +4,8 @@
     python recipes/try_extras.py dist/*.whl image eval
 
 What is tested is what users get: the package comes from the wheel, never from `src/`, and nothing
-is installed beside the extra but pytest and hypothesis. A skipped test counts as a failure, for
-tests skip where a package is missing. Exit code 1 if anything failed.
+is installed beside the extra but pytest and hypothesis. A test that skips because a package is
+missing counts as a failure. Exit code 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
+import re
 import shutil
 import subprocess
 import sys
@@ -30,10 +31,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW_TOO = ("-m", "slow or not slow")
 
 TESTS: dict[str, list[str]] = {
-    "": ["tests/image/test_image.py", "tests/predict/test_segmenter.py"],
+    "": ["tests/image/test_image.py", "tests/predict/test_segmenter.py", "-k", "not on_the_earth"],
     "image": ["tests/image/test_tiff.py", "tests/image/test_bands.py"],
     "heic": ["tests/image/test_files.py", "-k", "heic"],
-    "eval": ["tests/evaluate/test_average_precision.py", "tests/evaluate/report/test_plot.py"],
+    "eval": [
+        *("tests/evaluate/test_average_precision.py", "tests/evaluate/report/test_plot.py"),
+        *("-k", "not equals_pycocotools"),
+    ],
     "text": ["tests/text/test_rank.py", "tests/text/test_grounding_dino.py"],
     "inpaint": ["tests/extras/inpaint/test_classical.py"],
     "diffusion": ["tests/extras/inpaint/test_diffusion.py"],
@@ -41,14 +45,20 @@ TESTS: dict[str, list[str]] = {
     "lift": ["tests/extras/lift/test_merge.py", "tests/extras/lift/test_ply.py"],
     "viewer": ["tests/cli/test_lift.py", "-k", "viewer_is_told"],
     "video": ["tests/image/test_video.py", "tests/draw/test_video.py"],
-    "export": ["tests/export/test_simplify.py", "tests/export/test_contract.py"],
+    "export": ["tests/export/test_simplify.py", "tests/export/test_samexporter.py"],
     "openvino": ["tests/export/test_bundled.py", "-k", "answer_like and openvino", *SLOW_TOO],
     "serve": ["tests/serve/test_run.py"],
     "label": ["tests/label", "--ignore=tests/label/farm", "-m", "not slow and not postgres"],
-    "farm": ["tests/label/farm"],
+    "farm": [
+        *("tests/label/farm", "--ignore=tests/label/farm/test_project.py"),
+        *("-k", "not pycocotools and not formats_are_known"),  # and what the extra label brings
+    ],
     "notebook": ["tests/test_notebook.py"],
 }
 """What to run with each extra, as arguments of pytest; "" is the core alone."""
+
+_PACKAGE = re.compile(r"could not import|not installed|extra '")
+"""How those say it that skip because a package is missing."""
 
 FOR_DEVELOPERS = ("dev", "docs")
 """Extras that hold no feature: what `make check`, `make test` and `make docs` install."""
@@ -162,14 +172,19 @@ def run_tests(python: Path, folder: Path, tests: list[str]) -> tuple[int, str]:
 
 
 def judge(report: Path) -> tuple[int, str]:
-    """Count the tests that passed, and name the first that did not."""
-    cases = list(ElementTree.parse(report).iter("testcase"))
-    for case in cases:
-        for what in ("failure", "error", "skipped"):
-            if (found := case.find(what)) is not None:
-                why = " ".join(str(found.get("message")).split())[:200]
-                return len(cases), f"{what}: {case.get('classname')}::{case.get('name')}: {why}"
-    return len(cases), "" if cases else "no test was found"
+    """Count the tests that passed, and name the first that did not.
+
+    Tests may skip for other reasons than a package, such as data that is not here.
+    """
+    passed = 0
+    for case in ElementTree.parse(report).iter("testcase"):
+        found = {what: case.find(what) for what in ("failure", "error", "skipped")}
+        for what, trouble in found.items():
+            why = "" if trouble is None else " ".join(str(trouble.get("message")).split())[:200]
+            if trouble is not None and (what != "skipped" or _PACKAGE.search(why)):
+                return passed, f"{what}: {case.get('classname')}::{case.get('name')}: {why}"
+        passed += all(trouble is None for trouble in found.values())
+    return passed, "" if passed else "no test passed"
 
 
 if __name__ == "__main__":

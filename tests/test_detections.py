@@ -213,6 +213,7 @@ def test_other_documents_are_refused(document: Any) -> None:
         (((3, 4), [(0, 0, 1, 1), (2, 2, 1, 3)]), "for detection 1; swap its corners"),
         (((3, 4), [(0, 0, 1, 1)], [0.1, 0.2]), r"scores of shape \(1,\), got \(2,\)"),
         (((3, 4), [(0, 0, 1, 1)], ["good"]), "scores as plain numbers"),
+        (((3, 4), [(0, 0, 1, 1)], [1e39]), "scores that float32 can hold"),
         (((3, 4), [(0, 0, 1, 1)], [0], "dog"), "labels as a list"),
         (((3, 4), [(0, 0, 1, 1)], [0], ["dog", "cat"]), "each of the 1 detections, got 2"),
         (((3, 4), [(0, 0, 1, 1)], [0], [7]), "got 7 for detection 0"),

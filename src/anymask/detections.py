@@ -15,7 +15,14 @@ import numpy.typing as npt
 from anymask import geometry
 from anymask.atomic import Target, output
 from anymask.errors import InputError
-from anymask.masks.fields import check_array, check_labels, check_size, chosen, same_fields
+from anymask.masks.fields import (
+    check_array,
+    check_labels,
+    check_scores,
+    check_size,
+    chosen,
+    same_fields,
+)
 from anymask.masks.masks import Masks
 from anymask.prompt import Prompt
 
@@ -71,7 +78,7 @@ class Detections:
         checked = {
             "size_hw": check_size(self.size_hw),
             "boxes": _check_boxes(check_array("boxes", boxes, np.float32, (n, 4), _OF)),
-            "scores": check_array("scores", scores, np.float32, (n,), _OF),
+            "scores": check_scores("scores", scores, n, _OF),
             "labels": check_labels(self.labels, n, _OF),
         }
         for name, value in checked.items():
@@ -338,7 +345,7 @@ class Detections:
             entries = [e for e in document["annotations"] if e["image_id"] == about["id"]]
             boxes = np.array([e["bbox"] for e in entries], np.float64).reshape(-1, 4)
             boxes[:, 2:] += boxes[:, :2]
-            scores = np.array([float(e.get("score", np.nan)) for e in entries], np.float32)
+            scores = np.array([float(e.get("score", np.nan)) for e in entries], np.float64)
             labels = tuple(names.get(e["category_id"], str(e["category_id"])) for e in entries)
             size = int(about["height"]), int(about["width"])
         except InputError:

@@ -152,6 +152,52 @@ def test_an_id_is_not_changed_in_frames_that_are_worked_on_again(tmp_path: Path)
         assert (masks.labels, masks.ids) == (("leaf", "cup"), (1, 2))
 
 
+NOTHING = Prompt(mask=np.zeros((48, 64), bool))
+
+
+def test_what_never_appears_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected 'ghost' in frame 2 where its prompt is"):
+        run({2: {"cup": at(2), "ghost": NOTHING}}, tmp_path)
+    assert content(tmp_path) == {} and not (tmp_path / "Annotations").exists()
+    assert run({2: {"cup": at(2)}}, tmp_path).seen == {"cup": 12}
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_prompt_that_was_refused_may_be_left_out_and_nothing_is_lost(
+    tmp_path: Path, before: bool
+) -> None:
+    said = {0: {"cup": at(0)}}
+    if before:
+        run(said, tmp_path)
+    with pytest.raises(InputError, match="expected 'ghost' in frame 7"):
+        run(said | {7: {"ghost": NOTHING}}, tmp_path)
+    model = ColourModel()
+    run(said, tmp_path, model)
+    assert model.embedded <= (0 if before else 12 - 7 + 4)
+    run(said, tmp_path / "whole")
+    assert content(tmp_path / "whole") == {
+        name: data for name, data in content(tmp_path).items() if "whole" not in name
+    }
+    leaf = {7: {"leaf": Prompt([(8, 38)])}}  # or be said in another way
+    assert run(said | leaf, tmp_path).seen == {"cup": 12, "leaf": 12}
+
+
+def test_clips_that_share_a_folder_go_on_each_where_it_stopped(tmp_path: Path) -> None:
+    frames, said = clip()[0], {0: {"cup": at(0)}}
+    for name, count in (("a", 3), ("b", 9)):
+        (tmp_path / name).mkdir()
+        for i, frame in enumerate(frames):
+            PIL.Image.fromarray(frame).save(tmp_path / name / f"{i}.png")
+        with pytest.raises(Enough):
+            track(tmp_path / name, said, output=tmp_path / "out", model=ColourModel(),
+                  overlay=False, progress=stop_after(count))  # fmt: skip
+    for name in ("a", "b"):
+        found = track(
+            tmp_path / name, said, output=tmp_path / "out", model=ColourModel(), overlay=False
+        )
+        assert found.seen == {"cup": 12}
+
+
 def test_results_of_something_else_are_not_mixed(tmp_path: Path) -> None:
     said = {0: {"cup": at(0)}}
     run(said, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from anymask.export import weights
 from anymask.export.report import Report
 from anymask.export.verify import Row
 from anymask.export.write import export
+from anymask.models import runtime
 from anymask.models.exported import read_exported
+from anymask.models.runtime import RuntimeNetwork
 
 Weights = Callable[[str], Path]
 
@@ -63,6 +66,35 @@ def test_eight_bits(
     assert len(ours.predict(image, box=(8, 3, 32, 27))) == 1
     with pytest.raises(InputError, match="of another model"):
         theirs.predict(ours.embed(image), points=[(20, 15)])
+
+
+@pytest.mark.parametrize("name", ["sam-vit-b", "sam2.1-tiny"])
+def test_no_two_products_share_weights(exported: Callable[[str], Report], name: str) -> None:
+    """OpenVINO computes those that do in floating point, activations of 8 bits or not."""
+    graph = onnx.load(exported(name).folder / "encoder.onnx").graph
+    large = {weight.name for weight in graph.initializer if np.prod(weight.dims) >= 1024}
+    products = [node for node in graph.node if node.op_type in ("MatMul", "Gemm", "Conv")]
+    reads = Counter(weight for node in products for weight in node.input if weight in large)
+    assert len(reads) >= 8 and set(reads.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("precision", "hint"), [("float32", "f32"), ("fp16", "f32"), ("bf16", "bf16"), ("int8", "bf16")]
+)
+def test_what_openvino_computes_the_encoder_in(
+    exported: Callable[[str], Report], monkeypatch: pytest.MonkeyPatch, precision: str, hint: str
+) -> None:
+    folder = exported("mobile-sam").folder
+    about = replace(read_exported(folder), precision=precision)  # type: ignore[arg-type]
+    opened: dict[str, str] = {}
+
+    def note(path: Path, name: str, precision: str = "f32") -> runtime.Graph:
+        opened[path.stem] = precision
+        return runtime.OpenVinoGraph(path)
+
+    monkeypatch.setattr(runtime, "open_graph", note)
+    RuntimeNetwork(folder, about, "openvino")
+    assert opened == {"encoder": hint, "decoder": "f32"}
 
 
 @pytest.mark.parametrize("kind", ["fp16", "bf16"])

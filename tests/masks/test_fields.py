@@ -35,6 +35,13 @@ def known() -> Masks:
     )
 
 
+@pytest.mark.parametrize("name", ["scores", "stability"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+def test_numbers_of_masks_are_finite_or_unknown(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"expected {name} that float32 can hold, or NaN"):
+        replace(squares(), **{name: [0.5, np.nan, value]})
+
+
 def test_nothing_is_known_of_masks_unless_it_is_said() -> None:
     masks = squares()
     assert masks.labels == masks.ids == (None, None, None)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anymask.models import tiny_vit
 from anymask.models.config import TinyVitConfig
 from anymask.models.tiny_vit import TinyVit, WindowAttention
 
@@ -48,6 +49,19 @@ def test_attention_is_the_explicit_one(size_hw: tuple[int, int]) -> None:
     attention = random(WindowAttention(width=8, heads=2, window=3)).double()
     x = torch.randn(1, *size_hw, 8, dtype=torch.float64)
     torch.testing.assert_close(attention(x), explicit(attention, x))
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 1 << 20])
+def test_rows_of_windows_say_the_same_alone(tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_vit, "_TOKENS_AT_ONCE", tokens)
+    encoder = random(TinyVit(SMALL, 8))
+    pixels = torch.randn(2, 3, 64, 64)
+    before = pixels.clone()
+    with torch.no_grad():
+        found = encoder(pixels)
+    whole = encoder(pixels)  # where all is recorded and nothing is cut into strips
+    assert whole.requires_grad and (pixels == before).all()
+    torch.testing.assert_close(found, whole.detach(), rtol=1e-4, atol=1e-5)
 
 
 @torch.inference_mode()

@@ -131,7 +131,7 @@ OUT = [
     *("photos/%2e%2e/secret", "photos/%2E%2E%2fsecret", "photos/%252e%252e/secret"),
     *("photos/link", "photos/link/s.png", "photos/loop/loop", "file:///etc", "photos/*"),
     *("photos/.hidden", "x" * 999, "photos/" + "a/" * 400, "\u2025/\u2025", "photos/\uff0e\uff0e"),
-    *("photos/\n", "photos/..\\secret"),
+    *("photos/\n", "photos/..\\secret", "photos/ ", "photos/" + "x" * 300, "photos/" + "é" * 200),
 ]
 
 
@@ -146,6 +146,7 @@ def test_paths_that_lead_out(jobs: Any, place: Path) -> None:
     (photos / "loop").symlink_to(photos)
     (photos / ".hidden").mkdir()
     before = sorted(map(str, place.rglob("*")))
+    message(jobs.post("/v1/jobs", json={**EVERYTHING, "output": "é" * 128}), 422)  # 256 bytes
     for path in OUT:
         answer = jobs.post("/v1/jobs", json={**EVERYTHING, "images": path})
         assert answer.status_code in (404, 422), path
@@ -189,7 +190,7 @@ def test_results_that_lead_out_through_a_link(jobs: Any, place: Path) -> None:
     [
         *("../first/0.json", "..%2f..%2fsecret/s.png", "%2e%2e/%2e%2e/secret/s.png", "0.json%00"),
         *("/etc/passwd", "//etc/passwd", "%252e%252e/x", "..\\..\\secret", ".anymask", "no.json"),
-        *("link/s.png", "a/../../../secret/s.png", "", "march"),
+        *("link/s.png", "a/../../../secret/s.png", "", "march", "x" * 300, "%20"),
     ],
 )
 def test_files_of_a_job_are_its_own(jobs: Any, place: Path, path: str) -> None:

@@ -219,6 +219,14 @@ def test_names_with_anything_in_them_do_no_harm(api: Any) -> None:
             assert answer.status_code in (200, 422), (format, label, answer.text)
 
 
+@pytest.mark.parametrize("format", ["json", "sa1b", "coco", "zip"])
+@pytest.mark.parametrize("name", ["score", "stability"])
+def test_numbers_that_float32_cannot_hold(api: Any, name: str, format: str) -> None:
+    record = {"rle": {"size": [48, 64], "counts": [100, 2972]}, name: 1e39}
+    asked = {"session": embed(api), "masks": [record], "format": format}
+    assert "float32" in message(api.post("/v1/export", json=asked), 422)
+
+
 # ------------------------------------------------------------------------- other verbs
 
 

@@ -14,15 +14,29 @@ from tests.web.conftest import THINGS, H, Served, W
 from anymask import Masks, formats
 from anymask.serve.project import FOLDER
 
-_LISTEN = """(text) => {
-    const place = document.querySelector('.status-text');
-    let before = place.textContent.includes(text);
-    window.hasHeard = false;
-    new MutationObserver(() => {
-        const now = place.textContent.includes(text);
-        window.hasHeard ||= now && !before;
-        before = now;
-    }).observe(place, { childList: true, characterData: true, subtree: true });
+# Keeps all that the line below the image has said, in the order in which it was said.
+_LISTEN = """(() => {
+    window.said = [];
+    window.heard = 0;
+    const listen = (root) => new MutationObserver(() => {
+        const text = root.querySelector('.status-text')?.textContent.toLowerCase();
+        if (text && text !== said.at(-1)) said.push(text);
+    }).observe(root, { childList: true, characterData: true, subtree: true });
+    listen(document);
+    const attach = Element.prototype.attachShadow;
+    Element.prototype.attachShadow = function (options) {
+        const root = attach.call(this, options);
+        listen(root); // of a widget
+        return root;
+    };
+})();"""
+
+_HEARD = """([text, since]) => {
+    const wanted = text.toLowerCase();
+    const at = said.findIndex((one, i) => i >= since && one.includes(wanted));
+    if (at < 0) return false;
+    heard = at;
+    return true;
 }"""
 
 SHOTS = os.environ.get("ANYMASK_SHOTS")
@@ -35,6 +49,7 @@ class StudioPage:
         self.studio = studio
         size = {"width": 1280, "height": 800}
         self.context = browser.new_context(**{"viewport": size, "locale": "en", **options})
+        self.context.add_init_script(_LISTEN)
         self.errors: list[str] = []
         self.page = self.open_tab()
 
@@ -121,17 +136,22 @@ class StudioPage:
         self.page.locator(".save-state[data-kind=saved]").wait_for()
 
     def says(self, text: str) -> None:
+        """Wait until the page says something, unless it has since what was waited for last.
+
+        A notice goes after some seconds, which on a busy machine may pass before a test looks.
+        """
+        self.until(lambda: bool(self.page.evaluate(_HEARD, [text, self.page.evaluate("heard")])))
+
+    def shows(self, text: str) -> None:
+        """Wait until the page says something now, such as of work that goes on."""
         self.page.locator(".status-text", has_text=text).wait_for()
 
     @contextmanager
     def hears(self, text: str) -> Iterator[None]:
-        """Wait until the page has said what was not said before, also if it is gone again by then.
-
-        A notice goes after some seconds, which on a busy machine may pass before a test looks.
-        """
-        self.page.evaluate(_LISTEN, text)
+        """Wait until the page has said what was not said before, also if it is gone by then."""
+        since = self.page.evaluate("said.length")
         yield
-        self.until(lambda: bool(self.page.evaluate("window.hasHeard")))
+        self.until(lambda: bool(self.page.evaluate(_HEARD, [text, since])))
 
     def until(self, holds: Callable[[], bool], tries: int = 1200) -> None:
         for _ in range(tries):

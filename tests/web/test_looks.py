@@ -417,6 +417,22 @@ def test_with_a_pen_fingers_move_and_the_hand_is_left_alone(tablet: StudioPage) 
 
 
 @browser_test
+def test_a_finger_that_comes_down_sees_what_it_would_click(tablet: StudioPage) -> None:
+    page, hand = tablet, Fingers(tablet)
+    x, y = page.middle("red")
+    hand.touch("touchStart", (x, y))
+    page.until(lambda: page.colour(160, 130)[3] > 0)
+    page.masks(0)  # it may become the first of two
+    hand.touch("touchStart", (x, y), (x + 60, y))
+    page.until(lambda: page.colour(160, 130)[3] == 0)
+    hand.touch("touchEnd")
+    page.masks(0)
+    hand.touch("touchStart", (x, y))
+    hand.touch("touchEnd")
+    page.masks(1)
+
+
+@browser_test
 def test_two_fingers_zoom_and_one_that_stays_does_no_harm(tablet: StudioPage) -> None:
     page, hand = tablet, Fingers(tablet)
     x, y = page.middle("blue")

@@ -378,10 +378,10 @@ def test_the_search_can_be_cancelled_and_goes_on_beside_other_work(squares: Stud
     page.masks(1)
     page.studio.trouble.append(lambda method, path: (0, 30) if "elsewhere" in path else None)
     page.press("i")
-    page.says("Looking in the other images")
+    page.shows("Looking in the other images")
     page.press("d")  # another image does not end it
     page.until(lambda: page.page.title().startswith("b.png"))
-    page.says("Looking in the other images")
+    page.shows("Looking in the other images")
     page.press("Escape")
     page.until(lambda: page.page.locator(".status.working").count() == 0)
     page.studio.trouble.clear()

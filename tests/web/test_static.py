@@ -189,6 +189,35 @@ def test_damaged_images_are_told_and_the_others_come(
     page.add(cut, text, photos / "a.png")
     page.opened("a.png")
     page.says("2 of 3 files were not added: “cut.png” is damaged or cut off")
+    empty, phone = tmp_path / "empty.jpg", tmp_path / "phone.heic"
+    empty.touch()
+    phone.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
+    for file, words in ((empty, "“empty.jpg” is empty"), (phone, "is a HEIC photo")):
+        with page.hears(words):
+            page.add(file)
+
+
+def test_the_first_of_many_images_is_there_while_the_others_come(
+    page: StaticPage, photos: Path
+) -> None:
+    page.page.evaluate(
+        """() => {
+            const read = Blob.prototype.arrayBuffer;
+            Blob.prototype.arrayBuffer = function () {
+                if (this.name !== 'b.png') return read.call(this);
+                return new Promise((done) => { window.release = () => done(read.call(this)); });
+            };
+        }"""
+    )
+    page.add(*(photos / name for name in ("sub/c.png", "b.png", "a.png")))
+    page.until(lambda: page.page.title().startswith("a.png"))
+    page.shows("Adding images")
+    page.shows("1 / 3")
+    page.until(lambda: page.page.evaluate("!!window.release"))
+    page.press("Escape")
+    page.page.evaluate("release()")
+    page.says("Stopped: 2 of 3 files were added")
+    assert page.page.locator(".strip-button").count() == 2
 
 
 def test_photos_are_turned_as_the_camera_says(page: StaticPage, tmp_path: Path) -> None:

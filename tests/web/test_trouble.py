@@ -274,7 +274,7 @@ def test_a_search_that_is_cut_off_is_told(page: StudioPage, studio: Served) -> N
     ):
         page.press("i")
         page.until(lambda: len(asked) == 1)
-        page.says("Looking in the other images")  # so what was said before is gone
+        page.shows("Looking in the other images")  # so what was said before is gone
         with page.hears("the server does not answer"):
             end(asked.pop())
     page.masks(1)

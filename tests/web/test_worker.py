@@ -111,6 +111,26 @@ def test_an_image_of_its_own_is_answered_nearly_as_by_the_library(
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_second_worker_answers_of_what_the_first_one_encoded(worker: WorkerPage) -> None:
+    click = request_of("{ points: [[320, 200, 1]], box: null, mask: null }", many=True)
+    wanted = worker.ask(click)["answers"]
+    found = worker.page.evaluate(
+        f"""async () => {{
+            const first = ask;
+            const {{ features }} = await first({{ kind: 'features', image: 'photo' }});
+            const images = features.maps.filter(({{ data }}) => data.length).length;
+            await open('model/', ['decoder'], 1);
+            await ask({{ kind: 'handed', image: 'photo', features }});
+            const said = plain(await ask({click}));
+            globalThis.ask = first;
+            return [images, said];
+        }}"""
+    )
+    assert found[0] == 8  # what the decoder reads; the boundary is not sent
+    assert found[1]["answers"] == wanted
+    assert worker.ask(click)["answers"] == wanted  # the first one still has it
+
+
 def give(worker: WorkerPage, embedding: Any) -> None:
     """Give the worker what the library encoded, as a server sends it."""
     import base64

@@ -3,6 +3,7 @@
 import { isAbort, describe } from "./api/client.ts";
 import { addThings, newId, withClassesOf } from "./store/project.ts";
 import type { App } from "./store/app.ts";
+import type { Progress } from "./decode/decoder.ts";
 import { work } from "./tools/searches.ts";
 import { say } from "./words/words.ts";
 
@@ -30,23 +31,29 @@ function pathOf(file: File): string {
 
 export async function addImages(app: App, files: readonly File[]): Promise<void> {
   const sorted = [...files].sort((a, b) => byName.compare(pathOf(a), pathOf(b)));
-  let first: string | null = null;
+  const many = sorted.length > 1;
+  let opening: Promise<void> | null = null;
+  let done = 0;
   const failed: unknown[] = [];
-  await work(app, "hint.importing", { name: sorted.length === 1 ? pathOf(sorted[0]!) : String(sorted.length) }, async (signal) => {
+  const add = async (signal: AbortSignal, progress: Progress): Promise<void> => {
     for (const file of sorted) {
       signal.throwIfAborted();
+      if (many) progress(done, sorted.length);
       try {
         const picture = await app.api.add(file, pathOf(file));
         app.addPicture(picture);
-        first ??= picture.id;
+        opening ??= app.open(picture.id); // which can be worked on while the others come
       } catch (error) {
         if (isAbort(error)) throw error;
         failed.push(error);
       }
+      done++;
     }
-  });
-  if (first) await app.open(first);
-  if (failed.length === 1) app.fail(failed[0]);
+  };
+  await work(app, many ? "hint.adding" : "hint.importing", { name: pathOf(sorted[0]!) }, add, true);
+  await opening;
+  if (failed.length === 1 && !many) app.fail(failed[0]);
+  else if (done < sorted.length) app.notify(say("error.stopped_adding", { count: done - failed.length, of: sorted.length }), true);
   else if (failed.length) app.notify(say("error.some_images", { count: failed.length, of: sorted.length, error: describe(failed[0]) }), true);
 }
 

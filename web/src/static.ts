@@ -1,7 +1,7 @@
 /** The page without a server: this browser keeps the images and the masks, and finds them. */
 
 import { Away } from "./api/client.ts";
-import { Engine } from "./decode/engine.ts";
+import { DECODING_THREADS, Engine, usualThreads } from "./decode/engine.ts";
 import { LocalDecoder, type RawImage } from "./decode/local.ts";
 import { LocalApi } from "./local/local_api.ts";
 import { keepAll, settle, tellOfUpdates } from "./local/offline.ts";
@@ -20,10 +20,12 @@ async function main(): Promise<void> {
   app.decoder = new LocalDecoder(model.engine, async (id) => {
     await model.started();
     return pixelsOf(await api.image(id, AbortSignal.timeout(60_000)));
-  });
+  }, usualThreads() > DECODING_THREADS ? startDecoding : null);
   open(app, () => (model.isReady ? "hint.waiting" : "hint.loading_model"));
   if (registration) tellOfUpdates(registration, () => app.saved(AbortSignal.timeout(10_000)));
 }
+
+const FILES = { base: "model/" };
 
 /** The model in its worker, which is loaded once it is needed, and again if that failed. */
 class Model {
@@ -34,7 +36,7 @@ class Model {
   constructor(private readonly ready: () => void) {}
 
   started(): Promise<void> {
-    this.starting ??= this.engine.start({ base: "model/" }, ["encoder", "decoder"]).then(
+    this.starting ??= this.engine.start(FILES, ["encoder", "decoder"]).then(
       () => {
         this.isReady = true;
         this.ready();
@@ -46,6 +48,17 @@ class Model {
     );
     return this.starting;
   }
+}
+
+async function startDecoding(): Promise<Engine> {
+  const engine = Engine.open();
+  try {
+    await engine.start(FILES, ["decoder"], DECODING_THREADS);
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+  return engine;
 }
 
 async function pixelsOf(file: Blob): Promise<RawImage> {

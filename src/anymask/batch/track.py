@@ -209,22 +209,23 @@ class _Job:
             free=("prompts", "version", "frames"),
         )  # fmt: skip
         self.place = f"Annotations/{clip.name}"
+        self.state = f"{_STATE}/{clip.name}"
         self.store = _Pngs(self.folder, self.place, clip)
 
     def run(self, overlay: bool, tell: Callable[[TrackProgress], None]) -> TrackResult:
         with self.folder.at_work():
             if self.overwrite:
-                self.folder.forget(self.place, _STATE, *self._joined())
+                self.folder.forget(self.place, self.state, *self._joined())
             self.folder.check()
             carried, place, numbers = self._before()
             plan = Plan.of(self.prompts, len(self.clip), carried, numbers)
             self.folder.begin()
             if place is None:
                 self._forget_state()
-            self._note(carried, plan)
-            self._follow(plan, place, tell)
+            self._note(carried, self.prompts, plan)
+            self._follow(plan, carried, place, tell)
             plan.check_read(self.clip)  # also if damage showed only on the way back
-            self._note(self.prompts, plan)
+            self._note(self.prompts, self.prompts, plan)
             tell(TrackProgress(0, None, len(self.clip)))
             return self._finish(plan.numbers, overlay)
 
@@ -255,16 +256,16 @@ class _Job:
     def _state(self) -> Place | None:
         """Read where work ended; None: nowhere, or nobody knows any more."""
         for way in ("onwards", "backwards"):
-            path = self.folder.path / _STATE / f"{way}.safetensors"
+            path = self.folder.path / self.state / f"{way}.safetensors"
             if path.is_file():
                 with suppress(InputError):
                     return Place(way, Track.load(path))
         return None
 
-    def _note(self, carried: ClipPrompts, plan: Plan) -> None:
+    def _note(self, carried: ClipPrompts, begun: ClipPrompts, plan: Plan) -> None:
         about = {
             "carried": _plain(carried),
-            "begun": _plain(plan.prompts),
+            "begun": _plain(begun),
             "ids": dict(plan.numbers),
         }
         self.folder.write_json(self.folder.about, {**self.identity, "prompts": about})
@@ -272,10 +273,11 @@ class _Job:
     def _follow(
         self,
         plan: Plan,
+        carried: ClipPrompts,
         place: Place | None,
         tell: Callable[[TrackProgress], None],
     ) -> None:
-        latest: Place | None = None
+        latest = place
         frames = run(self.model, self.clip, plan, self.store, place)
         try:
             for done, frame in enumerate(frames, start=1):
@@ -285,21 +287,43 @@ class _Job:
                 if done % _OFTEN == 0:
                     self._save(latest)
                 tell(TrackProgress(done, frame, len(self.clip)))
-        except BaseException:
+        except BaseException as error:
             if latest is not None:
                 self._save(latest)
+            if isinstance(error, InputError):
+                self._take_back(plan, carried, latest)
             raise
         self._forget_state()
 
+    def _take_back(self, plan: Plan, carried: ClipPrompts, latest: Place | None) -> None:
+        """Note only what was said of frames that were reached, once a prompt or frame is refused.
+
+        So the next run may leave the others out, or say them in another way.
+        """
+        if latest is not None and latest.way == "backwards":
+            return  # all were
+        reached = -1 if latest is None else latest.track.frame
+        begun = {i: dict(carried.get(i, {})) for i in plan.prompts if i in carried or i <= reached}
+        for index in begun:
+            begun[index] |= plan.prompts[index] if index <= reached else {}
+        if begun:
+            names = {name for things in begun.values() for name in things}
+            numbers = {name: number for name, number in plan.numbers.items() if name in names}
+            self._note(carried, begun, replace(plan, numbers=numbers))
+        else:
+            self.folder.forget(self.place, self.state)
+            with suppress(OSError):  # unless there is something else in it
+                (self.folder.path / self.place).parent.rmdir()
+
     def _forget_state(self) -> None:
         for way in ("onwards", "backwards"):
-            (self.folder.path / _STATE / f"{way}.safetensors").unlink(missing_ok=True)
+            (self.folder.path / self.state / f"{way}.safetensors").unlink(missing_ok=True)
 
     def _save(self, place: Place) -> None:
-        with self.folder.writing(f"{_STATE}/{place.way}.safetensors") as draft:
+        with self.folder.writing(f"{self.state}/{place.way}.safetensors") as draft:
             place.track.save(draft)
         other = "backwards" if place.way == "onwards" else "onwards"
-        (self.folder.path / _STATE / f"{other}.safetensors").unlink(missing_ok=True)
+        (self.folder.path / self.state / f"{other}.safetensors").unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ the end
 

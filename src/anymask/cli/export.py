@@ -44,9 +44,10 @@ class Export:
 
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
-    to: Literal["onnx", "openvino", "transformers-js"] = "onnx"
-    """Which files: ONNX, which both runtimes read; those of OpenVINO's own; or, of SAM and
-    MobileSAM, ONNX as SamModel of transformers.js reads it, in a browser or in Node."""
+    to: Literal["onnx", "openvino", "transformers-js", "samexporter"] = "onnx"
+    """Which files: ONNX, which both runtimes read; those of OpenVINO's own; of SAM and MobileSAM,
+    ONNX as SamModel of transformers.js reads it, in a browser or in Node; or, of SAM 2, ONNX with
+    the names of samexporter, for programs that run its graphs."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("anymask-export")
     """The new folder."""
     adapter: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None

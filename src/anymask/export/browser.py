@@ -1,19 +1,21 @@
 """A model as files for a browser: graphs, and weights that are small enough to be sent.
 
 The page runs the same graphs as the library does without PyTorch. Only how their weights are
-stored differs: large ones of the encoder and the detector in 8 bits with a scale for each channel,
-which the page turns back before a graph is opened, so that all arithmetic stays in floating point.
-The rest keeps 16 bits: what is small, the decoder, which decides where a mask ends, and the
-saliency network, which 8 bits spoil. How alike the masks are, and how large the files:
-``python benchmarks/browser_model.py``.
+stored differs: as whole numbers with a scale for each channel, which the page turns back before a
+graph is opened, so that all arithmetic stays in floating point. Large weights of the encoder have 8
+bits, those of the detector 7; those of the saliency network, which has outliers that 8 bits would
+spend their range on, and of the decoder, which decides where a mask ends, some 9 that are split
+into bytes, so that compression finds the upper one nearly empty. What is small keeps 16 bits, and
+so does a decoder that is sent without an encoder: that of a server answers to the bit. How alike
+the answers are, and how large the files: ``python benchmarks/browser_model.py``.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,18 +49,26 @@ ABOUT = "model.json"
 ROLES = ("encoder", "decoder", "detector", "saliency")
 """What a model may consist of; the detector reads weights of the encoder, too."""
 
-Stored = Literal["int8", "float"]
-"""How large weights are stored: 8 bits and a scale for each channel, or as they are, at most 16."""
+Stored = Literal["int7", "int8", "int16", "float"]
+"""How large weights are stored: 7 or 8 bits up to the largest of each channel, whole numbers that
+are fine beside the deviation of each channel, or as they are, at most 16 bits."""
 
-FORMAT, VERSION = "anymask-browser", 2
+FORMAT, VERSION = "anymask-browser", 3
 
-_SMALL = ("encoder", "detector")  # what 8 bits do not hurt; saliency becomes another one
+_STORED: Mapping[str, Stored] = {
+    "encoder": "int8",
+    "decoder": "int16",
+    "detector": "int7",
+    "saliency": "int16",
+}
 _LARGE = 1024  # values of a weight that is worth a place outside of its graph
 _MANY = 1 << 14  # values from which on 8 bits pay; the few of a depthwise convolution hurt most
 _PER_CHANNEL = 24  # values that a scale should stand for at least
-_LEVELS = 127
+_LEVELS = {"int7": 63, "int8": 127}
+_FINE = 128  # steps of a standard deviation; rounding is then 0.2 % of it
+_LARGEST_STEP = 32639  # in two bytes with signs
 _LARGEST_HALF = 65504.0
-_COMPRESSION = 9
+_COMPRESSION, _GZIP, _MEMORY = 9, 31, 9
 _GIVES_ONE_MASK = "a decoder that gives one mask only"
 
 
@@ -201,8 +211,9 @@ def _of_folder(folder: Path, roles: Sequence[str]) -> dict[str, bytes]:
         own = {place: one for place, one in graph.weights.items() if place not in stored}
         stored |= dict.fromkeys(own, f"{role}.weights.gz")
         files[f"{role}.onnx.gz"] = _compressed(graph.content)
+        alone = role == "decoder" and "encoder" not in roles
         files[f"{role}.weights.gz"] = _compressed(
-            packed(own, graph.sizes, "int8" if role in _SMALL else "float")
+            packed(own, graph.sizes, "float" if alone else _STORED[role])
         )
         graphs[role] = {
             "graph": f"{role}.onnx.gz",
@@ -228,7 +239,12 @@ def _about(exported: Exported, graphs: Mapping[str, Any], files: Mapping[str, by
 
 
 def _compressed(content: bytes) -> bytes:
-    return gzip.compress(content, _COMPRESSION, mtime=0)
+    """Compress as gzip does; weights repeat so little that it is better not to look far for it."""
+    made = []
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED):
+        packer = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, _GZIP, _MEMORY, strategy)
+        made.append(packer.compress(content) + packer.flush())
+    return min(made, key=len)
 
 
 # --------------------------------------------------------------------------- graphs and weights
@@ -291,7 +307,8 @@ def packed(
 
     Returns:
         Content of a file. What it says of itself is where each tensor belongs, as which dtype, and
-        along which axis there is a scale for each row.
+        along which axis there is a scale for each row. Numbers of more than 8 bits have their upper
+        bytes, which count 256 each, in a tensor of their own.
 
     Examples:
         >>> place = external.Place("a.data", 8, 65536)
@@ -302,43 +319,53 @@ def packed(
     """
     tensors: dict[str, npt.NDArray[Any]] = {}
     table: dict[str, Any] = {}
+    upper: dict[str, npt.NDArray[Any]] = {}
     for i, (place, values) in enumerate(weights.items()):
         name = f"{i:04}"
         entry = {"file": place.file, "offset": place.offset, "dtype": values.dtype.name}
         table[name] = entry
-        axis = _axis(values) if stored == "int8" else None
+        axis = None if stored == "float" else _axis(values, stored)
         if axis is None:
             fits = values.size >= _LARGE and np.abs(values).max() <= _LARGEST_HALF
             tensors[name] = values.astype(np.float16) if fits else values
             continue
-        scale = _scale(values, axis)
-        steps = np.rint(values.astype(np.float32) / scale)
-        tensors[name] = steps.astype(np.int8)
+        scale = _scale(values, axis, stored)
+        steps = np.rint(values.astype(np.float32) / scale).astype(np.int32)
+        high = (steps + 128) >> 8
+        tensors[name] = (steps - 256 * high).astype(np.int8)
         tensors[f"{name}/scale"] = scale.reshape(-1)
+        if stored == "int16":
+            upper[f"{name}/high"] = high.astype(np.int8)
         entry["axis"] = axis
     used = {place.file for place in weights}
     files = {file: size for file, size in sizes.items() if file in used}
     about = json.dumps({"files": files, "tensors": table})
-    return tensor_file.pack(tensors, {FORMAT: about})
+    return tensor_file.pack({**tensors, **upper}, {FORMAT: about})
 
 
-def _axis(values: npt.NDArray[Any]) -> int | None:
+def _axis(values: npt.NDArray[Any], stored: Stored) -> int | None:
     """Choose the axis whose scales lose least; None: a scale for each row would save nothing."""
-    if values.ndim < 2 or values.size < _MANY:
+    if values.ndim < 2 or values.size < (_LARGE if stored == "int16" else _MANY):
         return None
     worthy = [i for i, side in enumerate(values.shape) if values.size // side >= _PER_CHANNEL]
     worthy = [axis for axis in worthy if axis < 2]  # channels; the others are rows and columns
 
     def lost(axis: int) -> float:
-        return float((_scale(values, axis) ** 2).mean())
+        return float((_scale(values, axis, stored) ** 2).mean())
 
     return min(worthy, key=lost, default=None)
 
 
-def _scale(values: npt.NDArray[Any], axis: int) -> npt.NDArray[np.float32]:
+def _scale(values: npt.NDArray[Any], axis: int, stored: Stored) -> npt.NDArray[np.float32]:
     others = tuple(i for i in range(values.ndim) if i != axis)
-    most = np.abs(values.astype(np.float32)).max(axis=others, keepdims=True)
-    scale: npt.NDArray[np.float32] = np.maximum(most / np.float32(_LEVELS), np.float32(1e-12))
+    wide = values.astype(np.float32)
+    most = np.abs(wide).max(axis=others, keepdims=True)
+    if stored == "int16":
+        deviation = np.sqrt(np.square(wide).mean(axis=others, keepdims=True))
+        step = np.maximum(deviation / np.float32(_FINE), most / np.float32(_LARGEST_STEP))
+    else:
+        step = most / np.float32(_LEVELS[stored])
+    scale: npt.NDArray[np.float32] = np.maximum(step, np.float32(1e-12))
     return scale
 
 
@@ -359,7 +386,10 @@ def unpacked(content: bytes) -> dict[str, bytes]:
         if "axis" in entry:
             shape = [1] * values.ndim
             shape[entry["axis"]] = -1
-            values = values.astype(np.float32) * tensors[f"{name}/scale"].reshape(shape)
+            values = values.astype(np.float32)
+            if f"{name}/high" in tensors:
+                values += 256 * tensors[f"{name}/high"].astype(np.float32)
+            values *= tensors[f"{name}/scale"].reshape(shape)
         data = values.astype(entry["dtype"]).tobytes()
         files[entry["file"]][entry["offset"] : entry["offset"] + len(data)] = data
     return {name: bytes(file) for name, file in files.items()}

@@ -119,17 +119,21 @@ class Decoder(nn.Module):
             Mask logits of the image's size (n, k, h, w), scores (n, k), low resolution logits (n,
             k, h', w'); with extra metrics masks, scores, stability, areas, low resolution.
         """
-        *features, points, labels, mask, has_mask, size_hw = inputs
-        low_res, scores = self.answer(features, points, labels, mask, has_mask)
-        if self.use_stability:
-            scores = stability_score(low_res, 0.0, OFFSET)
-        if self.single_mask:
-            low_res, scores = choose(low_res, scores, points.shape[1])
+        *prompts, size_hw = inputs
+        low_res, scores = self.in_low_resolution(*prompts)
         masks = enlarge(low_res, size_hw, self.frame_hw(low_res), self.preprocessing)
         if not self.extra_metrics:
             return masks, scores, low_res
         stability = stability_score(masks, 0.0, OFFSET)
         return masks, scores, stability, (masks > 0).sum(dim=(-2, -1)), low_res
+
+    def in_low_resolution(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Answer n prompts as `forward` does, without a size: logits (n, k, h', w'), scores."""
+        *features, points, labels, mask, has_mask = inputs
+        low_res, scores = self.answer(features, points, labels, mask, has_mask)
+        if self.use_stability:
+            scores = stability_score(low_res, 0.0, OFFSET)
+        return choose(low_res, scores, points.shape[1]) if self.single_mask else (low_res, scores)
 
 
 class SamDecoder(Decoder):

@@ -17,7 +17,7 @@ import torch
 from anymask import __version__
 from anymask.embedding import Embedding
 from anymask.errors import CapabilityError, InputError, WeightsError
-from anymask.export import transformers_js, weights
+from anymask.export import samexporter, transformers_js, weights
 from anymask.export.agreement import (
     Agreement,
     check_least,
@@ -50,11 +50,12 @@ if TYPE_CHECKING:
 
     from anymask.models.detector import Detector
     from anymask.models.saliency import Saliency
+    from anymask.models.sam2 import Detailed
     from anymask.models.variants import Variant
 
 __all__ = ["export"]
 
-_LAYOUTS = ("onnx", "openvino", "transformers-js")
+_LAYOUTS = ("onnx", "openvino", "transformers-js", "samexporter")
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,9 @@ def export(
     Args:
         model: What `load` takes: a name, a path, an address or a hub id.
         output: The new folder, which must be missing or empty.
-        to: ``"onnx"``; ``"openvino"`` for files of OpenVINO's own; or, of SAM and MobileSAM,
-            ``"transformers-js"`` for ONNX as that library reads it.
+        to: ``"onnx"``; ``"openvino"`` for files of OpenVINO's own; of SAM and MobileSAM
+            ``"transformers-js"`` for ONNX as that library reads it; of SAM 2 ``"samexporter"``
+            for ONNX with that one's names, which `load` does not take.
         opset: Version of ONNX's operators.
         raw_image: Let the encoder take uint8 images (b, h, w, 3), which it resizes and normalises,
             not preprocessed frames (b, 3, h, w).
@@ -131,10 +133,14 @@ def export(
     precision = check_quantize(quantize, calibrate is not None)
     if to == "transformers-js":
         transformers_js.check_options(precision, raw_image, extra_metrics)
+    if to == "samexporter":
+        samexporter.check_options(raw_image, extra_metrics)
     images = read_images(Path(calibrate).expanduser()) if calibrate is not None else []
     source = load_source(model, offline, adapter)
     if to == "transformers-js":
         transformers_js.check_network(source.network, source.variant)
+    if to == "samexporter":
+        samexporter.check_network(source.network, source.variant)
     decoder = DecoderOptions(single_mask, stability_score, extra_metrics)
     place = Path(output).expanduser()
     with new_folder(place) as draft, tempfile.TemporaryDirectory() as plain:
@@ -247,6 +253,8 @@ def list_parts(source: Source, options: DecoderOptions, to: Layout = "onnx") -> 
     if to == "transformers-js":
         network = cast("Promptable", source.network)
         return list(transformers_js.parts_of(network, source.variant, options))
+    if to == "samexporter":
+        return list(samexporter.parts_of(cast("Detailed", source.network), source.variant, options))
     parts = list(parts_of(source.network, source.variant, options))
     return parts if source.beside is None else [*parts, *side_parts(*source.beside)]
 
@@ -263,7 +271,6 @@ def _write_graphs(
     files: dict[str, FileRecord] = {}
     graphs: dict[str, str] = {}
     opset, precision = exported.opset, exported.precision
-    is_js = exported.layout == "transformers-js"
     for part in list_parts(source, options, exported.layout):
         model = trace(part.module, part.inputs, part.outputs, part.sizes, opset)
         if precision != "float32":
@@ -275,9 +282,10 @@ def _write_graphs(
 
             model = with_image_input(model, source.variant.preprocessing.for_encoder, opset)
         mark(model, exported, part.role)
-        name = transformers_js.file_name(part.role, precision) if is_js else f"{part.role}.onnx"
+        name = _file_name(part.role, exported)
         (folder / name).parent.mkdir(exist_ok=True)
-        written = weights.save(model, folder / name, "_data" if is_js else ".data")
+        beside_as = "_data" if exported.layout == "transformers-js" else ".data"
+        written = weights.save(model, folder / name, beside_as)
         check_graph(written[0])
         if exported.layout == "openvino":
             written = _to_openvino(written)
@@ -285,6 +293,15 @@ def _write_graphs(
         graphs[part.role] = next(iter(paths))
         files |= {name: record(path) for name, path in paths.items()}
     return replace(exported, graphs=graphs, files=files)
+
+
+def _file_name(role: str, exported: Exported) -> str:
+    """Name the file of a graph, as its layout has it."""
+    if exported.layout == "transformers-js":
+        return transformers_js.file_name(role, exported.precision)
+    if exported.layout == "samexporter":
+        return samexporter.file_name(role, exported.variant)
+    return f"{role}.onnx"
 
 
 def _write_configs(folder: Path, exported: Exported) -> None:

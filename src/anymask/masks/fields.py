@@ -33,6 +33,7 @@ __all__ = [
     "check_meta",
     "check_metas",
     "check_prompts",
+    "check_scores",
     "check_size",
     "chosen",
     "same_fields",
@@ -95,6 +96,20 @@ def check_array(
         array = array.copy()  # it is the caller's, who may go on writing to it
         array.flags.writeable = False
     return array
+
+
+def check_scores(
+    name: str, value: npt.ArrayLike, n: int, of: str = "mask"
+) -> npt.NDArray[np.float32]:
+    """Check one number for each mask, NaN where it is unknown."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity
+        scores = check_array(name, value, np.float32, (n,), of)
+    if np.isinf(scores).any():
+        raise InputError(
+            f"expected {name} that float32 can hold, or NaN where they are unknown, got infinity "
+            f"or more than {np.finfo(np.float32).max:.1g}; correct them"
+        )
+    return scores
 
 
 # ----------------------------------------------------------------- one for each mask

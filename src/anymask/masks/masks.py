@@ -129,8 +129,8 @@ class Masks:
         checked = {
             "size_hw": (h, w),
             "counts": counts,
-            "scores": fields.check_array("scores", scores, np.float32, (n,)),
-            "stability": fields.check_array("stability", stability, np.float32, (n,)),
+            "scores": fields.check_scores("scores", scores, n),
+            "stability": fields.check_scores("stability", stability, n),
             "boxes": fields.check_array("boxes", boxes, np.float32, (n, 4)),
             "areas": fields.check_array("areas", areas, np.int64, (n,)),
             "prompts": fields.check_prompts(self.prompts, n),

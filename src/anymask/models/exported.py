@@ -36,7 +36,7 @@ MANIFEST = "export.json"
 
 FORMAT, VERSION = "anymask-export", 1
 
-Layout = Literal["onnx", "openvino", "transformers-js"]
+Layout = Literal["onnx", "openvino", "transformers-js", "samexporter"]
 Precision = Literal["float32", "fp16", "bf16", "int8-dynamic", "int8"]
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from anymask.models.exported import Exported, read_exported
 from anymask.models.runtime import Runtime, RuntimeNetwork, pick_runtime
+from anymask.models.samexporter import SamexporterNetwork
 from anymask.models.transformers_js import TransformersJsNetwork
 
 __all__ = ["open_folder", "open_network"]
@@ -36,6 +37,6 @@ def open_folder(
     any_decoder: bool = False,
 ) -> RuntimeNetwork:
     """Open the graphs of a folder, of any layout; see `RuntimeNetwork`."""
-    js = exported.layout == "transformers-js"
-    kind = TransformersJsNetwork if js else RuntimeNetwork
+    own = {"transformers-js": TransformersJsNetwork, "samexporter": SamexporterNetwork}
+    kind: type[RuntimeNetwork] = own.get(exported.layout, RuntimeNetwork)
     return kind(folder, exported, runtime, any_decoder=any_decoder)

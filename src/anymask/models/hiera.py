@@ -22,7 +22,7 @@ from anymask.image import resampling
 from anymask.models.config import HieraConfig
 from anymask.models.kernels import Conv2d, Linear, attend, linear, saves_memory
 from anymask.models.layers import MLP
-from anymask.models.vit import join_windows, split_windows
+from anymask.models.vit import join_windows, of_zeros, split_windows
 
 __all__ = ["Attention", "Block", "Hiera", "HieraEncoder", "PatchEmbed", "Pyramid"]
 
@@ -209,7 +209,7 @@ class Attention(nn.Module):
         if window is not None:
             # What fills up the last windows is zero *before* the projection, so it takes part as
             # a token made of biases; see `vit.Attention`.
-            fill = self.qkv(x.new_zeros(1, 1, 1, x.shape[3])).flatten()[-kv.shape[3] :]
+            fill = of_zeros(self.qkv, x)[-kv.shape[3] :]
             q = split_windows(q, window >> self.pools, q.new_zeros(q.shape[3]))
             kv = split_windows(kv, window, fill)
         k, v = kv[..., :out], kv[..., out:]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from anymask.models.prompt_batch import PromptBatch
 
 __all__ = [
+    "HINTS",
     "Graph",
     "Runtime",
     "RuntimeNetwork",
@@ -40,6 +41,12 @@ Runtime = Literal["torch", "onnx", "openvino", "auto"]
 Array: TypeAlias = npt.NDArray[Any]
 
 _PACKAGES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "openvino")}
+HINTS = {"bf16": "bf16", "int8": "bf16", "int8-dynamic": "bf16"}
+"""What OpenVINO may compute in, where the processor can, by the precision of the encoder; else f32.
+
+What 8 bits leave in floating point, attention above all, is most of the time that is left.
+"""
+
 _PROMPTS_AT_ONCE = 4  # what the caches of a CPU hold
 _CORES: list[Any] = []  # OpenVINO's, once it is wanted
 _LOCK = Lock()
@@ -243,6 +250,10 @@ class RuntimeNetwork:
     device, dtype, version = "cpu", "float32", 0
     frames_name = "pixels"
     """How the encoder's graph calls preprocessed frames."""
+    logits_name = "low_res_masks"
+    """How the decoder's graph calls logits of low resolution."""
+    _no_size: Mapping[str, Array] = {"orig_im_size": np.zeros(2, np.float32)}
+    """Asks the decoder for nothing but these."""
 
     def __init__(
         self,
@@ -263,11 +274,8 @@ class RuntimeNetwork:
         Raises:
             WeightsError: They are damaged, or of other names and shapes than they should be.
         """
-        if exported.single_mask and not any_decoder:
-            raise InputError(
-                f"expected a decoder with all four masks in {str(folder)!r}, got one that chooses "
-                "one by itself; export the model without --single-mask for anymask"
-            )
+        if not any_decoder:
+            self._check_slots(folder, exported)
         if exported.raw_image and runtime == "openvino":
             raise InputError(
                 f"expected an encoder of preprocessed frames for OpenVINO, got one of raw images "
@@ -275,7 +283,7 @@ class RuntimeNetwork:
             )
         self.folder, self.exported, self.runtime = folder, exported, runtime
         self.appearance, self.texture = exported.appearance, dict(exported.texture)
-        self._encoder = self.open("encoder", "bf16" if exported.precision == "bf16" else "f32")
+        self._encoder = self.open("encoder", HINTS.get(exported.precision, "f32"))
         takes = {"image"} if exported.raw_image else {self.frames_name}
         self._check(self._encoder, "encoder", takes, set(exported.features.values()))
         self._check_frame()
@@ -284,6 +292,19 @@ class RuntimeNetwork:
             self.decoder = self.open("decoder")
             self._check_decoder()
             self._check_fit(self.decoder)
+
+    @staticmethod
+    def _check_slots(folder: Path, exported: Exported) -> None:
+        """Check that the decoder gives all that `Network.decode` is asked for.
+
+        Raises:
+            InputError: It does not.
+        """
+        if exported.single_mask:
+            raise InputError(
+                f"expected a decoder with all four masks in {str(folder)!r}, got one that chooses "
+                "one by itself; export the model without --single-mask for anymask"
+            )
 
     def __repr__(self) -> str:
         """Name the model and what runs it."""
@@ -369,7 +390,6 @@ class RuntimeNetwork:
         }
         coords, labels = self._points(prompts)
         given = None if prompts.mask_logits is None else floats(prompts.mask_logits)
-        size = np.zeros(2, np.float32)  # asks for nothing but the logits
         logits, predicted_iou = [], []
         for start in range(0, len(coords), _PROMPTS_AT_ONCE):
             some = slice(start, start + _PROMPTS_AT_ONCE)
@@ -379,13 +399,13 @@ class RuntimeNetwork:
                 mask = given[some]
             answer = self.decoder(
                 **shared,
+                **self._no_size,
                 point_coords=coords[some],
                 point_labels=labels[some],
                 mask_input=mask,
                 has_mask_input=np.array([given is not None], np.float32),
-                orig_im_size=size,
             )
-            logits.append(answer["low_res_masks"][:, slots])
+            logits.append(answer[self.logits_name][:, slots])
             predicted_iou.append(answer["iou_predictions"][:, slots])
         return np.concatenate(logits), np.concatenate(predicted_iou)
 
@@ -431,8 +451,8 @@ class RuntimeNetwork:
         assert self.decoder is not None
         prompts = {"point_coords", "point_labels", "mask_input", "has_mask_input"}
         read = set(self.exported.features.values()) & set(self.decoder.inputs)
-        answers = {"low_res_masks", "iou_predictions"}
-        self._check(self.decoder, "decoder", prompts | {"orig_im_size"} | read, answers)
+        answers = {self.logits_name, "iou_predictions"}
+        self._check(self.decoder, "decoder", prompts | self._no_size.keys() | read, answers)
 
     def _check_fit(self, decoder: Graph) -> None:
         """Check that the decoder takes what the encoder gives, and masks of the model's size.

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from anymask.models.config import TinyVitConfig
-from anymask.models.kernels import Linear, attend, chunk_rows, chunk_tokens, gelu
+from anymask.models.kernels import (
+    Linear,
+    add,
+    attend,
+    chunk_rows,
+    chunk_tokens,
+    gelu,
+    saves_memory,
+)
 from anymask.models.layers import Neck, convolve_and_normalise
 from anymask.models.vit import join_windows, split_windows
 
@@ -21,6 +29,8 @@ __all__ = ["TinyVit"]
 
 EXPANSION = 4
 """Hidden channels per channel, in the convolution blocks and in the MLPs."""
+
+_TOKENS_AT_ONCE = 4096  # in windows, on a CPU
 
 
 class TinyVit(nn.Module):
@@ -144,7 +154,7 @@ class ConvBlock(Bottleneck):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to the same shape."""
-        return gelu(x + super().forward(x))
+        return gelu(add(super().forward(x), x))
 
 
 class Downsample(Bottleneck):
@@ -172,12 +182,22 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, width, h, w) to the same shape."""
-        tokens = x.permute(0, 2, 3, 1)
-        tokens = tokens + self.attn(tokens)
+        tokens = self._attended(x.permute(0, 2, 3, 1))
         x = self.local_conv(tokens.permute(0, 3, 1, 2))
         tokens = x.permute(0, 2, 3, 1)
-        mixed = tokens + chunk_tokens(self.mlp, tokens, EXPANSION * x.shape[1])
+        mixed = add(chunk_tokens(self.mlp, tokens, EXPANSION * x.shape[1]), tokens)
         return mixed.permute(0, 3, 1, 2)
+
+    def _attended(self, x: Tensor) -> Tensor:
+        """Add to (b, h, w, width) what it says to itself, a few rows of windows at a time."""
+        window = self.attn.window
+        rows = window * -(-_TOKENS_AT_ONCE // (window * x.shape[2]))
+        if not saves_memory(x) or rows >= x.shape[1]:
+            return add(self.attn(x), x)
+        out = torch.empty_like(x)
+        for strip, place in zip(x.split(rows, dim=1), out.split(rows, dim=1), strict=True):
+            torch.add(strip, self.attn(strip), out=place)
+        return out
 
 
 class WindowAttention(nn.Module):

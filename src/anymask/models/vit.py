@@ -16,7 +16,16 @@ from anymask.models.config import VitConfig
 from anymask.models.kernels import Conv2d, Linear, attend, saves_memory, tracing
 from anymask.models.layers import MLP, Neck
 
-__all__ = ["Block", "ImageEncoder", "PatchEmbed", "Transformer"]
+__all__ = [
+    "Block",
+    "ImageEncoder",
+    "PatchEmbed",
+    "Transformer",
+    "join_windows",
+    "of_zeros",
+    "relative_table",
+    "split_windows",
+]
 
 
 class Transformer(nn.Module):
@@ -101,9 +110,18 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, h, w, width) to the same shape."""
+        if tracing():
+            return self._recorded(x)
         x = x + self.attn(self.norm1(x))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
+
+    def _recorded(self, x: Tensor) -> Tensor:
+        """Do so on rows of tokens: a map of four dimensions OpenVINO lays out anew in each step."""
+        map_shape = (-1, *map(int, x.shape[1:]))
+        tokens = x.flatten(0, 2)
+        tokens = tokens + self.attn(self.norm1(tokens).reshape(map_shape)).flatten(0, 2)
+        return (tokens + self.mlp(self.norm2(tokens))).reshape(map_shape)
 
 
 class Attention(nn.Module):
@@ -132,7 +150,7 @@ class Attention(nn.Module):
         # What fills them up is zero *before* the projection, so it takes part in the attention as a
         # token made of biases. They are asked for like this because scripts put layers of their
         # own, such as low-rank adapters, in the place of this one.
-        fill = self.qkv(x.new_zeros(1, 1, 1, x.shape[3])).flatten()
+        fill = of_zeros(self.qkv, x)
         qkv = split_windows(self.qkv(x), window, fill)
         projected: Tensor = self.proj(join_windows(self._attend(qkv), (x.shape[1], x.shape[2])))
         return projected
@@ -147,6 +165,14 @@ class Attention(nn.Module):
         by_column = torch.einsum("nhijd,jld->nhijl", queries, relative_table(self.rel_pos_w, side))
         bias = by_row.flatten(2, 3)[..., :, None], by_column.flatten(2, 3)[..., None, :]
         return attend(q, k, v, bias).transpose(1, 2).reshape(n, side, side, -1)
+
+
+def of_zeros(layer: nn.Module, x: Tensor) -> Tensor:
+    """Give what a linear layer, or what is in its place, makes of a token of zeros: (out,)."""
+    if tracing() and type(layer) is Linear:
+        return layer.bias  # a product more would keep the quantizer from the weights they share
+    made: Tensor = layer(x.new_zeros(1, 1, 1, x.shape[3]))
+    return made.flatten()
 
 
 def relative_table(table: Tensor, side: int) -> Tensor:

@@ -12,7 +12,7 @@ from anymask.serve.errors import ApiError
 
 __all__ = ["below", "check_links", "folder_of"]
 
-_LONGEST = 1000
+_LONGEST, _LONGEST_PART = 1000, 255  # bytes: of a path, and of a name, which is what disks take
 _STRANGE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|%2e|%2f|%5c|%00|%25", re.IGNORECASE)
 
 
@@ -29,12 +29,13 @@ def below(root: Path, text: str) -> Path:
         ApiError: It would lead out of the folder, or is no usual path.
     """
     parts = text.split("/") if text else []
-    hidden = any(part in ("", ".", "..") or part.startswith(".") for part in parts)
-    if hidden or len(text) > _LONGEST or _STRANGE.search(text) or (parts and ":" in parts[0]):
+    hidden = any(not part.strip() or part.startswith(".") for part in parts)
+    if hidden or _STRANGE.search(text) or (parts and ":" in parts[0]) or _is_long(text):
         raise ApiError(
             422,
             f"expected a path below the folder, such as 'photos/march', got {text[:80]!r}; give "
-            "names with slashes between them, without '..', hidden names or escapes",
+            f"names of at most {_LONGEST_PART} bytes with slashes between them, without '..', "
+            "hidden names or escapes",
         )
     path = root.joinpath(*parts)
     if not _inside(path, root):
@@ -44,6 +45,12 @@ def below(root: Path, text: str) -> Path:
             "name another",
         )
     return path
+
+
+def _is_long(text: str) -> bool:
+    """Return whether a path is longer than disks take."""
+    path = text.encode()
+    return len(path) > _LONGEST or max(map(len, path.split(b"/"))) > _LONGEST_PART
 
 
 def folder_of(roots: Mapping[str, Path], text: str) -> tuple[Path, Path]:

@@ -34,6 +34,7 @@ __all__ = ["Written", "write_static"]
 _INDEX, _WORKER, _IMAGES = "index.html", "sw.js", "images.json"
 _SHELL = ("static.js", "studio.css", "icon.svg", "manifest.webmanifest")
 _PARTS = ("example.jpg", "licenses.txt", "worker.js", "ort.mjs", "ort.wasm.gz")
+_TEXT = (".html", ".js", ".mjs", ".css", ".svg", ".json", ".webmanifest", ".txt")
 _SITE = re.compile(r"^self\.SITE = (\{.*\});$", re.MULTILINE)
 _NEEDS = {"words": "detector", "subject": "saliency"}  # commands of the page, and parts of a model
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
@@ -196,7 +197,16 @@ def _files(folder: Path, without: Mapping[str, str]) -> list[Path]:
 def _sent(path: Path) -> int:
     """Count the bytes of a file as a host sends it: text compressed, all else as it is."""
     content = path.read_bytes()
-    is_text = path.suffix in (".html", ".js", ".css", ".svg", ".json", ".webmanifest", ".txt")
+    is_text = path.suffix in (
+        ".html",
+        ".js",
+        ".mjs",
+        ".css",
+        ".svg",
+        ".json",
+        ".webmanifest",
+        ".txt",
+    )
     return len(gzip.compress(content, 6)) if is_text else len(content)
 
 

@@ -188,8 +188,8 @@ def masks_of_things(things: Sequence[ThingRecord], picture: Picture, model: str)
     )
 
 
-def _numbers(values: Sequence[float | None]) -> npt.NDArray[np.float32]:
-    return np.array([np.nan if value is None else value for value in values], np.float32)
+def _numbers(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
 def _prompt(thing: ThingRecord, size_hw: tuple[int, int]) -> Prompt | None:

@@ -206,9 +206,9 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _numbers(records: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.float32]:
+def _numbers(records: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[np.float64]:
     values = [record.get(name) for record in records]
-    return np.array([math.nan if value is None else value for value in values], np.float32)
+    return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
 def plain(value: Any, deep: int = 0) -> Any:

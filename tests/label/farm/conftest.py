@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +51,11 @@ def documents(output: Path) -> dict[int, dict[str, Any]]:
                     document = json.load(tar.extractfile(name))
                     found[document["image"]["image_id"]] = document
     return found
+
+
+def wait_for(there: Callable[[], bool], seconds: float = 300) -> None:
+    """Wait until something is so; the limit is for what never comes."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)

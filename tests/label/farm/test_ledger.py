@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from anymask import InputError, OutputError
 from anymask.label.farm.ledger import Ledger
+from anymask.label.farm.sink import Left
 from anymask.label.farm.source import Entry
 from anymask.label.farm.task import Outcome
 
@@ -95,7 +98,7 @@ def test_what_is_no_ledger_is_said_in_one_sentence(tmp_path: Path) -> None:
     newer = tmp_path / "newer"
     with sqlite3.connect(newer) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="in version 1, got 99; update anymask"):
+    with pytest.raises(InputError, match="in version 2, got 99; update anymask"):
         Ledger(newer)
 
 
@@ -127,3 +130,17 @@ def test_no_query_of_the_work_reads_the_whole_table(tmp_path: Path) -> None:
         for query in queries:
             for *_, step in ledger._db.execute(f"EXPLAIN QUERY PLAN {query}"):
                 assert not step.startswith("SCAN") or "USING INDEX" in step, (query, step)
+
+
+def test_shards_of_an_older_version_are_looked_at_anew(tmp_path: Path) -> None:
+    path = tmp_path / "farm.sqlite"
+    with Ledger(path) as ledger:
+        ledger.scan([Entry("a.jpg", "1")])
+        ledger.note_shard("sa1b", 0, "digest", {7: Left("leased", "somebody has it")})
+        assert ledger.shard("sa1b", 0) == ("digest", {7: Left("leased", "somebody has it")})
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE shards SET errors = ?", (json.dumps({"7": "it is gone"}),))
+        db.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        with Ledger(path) as ledger:
+            assert ledger.shard("sa1b", 0) == ("", {}) and ledger.last_number() == 1

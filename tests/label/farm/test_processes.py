@@ -6,12 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.label.farm.conftest import contents
+from tests.label.farm.conftest import contents, wait_for
 from tests.label.farm.squares import Squares, make_image
 
 from anymask.label.farm.local import Local
@@ -56,13 +54,6 @@ def start(many: Path, out: Path, log: Path) -> subprocess.Popen[bytes]:
         # Where the tests run in the background, they ignore Ctrl-C, and so would this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-
-
-def wait_for(there: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not there():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
 
 
 def size(path: Path) -> int:

@@ -77,6 +77,13 @@ def test_a_wrapper_is_taken_off(tmp_path: Path, kind: str) -> None:
     assert not got["a"].requires_grad
 
 
+def test_words_beside_weights_are_overlooked(tmp_path: Path) -> None:
+    content = {**STATE, "b": torch.ones(2), "c": torch.ones(2), "epoch": 3}
+    content["decoder_state"] = {"x": torch.ones(1)}
+    torch.save(content, tmp_path / "file.pth")
+    assert read_state(tmp_path / "file.pth").keys() == {"a", "b", "c"}
+
+
 def truncated(path: Path, save: Any) -> None:
     save({"a": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:2000])
@@ -104,6 +111,7 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
         lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00"),
         "got a Git LFS pointer to one; run: git lfs pull",
     ),
+    "index": (lambda path: path.write_text('{"weight_map": {}}'), "got JSON; name the weights"),
     "text": (lambda path: path.write_text("Entry not found"), "got a text"),
     "picture": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0"), "neither"),
     "cut safetensors": (lambda path: truncated(path, save_file), "cut off"),

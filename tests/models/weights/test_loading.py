@@ -74,6 +74,14 @@ def test_filling_converts_floating_point_only() -> None:
     assert network.weight.dtype == torch.bfloat16
 
 
+def test_counters_that_were_halved_with_all_else_are_counters_again() -> None:
+    network = nn.BatchNorm1d(4)
+    state = network.state_dict() | {"num_batches_tracked": torch.tensor(70_000)}
+    fill(network, {key: value.half() for key, value in state.items()}, "x.pth")  # 70,000: infinite
+    assert network.num_batches_tracked.dtype == torch.int64
+    assert network.weight.dtype == torch.float32
+
+
 # ---- recognising ----------------------------------------------------------------------------
 
 
@@ -138,7 +146,7 @@ def test_a_path_is_recognised_and_loaded(
     assert load_network(str(path))[1] is known[row]
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model.", "sam.", "module.model.", "a.b.c."])
+@pytest.mark.parametrize("prefix", ["module.", "model.", "sam.", "module.model.", "a.b.c.d.e."])
 def test_a_prefix_is_taken_off(known: tuple[Variant, ...], tmp_path: Path, prefix: str) -> None:
     state = state_of(known[0])
     torch.save({"state_dict": prefixed(state, prefix)}, tmp_path / "file.pth")

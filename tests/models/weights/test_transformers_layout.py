@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,13 +221,11 @@ def test_what_is_missing_is_listed_by_our_names(folder: tuple[Path, State]) -> N
 # ---- the same answers -----------------------------------------------------------------------
 
 
-@pytest.fixture
-def theirs(tmp_path: Path) -> Any:
-    """A tiny SamModel of transformers, with weights that matter, and the folder it saved."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+def config(**decoder_more: int) -> dict[str, Any]:
+    """The numbers of a tiny SAM, as transformers has them."""
     encoder, decoder = SMALL.network.encoder, SMALL.network.decoder
-    config = transformers.SamConfig(
-        vision_config={
+    return {
+        "vision_config": {
             "hidden_size": encoder.width,
             "num_hidden_layers": encoder.depth,
             "num_attention_heads": encoder.heads,
@@ -237,23 +236,93 @@ def theirs(tmp_path: Path) -> Any:
             "output_channels": decoder.width,
             "num_pos_feats": decoder.width // 2,
         },
-        prompt_encoder_config={"hidden_size": decoder.width, "image_size": SIDE},
-        mask_decoder_config={
+        "prompt_encoder_config": {"hidden_size": decoder.width, "image_size": SIDE},
+        "mask_decoder_config": {
             "hidden_size": decoder.width,
             "mlp_dim": decoder.mlp,
             "num_attention_heads": decoder.heads,
             "iou_head_hidden_dim": decoder.width,
+            **decoder_more,
         },
-    )
-    model = transformers.SamModel(config).eval()
+    }
+
+
+def disturb(model: Any) -> None:
+    """Give all weights values that matter."""
     rng = torch.Generator().manual_seed(0)
     for name, value in sorted(model.state_dict().items()):
         if "shared_embedding" not in name:  # the same tensor once more
             is_scale = "norm" in name and name.endswith("weight")
             noise = torch.randn(value.shape, generator=rng)
             value.copy_(1 + 0.1 * noise if is_scale else 0.3 * noise)
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Any:
+    """A tiny SamModel of transformers, with weights that matter, and the folder it saved."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    model = transformers.SamModel(transformers.SamConfig(**config())).eval()
+    disturb(model)
     model.save_pretrained(tmp_path / "saved")
     return model, tmp_path / "saved"
+
+
+@pytest.fixture
+def theirs_hq(tmp_path: Path) -> Any:
+    """The same of SAM-HQ."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    numbers = config(vit_dim=SMALL.network.encoder.width)
+    model = transformers.SamHQModel(transformers.SamHQConfig(**numbers)).eval()
+    disturb(model)
+    # Their 5.23 enlarges the embedding as it was before the transformer; SAM-HQ, as it comes out.
+    out: list[torch.Tensor] = []
+    decoder = model.mask_decoder
+    decoder.transformer.register_forward_hook(lambda _, args, told: out.append(told[1]))
+    decoder.upscale_conv1.register_forward_pre_hook(
+        lambda _, args: out[-1].flatten(0, 1).mT.reshape(args[0].shape)
+    )
+    model.save_pretrained(tmp_path / "saved")
+    return model, tmp_path / "saved"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@torch.inference_mode()
+def test_a_sam_hq_that_transformers_saved_gives_its_answers(theirs_hq: Any, alone: bool) -> None:
+    model, path = theirs_hq
+    network, variant, _ = load_network(path)
+    assert variant.name == "sam-hq-custom"
+    assert variant.parameters == sum(value.numel() for value in network.parameters())
+    network.alone = alone
+    pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    features = network.encode(pixels, (SIDE, SIDE))
+    _, maps = model.get_image_embeddings(pixels)
+    mask = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(2)) * 4
+    for batch in (prompts(5, 2), prompts(3, 1), replace(prompts(1, 2), mask_logits=mask)):
+        for multimask in (True, False):
+            logits, iou = network.decode(features, batch, multimask)
+            wanted = model(
+                pixel_values=pixels,
+                input_points=batch.points_xy[None],
+                input_labels=batch.labels[None],
+                input_masks=batch.mask_logits,
+                multimask_output=multimask,
+                hq_token_only=alone,
+                intermediate_embeddings=maps,
+            )
+            best = iou.argmax(1)[:, None]  # theirs is the first, for they are sorted
+            chosen = logits.take_along_dim(best[..., None, None], 1)[:, 0]
+            torch.testing.assert_close(chosen, wanted.pred_masks[0, :, 0], rtol=1e-4, atol=2e-4)
+            found = iou.take_along_dim(best, 1)[:, 0]
+            torch.testing.assert_close(found, wanted.iou_scores[0, :, 0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_sam_hq_with_nothing_to_read_early_is_refused(theirs_hq: Any) -> None:
+    _, path = theirs_hq
+    about = json.loads((path / "config.json").read_text())
+    about["vision_config"]["global_attn_indexes"] = []
+    (path / "config.json").write_text(json.dumps(about))
+    with pytest.raises(WeightsError, match="global_attn_indexes as blocks, one of which SAM-HQ"):
+        load_network(path)
 
 
 def test_a_model_that_transformers_saved_gives_its_answers(

@@ -19,11 +19,13 @@ from anymask.data.mask_filter import MaskFilter
 from anymask.data.open import open_dataset
 from anymask.data.subset import Subset
 from anymask.errors import CapabilityError, InputError
+from anymask.models.prompt_batch import PromptBatch
 from anymask.plain import from_plain, read_yaml
 from anymask.train.config import LoopConfig
 from anymask.train.finetuning.config import FineTuneConfig
 from anymask.train.finetuning.finetune import _anchored, finetune
 from anymask.train.finetuning.trainable import choose_trainable
+from anymask.train.segmentation.rollout import InteractiveRollout
 from anymask.train.segmentation.validate import PromptValidation
 
 Make = Callable[[str], str]
@@ -231,6 +233,25 @@ def test_two_empty_label_maps_of_six_do_not_matter(
         report = finetune(config, tmp_path / f"run{seed}", quiet=True)
         assert (report.train_images, report.val_images) == (5, 1)
         assert report.after.keys() == {"one_click", "best_of_three", "five_clicks", "box", "iou"}
+
+
+def test_a_model_that_knows_boxes_alone_learns_from_them(
+    tmp_path: Path, photos: Path, tiny_model: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, bool]] = []
+    ask = InteractiveRollout.next_prompts
+
+    def watch(self: InteractiveRollout, **how: bool) -> PromptBatch | None:
+        prompts = ask(self, **how)
+        if prompts is not None:
+            asked.append((prompts.points_xy.shape[1], prompts.boxes is not None))
+        return prompts
+
+    monkeypatch.setattr(InteractiveRollout, "next_prompts", watch)
+    report = finetune(settings(photos, model=tiny_model("medsam")), tmp_path / "run", quiet=True)
+    assert set(asked) == {(0, True)}
+    assert report.after.keys() == {"box", "iou"}
+    assert anymask.load(tmp_path / "run").variant.name == "medsam"
 
 
 def test_images_without_masks_are_no_use(tmp_path: Path, photos: Path, tiny_model: Make) -> None:

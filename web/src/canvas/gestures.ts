@@ -12,6 +12,8 @@ export interface Press extends Place {
 export interface Gestures {
   hover(at: Place): void;
   leave(): void;
+  /** A finger has come down, and may be the first of two: what its press would mean can be made ready. */
+  touch(at: Place): void;
   press(press: Press): void;
   drag(press: Press): void;
   release(press: Press): void;
@@ -76,6 +78,7 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
     const isFinger = event.pointerType === "touch" && penSeen; // whoever has a pen draws with that
     if (fingers.size >= 2) {
       if (mode === "press") gestures.cancel();
+      else if (mode === "wait") gestures.leave();
       mode = "pinch";
     } else if (event.button === 1 || gestures.isMoving() || isFinger) {
       mode = "move";
@@ -83,8 +86,10 @@ export function listenToPointer(element: HTMLElement, gestures: Gestures): void 
     } else if (mode === "none") {
       leader = event.pointerId;
       first = pressOf(event);
-      if (fingers.size) mode = "wait";
-      else begin(first);
+      if (fingers.size) {
+        mode = "wait";
+        gestures.touch(at);
+      } else begin(first);
     }
     last = at;
     event.preventDefault();

@@ -199,6 +199,10 @@ export class Stage {
         if (this.app.ui.hovered !== null) this.app.show({ hovered: null });
         this.repaint();
       },
+      touch: (place) => {
+        this.byKeyboard = false;
+        this.tool.hover?.(this.at(place));
+      },
       press: (press) => tell("press", press),
       drag: (press) => tell("drag", press),
       release: (press) => tell("release", press),

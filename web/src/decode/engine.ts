@@ -5,12 +5,16 @@ import type { Answer, Prompt } from "../store/project.ts";
 import { say } from "../words/words.ts";
 import type { PredictOptions, Progress } from "./decoder.ts";
 import type { RawImage } from "./local.ts";
+import type { Size, Transform } from "../worker/frame.ts";
 
 /** Where the model's files are: `model.json`, and what that names. */
 export interface Files {
   readonly base: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
+
+/** Of a worker that only decodes: its steps are so short that waking a second thread for each costs more than it brings. */
+export const DECODING_THREADS = 1;
 
 export type Search = "everything" | "words" | "subject";
 
@@ -19,9 +23,18 @@ export type Request =
   | { readonly kind: "start"; readonly files: Files; readonly runtime: string; readonly threads: number; readonly roles: readonly string[] }
   | { readonly kind: "embed"; readonly image: string; readonly raw: RawImage }
   | { readonly kind: "embedding"; readonly image: string; readonly data: ArrayBuffer }
+  | { readonly kind: "features"; readonly image: string }
+  | { readonly kind: "handed"; readonly image: string; readonly features: Features }
   | { readonly kind: "predict"; readonly image: string; readonly prompt: Prompt; readonly options: PredictOptions }
   | { readonly kind: "search"; readonly search: Search; readonly image: string; readonly text: string }
   | { readonly kind: "cancel"; readonly request: number };
+
+/** What a decoder reads of an image, on its way from one worker to another. */
+export interface Features {
+  readonly way: Transform;
+  readonly low: Size;
+  readonly maps: readonly { readonly name: string; readonly dims: readonly number[]; readonly data: Float32Array }[];
+}
 
 export type Message = Request & { readonly id: number };
 
@@ -33,6 +46,7 @@ export interface Reply {
   readonly unknown?: readonly string[];
   readonly answers?: Answer[];
   readonly forgot?: readonly string[];
+  readonly features?: Features;
   /** How many steps of a search are done, and of how many; the answer is still to come. */
   readonly progress?: readonly [number, number];
   /** Milliseconds that the worker computed. */
@@ -73,8 +87,9 @@ export class Engine {
   /**
    * Loads the runtime and the model.
    *
-   * @param roles What is needed: "decoder" alone where a server encodes; also "encoder". What else
+   * @param roles What is needed: "decoder" alone where another encodes; also "encoder". What else
    *     searches need is fetched when they are asked for.
+   * @param threads How many compute; see `DECODING_THREADS` for a decoder that is alone.
    */
   async start(files: Files, roles: readonly string[], threads = usualThreads()): Promise<void> {
     const here = new URL("./", import.meta.url).href;
@@ -90,6 +105,16 @@ export class Engine {
   /** Takes over what a server encoded. */
   async embedding(image: string, data: ArrayBuffer): Promise<void> {
     await this.ask({ kind: "embedding", image, data }, [data]);
+  }
+
+  /** Copies what a decoder reads of an image that was encoded here. */
+  async features(image: string): Promise<Features> {
+    return (await this.ask({ kind: "features", image })).features!;
+  }
+
+  /** Takes over what another worker encoded. */
+  async handed(image: string, features: Features): Promise<void> {
+    await this.ask({ kind: "handed", image, features }, features.maps.map(({ data }) => data.buffer as ArrayBuffer));
   }
 
   async predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
@@ -156,6 +181,6 @@ function unknownWords(words: readonly string[]): Refused {
 }
 
 /** Threads need memory that is shared, which only isolated pages get; more than four gain little. */
-function usualThreads(): number {
+export function usualThreads(): number {
   return globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 }

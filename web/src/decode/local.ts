@@ -4,6 +4,7 @@ import type { Answer, Prompt } from "../store/project.ts";
 import type { Decoder, PredictOptions, Progress } from "./decoder.ts";
 import type { Engine } from "./engine.ts";
 import { Recall } from "./recall.ts";
+import { SecondWorker } from "./second.ts";
 
 /** An image as the browser has it: RGBA, row by row, not premultiplied, orientation applied. */
 export interface RawImage {
@@ -15,24 +16,29 @@ export interface RawImage {
 export class LocalDecoder implements Decoder {
   private readonly ready = new Map<string, Promise<void>>();
   private readonly recall: Recall;
+  private readonly second: SecondWorker | null;
 
   /**
    * @param engine The worker with the model's files, see `Engine.start`.
    * @param pixels Reads an image; it is asked again when the worker has let the image go.
+   * @param decoding Starts a second worker for prompts; null: the first one answers them, too.
    */
   constructor(
     private readonly engine: Engine,
     private readonly pixels: (image: string) => Promise<RawImage>,
+    decoding: (() => Promise<Engine>) | null = null,
   ) {
     engine.forgot = (image) => this.ready.delete(image);
-    this.recall = new Recall((image, prompt, options) => engine.predict(image, prompt, options));
+    this.second = decoding && new SecondWorker(engine, decoding);
+    const answering = this.second ?? engine;
+    this.recall = new Recall((image, prompt, options) => answering.predict(image, prompt, options));
   }
 
   prepare(image: string): Promise<void> {
     let making = this.ready.get(image);
     if (!making) {
       making = this.pixels(image).then((raw) => this.engine.embed(image, raw));
-      making.catch(() => this.ready.delete(image));
+      making.then(() => this.second?.take(image), () => this.ready.delete(image));
       this.ready.set(image, making);
     }
     return making;

@@ -7,7 +7,7 @@
 
 import type { Answer, Prompt } from "../store/project.ts";
 import type { Decoder, PredictOptions } from "./decoder.ts";
-import { type Engine, EngineFailed, type Files } from "./engine.ts";
+import { DECODING_THREADS, type Engine, EngineFailed, type Files } from "./engine.ts";
 import { Recall } from "./recall.ts";
 import type { ServerDecoder } from "./server.ts";
 
@@ -44,7 +44,7 @@ export class SharedDecoder implements Decoder {
     try {
       const engine = open();
       engine.forgot = (image) => this.forget(image);
-      await engine.start(files, ["decoder"]);
+      await engine.start(files, ["decoder"], DECODING_THREADS);
       this.engine = engine;
       engine.failed = (error) => this.fail(error);
       for (const image of this.wanted) void this.send(image);

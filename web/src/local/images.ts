@@ -21,6 +21,11 @@ export function kindOf(data: Uint8Array): string | null {
   return null;
 }
 
+/** Whether a file is of the kind that telephones save photos in. */
+function isHeic(data: Uint8Array): boolean {
+  return /^ftyp(hei[cmsx]|hev[cmsx])$/.test(String.fromCharCode(...data.subarray(4, 12)));
+}
+
 /** Whether a file ends as its kind does: browsers show those that are cut off, with grey for the rest. */
 export function isWhole(data: Uint8Array, kind: string): boolean {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -87,7 +92,9 @@ export interface Measured {
 /** Decodes an image file, turned as the camera says. */
 export async function measure(given: Blob, name: string): Promise<Measured> {
   const data = new Uint8Array(await given.arrayBuffer());
+  if (!data.length) throw new Problem(say("error.empty_file", { name }));
   const kind = kindOf(data);
+  if (kind === null && isHeic(data)) throw new Problem(say("error.heic", { name }));
   if (kind === null) throw new Problem(say("error.not_image", { name }));
   // Of the bytes themselves: a file on the disk may change or go away.
   const file = new Blob([data], { type: kind });

@@ -1,5 +1,6 @@
 /** What an encoder made of an image: by the worker itself, or by a server. */
 
+import type { Features } from "../decode/engine.ts";
 import type { RawImage } from "../decode/local.ts";
 import { type Size, type Transform, fit, forEncoder, framed } from "./frame.ts";
 import { type Feeds, type Model, floats, ort } from "./model.ts";
@@ -47,6 +48,20 @@ export function received(model: Model, data: ArrayBuffer): Embedding {
     if (tensor) features[own] = floats(valuesOf(tensor, tensors.get(`scale/${name}`)), tensor.shape);
   }
   return { way, low: lowOf(model, way), features, rgb: null };
+}
+
+/** Copies what a decoder reads, for another worker. */
+export async function handOver(model: Model, { way, low, features }: Embedding): Promise<Features> {
+  const { inputNames } = await model.graph("decoder");
+  const maps = Object.entries(features)
+    .filter(([name]) => inputNames.includes(name))
+    .map(([name, { dims, data }]) => ({ name, dims, data: (data as Float32Array).slice() }));
+  return { way, low, maps };
+}
+
+/** Takes over what another worker made. */
+export function handed({ way, low, maps }: Features): Embedding {
+  return { way, low, features: Object.fromEntries(maps.map(({ name, dims, data }) => [name, floats(data, dims)])), rgb: null };
 }
 
 function valuesOf(tensor: Tensor, scale: Tensor | undefined): Float32Array {

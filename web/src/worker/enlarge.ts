@@ -39,8 +39,9 @@ export class Enlarger {
   counts(logits: Float32Array): Counts {
     const runs = new Runs();
     const line = new Float32Array(this.low[0]);
+    const part = this.partAbove(logits, 0);
     for (let x = 0; x < this.w; x++) {
-      if (this.column(logits, x, line)) this.scan(line, 0, (from, to) => runs.add(x * this.h + from, x * this.h + to));
+      if (this.column(logits, x, line, part)) this.scan(line, 0, part, (from, to) => runs.add(x * this.h + from, x * this.h + to));
     }
     return runs.finish(this.h * this.w);
   }
@@ -52,43 +53,69 @@ export class Enlarger {
     let sure = 0;
     let possible = 0;
     const box: [number, number, number, number] = [Infinity, Infinity, -1, -1];
+    const part = this.partAbove(logits, -offset);
     for (let x = 0; x < this.w; x++) {
-      if (this.column(logits, x, line, -offset)) {
-        this.scan(line, 0, (from, to) => {
+      if (this.column(logits, x, line, part)) {
+        this.scan(line, 0, part, (from, to) => {
           runs.add(x * this.h + from, x * this.h + to);
           box[0] = Math.min(box[0], x);
           box[2] = x;
           box[1] = Math.min(box[1], from);
           box[3] = Math.max(box[3], to - 1);
         });
-        this.scan(line, offset, (from, to) => (sure += to - from));
-        this.scan(line, -offset, (from, to) => (possible += to - from));
+        this.scan(line, offset, part, (from, to) => (sure += to - from));
+        this.scan(line, -offset, part, (from, to) => (possible += to - from));
       }
     }
     const counts = runs.finish(this.h * this.w);
     return { counts, stability: possible ? sure / possible : 0, box: box[2] < 0 ? [0, 0, 0, 0] : box };
   }
 
-  /** Works out the logits of a column of the image, row by row of the logits; tells if any is above. */
-  private column(logits: Float32Array, x: number, line: Float32Array, least = 0): boolean {
-    const { first, weights, width } = this.across;
+  /** Finds where there are logits above a level: most masks are small, and the rest need not be worked out. */
+  private partAbove(logits: Float32Array, least: number): Part {
     const [rows, columns] = this.low;
+    const any = new Uint8Array(columns);
+    if (!this.among) return { least, any: any.fill(1), top: 0, bottom: rows };
+    let [top, bottom] = [rows, 0];
+    for (let row = 0, at = 0; row < rows; row++) {
+      let seen = false;
+      for (let column = 0; column < columns; column++, at++) {
+        if (logits[at]! > least) {
+          any[column] = 1;
+          seen = true;
+        }
+      }
+      if (!seen) continue;
+      top = Math.min(top, row);
+      bottom = row + 1;
+    }
+    // A row of the image looks at some rows of logits from its first one on.
+    return { least, any, top: Math.max(0, top - this.down.width), bottom: Math.min(rows, bottom + this.down.width) };
+  }
+
+  /** Works out the logits of a column of the image, row by row of the logits; tells if any is above. */
+  private column(logits: Float32Array, x: number, line: Float32Array, part: Part): boolean {
+    const { first, weights, width } = this.across;
+    const columns = this.low[1];
+    let near = 0;
+    for (let j = first[x]!; j < first[x]! + width; j++) near |= part.any[j]!;
+    if (!near) return false;
     let any = !this.among;
-    for (let row = 0, at = first[x]!; row < rows; row++, at += columns) {
+    for (let row = part.top, at = first[x]! + row * columns; row < part.bottom; row++, at += columns) {
       let sum = 0;
       for (let j = 0; j < width; j++) sum += logits[at + j]! * weights[x * width + j]!;
       line[row] = sum;
-      if (sum > least) any = true;
+      if (sum > part.least) any = true;
     }
     return any;
   }
 
   /** Calls with each run of pixels of a column above a threshold: first row, and the one after its last. */
-  private scan(line: Float32Array, threshold: number, found: (from: number, to: number) => void): void {
+  private scan(line: Float32Array, threshold: number, part: Part, found: (from: number, to: number) => void): void {
     const { first, weights, width } = this.down;
     let from = -1;
-    const rows = this.low[0];
-    for (let row = 0; row < rows; row++) {
+    const last = Math.max(part.top, part.bottom - width + 1); // all that they look at was worked out
+    for (let row = part.top; row < last; row++) {
       const begin = this.starts[row]!;
       const end = this.starts[row + 1]!;
       if (begin === end) continue;
@@ -114,8 +141,18 @@ export class Enlarger {
         }
       }
     }
-    if (from >= 0) found(from, this.h);
+    if (from >= 0) found(from, this.starts[last]!);
   }
+}
+
+/** Where of the logits anything may be above a level. */
+interface Part {
+  readonly least: number;
+  /** By column. */
+  readonly any: Uint8Array;
+  /** Rows, the last one exclusive. */
+  readonly top: number;
+  readonly bottom: number;
 }
 
 /** Collects runs of ones in rising order. */

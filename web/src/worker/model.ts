@@ -46,7 +46,7 @@ export interface GenerateConfig {
   readonly containment_nms_thresh: number;
 }
 
-const VERSION = 2;
+const VERSION = 3;
 
 export class Model {
   private readonly sessions = new Map<string, Promise<ort.InferenceSession>>();

@@ -108,7 +108,7 @@ export function unpackWeights(data: ArrayBuffer, into: Map<string, Uint8Array>):
   for (const [name, place] of Object.entries(about.tensors)) {
     const tensor = tensors.get(name)!;
     const file = into.get(place.file)!;
-    const values = place.axis === undefined ? plain(tensor, place) : scaled(tensor, tensors.get(`${name}/scale`)!, place);
+    const values = place.axis === undefined ? plain(tensor, place) : scaled(stepsOf(tensor, tensors.get(`${name}/high`)), tensor.shape, tensors.get(`${name}/scale`)!, place);
     file.set(values, place.offset);
   }
 }
@@ -118,12 +118,19 @@ function plain(tensor: Tensor, place: Place): Uint8Array {
   return same ? tensor.bytes : new Uint8Array(floatsOf(tensor).buffer);
 }
 
-function scaled({ bytes, shape }: Tensor, scale: Tensor, place: Place): Uint8Array {
+/** Whole numbers of a byte, or of two: the upper ones count 256 each. */
+function stepsOf({ bytes }: Tensor, high: Tensor | undefined): Int8Array | Int16Array {
+  const low = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (!high) return low;
+  const upper = new Int8Array(high.bytes.buffer, high.bytes.byteOffset, high.bytes.length);
+  return Int16Array.from(low, (value, i) => value + 256 * upper[i]!);
+}
+
+function scaled(steps: Int8Array | Int16Array, shape: readonly number[], scale: Tensor, place: Place): Uint8Array {
   const axis = place.axis!;
   const scales = floatsOf(scale);
   const rows = shape[axis]!;
   const inner = shape.slice(axis + 1).reduce((product, side) => product * side, 1);
-  const steps = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   const narrow = place.dtype === "float16";
   const values = narrow ? new Uint16Array(steps.length) : new Float32Array(steps.length);
   for (let start = 0, row = 0; start < steps.length; start += inner, row = (row + 1) % rows) {

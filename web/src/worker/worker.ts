@@ -2,7 +2,7 @@
 
 import type { Message, Reply, Request } from "../decode/engine.ts";
 import type { Answer, Point, Prompt } from "../store/project.ts";
-import { type Embedding, encode, received } from "./embedding.ts";
+import { type Embedding, encode, handOver, handed, received } from "./embedding.ts";
 import { Model } from "./model.ts";
 import { type Ask, everything, gridSide } from "./everything.ts";
 import { ask as decoded, enlargerOf, predict } from "./predict.ts";
@@ -29,6 +29,10 @@ class Desk {
         return { forgot: this.keep(request.image, await encode(await this.model!, request.raw)) };
       case "embedding":
         return { forgot: this.keep(request.image, received(await this.model!, request.data)) };
+      case "features":
+        return { features: await handOver(await this.model!, this.find(request.image)) };
+      case "handed":
+        return { forgot: this.keep(request.image, handed(request.features)) };
       case "predict":
         return { answers: await predict(await this.model!, this.find(request.image), request.prompt, request.options) };
       case "search":
@@ -134,6 +138,7 @@ async function reply({ id, ...request }: Message): Promise<void> {
     counts.buffer,
     ...(logits && typeof logits.data !== "string" ? [logits.data.buffer] : []),
   ]);
+  buffers.push(...(said.features?.maps ?? []).map(({ data }) => data.buffer));
   self.postMessage(said, { transfer: buffers as ArrayBuffer[] });
 }
 

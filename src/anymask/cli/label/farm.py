@@ -87,7 +87,7 @@ class Farm:
     of the stage."""
 
     def run(self) -> int:
-        """Do it and return the exit code: 0, 1 if some images failed, 2 if all did."""
+        """Do it and return the exit code: 0, 1 if some images are still to do, 2 if all failed."""
         from anymask.cli.report import progress_bar
         from anymask.label.farm.run import farm
         from anymask.label.store import Store
@@ -126,7 +126,8 @@ class Farm:
                 **self.search.given(),
             )
         self._conclude(found)
-        return 2 if not found.images else 1 if found.failed or found.missing else 0
+        undone = found.failed or found.missing or found.leased
+        return 2 if not found.images else 1 if undone else 0
 
     def _conclude(self, found: FarmResult) -> None:
         """Say what it came to."""
@@ -134,10 +135,20 @@ class Farm:
             print(json.dumps(asdict(found) | {"output": str(found.output)}))
         if self.quiet:
             return
-        beside = {"duplicates": found.duplicates, "failed": found.failed, "missing": found.missing}
-        told = "".join(f", {number:,} {name}" for name, number in beside.items() if number)
-        where = "; see index.jsonl there" if found.failed or found.missing else ""
+        numbers = {said: getattr(found, name) for name, said in _BESIDE.items()}
+        told = "".join(f", {number:,} {said}" for said, number in numbers.items() if number)
+        unwritten = found.failed or found.missing or found.finished or found.leased
+        where = "; see index.jsonl there" if unwritten else ""
         say(f"{found.images:,} images with {found.masks:,} masks in {found.output}{told}{where}")
+
+
+_BESIDE = {
+    "duplicates": "duplicates",
+    "failed": "failed",
+    "missing": "missing",
+    "finished": "left as people finished them",
+    "leased": "that somebody is at work on (run the same again)",
+}
 
 
 def _described(progress: FarmProgress) -> str:

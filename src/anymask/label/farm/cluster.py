@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from anymask.errors import InputError
+from anymask.label.farm.local import Local
 from anymask.label.farm.task import Job, Outcome, Task, killed
 from anymask.optional import optional
 
@@ -22,6 +23,7 @@ __all__ = ["Cluster"]
 _WINDOW = 1 << 15  # tasks that the driver hands over at a time
 _BATCH = 4  # tasks that an actor is given at a time
 _LIGHT_BATCH = 64  # of light ones
+_FEW = 2000  # light tasks that the driver does sooner than workers begin
 _PATIENCE = 3  # workers that may die at a task
 _STARTS = 3  # attempts at a new cluster, whose start Ray gives up on after 30 s on busy machines
 _STORE = 256 << 20  # bytes, of a new cluster's object store, for names and run lengths
@@ -58,6 +60,12 @@ class Cluster:
             InputError: There is no cluster at the address.
         """
         ray = optional("ray", extra="farm")
+        if job.light:
+            first = list(islice(tasks, _FEW))
+            if len(first) < _FEW:
+                yield from Local().map(job, iter(first))
+                return
+            tasks = chain(first, tasks)
         while some := list(islice(tasks, _WINDOW)):
             if not ray.is_initialized():
                 self._connect(ray)
@@ -74,6 +82,9 @@ class Cluster:
         new = self.address is None and "RAY_ADDRESS" not in os.environ
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
         if new:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+            # Workers come last by Ray's own will (15): on a busy machine they would hardly begin.
+            os.environ.setdefault("RAY_worker_niceness", "0")
             how |= {"include_dashboard": False, "num_cpus": self.workers}
             how |= {"object_store_memory": _STORE}
         for again in reversed(range(_STARTS if new else 1)):
@@ -96,12 +107,18 @@ class Cluster:
             context.max_consecutive_actor_init_deaths = _DEATHS
         size = _LIGHT_BATCH if job.light else _BATCH
         on_gpus = not job.light and self.gpu and ray.cluster_resources().get("GPU", 0) > 0
-        mapped = data.from_arrow(list(_blocks(tasks, size))).map_batches(
+        blocks = list(_blocks(tasks, size))
+        most = self._actors(ray, on_gpus)
+        mapped = data.from_arrow(blocks).map_batches(
             _Actor,
             batch_size=size,
             batch_format="pyarrow",
+            # All begin at once; fewer are enough when nodes are lost, or at the end.
             compute=data.ActorPoolStrategy(
-                min_size=1, max_size=self._actors(ray, on_gpus), max_tasks_in_flight_per_actor=2
+                min_size=1,
+                max_size=most,
+                initial_size=min(most, len(blocks)),
+                max_tasks_in_flight_per_actor=2,
             ),
             fn_constructor_kwargs={"job": job, "attempts": _attempts(ray)},
             num_cpus=1,
@@ -136,22 +153,26 @@ class _Actor:
 
         self._ray, self._attempts = ray, attempts
         self._light, self._attempt = job.light, job.open()
+        self._last: int | None = None  # task that is done
         if not job.light:
             optional("torch").set_num_threads(1)  # as on one machine, see `local`
 
     def __call__(self, batch: Any) -> Any:
         pa = optional("pyarrow", extra="farm")
         found = [self._outcome(pickle.loads(one)) for one in batch.column("task").to_pylist()]
+        if not self._light:
+            self._attempts.end.remote(self._last)
         return pa.table({"outcome": pa.array(map(pickle.dumps, found), pa.binary())})
 
     def _outcome(self, task: Task) -> Outcome:
         if self._light:
             return self._attempt(task)
-        before = self._ray.get(self._attempts.begin.remote(task.number))
+        before = self._ray.get(self._attempts.begin.remote(task.number, self._last))
+        self._last = None
         if before >= _PATIENCE:
-            return killed(task, before)
+            return killed(task, before)  # and stays begun, or it would go round once more
         outcome = self._attempt(task)
-        self._attempts.end.remote(task.number)
+        self._last = task.number  # told with the next one: each message takes time
         return outcome
 
 
@@ -171,10 +192,12 @@ class _Attempts:
     def __init__(self) -> None:
         self._begun: dict[int, int] = {}
 
-    def begin(self, number: int) -> int:
+    def begin(self, number: int, ended: int | None = None) -> int:
+        self.end(ended)
         before = self._begun.get(number, 0)
         self._begun[number] = before + 1
         return before
 
-    def end(self, number: int) -> None:
-        self._begun.pop(number, None)
+    def end(self, number: int | None) -> None:
+        if number is not None:
+            self._begun.pop(number, None)

@@ -19,12 +19,13 @@ from pathlib import Path
 
 from anymask.atomic import cannot_write
 from anymask.errors import InputError
+from anymask.label.farm.sink import Left
 from anymask.label.farm.source import Entry
 from anymask.label.farm.task import Outcome, Task
 
 __all__ = ["Counts", "Ledger", "Row", "digest_of"]
 
-_VERSION = 1
+_VERSION = 2
 _AT_ONCE = 1000
 _CACHE = 64 << 10  # KiB
 _SCHEMA = """
@@ -49,7 +50,7 @@ CREATE TABLE shards (
     format TEXT NOT NULL,
     number INTEGER NOT NULL,
     digest TEXT NOT NULL,       -- of what lies in it
-    errors TEXT NOT NULL,       -- JSON: why images are missing in it, by their numbers
+    errors TEXT NOT NULL,       -- JSON: why images are not in it, by their numbers, see Left
     PRIMARY KEY (format, number)
 );
 """
@@ -133,6 +134,10 @@ class Ledger:
                 with self._whole():
                     for statement in _SCHEMA.split(";"):
                         self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            if version == 1:  # knew less of images that were left out, so shards are looked at anew
+                with self._whole():
+                    self._db.execute("DELETE FROM shards")
                     self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def __enter__(self) -> Ledger:
@@ -281,21 +286,22 @@ class Ledger:
             for number, name, *rest in self._db.execute(query, (start, end)):
                 yield Row(number, _decoded(name), *rest)
 
-    def shard(self, format: str, number: int) -> tuple[str, dict[int, str]]:
-        """Give the digest of what was last written as a shard, and why images are missing there."""
+    def shard(self, format: str, number: int) -> tuple[str, dict[int, Left]]:
+        """Give the digest of what was last written as a shard, and why images are not there."""
         query = "SELECT digest, errors FROM shards WHERE format = ? AND number = ?"
         with self._understood():
             found = self._db.execute(query, (format, number)).fetchone()
         if found is None:
             return "", {}
-        return found[0], {int(image): why for image, why in json.loads(found[1]).items()}
+        return found[0], {int(image): Left(*why) for image, why in json.loads(found[1]).items()}
 
-    def note_shard(self, format: str, number: int, digest: str, errors: Mapping[int, str]) -> None:
-        """Note that a shard is written, of what, and why images are missing in it."""
+    def note_shard(self, format: str, number: int, digest: str, left: Mapping[int, Left]) -> None:
+        """Note that a shard is written, of what, and why images are not in it."""
+        why = {image: [one.why, one.sentence] for image, one in left.items()}
         with self._understood(), self._whole():
             self._db.execute(
                 "INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)",
-                (format, number, digest, json.dumps(dict(errors))),
+                (format, number, digest, json.dumps(why)),
             )
 
     # ----------------------------------------------------------------- plumbing

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anymask.folder import ResumableFolder
-from anymask.label.farm.sink import Labelled
+from anymask.label.farm.sink import Labelled, Left
 from anymask.optional import optional
 
 __all__ = ["Parquet", "image_schema", "mask_schema"]
@@ -87,7 +87,7 @@ class Parquet:
         """Name both files."""
         return [f"parquet/{table}-{shard:06d}.parquet" for table in ("masks", "images")]
 
-    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, str]:
+    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, Left]:
         """Write two files; see `Sink`. The images themselves are not read."""
         masks_name, images_name = self.files(shard)
         with (

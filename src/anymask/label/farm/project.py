@@ -11,11 +11,16 @@ from typing import Any
 
 from anymask.errors import InputError
 from anymask.formats import sa1b
-from anymask.label.farm.sink import Labelled
+from anymask.label import changes
+from anymask.label.database import Transaction
+from anymask.label.farm.sink import Labelled, Left
 from anymask.label.farm.source import Entry, Reader
 from anymask.label.files import open_file
-from anymask.label.records import Provenance
+from anymask.label.images import find_image, image_row
+from anymask.label.leases import check_free
+from anymask.label.records import HIDDEN, Change, LeaseConflict, Provenance
 from anymask.label.store import Store
+from anymask.masks.masks import Masks
 
 __all__ = ["Project", "StoreSink"]
 
@@ -61,6 +66,9 @@ class _ProjectReader:
 class StoreSink:
     """Adds masks to a store, as those of the automatic stage, to be reviewed.
 
+    What people have finished stays as it is, and so does what somebody is at work on; both are
+    looked at in the same transaction that adds the masks.
+
     Attributes:
         store: It.
         identity: All that decides how the masks look: the same masks are added once.
@@ -73,18 +81,47 @@ class StoreSink:
         """Name no file."""
         return []
 
-    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, str]:
+    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, Left]:
         """Add the masks of a shard; see `Sink`. Images that the store does not know are missing."""
         purpose = json.dumps(dict(self.identity), sort_keys=True)
         token = hashlib.sha256(purpose.encode()).hexdigest()[:32]
-        missing: dict[int, str] = {}
+        left: dict[int, Left] = {}
         for image in images:
             masks = sa1b.read(json.dumps(image.document()).encode())
             by = Provenance(
                 version=masks.model, stage="automatic", token=f"farm {token} {image.sha256.hex()}"
             )
             try:
-                self.store.add_masks(image.sha256.hex(), masks, by)
+                found = self._add(image.sha256.hex(), masks, by)
+            except LeaseConflict as error:
+                found = Left("leased", str(error))
             except InputError as error:
-                missing[image.number] = str(error)
-        return missing
+                found = Left("missing", str(error))
+            if found is not None:
+                left[image.number] = found
+        return left
+
+    def _add(self, sha256: str, masks: Masks, by: Provenance) -> Left | None:
+        """Add masks once; say why not if people are done with the image.
+
+        Raises:
+            LeaseConflict: Somebody is at work on it.
+            InputError: The store does not know it.
+        """
+
+        def work(transaction: Transaction) -> Left | None:
+            project = self.store.project_id
+            image = find_image(transaction, project, sha256)
+            row = image_row(transaction, project, image.id)
+            if changes.was_done(transaction, project, by.token or ""):
+                return None
+            if row.state not in ("open", HIDDEN):
+                return Left("finished", _FINISHED.format(image.name))
+            check_free(transaction, project, row, None)
+            changes.apply(transaction, project, image.id, [Change("add", masks=masks)], by)
+            return None
+
+        return self.store.database.write(work)
+
+
+_FINISHED = "{!r} stays as it is: people have finished it; open it again for masks of a model"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
@@ -58,6 +59,8 @@ class FarmResult:
         duplicates: Files with the content of another one.
         failed: Files that could not be read, or whose masks could not be found.
         missing: Images that are labelled, but could not be written.
+        finished: Images that people had finished in the store, where they stay as they are.
+        leased: Images that somebody was at work on in the store; run the same again to add masks.
         done: Contents that this run looked at.
         seconds: Time that it took.
     """
@@ -69,6 +72,8 @@ class FarmResult:
     duplicates: int
     failed: int
     missing: int
+    finished: int
+    leased: int
     done: int
     seconds: float
 
@@ -109,7 +114,8 @@ def farm(
             threads of this process share; or a `Work` of one's own.
         engine: "local": processes on this machine; "ray": Ray Data on a cluster; or one's own.
         format: "sa1b": tar files with JSON and JPEG, as in SA-1B; "parquet": tables of the records;
-            "store": masks in the store of the images, to be reviewed; or several of these.
+            "store": masks in the store of the images, to be reviewed, but for images that people
+            have finished or are at work on; or several of these.
         workers: How many images are worked on at a time; None: one for each GPU, or for each
             processor if there are none.
         address: Of the Ray cluster; None: the one that is there, or a new one on this machine.
@@ -174,11 +180,12 @@ def farm(
             stages.read()
             with Writer(folder, _LEDGER, found.reader, sinks, shard_images) as writer:
                 done = stages.label(writer)
-                missing = stages.finish(writer)
+                left = stages.finish(writer)
             write_index(folder, _INDEX, ledger, list(sinks), shard_images)
             counts = asdict(ledger.counts())
     seconds = time.monotonic() - start
-    return FarmResult(output, **counts, missing=missing, done=done, seconds=seconds)
+    why = {name: left[name] for name in ("missing", "finished", "leased")}
+    return FarmResult(output, **counts, **why, done=done, seconds=seconds)
 
 
 def _source(source: str | os.PathLike[str] | Source | Store, output: Path) -> Source:
@@ -281,8 +288,8 @@ class _Stages:
                 task = replace(task, data=self.source.reader(task.name))
             yield task
 
-    def finish(self, writer: Writer) -> int:
-        """Write all that is not written, or not as it is now; give how many images are missing."""
+    def finish(self, writer: Writer) -> Counter[str]:
+        """Write all that is not written, or not as it is now; give how many images were left."""
         shards = -(-self.ledger.last_number() // self.size)
         meter = Meter("writing", shards, self.tell)
         return writer.finish(shards, meter.add)

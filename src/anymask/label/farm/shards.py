@@ -19,7 +19,7 @@ import PIL.Image
 from anymask.errors import AnymaskError
 from anymask.folder import ResumableFolder
 from anymask.image.image import Image
-from anymask.label.farm.sink import Labelled
+from anymask.label.farm.sink import Labelled, Left
 
 __all__ = ["Shards", "as_jpeg"]
 
@@ -41,12 +41,12 @@ class Shards:
         """Name the file."""
         return [f"shards/sa_{shard:06d}.tar"]
 
-    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, str]:
+    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, Left]:
         """Write a file; see `Sink`.
 
         An image that cannot be read any more is taken from the file that is there, or is missing.
         """
-        missing: dict[int, str] = {}
+        missing: dict[int, Left] = {}
         (name,) = self.files(shard)
         with (
             self.folder.writing(name) as draft,
@@ -59,7 +59,7 @@ class Shards:
                 except AnymaskError as error:
                     kept = _kept(self.folder.path / name, document["image"])
                     if kept is None:
-                        missing[image.number] = str(error)
+                        missing[image.number] = Left("missing", str(error))
                         continue
                     picture = kept
                 beside = PurePosixPath(document["image"]["file_name"])

@@ -10,13 +10,13 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from anymask.errors import InputError
 from anymask.label.farm.source import Reader
 from anymask.label.farm.task import content_digest
 
-__all__ = ["Labelled", "Sink"]
+__all__ = ["Labelled", "Left", "Sink"]
 
 _MASKS_PER_IMAGE = 100_000  # numbers of masks are unique in all shards
 
@@ -74,6 +74,20 @@ class Labelled:
         return document
 
 
+@dataclass(frozen=True)
+class Left:
+    """Why an image was not written.
+
+    Attributes:
+        why: ``missing``: it cannot be written; ``finished``: people are done with it, and its masks
+            stay as they are; ``leased``: somebody is at work on it now.
+        sentence: The same in one sentence.
+    """
+
+    why: Literal["missing", "finished", "leased"]
+    sentence: str
+
+
 class Sink(Protocol):
     """Where masks go."""
 
@@ -81,7 +95,7 @@ class Sink(Protocol):
         """Name the files of a shard, below the folder of the results."""
         ...
 
-    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, str]:
+    def write(self, shard: int, images: Iterator[Labelled]) -> Mapping[int, Left]:
         """Write a shard, whole or not at all, in the place of what was there before.
 
         Args:
@@ -89,7 +103,7 @@ class Sink(Protocol):
             images: All that belongs into it, by number.
 
         Returns:
-            Why images are missing in it, one sentence each, by their numbers.
+            Why images are not in it, by their numbers; they are tried again by the next run.
 
         Raises:
             OutputError: It cannot be written.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from anymask.folder import ResumableFolder
 from anymask.label.farm.ledger import Ledger, Row, digest_of
-from anymask.label.farm.sink import Labelled, Sink
+from anymask.label.farm.sink import Labelled, Left, Sink
 from anymask.label.farm.source import Reader
 
 __all__ = ["Writer", "write_index"]
@@ -38,7 +38,7 @@ class Writer:
         self._folder, self._ledger, self._read = folder, ledger, read
         self._sinks, self._size = sinks, size
         self._pool = ThreadPoolExecutor(1)
-        self._waiting: deque[Future[int]] = deque()
+        self._waiting: deque[Future[Counter[str]]] = deque()
         self._written: dict[tuple[str, int], str] = {}  # by this run
 
     def __enter__(self) -> Writer:
@@ -59,28 +59,29 @@ class Writer:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._write, shard))
 
-    def finish(self, shards: int, step: Callable[[], None]) -> int:
-        """Bring all shards up to date, and give how many images are missing in them.
+    def finish(self, shards: int, step: Callable[[], None]) -> Counter[str]:
+        """Bring all shards up to date, and give how many images are not in them, by `Left.why`.
 
         Raises:
             OutputError: One could not be written.
         """
         while self._waiting:
             self._waiting.popleft().result()
-        missing = 0
+        left: Counter[str] = Counter()
         for shard in range(shards):
-            missing += self._pool.submit(self._write, shard).result()
+            left += self._pool.submit(self._write, shard).result()
             step()
-        return missing
+        return left
 
-    def _write(self, shard: int) -> int:
-        missing: set[int] = set()
+    def _write(self, shard: int) -> Counter[str]:
+        left: set[tuple[int, str]] = set()  # an image that is missing in two formats counts once
         with Ledger(self._folder.path / self._ledger) as ledger:
             for format, sink in self._sinks.items():
-                missing |= set(self._write_to(ledger, format, sink, shard))
-        return len(missing)
+                found = self._write_to(ledger, format, sink, shard)
+                left |= {(number, one.why) for number, one in found.items()}
+        return Counter(why for _, why in left)
 
-    def _write_to(self, ledger: Ledger, format: str, sink: Sink, shard: int) -> dict[int, str]:
+    def _write_to(self, ledger: Ledger, format: str, sink: Sink, shard: int) -> dict[int, Left]:
         numbers = _numbers(shard, self._size)
         digest = digest_of(row for row in ledger.rows(*numbers) if row.is_image)
         known, errors = ledger.shard(format, shard)
@@ -108,7 +109,7 @@ def write_index(
         folder: The results.
         name: Of the file.
         ledger: Knows it.
-        formats: In which images may be missing.
+        formats: In which images may be left out.
         size: Numbers of one shard.
 
     Raises:
@@ -116,11 +117,10 @@ def write_index(
     """
     with folder.writing(name) as draft, draft.open("w", encoding="utf-8") as file:
         for shard in range(-(-ledger.last_number() // size)):
-            missing: dict[int, str] = {}
-            for format in formats:
-                missing |= ledger.shard(format, shard)[1]
+            left = [ledger.shard(format, shard)[1] for format in formats]
             for row in ledger.rows(*_numbers(shard, size)):
-                file.write(json.dumps(_line(row, size, missing)) + "\n")
+                why = [one[row.number] for one in left if row.number in one]
+                file.write(json.dumps(_line(row, size, why)) + "\n")
 
 
 def _numbers(shard: int, size: int) -> tuple[int, int]:
@@ -128,9 +128,11 @@ def _numbers(shard: int, size: int) -> tuple[int, int]:
     return shard * size + 1, (shard + 1) * size + 1
 
 
-def _line(row: Row, size: int, missing: Mapping[int, str]) -> dict[str, Any]:
+def _line(row: Row, size: int, left: Sequence[Left]) -> dict[str, Any]:
     line: dict[str, Any] = {"name": row.name, "sha256": row.sha256.hex() or None}
-    if error := row.error or missing.get(row.number, ""):
+    missing = (one.sentence for one in left if one.why == "missing")
+    if error := row.error or next(missing, ""):
         return line | {"error": error}
+    line |= {"left": left[0].sentence} if left else {}
     line |= {"image_id": row.first, "shard": (row.first - 1) // size, "masks": row.masks}
     return line | ({"duplicate": True} if row.first != row.number else {})

@@ -126,6 +126,8 @@ def _describe(head: bytes) -> tuple[str, str]:
         return "a Git LFS pointer to one", "run: git lfs pull"
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "a web page", "download the file itself, not the page about it"
+    if text.startswith((b"{", b"[")):
+        return "JSON", "name the weights, or the folder that it lies in"
     if head.startswith(b"PK\x03\x04"):
         return "the beginning of one", "the download was cut off: get it again"
     if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
@@ -226,6 +228,10 @@ def _unwrapped(content: object, depth: int) -> Mapping[str, Tensor] | None:
         for key in _WRAPPERS:
             if tensors := _unwrapped(content.get(key), depth - 1):
                 return tensors
+        strange = {key for key, _ in _strangers(content)}
+        own = {key: value for key, value in content.items() if key not in strange}
+        if len(own) > len(strange):  # weights, and some words about them
+            return own
         others = _sets(content, depth)
         if len(others) == 1:  # whatever it is called
             return next(iter(others.values()))

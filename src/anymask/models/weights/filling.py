@@ -36,6 +36,7 @@ def fill(
         WeightsError: Keys are missing or unexpected, or have another shape or kind of number.
     """
     wanted = network.state_dict()
+    state = {key: _counted(value, wanted.get(key)) for key, value in state.items()}
     if found := misfits(wanted, state):
         raise WeightsError(
             f"expected the {len(wanted)} keys of {name}, got {found} in {str(origin)!r}; "
@@ -62,6 +63,17 @@ def first(keys: Iterable[str]) -> str:
     """Show the first few keys. They come from a file: nothing in them may steer a terminal."""
     names = [repr(key)[1:-1][:_LONGEST_KEY] for key in keys]
     return ", ".join(names[:_SHOWN_KEYS]) + (", ..." if len(names) > _SHOWN_KEYS else "")
+
+
+def _counted(value: Tensor, like: Tensor | None) -> Tensor:
+    """Give a counter of batches its kind back: who halves all of a file's numbers halves it, too.
+
+    It is not read here, and half a number of a large count may be infinite.
+    """
+    lone = like is not None and like.dtype == torch.int64 and not like.ndim
+    if lone and not value.ndim and value.is_floating_point():
+        return value.nan_to_num().long()
+    return value
 
 
 def _misfit(key: str, value: Tensor, like: Tensor) -> list[str]:

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _ADAPTER = "adapter_config.json"
-_LONGEST_PREFIX = 3  # module.model.net. and the like
+_LONGEST_PREFIX = 5  # _orig_mod.module.model.net. and the like
 
 
 @dataclass(frozen=True)

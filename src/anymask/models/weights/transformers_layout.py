@@ -1,7 +1,7 @@
 """SAM in the layout of Hugging Face's transformers: other key names, and a config of its own.
 
 The names are translated both ways; the architecture numbers are read from the config, so that
-sizes nobody published load, too.
+sizes nobody published load, too. SAM-HQ is a SAM there with some more keys; it is only read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from anymask.errors import WeightsError
 from anymask.models.build import build_empty
-from anymask.models.config import DecoderConfig, SamConfig, VitConfig
+from anymask.models.config import DecoderConfig, SamConfig, SamHqConfig, VitConfig
 from anymask.models.variants import VARIANTS, Preprocessing, Variant, WeightSource, find
 from anymask.models.weights.files import State
 from anymask.models.weights.numbers import Numbers, read_colour
@@ -31,6 +31,7 @@ __all__ = [
 _CODE = "shared_image_embedding.positional_embedding"
 _SECOND_CODE = "prompt_encoder.shared_embedding.positional_embedding"
 
+_HQ = "sam_hq"  # as configs call it
 _PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
 
 # Beginnings of keys, theirs and ours; # is a number. The first that fits is taken.
@@ -59,6 +60,20 @@ _NAMES = [
         (f"mask_decoder.{head}.{theirs}.", f"mask_decoder.{head}.layers.{ours}.")
         for head in ("output_hypernetworks_mlps.#", "iou_prediction_head")
         for ours, theirs in enumerate(("proj_in", "layers.0", "proj_out"))
+    ),
+    ("mask_decoder.hq_token.", "mask_decoder.hf_token."),
+    *(
+        (f"mask_decoder.hq_mask_mlp.{theirs}.", f"mask_decoder.hf_mlp.layers.{ours}.")
+        for ours, theirs in enumerate(("proj_in", "layers.0", "proj_out"))
+    ),
+    *(
+        (f"mask_decoder.{theirs}_{layer}.", f"mask_decoder.{ours}.{place}.")
+        for theirs, ours in (
+            ("compress_vit", "compress_vit_feat"),
+            ("encoder", "embedding_encoder"),
+            ("mask", "embedding_maskfeature"),
+        )
+        for place, layer in ((0, "conv1"), (1, "norm"), (3, "conv2"))
     ),
 ]
 
@@ -89,8 +104,9 @@ def _rename(key: str, pairs: list[tuple[str, str]]) -> str:
 
 
 def describes_sam(config: Mapping[str, Any]) -> bool:
-    """Return whether a config is that of a SAM in transformers."""
-    return config.get("model_type") == "sam" or "SamModel" in (config.get("architectures") or ())
+    """Return whether a config is that of a SAM or SAM-HQ in transformers."""
+    named = config.get("architectures") or ()
+    return config.get("model_type") in ("sam", _HQ) or "SamModel" in named
 
 
 def read_variant(
@@ -116,7 +132,7 @@ def read_variant(
     vision, prompt, decoder = (Numbers(parts[part], part, origin) for part in _PARTS)
     width = vision("hidden_size", 768)
     mlp = vision("mlp_dim", 4 * width)
-    network = SamConfig(
+    plain = SamConfig(
         VitConfig(
             width=width,
             depth=vision("num_hidden_layers", 12),
@@ -135,22 +151,34 @@ def read_variant(
         ),
         mask_channels=prompt("mask_input_channels", 16),
     )
+    network = _with_early(plain, vision) if config.get("model_type") == _HQ else plain
     _check_rest(network, parts, origin)
     row = row_of(network)
     look = _read_preprocessing(row.preprocessing, network.encoder.side, preprocessor, origin)
     return replace(row, preprocessing=look)
 
 
-def row_of(network: SamConfig) -> Variant:
+def _with_early(plain: SamConfig, vision: Numbers) -> SamHqConfig:
+    """Make of the numbers of a SAM those of a SAM-HQ, which reads its first global block, too."""
+    encoder = plain.encoder
+    assert isinstance(encoder, VitConfig)
+    if not encoder.global_blocks:
+        raise vision.fault("global_attn_indexes", "blocks, one of which SAM-HQ reads", [])
+    early = min(encoder.global_blocks)
+    return SamHqConfig(encoder, early, plain.decoder, mask_channels=plain.mask_channels)
+
+
+def row_of(network: SamConfig | SamHqConfig) -> Variant:
     """Find the row of the table for a size of SAM, or make one for a size that is not there."""
     known = next((variant for variant in VARIANTS if variant.network == network), None)
     if known is not None:
         return known
-    row = replace(find("sam-vit-b"), name="sam-custom", network=network, aliases=())
+    kind, called = ("sam-hq", "SAM-HQ") if isinstance(network, SamHqConfig) else ("sam", "SAM")
+    row = replace(find(f"{kind}-vit-b"), name=f"{kind}-custom", network=network, aliases=())
     return replace(
         row,
         preprocessing=replace(row.preprocessing, side=network.encoder.side),
-        summary="a SAM of a size of its own",
+        summary=f"a {called} of a size of its own",
         parameters=sum(p.numel() for p in build_empty(row).parameters()),
         weights=WeightSource("model.safetensors", licence="unknown"),
         paper=None,
@@ -210,10 +238,11 @@ def make_preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _rest(network: SamConfig) -> dict[str, dict[str, Any]]:
+def _rest(network: SamConfig | SamHqConfig) -> dict[str, dict[str, Any]]:
     """Give the facts that follow from the numbers, or are the same in every SAM."""
     encoder, decoder = network.encoder, network.decoder
     assert isinstance(encoder, VitConfig)
+    more = {"vit_dim": encoder.width} if isinstance(network, SamHqConfig) else {}
     return {
         "vision_config": {
             "num_channels": 3,
@@ -239,11 +268,14 @@ def _rest(network: SamConfig) -> dict[str, dict[str, Any]]:
             "num_multimask_outputs": 3,
             "iou_head_depth": 3,
             "iou_head_hidden_dim": decoder.width,
+            **more,
         },
     }
 
 
-def _check_rest(network: SamConfig, parts: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+def _check_rest(
+    network: SamConfig | SamHqConfig, parts: Mapping[str, Mapping[str, Any]], origin: str
+) -> None:
     for part, facts in _rest(network).items():
         for name, wanted in facts.items():
             got = parts[part].get(name)  # null stands for what is usual

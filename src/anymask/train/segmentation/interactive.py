@@ -216,7 +216,7 @@ class Interactive:
         self, items: Sequence[Item], mask_hw: tuple[int, int], loss_weight: float
     ) -> Iterator[list[MaskTarget]]:
         """Sort the masks of images of one frame into groups that are prompted for together."""
-        box_prob = self.config.box_prob
+        box_prob = self.config.box_prob if "points" in self.variant.capabilities else 1.0
         targets = [
             target
             for i, item in enumerate(items)
@@ -262,7 +262,8 @@ class Interactive:
         target, weight = rollout.soft_mask[:, None].expand_as(logits), rollout.weight[:, None]
         iou = mask_iou(logits, target, weight)
         losses = mask_loss(logits, target, weight, alpha=self.config.focal_alpha)
-        top = weights.top(predicted_iou, multimask or self.variant.always_three)
+        three = weights.multi > 0 and (multimask or self.variant.always_three)
+        top = weights.top(predicted_iou, three)
         cost = self._cost(losses, predicted_iou, weights)
         cost = cost + self.config.iou_loss_weight * self.iou_loss(predicted_iou, iou)
         rows, share = torch.arange(len(logits), device=logits.device), rollout.loss_weight
@@ -272,6 +273,8 @@ class Interactive:
 
     def _weights(self, multimask: bool, by_box: bool) -> SlotWeights:
         """Decide which masks learn."""
+        if "multimask" not in self.variant.capabilities:
+            return SlotWeights(1.0, 0.0)  # the three would never be asked for
         if multimask:
             return SlotWeights(max(self.config.single_weight, float(by_box)), 1.0)
         return SlotWeights(1.0, max(self.config.multi_weight, float(self.variant.always_three)))

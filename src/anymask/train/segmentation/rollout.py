@@ -151,6 +151,8 @@ class InteractiveRollout:
         if self._logits is None:
             self._begin()
             return True
+        if "points" not in self.variant.capabilities:
+            return False
         count = self._points.shape[1] + (0 if self._boxes is None else 2)
         if count == self.variant.max_points:
             return False

@@ -36,7 +36,7 @@ _TILE = 256  # pixels along each side of a drawn case
 
 
 class PromptValidation:
-    """One click, five clicks and a box, on masks that the model does not learn from.
+    """One click, five clicks and a box, as far as a model knows them, on masks kept from learning.
 
     The mean of all IoUs decides which weights are kept; what a few images say may be noise, see
     `Validation`.
@@ -70,7 +70,8 @@ class PromptValidation:
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Measure mean IoU: ``one_click``, ``best_of_three``, ``five_clicks``, ``box``, their mean.
 
-        One click gets three masks: the one ranked first counts, and so does the best of them.
+        One click gets three masks: the one ranked first counts, and so does the best of them. Of a
+        model that knows no clicks there is ``box`` alone.
 
         Raises:
             InputError: No image has a mask that takes part.
@@ -80,20 +81,23 @@ class PromptValidation:
         boxed: list[Row] = []
         for i in range(len(self.data)):
             sample = self.data[i]
-            clicked += self._clicks.measure(segmenter, sample)
+            if "points" in self.variant.capabilities:
+                clicked += self._clicks.measure(segmenter, sample)
             boxed += self._boxes.measure(segmenter, sample)
-        if not clicked:
+        if not boxed:
             raise InputError(
                 f"expected masks to validate on in {len(self.data)} images, got none that cover "
                 f"{self.mask_filter.min_area} pixels to {self.mask_filter.max_share:.0%} of their "
                 "image; give others with --val"
             )
-        metrics = {
-            "one_click": fmean(row["first"][0] for row in clicked),
-            "best_of_three": fmean(row["oracle"][0] for row in clicked),
-            "five_clicks": fmean(row["first"][-1] for row in clicked),
-            "box": fmean(row["tight"] for row in boxed),
-        }
+        metrics = {"box": fmean(row["tight"] for row in boxed)}
+        if clicked:
+            metrics = {
+                "one_click": fmean(row["first"][0] for row in clicked),
+                "best_of_three": fmean(row["oracle"][0] for row in clicked),
+                "five_clicks": fmean(row["first"][-1] for row in clicked),
+                **metrics,
+            }
         return {**metrics, "iou": fmean(metrics.values())}
 
     def draw(self, model: nn.Module) -> PIL.Image.Image | None:
