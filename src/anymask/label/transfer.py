@@ -283,10 +283,10 @@ def image_of(store: Store, found: conversion.Found) -> ImageRecord | None:
                 "with anymask label add --accept-changes first"
             )
     said = found.masks.source
-    names = [said, found.name]
+    called = [said, found.name]
     if said and said != found.name:  # a file of one image says where it is from its own folder
-        names.insert(0, posixpath.normpath(posixpath.join(posixpath.dirname(found.name), said)))
-    for name in dict.fromkeys(names):
+        called.insert(0, posixpath.normpath(posixpath.join(posixpath.dirname(found.name), said)))
+    for name in dict.fromkeys(called):
         if name and (image := store.find_image(name)) is not None:
             return image
     return None
