@@ -238,7 +238,8 @@ _COLUMNS = "area, class_id, score, stability, known, review, stage"
 _INSERT = f"""INSERT INTO revisions (mask_id, revision, action, deleted, shape, counts, {_COLUMNS},
     person_id, version_id, seconds, restores, at) SELECT """
 _RETIRE = f"""{_INSERT} mask_id, revision + 1, 'retire', 1, shape, NULL, {_COLUMNS},
-    NULL, version_id, NULL, restores, at FROM revisions WHERE mask_id = :old AND revision = :revision"""
+    NULL, version_id, NULL, restores, at FROM revisions
+    WHERE mask_id = :old AND revision = :revision"""
 _NAMES = ", ".join(f"r.{name}" for name in _COLUMNS.split(", "))
 _AGAIN = f"""{_INSERT} CAST(:new AS BIGINT), 1, 'add', 0, 1, s.counts, {_NAMES},
     r.person_id, r.version_id, r.seconds, NULL, r.at
