@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -224,3 +225,39 @@ def test_masks_of_a_changed_photo_are_not_put_on_the_old_one(
     assert len(store.masks("photo-0.png").masks) == 1
     store.add(photos, accept_changes=True)
     assert import_masks(store, tmp_path / "photo-0.json", images=photos).masks == 1
+
+
+def test_a_file_of_labelme_in_a_folder_says_where_its_image_is_from_there(
+    store: Store, photos: Path, tmp_path: Path, mask_of: Make
+) -> None:
+    (photos / "sub").mkdir()
+    pixels = np.full((8, 12, 3), 200, np.uint8)
+    Image.open(pixels).save(photos / "sub/photo-0.png")  # another one of this name
+    store.add(photos)
+    store.add_masks("sub/photo-0.png", mask_of(3), ADA)
+    store.add_masks("photo-0.png", mask_of(5), ADA)
+    export_masks(store, tmp_path / "out", "labelme")
+    said = {
+        path.relative_to(tmp_path / "out").as_posix(): json.loads(path.read_text())["imagePath"]
+        for path in (tmp_path / "out").rglob("*.json")
+    }
+    said.pop("anymask-run.json", None)
+    assert said == {"photo-0.json": "photo-0.png", "sub/photo-0.json": "photo-0.png"}
+    found = import_masks(store, tmp_path / "out", person="Eve")
+    assert (found.masks, found.unmatched, found.failed) == (2, (), ())
+    assert store.masks("sub/photo-0.png").masks.areas.tolist() == [36, 36]
+    assert store.masks("photo-0.png").masks.areas.tolist() == [60, 60]
+
+
+def test_images_that_are_gone_are_told_where_they_would_be_copied(
+    store: Store, photos: Path, tmp_path: Path, mask_of: Make
+) -> None:
+    for name in ("photo-0.png", "photo-1.png"):
+        store.add_masks(name, mask_of(), ADA)
+    (photos / "photo-1.png").unlink()
+    with pytest.warns(DataWarning, match=r"1 of 2 images are gone, such as 'photo-1.png'"):
+        export_masks(store, tmp_path / "yolo", "yolo")
+    assert (tmp_path / "yolo/labels/train/photo-1.txt").is_file()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_masks(store, tmp_path / "all.json")  # it holds no images anyway

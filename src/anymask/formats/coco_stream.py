@@ -6,8 +6,9 @@ order, and only their own annotations are read again. What comes is what `coco.r
 
 from __future__ import annotations
 
+import io
 import json
-import mmap
+import os
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ LARGE = 1 << 26
 """Bytes of a file from which on it is read in this way."""
 
 _CHUNK = 1 << 16  # bytes that are looked at together; more where one value is longer
+_HELD = 1 << 18  # bytes of the file that are in memory
 _SPACE = " \t\r\n"
 _IMAGES, _ANNOTATIONS = "images", "annotations"
 
@@ -75,8 +77,35 @@ def read_each(path: Path) -> Iterator[Masks]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Text]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield _Text(data, repr(str(path)))
+    with path.open("rb", buffering=0) as file:
+        yield _Text(_Bytes(file), repr(str(path)))
+
+
+class _Bytes:
+    """The bytes of a file, of which a piece is in memory; a mapped file would be there whole."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file, self._size = file, file.seek(0, os.SEEK_END)
+        self._start, self._piece = 0, b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._size)
+        if start < self._start or stop > self._start + len(self._piece):
+            self._start = start
+            self._piece = self.read(start, max(stop - start, _HELD))
+        return self._piece[start - self._start : max(stop - self._start, 0)]
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read so many bytes, or all that are left, without keeping them."""
+        self._file.seek(start)
+        parts = []
+        while size > 0 and (found := self._file.read(size)):
+            parts.append(found)
+            size -= len(found)
+        return b"".join(parts)
 
 
 def _read(text: _Text, shown: str) -> Iterator[Masks]:
@@ -102,7 +131,7 @@ def _read(text: _Text, shown: str) -> Iterator[Masks]:
     for image in images:
         owner = numbers.get(fields.plain_id(image["id"]), -1)
         places = order[first[owner] : first[owner + 1]] if owner >= 0 else order[:0]
-        entries = [json.loads(text.data[starts[at] : ends[at]]) for at in places]
+        entries = [json.loads(text.data.read(starts[at], ends[at] - starts[at])) for at in places]
         yield coco.read_image(image, entries, categories, about, bare)
     coco.warn_bare(bare, shown)
 
@@ -136,7 +165,7 @@ def _check(
 class _Text:
     """A JSON document in a file, which is gone through from its begin to its end."""
 
-    def __init__(self, data: mmap.mmap, shown: str) -> None:
+    def __init__(self, data: _Bytes, shown: str) -> None:
         self.data, self._shown = data, shown
         self._at = 3 if data[:3] == b"\xef\xbb\xbf" else 0
         self._decoder = json.JSONDecoder()

@@ -408,5 +408,10 @@ class _FileForEach:
         if self._format.names_image and found.image is not None:
             there = os.path.relpath(found.image, os.path.dirname(os.path.abspath(path)))
             options = {"image_path": Path(there).as_posix()}
+        elif self._format.names_image:
+            # From the folder of the file, where its programs look; not from that of all.
+            source, above = found.masks.source or "", f"{Path(found.name).parent.as_posix()}/"
+            if source.startswith(above):
+                options = {"image_path": source.removeprefix(above)}
         with self._folder.writing(name) as draft:
             formats.write(draft, found.masks, format=self._name, **options)

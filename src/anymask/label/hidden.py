@@ -227,7 +227,7 @@ def _as_it_was(transaction: Transaction, image: int, mask: int, revision: int) -
 def _copy(transaction: Transaction, image: int, mask: int, revision: int) -> int:
     fresh = {"image_id": image, "revision": 1, "deleted": 0}
     (new,) = transaction.insert_numbered("masks", [fresh])
-    transaction.run(_AGAIN, **{"new": new, "old": mask, "from": revision})
+    transaction.run(_AGAIN, new=new, old=mask, revision=revision)
     return new
 
 
@@ -238,12 +238,13 @@ _COLUMNS = "area, class_id, score, stability, known, review, stage"
 _INSERT = f"""INSERT INTO revisions (mask_id, revision, action, deleted, shape, counts, {_COLUMNS},
     person_id, version_id, seconds, restores, at) SELECT """
 _RETIRE = f"""{_INSERT} mask_id, revision + 1, 'retire', 1, shape, NULL, {_COLUMNS},
-    NULL, version_id, NULL, restores, at FROM revisions WHERE mask_id = :old AND revision = :from"""
+    NULL, version_id, NULL, restores, at FROM revisions
+    WHERE mask_id = :old AND revision = :revision"""
 _NAMES = ", ".join(f"r.{name}" for name in _COLUMNS.split(", "))
 _AGAIN = f"""{_INSERT} CAST(:new AS BIGINT), 1, 'add', 0, 1, s.counts, {_NAMES},
     r.person_id, r.version_id, r.seconds, NULL, r.at
     FROM revisions r JOIN revisions s ON s.mask_id = r.mask_id AND s.revision = r.shape
-    WHERE r.mask_id = :old AND r.revision = :from"""
+    WHERE r.mask_id = :old AND r.revision = :revision"""
 
 
 def clean(
@@ -301,7 +302,7 @@ def forget_answers(transaction: Transaction, image: int) -> None:
         WHERE m.image_id = :image AND r.action <> 'retire' AND (m.deleted = :aside OR EXISTS (
             SELECT 1 FROM revisions p WHERE p.mask_id = m.id AND {_BY_PEOPLE.format("p")}))"""
     for row in transaction.rows(query, image=image, aside=ASIDE):
-        transaction.run(_RETIRE, **{"old": row.id, "from": row.revision})
+        transaction.run(_RETIRE, old=row.id, revision=row.revision)
         transaction.run(
             "UPDATE masks SET revision = revision + 1, deleted = 1 WHERE id = :id", id=row.id
         )

@@ -111,12 +111,14 @@ def _nearest(
     """
     middle = known.mean(axis=0, dtype=np.float64).astype(np.float32)
     moved = known - middle
-    lengths = np.einsum("ij,ij->i", moved, moved)
+    lengths, scaled = np.einsum("ij,ij->i", moved, moved), np.ascontiguousarray(-2 * moved.T)
     nearest = np.zeros(len(vectors), np.int64)
     rows = max(1, _PRODUCTS // len(known))
     for start in range(0, len(vectors), rows):
         piece = vectors[start : start + rows] - middle
-        nearest[start : start + rows] = np.argmin(lengths - 2 * (piece @ moved.T), axis=1)
+        product = piece @ scaled
+        product += lengths
+        nearest[start : start + rows] = np.argmin(product, axis=1)
     return _squared(vectors, known[nearest])
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,13 @@ def export_masks(
             DataWarning,
             stacklevel=3,
         )
+    if work.gone:
+        warnings.warn(
+            f"{len(work.gone)} of {work.images} images are gone, such as {work.gone[0]!r}: their "
+            "masks are written without them; put the files back and export again",
+            DataWarning,
+            stacklevel=3,
+        )
     return Exported(work.images, work.masks, work.unnamed)
 
 
@@ -138,6 +146,7 @@ class _Export:
     images: int = 0
     masks: int = 0
     unnamed: int = 0
+    gone: list[str] = field(default_factory=list)
 
     def found(self, folder: Path) -> Iterator[conversion.Found]:
         """Give the images in the order of their names, which no database decides."""
@@ -151,6 +160,8 @@ class _Export:
             self.masks += len(masks)
             self.unnamed += sum(label is None for label in masks.labels)
             file = self._file(image, folder) if self.with_images else None
+            if self.with_images and file is None:
+                self.gone.append(image.name)
             yield conversion.Found(name, masks, file)
             if self.progress is not None:
                 self.progress(self.images)
@@ -271,7 +282,11 @@ def image_of(store: Store, found: conversion.Found) -> ImageRecord | None:
                 "expected the image as it was when it was labelled, got a changed file; take it in "
                 "with anymask label add --accept-changes first"
             )
-    for name in dict.fromkeys((found.masks.source, found.name)):
+    said = found.masks.source
+    called = [said, found.name]
+    if said and said != found.name:  # a file of one image says where it is from its own folder
+        called.insert(0, posixpath.normpath(posixpath.join(posixpath.dirname(found.name), said)))
+    for name in dict.fromkeys(called):
         if name and (image := store.find_image(name)) is not None:
             return image
     return None

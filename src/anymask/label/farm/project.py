@@ -18,7 +18,7 @@ from anymask.label.farm.source import Entry, Reader
 from anymask.label.files import open_file
 from anymask.label.images import find_image, image_row
 from anymask.label.leases import check_free
-from anymask.label.records import HIDDEN, Change, LeaseConflict, Provenance
+from anymask.label.records import SHOWN, Change, LeaseConflict, Provenance
 from anymask.label.store import Store
 from anymask.masks.masks import Masks
 
@@ -115,7 +115,7 @@ class StoreSink:
             row = image_row(transaction, project, image.id)
             if changes.was_done(transaction, project, by.token or ""):
                 return None
-            if row.state not in ("open", HIDDEN):
+            if row.state not in ("open", *SHOWN):  # of known masks, they are for whoever comes next
                 return Left("finished", _FINISHED.format(image.name))
             check_free(transaction, project, row, None)
             changes.apply(transaction, project, image.id, [Change("add", masks=masks)], by)
