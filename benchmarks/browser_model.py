@@ -66,7 +66,9 @@ def main() -> None:
 
 def compare_searches(whole: Path, small: Path, images: list[Image]) -> None:
     """Ask detector and saliency network of two folders about images, and print how they differ."""
-    seen, gaps, subjects = [], [], []
+    seen: list[float] = []
+    gaps: list[float] = []
+    subjects: list[float] = []
     graphs = {role: [session(place, role) for place in (whole, small)] for role in SEARCHES}
     for image in images:
         pixels = {role: pixels_of(image, wanted) for role, wanted in SEARCHES.items()}
