@@ -121,7 +121,8 @@ class Block(nn.Module):
         map_shape = (-1, *map(int, x.shape[1:]))
         tokens = x.flatten(0, 2)
         tokens = tokens + self.attn(self.norm1(tokens).reshape(map_shape)).flatten(0, 2)
-        return (tokens + self.mlp(self.norm2(tokens))).reshape(map_shape)
+        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return out.reshape(map_shape)
 
 
 class Attention(nn.Module):
