@@ -207,7 +207,7 @@ def served(model: Any, folder: Path) -> Iterator[str]:
 
     from anymask.serve.app import create_app
     from anymask.serve.config import ServeConfig
-    from anymask.serve.studio import add_studio
+    from anymask.serve.studio.api import add_studio
 
     app = create_app(ServeConfig(), model)
     add_studio(app, folder)
@@ -229,7 +229,7 @@ def measure_worker(
     browser: Any, model: Any, photos: Path, host: Path, options: argparse.Namespace
 ) -> None:
     """Encode a photo and answer clicks in the worker, without a server of ours."""
-    import anymask.serve.page_files as page_files
+    import anymask.serve.studio.page_files as page_files
     from anymask.export.browser import write_browser_model
 
     shutil.copytree(Path(page_files.__file__).parent / "page", host / "page")

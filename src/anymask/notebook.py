@@ -136,7 +136,7 @@ class Desk:
     def __init__(
         self, image: ImageLike, model: Segmenter | str | None = None, masks: Masks | None = None
     ) -> None:
-        from anymask.serve.project import named
+        from anymask.serve.studio.project import named
 
         self.image = Image.open(image)
         if masks is not None and masks.size_hw != self.image.size_hw:
@@ -155,7 +155,7 @@ class Desk:
     @property
     def masks(self) -> Masks:
         """The masks as they are on the page."""
-        from anymask.serve.studio import plain
+        from anymask.serve.studio.api import plain
 
         return plain(self._named)
 
@@ -227,8 +227,8 @@ class Desk:
         return self._document(), []
 
     def _put_things(self, words: Mapping[str, Any]) -> Any:
-        from anymask.serve import studio_wire as wire
-        from anymask.serve.gallery import Picture
+        from anymask.serve.studio import wire
+        from anymask.serve.studio.gallery import Picture
 
         if words["revision"] != self._revision:
             raise _Outdated(self._document())
@@ -243,7 +243,7 @@ class Desk:
         return {"revision": self._revision}, []
 
     def _put_classes(self, words: Mapping[str, Any]) -> Any:
-        from anymask.serve.project import Class
+        from anymask.serve.studio.project import Class
 
         if words["revision"] != self._classes_revision:
             current = {"revision": self._classes_revision, "classes": self._classes}
@@ -256,8 +256,8 @@ class Desk:
         return {"size_hw": list(self.embedding.size_hw)}, []
 
     def _predict(self, words: Mapping[str, Any]) -> Any:
-        from anymask.serve.prompts import prompt_of
-        from anymask.serve.schemas import PromptWords
+        from anymask.serve.routes.prompts import prompt_of
+        from anymask.serve.routes.schemas import PromptWords
 
         prompt = prompt_of(from_plain(PromptWords, words["prompt"]), self.image.size_hw)
         found = self.model.predict(
@@ -297,8 +297,8 @@ class Desk:
         return self.model.knowing(self.image, self.embedding)
 
     def _document(self) -> dict[str, Any]:
-        from anymask.serve.project import Stored
-        from anymask.serve.studio_wire import things_document
+        from anymask.serve.studio.project import Stored
+        from anymask.serve.studio.wire import things_document
 
         return things_document(Stored(self._named, self._revision))
 

@@ -20,7 +20,7 @@ pytest.importorskip("uvicorn")
 
 from anymask import InputError
 from anymask.cli.studio import Studio, _free_port, parse
-from anymask.serve.project import FOLDER
+from anymask.serve.studio.project import FOLDER
 
 
 def studio(*words: str) -> Studio:

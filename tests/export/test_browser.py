@@ -20,7 +20,7 @@ from anymask.image.image import Image
 from anymask.models import onnx_file, salient, ssd
 from anymask.models.exported import read_exported
 from anymask.models.preprocessing import Preprocessing
-from anymask.serve.static import write_static
+from anymask.serve.studio.static import write_static
 
 FOLDER = Path(anymask.__file__).parent / "models" / "bundled"
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"

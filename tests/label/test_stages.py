@@ -19,8 +19,8 @@ from anymask import Image, InputError, Masks
 from anymask.detections import Detections
 from anymask.label import Provenance, Store
 from anymask.label import proposals as proposals
-from anymask.label.audit import begin_audit, read_audit
 from anymask.label.retrain import RetrainConfig, retrain
+from anymask.label.review.audit import begin_audit, read_audit
 from anymask.label.stages import AutoConfig, automatic, find_masks
 from anymask.models.build import build
 from anymask.models.variants import find

@@ -330,7 +330,7 @@ def test_a_request_has_one_limit_of_time_for_all_that_it_does(
 def test_writing_a_file_has_a_limit_of_time_and_holds_up_no_click(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from anymask.serve import verbs
+    from anymask.serve.routes import verbs
 
     api = serve(fresh=True, timeout=0.5)
     session = embed(api)

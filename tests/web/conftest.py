@@ -91,7 +91,7 @@ class Served:
 
     def prepare(self) -> None:
         """Add the page to the application."""
-        from anymask.serve.studio import add_studio
+        from anymask.serve.studio.api import add_studio
 
         add_studio(self.app, self.folder)
 

@@ -18,7 +18,7 @@ class ServedProject(Served):
     store: Any = None
 
     def prepare(self) -> None:
-        from anymask.serve.label_studio import add_label
+        from anymask.serve.label.api import add_label
 
         if self.store is None:
             self.store = Store.open(self.folder)

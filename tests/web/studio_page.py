@@ -12,7 +12,7 @@ from typing import Any
 from tests.web.conftest import THINGS, H, Served, W
 
 from anymask import Masks, formats
-from anymask.serve.project import FOLDER
+from anymask.serve.studio.project import FOLDER
 
 # Keeps all that the line below the image has said, in the order in which it was said.
 _LISTEN = """(() => {

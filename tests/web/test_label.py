@@ -386,7 +386,7 @@ def test_a_reviewer_brings_a_revision_back_and_sends_back(
 
 
 def test_masks_of_an_audit_are_looked_at(browser: Any, labelled: ServedProject) -> None:
-    from anymask.label.audit import read_audit
+    from anymask.label.review.audit import read_audit
 
     store = labelled.store
     store.add_masks(2, things("red", "green", "blue"), FILLED_IN)

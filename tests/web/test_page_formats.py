@@ -71,8 +71,8 @@ def masks() -> Masks:
 
 def things(found: Masks) -> list[dict[str, Any]]:
     """Say masks as the page does."""
-    from anymask.serve.project import Stored, named
-    from anymask.serve.studio_wire import things_document
+    from anymask.serve.studio.project import Stored, named
+    from anymask.serve.studio.wire import things_document
 
     document = things_document(Stored(named(found), 0))["things"]
     return json.loads(json.dumps(document))  # type: ignore[no-any-return]
@@ -187,7 +187,7 @@ def read(exchange: Any, *files: Path, name: str = "sub/photo 1.jpg") -> Masks:
     picture = {"name": name, "w": W, "h": H}
     answer = exchange({"files": [str(file) for file in files], "picture": picture})
     assert "error" not in answer, answer
-    from anymask.serve.studio_wire import ThingRecord, masks_of_things
+    from anymask.serve.studio.wire import ThingRecord, masks_of_things
 
     class Seen:
         size_hw, name = (H, W), "photo"

@@ -14,7 +14,7 @@ from tests.web.conftest import THINGS, H, Served, W, photo
 from tests.web.studio_page import StudioPage
 
 from anymask.image.image import Image
-from anymask.serve.project import FOLDER
+from anymask.serve.studio.project import FOLDER
 
 pytestmark = pytest.mark.browser
 

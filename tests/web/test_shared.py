@@ -12,7 +12,7 @@ from tests.web.studio_page import StudioPage
 
 import anymask
 from anymask import Masks, Prompt, formats
-from anymask.serve.project import FOLDER
+from anymask.serve.studio.project import FOLDER
 
 pytestmark = pytest.mark.browser
 

@@ -21,8 +21,8 @@ from anymask import Masks, formats
 from anymask.export.browser import browser_model
 from anymask.formats import coco, voc_folder
 from anymask.masks import rle
-from anymask.serve.project import Class, Project
-from anymask.serve.static import Written, write_static
+from anymask.serve.studio.project import Class, Project
+from anymask.serve.studio.static import Written, write_static
 
 pytestmark = pytest.mark.browser
 

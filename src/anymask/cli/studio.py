@@ -18,10 +18,10 @@ from tyro.conf import Positional, arg
 from anymask.cli.options import Flag, RuntimeName, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.errors import InputError
-from anymask.label.place import is_project
+from anymask.label.database.place import is_project
 from anymask.lock import Lock
 from anymask.serve.config import ServeConfig
-from anymask.serve.project import FOLDER
+from anymask.serve.studio.project import FOLDER
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -122,7 +122,7 @@ class Studio:
             return self._write(self.static)
         if is_project(folder):
             return self._label(folder)
-        from anymask.serve.studio import add_studio
+        from anymask.serve.studio.api import add_studio
 
         self._check_links(folder)
         lock = Lock(folder / FOLDER / ".open") if os.access(folder, os.W_OK) else None
@@ -144,7 +144,7 @@ class Studio:
         """Serve the page of a label project."""
         from anymask.cli.label.project import find_version
         from anymask.label.store import Store
-        from anymask.serve.label_studio import add_label
+        from anymask.serve.label.api import add_label
 
         # A page that waits asks again by itself, so nobody should wait long for a busy database.
         with Store.open(folder, patience=_SHORT_PATIENCE) as store:
@@ -206,7 +206,7 @@ class Studio:
         from rich.console import Console
 
         from anymask.export.browser import browser_model
-        from anymask.serve.static import write_static
+        from anymask.serve.studio.static import write_static
 
         with Console(stderr=True).status("writing the page") as status:
             written = write_static(

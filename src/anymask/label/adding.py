@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from anymask.errors import AnymaskError
 from anymask.label import images
-from anymask.label.database import Database, Transaction
+from anymask.label.database.connection import Database, Transaction
 from anymask.label.files import File, find_files, look, read_content
 from anymask.label.images import Sighting
 from anymask.label.records import Added

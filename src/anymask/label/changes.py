@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from anymask.errors import InputError
-from anymask.label.clock import wall_time
-from anymask.label.counters import KNOWN, Counters
-from anymask.label.database import Transaction
-from anymask.label.hidden import ASIDE
+from anymask.label.database.clock import wall_time
+from anymask.label.database.connection import Transaction
+from anymask.label.database.counters import KNOWN, Counters
+from anymask.label.database.requests import answer_of, note
+from anymask.label.database.rows import from_rows, to_rows
 from anymask.label.images import find_image, image_row
 from anymask.label.names import class_ids, person_id, version_id
 from anymask.label.records import (
@@ -21,8 +22,7 @@ from anymask.label.records import (
     RevisionConflict,
     StoredMasks,
 )
-from anymask.label.requests import answer_of, note
-from anymask.label.rows import from_rows, to_rows
+from anymask.label.review.hidden import ASIDE
 
 __all__ = ["answered", "apply", "history", "read_masks", "was_done"]
 

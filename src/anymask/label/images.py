@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anymask.errors import InputError
-from anymask.label.clock import wall_time
-from anymask.label.counters import Counters
-from anymask.label.database import Transaction
+from anymask.label.database.clock import wall_time
+from anymask.label.database.connection import Transaction
+from anymask.label.database.counters import Counters
 from anymask.label.files import Content, File
 from anymask.label.records import IN_WORK, SHOWN, Added, ImageRecord
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from anymask.errors import InputError
-from anymask.label.clock import wall_time
-from anymask.label.counters import read_counters
-from anymask.label.database import Transaction
+from anymask.label.database.clock import wall_time
+from anymask.label.database.connection import Transaction
+from anymask.label.database.counters import read_counters
+from anymask.label.database.requests import once
 from anymask.label.records import (
     VERSION_KINDS,
     LabelClass,
@@ -18,7 +19,6 @@ from anymask.label.records import (
     VersionKind,
     check_name,
 )
-from anymask.label.requests import once
 
 __all__ = [
     "ClassesConflict",

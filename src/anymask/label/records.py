@@ -200,7 +200,7 @@ class Revision:
         mask: Number of the mask.
         revision: 1 for the first, then rising by one.
         action: ``add``, ``edit``, ``review``, ``delete`` or ``restore`` (which undo is, too); or
-            ``retire``, see `anymask.label.honeypots`.
+            ``retire``, see `anymask.label.review.honeypots`.
         masks: The mask as it was after it, a `Masks` of one.
         deleted: Whether it was deleted by it.
         review: What reviewers had said by then.

@@ -20,8 +20,8 @@ from anymask.evaluate.report.plot import COLOURS, draw_svg
 from anymask.evaluate.report.report import write_page
 from anymask.formats.conversion import read_place
 from anymask.label import stats as measures
+from anymask.label.database.place import is_project
 from anymask.label.metadata import UNKNOWN, Metadata, read_metadata
-from anymask.label.place import is_project
 from anymask.label.stats import (
     MEASURES,
     Estimate,
@@ -164,7 +164,7 @@ def _honeypots(places: Sequence[str | os.PathLike[str]]) -> Table | None:
     for place in places:
         if not is_project(Path(place)):
             continue
-        from anymask.label.honeypots import score_annotators
+        from anymask.label.review.honeypots import score_annotators
         from anymask.label.store import Store
 
         with Store.open(Path(place)) as store:

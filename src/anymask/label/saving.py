@@ -10,9 +10,9 @@ import numpy as np
 
 from anymask.errors import InputError
 from anymask.label import changes
-from anymask.label.database import Transaction
+from anymask.label.database.connection import Transaction
 from anymask.label.images import find_image, image_row
-from anymask.label.leases import check_free
+from anymask.label.queue.leases import check_free
 from anymask.label.records import (
     Change,
     ImageRecord,

@@ -16,13 +16,13 @@ from anymask.config import GenerateConfig
 from anymask.errors import AnymaskError, CapabilityError, InputError
 from anymask.image.image import Image
 from anymask.label import changes
-from anymask.label.database import Transaction
-from anymask.label.hidden import numbers
+from anymask.label.database.connection import Transaction
 from anymask.label.images import image_row
-from anymask.label.leases import check_free
 from anymask.label.names import register_served
 from anymask.label.proposals import Propose, proposals_of
+from anymask.label.queue.leases import check_free
 from anymask.label.records import SHOWN, Change, ImageRecord, LeaseConflict, Provenance
+from anymask.label.review.hidden import numbers
 from anymask.masks.masks import Masks
 
 if TYPE_CHECKING:

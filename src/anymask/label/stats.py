@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.label.agreement import pair
 from anymask.label.records import MASK_SECONDS
+from anymask.label.review.agreement import pair
 from anymask.masks import rle
 from anymask.masks.masks import Masks
 from anymask.masks.rle import Counts

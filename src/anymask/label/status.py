@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from anymask.label.counters import read_counters
-from anymask.label.database import Transaction
-from anymask.label.leases import list_leases
+from anymask.label.database.connection import Transaction
+from anymask.label.database.counters import read_counters
 from anymask.label.names import list_classes, list_versions
+from anymask.label.queue.leases import list_leases
 from anymask.label.records import IMAGE_STATES, REVIEWS, STAGES, LabelClass, Lease
 
 __all__ = ["PersonWork", "Status", "VersionWork", "read_status"]

@@ -13,14 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from anymask.errors import InputError
-from anymask.label import changes, images, leases, migrate, names, queue
+from anymask.label import changes, images, names
 from anymask.label.adding import add_files, check_files
-from anymask.label.counters import count_again, read_counters
-from anymask.label.database import Database, Transaction
-from anymask.label.exclusive import exclusive
+from anymask.label.database import migrate
+from anymask.label.database.connection import Database, Transaction
+from anymask.label.database.counters import count_again, read_counters
+from anymask.label.database.exclusive import exclusive
+from anymask.label.database.place import Place, find_place, point_to
 from anymask.label.files import open_file
-from anymask.label.place import Place, find_place, point_to
-from anymask.label.queue import Order
+from anymask.label.queue import leases
+from anymask.label.queue import order as queue
+from anymask.label.queue.order import Order
 from anymask.label.records import (
     Added,
     Change,
@@ -230,7 +233,8 @@ class Store:
         """Go through all images, in the order in which they were added.
 
         Args:
-            honeypots: Also through those whose masks are known, see `anymask.label.honeypots`.
+            honeypots: Also through those whose masks are known, see
+                `anymask.label.review.honeypots`.
         """
         last = 0
         while found := self._read(images.list_images, after=last, honeypots=honeypots):
@@ -418,7 +422,7 @@ class Store:
 
         Args:
             person: Who asks.
-            order: Which images come first, see `anymask.label.queue`.
+            order: Which images come first, see `anymask.label.queue.order`.
             state: Which images: ``"open"`` to label, ``"done"`` to review.
             seconds: How long the lease lasts unless it is renewed, at least 1.
             skip: Numbers of images that are not wanted.

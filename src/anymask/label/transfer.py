@@ -18,9 +18,9 @@ from anymask.data.readers.notes import DataWarning
 from anymask.errors import InputError
 from anymask.formats import conversion
 from anymask.formats.images import free_name, is_held_back
+from anymask.label.database.rows import to_rows
 from anymask.label.files import is_address, open_file
 from anymask.label.records import REVIEWS, ImageRecord, Provenance, Review, StoredMasks
-from anymask.label.rows import to_rows
 from anymask.masks.masks import Masks
 
 if TYPE_CHECKING:

@@ -51,11 +51,11 @@ def create_app(config: ServeConfig | None = None, model: Segmenter | None = None
         'anymask'
     """
     fastapi = optional("fastapi", extra="serve")
-    from anymask.serve.changes import add_changes
-    from anymask.serve.embeddings import add_embeddings
-    from anymask.serve.folders import add_folders
-    from anymask.serve.operations import add_operations
-    from anymask.serve.verbs import add_verbs
+    from anymask.serve.routes.changes import add_changes
+    from anymask.serve.routes.embeddings import add_embeddings
+    from anymask.serve.routes.folders import add_folders
+    from anymask.serve.routes.operations import add_operations
+    from anymask.serve.routes.verbs import add_verbs
 
     server = Server(config or ServeConfig())
     if model is not None:

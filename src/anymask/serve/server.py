@@ -14,7 +14,7 @@ from anymask.serve.config import ServeConfig
 from anymask.serve.errors import ApiError
 from anymask.serve.jobs import Jobs
 from anymask.serve.metrics import Metrics
-from anymask.serve.replies import ErrorAnswer
+from anymask.serve.routes.replies import ErrorAnswer
 from anymask.serve.sessions import Sessions
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ class Audit(ProjectOptions):
 
     def run(self) -> int:
         """Do it and return the exit code."""
-        from anymask.label.audit import begin_audit, read_audit
-        from anymask.label.honeypots import score_annotators
+        from anymask.label.review.audit import begin_audit, read_audit
+        from anymask.label.review.honeypots import score_annotators
 
         with self.open() as store:
             if self.sample is not None:

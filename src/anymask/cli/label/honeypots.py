@@ -45,7 +45,7 @@ class Honeypots(ProjectOptions):
 
     def run(self) -> int:
         """Do it and return the exit code: 1 if some known masks were refused."""
-        from anymask.label import honeypots
+        from anymask.label.review import honeypots
 
         failed: tuple[tuple[str, str], ...] = ()
         with self.open() as store:

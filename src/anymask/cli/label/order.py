@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from anymask.cli.label.project import ComputeOptions, ProjectOptions, ticker
-from anymask.label.ordering import OrderConfig
+from anymask.label.queue.ordering import OrderConfig
 
 __all__ = ["ABOUT", "Order"]
 
@@ -40,7 +40,7 @@ class Order(ProjectOptions, ComputeOptions):
 
     def run(self) -> int:
         """Do it and return the exit code: 1 if some images failed."""
-        from anymask.label.ordering import order_images
+        from anymask.label.queue.ordering import order_images
 
         with self.open() as store:
             version, model = self.load(store, self.model)

@@ -36,7 +36,7 @@ class Status(ProjectOptions):
             document = {**asdict(status), "problems": problems}
             lines = [*_lines(status), *_wrong(problems)]
             if self.agreement:
-                from anymask.label.people import compare_people
+                from anymask.label.review.people import compare_people
 
                 pairs = compare_people(store)
                 document["agreement"] = [one.document() for one in pairs]

@@ -12,12 +12,12 @@ from typing import Any
 from anymask.errors import InputError
 from anymask.formats import sa1b
 from anymask.label import changes
-from anymask.label.database import Transaction
+from anymask.label.database.connection import Transaction
 from anymask.label.farm.sink import Labelled, Left
 from anymask.label.farm.source import Entry, Reader
 from anymask.label.files import open_file
 from anymask.label.images import find_image, image_row
-from anymask.label.leases import check_free
+from anymask.label.queue.leases import check_free
 from anymask.label.records import SHOWN, Change, LeaseConflict, Provenance
 from anymask.label.store import Store
 from anymask.masks.masks import Masks

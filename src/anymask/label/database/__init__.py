@@ -1,0 +1,1 @@
+"""The database of a store: the connection, its tables, and what keeps writers apart."""

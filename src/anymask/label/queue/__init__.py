@@ -1,0 +1,1 @@
+"""Which image comes next, and who works on which."""

@@ -1,0 +1,1 @@
+"""What people's work is worth: audits, agreement, and images whose masks are known."""

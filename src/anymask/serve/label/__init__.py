@@ -1,0 +1,1 @@
+"""The studio as the page of a label project."""
