@@ -3,8 +3,8 @@
 ``anymask.label.Store`` is the database of it: images, masks and their history, who works on what.
 The commands ``anymask label init|add|status|next|export|import`` have their twins there.
 
-``anymask.label.stats`` describes data sets and compares groups of images; ``agreement`` compares
-people with each other and with what is known.
+``anymask.label.stats`` describes data sets and compares groups of images;
+``anymask.label.review.agreement`` compares people with each other and with what is known.
 ``anymask.label.farm`` finds everything in any number of images, without people.
 
 The package is the verb ``anymask.label`` as well, which gives masks names (`anymask.text.label`).
