@@ -2,7 +2,7 @@
 
     python recipes/data_engine.py --data ../shared/data --out runs/data-engine
 
-Sixty photos of house fronts (``facades-train``, which the bundled model has never seen) are
+Sixty photos of animals (``voc-animals-val``, from which the bundled model has not learned) are
 labelled by the real `anymask.label`: 20 by clicks (assisted), 20 with masks filled in
 (semi-automatic), 20 by the models alone (automatic). After the first stage, model and detector
 learn from what was accepted, and are put to use only if they are better on photos that were held
@@ -84,7 +84,7 @@ class Config:
     """Folder that holds the set."""
     out: Path = Path("runs/data-engine")
     """Folder of the project and of the results; what is there from a run before is deleted."""
-    set: str = "facades-train"
+    set: str = "voc-animals-val"
     """Which images, out of the folder of the data."""
     photos: int = 60
     """How many of them, drawn at random, a third for each stage."""

@@ -38,7 +38,7 @@ def test_three_stages(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "facades-train").symlink_to(photos)
+    (tmp_path / "voc-animals-val").symlink_to(photos)
     held: dict[str, bool] = {}  # every second one, whatever their content
     monkeypatch.setattr(
         "anymask.label.retrain.is_held_back", lambda sha, _: held.setdefault(sha, len(held) % 2 > 0)
