@@ -179,8 +179,9 @@ class Load:
 
     def _check(self, store: Store, people: list[Person]) -> None:
         """Compare the store with all that was acknowledged."""
-        given = Counter(image for one in people for image in one.given)
-        assert max(given.values()) == 1, "an image was given to two people"
+        # After a failure, a person is given his own image once more.
+        given = Counter(image for one in people for image in set(one.given))
+        assert max(given.values(), default=0) <= 1, "an image was given to two people"
         boxes = {at: rle.from_string(box(at)["counts"]) for at in (5, 9)}
         for one in people:
             for image, at in one.masks.items():

@@ -153,8 +153,8 @@ class StudioPage:
         yield
         self.until(lambda: bool(self.page.evaluate(_HEARD, [text, since])))
 
-    def until(self, holds: Callable[[], bool], tries: int = 1200) -> None:
-        for _ in range(tries):
+    def until(self, holds: Callable[[], bool], tries: int = 2400) -> None:
+        for _ in range(tries):  # as long as the page's own waits
             if holds():
                 return
             self.page.wait_for_timeout(50)

@@ -220,3 +220,17 @@ test("a long day's images are not asked for all at once", async () => {
   const images = server.asked.at(-1)![1]["images"] as string[];
   assert.ok(images.length <= 1000 && images.at(-1)!.endsWith("1199"), `${images.length}`); // what the server takes
 });
+
+test("a lease that was renewed too late does not take the place of the next one", async () => {
+  const { queue, server } = await opened();
+  let go = (): void => undefined;
+  server.waits.push(new Promise((resolve) => (go = resolve)));
+  const renewed = queue.renew(); // which the server hears of after the end
+  await until(() => server.asked.filter(([path]) => path.endsWith("/lease")).length === 2);
+  await queue.accept();
+  assert.equal(queue.lease?.picture.id, IDS[1]);
+  go();
+  await renewed;
+  assert.equal(queue.lease?.picture.id, IDS[1]);
+  assert.deepEqual(server.asked.filter(([path]) => path.endsWith("/release")).map(([, json]) => json["token"]), ["of a"]);
+});

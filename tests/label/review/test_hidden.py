@@ -189,6 +189,20 @@ def test_sums_do_not_move_when_one_is_handed_out_again(
     assert known.counters() == known.count_again() and known.status().images == 2
 
 
+def test_one_that_somebody_has_is_open_although_no_other_is(known: Store) -> None:
+    hers = known.next("Ada")
+    assert hers.image.name == "photo-2.png"
+    set_honeypot_share(known, 0)
+    for _ in range(2):
+        known.finish(known.next("Bob"))
+    before = known.status(shown=True)
+    assert (before.images, before.by_state["open"], before.by_state["done"]) == (3, 1, 2)
+    known.finish(hers)
+    after = known.status(shown=True)
+    assert (after.images, after.by_state["open"], after.by_state["done"]) == (3, 0, 3)
+    assert known.status().images == 2
+
+
 def test_what_is_filled_in_meanwhile_is_for_the_next_one(known: Store, mask_of: Make) -> None:
     known.finish(known.next("Ada"))
     number = known.image("photo-2.png").id

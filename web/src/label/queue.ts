@@ -313,10 +313,13 @@ export class Queue {
   /** Takes the image again whose lease was lost, unless somebody else has it. */
   private async retake(lost: Lease): Promise<void> {
     try {
-      this.lease = await this.api.lease(lost.picture.id);
+      const found = await this.api.lease(lost.picture.id);
+      // Its end, asked for before, was heard meanwhile: this lease is of no use to anybody.
+      if (this.lease !== lost) return void this.api.release(found.token, false).catch(() => undefined);
+      this.lease = found;
       this.renewed = this.now();
     } catch (error) {
-      if (!(error instanceof Leased)) return;
+      if (!(error instanceof Leased) || this.lease !== lost) return;
       this.lease = null;
       this.owner = error.person;
       if (this.isMoving) this.app.ui.job?.cancel?.(); // an end that waits for masks which nobody takes

@@ -16,8 +16,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from anymask.label.database.clock import lease_time
 from anymask.label.database.connection import Transaction
-from anymask.label.records import IMAGE_STATES, IN_WORK, MASK_SECONDS
+from anymask.label.records import HIDDEN, IMAGE_STATES, IN_WORK, MASK_SECONDS
 
 __all__ = ["KNOWN", "LATER", "Counters", "add_later", "count_again", "forget", "read_counters"]
 
@@ -112,7 +113,8 @@ def read_counters(transaction: Transaction, project: int, *, shown: bool = False
         transaction: Where to read.
         project: Whose they are.
         shown: As annotators see them: images whose masks are known count like all others. Where no
-            other image is open, they are not handed out, and do not count as open.
+            other image is open, they are not handed out, and those that nobody has do not count as
+            open.
     """
     rows = transaction.rows("SELECT name, value FROM counters WHERE project_id = :id", id=project)
     found: Counter[str] = Counter()
@@ -124,16 +126,25 @@ def read_counters(transaction: Transaction, project: int, *, shown: bool = False
         elif not name.startswith(LATER):
             found[name] += row.value
     if shown:
-        _join(found, known)
+        _join(found, known, _at_work(transaction, project))
     return Counter({name: value for name, value in found.items() if value})
 
 
-def _join(found: Counter[str], known: Counter[str]) -> None:
+def _at_work(transaction: Transaction, project: int) -> int:
+    """Count the images whose masks are known that somebody has to label at the moment."""
+    query = """
+        SELECT count(*) FROM images
+        WHERE project_id = :project AND state = :fresh AND lease_until > :now"""
+    now = lease_time(transaction, project, keep=False)
+    return int(transaction.value(query, project=project, fresh=HIDDEN["open"], now=now))
+
+
+def _join(found: Counter[str], known: Counter[str], at_work: int) -> None:
     is_open = found["images.open"] > 0
     found.update(known)
     states = [f"images.{state}" for state in IMAGE_STATES]
     if not is_open:
-        found["images.open"] = 0
+        found["images.open"] = at_work
     for name in found:  # what waits behind `LATER` may be missing
         found[name] = max(found[name], int(is_open and name == "images.open"))
     found["images"] = sum(found[name] for name in states)

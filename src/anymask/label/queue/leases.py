@@ -231,7 +231,6 @@ def finish(
     if found.state in SHOWN:
         hidden.answer(transaction, project, found, state, seconds)
         return
-    hidden.count_later(transaction, project)
     transaction.run(
         "UPDATE images SET state = :state, revision = revision + 1, seconds = seconds + :seconds, "
         "lease = NULL, lease_person_id = NULL, lease_until = 0 WHERE id = :id",
@@ -248,6 +247,7 @@ def finish(
     counters.add("seconds", seconds)
     counters.work(found.lease_person_id, seconds)
     counters.save(transaction, project)
+    hidden.count_later(transaction, project)  # after all others, as everywhere, see `counters`
 
 
 def list_leases(transaction: Transaction, project: int) -> list[Lease]:

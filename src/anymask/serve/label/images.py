@@ -95,6 +95,17 @@ class LabelImages:
                 self._fetched.popitem(last=False)
         return data
 
+    def file(self, picture: Picture, folder: Path) -> Path:
+        """Give the file of an image, which is put into a folder if it is elsewhere; see `data`."""
+        data = self.data(picture)
+        if picture.id not in self._fetched:
+            source = self._store.open_image(self.record(picture.id))
+            if isinstance(source, Path):
+                return source
+        path = folder / f"{picture.id}{Path(picture.name).suffix}"
+        path.write_bytes(data)
+        return path
+
     def thumbnail(self, picture: Picture) -> bytes:
         """Give a small JPEG of an image."""
         known = self._thumbnails.kept(picture.id)
@@ -148,7 +159,8 @@ class LabelStudio:
 
         Raises:
             ApiError: There is no such image.
-            InputError: There are no masks, or a format cannot hold them.
+            InputError: There are no masks, a format cannot hold them, or an image is gone or has
+                another content by now.
             OutputError: The disk is full.
         """
         images = [self.gallery.record(name) for name in dict.fromkeys(pictures)]
@@ -163,11 +175,7 @@ class LabelStudio:
                 kept = np.array([review != "rejected" for review in stored.reviews], bool)
                 if not kept.any():
                     continue
-                file = self.store.open_image(image)
-                if not isinstance(file, Path):
-                    fetched = Path(folder) / f"{image.sha256}{Path(image.name).suffix}"
-                    fetched.write_bytes(file)
-                    file = fetched
+                file = self.gallery.file(self.gallery.find(image.sha256), Path(folder))
                 name = free_name(file.stem if "://" in image.name else image.name, taken)
                 yield Found(name, replace(stored.masks[kept], source=image.name), file)
 
