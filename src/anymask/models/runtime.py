@@ -46,7 +46,7 @@ _PACKAGES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "openvi
 HINTS = {"bf16": "bf16", "int8": "bf16", "int8-dynamic": "bf16"}
 """What OpenVINO may compute in, where the processor can, by the precision of the encoder; else f32.
 
-What 8 bits leave in floating point, attention above all, is most of the time that is left.
+What 8 bits leave in floating point, attention above all, would take much of the time that is left.
 """
 
 _CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
