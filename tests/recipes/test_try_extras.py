@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from recipes import try_extras
 
 TESTS = Path(__file__).parents[1]
