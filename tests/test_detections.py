@@ -167,6 +167,13 @@ def test_no_name_is_told_from_the_name_of_an_object() -> None:
     assert Detections.from_coco(found.to_coco()).labels == (None, "object")
 
 
+def test_a_score_that_is_null_is_unknown() -> None:
+    document = FOUND.to_coco(7)
+    for entry in document["annotations"]:
+        entry["score"] = None
+    assert np.isnan(Detections.from_coco(document).scores).all()
+
+
 def test_one_of_several_images_is_read() -> None:
     document = FOUND.to_coco(7)
     document["images"].append({"id": 8, "width": 5, "height": 6, "file_name": "b.jpg"})

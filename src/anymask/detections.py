@@ -345,7 +345,8 @@ class Detections:
             entries = [e for e in document["annotations"] if e["image_id"] == about["id"]]
             boxes = np.array([e["bbox"] for e in entries], np.float64).reshape(-1, 4)
             boxes[:, 2:] += boxes[:, :2]
-            scores: npt.NDArray[Any] = np.array([float(e.get("score", np.nan)) for e in entries])
+            given = [e.get("score") for e in entries]
+            scores = np.array([np.nan if score is None else float(score) for score in given])
             labels = tuple(names.get(e["category_id"], str(e["category_id"])) for e in entries)
             size = int(about["height"]), int(about["width"])
         except InputError:

@@ -96,6 +96,29 @@ def test_what_openvino_computes_the_encoder_in(
     assert opened == {"encoder": hint, "decoder": "f32"}
 
 
+@pytest.mark.parametrize(("able", "used"), [(["FP32", "BF16"], "bf16"), (["FP32", "INT8"], "f32")])
+def test_bfloat16_is_not_imitated(
+    exported: Callable[[str], Report], monkeypatch: pytest.MonkeyPatch, able: list[str], used: str
+) -> None:
+    core = runtime.openvino_core()
+    settings: list[dict[str, object]] = []
+
+    class Core:
+        """A processor that can do other things."""
+
+        def get_property(self, device: str, name: str) -> list[str]:
+            assert (device, name) == ("CPU", "OPTIMIZATION_CAPABILITIES")
+            return able
+
+        def compile_model(self, path: str, device: str, given: dict[str, object]) -> object:
+            settings.append(given)
+            return core.compile_model(path, device)
+
+    monkeypatch.setattr(runtime, "openvino_core", Core)
+    runtime.OpenVinoGraph(exported("mobile-sam").folder / "encoder.onnx", "bf16")
+    assert [given["INFERENCE_PRECISION_HINT"] for given in settings] == [used]
+
+
 @pytest.mark.parametrize("kind", ["fp16", "bf16"])
 def test_sixteen_bits(tiny_weights: Weights, tmp_path: Path, photos: Path, kind: str) -> None:
     report = export(tiny_weights("mobile-sam"), tmp_path / "out", quantize=kind, calibrate=photos)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 /** The page without a server: this browser keeps the images and the masks, and finds them. */
 
 import { Away } from "./api/client.ts";
-import { DECODING_THREADS, Engine, usualThreads } from "./decode/engine.ts";
+import { DECODING_THREADS, Engine, startDecoding, usualThreads } from "./decode/engine.ts";
 import { LocalDecoder, type RawImage } from "./decode/local.ts";
 import { LocalApi } from "./local/local_api.ts";
 import { keepAll, settle, tellOfUpdates } from "./local/offline.ts";
@@ -20,7 +20,7 @@ async function main(): Promise<void> {
   app.decoder = new LocalDecoder(model.engine, async (id) => {
     await model.started();
     return pixelsOf(await api.image(id, AbortSignal.timeout(60_000)));
-  }, usualThreads() > DECODING_THREADS ? startDecoding : null);
+  }, usualThreads() > DECODING_THREADS ? () => startDecoding(Engine.open(), FILES) : null);
   open(app, () => (model.isReady ? "hint.waiting" : "hint.loading_model"));
   if (registration) tellOfUpdates(registration, () => app.saved(AbortSignal.timeout(10_000)));
 }
@@ -48,17 +48,6 @@ class Model {
     );
     return this.starting;
   }
-}
-
-async function startDecoding(): Promise<Engine> {
-  const engine = Engine.open();
-  try {
-    await engine.start(FILES, ["decoder"], DECODING_THREADS);
-  } catch (error) {
-    engine.close();
-    throw error;
-  }
-  return engine;
 }
 
 async function pixelsOf(file: Blob): Promise<RawImage> {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Engine, Features } from "../src/decode/engine.ts";
+import { type Engine, type Features, startDecoding } from "../src/decode/engine.ts";
 import { LocalDecoder, type RawImage } from "../src/decode/local.ts";
+import type { ServerDecoder } from "../src/decode/server.ts";
+import { SharedDecoder } from "../src/decode/shared.ts";
 import type { Answer, Prompt } from "../src/store/project.ts";
 
 const RAW: RawImage = { width: 1, height: 1, data: new Uint8ClampedArray(4) };
@@ -65,21 +67,36 @@ test("a second worker answers once it has what the first one encoded", async () 
 test("what the second worker has let go, or dies over, is answered by the first one", async () => {
   const [first, second] = [new Fake(), new Fake()];
   const decoder = decoderOf(first, async () => second as unknown as Engine);
-  const lastOf = async (): Promise<string | undefined> => {
-    const before = [...first.asked, ...second.asked].length;
+  const ask = async (): Promise<string[]> => {
+    first.asked.length = second.asked.length = 0;
     await decoder.predict("a", click(), OPTIONS);
-    assert.equal([...first.asked, ...second.asked].length, before + 1);
-    return first.asked.at(-1) === "predict a" ? "first" : "second";
+    await settled();
+    return [...first.asked.map((one) => `first: ${one}`), ...second.asked.map((one) => `second: ${one}`)];
   };
   await decoder.prepare("a");
   await settled();
-  assert.equal(await lastOf(), "second");
+  assert.deepEqual(await ask(), ["second: predict a"]);
   second.fails = true;
-  assert.equal(await lastOf(), "first");
+  assert.deepEqual(await ask(), ["first: predict a"]);
   second.fails = false;
   second.forgot("a");
-  second.asked.length = first.asked.length = 0;
-  assert.equal(await lastOf(), "first");
+  assert.deepEqual(await ask(), ["first: predict a", "first: features a", "second: handed a"]); // for the next click
+  assert.deepEqual(await ask(), ["second: predict a"]);
+  first.forgot("a"); // as it does not hear of what the second one is asked
+  assert.deepEqual(await ask(), ["second: predict a"]);
+  second.fails = true;
+  assert.deepEqual(await ask(), ["first: embed a", "first: predict a"]);
+});
+
+test("a worker that cannot start is ended", async () => {
+  let closed = 0;
+  const broken = { start: () => Promise.reject(new Error("no model")), close: () => closed++ };
+  await assert.rejects(startDecoding(broken as unknown as Engine, { base: "model/" }), /no model/);
+  const told: string[] = [];
+  const shared = new SharedDecoder({} as ServerDecoder, (who, why) => told.push(`${who}: ${why}`));
+  await shared.begin(() => broken as unknown as Engine, { base: "model/" });
+  assert.equal(closed, 2);
+  assert.deepEqual(told, ["server: no model"]);
 });
 
 test("where no second worker can be had, one does everything", async () => {

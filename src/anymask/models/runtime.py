@@ -46,9 +46,10 @@ _PACKAGES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "openvi
 HINTS = {"bf16": "bf16", "int8": "bf16", "int8-dynamic": "bf16"}
 """What OpenVINO may compute in, where the processor can, by the precision of the encoder; else f32.
 
-What 8 bits leave in floating point, attention above all, is most of the time that is left.
+What 8 bits leave in floating point, attention above all, would take much of the time that is left.
 """
 
+_CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
 _PROMPTS_AT_ONCE = 4  # what the caches of a CPU hold
 _CORES: list[Any] = []  # OpenVINO's, once it is wanted
 _LOCK = Lock()
@@ -119,12 +120,14 @@ class OpenVinoGraph:
     """A graph that OpenVINO runs."""
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
+        core = openvino_core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", _CAPABILITIES):
+            precision = "f32"  # or AVX-512 without units for it would imitate them, slowly
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        core = openvino_core()
         if path.suffix == ".onnx":
             _check_opset(path)
         try:

@@ -84,6 +84,13 @@ def test_words_beside_weights_are_overlooked(tmp_path: Path) -> None:
     assert read_state(tmp_path / "file.pth").keys() == {"a", "b", "c"}
 
 
+def test_counters_beside_weights_are_no_weights(tmp_path: Path) -> None:
+    counters = {name: torch.tensor(0.5) for name in ("lr", "epoch", "best")}
+    weights = {**STATE, "b": torch.ones(2), "c": torch.ones(2)}
+    torch.save({"student": weights, **counters}, tmp_path / "file.pth")
+    assert read_state(tmp_path / "file.pth").keys() == {"a", "b", "c"}
+
+
 def truncated(path: Path, save: Any) -> None:
     save({"a": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:2000])

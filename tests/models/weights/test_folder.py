@@ -117,6 +117,19 @@ def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [('{"model_type": "sam3"}', " of model_type 'sam3'"), ('{"model_type": 3}', ""), ("{}", "")],
+)
+def test_what_a_config_calls_an_unknown_network_is_said(
+    tmp_path: Path, config: str, said: str
+) -> None:
+    save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(WeightsError, match=rf"{tmp_path.name}'{said} with 1 other keys \(a\)"):
+        load_network(tmp_path)
+
+
 def test_a_config_of_another_network(known: tuple[Variant, ...], tmp_path: Path) -> None:
     write_folder(tmp_path / "a", known[0], state_of(known[1]))
     with pytest.raises(WeightsError, match=r"keys of small, got .* mis-shaped"):

@@ -115,7 +115,7 @@ def config() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def theirs() -> Any:
-    transformers = pytest.importorskip("transformers", reason="needs transformers")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     torch.manual_seed(0)
     model = transformers.Sam2VideoModel(transformers.Sam2VideoConfig(**config())).eval()
     for parameter in model.parameters():

@@ -19,7 +19,7 @@ from anymask.predict.track.remember import Answer, MemoryFrame
 from anymask.predict.track.track import Remembered
 from anymask.prompt import Prompt
 
-transformers = pytest.importorskip("transformers", reason="needs transformers")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 FRAMES, H, W, WIDTH = 9, 50, 70, 128
 CLICK, BOX = ([(20, 20)], [1], None), ([(22, 20), (12, 38)], [1, 0], (10, 8, 44, 40))

@@ -175,6 +175,17 @@ export class Engine {
   }
 }
 
+/** Starts a worker that only decodes, and ends it if that fails. */
+export async function startDecoding(engine: Engine, files: Files): Promise<Engine> {
+  try {
+    await engine.start(files, ["decoder"], DECODING_THREADS);
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+  return engine;
+}
+
 function unknownWords(words: readonly string[]): Refused {
   const message = words.length ? say("error.words", { words: words.join(", ") }) : say("error.no_words");
   return new Refused(422, "unknown_words", message, null);

@@ -30,8 +30,7 @@ export class LocalDecoder implements Decoder {
   ) {
     engine.forgot = (image) => this.ready.delete(image);
     this.second = decoding && new SecondWorker(engine, decoding);
-    const answering = this.second ?? engine;
-    this.recall = new Recall((image, prompt, options) => answering.predict(image, prompt, options));
+    this.recall = new Recall((image, prompt, options) => this.answer(image, prompt, options));
   }
 
   prepare(image: string): Promise<void> {
@@ -44,9 +43,16 @@ export class LocalDecoder implements Decoder {
     return making;
   }
 
-  async predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
-    await this.prepare(image); // again, if the worker had to let it go
+  predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
     return this.recall.predict(image, prompt, options);
+  }
+
+  private async answer(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
+    const answers = await this.second?.predict(image, prompt, options);
+    if (answers) return answers;
+    await this.prepare(image); // again, if the worker had to let it go
+    void this.second?.take(image); // again, if the second one had to
+    return this.engine.predict(image, prompt, options);
   }
 
   async everything(image: string, signal: AbortSignal, progress: Progress): Promise<Answer[]> {

@@ -8,9 +8,10 @@ export class SecondWorker {
   private engine: Engine | null = null;
   private opening: Promise<void> | null = null;
   private readonly here = new Set<string>();
+  private readonly taking = new Set<string>();
 
   /**
-   * @param first Has the embeddings, and answers for whatever is not here yet.
+   * @param first Has the embeddings.
    * @param open Starts the second worker; it may fail, such as where memory is short.
    */
   constructor(
@@ -20,6 +21,8 @@ export class SecondWorker {
 
   /** Takes over an image that the first one has encoded; the second is opened for the first of them. */
   async take(image: string): Promise<void> {
+    if (this.here.has(image) || this.taking.has(image)) return;
+    this.taking.add(image);
     try {
       await (this.opening ??= this.begin());
       if (!this.engine) return;
@@ -28,17 +31,15 @@ export class SecondWorker {
       this.here.add(image);
     } catch {
       // The first one answers; it will say what is wrong, if anything is.
+    } finally {
+      this.taking.delete(image);
     }
   }
 
-  /** Answers; the first worker does, while the second does not have the image. */
-  async predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[]> {
-    if (!this.engine || !this.here.has(image)) return this.first.predict(image, prompt, options);
-    try {
-      return await this.engine.predict(image, prompt, options);
-    } catch {
-      return this.first.predict(image, prompt, options);
-    }
+  /** Answers; null while it does not have the image, or if it cannot: then the first one does. */
+  async predict(image: string, prompt: Prompt, options: PredictOptions): Promise<Answer[] | null> {
+    if (!this.engine || !this.here.has(image)) return null;
+    return this.engine.predict(image, prompt, options).catch(() => null);
   }
 
   private async begin(): Promise<void> {

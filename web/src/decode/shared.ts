@@ -7,7 +7,7 @@
 
 import type { Answer, Prompt } from "../store/project.ts";
 import type { Decoder, PredictOptions } from "./decoder.ts";
-import { DECODING_THREADS, type Engine, EngineFailed, type Files } from "./engine.ts";
+import { type Engine, EngineFailed, type Files, startDecoding } from "./engine.ts";
 import { Recall } from "./recall.ts";
 import type { ServerDecoder } from "./server.ts";
 
@@ -42,9 +42,8 @@ export class SharedDecoder implements Decoder {
    */
   async begin(open: () => Engine, files: Files, forced = false): Promise<void> {
     try {
-      const engine = open();
+      const engine = await startDecoding(open(), files);
       engine.forgot = (image) => this.forget(image);
-      await engine.start(files, ["decoder"], DECODING_THREADS);
       this.engine = engine;
       engine.failed = (error) => this.fail(error);
       for (const image of this.wanted) void this.send(image);

@@ -230,9 +230,9 @@ def _unwrapped(content: object, depth: int) -> Mapping[str, Tensor] | None:
                 return tensors
         strange = {key for key, _ in _strangers(content)}
         own = {key: value for key, value in content.items() if key not in strange}
-        if len(own) > len(strange):  # weights, and some words about them
-            return own
         others = _sets(content, depth)
+        if len(own) > max([len(strange), *map(len, others.values())]):
+            return own  # weights, and some words about them; else counters beside weights
         if len(others) == 1:  # whatever it is called
             return next(iter(others.values()))
     return None

@@ -308,10 +308,19 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
             )
         names = ", ".join(variant.name for variant in VARIANTS)
         raise WeightsError(
-            f"expected weights of one of {names}, got {str(origin)!r} with {len(state)} other keys "
-            f"({first(state)}); anymask has no network for them"
+            f"expected weights of one of {names}, got {str(origin)!r}{_said_type(Path(origin))} "
+            f"with {len(state)} other keys ({first(state)}); anymask has no network for them"
         )
     return best
+
+
+def _said_type(place: Path) -> str:
+    """Tell what the config of a folder calls its model, for messages; "" if nothing does."""
+    from anymask.models.weights.folder import CONFIGS, read_json
+
+    config = place / CONFIGS[0]
+    said = read_json(config).get("model_type") if config.is_file() else None
+    return f" of model_type {said[:80]!r}" if isinstance(said, str) else ""
 
 
 def _is_adapter(path: Path) -> bool:
