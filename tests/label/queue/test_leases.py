@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from anymask import InputError, Masks
-from anymask.label import Provenance, Store
+from anymask.label import LeaseConflict, Provenance, Store
 from anymask.label.queue import order as queue
 from anymask.label.queue.order import farthest_first
+from anymask.label.review.audit import begin_audit, next_audited
 
 Make = Callable[..., Masks]
 
@@ -33,6 +34,18 @@ def test_each_gets_an_image_of_his_own_and_the_same_again(store: Store) -> None:
     assert 800 < store.leases()[0].seconds <= 900
     store.release(bob)
     assert store.next("Dan").image.id == 2
+
+
+def test_each_tab_has_an_image_of_its_own_on_both_databases(store: Store, mask_of: Make) -> None:
+    first, second = (store.next("Ada", tab=tab) for tab in ("one", "two"))
+    assert [one.image.id for one in (first, second)] == [1, 2]
+    assert store.next("Ada", tab="one").token == first.token
+    with pytest.raises(LeaseConflict, match="'Ada' has it"):
+        store.lease(1, "Ada", tab="two")
+    store.add_masks(1, mask_of(2), Provenance("Ada"))
+    begin_audit(store, "may", 1)
+    assert next_audited(store, "may", "Ada", tab="two") is None
+    assert next_audited(store, "may", "Ada", tab="one").token == first.token
 
 
 def test_a_lease_runs_out_and_can_be_renewed(store: Store) -> None:
