@@ -329,7 +329,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="f7c9144bb739a3f3b73a3cab59dde61f0c1609b69cf2ebf3f8d87faf477fc910",
+            sha256="9d795da974033a2dc1d398c398a02c1b9bae0a47a1143ad39d3271a53a812eb0",
             size=13_727_180,
         ),
         aliases=("bundled", "compact"),
