@@ -329,7 +329,7 @@ VARIANTS: tuple[Variant, ...] = (
         weights=WeightSource(
             "anymask-compact.safetensors",
             "Apache-2.0",
-            sha256="9d795da974033a2dc1d398c398a02c1b9bae0a47a1143ad39d3271a53a812eb0",
+            sha256="115798025e1147b9b2dad2c79004e6d3c11df4f4f43238ff0a4c0d66e167fe5b",
             size=13_727_180,
         ),
         aliases=("bundled", "compact"),
