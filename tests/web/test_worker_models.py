@@ -85,7 +85,7 @@ def test_it_answers_as_the_library_does(
     worker, (model, embedding) = opened(name)
     able = model.variant.capabilities
     asked = 0
-    for image, tolerance in (("given", 0.01), ("own", 0.1)):  # whose weights have 8 bits
+    for image, tolerance in (("given", 0.02), ("own", 0.1)):  # weights of 9 bits, and 8
         for said, prompt in CASES.values():
             unable = set(prompt.required_capabilities) - able
             many = len(prompt.points_xy) == 1 and prompt.box is None and "multimask" in able
