@@ -232,7 +232,7 @@ def measure_worker(
     import anymask.serve.studio.page_files as page_files
     from anymask.export.browser import write_browser_model
 
-    shutil.copytree(Path(page_files.__file__).parent / "page", host / "page")
+    shutil.copytree(page_files.FOLDER, host / "page")
     shutil.copy(photos / "photo.png", host)
     (host / "blank.html").write_text("<!doctype html><title>encode</title>")
     model_files = write_browser_model(model, host / "model", ["encoder", "decoder"])
