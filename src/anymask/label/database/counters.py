@@ -152,10 +152,8 @@ def _join(found: Counter[str], known: Counter[str], at_work: int) -> None:
 
 def add_later(transaction: Transaction, project: int) -> None:
     """Count what waits; do it at a moment that tells nothing."""
-    query = f"""
-        DELETE FROM counters WHERE project_id = :project AND name >= '{LATER}'
-        AND name < '{LATER[:-1]}/' RETURNING name, value"""
     counters = Counters()
+    query = f"{_removal(LATER)} RETURNING name, value"
     for row in transaction.rows(query, project=project):
         counters.add(row.name.partition("#")[0].removeprefix(LATER), row.value)
     counters.save(transaction, project, KNOWN)
@@ -164,10 +162,15 @@ def add_later(transaction: Transaction, project: int) -> None:
 def forget(transaction: Transaction, project: int) -> None:
     """Count no more what happened on images whose masks are known; there are none any more."""
     for apart in (KNOWN, LATER):
-        query = f"""
-            DELETE FROM counters WHERE project_id = :project AND name >= '{apart}'
-            AND name < '{apart[:-1]}/'"""
-        transaction.run(query, project=project)
+        transaction.run(_removal(apart), project=project)
+
+
+def _removal(apart: str) -> str:
+    """Write the query that removes the sums whose names begin so."""
+    return (
+        f"DELETE FROM counters WHERE project_id = :project AND name >= '{apart}' "
+        f"AND name < '{apart[:-1]}/'"
+    )
 
 
 def count_again(transaction: Transaction, project: int) -> Counter[str]:
