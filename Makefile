@@ -25,7 +25,7 @@ COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true
 # What the page is built and tested with, where there is Node.js; its tests are left out elsewhere.
 PAGE_TOOLS := $(if $(shell command -v npm),web/node_modules/.installed)
 
-.PHONY: help demo check style types guards test coverage web docs dist extras clean
+.PHONY: help demo check style types guards test tests examples coverage web docs dist extras clean
 
 help:
 	@echo "make demo   cut a photo by click, box and everything; pictures in demo-out/"
@@ -56,15 +56,19 @@ types: .venv/.installed-dev
 guards: .venv/.installed-dev $(PAGE_TOOLS)
 	$(BESIDE) $(BIN)/python -m pytest --quiet tests/guards
 
-test: .venv/.installed-dev $(PAGE_TOOLS)
+test: tests examples
+
+tests: .venv/.installed-dev $(PAGE_TOOLS)
 	$(BESIDE) $(BIN)/python -m pytest --quiet --ignore=tests/guards $(COVER) $(WORKERS) || \
-		$(BESIDE) $(BIN)/python -m pytest --quiet --last-failed --ignore=tests/guards $(AND_COVER)
-	$(BESIDE) $(BIN)/python -m pytest --quiet --doctest-modules src $(AND_COVER) $(WORKERS)
+		$(BESIDE) $(BIN)/python -m pytest --quiet --last-failed --ignore=tests/guards $(COVER)
+
+examples: .venv/.installed-dev
+	$(BESIDE) $(BIN)/python -m pytest --quiet --doctest-modules src $(COVER)
 
 # Half as long again, because each line is counted.
-coverage: COVER := --cov --cov-report=
-coverage: AND_COVER := --cov --cov-append --cov-report=
-coverage: test
+coverage: .venv/.installed-dev
+	$(BIN)/python -m coverage erase
+	$(MAKE) --jobs=1 test COVER='--cov --cov-append --cov-report='
 	$(BIN)/python -m coverage report
 
 web: web/node_modules/.installed
