@@ -44,7 +44,8 @@ def play(parent, child, used, keep):
         photo = model.embed(image)
         model.predict(photo, points=[(30, 20)])
     queue = context.Queue()
-    process = context.Process(target=ask, args=(queue, child, photo if keep else image), daemon=True)
+    asked = photo if keep else image
+    process = context.Process(target=ask, args=(queue, child, asked), daemon=True)
     process.start()
     said = queue.get(timeout=120)
     process.join()
