@@ -21,6 +21,14 @@ hypothesis.settings.register_profile("anymask", deadline=None)
 hypothesis.settings.load_profile("anymask")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what drives a browser, which mostly waits.
+
+    So one process of two does it while the other computes, and no two browsers share a processor.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 def pytest_collection_finish() -> None:
     """Take what is there for good, mostly modules and tests, out of the collector's search.
 
