@@ -36,9 +36,12 @@ def photo(path: Path, shift: int = 0, scale: int = 1) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, as Debian has it; ANYMASK_CHROMIUM names another."""
+    """Chromium, as Debian has it; ANYMASK_CHROMIUM names another.
+
+    Playwright has an event loop in this thread until it ends, so no test after it could run one.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     path = os.environ.get("ANYMASK_CHROMIUM") or shutil.which("chromium")
     if path is None:
