@@ -23,6 +23,7 @@ from anymask.errors import CapabilityError, InputError, MissingExtraError, Weigh
 from anymask.models import onnx_file
 from anymask.models.config import Sam2Config
 from anymask.models.exported import NEWEST_OPSET, Exported
+from anymask.models.linked_files import open_linked
 from anymask.optional import optional
 
 if TYPE_CHECKING:
@@ -90,8 +91,11 @@ class OnnxGraph:
         # Threads that spin while they wait stop whatever else the processor has to do.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+            self._session = open_linked(
+                path,
+                lambda real: ort.InferenceSession(
+                    str(real), options, providers=["CPUExecutionProvider"]
+                ),
             )
         except Exception as error:
             raise _unreadable(path, "ONNX Runtime", error) from error
@@ -131,7 +135,9 @@ class OpenVinoGraph:
         if path.suffix == ".onnx":
             _check_opset(path)
         try:
-            self._model = core.compile_model(str(path), "CPU", settings)
+            self._model = open_linked(
+                path, lambda real: core.compile_model(str(real), "CPU", settings)
+            )
         except Exception as error:
             raise _unreadable(path, "OpenVINO", error) from error
         self._path = path
