@@ -243,10 +243,26 @@ def test_a_file_of_labelme_in_a_folder_says_where_its_image_is_from_there(
     }
     said.pop("anymask-run.json", None)
     assert said == {"photo-0.json": "photo-0.png", "sub/photo-0.json": "photo-0.png"}
+    for name in ("photo-0.png", "sub/photo-0.png"):  # LabelMe opens the image beside the file
+        assert (tmp_path / "out" / name).read_bytes() == (photos / name).read_bytes()
     found = import_masks(store, tmp_path / "out", person="Eve")
     assert (found.masks, found.unmatched, found.failed) == (2, (), ())
     assert store.masks("sub/photo-0.png").masks.areas.tolist() == [36, 36]
     assert store.masks("photo-0.png").masks.areas.tolist() == [60, 60]
+    assert store.image("photo-0.png").names == ("photo-0.png",)  # copies are no new names
+
+    before = files_below(photos)
+    export_masks(store, photos, "labelme")  # beside the images themselves, as LabelMe works
+    after = files_below(photos)
+    assert {name for name in after if name.endswith(".png")} < before.keys()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "photo-0.png").write_bytes(b"something else")
+    with pytest.raises(InputError, match="is another image; replace it"):
+        export_masks(store, other, "labelme")
+    assert (other / "photo-0.png").read_bytes() == b"something else"
+    export_masks(store, other, "labelme", overwrite=True)
+    assert (other / "photo-0.png").read_bytes() == (photos / "photo-0.png").read_bytes()
 
 
 def test_images_that_are_gone_are_told_where_they_would_be_copied(

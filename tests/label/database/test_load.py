@@ -67,7 +67,7 @@ def filled(store: Store, mask_of: Callable[..., Masks]) -> Store:
 
 
 def test_nothing_large_is_gone_through(filled: Store, mask_of: Callable[..., Masks]) -> None:
-    store, person = filled, Provenance("Ada", token="again")
+    store, person = filled, Provenance("Bob", token="again")
     calls = [
         lambda: store.next("Bob"),
         lambda: store.next("Cid", order="low-confidence", state="done"),
@@ -80,7 +80,7 @@ def test_nothing_large_is_gone_through(filled: Store, mask_of: Callable[..., Mas
         lambda: store.masks("photo-1.png"),
         lambda: store.history(1),
         lambda: store.add_masks(2, mask_of(3), person),
-        lambda: store.edit_mask(1, 1, mask_of(4), Provenance("Ada", token="more")),
+        lambda: store.edit_mask(1, 1, mask_of(4), Provenance("Cid", token="more")),
         lambda: store.image("photo-1.png"),
         lambda: store.image(store.image(1).sha256),
         lambda: store.find_image("photo-1.png"),

@@ -52,7 +52,7 @@ def take(
 ) -> Lease | None:
     """Give a person an image that nobody else has; the one that he has, if there is one.
 
-    With the name of a ``tab``, that which another tab of the same person has is not given.
+    Each ``tab`` of a person has an image of its own, and so has who names none.
 
     Returns:
         None if there is none left, or others have all that are.
@@ -107,7 +107,7 @@ def take_image(
     _check(seconds)
     who, now = person_id(transaction, person), lease_time(transaction, project)
     row = image_row(transaction, project, image)
-    check_free(transaction, project, row, person, tab)
+    check_free(transaction, project, row, person, of=tab or "")
     assert who is not None  # there is a name
     is_his = row.lease_person_id == who and row.lease_until > now
     if row.state in SHOWN and not is_his:
@@ -126,10 +126,8 @@ def _mark(tab: str) -> str:
 
 
 def of_tab(tab: str | None) -> str:
-    """Give the end of a condition: that a lease is of a tab, or of none."""
-    if tab is None:
-        return ""
-    return f"AND (lease LIKE '%-{_mark(tab)}' OR lease NOT LIKE '%-%')"
+    """Give the end of a condition: that a lease is of a tab; None: of none."""
+    return "AND lease NOT LIKE '%-%'" if tab is None else f"AND lease LIKE '%-{_mark(tab)}'"
 
 
 def check_free(
@@ -137,9 +135,17 @@ def check_free(
     project: int,
     image: Any,
     person: str | None,
-    tab: str | None = None,
+    *,
+    of: str | None = None,
 ) -> None:
-    """Check that nobody but one person has an image, by its row; with a tab, no other one of his.
+    """Check that nobody but one person has an image, by its row.
+
+    Args:
+        transaction: Where to look.
+        project: Whose image it is.
+        image: Its row.
+        person: Who may have it; None: nobody.
+        of: The tab of that person that may have it, empty: none of them; None: whichever.
 
     Raises:
         LeaseConflict: Somebody else has it.
@@ -148,7 +154,8 @@ def check_free(
         return
     left = image.lease_until - lease_time(transaction, project, keep=False)
     name = transaction.value("SELECT name FROM people WHERE id = :id", id=image.lease_person_id)
-    is_elsewhere = tab is not None and "-" in image.lease and not image.lease.endswith(_mark(tab))
+    mark = image.lease.partition("-")[2]
+    is_elsewhere = of is not None and mark != (_mark(of) if of else "")
     if left > 0 and (name != person or is_elsewhere):
         raise LeaseConflict(find_image(transaction, project, image.id).name, name, left)
 

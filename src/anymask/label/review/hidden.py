@@ -16,7 +16,7 @@ from typing import Any
 
 from anymask.label.database.clock import wall_time
 from anymask.label.database.connection import Transaction
-from anymask.label.database.counters import KNOWN, LATER, Counters, add_later
+from anymask.label.database.counters import KNOWN, LATER, Counters, add_later, apart_of
 from anymask.label.records import HIDDEN, SHOWN, ImageState
 
 __all__ = [
@@ -93,7 +93,7 @@ def begin(transaction: Transaction, project: int, image: int, person: int) -> No
         query = "UPDATE images SET state = :state WHERE id = :id"
         transaction.run(query, state=HIDDEN["open"], id=image)
     clean(transaction, image, person, later)
-    later.save(transaction, project, LATER)
+    later.save(transaction, project, apart_of(LATER, image))
 
 
 def visit(transaction: Transaction, project: int, image: Any, person: int) -> None:
@@ -148,7 +148,7 @@ def answer(
     counters.add(f"images.{state}")
     counters.add("seconds", seconds)
     counters.work(person, seconds)
-    counters.save(transaction, project, KNOWN)
+    counters.save(transaction, project, apart_of(KNOWN, image.id))
 
 
 def count_later(transaction: Transaction, project: int) -> None:
@@ -212,7 +212,7 @@ def _show(transaction: Transaction, project: int, image: Any, person: int, left:
     if SHOWN[image.state] == "open":  # it was to be done once more, and is not
         later.add("images", -1)
         later.add("images.open", -1)
-    later.save(transaction, project, LATER)
+    later.save(transaction, project, apart_of(LATER, image.id))
 
 
 def _as_it_was(transaction: Transaction, image: int, mask: int, revision: int) -> tuple[int, int]:
