@@ -30,21 +30,6 @@ _STORE = 256 << 20  # bytes, of a new cluster's object store, for names and run 
 _DEATHS = 8  # workers in turn that may die before they have done anything
 
 
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
-    # Workers come last by Ray's own will (15): on a busy machine they would hardly begin.
-    "RAY_worker_niceness": "0",
-    # What would be shown by a dashboard, and there is none; and what adds machines, of which there
-    # is one. Each takes time as long as the cluster lasts.
-    "RAY_task_events_report_interval_ms": "0",
-    "RAY_metrics_report_interval_ms": "60000",
-    "REPORTER_UPDATE_INTERVAL_MS": "60000",
-    "LOG_NAME_UPDATE_INTERVAL_S": "60",
-    "AUTOSCALER_UPDATE_INTERVAL_S": "60",
-}
-"""Environment of a new cluster, as far as it says nothing else."""
-
-
 class Cluster:
     """Workers on the nodes of a Ray cluster; a small one is started here if there is none.
 
@@ -97,8 +82,9 @@ class Cluster:
         new = self.address is None and "RAY_ADDRESS" not in os.environ
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
         if new:
-            for name, value in _SETTINGS.items():
-                os.environ.setdefault(name, value)
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+            # Workers come last by Ray's own will (15): on a busy machine they would hardly begin.
+            os.environ.setdefault("RAY_worker_niceness", "0")
             how |= {"include_dashboard": False, "num_cpus": self.workers}
             how |= {"object_store_memory": _STORE}
         for again in reversed(range(_STARTS if new else 1)):

@@ -12,13 +12,14 @@ from anymask.label.database.clock import lease_time, wall_time
 from anymask.label.database.connection import Transaction
 from anymask.label.database.counters import Counters
 from anymask.label.database.requests import answer_of, note
-from anymask.label.images import find_image, image_row, records
+from anymask.label.images import FIELDS, find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue.order import column_of
 from anymask.label.records import (
     HIDDEN,
     IMAGE_STATES,
     SHOWN,
+    ImageRecord,
     ImageState,
     Lease,
     LeaseConflict,
@@ -73,21 +74,21 @@ def take(
     )
     if found is None:
         found = transaction.row(
-            f"SELECT id, NULL AS lease FROM images WHERE {among} AND lease_until <= :now "
-            f"ORDER BY {column_of(order)}, id LIMIT 1{transaction.skip_locked}",
+            f"SELECT id, NULL AS lease, {hidden.SHARE} FROM images "
+            f"WHERE {among} AND lease_until <= :now ORDER BY {column_of(order)}, id "
+            f"LIMIT 1{transaction.skip_locked}",
             **values,
         )
         # Never when nothing else is left, or that would tell.
         if found is not None and state == "open":
-            known = hidden.draw(transaction, project, who, now, skip)
+            known = hidden.draw(transaction, project, who, now, found.share, skip)
             if known is not None:
                 hidden.begin(transaction, project, known.id, who)
                 found = known
     if found is None:
         return None
     token = found.lease or _token(tab)
-    _note(transaction, found.id, token, who, now + seconds)
-    return Lease(token, find_image(transaction, project, found.id), person, seconds)
+    return Lease(token, _note(transaction, found.id, token, who, now + seconds), person, seconds)
 
 
 def take_image(
@@ -113,8 +114,7 @@ def take_image(
     if row.state in SHOWN and not is_his:
         hidden.visit(transaction, project, row, who)
     token = row.lease if is_his else _token(tab)
-    _note(transaction, image, token, who, now + seconds)
-    return Lease(token, find_image(transaction, project, image), person, seconds)
+    return Lease(token, _note(transaction, image, token, who, now + seconds), person, seconds)
 
 
 def _token(tab: str | None) -> str:
@@ -160,15 +160,18 @@ def check_free(
         raise LeaseConflict(find_image(transaction, project, image.id).name, name, left)
 
 
-def _note(transaction: Transaction, image: int, token: str, who: int | None, until: float) -> None:
-    transaction.run(
+def _note(
+    transaction: Transaction, image: int, token: str, who: int | None, until: float
+) -> ImageRecord:
+    rows = transaction.rows(
         "UPDATE images SET lease = :token, lease_person_id = :who, lease_until = :until "
-        "WHERE id = :id",
+        f"WHERE id = :id RETURNING {FIELDS}",
         token=token,
         who=who,
         until=until,
         id=image,
     )
+    return records(transaction, rows)[0]
 
 
 def renew(transaction: Transaction, project: int, token: str, seconds: float) -> None:

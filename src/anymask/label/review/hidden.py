@@ -21,6 +21,7 @@ from anymask.label.records import HIDDEN, SHOWN, ImageState
 
 __all__ = [
     "ASIDE",
+    "SHARE",
     "answer",
     "begin",
     "count_later",
@@ -34,6 +35,9 @@ __all__ = [
 
 ASIDE = 2
 """Stands in ``masks.deleted`` where a mask was set aside."""
+
+SHARE = "(SELECT honeypots FROM projects WHERE id = :project) AS share"
+"""A column: see `share_of`."""
 
 _SEEN = "null"
 """Stands for the answer of somebody who has looked at that of another, and gets none of his own."""
@@ -51,12 +55,16 @@ def numbers(transaction: Transaction, project: int) -> set[int]:
 
 def share_of(transaction: Transaction, project: int) -> float:
     """Give the share of the images handed out that should be hidden ones."""
-    query = "SELECT honeypots FROM projects WHERE id = :project"
-    return float(transaction.value(query, project=project))
+    return float(transaction.value(f"SELECT {SHARE}", project=project))
 
 
 def draw(
-    transaction: Transaction, project: int, person: int, now: float, skip: Sequence[int] = ()
+    transaction: Transaction,
+    project: int,
+    person: int,
+    now: float,
+    share: float,
+    skip: Sequence[int] = (),
 ) -> Any:
     """Now and then, give an image whose masks are known and that a person has not labelled yet.
 
@@ -66,7 +74,7 @@ def draw(
         A row with ``id`` and ``lease``, which is NULL; None if it is not the time, or there is
         none.
     """
-    if random.random() >= share_of(transaction, project):
+    if random.random() >= share:
         return None
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     states = ", ".join(map(repr, SHOWN))
