@@ -15,12 +15,13 @@ from tests.models.tiny import tiny
 
 from anymask.errors import InputError
 from anymask.image.image import Image
+from anymask.image.transform import Transform
 from anymask.models.build import build
 from anymask.models.variants import find
 from anymask.predict.segmenter import Segmenter
 from anymask.predict.track import remember
 from anymask.predict.track.look_at import look_at
-from anymask.predict.track.remember import MemoryFrame, _as_bfloat16, _as_float32
+from anymask.predict.track.remember import Answer, MemoryFrame, _as_bfloat16, _as_float32
 from anymask.predict.track.track import Moment, Remembered, Track
 from anymask.prompt import Prompt
 
@@ -278,6 +279,37 @@ def test_a_hundred_things(model: Segmenter) -> None:
     track, masks = stream(model, clip(2), {0: said})
     assert len(track.names) == len(masks[1]) == 100
     assert masks[1].dense().sum(axis=0).max() <= 1  # each pixel belongs to one of them
+
+
+def test_each_pixel_is_of_the_surest_and_masks_are_enlarged_one_by_one(
+    model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, a hundred things in a frame of 4K would be three gigabytes."""
+    frame = MemoryFrame.of(model, Image.open(clip(1)[0]))
+    rng = torch.Generator().manual_seed(0)
+    logits = 5 * torch.randn(4, 1, 1, 16, 16, generator=rng)
+    logits[2] = -1024  # is nowhere
+    answers = [Answer(some, 0.5, 1.0, torch.zeros(1, 32), certain=False) for some in logits]
+    things = tuple(Remembered(f"thing {i}", 5 + i, 0, ()) for i in range(4))
+    track = Track(frame=0, size_hw=(H, W), remembered=things)
+    large = frame.transform.masks_to_image(logits[:, 0, 0]).numpy()
+    surest = (large > 0) & (large.argmax(axis=0) == np.arange(4)[:, None, None])
+    assert surest[[0, 1, 3]].any(axis=(1, 2)).all() and not surest[2].any()
+    taken = np.zeros((H, W), np.bool_)
+    taken[:, : W // 2] = True
+    enlarge, shapes = Transform.masks_to_image, []
+
+    def noted(self: Transform, one: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(one.shape))
+        return enlarge(self, one)
+
+    monkeypatch.setattr(Transform, "masks_to_image", noted)
+    masks = frame._masks(track, answers, ["tracked"] * 4, None)
+    assert (masks.dense() == surest).all() and shapes == [(16, 16)] * 4
+    assert masks.ids == (5, 6, 7, 8)
+    kept = frame._masks(track, answers, ["tracked", "prompted", "lost", "tracked"], taken).dense()
+    assert (kept[1] == surest[1]).all()
+    assert (kept[[0, 3]] == (surest & ~taken)[[0, 3]]).all()
 
 
 def test_a_frame_of_another_size_is_refused(model: Segmenter) -> None:

@@ -21,7 +21,9 @@ from anymask.arrays import inference, placed
 from anymask.errors import InputError
 from anymask.image.image import Image
 from anymask.image.transform import Transform
+from anymask.masks.label_map import encode_numbers
 from anymask.masks.masks import Masks
+from anymask.masks.rle import from_changes
 from anymask.models.detailed_decoder import Decoded
 from anymask.models.prompt_batch import PromptBatch
 from anymask.models.sam2 import Sam2, single_answer
@@ -279,15 +281,12 @@ class MemoryFrame:
         self, track: Track, answers: list[Answer], status: list[Status], taken: BoolArray | None
     ) -> Masks:
         """Carry answers to the frame; each pixel belongs to the thing that is surest."""
-        dense = np.zeros((len(answers), *self.size_hw), np.bool_)
-        if answers:
-            large = self.transform.masks_to_image(torch.cat([a.logits[0] for a in answers]))
-            surest = large.argmax(dim=0)
-            places = torch.arange(len(answers), device=surest.device)[:, None, None]
-            dense = ((large > 0) & (surest == places)).cpu().numpy()
+        owners = self._owners(answers)
         if taken is not None:
-            asked = [said == "prompted" for said in status]
-            dense[~np.array(asked, np.bool_)] &= ~taken
+            asked = np.array([False, *(said == "prompted" for said in status)])
+            owners[taken & ~asked[owners]] = 0
+        found = encode_numbers(owners)
+        nothing = from_changes(np.empty(0, np.int64), owners.size)
         meta = [
             {
                 "status": said,
@@ -296,8 +295,9 @@ class MemoryFrame:
             }
             for one, answer, said in zip(track.remembered, answers, status, strict=True)
         ]
-        return Masks.from_dense(
-            dense,
+        return Masks(
+            self.size_hw,
+            tuple(found.get(number, nothing) for number in range(1, len(answers) + 1)),
             scores=[round(a.confidence, 4) if a.is_there else 0.0 for a in answers],
             labels=track.names,
             ids=[one.id for one in track.remembered],
@@ -306,6 +306,21 @@ class MemoryFrame:
             source=self.source,
             model=self.model.variant.name,
         )
+
+    def _owners(self, answers: list[Answer]) -> npt.NDArray[np.int32]:
+        """Say which thing each pixel of the frame belongs to, counted from 1; 0: none of them.
+
+        They are enlarged one by one: a hundred things in a large frame would be gigabytes.
+        """
+        device = self.network.device
+        best = torch.zeros(self.size_hw, device=device)
+        owners = torch.zeros(self.size_hw, dtype=torch.int32, device=device)
+        for number, answer in enumerate(answers, 1):
+            large = self.transform.masks_to_image(answer.logits[0, 0])
+            surer = large > best
+            owners.masked_fill_(surer, number)
+            best = torch.where(surer, large, best)
+        return owners.cpu().numpy()
 
 
 def _has_mask(prompt: Prompt) -> bool:
