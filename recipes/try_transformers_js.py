@@ -194,7 +194,6 @@ def opened(address: str, browser: Path | None) -> Iterator[Any]:
         page.on("console", lambda said: print(f"  browser: {said.text}"))
         page.on("pageerror", lambda error: print(f"  browser: {error}"))
         page.set_default_timeout(600_000)  # a busy machine takes minutes to decode an image
-        page.on("pageerror", lambda error: print(f"  the page fails: {error}"))
         page.goto(address)
         page.wait_for_function("window.version")
         yield page
