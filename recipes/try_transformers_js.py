@@ -193,6 +193,7 @@ def opened(address: str, browser: Path | None) -> Iterator[Any]:
         page.route(lambda url: not url.startswith((address, "blob:", "data:")), refuse)
         page.on("console", lambda said: print(f"  browser: {said.text}"))
         page.on("pageerror", lambda error: print(f"  browser: {error}"))
+        page.set_default_timeout(600_000)  # a busy machine takes minutes to decode an image
         page.goto(address)
         page.wait_for_function("window.version")
         yield page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -419,9 +419,9 @@ def test_openvino_computes_in_bfloat16_if_asked(
     class Noted(runtime.OpenVinoGraph):
         """Notes what it is asked to compute in."""
 
-        def __init__(self, path: Path, precision: str = "f32") -> None:
+        def __init__(self, path: Path, precision: str, checked: Collection[Path]) -> None:
             hints.append((path.stem, precision))
-            super().__init__(path, precision)
+            super().__init__(path, precision, checked)
 
     monkeypatch.setattr(runtime, "OpenVinoGraph", Noted)
     folder = exported(name).folder

@@ -96,7 +96,7 @@ def test_what_openvino_computes_the_encoder_in(
     about = replace(read_exported(folder), precision=precision)  # type: ignore[arg-type]
     opened: dict[str, str] = {}
 
-    def note(path: Path, name: str, precision: str = "f32") -> runtime.Graph:
+    def note(path: Path, name: str, precision: str, checked: object) -> runtime.Graph:
         opened[path.stem] = precision
         return runtime.OpenVinoGraph(path)
 

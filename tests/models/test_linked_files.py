@@ -70,7 +70,8 @@ def test_weights_behind_links_are_read(
     pytest.importorskip("onnxruntime" if runtime == "onnx" else runtime)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    opened = open_graph(linked(graph, layout), runtime)
+    path = linked(graph, layout)
+    opened = open_graph(path, runtime, checked=list(path.parent.iterdir()))
     given = opened(x=np.ones(2048, np.float32))["y"]
     np.testing.assert_array_equal(given, np.arange(1, 2049))
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -85,7 +86,8 @@ def test_files_are_copied_where_they_cannot_have_second_names(
         raise OSError("another disk")
 
     monkeypatch.setattr(os, "link", refuse)
-    opened = open_graph(linked(graph, "hub"), "openvino")
+    path = linked(graph, "hub")
+    opened = open_graph(path, "openvino", checked=list(path.parent.iterdir()))
     assert opened(x=np.zeros(2048, np.float32))["y"][-1] == 2047
 
 
@@ -98,7 +100,17 @@ def test_what_is_damaged_stays_so_behind_links(
     whole = graph.with_name("add.onnx.data").read_bytes()
     link.with_name("add.onnx.data").resolve().write_bytes(whole[:100])
     with pytest.raises(WeightsError, match=str(link)):
-        open_graph(link, runtime)
+        open_graph(link, runtime, checked=list(link.parent.iterdir()))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_links_to_what_nobody_has_checked_are_not_followed(
+    runtime: Literal["onnx", "openvino"], graph: Path
+) -> None:
+    pytest.importorskip("onnxruntime" if runtime == "onnx" else runtime)
+    link = linked(graph, "weights")
+    with pytest.raises(WeightsError, match=str(link)):
+        open_graph(link, runtime, checked=[link])
 
 
 def test_nothing_is_tried_again_without_links(graph: Path) -> None:

@@ -80,7 +80,9 @@ def _graph(role: str, *outputs: str) -> _Graph:
     folder = _bundled()
     exported = read_exported(folder)
     path = folder / exported.graphs[role]
-    return _Graph(open_graph(path, pick_runtime("auto", exported.layout)), outputs)
+    runtime = pick_runtime("auto", exported.layout)
+    checked = [path.parent / name for name in exported.files]
+    return _Graph(open_graph(path, runtime, checked=checked), outputs)
 
 
 @cache

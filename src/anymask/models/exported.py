@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from anymask.errors import AnymaskError, WeightsError
+from anymask.errors import AnymaskError, InputError, WeightsError
 from anymask.models import cache
 from anymask.models.variants import Variant
 from anymask.plain import from_plain, to_plain
@@ -23,10 +23,12 @@ __all__ = [
     "MANIFEST",
     "NEWEST_OPSET",
     "VERSION",
+    "Computing",
     "Exported",
     "FileRecord",
     "Layout",
     "Precision",
+    "check_dtype",
     "is_exported",
     "read_exported",
     "record",
@@ -41,6 +43,7 @@ NEWEST_OPSET = 20
 """The latest version of ONNX's operators that graphs are written in."""
 
 Layout = Literal["onnx", "openvino", "transformers-js", "samexporter"]
+Computing = Literal["float32", "bfloat16"]
 Precision = Literal["float32", "fp16", "bf16", "int8-dynamic", "int8"]
 
 
@@ -123,6 +126,34 @@ def is_exported(folder: str | os.PathLike[str]) -> bool:
         return (Path(folder).expanduser() / MANIFEST).is_file()
     except (OSError, ValueError):
         return False
+
+
+def check_dtype(runtime: str, device: Any, dtype: Any) -> Computing:
+    """Check that graphs can be computed there and so.
+
+    Args:
+        runtime: What runs them.
+        device: Such as ``"cpu"``.
+        dtype: Such as ``"float32"``; None means that.
+
+    Raises:
+        InputError: They cannot.
+
+    Examples:
+        >>> check_dtype("openvino", "cpu", "bfloat16")
+        'bfloat16'
+    """
+    wanted = str(dtype or "float32").removeprefix("torch.")
+    if str(device).partition(":")[0] == "cpu":
+        if wanted == "float32":
+            return "float32"
+        if wanted == "bfloat16" and runtime == "openvino":
+            return "bfloat16"
+    raise InputError(
+        f"expected float32 on the CPU for exported graphs, or bfloat16 with runtime openvino, got "
+        f"{wanted} on {device} with {runtime}; leave it out, or load the weights themselves with "
+        "torch"
+    )
 
 
 def record(path: Path) -> FileRecord:

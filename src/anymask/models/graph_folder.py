@@ -6,14 +6,8 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from anymask.models.exported import Exported, read_exported
-from anymask.models.runtime import (
-    Computing,
-    Runtime,
-    RuntimeNetwork,
-    check_dtype,
-    pick_runtime,
-)
+from anymask.models.exported import Computing, Exported, check_dtype, read_exported
+from anymask.models.runtime import Runtime, RuntimeNetwork, pick_runtime
 from anymask.models.samexporter import SamexporterNetwork
 from anymask.models.transformers_js import TransformersJsNetwork
 

@@ -1,8 +1,8 @@
 """Graphs whose files are links, such as those in the cache of a hub or of an installer.
 
 A graph may keep its weights in files beside it. Runtimes refuse such a file when it is a link that
-leads out of the folder, lest a stranger's graph read any file there is. Here `read_exported` has
-checked each file by its digest, so where links lead does not matter.
+leads out of the folder, lest a stranger's graph read any file there is. Those whose digest
+`read_exported` has checked are what they are said to be, wherever their links lead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -22,12 +22,13 @@ __all__ = ["open_linked"]
 T = TypeVar("T")
 
 
-def open_linked(path: Path, opened: Callable[[Path], T]) -> T:
+def open_linked(path: Path, opened: Callable[[Path], T], checked: Collection[Path] = ()) -> T:
     """Open a graph; if that fails and what it reads beside it are links, once more without links.
 
     Args:
         path: The graph.
         opened: Opens the graph at a path, and reads the files beside it.
+        checked: Files whose content is known; links to others are not followed.
 
     Raises:
         Exception: As `opened` does, the second time.
@@ -40,7 +41,8 @@ def open_linked(path: Path, opened: Callable[[Path], T]) -> T:
         return opened(path)
     except Exception:
         beside = _read_beside(path)
-        if not any(file.is_symlink() and file.is_file() for file in beside):
+        links = {file for file in beside if file.is_symlink()}
+        if not links or not links.issubset(checked):
             raise
         with _real_files(path, beside) as real:
             return opened(real)

@@ -11,7 +11,7 @@ import mmap
 import os
 import queue
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from anymask.errors import CapabilityError, InputError, MissingExtraError, WeightsError
 from anymask.models import onnx_file
 from anymask.models.config import Sam2Config
-from anymask.models.exported import NEWEST_OPSET, Exported
+from anymask.models.exported import NEWEST_OPSET, Computing, Exported, check_dtype
 from anymask.models.linked_files import open_linked
 from anymask.optional import optional
 
@@ -31,11 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HINTS",
-    "Computing",
     "Graph",
     "Runtime",
     "RuntimeNetwork",
-    "check_dtype",
     "floats",
     "open_graph",
     "openvino_core",
@@ -43,7 +41,6 @@ __all__ = [
 ]
 
 Runtime = Literal["torch", "onnx", "openvino", "auto"]
-Computing = Literal["float32", "bfloat16"]
 Array: TypeAlias = npt.NDArray[Any]
 
 _PACKAGES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "openvino")}
@@ -85,7 +82,7 @@ class Graph(Protocol):
 class OnnxGraph:
     """A graph that ONNX Runtime runs."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, checked: Collection[Path] = ()) -> None:
         ort = optional("onnxruntime", extra="export")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads()
@@ -99,6 +96,7 @@ class OnnxGraph:
                 lambda real: ort.InferenceSession(
                     str(real), options, providers=["CPUExecutionProvider"]
                 ),
+                checked,
             )
         except Exception as error:
             raise _unreadable(path, "ONNX Runtime", error) from error
@@ -126,7 +124,7 @@ class OnnxGraph:
 class OpenVinoGraph:
     """A graph that OpenVINO runs."""
 
-    def __init__(self, path: Path, precision: str = "f32") -> None:
+    def __init__(self, path: Path, precision: str = "f32", checked: Collection[Path] = ()) -> None:
         core = openvino_core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", _CAPABILITIES):
             precision = "f32"  # or AVX-512 without units for it would imitate them, slowly
@@ -139,7 +137,7 @@ class OpenVinoGraph:
             _check_opset(path)
         try:
             self._model = open_linked(
-                path, lambda real: core.compile_model(str(real), "CPU", settings)
+                path, lambda real: core.compile_model(str(real), "CPU", settings), checked
             )
         except Exception as error:
             raise _unreadable(path, "OpenVINO", error) from error
@@ -237,47 +235,27 @@ def pick_runtime(runtime: Runtime, layout: str = "onnx") -> Literal["onnx", "ope
     raise missing
 
 
-def check_dtype(runtime: str, device: Any, dtype: Any) -> Computing:
-    """Check that graphs can be computed there and so.
-
-    Args:
-        runtime: What runs them.
-        device: Such as ``"cpu"``.
-        dtype: Such as ``"float32"``; None means that.
-
-    Raises:
-        InputError: They cannot.
-
-    Examples:
-        >>> check_dtype("openvino", "cpu", "bfloat16")
-        'bfloat16'
-    """
-    wanted = str(dtype or "float32").removeprefix("torch.")
-    if str(device).partition(":")[0] == "cpu":
-        if wanted == "float32":
-            return "float32"
-        if wanted == "bfloat16" and runtime == "openvino":
-            return "bfloat16"
-    raise InputError(
-        f"expected float32 on the CPU for exported graphs, or bfloat16 with runtime openvino, got "
-        f"{wanted} on {device} with {runtime}; leave it out, or load the weights themselves with "
-        "torch"
-    )
-
-
-def open_graph(path: Path, runtime: Literal["onnx", "openvino"], precision: str = "f32") -> Graph:
+def open_graph(
+    path: Path,
+    runtime: Literal["onnx", "openvino"],
+    precision: str = "f32",
+    checked: Collection[Path] = (),
+) -> Graph:
     """Open one graph.
 
     Args:
         path: An ``.onnx`` file, or of OpenVINO an ``.xml``.
         runtime: What is to run it.
         precision: What OpenVINO computes in: ``"f32"`` or ``"bf16"``.
+        checked: Files that may be links, see `open_linked`.
 
     Raises:
         WeightsError: It is damaged, or the runtime cannot run it.
         MissingExtraError: The runtime is not installed.
     """
-    return OnnxGraph(path) if runtime == "onnx" else OpenVinoGraph(path, precision)
+    if runtime == "onnx":
+        return OnnxGraph(path, checked)
+    return OpenVinoGraph(path, precision, checked)
 
 
 class RuntimeNetwork:
@@ -375,7 +353,9 @@ class RuntimeNetwork:
                 f"expected a graph of the {role} in {str(self.folder)!r}, got "
                 f"{', '.join(self.exported.graphs)}; export the bundled model, which has one"
             )
-        return open_graph(self.folder / self.exported.graphs[role], self.runtime, precision)
+        checked = [self.folder / name for name in self.exported.files]
+        path = self.folder / self.exported.graphs[role]
+        return open_graph(path, self.runtime, precision, checked)
 
     def mask_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the size of the mask logits."""

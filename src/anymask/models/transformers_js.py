@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from anymask.models.exported import Exported
-from anymask.models.runtime import Array, Computing, RuntimeNetwork, floats
+from anymask.models.exported import Computing, Exported
+from anymask.models.runtime import Array, RuntimeNetwork, floats
 
 if TYPE_CHECKING:
     from anymask.models.prompt_batch import PromptBatch
