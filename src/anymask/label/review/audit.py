@@ -158,9 +158,10 @@ class _Among:
     def find(
         cls, transaction: Transaction, project: int, stage: str | None, version: str | None
     ) -> _Among:
-        which, values = "", {"project": project}
+        which = ""
+        values: dict[str, Any] = {"project": project}
         if stage is not None:
-            which, values = f"{which} AND r.stage = :stage", {**values, "stage": stage}
+            which, values = " AND r.stage = :stage", {**values, "stage": stage}
         if version is not None:
             known = {one.name: one.id for one in list_versions(transaction, project)}
             if version not in known:
