@@ -43,6 +43,32 @@ def coffee(tmp_path: Path) -> Store:
     store.close()
 
 
+def test_others_write_while_masks_are_compared_and_are_seen(
+    coffee: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite nobody else can write within a transaction that does."""
+    from anymask.label import stages
+
+    dense = np.zeros((1, *coffee.image(1).size_hw), bool)
+    dense[:, :3, :3] = True
+    coffee.add_masks(1, Masks.from_dense(dense), ADA)
+    compare = stages._without_known
+    seen: list[int] = []
+
+    def slowly(known: Any, found: Masks) -> Masks:
+        seen.append(len(known))
+        if len(seen) == 1:
+            with Store.open(coffee.root, patience=5) as other:
+                other.add_masks(1, found, BOB)
+        return compare(known, found)
+
+    monkeypatch.setattr(stages, "_without_known", slowly)
+    config = AutoConfig("semi-automatic", text="cups", min_iou=0.5)
+    done = automatic(coffee, anymask.load(), config)
+    assert seen == [1, 2]  # once more, for Bob has added one meanwhile
+    assert (done.images, done.masks) == (1, 0)  # it is the one that was found
+
+
 def test_confident_masks_are_filled_in_once(coffee: Store) -> None:
     model = anymask.load()
     config = AutoConfig("semi-automatic", text="cups", min_iou=0.5)
@@ -188,12 +214,12 @@ def test_a_sample_may_be_of_one_stage_and_one_version(
     last = {mask for mask, _ in made[1:]}
     assert len(drawn("stage", stage="automatic")) == 2
     assert drawn("stage again", stage="automatic") < last
-    assert drawn("tiny", version="tiny") == {mask for mask, _ in made[1:3]}
-    assert drawn("both", stage="automatic", version="other") == {made[3][0]}
+    assert drawn("tiny", model_version="tiny") == {mask for mask, _ in made[1:3]}
+    assert drawn("both", stage="automatic", model_version="other") == {made[3][0]}
     with pytest.raises(InputError, match="of this stage and version, got none"):
-        begin_audit(store, "none", stage="semi-automatic", version="tiny")
+        begin_audit(store, "none", stage="semi-automatic", model_version="tiny")
     with pytest.raises(InputError, match="a model version out of tiny, other, got 'third'"):
-        begin_audit(store, "third", version="third")
+        begin_audit(store, "third", model_version="third")
     with pytest.raises(InputError, match=r"a stage out of assisted, .*, got 'manual'"):
         begin_audit(store, "manual", stage="manual")  # type: ignore[arg-type]
 

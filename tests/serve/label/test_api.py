@@ -114,6 +114,21 @@ def test_known_masks_end_like_all_others(api: Any, store: Store) -> None:
     assert [(one["state"], one["masks"]) for one in ended] == [("done", 1)] * 2
 
 
+def test_an_audit_may_be_of_one_stage(api: Any, store: Store) -> None:
+    masks = Masks.from_dense(rows()[None])
+    store.add_masks(1, masks, Provenance(version="net", stage="automatic"))
+    store.add_masks(2, masks, Provenance("bob"))
+    for name, which, number in (
+        ("may", {"stage": "automatic"}, 1),
+        ("june", {"model_version": "net"}, 1),
+        ("july", {}, 2),
+    ):
+        answer = api.post("/v1/label/audit", json={"name": name, **which})
+        assert answer.json()["audit"]["sampled"] == number
+    wrong = api.post("/v1/label/audit", json={"name": "x", "model_version": "other"})
+    assert wrong.status_code == 422 and "out of net, got 'other'" in wrong.text
+
+
 def test_an_audit_is_ended_by_who_has_the_image(api: Any, store: Store) -> None:
     from anymask.label.review.audit import begin_audit, waiting_masks
 

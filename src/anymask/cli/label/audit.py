@@ -58,7 +58,7 @@ class Audit(ProjectOptions):
                     self.name,
                     self.sample,
                     stage=self.stage,
-                    version=self.model_version,
+                    model_version=self.model_version,
                     seed=self.seed,
                 )
             elif self.stage is not None or self.model_version is not None:

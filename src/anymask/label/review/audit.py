@@ -94,7 +94,7 @@ def begin_audit(
     sample: int = 500,
     *,
     stage: Stage | None = None,
-    version: str | None = None,
+    model_version: str | None = None,
     seed: int | None = None,
 ) -> int:
     """Draw masks at random that people should look at, and give their number.
@@ -105,7 +105,7 @@ def begin_audit(
         sample: How many; all, if there are fewer.
         stage: Only masks that are as this stage left them, such as "automatic" (the paper audits
             these); None: of all stages.
-        version: Only masks whose pixels are of this model version; None: of all, and of people.
+        model_version: Only masks whose pixels are of this version; None: of all, and of people.
         seed: Start of the random sequence; None: another sample each time.
 
     Raises:
@@ -117,13 +117,13 @@ def begin_audit(
     if stage is not None and stage not in STAGES:
         raise InputError(f"expected a stage out of {', '.join(STAGES)}, got {stage!r}; name one")
     project = store.project_id
-    among = store.database.read(lambda t: _Among.find(t, project, stage, version))
+    among = store.database.read(lambda t: _Among.find(t, project, stage, model_version))
     drawn = store.database.read(lambda t: among.draw(t, sample, random.Random(seed)))
 
     def work(transaction: Transaction) -> int:
         rows = [row for one in drawn if (row := among.row(transaction, one)) is not None]
         if not rows:
-            which = "" if stage is version is None else " of this stage and version"
+            which = "" if stage is model_version is None else " of this stage and version"
             raise InputError(f"expected masks to audit{which}, got none; label some first")
         made = transaction.run(
             "INSERT INTO audits (project_id, name, at) VALUES (:project, :name, :at) "

@@ -80,7 +80,13 @@ def add_review(app: "FastAPI", studio: LabelStudio) -> None:
         """Draw masks at random that people should look at."""
 
         def begin() -> Any:
-            begin_audit(store, asked.name, asked.sample)
+            begin_audit(
+                store,
+                asked.name,
+                asked.sample,
+                stage=asked.stage,
+                model_version=asked.model_version,
+            )
             return json_content({"audit": wire.audit_document(read_audit(store, asked.name))})
 
         return respond(await compute.long(begin))

@@ -16,6 +16,7 @@ from anymask.label.records import (
     Provenance,
     Review,
     Revision,
+    Stage,
     StoredMasks,
 )
 from anymask.label.review.audit import Audit
@@ -142,6 +143,10 @@ class BeginAudit:
     """What it is called."""
     sample: int = field(default=500, metadata={"ge": 1, "le": 1_000_000})
     """With so many masks."""
+    stage: Stage | None = None
+    """Only masks that are as this stage left them."""
+    model_version: str | None = field(default=None, metadata={"max_length": 200})
+    """Only masks whose pixels are of this version."""
 
 
 @dataclass(frozen=True, kw_only=True)
