@@ -287,6 +287,7 @@ class MemoryFrame:
             owners[taken & ~asked[owners]] = 0
         found = encode_numbers(owners)
         nothing = from_changes(np.empty(0, np.int64), owners.size)
+        scores = [round(a.confidence, 4) if a.is_there else 0.0 for a in answers]
         meta = [
             {
                 "status": said,
@@ -298,10 +299,10 @@ class MemoryFrame:
         return Masks(
             self.size_hw,
             tuple(found.get(number, nothing) for number in range(1, len(answers) + 1)),
-            scores=[round(a.confidence, 4) if a.is_there else 0.0 for a in answers],
+            scores=np.array(scores, np.float32),
             labels=track.names,
-            ids=[one.id for one in track.remembered],
-            meta=meta,
+            ids=tuple(one.id for one in track.remembered),
+            meta=tuple(meta),
             image_meta={"frame": track.frame},
             source=self.source,
             model=self.model.variant.name,
