@@ -39,6 +39,10 @@ _HEARD = """([text, since]) => {
     return true;
 }"""
 
+_FRAMES = """async () => {
+    for (let i = 0; i < 3; i++) await new Promise((go) => requestAnimationFrame(go));
+}"""
+
 SHOTS = os.environ.get("ANYMASK_SHOTS")
 
 
@@ -71,7 +75,8 @@ class StudioPage:
         return self
 
     def ready(self) -> None:
-        """Wait until the image can be clicked on."""
+        """Wait until the image can be clicked on, also one that has been asked for just now."""
+        self.page.evaluate(_FRAMES)  # before them the line still speaks of the image before
         self.page.locator(".status:not(.working)").wait_for()
 
     def close(self) -> None:

@@ -210,8 +210,10 @@ def test_what_was_not_saved_is_back_when_the_page_was_closed(
     page.masks(2)
     page.page.locator(".trouble").wait_for()
     page.until(lambda: page.page.evaluate(KEPT) == 2)
+    page.context.set_offline(True)  # or the page may try once more just then
     page.page.close()  # without a word, as when the browser is killed
     studio.trouble.clear()
+    page.context.set_offline(False)
     page.page = page.open_tab()
     page.go()
     page.says("Changes that had not been saved are back")
@@ -223,6 +225,31 @@ def test_what_was_not_saved_is_back_when_the_page_was_closed(
     page.page.reload()
     page.ready()
     page.masks(1)
+
+
+def test_what_was_stored_without_an_answer_is_nothing_to_bring_back(page: StudioPage) -> None:
+    def lose_the_answer(route: Any) -> None:
+        if route.request.method != "PUT":
+            return route.continue_()
+        route.fetch()
+        route.abort()
+
+    page.click("red")
+    page.masks(1)
+    page.saved()
+    page.page.route("**/things", lose_the_answer)
+    page.press("Enter")
+    page.click("green")
+    page.masks(2)
+    page.until(lambda: page.page.evaluate(KEPT) == 2)
+    page.context.set_offline(True)
+    page.page.close()
+    page.context.set_offline(False)
+    page.page = page.open_tab()
+    page.go()
+    page.masks(2)
+    page.until(lambda: page.page.evaluate(KEPT) == 0)
+    assert page.page.locator("#undo").is_disabled()
 
 
 def test_a_window_that_comes_back_shows_what_others_did(page: StudioPage, studio: Served) -> None:
@@ -260,6 +287,30 @@ def test_a_slow_start_tells_how_long_it_takes_and_forgets_no_click(
     page.ready()
     page.masks(1)
     page.close()
+
+
+def test_what_is_done_before_the_masks_are_known_waits_for_them(
+    page: StudioPage, studio: Served
+) -> None:
+    held: list[Any] = []
+    page.page.route("**/things", lambda route: held.append(route))
+    page.press("d")
+    page.until(lambda: page.page.title().startswith("b.png") and bool(held))
+    page.press("b")  # brush
+    page.drag((420, 350), (520, 400))
+    page.press("q")  # point
+    page.click("red")
+    page.press("/")
+    page.page.keyboard.type("dog")
+    page.press("Enter")
+    page.until(lambda: "Looking for" in page.page.locator(".status-text").inner_text())
+    assert page.page.locator(".mask").count() == 0
+    with page.hears("Found nothing"):
+        for route in held:
+            route.continue_()
+    page.masks(2)
+    page.page.unroute("**/things")
+    page.until(lambda: len(page.stored("b.png")) == 2)
 
 
 def test_a_search_that_is_cut_off_is_told(page: StudioPage, studio: Served) -> None:

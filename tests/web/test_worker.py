@@ -157,7 +157,8 @@ def test_an_embedding_is_answered_as_by_the_server(
     wanted = model.predict(embedding, prompts=prompt, multimask=many)
     assert ious(masks, wanted.dense()).min() > 0.98
     assert ious(masks, wanted.dense()).mean() > 0.99
-    assert np.allclose([one["score"] for one in answers], wanted.scores, atol=0.01)
+    # The decoder's weights have 9 bits here, and the maps that it reads have 8.
+    assert np.allclose([one["score"] for one in answers], wanted.scores, atol=0.02)
 
 
 def test_rough_masks_and_logits_are_understood_as_by_the_library(

@@ -59,10 +59,10 @@ export async function addImages(app: App, files: readonly File[]): Promise<void>
 
 export async function importMasks(app: App, files: readonly File[]): Promise<void> {
   const { picture } = app;
-  if (!picture || !app.isLoaded || !files.length) return;
+  if (!picture || !files.length) return;
   const found = await work(app, "hint.importing", { name: files.map((file) => file.name).join(", ") }, async (signal) => {
     const read = await app.api.read(picture, files, signal);
-    await Promise.all([...read.keys()].map((id) => app.loadThings(id)));
+    await Promise.all([picture.id, ...read.keys()].map((id) => app.loadThings(id)));
     return read;
   });
   if (!found) return;

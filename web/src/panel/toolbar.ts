@@ -114,7 +114,8 @@ export function makeToolOptions(app: App, stage: Stage): { element: HTMLElement;
   const openWords = (): void => {
     app.show({ wordsOpen: true });
     form.hidden = element.hidden = false;
-    requestAnimationFrame(() => words.select());
+    words.focus(); // at once: what is typed next are no keys of the page
+    words.select();
   };
   return { element, openWords };
 }

@@ -389,6 +389,17 @@ export class App {
     }
   }
 
+  /** Does something to the shown image once its masks are there, if it is shown then. */
+  whenLoaded(act: () => void): void {
+    const { image } = this.ui;
+    if (image === null) return;
+    if (this.isLoaded) return act();
+    const stillShown = (): void => {
+      if (this.ui.image === image) act();
+    };
+    void this.loadThings(image).then(stillShown, () => undefined); // who opened it says what is wrong
+  }
+
   /** Fetches what is stored for an image, once. */
   loadThings(id: string): Promise<void> {
     let loading = this.loading.get(id);

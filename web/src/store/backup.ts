@@ -48,6 +48,7 @@ export class Backup {
     const theirs = thingsOf(this.app.project, id);
     // What was stored after all, without a word, is there under the id that the store gave it.
     const mine = records.map(thingOf).map((one) => theirs.find((other) => isSame(one, other)) ?? one);
+    if (mine.every((one) => theirs.includes(one))) return; // nothing was lost
     const known = new Set(mine.map((one) => one.id));
     // What somebody else has saved meanwhile stays, too.
     const things = [...mine, ...theirs.filter((one) => !known.has(one.id))];

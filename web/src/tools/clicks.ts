@@ -69,7 +69,7 @@ export class Clicks {
 
   /** Adds a click to a thing, or begins one. `near` is how far, in pixels, the preview may be off. */
   click(point: Point, thing: Thing | null, near: number): void {
-    if (!this.app.isLoaded) return;
+    if (!this.app.isLoaded) return this.app.whenLoaded(() => this.click(point, thing, near));
     const image = this.app.ui.image!;
     if (thing) {
       const ids = new Set([thing.id]);
@@ -87,7 +87,7 @@ export class Clicks {
   }
 
   box(box: Box): void {
-    if (this.app.isLoaded) this.begin({ points: [], box, mask: null }, [], "box");
+    this.app.whenLoaded(() => this.begin({ points: [], box, mask: null }, [], "box"));
   }
 
   /** Begins a thing; with answers that were seen already, its mask is there at once. */

@@ -63,8 +63,12 @@ async function search(
   find: (image: string, signal: AbortSignal, progress: Progress) => Promise<readonly Answer[]>,
 ): Promise<void> {
   const image = app.ui.image;
-  if (image === null || !app.isLoaded) return;
-  const found = await work(app, what, parts, (signal, progress) => find(image, signal, progress));
+  if (image === null) return;
+  const found = await work(app, what, parts, async (signal, progress) => {
+    const answers = await find(image, signal, progress);
+    await app.loadThings(image);
+    return answers;
+  });
   if (!found) return;
   const fresh = found
     .filter((answer) => !isThere(answer, thingsOf(app.project, image)))

@@ -3,7 +3,7 @@
 import type { Press } from "../canvas/gestures.ts";
 import * as paint from "../canvas/paint.ts";
 import { type Place, type View, isInside, pointAt } from "../canvas/view.ts";
-import { area, subtract, union } from "../masks/runs.ts";
+import { type Counts, area, subtract, union } from "../masks/runs.ts";
 import { polygon, stroke } from "../masks/shape.ts";
 import type { App, ToolName } from "../store/app.ts";
 import { addThings, newThing, thingAt } from "../store/project.ts";
@@ -158,7 +158,6 @@ class Brush implements Tool {
   press(at: Place, press: Press): void {
     const { app } = this.bench;
     if (press.ctrl) return pickAt(this.bench, at, false);
-    if (!app.isLoaded) return;
     this.away = this.erases !== press.away;
     if (this.away && !app.ui.selected.size) return app.notify(say("hint.select_first"));
     this.trail = [at];
@@ -179,14 +178,18 @@ class Brush implements Tool {
     this.bench.repaint();
     if (!trail.length || !picture) return;
     const drawn = stroke(trail, this.radius, picture.h, picture.w);
-    if (!area(drawn)) return;
+    if (area(drawn)) app.whenLoaded(() => this.keep(drawn, picture.id));
+  }
+
+  private keep(drawn: Counts, image: string): void {
+    const { app } = this.bench;
     if (this.away) {
       reshape(app, app.ui.selected, "eraser", (counts) => subtract(counts, drawn));
     } else if (app.active) {
       reshape(app, app.ui.selected, "brush", (counts) => union(counts, drawn));
     } else {
       const thing = newThing({ counts: drawn, label: app.ui.label });
-      app.commit(addThings(app.project, picture.id, [thing]), "brush");
+      app.commit(addThings(app.project, image, [thing]), "brush");
       app.show({ selected: new Set([thing.id]) });
     }
   }
@@ -231,9 +234,9 @@ class Lasso implements Tool {
     const picture = app.picture;
     const trail = this.trail;
     this.cancel();
-    if (!picture || !app.isLoaded || trail.length < 3) return;
+    if (!picture || trail.length < 3) return;
     const rough = polygon(trail, picture.h, picture.w);
-    if (area(rough)) clicks.begin({ points: [], box: null, mask: rough }, [], "lasso");
+    if (area(rough)) app.whenLoaded(() => clicks.begin({ points: [], box: null, mask: rough }, [], "lasso"));
   }
 
   cancel(): boolean {
