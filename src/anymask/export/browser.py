@@ -238,9 +238,9 @@ def _compact(folder: Path, exported: Exported) -> dict[str, Any] | None:
     weights = {
         name: (offset, values.size, values.dtype.name)
         for offset, (name, values) in arrays.items()
-        if offset in read
+        if offset in read and values.dtype in (np.float16, np.float32)
     }
-    return {"file": file, "weights": weights}
+    return {"file": file, "weights": weights} if len(weights) == len(read) else None
 
 
 def _about(

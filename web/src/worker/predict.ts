@@ -40,17 +40,19 @@ export async function predict(
   const [first, after] = options.many && can(model, "multimask") ? [1, 4] : [0, 1];
   const cells = embedding.low[0] * embedding.low[1];
   const enlarger = enlargerOf(embedding);
+  const most = model.about.variant.preprocessing.clamp;
+  const kept = (map: Float32Array): Float32Array =>
+    most ? map.map((value) => Math.min(Math.max(value, -most), most)) : map.slice();
   const answers: Answer[] = [];
   for (let slot = first; slot < after; slot++) {
     let map = logits.subarray(slot * cells, (slot + 1) * cells);
     if (rough) map = weighed(map, rough, embedding.low);
-    const most = model.about.variant.preprocessing.clamp ?? Infinity;
     answers.push({
       counts: enlarger.counts(map),
       score: scores[slot]!,
       stability: null,
       label: null,
-      logits: options.keepLogits ? writeLogits(map.map((value) => Math.min(Math.max(value, -most), most)), embedding.low) : null,
+      logits: options.keepLogits ? writeLogits(kept(map), embedding.low) : null,
     });
   }
   return answers.sort((a, b) => b.score! - a.score!); // stable, best first

@@ -3,7 +3,7 @@
 import { Code, type Local, moduleOf } from "./assembler.ts";
 
 const ACROSS = 2; // vectors of a row that are worked out together
-const CHANNELS = 4; // that are worked out together
+export const CHANNELS = 4; // that are worked out together
 export const LANES = 4 * ACROSS;
 
 /**
@@ -29,14 +29,11 @@ export function makeKernel(memory: WebAssembly.Memory): Convolve {
   return exports["convolve"] as Convolve;
 }
 
-/** How many numbers stand before the weights of a block of channels: its biases. */
-export const BIASES = CHANNELS;
-
 /** Lays out weights (outside, inside, taps) and biases as the kernels read them. */
 export function packWeights(weights: Float32Array, bias: Float32Array, taps: number): Float32Array {
   const inside = weights.length / bias.length / taps;
   const blocks = Math.ceil(bias.length / CHANNELS);
-  const packed = new Float32Array(blocks * (BIASES + inside * taps * CHANNELS));
+  const packed = new Float32Array(blocks * CHANNELS * (1 + inside * taps));
   for (let block = 0, at = 0; block < blocks; block++) {
     const of = (i: number): number => block * CHANNELS + i;
     for (let i = 0; i < CHANNELS; i++) packed[at++] = bias[of(i)] ?? 0;

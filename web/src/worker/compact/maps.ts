@@ -1,6 +1,6 @@
 /** Maps of numbers in the memory of the kernels: each with a rim of zeros, so that nobody asks where it ends. */
 
-import { type Convolve, LANES, makeKernel, packWeights } from "./kernels.ts";
+import { CHANNELS, type Convolve, LANES, makeKernel, packWeights } from "./kernels.ts";
 
 const FLOAT = 4; // bytes
 const RIM = 4; // numbers before a row, which are also those after the one above
@@ -52,7 +52,7 @@ export class Memory {
   maps(channels: number, h: number, w: number): Maps {
     const row = Math.ceil(w / LANES) * LANES + RIM;
     const plane = (h + 2) * row + 2 * RIM;
-    return { at: this.take(channels * plane), channels, h, w, row, plane };
+    return { at: this.take(Math.ceil(channels / CHANNELS) * CHANNELS * plane), channels, h, w, row, plane };
   }
 
   /** Lays out weights (outside, inside, taps), if wanted where another layer was that is as large. */
@@ -80,7 +80,7 @@ export class Memory {
     this.run(even, 2 * even.row, offsets, layer, to, also);
   }
 
-  /** 1 x 1, of some of the channels. */
+  /** 1 x 1. */
   mix(from: Maps, layer: Layer, to: Maps, also: Also = {}): void {
     const offsets = this.looking(`mix ${from.plane} ${from.channels}`, () => eachChannel(from, (c) => [c * from.plane]));
     this.run(from, from.row, offsets, layer, to, also);
@@ -99,7 +99,7 @@ export class Memory {
       first(from), FLOAT * step, FLOAT * offsets.at, offsets.taps,
       first(to), FLOAT * to.plane, FLOAT * to.row,
       FLOAT * at, skip ? first(skip) : 0,
-      Math.ceil(outside / 4), to.h, to.w, slope,
+      Math.ceil(outside / CHANNELS), to.h, to.w, slope,
     );
     if (to.w % LANES) this.tidy(to);
   }
