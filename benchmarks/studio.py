@@ -3,9 +3,9 @@
     python benchmarks/studio.py                 # needs playwright, and chromium in the path
     python benchmarks/studio.py --clicks 100 --encode 5
 
-Opens the studio with a photo of 1024 pixels in headless Chromium, three times in one run: decoding in
-the page's worker, by kernels of its own and by the graph in ONNX Runtime, and by the server, click
-by click in turns. A click is timed from its pointer event
+Opens the studio with a photo of 1024 pixels in headless Chromium, three times in one run: decoding
+in the page's worker, by kernels of its own and by the graph in ONNX Runtime, and by the server,
+click by click in turns. A click is timed from its pointer event
 to the end of the frame in which a mask is painted: "cold" where the pointer has just jumped to, as
 a finger does, and "hovered" where the preview is there already. Beside it stand the milliseconds
 that the worker itself computed. Then the worker alone encodes the same photo and answers clicks, in

@@ -153,6 +153,9 @@ def test_what_is_said_is_not_cut_off_on_a_narrow_screen(browser: Any, studio: Se
         "(one) => [one.scrollWidth - one.clientWidth, one.parentElement.offsetLeft]"
     )
     assert held[0] <= 0 <= held[1]
+    page.press("/")
+    page.page.locator(".words-input").wait_for()
+    assert page.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     page.close()
 
 
