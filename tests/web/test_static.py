@@ -459,39 +459,6 @@ def test_words_and_the_main_subject(lasting: StaticPage, site: Site) -> None:
     page.saved()
 
 
-MORTAL = """
-window.workers = [];
-window.Worker = class {
-    constructor() {
-        this.asked = [];
-        this.isFirst = workers.push(this.asked) === 1;
-    }
-    postMessage({ id, kind }) {
-        this.asked.push(kind);
-        setTimeout(() => {
-            if (this.isFirst && kind === 'embed') this.onerror?.({ message: 'out of memory' });
-            else this.onmessage?.({ data: { id, answers: [], features: { maps: [] } } });
-        });
-    }
-    terminate() { this.onmessage = this.onerror = null; }
-};
-"""
-"""A worker that dies over its first image, as where memory is short; and others that do not."""
-
-
-def test_a_worker_that_died_is_replaced(browser: Any, site: Site, photos: Path) -> None:
-    page = StaticPage(browser, site, silent=False)
-    page.context.add_init_script(MORTAL)
-    page.begin()
-    page.add(photos / "a.png")
-    page.opened("a.png")
-    page.until(lambda: page.page.evaluate("workers.length > 1 && workers[1].length > 1"))
-    assert page.page.evaluate("workers[1].slice(0, 2)") == ["start", "embed"]
-    page.ready()
-    assert page.page.locator(".status.error").count() == 0
-    page.close()
-
-
 def test_at_most_14_megabytes_come_before_the_first_mask(written: Written, site: Site) -> None:
     searches = [path for path in (site.folder / "model").iterdir() if path.stem.startswith(_LATER)]
     sent = 0

@@ -1,8 +1,8 @@
 /**
  * The decoder of the bundled model, by kernels of our own (`anymask.models.compact`).
  *
- * A runtime for any graph takes twice as long for maps of so few channels, and draws what a prompt
- * does not say, too.
+ * A runtime for any graph takes longer for maps of so few channels, draws what a prompt does not say,
+ * too, and has to be fetched and opened first.
  */
 
 import type { Size } from "../frame.ts";
