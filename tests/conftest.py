@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,23 @@ TESTS = Path(__file__).resolve().parent
 # A busy machine is not a failure.
 hypothesis.settings.register_profile("anymask", deadline=None)
 hypothesis.settings.load_profile("anymask")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what drives a browser, which mostly waits.
+
+    So one process of two does it while the other computes, and no two browsers share a processor.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Take what is there for good, mostly modules and tests, out of the collector's search.
+
+    It is some million things, which each full collection would look at in vain.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

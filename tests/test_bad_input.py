@@ -36,6 +36,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def model(weights: Path) -> anymask.Segmenter:
+    """The model of these weights, in this process; nothing that is refused changes it."""
+    return anymask.load(weights, device="cpu")
+
+
 @pytest.fixture
 def scene(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with good and bad files, made the working folder."""
@@ -243,8 +249,9 @@ LIBRARY: list[tuple[str, Callable[[anymask.Segmenter], object], str]] = [
 @pytest.mark.parametrize(
     ("call", "sentence"), [r[1:] for r in LIBRARY], ids=[r[0] for r in LIBRARY]
 )
-def test_library(weights: Path, call: Callable[[anymask.Segmenter], object], sentence: str) -> None:
-    model = anymask.load(weights, device="cpu")
+def test_library(
+    model: anymask.Segmenter, call: Callable[[anymask.Segmenter], object], sentence: str
+) -> None:
     with pytest.raises(anymask.InputError, match=sentence) as caught:
         call(model)
     assert isinstance(caught.value, ValueError)
@@ -300,6 +307,5 @@ def test_a_fresh_process_ends_the_same_way(scene: Path) -> None:
     ],
     ids=["turned", "BGR", "columns", "broadcast", "strides", "bool"],
 )
-def test_arrays_of_every_layout_are_images(weights: Path, view: np.ndarray) -> None:
-    model = anymask.load(weights, device="cpu")
+def test_arrays_of_every_layout_are_images(model: anymask.Segmenter, view: np.ndarray) -> None:
     assert model.embed(view).size_hw == (30, 40)

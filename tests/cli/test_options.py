@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from anymask.cli.options import ImageOptions, load_model
+from anymask.cli.options import ComputeOptions, load_model
 
 
 def test_how_to_compute_is_what_load_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,9 +14,9 @@ def test_how_to_compute_is_what_load_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         "anymask.predict.loading.load", lambda *args, **kwargs: told.append((args, kwargs))
     )
-    load_model(ImageOptions())
-    load_model(ImageOptions(runtime="onnx", compile=True, offline=True, dtype="bfloat16"))
+    load_model("bundled", ComputeOptions())
+    load_model("sam-vit-b", ComputeOptions("cpu", "bfloat16", "onnx", compile=True, offline=True))
     assert told == [
         (("bundled", "auto", "float32"), {"offline": False, "runtime": "auto", "compile": False}),
-        (("bundled", "auto", "bfloat16"), {"offline": True, "runtime": "onnx", "compile": True}),
+        (("sam-vit-b", "cpu", "bfloat16"), {"offline": True, "runtime": "onnx", "compile": True}),
     ]

@@ -17,6 +17,7 @@ from anymask.errors import CapabilityError, InputError, MissingExtraError, Weigh
 from anymask.export import verify
 from anymask.export.report import Report
 from anymask.export.write import export
+from anymask.models import runtime
 from anymask.models.exported import MANIFEST, read_exported
 from anymask.models.graph_folder import open_network
 from anymask.models.runtime import RuntimeNetwork
@@ -399,10 +400,41 @@ def test_what_does_not_go_with_graphs(exported: Exported, tiny_weights: Weights)
         anymask.load(folder, adapter="somewhere")
     with pytest.raises(InputError, match="expected float32 on the CPU for exported graphs"):
         anymask.load(folder, dtype="float16")
+    with pytest.raises(InputError, match="or bfloat16 with runtime openvino, got bfloat16 on cpu"):
+        anymask.load(folder, dtype="bfloat16", runtime="onnx")
+    with pytest.raises(InputError, match="got float16 on cpu with openvino"):
+        anymask.load(folder, dtype="float16", runtime="openvino")
     with pytest.raises(InputError, match="expected float32 on the CPU for exported graphs"):
         anymask.load(folder, device="cuda")
     with pytest.raises(InputError, match="run anymask export on it first"):
         anymask.load(tiny_weights("mobile-sam"), runtime="onnx")
+
+
+@pytest.mark.parametrize("name", ["mobile-sam", "fastsam-s"])
+def test_openvino_computes_in_bfloat16_if_asked(
+    exported: Exported, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    hints: list[tuple[str, str]] = []
+
+    class Noted(runtime.OpenVinoGraph):
+        """Notes what it is asked to compute in."""
+
+        def __init__(self, path: Path, precision: str = "f32") -> None:
+            hints.append((path.stem, precision))
+            super().__init__(path, precision)
+
+    monkeypatch.setattr(runtime, "OpenVinoGraph", Noted)
+    folder = exported(name).folder
+    half = anymask.load(folder, runtime="openvino", dtype="bfloat16")
+    assert hints[0] == ("encoder", "bf16")
+    assert all(hint == "f32" for role, hint in hints if role != "encoder")
+    # Weights are the same, so embeddings go both ways, as they do with PyTorch.
+    exact = half.to(dtype="float32")
+    assert hints[len(hints) // 2] == ("encoder", "f32")
+    assert exact.to(dtype="float32").network is exact.network
+    assert half.to(device="cpu").network is half.network
+    for model, other in ((half, exact), (exact, half)):
+        model.predict(other.embed(photo), points=[(20, 15)])
 
 
 def test_a_missing_runtime_is_named(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 from onnx import helper
 
 import anymask
-from anymask.errors import InputError, WeightsError
+from anymask.errors import InputError, MissingExtraError, WeightsError
 from anymask.export import weights
 from anymask.export.report import Report
 from anymask.export.verify import Row
@@ -23,8 +23,10 @@ from anymask.export.write import export
 from anymask.models import runtime
 from anymask.models.exported import read_exported
 from anymask.models.runtime import RuntimeNetwork
+from anymask.optional import optional
 
 Weights = Callable[[str], Path]
+RUNTIMES = ("onnx", "openvino")
 
 
 @pytest.fixture
@@ -52,13 +54,20 @@ def test_eight_bits(
     assert sign in operators(report, "encoder")
     assert not {"QuantizeLinear", "DynamicQuantizeLinear"} & operators(report, "decoder")
     assert {"LayerNormalization", "Softmax"} <= operators(report, "encoder")
-    agreement = report.agreement
-    assert agreement is not None and 0.5 < agreement.mean <= 1
-    assert agreement.images == 2 and agreement.masks >= 2 * 9 * 4
-    assert agreement.bytes == report.sizes["encoder.onnx"] < agreement.bytes_float32
-    text = (out / "report.txt").read_text()
-    assert f"mean IoU {agreement.mean:.4f}" in text and "of processor time instead of" in text
-    assert json.loads((out / "report.json").read_text())["agreement"]["clicks"] == agreement.clicks
+    # OpenVINO computes in another dtype what 8 bits leave.
+    assert report.runtimes == tuple(one.runtime for one in report.agreements) == RUNTIMES
+    assert {(row.case, row.what, row.runtime) for row in report.rows} == {
+        (row.case, row.what, name) for row in report.rows for name in RUNTIMES
+    }
+    text, written = (out / "report.txt").read_text(), json.loads((out / "report.json").read_text())
+    assert "run by onnx and openvino" in text
+    for agreement, noted in zip(report.agreements, written["agreements"], strict=True):
+        assert 0.5 < agreement.mean <= 1
+        assert agreement.images == 2 and agreement.masks >= 2 * 9 * 4
+        assert agreement.bytes == report.sizes["encoder.onnx"] < agreement.bytes_float32
+        assert f"by {agreement.runtime}: mean IoU {agreement.mean:.4f}" in text
+        assert "of processor time instead of" in text
+        assert noted["clicks"] == agreement.clicks
     # They are told from those of the weights: an embedding of the one is not one of the other.
     image = next(iter(photos.iterdir()))
     ours, theirs = anymask.load(out), anymask.load(weights)
@@ -127,10 +136,41 @@ def test_sixteen_bits(tiny_weights: Weights, tmp_path: Path, photos: Path, kind:
         kept = onnx.load(report.folder / f"{role}.onnx").graph.initializer
         large = {w.data_type for w in kept if np.prod(w.dims) >= 1024}
         assert large - {onnx.TensorProto.INT64} == {stored}
-    assert report.agreement is not None and report.agreement.mean > (
-        0.99 if kind == "fp16" else 0.9
-    )
+    # With 16 bits of IEEE both compute in float32.
+    assert [one.runtime for one in report.agreements] == list(RUNTIMES[: 1 + (kind == "bf16")])
+    assert all(one.mean > (0.99 if kind == "fp16" else 0.9) for one in report.agreements)
     assert anymask.load(report.folder, runtime="openvino").embed(next(iter(photos.iterdir())))
+
+
+def test_too_little_agreement_by_either_runtime_is_an_error(
+    tiny_weights: Weights, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([(0.99, 0.99, 12), (0.8, 0.9, 12)])
+    monkeypatch.setattr("anymask.export.write.compare_masks", lambda *_: next(answers))
+    with pytest.raises(WeightsError, match=r"of 0.95, got 0.850 by openvino over 2 images"):
+        export(tiny_weights("mobile-sam"), tmp_path / "out", quantize="bf16", calibrate=photos)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_openvino_gets_wrong_is_an_error_where_it_is_installed(
+    tiny_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(self: runtime.OpenVinoGraph, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: np.full_like(maps, np.nan) for name, maps in run(self, **inputs).items()}
+
+    run = runtime.OpenVinoGraph.__call__
+    monkeypatch.setattr(runtime.OpenVinoGraph, "__call__", wrong)
+    with pytest.raises(WeightsError, match="by openvino; try another --opset"):
+        export(tiny_weights("mobile-sam"), tmp_path / "out", quantize="bf16")
+
+    def missing(package: str, *, extra: str) -> object:
+        if package == "openvino":
+            raise MissingExtraError("openvino is not installed")
+        return optional(package, extra=extra)
+
+    monkeypatch.setattr(runtime, "optional", missing)
+    report = export(tiny_weights("mobile-sam"), tmp_path / "out", quantize="bf16")
+    assert report.runtimes == ("onnx",)
 
 
 def test_too_little_agreement_is_an_error(

@@ -122,6 +122,19 @@ def test_other_files_are_told_or_known(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other/annotations.json").exists()
 
 
+@pytest.mark.parametrize("format", [None, "labelme"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_photo_beside_its_masks_is_none_of_them(
+    format: str | None, mode: str, tmp_path: Path
+) -> None:
+    """A grey one looks like a map of labels."""
+    PIL.Image.new(mode, (6, 4)).save(tmp_path / "a.png")
+    masks = Masks.from_dense(np.eye(4, 6, dtype=bool)[None], labels=["line"], source="a.png")
+    formats.write(tmp_path / "a.json", masks, format="labelme", image_path="a.png")
+    (found,) = read_place(tmp_path, format)
+    assert found.image == tmp_path / "a.png" and found.masks.labels == ("line",)
+
+
 def test_images_that_are_not_there(folder: Path, tmp_path: Path) -> None:
     os.unlink(folder / "a.jpg")
     with pytest.warns(DataWarning, match="images that were not found.*: 1 in .* 'a'"):

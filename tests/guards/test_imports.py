@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -98,13 +99,15 @@ def targets(node: ast.AST, source: str, is_package: bool, modules: set[str]) -> 
     return [name if name in modules else base for name in whole]
 
 
+@cache
 def read_imports(root: Path) -> list[Import]:
     """List every import of one of our modules by another, at any depth of the file."""
     paths = {module_name(path, root): path for path in sorted(root.rglob("anymask/**/*.py"))}
+    modules = set(paths)
     found = []
 
     def visit(node: ast.AST, source: str, in_function: bool) -> None:
-        for name in targets(node, source, paths[source].stem == "__init__", set(paths)):
+        for name in targets(node, source, paths[source].stem == "__init__", modules):
             found.append(Import(source, name, in_function, getattr(node, "lineno", 0)))
         inside = in_function or isinstance(
             node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from anymask import InputError, Masks, Prompt
-from anymask.label import Provenance, RevisionConflict, Store
+from anymask.label import LeaseConflict, Provenance, RevisionConflict, Store
 from anymask.label.records import Change
 
 ADA, BOB = Provenance(person="Ada"), Provenance(person="Bob", stage="semi-automatic")
@@ -17,6 +17,47 @@ Make = Callable[..., Masks]
 
 def check_counters(store: Store) -> None:
     assert store.counters() == pytest.approx(store.count_again())
+
+
+def test_nobody_changes_what_somebody_else_has(store: Store, mask_of: Make) -> None:
+    """Neither a person nor a program; whoever said it before hears the answer once more."""
+    lease = store.next("Ada")
+    ((mask, now),) = store.add_masks(lease.image, mask_of(2), Provenance("Ada", token="t"))
+    bob, model = Provenance("Bob"), Provenance(version="net", stage="automatic")
+    calls = [
+        lambda: store.add_masks(1, mask_of(4), bob),
+        lambda: store.add_masks(1, mask_of(4), model),
+        lambda: store.add_masks(1, mask_of(4), Provenance(stage="imported")),
+        lambda: store.edit_mask(mask, now, mask_of(4), bob),
+        lambda: store.review_mask(mask, now, "accepted", bob),
+        lambda: store.delete_mask(mask, now, bob),
+        lambda: store.restore_mask(mask, now, bob, to=1),
+        lambda: store.change(1, [Change("delete", mask, now)], bob),
+    ]
+    for call in calls:
+        with pytest.raises(LeaseConflict, match="'Ada' has it"):
+            call()
+    assert store.status().revisions == 1
+    store.finish(lease)
+    store.next("Bob", state="done")
+    assert store.add_masks(1, mask_of(2), Provenance("Ada", token="t")) == [(mask, now)]
+    with pytest.raises(LeaseConflict, match="'Bob' has it"):
+        store.edit_mask(mask, now, mask_of(4), Provenance("Ada"))
+    assert store.review_mask(mask, now, "accepted", bob) == 2
+
+
+@pytest.mark.parametrize("state", ["done", "accepted"])
+def test_a_program_adds_nothing_to_what_people_are_done_with(
+    store: Store, mask_of: Make, state: str
+) -> None:
+    store.finish(store.next("Ada"), state)
+    for stage in ("automatic", "semi-automatic"):
+        with pytest.raises(InputError, match=f"got 'photo-0.png', which is {state}; let a rev"):
+            store.add_masks(1, mask_of(), Provenance(version="net", stage=stage))
+    assert store.status().masks == 0
+    store.add_masks(1, mask_of(), Provenance("Bob"))
+    store.add_masks(1, mask_of(), Provenance(stage="imported"))
+    store.add_masks(2, mask_of(), Provenance(version="net", stage="automatic"))
 
 
 def test_all_that_is_known_of_masks_comes_back(store: Store) -> None:

@@ -69,6 +69,19 @@ def test_a_report_by_group(labelled: Path, people: Path, tmp_path: Path) -> None
     assert float(measures["concavity"]["mean"]) == 0
 
 
+def test_a_row_of_two_images_of_one_name_is_told(tmp_path: Path) -> None:
+    mask = Masks.from_dense(np.ones((1, 8, 8), bool))
+    for folder in ("a", "b"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        mask.save(tmp_path / "set" / folder / "1.json", format="sa1b")
+    table = tmp_path / "t.csv"
+    table.write_text("file,country\n1.jpg,NO\n")
+    with pytest.warns(DataWarning, match="images share a row, which names no folder: 1 .*'b/1'"):
+        write_stats(tmp_path / "out", [tmp_path / "set"], metadata=table, by=["country"])
+    table.write_text("file,country\na/1.jpg,NO\nb/1.jpg,NE\n")
+    write_stats(tmp_path / "out", [tmp_path / "set"], metadata=table, by=["country"])
+
+
 def test_the_page_is_one_file(labelled: Path, people: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)

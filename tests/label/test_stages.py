@@ -166,6 +166,38 @@ def test_a_sample_is_drawn_from_masks_that_are_there(
         assert len(waiting) == sample and waiting <= {mask for mask, _ in made[10:]}
 
 
+def test_a_sample_may_be_of_one_stage_and_one_version(
+    store: Store, mask_of: Callable[..., Masks]
+) -> None:
+    """Also where so few masks are of it that hardly a number meets one."""
+    store.add_version("tiny", "tiny")
+    store.add_version("other", "other")
+    everything = Provenance(version="tiny", stage="automatic")
+    store.add_masks(1, Masks.concat([mask_of(rows) for rows in (1, 2, 3) * 100]), ADA)
+    made = store.add_masks(1, Masks.concat([mask_of(4), mask_of(5), mask_of(6)]), everything)
+    store.edit_mask(made[0][0], 1, mask_of(7), ADA)  # is a person's by now
+    later = Provenance(version="other", stage="automatic")
+    made += store.add_masks(2, mask_of(8), later)
+
+    def drawn(name: str, **which: Any) -> set[int]:
+        number = begin_audit(store, name, 2, seed=0, **which)
+        waiting = {mask for mask, _ in read_audit(store, name).waiting}
+        assert len(waiting) == number
+        return waiting
+
+    last = {mask for mask, _ in made[1:]}
+    assert len(drawn("stage", stage="automatic")) == 2
+    assert drawn("stage again", stage="automatic") < last
+    assert drawn("tiny", version="tiny") == {mask for mask, _ in made[1:3]}
+    assert drawn("both", stage="automatic", version="other") == {made[3][0]}
+    with pytest.raises(InputError, match="of this stage and version, got none"):
+        begin_audit(store, "none", stage="semi-automatic", version="tiny")
+    with pytest.raises(InputError, match="a model version out of tiny, other, got 'third'"):
+        begin_audit(store, "third", version="third")
+    with pytest.raises(InputError, match=r"a stage out of assisted, .*, got 'manual'"):
+        begin_audit(store, "manual", stage="manual")  # type: ignore[arg-type]
+
+
 # ------------------------------------------------------------------------------ retrain
 
 

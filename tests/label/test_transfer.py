@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,10 +247,55 @@ def test_a_file_of_labelme_in_a_folder_says_where_its_image_is_from_there(
     }
     said.pop("anymask-run.json", None)
     assert said == {"photo-0.json": "photo-0.png", "sub/photo-0.json": "photo-0.png"}
+    for name in ("photo-0.png", "sub/photo-0.png"):  # LabelMe opens the image beside the file
+        assert (tmp_path / "out" / name).read_bytes() == (photos / name).read_bytes()
     found = import_masks(store, tmp_path / "out", person="Eve")
     assert (found.masks, found.unmatched, found.failed) == (2, (), ())
     assert store.masks("sub/photo-0.png").masks.areas.tolist() == [36, 36]
     assert store.masks("photo-0.png").masks.areas.tolist() == [60, 60]
+    assert store.image("photo-0.png").names == ("photo-0.png",)  # copies are no new names
+
+    before = files_below(photos)
+    export_masks(store, photos, "labelme")  # beside the images themselves, as LabelMe works
+    after = files_below(photos)
+    assert {name for name in after if name.endswith(".png")} < before.keys()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "photo-0.png").write_bytes(b"something else")
+    with pytest.raises(InputError, match="is another image; replace it"):
+        export_masks(store, other, "labelme")
+    assert (other / "photo-0.png").read_bytes() == b"something else"
+    export_masks(store, other, "labelme", overwrite=True)
+    assert (other / "photo-0.png").read_bytes() == (photos / "photo-0.png").read_bytes()
+
+
+KILLED = """
+import os, signal, sys
+from anymask.label import Store, import_masks
+
+def killed(number):
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with Store.open(sys.argv[1]) as store:
+    import_masks(store, sys.argv[2], person="Ada", progress=killed)
+"""
+
+
+def test_an_import_that_is_killed_leaves_whole_images_and_goes_on(
+    store: Store, photos: Path, tmp_path: Path, mask_of: Make
+) -> None:
+    both = Masks.concat([mask_of(2), mask_of(4)])
+    names = sorted(path.name for path in photos.glob("*.png"))
+    coco.write(tmp_path / "a.json", [replace(both, source=name) for name in names])
+    words = [sys.executable, "-c", KILLED, str(photos), str(tmp_path / "a.json")]
+    done = subprocess.run(words, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [len(store.masks(name).ids) for name in names] == [2, 2, 0]
+    assert store.counters() == store.count_again()
+    again = import_masks(store, tmp_path / "a.json", person="Ada")
+    assert (again.images, again.masks, again.known, again.failed) == (1, 2, 2, ())
+    assert [len(store.masks(name).ids) for name in names] == [2, 2, 2]
 
 
 def test_images_that_are_gone_are_told_where_they_would_be_copied(

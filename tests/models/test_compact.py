@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+import torch.nn.functional as F
 from tests.models.tiny import tiny
 
-from anymask.models.compact import CompactDecoder, Refinement, _mean_under
+from anymask.models.compact import (
+    CompactDecoder,
+    CompactNet,
+    Refinement,
+    _highest_near,
+    _mean_under,
+)
 from anymask.models.config import CompactConfig
+from anymask.models.prompt_batch import PromptBatch
 from anymask.models.variants import find
 
 
@@ -82,3 +91,32 @@ def test_the_refinement_begins_by_saying_nothing() -> None:
     refined = Refinement(8, 12, 16)(torch.randn(2, 8, 8, 8), torch.randn(2, 12, 4, 4))
     assert refined.shape == (2, 1, 8, 8)
     assert not refined.any()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 1, 1, 4), (1, 2, 3, 1)])
+@torch.inference_mode()
+def test_the_highest_near_each_cell_is_what_pooling_finds(shape: tuple[int, ...]) -> None:
+    maps = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    before = maps.clone()
+    assert torch.equal(_highest_near(maps), F.max_pool2d(maps, 3, 1, 1))
+    assert torch.equal(maps, before)
+
+
+@pytest.mark.parametrize("points", [0, 2])
+@pytest.mark.parametrize("slots", [slice(4), slice(1, 4), slice(1)])
+@torch.inference_mode()
+def test_many_prompts_are_answered_in_one_place_as_each_alone(points: int, slots: slice) -> None:
+    """Without points all say the same, which is computed once and written for each."""
+    config = tiny(find("bundled")).network
+    assert isinstance(config, CompactConfig)
+    torch.manual_seed(0)
+    network = CompactNet(config).eval()
+    features = network.encode(torch.randn(1, 3, 64, 96), (64, 96))
+    points_xy = torch.rand(19, points, 2) * 64
+    labels = torch.ones(19, points, dtype=torch.int64)
+    prompts = PromptBatch(points_xy, labels, None, None, (64, 96))
+    logits, predicted_iou = network.decode_all(features, prompts, slots)
+    alone = [network._answer(features, one, slots) for one in prompts.split(1)]
+    for found, wanted in zip((logits, predicted_iou), zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(found, torch.cat(wanted), atol=1e-5, rtol=1e-5)
+    assert logits.shape == (19, len(range(4)[slots]), 32, 48) and logits.is_contiguous()

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
+from tests.label.conftest import find_programs, serving, user_of_server
 from tests.web.conftest import photo
 from tests.web.label_page import FILLED_IN, LabelPage, ServedProject, things
 
@@ -165,6 +166,66 @@ def test_nothing_is_lost_when_the_server_dies(ada: LabelPage, project: ServedPro
     stored = project.store.masks(1)
     assert len(stored.ids) == 4 and project.store.image(1).state == "done"
     assert [len(project.store.history(mask)) for mask in stored.ids] == [2, 2, 1, 1]
+
+
+@pytest.mark.postgres
+def test_two_people_lose_nothing_when_server_and_database_die(browser: Any, tmp_path: Path) -> None:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no programs of PostgreSQL (initdb); install it, such as Debian's postgresql")
+    folder = tmp_path / "photos"
+    for i, name in enumerate("abcd"):
+        photo(folder / f"{name}.png", shift=i)
+    with serving(programs, user_of_server()) as database:
+        with Store.init(folder, database=database.new_database()) as store:
+            store.add(folder)
+            store.add_masks(1, things("red", "green"), FILLED_IN)
+        project = ServedProject(folder)
+        project.start()
+        ada, bob = (LabelPage(browser, project, who).go() for who in ("Ada", "Bob"))
+        for page, name, masks in ((ada, "a.png", 3), (bob, "b.png", 1)):
+            page.shows(name)
+            page.click("blue")
+            page.masks(masks)
+            page.saved()
+        acknowledged = [revisions(project.store, image) for image in (1, 2)]
+        database.stop()
+        for page, masks in ((ada, 4), (bob, 2)):
+            page.press("Enter", "b")
+            page.drag((300, 440), (500, 440))
+            page.masks(masks)
+        project.kill()
+        for page in (ada, bob):
+            page.page.locator(".trouble").wait_for()
+        database.start()
+        project.start()
+        for page in (ada, bob):
+            page.try_now()
+            page.saved()
+            page.press("o")
+        for page, name in ((ada, "a.png"), (bob, "b.png")):
+            page.until(lambda page=page, name=name: page.name != name)  # type: ignore[misc]
+            page.shows(page.name)
+        store = project.store
+        assert sorted((ada.name, bob.name)) == ["c.png", "d.png"]
+        for image, before, masks in zip((1, 2), acknowledged, (4, 2), strict=True):
+            assert revisions(store, image)[: len(before)] == before
+            assert len(store.masks(image).ids) == masks and store.image(image).state == "done"
+        assert store.counters() == pytest.approx(store.count_again())
+        for page in (ada, bob):
+            page.close()
+        project.stop()
+        project.store.close()
+
+
+def revisions(store: Store, image: int) -> list[tuple[int, str, str | None]]:
+    """What has happened to the masks of an image, mask by mask, but for the verdicts at the end."""
+    return [
+        (mask, one.action, one.person)
+        for mask in store.masks(image).ids
+        for one in store.history(mask)
+        if one.action != "review"
+    ]
 
 
 def test_a_database_that_is_away_is_waited_for(ada: LabelPage, project: ServedProject) -> None:

@@ -141,9 +141,9 @@ class Depth(ImageOptions):
             self.source.depth,
             kind=self.source.depth_kind,
             scale=self.source.depth_scale,
-            device=self.device,
-            dtype=self.dtype,
-            offline=self.offline,
+            device=self.compute.device,
+            dtype=self.compute.dtype,
+            offline=self.compute.offline,
         )
         return Job(depth=depth, finder=finder, masks=given, format=self.format, **drawn)
 
@@ -158,7 +158,7 @@ class Depth(ImageOptions):
             self.words.check_unused()
             return Segment(prompts=(where.read(self.words.given()["text"]),), **drawn)
         given = self.words.given()
-        given["grounder"] = self.words.load(self.device, self.offline)
+        given["grounder"] = self.words.load(self.compute.device, self.compute.offline)
         return Words(**given, **drawn)
 
     def _given(self) -> str | None:

@@ -75,10 +75,10 @@ class Detect(ImageOptions):
         """Load who looks for the words."""
         from anymask.text.ground import choose, find_grounder
 
-        job, grounder = self._job(), self.words.load(self.device, self.offline)
+        job, grounder = self._job(), self.words.load(self.compute.device, self.compute.offline)
         if job.text is None:
-            return find_grounder(self.words.grounder or "bundled", self.device)
-        return choose(job.phrases(), grounder, self.device)
+            return find_grounder(self.words.grounder or "bundled", self.compute.device)
+        return choose(job.phrases(), grounder, self.compute.device)
 
     def find(self, grounder: Grounder, image: Image) -> Detections:
         """Find the boxes in one image."""

@@ -138,9 +138,9 @@ class Everything(ImageOptions):
         from anymask.extras.depth.job import EverythingDepth
         from anymask.extras.depth.sources import find_depth
 
-        how: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
+        how: dict[str, Any] = {"device": self.compute.device, "dtype": self.compute.dtype}
         numbers: dict[str, Any] = {"kind": self.depth_kind, "scale": self.depth_scale}
-        depth = find_depth(self.depth, **numbers, **how, offline=self.offline)
+        depth = find_depth(self.depth, **numbers, **how, offline=self.compute.offline)
         return EverythingDepth(**options, depth=depth)
 
     def _labeller(self) -> Labeller | None:
@@ -154,4 +154,6 @@ class Everything(ImageOptions):
             return None
         from anymask.text.label import load_labeller
 
-        return load_labeller(self.labels, self.naming, device=self.device, offline=self.offline)
+        return load_labeller(
+            self.labels, self.naming, device=self.compute.device, offline=self.compute.offline
+        )

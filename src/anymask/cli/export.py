@@ -119,5 +119,5 @@ class Export:
             f"in {self.output}/"
         )
         print(f"largest difference to PyTorch: {worst.difference:.1e} ({worst.case}, {worst.what})")
-        if report.agreement is not None:
-            print(report.agreement.to_text())
+        for agreement in report.agreements:
+            print(agreement.to_text())

@@ -80,7 +80,10 @@ class Inpaint(ChangeOptions):
         task = choose_task(remove=self.remove, fill=self.fill, replace=self.replace)
         check_wanted(self.painting.engine, task, self.fill or self.replace)
         engine = find_engine(
-            self.painting.engine, device=self.device, dtype=self.dtype, offline=self.offline
+            self.painting.engine,
+            device=self.compute.device,
+            dtype=self.compute.dtype,
+            offline=self.compute.offline,
         )
         return Job(
             **where,

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from anymask.cli.options import Flag, RuntimeName, load_model
+from anymask.cli.options import ComputeOptions, Flag, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.places import check_commas, read_numbers
 from anymask.errors import InputError
@@ -81,18 +81,8 @@ class Lift:
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """What finds the masks if there are none: a name from `anymask models`; or a path, an address
     or a hub id (org/name) of weights."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
-    `anymask export` wrote."""
-    compile: Flag = False
-    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
-    GPU."""
-    offline: Flag = False
-    """Download no weights; use only what is here."""
+    compute: OmitArgPrefixes[ComputeOptions] = field(default_factory=ComputeOptions)
+    """Where and how the model computes."""
     json: Flag = False
     """Print the statistics as one line of JSON."""
     quiet: Annotated[bool, arg(aliases=["-q"], help_behavior_hint="")] = False
@@ -213,7 +203,7 @@ class Lift:
         """What finds the masks, if there are none."""
         if self.masks is not None:
             return self.model
-        return load_model(self)
+        return load_model(self.model, self.compute)
 
     def _say(self, scene: Scene, files: Sequence[Path]) -> None:
         if self.json:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from anymask import formats
 
-__all__ = ["Flag", "Format", "ImageOptions", "ModelOptions", "RuntimeName", "load_model"]
+__all__ = ["ComputeOptions", "Flag", "Format", "ImageOptions", "RuntimeName", "load_model"]
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
@@ -21,51 +21,35 @@ else:
     Format = Literal[tuple(formats.names())]
 
 
-class ModelOptions(Protocol):
-    """The options of all commands that load one model."""
+@dataclass(frozen=True)
+class ComputeOptions:
+    """Where and how a model computes; for all commands that load one."""
 
-    @property
-    def model(self) -> str:
-        """Which one."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """Where it computes."""
-        ...
-
-    @property
-    def dtype(self) -> str:
-        """What it computes in."""
-        ...
-
-    @property
-    def runtime(self) -> RuntimeName:
-        """What computes."""
-        ...
-
-    @property
-    def compile(self) -> bool:
-        """Compile the encoder."""
-        ...
-
-    @property
-    def offline(self) -> bool:
-        """Download nothing."""
-        ...
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
+    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
+    runtime: RuntimeName = "auto"
+    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
+    `anymask export` wrote."""
+    compile: Flag = False
+    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
+    GPU."""
+    offline: Flag = False
+    """Download no weights; use only what is here."""
 
 
-def load_model(options: ModelOptions) -> Any:
+def load_model(model: str, compute: ComputeOptions) -> Any:
     """Load the model that a command names."""
     from anymask.predict import loading
 
     return loading.load(
-        options.model,
-        options.device,
-        options.dtype,
-        offline=options.offline,
-        runtime=options.runtime,
-        compile=options.compile,
+        model,
+        compute.device,
+        compute.dtype,
+        offline=compute.offline,
+        runtime=compute.runtime,
+        compile=compute.compile,
     )
 
 
@@ -83,18 +67,8 @@ class ImageOptions:
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights, with
     a name and a colon before it where files of several models look alike (medsam:weights.pth)."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
-    `anymask export` wrote."""
-    compile: Flag = False
-    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
-    GPU."""
-    offline: Flag = False
-    """Download no weights; use only what is here."""
+    compute: OmitArgPrefixes[ComputeOptions] = field(default_factory=ComputeOptions)
+    """Where and how the model computes."""
     format: Annotated[Format, arg(aliases=["-f"])] = "sa1b"
     """How masks are written. sa1b: a JSON file for each image; coco: one JSON file for all; png: a
     label map for each; semantic: a map of the labels for each; yolo: a data set with data.yaml,
@@ -116,7 +90,7 @@ class ImageOptions:
 
     def load(self) -> Any:
         """Load who does the work: the model."""
-        return load_model(self)
+        return load_model(self.model, self.compute)
 
     def encode(self, found: Any) -> bytes:
         """Give what was found in one image as the content of a file."""

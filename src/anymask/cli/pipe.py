@@ -77,7 +77,7 @@ class _Outlet:
         options = self.command
         (source,) = options.images
         image = Image.open(_read_input() if source == _PIPE else source)
-        with kept_offline(options.offline):
+        with kept_offline(options.compute.offline):
             masks = options.find(options.load(), image)
         if not len(masks) or not (self.masks or masks.areas.any()):
             if not self.masks and not getattr(options, "may_be_empty", False):

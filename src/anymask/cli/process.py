@@ -42,7 +42,7 @@ def process(options: ImageOptions, job: Job[Any, Any] | Callable[[Any], Job[Any,
     from anymask.models.cache import kept_offline
 
     items = find_images(options.images, options.output, known_keys(options.output))
-    with _Ending() as ending, kept_offline(options.offline):
+    with _Ending() as ending, kept_offline(options.compute.offline):
         model = options.load()
         report: Report | None = None
 

@@ -67,7 +67,11 @@ class Redraw(ChangeOptions):
 
         choose_task(remove=False, fill=self.fill, replace=None)  # before weights are loaded
         region = _read(self.region)
-        how = {"device": self.device, "dtype": self.dtype, "offline": self.offline}
+        how = {
+            "device": self.compute.device,
+            "dtype": self.compute.dtype,
+            "offline": self.compute.offline,
+        }
         options = {f.name: getattr(self.painting, f.name) for f in fields(InpaintConfig)}
         return Job(
             fill=self.fill,

@@ -159,7 +159,7 @@ class Segment(ImageOptions):
         from anymask.batch.words import Words
 
         given = self.words.given()
-        given["grounder"] = self.words.load(self.device, self.offline)
+        given["grounder"] = self.words.load(self.compute.device, self.compute.offline)
         return Words(
             **given,
             all=self.all,

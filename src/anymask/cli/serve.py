@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.options import Flag, RuntimeName, load_model
+from anymask.cli.options import ComputeOptions, Flag, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.serve.config import ServeConfig
 
@@ -41,18 +41,8 @@ class Serve:
 
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
-    `anymask export` wrote."""
-    compile: Flag = False
-    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
-    GPU."""
-    offline: Flag = False
-    """Download no weights when it starts; requests never download anything."""
+    compute: OmitArgPrefixes[ComputeOptions] = field(default_factory=ComputeOptions)
+    """Where and how the model computes."""
     config: OmitArgPrefixes[ServeConfig] = field(default_factory=ServeConfig)
     """What is allowed, and how much of it."""
     debug: Flag = False
@@ -67,7 +57,7 @@ class Serve:
             config = replace(config, token=token)  # where the list of processes does not show it
         given = config.token is not None
         config = with_token(config)
-        model = load_model(self)
+        model = load_model(self.model, self.compute)
         os.environ["ANYMASK_OFFLINE"] = "1"  # a request must not make the server fetch anything
 
         def say(address: str) -> None:

@@ -8,14 +8,14 @@ import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote, urlencode
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from anymask.cli.options import Flag, RuntimeName, load_model
+from anymask.cli.options import ComputeOptions, Flag, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.errors import InputError
 from anymask.label.database.place import is_project
@@ -76,18 +76,8 @@ class Studio:
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = _USUAL_MODEL
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights. In a
     label project, without it, the version in use if there is one (`anymask label retrain`)."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
-    `anymask export` wrote."""
-    compile: Flag = False
-    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
-    GPU."""
-    offline: Flag = False
-    """Download no weights when it starts; the page never makes it download anything."""
+    compute: OmitArgPrefixes[ComputeOptions] = field(default_factory=ComputeOptions)
+    """Where and how the model computes."""
     host: str = "127.0.0.1"
     """Address to listen on. Anything but this machine's own needs a token."""
     port: Annotated[int | None, arg(metavar="PORT", help_behavior_hint="(default: 8765)")] = None
@@ -132,7 +122,9 @@ class Studio:
                 "page, or stop it first"
             )
         try:
-            self._serve(folder, load_model(self), lambda app: add_studio(app, folder))
+            self._serve(
+                folder, load_model(self.model, self.compute), lambda app: add_studio(app, folder)
+            )
         finally:
             if lock is not None:
                 lock.release()
@@ -150,7 +142,7 @@ class Studio:
         with Store.open(folder, patience=_SHORT_PATIENCE) as store:
             usual = self.model == _USUAL_MODEL
             used = find_version(store) if usual else find_version(store, self.model)
-            model = load_model(self if used is None else replace(self, model=used[1]))
+            model = load_model(self.model if used is None else used[1], self.compute)
             version = used[0] if used is not None else None if usual else self.model
             self._serve(folder, model, lambda app: add_label(app, store, version))
         return 0
@@ -211,7 +203,7 @@ class Studio:
         with Console(stderr=True).status("writing the page") as status:
             written = write_static(
                 target,
-                browser_model(load_model(self)),
+                browser_model(load_model(self.model, self.compute)),
                 images=self.images,
                 overwrite=self.overwrite,
                 max_pixels=self.max_pixels,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from anymask.cli.options import Flag, RuntimeName, load_model
+from anymask.cli.options import ComputeOptions, Flag, load_model
 from anymask.cli.parser import parse as parse_words
 from anymask.cli.places import check_commas, read_mask, read_numbers
 from anymask.errors import InputError
@@ -84,18 +84,8 @@ class Track:
     """Folder for the results; made when missing."""
     model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = "bundled"
     """A name from `anymask models`; or a path, an address or a hub id (org/name) of weights."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Dtype to compute in; the 16-bit ones are faster on GPUs and on some newer CPUs."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch; or onnx or openvino, for the bundled model and for a folder that
-    `anymask export` wrote."""
-    compile: Flag = False
-    """Let PyTorch compile the encoder: the first image takes a minute, many more take less on a
-    GPU."""
-    offline: Flag = False
-    """Download no weights; use only what is here."""
+    compute: OmitArgPrefixes[ComputeOptions] = field(default_factory=ComputeOptions)
+    """Where and how the model computes."""
     no_overlay: Flag = False
     """Do not write the clip with its masks."""
     overwrite: Flag = False
@@ -127,7 +117,7 @@ class _Tracking:
         options = self.options
         clip = open_clip(options.clip)
         prompts = to_prompts(self.said)
-        model = load_model(options)
+        model = load_model(options.model, options.compute)
         with progress_bar(hidden=options.quiet or options.json) as bar:
             task = bar.add_task(options.clip.name, total=None)
 

@@ -32,6 +32,9 @@ TASKS: tuple[Task, ...] = ("embed", "predict", "everything")
 Way = Runtime | Literal["published"]
 """What computes: a runtime, or PyTorch in the order of work in which SAM was published."""
 
+_COMPUTES = {"onnx": ("float32",), "openvino": ("float32", "bfloat16")}
+"""In which dtypes a runtime of graphs can compute."""
+
 _PERCENTILES = (50, 90, 99)
 
 
@@ -172,7 +175,7 @@ def setups(
     offline: bool = False,
     runtimes: Sequence[Way] = ("auto",),
 ) -> list[Setup]:
-    """Combine every model with every dtype, runtime that can run it, and number of threads."""
+    """Combine models with dtypes, runtimes that can run them so, and numbers of threads."""
     if not (models and dtypes and threads) or min(threads) < 1:
         raise InputError(
             f"expected models, dtypes and numbers of threads of at least 1, got {list(models)}, "
@@ -182,17 +185,19 @@ def setups(
     ways = [
         Setup(model, dtype, count, device, offline, runtime)
         for model, dtype, count, runtime in each
-        if _can_run(model, runtime)
+        if _can_run(model, runtime, dtype)
     ]
     if not ways:
         raise InputError(
-            f"expected a runtime that can run {', '.join(models)}, got {', '.join(runtimes)}; run "
-            "anymask export first, or leave --runtime out"
+            f"expected a runtime that can run {', '.join(models)} in {', '.join(dtypes)}, got "
+            f"{', '.join(runtimes)}; run anymask export first, or leave --runtime and --dtypes out"
         )
     return ways
 
 
-def _can_run(model: str, runtime: Way) -> bool:
+def _can_run(model: str, runtime: Way, dtype: str) -> bool:
+    if dtype not in _COMPUTES.get(runtime, (dtype,)):
+        return False
     if runtime != "published":
         return loading.can_run(model, runtime)
     return loading.can_run(model, "torch") and not loading.can_run(model, "onnx")

@@ -33,6 +33,9 @@ from anymask.prompt import Prompt
 __all__ = ["Progress", "Promptable", "Search"]
 
 _OUTLINES_AT_ONCE = 16
+_PROMPTS_TOGETHER = (
+    16  # on a CPU: memory for more answers is fetched anew from the system each time
+)
 _MOST_WORKERS = 4  # each needs memory for what the network computes
 
 FloatArray = npt.NDArray[np.float32]
@@ -152,8 +155,9 @@ class Search:
     def _split(self, prompts: Sequence[Prompt], multimask: bool, workers: int) -> Iterator[int]:
         """Note prompts as batches, and number these; those that are under way share the memory."""
         waiting = 1 if workers == 1 else 2 * workers  # see `in_order`
+        most = _PROMPTS_TOGETHER if _on_cpu(self.model) else self.config.points_per_batch
         while prompts:
-            step = max(1, self._at_once() // waiting)
+            step = max(1, min(self._at_once() // waiting, most))
             self._batches.append((prompts[:step], multimask))
             yield len(self._batches) - 1
             prompts = prompts[step:]
@@ -343,8 +347,11 @@ def _workers(model: Promptable) -> int:
     time; with prompts of its own it is not. A network may be shared by threads, as nothing else
     that a model may be.
     """
-    device = getattr(getattr(model, "network", None), "device", None)
-    return min(_MOST_WORKERS, thread_count()) if str(device) == "cpu" else 1
+    return min(_MOST_WORKERS, thread_count()) if _on_cpu(model) else 1
+
+
+def _on_cpu(model: Promptable) -> bool:
+    return str(getattr(getattr(model, "network", None), "device", None)) == "cpu"
 
 
 def _boundary(embedding: Embedding) -> FloatArray:

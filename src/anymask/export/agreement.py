@@ -51,6 +51,8 @@ def check_least(least: float) -> None:
 class Agreement:
     """What came out of the comparison."""
 
+    runtime: str
+    """What ran the graphs."""
     images: int
     """How many images were looked at."""
     masks: int
@@ -84,16 +86,17 @@ class Agreement:
         if not self.mean >= self.least:
             raise WeightsError(
                 f"expected masks that agree with those in float32 by a mean IoU of {self.least}, "
-                f"got {self.mean:.3f} over {self.images} images; quantize to fp16 or int8-dynamic, "
-                "calibrate with more images, or allow less (min_agreement)"
+                f"got {self.mean:.3f} by {self.runtime} over {self.images} images; quantize to "
+                "fp16 or int8-dynamic, calibrate with more images, or allow less (min_agreement)"
             )
 
     def to_text(self) -> str:
         """Write for people to read."""
         boxes = "" if self.boxes is None else f", boxes {self.boxes:.4f}"
         return (
-            f"agreement with float32: mean IoU {self.mean:.4f} (clicks {self.clicks:.4f}{boxes}) "
-            f"over {self.masks} masks of {self.images} images; at least {self.least} was wanted\n"
+            f"agreement with float32 by {self.runtime}: mean IoU {self.mean:.4f} "
+            f"(clicks {self.clicks:.4f}{boxes}) over {self.masks} masks of {self.images} images; "
+            f"at least {self.least} was wanted\n"
             f"encoder: {self.bytes / 1e6:.1f} MB instead of {self.bytes_float32 / 1e6:.1f}, "
             f"{1e3 * self.seconds:.0f} ms of processor time instead of "
             f"{1e3 * self.seconds_float32:.0f}"

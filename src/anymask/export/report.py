@@ -28,14 +28,14 @@ class Report:
     """Where the graphs are."""
     exported: Exported
     """What they are."""
-    runtime: str
+    runtimes: tuple[str, ...]
     """What ran them for the comparison."""
     rows: tuple[Row, ...]
-    """One for each kind of prompt, and for the features."""
+    """One for each kind of prompt, and for the features, by each runtime."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of each file."""
-    agreement: Agreement | None = None
-    """How alike the masks of quantized graphs are."""
+    agreements: tuple[Agreement, ...] = ()
+    """How alike the masks of quantized graphs are, by each runtime."""
 
     @property
     def worst(self) -> Row:
@@ -54,7 +54,7 @@ class Report:
                 raise WeightsError(
                     f"expected graphs of {self.exported.variant.name} within {most} "
                     f"of the network, got {row.difference:.2g} in {row.what} of "
-                    f"{row.case!r}; try another --opset, and tell us"
+                    f"{row.case!r} by {row.runtime}; try another --opset, and tell us"
                 )
 
     def to_json(self) -> dict[str, Any]:
@@ -63,10 +63,10 @@ class Report:
             "model": self.exported.variant.name,
             "layout": self.exported.layout,
             "precision": self.exported.precision,
-            "runtime": self.runtime,
+            "runtimes": self.runtimes,
             "files": self.sizes,
             "rows": [{**asdict(row), "good": row.good} for row in self.rows],
-            "agreement": self.agreement,
+            "agreements": self.agreements,
         }
         plain: dict[str, Any] = to_plain(about)
         return plain
@@ -76,20 +76,21 @@ class Report:
         exported = self.exported
         lines = [
             f"{exported.variant.name} as {exported.layout}, {exported.precision}, "
-            f"opset {exported.opset}, run by {self.runtime}",
+            f"opset {exported.opset}, run by {' and '.join(self.runtimes)}",
             "",
             "Largest difference to the network in PyTorch, of the same inputs: of maps divided by",
             "the standard deviation of their values, of predicted IoU as it is.",
             "",
-            f"{'case':<28} {'what':<16} {'difference':>10} {'tolerance':>10}",
+            f"{'case':<28} {'what':<16} {'runtime':<8} {'difference':>10} {'tolerance':>10}",
         ]
         if exported.raw_image:
             resize = exported.variant.preprocessing.resize
             lines[1:1] = ["", f"The encoder takes uint8 images and {DIFFERENCES[resize]}."]
         for row in self.rows:
             most = "none" if row.tolerance is None else f"{row.tolerance:.1e}"
-            lines.append(f"{row.case:<28} {row.what:<16} {row.difference:>10.1e} {most:>10}")
+            place = f"{row.case:<28} {row.what:<16} {row.runtime:<8}"
+            lines.append(f"{place} {row.difference:>10.1e} {most:>10}")
         lines += ["", *(f"{size:>12,} bytes  {name}" for name, size in self.sizes.items())]
-        if self.agreement is not None:
-            lines += ["", self.agreement.to_text()]
+        for agreement in self.agreements:
+            lines += ["", agreement.to_text()]
         return "\n".join(lines) + "\n"

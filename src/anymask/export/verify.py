@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,8 @@ class Row:
     """See `TOLERANCES`."""
     tolerance: float | None
     """The most that is allowed."""
+    runtime: str = ""
+    """What ran the graphs."""
 
     @property
     def good(self) -> bool:
@@ -77,7 +79,7 @@ def verify(network: nn.Module, graphs: RuntimeNetwork) -> list[Row]:
         transforms, frames = _frames(variant)
         features = _encoded(network, graphs, transforms, frames, rows, tolerance)
         if isinstance(network, FastSam):
-            return _worst(rows)
+            return _worst(rows, graphs.runtime)
         for transform, (wanted, found) in zip(transforms, features, strict=True):
             for case, prompts in _prompts(network, variant, transform):
                 some = prompts.labels.numel() or prompts.boxes is not None
@@ -92,17 +94,17 @@ def verify(network: nn.Module, graphs: RuntimeNetwork) -> list[Row]:
                 rows += _in_one_call(network, exported, graphs, transform, wanted, found)
             elif exported.layout != "samexporter":  # which takes no size
                 rows.append(_at_image_size(graphs, transform, found))
-    return _worst(rows)
+    return _worst(rows, graphs.runtime)
 
 
-def _worst(rows: list[Row]) -> list[Row]:
-    """Keep the worst image of each case, in the order of the cases."""
+def _worst(rows: list[Row], runtime: str) -> list[Row]:
+    """Keep the worst image of each case, in the order of the cases, and note what ran them."""
     kept: dict[tuple[str, str], Row] = {}
     for row in rows:
         known = kept.setdefault((row.case, row.what), row)
         if not row.difference <= known.difference:
             kept[row.case, row.what] = row
-    return list(kept.values())
+    return [replace(row, runtime=runtime) for row in kept.values()]
 
 
 def _answers(
@@ -298,6 +300,6 @@ def verify_side(module: nn.Module, graphs: RuntimeNetwork, role: str, pixels: Te
     found = graph(pixels=pixels.numpy())
     tolerance = TOLERANCES["float32"]
     return [
-        Row(role, name, _difference(name, x.numpy(), found[name]), tolerance)
+        Row(role, name, _difference(name, x.numpy(), found[name]), tolerance, graphs.runtime)
         for name, x in zip(graph.outputs, wanted, strict=True)
     ]

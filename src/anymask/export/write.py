@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import torch
 
 from anymask import __version__
 from anymask.embedding import Embedding
-from anymask.errors import CapabilityError, InputError, WeightsError
+from anymask.errors import CapabilityError, InputError, MissingExtraError, WeightsError
 from anymask.export import samexporter, transformers_js, weights
 from anymask.export.agreement import (
     Agreement,
@@ -35,7 +35,7 @@ from anymask.image.image import Image
 from anymask.models.exported import MANIFEST, Exported, FileRecord, Layout, is_exported, record
 from anymask.models.graph_folder import open_folder
 from anymask.models.network import Network
-from anymask.models.runtime import open_graph, openvino_core, pick_runtime
+from anymask.models.runtime import HINTS, open_graph, openvino_core, pick_runtime
 from anymask.models.sam import Promptable
 from anymask.models.weights.folder import new_folder
 from anymask.models.weights.loading import load_network
@@ -153,9 +153,12 @@ def export(
         report = compare(draft, source, exported)
         report.check()
         if precision != "float32" and images:
-            agreement = _agree(draft, source, exported, images, Path(plain), min_agreement)
-            agreement.check()
-            report = replace(report, agreement=agreement)
+            agreements = []
+            for runtime in runtimes_for(exported):
+                one = _agree(draft, source, exported, runtime, images, Path(plain), min_agreement)
+                one.check()
+                agreements.append(one)
+            report = replace(report, agreements=tuple(agreements))
         (draft / REPORT_JSON).write_text(as_json(report.to_json()), encoding="utf-8")
         (draft / REPORT_TEXT).write_text(report.to_text(), encoding="utf-8")
     return replace(report, folder=place)
@@ -398,29 +401,46 @@ def _marks(path: Path) -> dict[str, str]:
 
 def compare(folder: Path, source: Source, exported: Exported) -> Report:
     """Run what was written beside the network, for every kind of prompt."""
-    from anymask.export.verify import verify, verify_side
+    from anymask.export.verify import Row, verify, verify_side
 
-    runtime = pick_runtime("auto", exported.layout)
-    graphs = open_folder(folder, exported, runtime, any_decoder=True)
-    rows = verify(source.network, graphs)
-    if source.beside is not None:
-        for part in side_parts(*source.beside):
-            pixels = torch.rand(part.inputs["pixels"].shape) * 2 - 1
-            rows += verify_side(part.module, graphs, part.role, pixels)
+    runtimes = runtimes_for(exported)
+    rows: list[Row] = []
+    for runtime in runtimes:
+        graphs = open_folder(folder, exported, runtime, any_decoder=True)
+        rows += verify(source.network, graphs)
+        if source.beside is not None:
+            for part in side_parts(*source.beside):
+                pixels = torch.rand(part.inputs["pixels"].shape) * 2 - 1
+                rows += verify_side(part.module, graphs, part.role, pixels)
     sizes = {name: one.size for name, one in exported.files.items()}
-    return Report(folder, exported, runtime, tuple(rows), sizes)
+    return Report(folder, exported, runtimes, tuple(rows), sizes)
+
+
+def runtimes_for(exported: Exported) -> tuple[Literal["onnx", "openvino"], ...]:
+    """List what is to run a folder for the comparison.
+
+    It is what runs it by itself, and OpenVINO, if it is there, where that computes in another
+    dtype.
+    """
+    usual = pick_runtime("auto", exported.layout)
+    if usual == "openvino" or exported.precision not in HINTS or exported.raw_image:
+        return (usual,)
+    try:
+        return usual, pick_runtime("openvino", exported.layout)
+    except MissingExtraError:
+        return (usual,)
 
 
 def _agree(
     folder: Path,
     source: Source,
     exported: Exported,
+    runtime: Literal["onnx", "openvino"],
     images: Sequence[Image],
     plain: Path,
     least: float,
 ) -> Agreement:
     """Compare the masks of a quantized encoder with those of the network, and its speed."""
-    runtime = pick_runtime("auto", exported.layout)
     graphs = open_folder(folder, exported, runtime, any_decoder=True)
     kind = InstanceSegmenter if source.variant.kind == "instances" else Segmenter
     # Of one digest, so that one model answers about the embeddings of both.
@@ -442,6 +462,7 @@ def _agree(
     encoder = exported.graphs["encoder"].rpartition(".")[0]
     files = [name for name in exported.files if name.startswith(f"{encoder}.")]
     return Agreement(
+        runtime=runtime,
         images=len(images),
         masks=masks,
         clicks=clicks,

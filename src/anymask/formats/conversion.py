@@ -183,8 +183,12 @@ def _named(found: tuple[Masks, Path | None]) -> Found:
 
 
 def _read_files(root: Path, format: str | None, images: Path | None) -> Iterator[Found]:
-    """Read every file of masks below a folder."""
-    notes = Notes(root)
+    """Read every file of masks below a folder.
+
+    A PNG is no masks if it is the image of some, beside which it lies, as LabelMe has them.
+    """
+    notes, photos = Notes(root), set[Path]()
+    holds_png = format is None or formats.find(format).suffix == ".png"
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
@@ -193,10 +197,15 @@ def _read_files(root: Path, format: str | None, images: Path | None) -> Iterator
                 continue
             if name.endswith(_NO_MASKS) or name == _CLASSES:
                 continue
+            if path.suffix.lower() == ".png" and (not holds_png or path in photos):
+                continue
             if format is None and not _is_masks(path):
                 notes.add("files that hold no masks are left out", repr(name))
                 continue
-            yield from _read_file(path, root, format, images)
+            for found in _read_file(path, root, format, images):
+                if found.image is not None and found.image.suffix.lower() == ".png":
+                    photos.add(found.image)
+                yield found
     notes.warn()
 
 

@@ -8,11 +8,12 @@ from typing import Any
 from anymask.errors import InputError
 from anymask.label.database.clock import wall_time
 from anymask.label.database.connection import Transaction
-from anymask.label.database.counters import KNOWN, Counters
+from anymask.label.database.counters import KNOWN, Counters, apart_of
 from anymask.label.database.requests import answer_of, note
 from anymask.label.database.rows import from_rows, to_rows
 from anymask.label.images import find_image, image_row
 from anymask.label.names import class_ids, person_id, version_id
+from anymask.label.queue.leases import check_free
 from anymask.label.records import (
     REVIEWS,
     SHOWN,
@@ -107,12 +108,30 @@ def apply(
     image: int,
     changes: Sequence[Change],
     provenance: Provenance,
+    *,
+    is_free: bool = False,
 ) -> list[Number]:
-    """Make changes of the masks of one image, all or none; give each mask's new revision."""
+    """Make changes of the masks of one image, all or none; give each mask's new revision.
+
+    Args:
+        transaction: Where to do it.
+        project: Whose image it is.
+        image: Its number.
+        changes: What to do.
+        provenance: Who does it.
+        is_free: Whether the caller has looked, in this transaction, that nobody else has the image
+            and that it may be changed.
+
+    Raises:
+        LeaseConflict: Somebody else has the image.
+        InputError: A program adds masks to an image that people are done with, or a change is none.
+    """
     locked = image_row(transaction, project, image)
     if (answer := answered(transaction, project, provenance.token)) is not None:
         _check_answer(transaction, image, answer)
         return answer
+    if not is_free:
+        _check_free(transaction, project, locked, changes, provenance)
     # Of a model, they are filled in like others; a person's would be put away for the next one.
     if locked.state in SHOWN and provenance.stage == "imported" and provenance.person is not None:
         raise InputError(
@@ -127,8 +146,28 @@ def apply(
     if provenance.token is not None:
         note(transaction, project, provenance.token, answer)
     if not work.is_aside:
-        work.counters.save(transaction, project, KNOWN if locked.state in SHOWN else "")
+        apart = apart_of(KNOWN, image) if locked.state in SHOWN else ""
+        work.counters.save(transaction, project, apart)
     return answer
+
+
+def _check_free(
+    transaction: Transaction,
+    project: int,
+    image: Any,
+    changes: Sequence[Change],
+    provenance: Provenance,
+) -> None:
+    """Refuse what would change beneath somebody who is at work, or what nobody would look at."""
+    check_free(transaction, project, image, provenance.person)
+    fills = provenance.person is None and provenance.stage in _FILLS
+    is_new = any(change.action == "add" for change in changes)
+    if fills and is_new and image.state not in ("open", *SHOWN):
+        name = find_image(transaction, project, image.id).name
+        raise InputError(
+            f"expected an open image for masks of a model, got {name!r}, which is {image.state}; "
+            "let a reviewer open it again, or say who adds them"
+        )
 
 
 def was_done(transaction: Transaction, project: int, token: str) -> bool:

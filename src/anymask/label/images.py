@@ -16,6 +16,7 @@ from anymask.label.files import Content, File
 from anymask.label.records import IN_WORK, SHOWN, Added, ImageRecord
 
 __all__ = [
+    "FIELDS",
     "Sighting",
     "add",
     "find_image",
@@ -28,7 +29,8 @@ __all__ = [
     "save_meta",
 ]
 
-_FIELDS = "id, sha256, height, width, state, masks, revision, seconds, gone"
+FIELDS = "id, sha256, height, width, state, masks, revision, seconds, gone"
+"""Columns of ``images`` that `records` needs."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def find_image(transaction: Transaction, project: int, image: int | str) -> Imag
     Raises:
         InputError: There is none.
     """
-    query = f"SELECT {_FIELDS} FROM images WHERE project_id = :project AND "
+    query = f"SELECT {FIELDS} FROM images WHERE project_id = :project AND "
     if isinstance(image, str):
         row = transaction.row(
             query + "id = (SELECT image_id FROM image_names WHERE project_id = :project "
@@ -139,7 +141,7 @@ def list_images(
     """List images in the order in which they were added, from one on."""
     among = "" if honeypots else f"AND {IN_WORK}"
     query = f"""
-        SELECT {_FIELDS} FROM images WHERE project_id = :project AND id > :after {among}
+        SELECT {FIELDS} FROM images WHERE project_id = :project AND id > :after {among}
         ORDER BY id LIMIT :limit"""
     return records(transaction, transaction.rows(query, project=project, after=after, limit=limit))
 

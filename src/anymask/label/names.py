@@ -72,12 +72,16 @@ def person_id(transaction: Transaction, name: str | None) -> int | None:
     if name is None:
         return None
     check_name(name, "name of a person")
-    found = transaction.value("SELECT id FROM people WHERE name = :name", name=name)
-    if found is None:
-        transaction.run(
-            "INSERT INTO people (name) VALUES (:name) ON CONFLICT DO NOTHING", name=name
-        )
-        found = transaction.value("SELECT id FROM people WHERE name = :name", name=name)
+    if name in transaction.people:
+        return transaction.people[name]
+    query = "SELECT id FROM people WHERE name = :name"
+    found = transaction.value(query, name=name)
+    if found is None:  # not to be remembered: the transaction may come to nothing
+        transaction.people = {}
+        insert = "INSERT INTO people (name) VALUES (:name) ON CONFLICT DO NOTHING"
+        transaction.run(insert, name=name)
+        return int(transaction.value(query, name=name))
+    transaction.people[name] = int(found)
     return int(found)
 
 

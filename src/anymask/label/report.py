@@ -314,15 +314,20 @@ def _draw_centres(name: str, stats: Sequence[ImageStats]) -> str | None:
 
 
 def _tell_missing(sets: Mapping[str, Sequence[ImageStats]], metadata: Metadata) -> None:
-    """Warn of images without a row, and of rows without an image."""
+    """Warn of images without a row, of rows without an image, and of rows of several images."""
     notes = Notes(Path(metadata.path))
-    used = set()
+    used: set[str] = set()
     for some in sets.values():
+        of_set: set[str] = set()
         for one in some:
             key = metadata.key_of(one.name)
-            used.add(key)
             if key is None:
                 notes.add(f"images without a row are in the group {UNKNOWN!r}", repr(one.name))
+                continue
+            if key in of_set:
+                notes.add("images share a row, which names no folder", repr(one.name))
+            of_set.add(key)
+        used |= of_set
     for key in metadata.rows:
         if key not in used:
             notes.add("rows of images that are not there are left out", repr(key))

@@ -138,7 +138,7 @@ def save_masks(
                 return Saved(row.revision, tuple(one for one in wanted.ids if one is not None))
             check_free(transaction, project, row, provenance.person)
             _check_revision(transaction, project, row, revision)
-            done = changes.apply(transaction, project, number, different, provenance)
+            done = changes.apply(transaction, project, number, different, provenance, is_free=True)
         added = iter(mask for mask, _ in done)  # new masks come first in the answer
         ids = tuple(next(added) if one is None else one for one in wanted.ids)
         return Saved(revision + bool(done), ids)

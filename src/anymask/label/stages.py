@@ -6,7 +6,7 @@ image; they add the rest. *Automatic*: everything mode labels images alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,9 @@ from anymask.label.proposals import Propose, proposals_of
 from anymask.label.queue.leases import check_free
 from anymask.label.records import SHOWN, Change, ImageRecord, LeaseConflict, Provenance
 from anymask.label.review.hidden import numbers
+from anymask.masks import rle
 from anymask.masks.masks import Masks
+from anymask.masks.rle import Counts
 
 if TYPE_CHECKING:
     from anymask.label.store import Store
@@ -234,10 +236,15 @@ def _filled_in(
 
 
 def _fill_in(store: Store, image: ImageRecord, found: Masks, provenance: Provenance) -> int | None:
-    """Add masks to an image; give their number, None if somebody has it or is done with it."""
+    """Add masks to an image; give their number, None if somebody has it or is done with it.
 
-    def work(transaction: Transaction) -> int | None:
-        project = store.project_id
+    What is there already is told outside of the transaction, in which nobody else could write; so
+    it is told anew should the masks have changed meanwhile.
+    """
+    project = store.project_id
+    new, told = found, list[Counts]()
+
+    def work(transaction: Transaction) -> int | list[Counts] | None:
         row = image_row(transaction, project, image.id)
         try:
             check_free(transaction, project, row, None)
@@ -246,22 +253,23 @@ def _fill_in(store: Store, image: ImageRecord, found: Masks, provenance: Provena
         is_hidden = row.state in SHOWN
         if row.state != "open" and not is_hidden:
             return None
-        stored = changes.read_masks(transaction, project, image.id)
-        known = stored.masks
+        there = changes.read_masks(transaction, project, image.id)
+        known = list(there.masks.counts)
         if is_hidden and SHOWN[row.state] != "open":  # it is for whoever gets the image next
-            known = known[np.array([person is None for person in stored.people], bool)]
-        new = _without_known(known, found)
+            known = [one for one, who in zip(known, there.people, strict=True) if who is None]
+        if len(known) != len(told) or not all(map(np.array_equal, known, told)):
+            return known
         add = Change("add", masks=new, review="pending")
-        changes.apply(transaction, project, image.id, [add], provenance)
+        changes.apply(transaction, project, image.id, [add], provenance, is_free=True)
         return len(new)
 
-    return store.database.write(work)
+    while isinstance(answer := store.database.write(work), list):
+        told, new = answer, _without_known(answer, found)
+    return answer
 
 
-def _without_known(known: Masks, found: Masks) -> Masks:
+def _without_known(known: Sequence[Counts], found: Masks) -> Masks:
     """Leave out what is there already, made by people or by another version."""
-    from anymask.masks import rle
-
-    if not len(known) or not len(found):
+    if not known or not len(found):
         return found
-    return found[rle.iou(found.counts, known.counts).max(axis=1) < 0.8]
+    return found[rle.iou(found.counts, known).max(axis=1) < 0.8]

@@ -312,7 +312,9 @@ class Store:
             For each mask its number and its revision, which is 1.
 
         Raises:
-            InputError: There is no such image, or it has another size.
+            LeaseConflict: Somebody else has the image at the moment.
+            InputError: There is no such image, or it has another size; or the masks are a model's
+                (no ``person``) and people are done with the image.
         """
         return self.change(image, [Change("add", masks=masks, review=review)], provenance)
 
@@ -330,6 +332,7 @@ class Store:
 
         Raises:
             RevisionConflict: Somebody else has changed it meanwhile; nothing happens.
+            LeaseConflict: Somebody else has the image at the moment; nothing happens.
         """
         return self._change_one(Change("edit", mask, revision, masks=masks), provenance)
 
@@ -367,6 +370,7 @@ class Store:
 
         Raises:
             RevisionConflict: Somebody else has changed one of them meanwhile; nothing happens.
+            LeaseConflict: Somebody else has the image at the moment; nothing happens.
             InputError: A change is none, or of a mask of another image.
         """
         return self._write(changes.apply, self._number(image), all_or_none, provenance)
@@ -426,7 +430,8 @@ class Store:
             state: Which images: ``"open"`` to label, ``"done"`` to review.
             seconds: How long the lease lasts unless it is renewed, at least 1.
             skip: Numbers of images that are not wanted.
-            tab: Names one of several pages of a person: each of them gets an image of its own.
+            tab: Names one of several pages of a person: each of them gets an image of its own, and
+                so does who names none, such as the command line.
 
         Returns:
             The lease; None if there is no image left, or others have all that are.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import os
 import posixpath
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anymask import formats
+from anymask.atomic import atomic_write, make_folder
 from anymask.data.readers.notes import DataWarning
-from anymask.errors import InputError
+from anymask.errors import AnymaskError, InputError
 from anymask.formats import conversion
 from anymask.formats.images import free_name, is_held_back
 from anymask.label.database.rows import to_rows
-from anymask.label.files import is_address, open_file
+from anymask.label.files import File, find_files, is_address, open_file, read_content
 from anymask.label.records import REVIEWS, ImageRecord, Provenance, Review, StoredMasks
 from anymask.masks.masks import Masks
 
@@ -111,8 +114,12 @@ def export_masks(
             "0.1 is usual"
         )
     # A zip is CVAT's, and has the images as well as the masks.
-    with_images = formats.find(format).copies_images or Path(output).suffix.lower() == ".zip"
-    work = _Export(store, with_images, reviews, provenance, val_fraction, progress)
+    place, known = Path(output), formats.find(format)
+    with_images = known.copies_images or place.suffix.lower() == ".zip"
+    beside = None
+    if known.names_image and place.suffix.lower() != known.suffix:
+        with_images, beside = True, _Beside(place, overwrite)
+    work = _Export(store, with_images, reviews, provenance, val_fraction, progress, beside)
     names = [one.name for one in store.classes()]
     with tempfile.TemporaryDirectory() as folder:
         found = work.found(Path(folder))
@@ -143,6 +150,7 @@ class _Export:
     provenance: bool
     val_fraction: float
     progress: Progress | None
+    beside: _Beside | None = None
     images: int = 0
     masks: int = 0
     unnamed: int = 0
@@ -162,6 +170,8 @@ class _Export:
             file = self._file(image, folder) if self.with_images else None
             if self.with_images and file is None:
                 self.gone.append(image.name)
+            if self.beside is not None and file is not None:
+                file = self.beside.put(file, name)
             yield conversion.Found(name, masks, file)
             if self.progress is not None:
                 self.progress(self.images)
@@ -211,6 +221,34 @@ class _Export:
             path.write_bytes(opened)
             return path
         return None
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Puts images beside the files of their masks, where programs look that name them in these."""
+
+    folder: Path
+    overwrite: bool
+
+    def put(self, file: Path, name: str) -> Path:
+        """Copy an image unless it is there, and say where it is.
+
+        Raises:
+            InputError: Another file is there.
+            OutputError: It cannot be written.
+        """
+        there = self.folder / f"{name}{file.suffix}"
+        if there.exists() and (there.samefile(file) or filecmp.cmp(there, file, shallow=False)):
+            return there
+        if there.exists() and not self.overwrite:
+            raise InputError(
+                f"expected a new file, but {str(there)!r} is another image; replace it "
+                "(--overwrite), or choose another place (-o)"
+            )
+        make_folder(there.parent)
+        with atomic_write(there) as draft:
+            shutil.copyfile(file, draft)
+        return there
 
 
 def _below(image: ImageRecord) -> str:
@@ -269,10 +307,16 @@ def import_masks(
 def image_of(store: Store, found: conversion.Found) -> ImageRecord | None:
     """Find the image of masks: by its file, which is added if it is new; or by its name.
 
+    A copy of an image that is where it was gives it no further name.
+
     Raises:
         InputError: The file is another one than when its image was labelled.
     """
     if found.image is not None:
+        (file,) = find_files(store.root, [found.image])
+        known = None if file.error or not file.stamp else _by_content(store, file)
+        if known is not None and not known.gone:
+            return known
         added = store.add([found.image])
         names = added.added + added.known + added.again + added.replaced
         if names:
@@ -290,6 +334,13 @@ def image_of(store: Store, found: conversion.Found) -> ImageRecord | None:
         if name and (image := store.find_image(name)) is not None:
             return image
     return None
+
+
+def _by_content(store: Store, file: File) -> ImageRecord | None:
+    try:
+        return store.image(read_content(file).sha256)
+    except AnymaskError:  # no image, which to add it tells; or one that is not there
+        return None
 
 
 class _Import:

@@ -248,8 +248,17 @@ class CompactDecoder(nn.Module):
         self.quality_in = nn.Linear(3 * d8 + d32 + 4, config.quality_width)
         self.quality_out = nn.Linear(config.quality_width, 1)
 
-    def forward(self, maps: PromptMaps, features: Features, slots: slice) -> tuple[Tensor, Tensor]:
-        """Return logits (n, k, h/2, w/2) of the frame and expected IoU (n, k) of some slots."""
+    def forward(
+        self, maps: PromptMaps, features: Features, slots: slice, out: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits (n, k, h/2, w/2) of the frame and expected IoU (n, k) of some slots.
+
+        Args:
+            maps: Of n prompts.
+            features: Of their image.
+            slots: Which answers.
+            out: Where the logits are written, in inference; None: into fresh memory.
+        """
         x4 = _leaky_relu(self.enter4.enter(maps.fine, features["image4"]))
         entered8 = self.enter8.enter(maps.coarse8, features["image8"])
         x8 = self.block8(_leaky_relu(self.norm8(_add_to(self.down8(x4), entered8))))
@@ -262,7 +271,7 @@ class CompactDecoder(nn.Module):
         y8 = self._upsample_add(x8, self.up8(y16), self.mix8)
         y4 = self._upsample_add(x4, self.up4(y8), self.mix4)
         quarters = self._quarters(y4, slots)
-        return _interleave(quarters), self._predict_iou(quarters.detach(), y8, pooled, slots)
+        return _interleave(quarters, out), self._predict_iou(quarters.detach(), y8, pooled, slots)
 
     def _quarters(self, y4: Tensor, slots: slice) -> Tensor:
         """Compute the logits of the quarters of every cell: (n, k, 2, 2, h, w)."""
@@ -282,7 +291,7 @@ class CompactDecoder(nn.Module):
         """Predict each mask's IoU from what lies in and around it, its size and its certainty."""
         coarse = F.avg_pool2d(quarters.mean(dim=(2, 3)), 2)
         soft = torch.sigmoid(coarse)  # (n, k, h, w) at stride 8
-        rim = F.max_pool2d(soft, 3, 1, 1) - soft
+        rim = _highest_near(soft) - soft
         under, around = _mean_under(torch.cat([soft, rim], dim=1), y8).chunk(2, dim=1)
         # Where much that differs lies under a mask, it is rarely one thing.
         spread = (_mean_under(soft, y8**2) - under**2).clamp(min=0).add(1e-4).sqrt()
@@ -298,6 +307,22 @@ class CompactDecoder(nn.Module):
         return torch.sigmoid(self.quality_out(hidden)).squeeze(-1)
 
 
+def _highest_near(maps: Tensor) -> Tensor:
+    """Find the highest of each cell and its neighbours: (n, k, h, w).
+
+    PyTorch's pooling notes where it was, too, which takes twenty times as long on a CPU.
+    """
+    if not saves_memory(maps):
+        return F.max_pool2d(maps, 3, 1, 1)
+    for dim in (2, 3):
+        found, last = maps.clone(), maps.shape[dim] - 1
+        for here, there in ((0, 1), (1, 0)):
+            one = found.narrow(dim, here, last)
+            torch.maximum(one, maps.narrow(dim, there, last), out=one)
+        maps = found
+    return maps
+
+
 def _mean_under(soft: Tensor, maps: Tensor) -> Tensor:
     """Average maps (n, c, h, w) under soft masks (n, k, h, w): (n, k, c)."""
     soft = soft.flatten(2)
@@ -310,8 +335,12 @@ def _cells_above(logits: Tensor, level: float) -> Tensor:
     return (logits > level).flatten(2).sum(-1, keepdim=True, dtype=logits.dtype) + 1
 
 
-def _interleave(quarters: Tensor) -> Tensor:
+def _interleave(quarters: Tensor, out: Tensor | None = None) -> Tensor:
     """Put the quarters of cells (n, k, 2, 2, h, w) where they belong: (n, k, 2h, 2w)."""
+    if out is not None:
+        h, w = quarters.shape[4:]
+        out.view(*out.shape[:2], h, 2, w, 2).copy_(quarters.permute(0, 1, 4, 2, 5, 3))
+        return out
     rows = torch.stack(quarters.unbind(dim=3), dim=-1)
     return torch.stack(rows.unbind(dim=2), dim=3).flatten(4).flatten(2, 3)
 
@@ -409,17 +438,19 @@ class CompactNet(TorchNetwork):
         """Return all slots or some: logits (n, k, h', w') and expected IoU (n, k)."""
         if not saves_memory(features["image4"]) or len(features["image4"]) > 1:
             return self._answer(features, prompts, slots)
-        few = [self._answer(features, some, slots) for some in prompts.split(_PROMPTS_AT_ONCE)]
-        if len(few) == 1:
-            return few[0]
-        logits, predicted_iou = zip(*few, strict=True)
-        return torch.cat(logits), torch.cat(predicted_iou)
+        answers = len(range(*slots.indices(CompactDecoder.MASKS)))
+        hw = self.mask_hw(prompts.frame_hw)
+        logits = features["image4"].new_empty(len(prompts), answers, *hw)
+        places = torch.split(logits, _PROMPTS_AT_ONCE)
+        few = zip(places, prompts.split(_PROMPTS_AT_ONCE), strict=True)
+        return logits, torch.cat([self._answer(features, some, slots, out)[1] for out, some in few])
 
     def _answer(
-        self, features: Features, prompts: PromptBatch, slots: slice
+        self, features: Features, prompts: PromptBatch, slots: slice, out: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Answer prompts that are worked on together."""
-        logits, predicted_iou = self.decoder(self.prompt_maps(features, prompts), features, slots)
+        maps = self.prompt_maps(features, prompts)
+        logits, predicted_iou = self.decoder(maps, features, slots, out)
         # Prompts that say nothing at all are answered once for all of them.
         return logits.expand(len(prompts), -1, -1, -1), predicted_iou.expand(len(prompts), -1)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from anymask.image import resampling
 from anymask.models.config import HieraConfig
-from anymask.models.kernels import Conv2d, Linear, attend, linear, saves_memory
+from anymask.models.kernels import Conv2d, Linear, add, attend, linear, saves_memory
 from anymask.models.layers import MLP
 from anymask.models.vit import join_windows, of_zeros, split_windows
 
@@ -184,9 +184,8 @@ class Block(nn.Module):
     def _transform(self, x: Tensor, window: int | None) -> Tensor:
         normed = self.norm1(x)
         around = x if self.proj is None else pooled(self.proj(normed))
-        x = around + self.attn(normed, window)
-        out: Tensor = x + self.mlp(self.norm2(x))
-        return out
+        x = add(self.attn(normed, window), around)
+        return add(self.mlp(self.norm2(x)), x)
 
 
 class Attention(nn.Module):

@@ -23,6 +23,7 @@ from anymask.errors import CapabilityError, InputError, MissingExtraError, Weigh
 from anymask.models import onnx_file
 from anymask.models.config import Sam2Config
 from anymask.models.exported import NEWEST_OPSET, Exported
+from anymask.models.linked_files import open_linked
 from anymask.optional import optional
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HINTS",
+    "Computing",
     "Graph",
     "Runtime",
     "RuntimeNetwork",
+    "check_dtype",
     "floats",
     "open_graph",
     "openvino_core",
@@ -40,6 +43,7 @@ __all__ = [
 ]
 
 Runtime = Literal["torch", "onnx", "openvino", "auto"]
+Computing = Literal["float32", "bfloat16"]
 Array: TypeAlias = npt.NDArray[Any]
 
 _PACKAGES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "openvino")}
@@ -90,8 +94,11 @@ class OnnxGraph:
         # Threads that spin while they wait stop whatever else the processor has to do.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+            self._session = open_linked(
+                path,
+                lambda real: ort.InferenceSession(
+                    str(real), options, providers=["CPUExecutionProvider"]
+                ),
             )
         except Exception as error:
             raise _unreadable(path, "ONNX Runtime", error) from error
@@ -131,7 +138,9 @@ class OpenVinoGraph:
         if path.suffix == ".onnx":
             _check_opset(path)
         try:
-            self._model = core.compile_model(str(path), "CPU", settings)
+            self._model = open_linked(
+                path, lambda real: core.compile_model(str(real), "CPU", settings)
+            )
         except Exception as error:
             raise _unreadable(path, "OpenVINO", error) from error
         self._path = path
@@ -228,6 +237,34 @@ def pick_runtime(runtime: Runtime, layout: str = "onnx") -> Literal["onnx", "ope
     raise missing
 
 
+def check_dtype(runtime: str, device: Any, dtype: Any) -> Computing:
+    """Check that graphs can be computed there and so.
+
+    Args:
+        runtime: What runs them.
+        device: Such as ``"cpu"``.
+        dtype: Such as ``"float32"``; None means that.
+
+    Raises:
+        InputError: They cannot.
+
+    Examples:
+        >>> check_dtype("openvino", "cpu", "bfloat16")
+        'bfloat16'
+    """
+    wanted = str(dtype or "float32").removeprefix("torch.")
+    if str(device).partition(":")[0] == "cpu":
+        if wanted == "float32":
+            return "float32"
+        if wanted == "bfloat16" and runtime == "openvino":
+            return "bfloat16"
+    raise InputError(
+        f"expected float32 on the CPU for exported graphs, or bfloat16 with runtime openvino, got "
+        f"{wanted} on {device} with {runtime}; leave it out, or load the weights themselves with "
+        "torch"
+    )
+
+
 def open_graph(path: Path, runtime: Literal["onnx", "openvino"], precision: str = "f32") -> Graph:
     """Open one graph.
 
@@ -249,6 +286,8 @@ class RuntimeNetwork:
     Attributes:
         exported: What the folder says.
         runtime: What runs the graphs.
+        computing: What OpenVINO computes the encoder in, if the processor can; float32 goes in and
+            comes out of it.
         appearance: As the exported network's; see `predict.personal.persam`.
         texture: As the exported network's; see `predict.personal.matching`.
         decoder: The decoder's graph; None: it has none.
@@ -268,6 +307,7 @@ class RuntimeNetwork:
         exported: Exported,
         runtime: Literal["onnx", "openvino"],
         *,
+        dtype: Computing = "float32",
         any_decoder: bool = False,
     ) -> None:
         """Open the graphs.
@@ -276,6 +316,7 @@ class RuntimeNetwork:
             folder: Where they are.
             exported: What `read_exported` says of them.
             runtime: What is to run them.
+            dtype: What `check_dtype` gave.
             any_decoder: Take one that chooses a mask by itself, too, for those who ask it directly.
 
         Raises:
@@ -290,7 +331,9 @@ class RuntimeNetwork:
             )
         self.folder, self.exported, self.runtime = folder, exported, runtime
         self.appearance, self.texture = exported.appearance, dict(exported.texture)
-        self._encoder = self.open("encoder", HINTS.get(exported.precision, "f32"))
+        self.computing = dtype
+        hint = "bf16" if dtype == "bfloat16" else HINTS.get(exported.precision, "f32")
+        self._encoder = self.open("encoder", hint)
         takes = {"image"} if exported.raw_image else {self.frames_name}
         self._check(self._encoder, "encoder", takes, set(exported.features.values()))
         self._check_frame()
@@ -397,7 +440,7 @@ class RuntimeNetwork:
         }
         coords, labels = self._points(prompts)
         given = None if prompts.mask_logits is None else floats(prompts.mask_logits)
-        logits, predicted_iou = [], []
+        whole: list[Array] = []
         for start in range(0, len(coords), _PROMPTS_AT_ONCE):
             some = slice(start, start + _PROMPTS_AT_ONCE)
             if given is None:
@@ -412,9 +455,13 @@ class RuntimeNetwork:
                 mask_input=mask,
                 has_mask_input=np.array([given is not None], np.float32),
             )
-            logits.append(answer[self.logits_name][:, slots])
-            predicted_iou.append(answer["iou_predictions"][:, slots])
-        return np.concatenate(logits), np.concatenate(predicted_iou)
+            found = [answer[name][:, slots] for name in (self.logits_name, "iou_predictions")]
+            # Into one place each, so that the runtime is given the same memory again.
+            whole = whole or [np.empty((len(coords), *a.shape[1:]), a.dtype) for a in found]
+            for into, values in zip(whole, found, strict=True):
+                into[some] = values
+        logits, predicted_iou = whole
+        return logits, predicted_iou
 
     def _points(self, prompts: PromptBatch) -> tuple[Array, Array]:
         """Lay out points and box as the graph takes them: (n, t, 2) and (n, t)."""
@@ -437,17 +484,15 @@ class RuntimeNetwork:
         return np.ascontiguousarray(points), np.ascontiguousarray(labels)
 
     def moved(self, device: Any, dtype: Any) -> RuntimeNetwork:
-        """Stay as it is; graphs of another dtype have to be exported.
+        """Stay on the CPU; OpenVINO may compute in another dtype.
 
         Raises:
             InputError: Another device or dtype is wanted.
         """
-        if str(device).partition(":")[0] != "cpu" or not str(dtype).endswith("float32"):
-            raise InputError(
-                f"expected float32 on the CPU for exported graphs, got {dtype} on {device}; leave "
-                "it out, or load the weights themselves with torch"
-            )
-        return self
+        computing = check_dtype(self.runtime, device, dtype)
+        if computing == self.computing:
+            return self
+        return type(self)(self.folder, self.exported, self.runtime, dtype=computing)
 
     def _check_decoder(self) -> None:
         """Check the decoder's names.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from anymask.models.exported import Exported
-from anymask.models.runtime import Array, RuntimeNetwork, floats
+from anymask.models.runtime import Array, Computing, RuntimeNetwork, floats
 
 if TYPE_CHECKING:
     from anymask.models.prompt_batch import PromptBatch
@@ -40,10 +40,11 @@ class TransformersJsNetwork(RuntimeNetwork):
         exported: Exported,
         runtime: Literal["onnx", "openvino"],
         *,
+        dtype: Computing = "float32",
         any_decoder: bool = False,
     ) -> None:
         """Open the graphs; see `RuntimeNetwork`."""
-        super().__init__(folder, exported, runtime, any_decoder=any_decoder)
+        super().__init__(folder, exported, runtime, dtype=dtype, any_decoder=any_decoder)
         self._masks = self.open("mask_encoder")
         takes = {"image_embeddings", "input_masks"}
         self._check(self._masks, "mask_encoder", takes, {"image_embeddings_with_masks"})

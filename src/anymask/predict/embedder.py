@@ -103,6 +103,7 @@ class Embedder:
         """
         here, now = self.device, self.dtype
         if isinstance(here, str):
+            now = getattr(self.network, "computing", now)  # whose arrays are float32 all the same
             place, kind = str(device or here), str(dtype or now).removeprefix("torch.")
             return replace(self, network=self.network.moved(place, kind))
         where = here if device is None else find_device(device)

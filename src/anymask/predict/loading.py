@@ -49,7 +49,8 @@ def load(
             there is one.
         dtype: Dtype to compute in: ``"float32"`` (as does None), ``"bfloat16"`` or ``"float16"``.
             The half types save memory, and time where the device has units for them; the outlines
-            of masks may differ by a few pixels.
+            of masks may differ by a few pixels. OpenVINO computes the encoder in bfloat16 where the
+            processor has units for it, else in float32.
         adapter: Folder of what the model learned beside its weights: LoRA, which costs no time, as
             it is added to the weights; or a SAM-Adapter, with which the model takes no prompt.
         offline: Download nothing; so does ``ANYMASK_OFFLINE=1`` in the environment.
@@ -148,8 +149,8 @@ def _load_graphs(
         raise InputError(
             "expected no adapter for exported graphs, got one; give it to anymask export instead"
         )
-    network, exported = open_network(folder, runtime)
-    network.moved("cpu" if device == "auto" else device, dtype or "float32")
+    place = "cpu" if device == "auto" else device
+    network, exported = open_network(folder, runtime, place, dtype)
     variant, digest = exported.variant, exported.digest
     options: dict[str, Any] = {"runtime": "auto" if runtime == "torch" else runtime}
     if variant.kind == "instances":

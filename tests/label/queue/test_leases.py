@@ -37,9 +37,13 @@ def test_each_gets_an_image_of_his_own_and_the_same_again(store: Store) -> None:
 
 
 def test_each_tab_has_an_image_of_its_own_on_both_databases(store: Store, mask_of: Make) -> None:
-    first, second = (store.next("Ada", tab=tab) for tab in ("one", "two"))
-    assert [one.image.id for one in (first, second)] == [1, 2]
+    first, second, third = (store.next("Ada", tab=tab) for tab in ("one", "two", None))
+    assert [one.image.id for one in (first, second, third)] == [1, 2, 3]
     assert store.next("Ada", tab="one").token == first.token
+    assert store.next("Ada").token == store.lease(3, "Ada").token == third.token
+    for taken, tab in ((3, "one"), (1, None)):  # what has no tab is no page's, and the reverse
+        with pytest.raises(LeaseConflict, match="'Ada' has it"):
+            store.lease(taken, "Ada", tab=tab)
     with pytest.raises(LeaseConflict, match="'Ada' has it"):
         store.lease(1, "Ada", tab="two")
     store.add_masks(1, mask_of(2), Provenance("Ada"))
@@ -53,10 +57,10 @@ def test_a_lease_runs_out_and_can_be_renewed(store: Store) -> None:
     bob = store.next("Bob", seconds=60)
     store.finish(bob)
     cid = store.next("Cid", seconds=60)
-    assert store.next("Dan") is None
     time.sleep(1.1)
-    store.renew(ada, 1)  # it ran out, but nobody came
+    store.renew(ada, 60)  # it ran out, but nobody came
     assert store.next("Dan") is None
+    store.renew(ada, 1)
     time.sleep(1.1)
     dan = store.next("Dan")
     assert dan.image.id == ada.image.id

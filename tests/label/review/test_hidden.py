@@ -171,7 +171,7 @@ def test_sums_do_not_move_when_one_is_handed_out_again(
     known: Store, mask_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.99)  # at no end is counted what waits
-    monkeypatch.setattr("anymask.label.review.hidden.share_of", lambda *_: 1.0)
+    set_honeypot_share(known, 1)
     for person in ("Ada", "Bob", "Cid"):
         before = counted(known)
         lease = known.next(person)

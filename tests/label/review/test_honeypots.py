@@ -15,6 +15,7 @@ import pytest
 from anymask import Image, InputError, Masks
 from anymask.formats import coco
 from anymask.label import LeaseConflict, Provenance, Store, export_masks, import_masks
+from anymask.label.database.counters import add_later
 from anymask.label.review.audit import begin_audit
 from anymask.label.review.honeypots import (
     add_honeypot,
@@ -83,8 +84,8 @@ def test_nobody_can_tell_them_from_others(store: Store, mask_of: Make, filled: b
         for mask, revision in zip(stored.ids, stored.revisions, strict=True):
             store.edit_mask(mask, revision, mask_of(3), who)
         store.add_masks(lease.image, mask_of(4), who)
-        store.add_masks(lease.image, mask_of(6), Provenance())  # by nobody knows whom
         store.finish(lease, seconds=5)
+        store.add_masks(lease.image, mask_of(6), Provenance())  # by nobody knows whom
     again = told(store, "Cid")
     again["lease"] = replace(again["lease"], person="Eve")
     assert again == shares[0]
@@ -245,6 +246,30 @@ def test_an_image_goes_in_and_out(store: Store, mask_of: Make) -> None:
     assert list_honeypots(store).images == () and score_annotators(store) == []
     with pytest.raises(InputError, match="whose masks are known"):
         remove_honeypot(store, "photo-1.png")
+
+
+def test_with_an_image_its_sums_go_and_those_of_others_stay(store: Store, mask_of: Make) -> None:
+    """It was handed out twice, and each time counted as an image of its own."""
+    set_honeypot_share(store, 1)
+    for name, people in (("photo-2.png", (ADA, BOB)), ("photo-1.png", (ADA,))):
+        add_honeypot(store, name, mask_of(2))
+        for who in people:
+            lease = store.next(who.person)
+            assert lease.image.name == name
+            store.add_masks(lease.image, mask_of(3), replace(who, seconds=2))
+            store.finish(lease, seconds=5)
+    store.database.write(lambda t: add_later(t, store.project_id))
+    assert store.status(shown=True).by_state == {"open": 1, "done": 3, "accepted": 0}
+    remove_honeypot(store, "photo-2.png")
+    shown, real = store.status(shown=True), store.status()
+    assert (real.by_state["open"], real.masks) == (2, 0)
+    assert shown.by_state == {"open": 2, "done": 1, "accepted": 0}
+    for what, more in (("images", 1), ("masks", 1), ("seconds", 5), ("revisions", 1)):
+        assert getattr(shown, what) - getattr(real, what) == more, what
+    assert [(one.person, one.images) for one in shown.people] == [("Ada", 1), ("Bob", 0)]
+    remove_honeypot(store, "photo-1.png")
+    assert store.status(shown=True) == store.status()
+    assert store.counters() == store.count_again()
 
 
 def test_only_fresh_images_can_be_known(store: Store, mask_of: Make) -> None:

@@ -61,8 +61,8 @@ def test_an_audit_gives_its_images_whatever_their_state(audited: Store) -> None:
     assert confirm(audited, "may", eve.image, person="Eve") == 1
     assert confirm(audited, "may", eve.image, person="Eve") == 0  # said again
     audited.finish(eve, eve.image.state)
-    audited.review_mask(3, 1, "rejected", EVE)
-    audited.delete_mask(4, 1, EVE)
+    audited.review_mask(3, 1, "rejected", Provenance("Dan"))
+    audited.delete_mask(4, 1, Provenance("Dan"))
     found = read_audit(audited, "may")
     assert not found.waiting and next_audited(audited, "may", "Eve") is None
     # Right, corrected from 6 rows to 2, rejected, deleted.

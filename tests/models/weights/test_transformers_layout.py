@@ -247,14 +247,28 @@ def config(**decoder_more: int) -> dict[str, Any]:
     }
 
 
-def disturb(model: Any) -> None:
+def disturb(model: Any, seed: int = 0) -> None:
     """Give all weights values that matter."""
-    rng = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(seed)
     for name, value in sorted(model.state_dict().items()):
         if "shared_embedding" not in name:  # the same tensor once more
             is_scale = "norm" in name and name.endswith("weight")
             noise = torch.randn(value.shape, generator=rng)
             value.copy_(1 + 0.1 * noise if is_scale else 0.3 * noise)
+
+
+def as_published(model: Any) -> Any:
+    """Let a SamHQModel enlarge what comes out of its transformer, as SAM-HQ does.
+
+    Theirs, in 5.23, enlarges what goes in.
+    """
+    out: list[torch.Tensor] = []
+    decoder = model.mask_decoder
+    decoder.transformer.register_forward_hook(lambda _, args, told: out.append(told[1]))
+    decoder.upscale_conv1.register_forward_pre_hook(
+        lambda _, args: out[-1].flatten(0, 1).mT.reshape(args[0].shape)
+    )
+    return model
 
 
 @pytest.fixture
@@ -273,14 +287,7 @@ def theirs_hq(tmp_path: Path) -> Any:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     numbers = config(vit_dim=SMALL.network.encoder.width)
     model = transformers.SamHQModel(transformers.SamHQConfig(**numbers)).eval()
-    disturb(model)
-    # Their 5.23 enlarges the embedding as it was before the transformer; SAM-HQ, as it comes out.
-    out: list[torch.Tensor] = []
-    decoder = model.mask_decoder
-    decoder.transformer.register_forward_hook(lambda _, args, told: out.append(told[1]))
-    decoder.upscale_conv1.register_forward_pre_hook(
-        lambda _, args: out[-1].flatten(0, 1).mT.reshape(args[0].shape)
-    )
+    disturb(as_published(model))
     model.save_pretrained(tmp_path / "saved")
     return model, tmp_path / "saved"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,12 +233,44 @@ def as_module(state: State) -> Pruned:
     return whole
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+WRAPPED = [
+    *((family, "module") for family in FAMILIES),
+    *(("sam", wrapper) for wrapper in ("_orig_mod", "_fsdp_wrapped_module")),
+]
+
+
+@pytest.mark.parametrize(("family", "wrapper"), WRAPPED)
+def test_parts_that_were_wrapped(tmp_path: Path, family: str, wrapper: str) -> None:
+    """A part alone was shared out or compiled, as SlimSAM's image encoder in its module files."""
+    variant = FAMILIES[family]
+    state = state_of(variant)
+    part = next(key for key in state if "." in key).partition(".")[0]
+    inside = {re.sub(rf"^{part}\.", f"{part}.{wrapper}.", key): state[key] for key in state}
+    assert inside.keys() != state.keys()
+    torch.save(prefixed(inside, f"{wrapper}."), tmp_path / "file.pth")
+    check_loads(tmp_path / "file.pth", variant, state)
+
+
+def test_parts_of_transformers_layout_that_were_wrapped(tmp_path: Path) -> None:
+    variant = FAMILIES["sam"]
+    state = state_of(variant)
+    theirs = to_transformers(state)
+    inside = {k.replace("vision_encoder.", "vision_encoder.module.", 1): theirs[k] for k in theirs}
+    torch.save(inside, tmp_path / "file.pth")
+    check_loads(tmp_path / "file.pth", variant, state)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "image_encoder"])
 def test_a_pickled_slimsam_is_read_without_its_code(tmp_path: Path, prefix: str) -> None:
     row = transformers_layout.row_of(SamConfig(SLIM))
     state = state_of(row)
+    if prefix == "image_encoder":  # as published, with its encoder shared out
+        keys = {key: key.replace(f"{prefix}.", f"{prefix}.module.", 1) for key in state}
+        inside = {keys[key]: value for key, value in state.items()}
+    else:
+        inside = prefixed(state, prefix)
     with foreign(Pruned):
-        torch.save(as_module(prefixed(state, prefix)), tmp_path / "SlimSAM-77.pth")
+        torch.save(as_module(inside), tmp_path / "SlimSAM-77.pth")
     with pytest.raises(ModuleNotFoundError):  # which the usual reader would need
         torch.load(tmp_path / "SlimSAM-77.pth", weights_only=False)
     check_loads(tmp_path / "SlimSAM-77.pth", row, state)
@@ -249,6 +282,32 @@ def test_a_pickled_slimsam_of_unequal_layers_is_refused(tmp_path: Path) -> None:
     with foreign(Pruned):
         torch.save(as_module(state | {key: state[key][:90].clone()}), tmp_path / "file.pth")
     with pytest.raises(WeightsError, match=r"got one of unequal layers.*SlimSAM-uniform-77"):
+        load_network(tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize("how", ["apart", "many widths"])
+def test_unequal_layers_are_said_to_be_that_in_a_size_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Most of such a file fits a row of the table, so that only what differs could be listed."""
+    row = transformers_layout.row_of(SamConfig(replace(SLIM, depth=4)))
+    for module in (variants, loading, transformers_layout):
+        monkeypatch.setattr(module, "VARIANTS", (row, *FAMILIES.values()))
+    state = dict(state_of(row))
+    for i in range(4):
+        mlp, attn = f"image_encoder.blocks.{i}.mlp.", f"image_encoder.blocks.{i}.attn."
+        if how == "apart":
+            qkv = state.pop(f"{attn}qkv.weight").chunk(3)
+            state |= {f"{attn}{n}.weight": p.clone() for n, p in zip("qkv", qkv, strict=True)}
+        else:
+            state[f"{mlp}lin1.weight"] = state[f"{mlp}lin1.weight"][: 90 + i].clone()
+    torch.save(state, tmp_path / "file.pth")
+    with pytest.raises(WeightsError, match=r"got one of unequal layers.*SlimSAM-uniform-77"):
+        load_network(tmp_path / "file.pth")
+    state = dict(state_of(row))
+    damaged = "image_encoder.blocks.1.mlp.lin1.weight"
+    torch.save(state | {damaged: state[damaged][:90].clone()}, tmp_path / "file.pth")
+    with pytest.raises(WeightsError, match=rf"1 mis-shaped \({damaged} \[90"):
         load_network(tmp_path / "file.pth")
 
 

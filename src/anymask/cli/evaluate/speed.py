@@ -26,7 +26,8 @@ class Speed(EvaluateOptions):
     model: Models = ("bundled",)
     """Names from `anymask models`; or paths, addresses or hub ids (org/name) of weights."""
     dtypes: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
-    """What is computed with."""
+    """What is computed with, by each runtime that can: onnx in float32 alone, openvino not in
+    float16."""
     runtime: tuple[RuntimeName | Literal["published"], ...] = ("auto",)
     """What computes, several to compare them with the first: torch for weights; onnx or openvino
     for the bundled model and for folders that `anymask export` wrote; published for weights of

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.label.project import ComputeOptions, ProjectOptions, few, ticker
+from anymask.cli.label.project import ModelOptions, ProjectOptions, few, ticker
 from anymask.label.stages import AutoConfig
 
 __all__ = ["ABOUT", "Auto"]
@@ -28,7 +28,7 @@ Examples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auto(ProjectOptions, ComputeOptions):
+class Auto(ProjectOptions, ModelOptions):
     """Let a model label all images that are open."""
 
     limit: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None

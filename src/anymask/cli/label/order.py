@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from anymask.cli.label.project import ComputeOptions, ProjectOptions, ticker
+from anymask.cli.label.project import ModelOptions, ProjectOptions, ticker
 from anymask.label.queue.ordering import OrderConfig
 
 __all__ = ["ABOUT", "Order"]
@@ -27,7 +27,7 @@ Examples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order(ProjectOptions, ComputeOptions):
+class Order(ProjectOptions, ModelOptions):
     """Look at all images that are open, for the orders of the queue."""
 
     other: Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="")] = None

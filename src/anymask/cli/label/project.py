@@ -7,13 +7,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from anymask.cli.options import Flag, RuntimeName
+from anymask.cli.options import ComputeOptions, Flag, load_model
 
 if TYPE_CHECKING:
     from anymask.label.records import Added
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anymask.predict.segmenter import Segmenter
 
 __all__ = [
-    "ComputeOptions",
+    "ModelOptions",
     "ProjectOptions",
     "few",
     "find_version",
@@ -65,20 +65,14 @@ class ProjectOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeOptions:
+class ModelOptions:
     """Which model, and where it computes."""
 
     model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL", help_behavior_hint="")] = None
     """A version of the project, a name from `anymask models`, or weights; without it, the version
     in use, else the bundled model."""
-    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, mps, or auto for the fastest there is."""
-    dtype: Annotated[str, arg(metavar="DTYPE")] = "float32"
-    """Dtype to compute in."""
-    runtime: RuntimeName = "auto"
-    """What computes: torch, onnx or openvino."""
-    offline: Flag = False
-    """Download no weights; use only what is here."""
+    compute: OmitArgPrefixes[ComputeOptions] = field(default_factory=ComputeOptions)
+    """Where and how the model computes."""
 
     def load(self, store: Store, name: str | None) -> tuple[str, Segmenter]:
         """Load a model, and give the name that the store has for it.
@@ -87,13 +81,9 @@ class ComputeOptions:
             store: Its versions are looked through first.
             name: Which; None: the version in use, else the bundled model.
         """
-        from anymask.predict import loading
-
         found = find_version(store, name)
         version, path = found or (name, name or "bundled")
-        model = loading.load(
-            path, self.device, self.dtype, offline=self.offline, runtime=self.runtime
-        )
+        model = load_model(str(path), self.compute)
         return version or model.variant.name, model
 
 

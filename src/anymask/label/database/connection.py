@@ -47,10 +47,19 @@ _LOOK = 1.0  # seconds of waiting for one's turn, after which one asks whether t
 class Transaction:
     """What happens whole or not at all: statements with named parameters."""
 
-    def __init__(self, connection: Any, *, is_sqlite: bool, part: str = "") -> None:
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        is_sqlite: bool,
+        part: str = "",
+        people: dict[str, int] | None = None,
+    ) -> None:
         self.connection, self.is_sqlite = connection, is_sqlite
         self.part = part
         """What the name of a sum ends in, see `counters`."""
+        self.people = {} if people is None else people
+        """Numbers of people that are known to be in the database."""
 
     def run(self, sql: str, rows: Sequence[Mapping[str, Any]] = (), **named: Any) -> int:
         """Run a statement, once or for each of several rows of values; count the rows it met."""
@@ -132,6 +141,7 @@ class Database:
         self.project: int | None = None
         """The project in use, once it is known; from then on nothing is written twice."""
         self._client = secrets.token_hex(8)
+        self._people: dict[str, int] = {}
         self.engine = self._make_engine()
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
@@ -161,7 +171,7 @@ class Database:
         """Run one transaction, without trying again, for what gives its results piece by piece."""
         try:
             with self._begin(writes) as connection:
-                yield Transaction(connection, is_sqlite=self.is_sqlite, part=self._part)
+                yield self._transaction(connection)
         except optional("sqlalchemy.exc", extra="label").DBAPIError as error:
             raise translate(error, self.shown, self.path, self.patience) from error
 
@@ -173,7 +183,7 @@ class Database:
         while True:
             try:
                 with self._begin(writes) as connection:
-                    transaction = Transaction(connection, is_sqlite=self.is_sqlite, part=self._part)
+                    transaction = self._transaction(connection)
                     if receipt is None or self._sign(transaction, receipt):
                         found = [work(transaction)]
                 return found[0]
@@ -183,6 +193,11 @@ class Database:
             # Of unequal length, or the same two would meet again.
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _transaction(self, connection: Any) -> Transaction:
+        # A file may be put back from a copy, in which people have other numbers; and is asked fast.
+        people = {} if self.is_sqlite else self._people
+        return Transaction(connection, is_sqlite=self.is_sqlite, part=self._part, people=people)
 
     @property
     def _part(self) -> str:
@@ -218,10 +233,9 @@ class Database:
         sa = optional("sqlalchemy", extra="label")
         if not self.is_sqlite:
             optional("psycopg", extra="label")
-            # A connection that the server has closed meanwhile is noticed and replaced.
-            return sa.create_engine(
-                self._url, pool_pre_ping=True, connect_args={"connect_timeout": 10}
-            )
+            # Not asked before each transaction whether a connection is still there: with one that
+            # the server has closed, the transaction fails, and is tried again on a new one.
+            return sa.create_engine(self._url, connect_args={"connect_timeout": 10})
         engine = sa.create_engine(self._url)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

@@ -4,14 +4,16 @@ Each change adds to the counters in the transaction in which it happens, last of
 order of their names, so that no two transactions wait for each other in a circle. On a server, a
 sum is kept in several parts, for whoever adds to a row holds it until his commit is on the disk.
 
-What happens on images whose masks are known is counted apart, under the same names behind `KNOWN`:
-whoever labels must see it count, whoever reads the result must not. There, every time that one is
-handed out is an image of its own. What has to be added for that waits behind `LATER`, or the sums
-would move when such an image is handed out, which would tell.
+What happens on images whose masks are known is counted apart, under the same names behind `KNOWN`
+and the number of the image: whoever labels must see it count, whoever reads the result must not,
+and when the image becomes one like all others, these sums go. There, every time that one is handed
+out is an image of its own. What has to be added for that waits behind `LATER`, or the sums would
+move when such an image is handed out, which would tell.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +22,10 @@ from anymask.label.database.clock import lease_time
 from anymask.label.database.connection import Transaction
 from anymask.label.records import HIDDEN, IMAGE_STATES, IN_WORK, MASK_SECONDS
 
-__all__ = ["KNOWN", "LATER", "Counters", "add_later", "count_again", "forget", "read_counters"]
+__all__ = [
+    *("KNOWN", "LATER", "Counters", "add_later", "apart_of", "count_again", "forget"),
+    "read_counters",
+]
 
 KNOWN, LATER = "known.", "later."
 
@@ -28,6 +33,11 @@ _SAVE = (
     "INSERT INTO counters (project_id, name, value) VALUES (:project, :name, :value) "
     "ON CONFLICT (project_id, name) DO UPDATE SET value = counters.value + excluded.value"
 )
+
+
+def apart_of(kind: str, image: int) -> str:
+    """Give what the sums of an image begin with whose masks are known; `KNOWN` or `LATER`."""
+    return f"{kind}{image}."
 
 
 class Counters:
@@ -95,15 +105,21 @@ class Counters:
         Args:
             transaction: Where to do it.
             project: Whose they are.
-            apart: `KNOWN` or `LATER`.
+            apart: See `apart_of`. Such sums have no parts: only who has the image adds to them.
         """
+        part = "" if apart else transaction.part
         rows = [
-            {"project": project, "name": f"{apart}{name}{transaction.part}", "value": by}
+            {"project": project, "name": f"{apart}{name}{part}", "value": by}
             for name, by in sorted(self._by.items())
             if by
         ]
         if rows:
             transaction.run(_SAVE, rows)
+
+
+_APART = re.compile(rf"^{re.escape(KNOWN)}(?:\d+\.)?")  # formerly there was no number
+# Not by two ends, between which databases put names by the rules of some language.
+_REMOVE = "DELETE FROM counters WHERE project_id = :project AND name LIKE :like"
 
 
 def read_counters(transaction: Transaction, project: int, *, shown: bool = False) -> Counter[str]:
@@ -122,7 +138,7 @@ def read_counters(transaction: Transaction, project: int, *, shown: bool = False
     for row in rows:
         name = row.name.partition("#")[0]
         if name.startswith(KNOWN):
-            known[name.removeprefix(KNOWN)] += row.value
+            known[_APART.sub("", name)] += row.value
         elif not name.startswith(LATER):
             found[name] += row.value
     if shown:
@@ -153,24 +169,17 @@ def _join(found: Counter[str], known: Counter[str], at_work: int) -> None:
 def add_later(transaction: Transaction, project: int) -> None:
     """Count what waits; do it at a moment that tells nothing."""
     counters = Counters()
-    query = f"{_removal(LATER)} RETURNING name, value"
-    for row in transaction.rows(query, project=project):
-        counters.add(row.name.partition("#")[0].removeprefix(LATER), row.value)
-    counters.save(transaction, project, KNOWN)
+    query = f"{_REMOVE} RETURNING name, value"
+    for row in transaction.rows(query, project=project, like=f"{LATER}%"):
+        counters.add(row.name.partition("#")[0].replace(LATER, KNOWN, 1), row.value)
+    counters.save(transaction, project)
 
 
-def forget(transaction: Transaction, project: int) -> None:
-    """Count no more what happened on images whose masks are known; there are none any more."""
-    for apart in (KNOWN, LATER):
-        transaction.run(_removal(apart), project=project)
-
-
-def _removal(apart: str) -> str:
-    """Write the query that removes the sums whose names begin so."""
-    return (
-        f"DELETE FROM counters WHERE project_id = :project AND name >= '{apart}' "
-        f"AND name < '{apart[:-1]}/'"
-    )
+def forget(transaction: Transaction, project: int, image: int | None = None) -> None:
+    """Count no more what happened on an image whose masks were known; None: on all of them."""
+    for kind in (KNOWN, LATER):
+        like = f"{kind if image is None else apart_of(kind, image)}%"
+        transaction.run(_REMOVE, project=project, like=like)
 
 
 def count_again(transaction: Transaction, project: int) -> Counter[str]:

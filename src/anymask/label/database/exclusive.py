@@ -57,6 +57,7 @@ def _held(database: Database, number: int) -> Iterator[bool]:
     """
     failed = optional("sqlalchemy.exc", extra="label").DBAPIError
     text = optional("sqlalchemy", extra="label").text
+    database.read(lambda t: t.value("SELECT 1"))  # what the server has closed is replaced
     try:
         connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         found = connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number})

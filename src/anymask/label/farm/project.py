@@ -118,7 +118,8 @@ class StoreSink:
             if row.state not in ("open", *SHOWN):  # of known masks, they are for whoever comes next
                 return Left("finished", _FINISHED.format(image.name))
             check_free(transaction, project, row, None)
-            changes.apply(transaction, project, image.id, [Change("add", masks=masks)], by)
+            add = Change("add", masks=masks)
+            changes.apply(transaction, project, image.id, [add], by, is_free=True)
             return None
 
         return self.store.database.write(work)

@@ -12,13 +12,14 @@ from anymask.label.database.clock import lease_time, wall_time
 from anymask.label.database.connection import Transaction
 from anymask.label.database.counters import Counters
 from anymask.label.database.requests import answer_of, note
-from anymask.label.images import find_image, image_row, records
+from anymask.label.images import FIELDS, find_image, image_row, records
 from anymask.label.names import person_id
 from anymask.label.queue.order import column_of
 from anymask.label.records import (
     HIDDEN,
     IMAGE_STATES,
     SHOWN,
+    ImageRecord,
     ImageState,
     Lease,
     LeaseConflict,
@@ -52,7 +53,7 @@ def take(
 ) -> Lease | None:
     """Give a person an image that nobody else has; the one that he has, if there is one.
 
-    With the name of a ``tab``, that which another tab of the same person has is not given.
+    Each ``tab`` of a person has an image of its own, and so has who names none.
 
     Returns:
         None if there is none left, or others have all that are.
@@ -73,21 +74,21 @@ def take(
     )
     if found is None:
         found = transaction.row(
-            f"SELECT id, NULL AS lease FROM images WHERE {among} AND lease_until <= :now "
-            f"ORDER BY {column_of(order)}, id LIMIT 1{transaction.skip_locked}",
+            f"SELECT id, NULL AS lease, {hidden.SHARE} FROM images "
+            f"WHERE {among} AND lease_until <= :now ORDER BY {column_of(order)}, id "
+            f"LIMIT 1{transaction.skip_locked}",
             **values,
         )
         # Never when nothing else is left, or that would tell.
         if found is not None and state == "open":
-            known = hidden.draw(transaction, project, who, now, skip)
+            known = hidden.draw(transaction, project, who, now, found.share, skip)
             if known is not None:
                 hidden.begin(transaction, project, known.id, who)
                 found = known
     if found is None:
         return None
     token = found.lease or _token(tab)
-    _note(transaction, found.id, token, who, now + seconds)
-    return Lease(token, find_image(transaction, project, found.id), person, seconds)
+    return Lease(token, _note(transaction, found.id, token, who, now + seconds), person, seconds)
 
 
 def take_image(
@@ -107,14 +108,13 @@ def take_image(
     _check(seconds)
     who, now = person_id(transaction, person), lease_time(transaction, project)
     row = image_row(transaction, project, image)
-    check_free(transaction, project, row, person, tab)
+    check_free(transaction, project, row, person, of=tab or "")
     assert who is not None  # there is a name
     is_his = row.lease_person_id == who and row.lease_until > now
     if row.state in SHOWN and not is_his:
         hidden.visit(transaction, project, row, who)
     token = row.lease if is_his else _token(tab)
-    _note(transaction, image, token, who, now + seconds)
-    return Lease(token, find_image(transaction, project, image), person, seconds)
+    return Lease(token, _note(transaction, image, token, who, now + seconds), person, seconds)
 
 
 def _token(tab: str | None) -> str:
@@ -126,10 +126,8 @@ def _mark(tab: str) -> str:
 
 
 def of_tab(tab: str | None) -> str:
-    """Give the end of a condition: that a lease is of a tab, or of none."""
-    if tab is None:
-        return ""
-    return f"AND (lease LIKE '%-{_mark(tab)}' OR lease NOT LIKE '%-%')"
+    """Give the end of a condition: that a lease is of a tab; None: of none."""
+    return "AND lease NOT LIKE '%-%'" if tab is None else f"AND lease LIKE '%-{_mark(tab)}'"
 
 
 def check_free(
@@ -137,9 +135,17 @@ def check_free(
     project: int,
     image: Any,
     person: str | None,
-    tab: str | None = None,
+    *,
+    of: str | None = None,
 ) -> None:
-    """Check that nobody but one person has an image, by its row; with a tab, no other one of his.
+    """Check that nobody but one person has an image, by its row.
+
+    Args:
+        transaction: Where to look.
+        project: Whose image it is.
+        image: Its row.
+        person: Who may have it; None: nobody.
+        of: The tab of that person that may have it, empty: none of them; None: whichever.
 
     Raises:
         LeaseConflict: Somebody else has it.
@@ -148,20 +154,24 @@ def check_free(
         return
     left = image.lease_until - lease_time(transaction, project, keep=False)
     name = transaction.value("SELECT name FROM people WHERE id = :id", id=image.lease_person_id)
-    is_elsewhere = tab is not None and "-" in image.lease and not image.lease.endswith(_mark(tab))
+    mark = image.lease.partition("-")[2]
+    is_elsewhere = of is not None and mark != (_mark(of) if of else "")
     if left > 0 and (name != person or is_elsewhere):
         raise LeaseConflict(find_image(transaction, project, image.id).name, name, left)
 
 
-def _note(transaction: Transaction, image: int, token: str, who: int | None, until: float) -> None:
-    transaction.run(
+def _note(
+    transaction: Transaction, image: int, token: str, who: int | None, until: float
+) -> ImageRecord:
+    rows = transaction.rows(
         "UPDATE images SET lease = :token, lease_person_id = :who, lease_until = :until "
-        "WHERE id = :id",
+        f"WHERE id = :id RETURNING {FIELDS}",
         token=token,
         who=who,
         until=until,
         id=image,
     )
+    return records(transaction, rows)[0]
 
 
 def renew(transaction: Transaction, project: int, token: str, seconds: float) -> None:

@@ -17,15 +17,17 @@ from anymask.label import changes
 from anymask.label.database.clock import lease_time, wall_time
 from anymask.label.database.connection import Transaction
 from anymask.label.images import image_row
-from anymask.label.names import person_id
+from anymask.label.names import list_versions, person_id
 from anymask.label.queue.leases import check_free, of_tab, take_image
 from anymask.label.records import (
     IN_WORK,
+    STAGES,
     Change,
     ImageRecord,
     Lease,
     LeaseConflict,
     Provenance,
+    Stage,
     check_name,
 )
 from anymask.label.review import agreement
@@ -44,6 +46,8 @@ __all__ = [
     "read_audit",
     "waiting_masks",
 ]
+
+_TRIES = 10  # for each mask of a sample, before all masks are listed
 
 
 @dataclass(frozen=True)
@@ -84,27 +88,43 @@ class Audit:
     waiting: tuple[tuple[int, str], ...]
 
 
-def begin_audit(store: Store, name: str, sample: int = 500, *, seed: int | None = None) -> int:
+def begin_audit(
+    store: Store,
+    name: str,
+    sample: int = 500,
+    *,
+    stage: Stage | None = None,
+    version: str | None = None,
+    seed: int | None = None,
+) -> int:
     """Draw masks at random that people should look at, and give their number.
 
     Args:
         store: The store.
         name: What to call the audit.
         sample: How many; all, if there are fewer.
+        stage: Only masks that are as this stage left them, such as "automatic" (the paper audits
+            these); None: of all stages.
+        version: Only masks whose pixels are of this model version; None: of all, and of people.
         seed: Start of the random sequence; None: another sample each time.
 
     Raises:
-        InputError: There is an audit of that name, or no mask.
+        InputError: There is an audit of that name, or no such mask, stage or version.
     """
     check_name(name, "name of an audit", 200)
     if sample < 1:
         raise InputError(f"expected a sample of at least one mask, got {sample}; 500 is usual")
+    if stage is not None and stage not in STAGES:
+        raise InputError(f"expected a stage out of {', '.join(STAGES)}, got {stage!r}; name one")
+    project = store.project_id
+    among = store.database.read(lambda t: _Among.find(t, project, stage, version))
+    drawn = store.database.read(lambda t: among.draw(t, sample, random.Random(seed)))
 
     def work(transaction: Transaction) -> int:
-        project = store.project_id
-        drawn = _draw(transaction, project, sample, random.Random(seed))
-        if not drawn:
-            raise InputError("expected masks to audit, got none; label some first")
+        rows = [row for one in drawn if (row := among.row(transaction, one)) is not None]
+        if not rows:
+            which = "" if stage is version is None else " of this stage and version"
+            raise InputError(f"expected masks to audit{which}, got none; label some first")
         made = transaction.run(
             "INSERT INTO audits (project_id, name, at) VALUES (:project, :name, :at) "
             "ON CONFLICT DO NOTHING",
@@ -115,8 +135,8 @@ def begin_audit(store: Store, name: str, sample: int = 500, *, seed: int | None 
         if not made:
             raise InputError(f"expected a new name for the audit, got {name!r}; choose another")
         number = _number(transaction, project, name)
-        transaction.insert("audited", [{"audit_id": number, **row} for row in drawn])
-        return len(drawn)
+        transaction.insert("audited", [{"audit_id": number, **row._mapping} for row in rows])
+        return len(rows)
 
     return store.database.write(work)
 
@@ -127,33 +147,61 @@ def _number(transaction: Transaction, project: int, name: str) -> int | None:
     return found
 
 
-def _draw(
-    transaction: Transaction, project: int, sample: int, rng: random.Random
-) -> list[dict[str, Any]]:
-    """Draw masks by their numbers, which takes as long for millions as for thousands."""
-    query = f"""
-        SELECT m.id AS mask_id, m.revision, s.person_id, s.version_id FROM masks m
-        JOIN images i ON i.id = m.image_id
-        JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
-        JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
-        WHERE {{}} AND m.deleted = 0 AND i.project_id = :project AND i.{IN_WORK}"""
-    ends = transaction.row("SELECT min(id) AS first, max(id) AS last FROM masks")
-    if ends.first is None:
-        return []
-    if ends.last - ends.first < 20 * sample:
-        rows = transaction.rows(query.format("1 = 1") + " ORDER BY m.id", project=project)
-        chosen = rng.sample(rows, min(sample, len(rows)))
-    else:
-        found: dict[int, Any] = {}
-        for _ in range(50 * sample):  # several projects may share the numbers
-            number = rng.randint(ends.first, ends.last)
-            row = transaction.row(query.format("m.id = :number"), number=number, project=project)
-            if row is not None:
-                found[row.mask_id] = row
-            if len(found) == sample:
-                break
-        chosen = list(found.values())
-    return [dict(row._mapping) for row in chosen]
+@dataclass(frozen=True)
+class _Among:
+    """Of which masks an audit is drawn: the end of a condition, and its values."""
+
+    which: str
+    values: dict[str, Any]
+
+    @classmethod
+    def find(
+        cls, transaction: Transaction, project: int, stage: str | None, version: str | None
+    ) -> _Among:
+        which = ""
+        values: dict[str, Any] = {"project": project}
+        if stage is not None:
+            which, values = " AND r.stage = :stage", {**values, "stage": stage}
+        if version is not None:
+            known = {one.name: one.id for one in list_versions(transaction, project)}
+            if version not in known:
+                raise InputError(
+                    f"expected a model version out of {', '.join(known) or 'none'}, got "
+                    f"{version!r}; see anymask label status"
+                )
+            which = f"{which} AND s.version_id = :version"
+            values = {**values, "version": known[version]}
+        return cls(which, values)
+
+    def draw(self, transaction: Transaction, sample: int, rng: random.Random) -> list[int]:
+        """Draw numbers of masks, in order; where most masks will do, without a look at all."""
+        ends = transaction.row("SELECT min(id) AS first, max(id) AS last FROM masks")
+        if ends.first is None:
+            return []
+        found: set[int] = set()
+        if ends.last - ends.first >= 20 * sample:
+            for _ in range(_TRIES * sample):  # others may share the numbers: projects, stages
+                number = rng.randint(ends.first, ends.last)
+                if number not in found and self.row(transaction, number) is not None:
+                    found.add(number)
+                if len(found) == sample:
+                    return sorted(found)
+        rows = transaction.stream(f"{self._query('m.id')} ORDER BY m.id", **self.values)
+        numbers = [row.id for row in rows]
+        return sorted(rng.sample(numbers, min(sample, len(numbers))))
+
+    def row(self, transaction: Transaction, number: int) -> Any:
+        """Give what is kept of a mask; None if it is none of these, or not any more."""
+        columns = "m.id AS mask_id, m.revision, s.person_id, s.version_id"
+        query = f"{self._query(columns)} AND m.id = :number"
+        return transaction.row(query, number=number, **self.values)
+
+    def _query(self, columns: str) -> str:
+        return f"""
+            SELECT {columns} FROM masks m JOIN images i ON i.id = m.image_id
+            JOIN revisions r ON r.mask_id = m.id AND r.revision = m.revision
+            JOIN revisions s ON s.mask_id = m.id AND s.revision = r.shape
+            WHERE m.deleted = 0 AND i.project_id = :project AND i.{IN_WORK}{self.which}"""
 
 
 def list_audits(store: Store) -> list[str]:
@@ -234,7 +282,7 @@ def confirm(store: Store, name: str, image: ImageRecord, *, person: str | None) 
             if person is not None:
                 check_free(transaction, store.project_id, locked, person)
             by = Provenance(person=person)
-            changes.apply(transaction, store.project_id, image.id, accepted, by)
+            changes.apply(transaction, store.project_id, image.id, accepted, by, is_free=True)
         return len(accepted)
 
     return store.database.write(work)

@@ -16,11 +16,12 @@ from typing import Any
 
 from anymask.label.database.clock import wall_time
 from anymask.label.database.connection import Transaction
-from anymask.label.database.counters import KNOWN, LATER, Counters, add_later
+from anymask.label.database.counters import KNOWN, LATER, Counters, add_later, apart_of
 from anymask.label.records import HIDDEN, SHOWN, ImageState
 
 __all__ = [
     "ASIDE",
+    "SHARE",
     "answer",
     "begin",
     "count_later",
@@ -34,6 +35,9 @@ __all__ = [
 
 ASIDE = 2
 """Stands in ``masks.deleted`` where a mask was set aside."""
+
+SHARE = "(SELECT honeypots FROM projects WHERE id = :project) AS share"
+"""A column: see `share_of`."""
 
 _SEEN = "null"
 """Stands for the answer of somebody who has looked at that of another, and gets none of his own."""
@@ -51,12 +55,16 @@ def numbers(transaction: Transaction, project: int) -> set[int]:
 
 def share_of(transaction: Transaction, project: int) -> float:
     """Give the share of the images handed out that should be hidden ones."""
-    query = "SELECT honeypots FROM projects WHERE id = :project"
-    return float(transaction.value(query, project=project))
+    return float(transaction.value(f"SELECT {SHARE}", project=project))
 
 
 def draw(
-    transaction: Transaction, project: int, person: int, now: float, skip: Sequence[int] = ()
+    transaction: Transaction,
+    project: int,
+    person: int,
+    now: float,
+    share: float,
+    skip: Sequence[int] = (),
 ) -> Any:
     """Now and then, give an image whose masks are known and that a person has not labelled yet.
 
@@ -66,7 +74,7 @@ def draw(
         A row with ``id`` and ``lease``, which is NULL; None if it is not the time, or there is
         none.
     """
-    if random.random() >= share_of(transaction, project):
+    if random.random() >= share:
         return None
     skipped = f"AND id NOT IN ({', '.join(str(int(one)) for one in skip)})" if skip else ""
     states = ", ".join(map(repr, SHOWN))
@@ -93,7 +101,7 @@ def begin(transaction: Transaction, project: int, image: int, person: int) -> No
         query = "UPDATE images SET state = :state WHERE id = :id"
         transaction.run(query, state=HIDDEN["open"], id=image)
     clean(transaction, image, person, later)
-    later.save(transaction, project, LATER)
+    later.save(transaction, project, apart_of(LATER, image))
 
 
 def visit(transaction: Transaction, project: int, image: Any, person: int) -> None:
@@ -148,7 +156,7 @@ def answer(
     counters.add(f"images.{state}")
     counters.add("seconds", seconds)
     counters.work(person, seconds)
-    counters.save(transaction, project, KNOWN)
+    counters.save(transaction, project, apart_of(KNOWN, image.id))
 
 
 def count_later(transaction: Transaction, project: int) -> None:
@@ -212,7 +220,7 @@ def _show(transaction: Transaction, project: int, image: Any, person: int, left:
     if SHOWN[image.state] == "open":  # it was to be done once more, and is not
         later.add("images", -1)
         later.add("images.open", -1)
-    later.save(transaction, project, LATER)
+    later.save(transaction, project, apart_of(LATER, image.id))
 
 
 def _as_it_was(transaction: Transaction, image: int, mask: int, revision: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from anymask.errors import InputError
 from anymask.label.database.clock import wall_time
 from anymask.label.database.connection import Transaction
-from anymask.label.database.counters import KNOWN, Counters, forget
+from anymask.label.database.counters import KNOWN, Counters, apart_of, forget
 from anymask.label.images import find_image, image_row
 from anymask.label.names import class_ids
 from anymask.label.queue.leases import check_free
@@ -148,7 +148,7 @@ def add_honeypot(store: Store, image: ImageRecord | int | str, known: Masks) -> 
         )
         if row.state not in SHOWN:
             _count(transaction, store.project_id, row, -1)
-            _count(transaction, store.project_id, row, 1, KNOWN)
+            _count(transaction, store.project_id, row, 1, apart_of(KNOWN, row.id))
             _become(transaction, row.id, HIDDEN["open"])
 
     store.database.write(work)
@@ -215,7 +215,7 @@ def remove_honeypot(store: Store, image: ImageRecord | int | str) -> None:
                 f"expected an image whose masks are known, got {found.name!r}; see which there "
                 "are: anymask label honeypots"
             )
-        _count(transaction, store.project_id, row, -1, KNOWN)
+        forget(transaction, store.project_id, row.id)
         forget_answers(transaction, row.id)
         _become(transaction, row.id, "open")
         _count(transaction, store.project_id, image_row(transaction, store.project_id, row.id), 1)

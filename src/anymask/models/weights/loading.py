@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -44,6 +45,10 @@ __all__ = [
 
 _ADAPTER = "adapter_config.json"
 _LONGEST_PREFIX = 5  # _orig_mod.module.model.net. and the like
+# What PyTorch puts into keys where a part is shared out, compiled or checkpointed.
+_WRAPPER = re.compile(
+    r"(?<![^.])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
 
 
 @dataclass(frozen=True)
@@ -288,10 +293,12 @@ def recognise(state: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> Va
         shares[variant] = _share(state, _layout(variant))
         if shares[variant] == 1:
             return variant
+    from anymask.models.weights.sam_sizes import check_pruned_evenly, row_by_sizes
+
+    for some in _prefixes_off(state):
+        check_pruned_evenly(some, origin)
     best = max(shares, key=lambda variant: shares[variant])
     if shares[best] < 0.5:
-        from anymask.models.weights.sam_sizes import row_by_sizes
-
         for some in _prefixes_off(state):
             if row := row_by_sizes(some, origin):
                 return row
@@ -367,7 +374,13 @@ def without_prefix(state: State, wanted: Mapping[str, Tensor]) -> State:
 
 
 def in_original_layout(state: State) -> State:
-    """Give a SAM or SAM 2 in transformers' layout, under whatever prefix, its original keys."""
+    """Give weights their original keys, but for a prefix that all of them share.
+
+    These are other keys for a SAM or SAM 2 in transformers' layout, and for a network whose parts
+    were wrapped when it was saved, such as `image_encoder.module.pos_embed`.
+    """
+    bare = {_WRAPPER.sub("", key): value for key, value in state.items()}
+    state = bare if len(bare) == len(state) else state
     for some in _prefixes_off(state):
         if any(key.startswith("vision_encoder.") for key in some):
             from anymask.models.weights import sam2_layout, transformers_layout
