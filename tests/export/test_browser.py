@@ -55,6 +55,18 @@ def test_page_runtime_and_model_are_small(bundled: dict[str, bytes], tmp_path: P
     }
 
 
+def test_the_page_is_told_where_each_weight_of_the_decoder_is() -> None:
+    files = browser_model(anymask.load("bundled", device="cpu"), ["decoder"])
+    about = json.loads(files[ABOUT])
+    content = unpacked(gzip.decompress(files["decoder.weights.gz"]))[about["compact"]["file"]]
+    tensors, _ = tensor_file.unpack((FOLDER / "anymask-compact.safetensors").read_bytes())
+    wanted = {name for name in tensors if name.startswith(("decoder.", "prompt_maps."))}
+    assert set(about["compact"]["weights"]) == wanted
+    for name, (offset, count, dtype) in about["compact"]["weights"].items():
+        found = np.frombuffer(content, dtype, count, offset)
+        assert np.array_equal(found, tensors[name].ravel()), name
+
+
 def test_a_decoder_for_a_server_is_to_the_bit_the_librarys(tmp_path: Path) -> None:
     files = browser_model(anymask.load("bundled", device="cpu"), ["decoder"])
     path = written_out(files, "decoder", tmp_path)

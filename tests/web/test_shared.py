@@ -116,6 +116,7 @@ def test_the_page_decodes_what_the_server_encoded(tab: Any, served: Served, mode
     page.masks(2)
     page.saved()
     assert page.predictions() == 0
+    assert not any("ort.wasm" in one for one in page.asked)  # the bundled model needs no runtime
     assert page.errors == []
     found = stored(served)
     for i, prompt in enumerate(found.prompts):
@@ -136,6 +137,19 @@ def test_a_click_on_what_was_hovered_over_is_there_at_once(tab: Any, served: Ser
     assert page.predictions() == before
 
 
+def damage_runtime(page: Any) -> None:
+    """Damage the runtime, for a page that is not told where the weights of its decoder are."""
+
+    def without_places(route: Any) -> None:
+        response = route.fetch()
+        about = response.json()
+        del about["compact"]
+        route.fulfill(response=response, json=about)
+
+    page.route("**/v1/studio/model/model.json", without_places)
+    page.route("**/page/ort.wasm.gz", lambda route: route.fulfill(body=b"\x1f\x8bnonsense"))
+
+
 REFUSALS: dict[str, Callable[[Any], None]] = {
     "WebAssembly is missing": lambda page: page.route(
         "**/page/worker.js",
@@ -144,8 +158,9 @@ REFUSALS: dict[str, Callable[[Any], None]] = {
             body="delete globalThis.WebAssembly;\n" + answer.text(),
         ),
     ),
-    "the runtime is damaged": lambda page: page.route(
-        "**/page/ort.wasm.gz", lambda route: route.fulfill(body=b"\x1f\x8bnonsense")
+    "the runtime is damaged": damage_runtime,
+    "the weights are damaged": lambda page: page.route(
+        "**/model/decoder.weights.gz", lambda route: route.fulfill(body=b"\x1f\x8bnonsense")
     ),
     "the worker cannot be fetched": lambda page: page.route(
         "**/page/worker.js", lambda route: route.abort()

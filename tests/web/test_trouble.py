@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from typing import Any
 
 import pytest
@@ -118,6 +119,44 @@ def test_two_windows_see_each_other(browser: Any, studio: Served, choice: str, c
         other.masks(1)
     one.close()
     other.close()
+
+
+def test_a_window_beside_this_one_is_seen_when_this_one_is_taken_up_again(
+    browser: Any, studio: Served
+) -> None:
+    one, other = StudioPage(browser, studio).go(), StudioPage(browser, studio).go()
+    other.click("green")
+    other.masks(1)
+    other.saved()
+    assert one.page.locator(".mask").count() == 0  # nothing of it was hidden meanwhile
+    with one.page.expect_download() as download:  # all images are all that there is
+        one.page.locator("#export").click()
+        one.page.locator("#export-go").click()
+    assert "coco/annotations.json" in zipfile.ZipFile(download.value.path()).namelist()
+    one.masks(1)
+    other.press("Delete")
+    other.masks(0)
+    other.saved()
+    one.page.evaluate("() => window.dispatchEvent(new Event('focus'))")
+    one.masks(0)
+    one.close()
+    other.close()
+
+
+def test_what_is_said_is_not_cut_off_on_a_narrow_screen(browser: Any, studio: Served) -> None:
+    page = StudioPage(browser, studio, viewport={"width": 390, "height": 844}, has_touch=True).go()
+    page.page.touchscreen.tap(*page.middle("red"))
+    page.masks(1)
+    text = page.page.locator(".status-text")
+    assert text.inner_text().endswith("Done.")
+    held = text.evaluate(
+        "(one) => [one.scrollWidth - one.clientWidth, one.parentElement.offsetLeft]"
+    )
+    assert held[0] <= 0 <= held[1]
+    page.press("/")
+    page.page.locator(".words-input").wait_for()
+    assert page.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    page.close()
 
 
 def test_damaged_images_say_why_and_the_others_work(browser: Any, studio: Served) -> None:

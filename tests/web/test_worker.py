@@ -45,6 +45,9 @@ def host(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     about = json.loads((folder / "model" / "model.json").read_text("utf-8"))
     about["variant"]["generate"]["points_per_side"] = SIDE  # of a grid that does not take minutes
     (folder / "model" / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    shutil.copytree(folder / "model", folder / "graph")
+    del about["compact"]
+    (folder / "graph" / "model.json").write_text(json.dumps(about), encoding="utf-8")
     with static_host(folder, ISOLATED) as url:
         yield url
 
@@ -90,6 +93,9 @@ CASES = {
         False,
     ),
 }
+
+
+ASKED_OF_BOTH = [request_of(f"{{ {said} }}", many=many) for said, _, many in CASES.values()]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -159,6 +165,30 @@ def test_an_embedding_is_answered_as_by_the_server(
     assert ious(masks, wanted.dense()).mean() > 0.99
     # The decoder's weights have 9 bits here, and the maps that it reads have 8.
     assert np.allclose([one["score"] for one in answers], wanted.scores, atol=0.02)
+
+
+def test_the_decoder_of_its_own_answers_as_its_graph(worker: WorkerPage, embedding: Any) -> None:
+    give(worker, embedding)
+    answers = {}
+    for place in ("model", "graph"):
+        # Without being told where weights are, it takes the graph and the runtime.
+        answers[place] = worker.page.evaluate(
+            f"""async () => {{
+                const first = ask;
+                const {{ features }} = await first({{ kind: 'features', image: 'given' }});
+                await open('{place}/', ['decoder'], 1);
+                await ask({{ kind: 'handed', image: 'photo', features }});
+                const said = [];
+                for (const one of [{", ".join(ASKED_OF_BOTH)}]) said.push(plain(await ask(one)));
+                globalThis.ask = first;
+                return said.map(({{ answers }}) => answers);
+            }}"""
+        )
+    for own, graph in zip(answers["model"], answers["graph"], strict=True):
+        assert len(own) == len(graph) > 0
+        for one, other in zip(own, graph, strict=True):
+            assert abs(one["score"] - other["score"]) < 1e-3
+            assert np.abs(np.subtract(one["logits"], other["logits"])).max() < 1e-2
 
 
 def test_rough_masks_and_logits_are_understood_as_by_the_library(

@@ -52,6 +52,7 @@ def numbers() -> dict[str, Any]:
         "rough": rough(),
         "soft": [softened(*size) for size in ((60, 80), (300, 720))],
         "weights": weights(rng),
+        "decoder": decoder(),
         "words": {
             "vocabulary": as_table(),
             "texts": {text: list(parse(text)) for text in TEXTS},
@@ -169,12 +170,81 @@ def weights(rng: Any) -> dict[str, Any]:
     return found
 
 
+WIDTHS = (6, 12, 16, 24)  # no multiples of what the page's kernels work out together
+FRAME_HW = (96, 160)
+ASKED: tuple[dict[str, Any], ...] = (
+    {"points": [(50.3, 40.2, 1)]},
+    {"points": [(50.3, 40.2, 1), (0, 0, 1), (159, 95, 0), (20, 71, 0)]},
+    {"points": [], "box": (20, 10, 90.5, 60)},
+    {"points": [(30, 30, 0)], "box": (-5, 10, 90.5, 60)},
+    {"points": [(30, 30, 1)], "mask": True},
+)
+
+
+def pattern(shape: tuple[int, ...], which: int) -> np.ndarray[Any, Any]:
+    """Numbers by a formula that the tests in Node have, too."""
+    i = np.arange(int(np.prod(shape)))
+    return np.sin(i * (0.37 + 0.11 * which) + (i * i % 97) / 13).astype(np.float32).reshape(shape)
+
+
+def decoder() -> dict[str, Any]:
+    """What a small decoder of the bundled kind answers; its weights and maps are patterns."""
+    import torch
+
+    from anymask.models.compact import CompactNet
+    from anymask.models.config import CompactConfig
+    from anymask.models.prompt_batch import PromptBatch
+
+    net = CompactNet(CompactConfig(decoder_widths=WIDTHS, key_widths=(5, 6, 7), quality_width=9))
+    own = {
+        name: values
+        for name, values in sorted(net.state_dict().items())
+        if name.startswith(("decoder.", "prompt_maps."))
+    }
+    for which, values in enumerate(own.values()):
+        reach = np.sqrt(max(1, values.numel() // values.shape[0]))
+        values.copy_(torch.from_numpy(pattern(tuple(values.shape), which) / reach))
+    channels = {"colour": (3, 4)}
+    channels |= {f"image{4 << i}": (width, 4 << i) for i, width in enumerate(WIDTHS)}
+    channels |= {f"key{4 << i}": (5 + i, 4 << i) for i in range(3)}
+    shapes = {
+        name: (count, FRAME_HW[0] // stride, FRAME_HW[1] // stride)
+        for name, (count, stride) in sorted(channels.items())
+    }
+    maps = {
+        name: torch.from_numpy(pattern(shape, which)[None] / (4 if name.startswith("key") else 1))
+        for which, (name, shape) in enumerate(shapes.items())
+    }
+    low = FRAME_HW[0] // 2, FRAME_HW[1] // 2
+    answers = []
+    for asked in ASKED:
+        points = np.array(asked["points"], np.float32).reshape(1, -1, 3)
+        prompts = PromptBatch(
+            torch.from_numpy(points[..., :2]),
+            torch.from_numpy(points[..., 2]),
+            torch.tensor([asked["box"]]) if "box" in asked else None,
+            torch.from_numpy(6 * pattern((1, 1, *low), 0)) if "mask" in asked else None,
+            FRAME_HW,
+        )
+        with torch.no_grad():
+            logits, scores = net.decode_all(maps, prompts)
+        answers.append(
+            {**asked, "logits": text_of(logits.numpy().ravel()[::11]), "scores": text_of(scores)}
+        )
+    weights = {name: tuple(values.shape) for name, values in own.items()}
+    return {"frame": FRAME_HW, "weights": weights, "maps": shapes, "step": 11, "answers": answers}
+
+
 def test_the_recorded_numbers_are_those_of_the_library() -> None:
     found, now = json.loads(GOLDENS.read_text("utf-8")), json.loads(json.dumps(numbers()))
     assert found.keys() == now.keys()
     exact = ("resize", "words", "weights")
     assert {name: found[name] for name in exact} == {name: now[name] for name in exact}
     alike(found["rough"], now["rough"])
+    answers = [numbers["decoder"].pop("answers") for numbers in (found, now)]
+    assert found["decoder"] == now["decoder"]
+    for one, other in zip(*answers, strict=True):
+        alike(one, other)
     for name in ("frames", "masks", "soft"):
         for one, other in zip(found[name], now[name], strict=True):
             alike(one, other)
@@ -183,7 +253,7 @@ def test_the_recorded_numbers_are_those_of_the_library() -> None:
 def alike(one: dict[str, Any], other: dict[str, Any]) -> None:
     """Compare but for the last bits, which differ between processors."""
     for name, value in one.items():
-        if name in ("made", "fed", "logits", "weighed"):
+        if name in ("made", "fed", "logits", "scores", "weighed"):
             arrays = (np.frombuffer(base64.b64decode(x), "f4") for x in (value, other[name]))
             assert np.allclose(*arrays, atol=1e-4), name
         elif name == "stability":

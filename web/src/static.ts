@@ -36,6 +36,7 @@ class Model {
   constructor(private readonly ready: () => void) {}
 
   started(): Promise<void> {
+    if (this.engine.isDead) this.starting = null; // such as where memory ran out: another worker begins anew
     this.starting ??= this.engine.start(FILES, ["encoder", "decoder"]).then(
       () => {
         this.isReady = true;

@@ -120,7 +120,7 @@ test("both languages say everything, with the same parts", () => {
   assert.equal(preferred(["fr-FR", "zh-TW", "en"]), "zh");
   assert.equal(preferred(["de"]), "en");
   speak("zh");
-  assert.equal(say("bar.position", { at: 2, count: 5 }), "第 2 张,共 5 张");
+  assert.equal(say("bar.position", { at: 2, count: 5 }), "第 2 张，共 5 张");
   speak("en");
   assert.equal(say("panel.unnamed", { number: 3 }), "Mask 3");
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Engine, type Features, startDecoding } from "../src/decode/engine.ts";
+import { Engine, type Features, startDecoding } from "../src/decode/engine.ts";
 import { LocalDecoder, type RawImage } from "../src/decode/local.ts";
 import type { ServerDecoder } from "../src/decode/server.ts";
 import { SharedDecoder } from "../src/decode/shared.ts";
@@ -108,4 +108,69 @@ test("where no second worker can be had, one does everything", async () => {
     await decoder.predict(image, click(), OPTIONS);
   }
   assert.deepEqual(first.asked, ["embed a", "predict a", "embed b", "predict b"]);
+});
+
+Object.assign(globalThis, { document: { baseURI: "http://127.0.0.1/" } }); // files are named by addresses
+
+/** A worker as the browser has it, which answers at once until it dies. */
+class FakeWorker {
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  onerror: ((event: { message: string }) => void) | null = null;
+  readonly asked: string[] = [];
+  dies: string | null = null;
+
+  postMessage({ id, kind }: { id: number; kind: string }): void {
+    this.asked.push(kind);
+    setImmediate(() => {
+      if (kind === this.dies) this.onerror?.({ message: "out of memory" });
+      else this.onmessage?.({ data: { id, answers: [] } });
+    });
+  }
+  terminate(): void {
+    this.onmessage = this.onerror = null;
+  }
+}
+
+/** The page's own decoder, with workers of which each may die of a request. */
+function mortal(...deaths: (string | null)[]): { decoder: LocalDecoder; engine: Engine; workers: FakeWorker[] } {
+  const workers: FakeWorker[] = [];
+  const engine = new Engine(() => {
+    const worker = new FakeWorker();
+    worker.dies = deaths[workers.length] ?? null;
+    workers.push(worker);
+    return worker as unknown as Worker;
+  });
+  const start = (): Promise<void> => engine.start({ base: "model/" }, ["decoder"], 1);
+  let starting: Promise<void> | null = null;
+  const decoder = new LocalDecoder(engine, async () => {
+    if (engine.isDead) starting = null;
+    await (starting ??= start());
+    return RAW;
+  });
+  return { decoder, engine, workers };
+}
+
+for (const death of ["start", "embed", "predict", "search"]) {
+  test(`another worker goes on where the first one died of "${death}"`, async () => {
+    const { decoder, workers } = mortal(death);
+    await decoder.prepare("a");
+    assert.deepEqual(await decoder.predict("a", click(), OPTIONS), []);
+    assert.deepEqual(await decoder.everything("a", new AbortController().signal, () => undefined), []);
+    assert.equal(workers.length, 2);
+    assert.deepEqual(workers[1]!.asked.slice(0, 2), ["start", "embed"]);
+  });
+}
+
+test("a worker that died while nobody asked is replaced with the next click", async () => {
+  const { decoder, workers } = mortal();
+  await decoder.prepare("a");
+  workers[0]!.onerror!({ message: "out of memory" });
+  assert.deepEqual(await decoder.predict("a", click(), OPTIONS), []);
+  assert.deepEqual(workers[1]!.asked, ["start", "embed", "predict"]);
+});
+
+test("what kills every worker is told in the end", async () => {
+  const { decoder, workers } = mortal("embed", "embed", "embed", "embed");
+  await assert.rejects(decoder.prepare("a"), /out of memory/);
+  assert.equal(workers.length, 2);
 });

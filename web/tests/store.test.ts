@@ -284,3 +284,12 @@ test("what fails does not stop what comes after", async () => {
   await settled();
   assert.deepEqual(failed, [1]);
 });
+
+test("a mask without a class does not look as if it had one", () => {
+  const project = { ...projects.EMPTY, classes: [{ name: "cup", color: projects.COLORS[1]! }] };
+  const thing = projects.newThing({ label: null });
+  for (let place = 0; place < projects.COLORS.length; place++) assert.notEqual(projects.colorOf(project, thing, place), projects.COLORS[1]);
+  assert.equal(projects.colorOf(project, projects.newThing({ label: "cup" }), 0), projects.COLORS[1]);
+  const all = { ...projects.EMPTY, classes: projects.COLORS.map((color) => ({ name: color, color })) };
+  assert.equal(projects.colorOf(all, thing, 0), projects.COLORS[0]);
+});

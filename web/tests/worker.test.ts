@@ -13,6 +13,7 @@ import { soften } from "../src/worker/matting.ts";
 import { opaque, resizeBytes } from "../src/worker/resize.ts";
 import { boxIou, pick, ranked } from "../src/worker/ssd.ts";
 import { fromHalves, inflated, toHalf, unpackWeights } from "../src/worker/tensors.ts";
+import { CompactDecoder } from "../src/worker/compact/decoder.ts";
 import { labelsOf, phrasesOf } from "../src/worker/words.ts";
 
 // What the library makes of the same, written by tests/web/test_worker_numbers.py.
@@ -205,3 +206,33 @@ test("a click where the pointer was is answered by what was asked for it", async
   await assert.rejects(failing.predict("a", at(1), options));
   assert.deepEqual(await failing.predict("a", at(1), options), []);
 });
+
+function pattern(count: number, which: number, divisor = 1): Float32Array {
+  return Float32Array.from({ length: count }, (_, i) => Math.fround(Math.sin(i * (0.37 + 0.11 * which) + ((i * i) % 97) / 13)) / divisor);
+}
+
+test("the decoder of our own answers as the library's", () => {
+  const { frame, weights, maps, step, answers } = goldens.decoder;
+  const size = (shape: number[]): number => shape.reduce((product, side) => product * side, 1);
+  const decoder = new CompactDecoder((name) => {
+    const shape: number[] = weights[name];
+    return pattern(size(shape), Object.keys(weights).indexOf(name), Math.sqrt(Math.max(1, Math.floor(size(shape) / shape[0]!))));
+  });
+  const images = ["one", "another"].map((image) => (name: string) => {
+    const [channels, h, w] = maps[name];
+    const which = Object.keys(maps).indexOf(name) + (image === "one" ? 0 : 1);
+    return { channels, h, w, values: pattern(channels * h * w, which, name.startsWith("key") ? 4 : 1) };
+  });
+  for (const { points, box = null, mask, logits, scores } of answers) {
+    const prompt = { points, box, mask: mask ? pattern((frame[0] * frame[1]) / 4, 0).map((value) => 6 * value) : null, frame };
+    decoder.decode(images[1]!, prompt); // of which nothing may stay
+    const found = decoder.decode(images[0]!, prompt);
+    const wanted = floats(logits);
+    wanted.forEach((value, i) => close(found.logits[i * step]!, value));
+    floats(scores).forEach((value, i) => close(found.scores[i]!, value));
+  }
+});
+
+function close(found: number, wanted: number): void {
+  assert.ok(Math.abs(found - wanted) < 1e-4, `${found} instead of ${wanted}`);
+}

@@ -28,7 +28,7 @@ from anymask import tensor_file
 from anymask.atomic import atomic_write
 from anymask.errors import CapabilityError, InputError
 from anymask.models import cache, onnx_file
-from anymask.models.config import Sam2Config
+from anymask.models.config import CompactConfig, Sam2Config
 from anymask.models.exported import Exported, is_exported, read_exported
 from anymask.models.runtime import RuntimeNetwork
 from anymask.models.variants import Variant, find
@@ -218,11 +218,37 @@ def _of_folder(folder: Path, roles: Sequence[str]) -> dict[str, bytes]:
             "graph": f"{role}.onnx.gz",
             "weights": [*known, f"{role}.weights.gz"],
         }
-    files[ABOUT] = _about(exported, graphs, files)
+    files[ABOUT] = _about(exported, graphs, files, _compact(folder, exported))
     return files
 
 
-def _about(exported: Exported, graphs: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+def _compact(folder: Path, exported: Exported) -> dict[str, Any] | None:
+    """List where the weights of the bundled model's decoder are, which the page runs by itself.
+
+    None: it is another model, or its graph keeps its weights in another way.
+    """
+    if not isinstance(exported.variant.network, CompactConfig) or "decoder" not in exported.graphs:
+        return None
+    found = onnx_file.places((folder / exported.graphs["decoder"]).read_bytes())
+    files = {place.file for place in found}
+    if len(files) != 1 or not (file := files.pop()).endswith(".safetensors"):
+        return None
+    read = {place.offset for place in found}
+    arrays = _by_offset((folder / file).read_bytes())
+    weights = {
+        name: (offset, values.size, values.dtype.name)
+        for offset, (name, values) in arrays.items()
+        if offset in read and values.dtype in (np.float16, np.float32)
+    }
+    return {"file": file, "weights": weights} if len(weights) == len(read) else None
+
+
+def _about(
+    exported: Exported,
+    graphs: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    compact: Mapping[str, Any] | None,
+) -> bytes:
     own = exported.to_json()
     about = {
         **{name: own[name] for name in ("variant", "weights_digest", "features", "anymask")},
@@ -232,6 +258,7 @@ def _about(exported: Exported, graphs: Mapping[str, Any], files: Mapping[str, by
         "version": VERSION,
         **({"vocabulary": as_table()} if "detector" in graphs else {}),
         "graphs": graphs,
+        **({"compact": compact} if compact and "decoder" in graphs else {}),
         "sizes": {name: len(content) for name, content in files.items()},
     }
     return json.dumps(about, indent=1).encode()
@@ -256,17 +283,19 @@ def _read(folder: Path, name: str, role: str) -> _Graph:
     if found and all(place.file.endswith(".safetensors") for place in found):
         files = {place.file: (folder / place.file).read_bytes() for place in found}
         arrays = {file: _by_offset(data) for file, data in files.items()}
-        weights = {place: arrays[place.file][place.offset] for place in found}
+        weights = {place: arrays[place.file][place.offset][1] for place in found}
         return _Graph(content, weights, {file: len(data) for file, data in files.items()})
     return _moved_out(folder / name, role)
 
 
-def _by_offset(content: bytes) -> dict[int, npt.NDArray[Any]]:
-    """Find the tensors of a safetensors file by their first bytes."""
+def _by_offset(content: bytes) -> dict[int, tuple[str, npt.NDArray[Any]]]:
+    """Find the tensors of a safetensors file, and their names, by their first bytes."""
     begin = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:begin])
     tensors, _ = tensor_file.unpack(content)
-    return {begin + header[name]["data_offsets"][0]: values for name, values in tensors.items()}
+    return {
+        begin + header[name]["data_offsets"][0]: (name, values) for name, values in tensors.items()
+    }
 
 
 def _moved_out(path: Path, role: str) -> _Graph:

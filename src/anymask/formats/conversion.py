@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from anymask import formats
 from anymask.atomic import make_folder
@@ -305,6 +305,7 @@ def write_place(
     *,
     names: Iterable[str] = (),
     overwrite: bool = False,
+    moves: bool = False,
 ) -> None:
     """Write the masks of many images to one place, as `convert` does.
 
@@ -314,19 +315,27 @@ def write_place(
         format: Name of the format.
         names: Labels that get the first numbers, in formats that number them.
         overwrite: Replace files that are there, or add to a data set.
+        moves: Whether the folder will be somewhere else, such as in an archive: nothing in it says
+            where it is or where the images were.
 
     Raises:
         InputError: The format cannot hold them, or results are there already.
         OutputError: The results cannot be written.
     """
-    with _writing(output, format, names, overwrite) as add:
+    with _writing(output, format, names, overwrite, moves=moves) as add:
         for one in found:
             add(one)
 
 
 @contextmanager
 def _writing(
-    output: Path, name: str, names: Iterable[str], overwrite: bool, image_prefix: str = ""
+    output: Path,
+    name: str,
+    names: Iterable[str],
+    overwrite: bool,
+    image_prefix: str = "",
+    *,
+    moves: bool = False,
 ) -> Iterator[Callable[[Found], None]]:
     """Open the place that is written to: a file, a data set, or a folder with a file for each."""
     format = formats.find(name)
@@ -344,10 +353,12 @@ def _writing(
     folder = ResumableFolder(output)
     with folder.at_work(alone=False):
         if format.collect is None:
-            yield _FileForEach(folder, name, overwrite)
+            yield _FileForEach(folder, name, overwrite, moves)
             return
         _check_free(output / format.place, overwrite)
-        options = {"image_prefix": image_prefix} if image_prefix else {}
+        options: dict[str, Any] = {"image_prefix": image_prefix} if image_prefix else {}
+        if name == "yolo":  # no other says where it is
+            options["moves"] = moves
         with format.collect(folder, names, **options) as collected:
             yield lambda found: collected(found.name, _sourced(found), found.image)
 
@@ -404,8 +415,9 @@ class _OneFile:
 class _FileForEach:
     """Writes the masks of each image to a file of its own in a folder."""
 
-    def __init__(self, folder: ResumableFolder, format: str, overwrite: bool) -> None:
+    def __init__(self, folder: ResumableFolder, format: str, overwrite: bool, moves: bool) -> None:
         self._folder, self._name, self._overwrite = folder, format, overwrite
+        self._moves = moves
         self._format = formats.find(format)
 
     def __call__(self, found: Found) -> None:
@@ -414,7 +426,9 @@ class _FileForEach:
         path = self._folder.path / name
         _check_free(path, self._overwrite)
         options = {}
-        if self._format.names_image and found.image is not None:
+        if self._format.names_image and found.image is not None and self._moves:
+            options = {"image_path": found.image.name}  # put beside it, as its programs have it
+        elif self._format.names_image and found.image is not None:
             there = os.path.relpath(found.image, os.path.dirname(os.path.abspath(path)))
             options = {"image_path": Path(there).as_posix()}
         elif self._format.names_image:

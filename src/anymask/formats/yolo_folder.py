@@ -102,6 +102,7 @@ def collect(
     *,
     val_fraction: float = 0,
     tolerance: float = 0,
+    moves: bool = False,
 ) -> Iterator[Add]:
     """Write the images of a folder of results; see `writer`.
 
@@ -110,6 +111,8 @@ def collect(
         names: See `writer`.
         val_fraction: See `writer`.
         tolerance: See `writer`.
+        moves: Whether the folder will be somewhere else: then it does not say where it is, and is
+            looked for where its ``data.yaml`` is.
     """
     if not 0 <= val_fraction < 1:
         raise InputError(
@@ -137,7 +140,10 @@ def collect(
     lock.acquire(float("inf"))
     try:
         with folder.writing(SET_FILE) as draft:
-            write_set_file(draft, folder.path / SET_FILE, _places(folder.path))
+            said = _places(folder.path)
+            if moves:
+                del said["path"]
+            write_set_file(draft, folder.path / SET_FILE, said)
     finally:
         lock.release()
     losses.warn(repr(str(folder.path)))

@@ -70,7 +70,7 @@ def write_zip(
                 if format == "cutout":
                     _write_cutouts(found(), place)
                 else:
-                    write_place(found(), place, format, names=list(names))
+                    write_place(found(), place, format, names=list(names), moves=True)
             _zip(Path(folder), target)
     except AnymaskError:
         raise

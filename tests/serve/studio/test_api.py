@@ -18,7 +18,7 @@ from tests.serve.conftest import URL, Caller, flat_model, message, png
 
 import anymask
 from anymask import Masks, formats
-from anymask.formats import coco
+from anymask.formats import coco, yolo_folder
 from anymask.formats.conversion import DataWarning
 from anymask.image.geo import Geo
 from anymask.masks import rle
@@ -346,6 +346,13 @@ def test_masks_are_exported_in_all_formats_at_once(api: Any, tmp_path: Path) -> 
     assert read["a.png"].labels == ("cup", "dog")
     assert read["a.png"].areas.tolist() == [240, 240]
     assert "studio" not in (tmp_path / "out/coco/annotations.json").read_text()
+    # It is unpacked anywhere: nothing says where it was made, or where the images are here.
+    for path in (tmp_path / "out").rglob("*"):
+        if path.suffix in (".json", ".yaml", ".xml", ".txt"):
+            text = path.read_text("utf-8")
+            assert not any(place in text for place in ("../", str(tmp_path), "/tmp")), path
+    assert json.loads((tmp_path / "out/labelme/below/a.json").read_text())["imagePath"] == "a.png"
+    assert len(list(yolo_folder.read_all(tmp_path / "out/yolo"))) == 2
     assert "cutout/a-1-cup.png" in names and "cutout/below/a-1-dog.png" in names
     one = api.post("/v1/studio/export", json={"formats": ["sa1b"], "pictures": [ids["a.png"]]})
     with zipfile.ZipFile(io.BytesIO(one.content)) as archive:

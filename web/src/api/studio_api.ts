@@ -113,8 +113,9 @@ export class StudioApi implements Api {
     return { zip: await this.client.blob(`${ROOT}/export`, { json, signal }), lost: 0 };
   }
 
-  watch(): void {
-    // It is looked again when the window comes back.
+  watch(changed: () => void): void {
+    // A window beside this one hides nothing of it: whoever comes back from there only clicks.
+    window.addEventListener("focus", changed);
   }
 }
 

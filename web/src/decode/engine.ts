@@ -73,25 +73,34 @@ export class Engine {
   /** Told when the worker cannot go on, also while nobody waits for it. */
   failed: ((error: EngineFailed) => void) | null = null;
 
-  constructor(private readonly worker: Worker) {
-    worker.onmessage = (event: MessageEvent<Reply>) => this.take(event.data);
-    worker.onerror = (event) => this.fail(event.message || "the worker could not be started");
-    worker.onmessageerror = () => this.fail("the worker's answer could not be read");
+  private worker: Worker;
+
+  /** @param make Makes a worker: now, and another one to `start` after that has died. */
+  constructor(private readonly make: () => Worker) {
+    this.worker = this.hire();
   }
 
   /** Makes a worker of the page's own script, which lies beside it. */
   static open(): Engine {
-    return new Engine(new Worker(new URL("worker.js", import.meta.url), { type: "module" }));
+    return new Engine(() => new Worker(new URL("worker.js", import.meta.url), { type: "module" }));
+  }
+
+  get isDead(): boolean {
+    return this.failure !== null;
   }
 
   /**
-   * Loads the runtime and the model.
+   * Loads the runtime and the model, in a new worker if the one before is dead.
    *
    * @param roles What is needed: "decoder" alone where another encodes; also "encoder". What else
    *     searches need is fetched when they are asked for.
    * @param threads How many compute; see `DECODING_THREADS` for a decoder that is alone.
    */
   async start(files: Files, roles: readonly string[], threads = usualThreads()): Promise<void> {
+    if (this.failure) {
+      this.failure = null;
+      this.worker = this.hire();
+    }
     const here = new URL("./", import.meta.url).href;
     const base = new URL(files.base, document.baseURI).href;
     await this.ask({ kind: "start", files: { ...files, base }, runtime: here, threads, roles });
@@ -140,6 +149,14 @@ export class Engine {
 
   close(): void {
     this.fail("the worker was closed");
+  }
+
+  private hire(): Worker {
+    const worker = this.make();
+    worker.onmessage = (event: MessageEvent<Reply>) => this.take(event.data);
+    worker.onerror = (event) => this.fail(event.message || "the worker could not be started");
+    worker.onmessageerror = () => this.fail("the worker's answer could not be read");
+    return worker;
   }
 
   private ask(request: Request, transfer: Transferable[] = [], progress?: Progress): Promise<Reply> {

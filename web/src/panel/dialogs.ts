@@ -48,16 +48,16 @@ export function makeHelp(commands: readonly Command[]): HTMLDialogElement {
     "section",
     {},
     h("h3", {}, say("help.mouse")),
-    row(["Click"], say("help.click")),
-    row(["Right", "Alt"], say("help.right")),
-    row(["Shift+Click"], say("help.shift_click")),
-    row([`${shownKey("mod+a").replace(/\+?A$/, "")}+Click`], say("help.ctrl_click")),
-    row(["Wheel"], say("help.wheel")),
-    row(["Space+Drag"], say("help.space_drag")),
+    row([say("help.key_click")], say("help.click")),
+    row([say("help.key_right"), "Alt"], say("help.right")),
+    row([`Shift+${say("help.key_click")}`], say("help.shift_click")),
+    row([`${shownKey("mod+a").replace(/\+?A$/, "")}+${say("help.key_click")}`], say("help.ctrl_click")),
+    row([say("help.key_wheel")], say("help.wheel")),
+    row([`${say("help.key_space")}+${say("help.key_drag")}`], say("help.space_drag")),
     row(["2 ☝"], say("help.two_fingers")),
     row(["✎ + ☝"], say("help.pen")),
     row(["←↑↓→"], say("help.arrows")),
-    row(["Space"], say("help.space")),
+    row([say("help.key_space")], say("help.space")),
   );
   return dialog(
     say("help.title"),
@@ -96,6 +96,7 @@ export function makeExport(app: App): HTMLDialogElement {
   form.addEventListener("change", update);
   const run = async (): Promise<void> => {
     const chosen = FORMATS.filter((_, i) => boxes[i]!.checked);
+    await app.refresh().catch(() => undefined); // other windows may have made masks where there were none
     const pictures = scopes[0]!.checked ? app.pictures : app.pictures.filter((one) => one.id === app.ui.image);
     const some = pictures.filter((one) => app.masksOf(one) > 0);
     if (!some.length) return app.notify(say("export.nothing"));

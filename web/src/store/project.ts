@@ -274,5 +274,8 @@ export function withClassesOf(project: Project, things: readonly Thing[]): Proje
 /** The colour of a thing: that of its class, or one of its own by its place. */
 export function colorOf(project: Project, thing: Thing, place: number): string {
   const known = project.classes.find((one) => one.name === thing.label);
-  return known ? known.color : COLORS[place % COLORS.length]!;
+  if (known) return known.color;
+  const free = COLORS.filter((color) => !project.classes.some((one) => one.color === color)); // or it would seem to be of a class
+  const some = free.length ? free : COLORS;
+  return some[place % some.length]!;
 }

@@ -2,6 +2,7 @@
 
 import type { Features } from "../decode/engine.ts";
 import type { RawImage } from "../decode/local.ts";
+import { READS } from "./compact/decoder.ts";
 import { type Size, type Transform, fit, forEncoder, framed } from "./frame.ts";
 import { type Feeds, type Model, floats, ort } from "./model.ts";
 import { opaque } from "./resize.ts";
@@ -52,7 +53,7 @@ export function received(model: Model, data: ArrayBuffer): Embedding {
 
 /** Copies what a decoder reads, for another worker. */
 export async function handOver(model: Model, { way, low, features }: Embedding): Promise<Features> {
-  const { inputNames } = await model.graph("decoder");
+  const inputNames = (await model.compact()) ? READS : (await model.graph("decoder")).inputNames;
   const maps = Object.entries(features)
     .filter(([name]) => inputNames.includes(name))
     .map(([name, { dims, data }]) => ({ name, dims, data: (data as Float32Array).slice() }));

@@ -2,8 +2,9 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import type { Files } from "../decode/engine.ts";
+import { CompactDecoder } from "./compact/decoder.ts";
 import type { Preprocessing } from "./frame.ts";
-import { inflated, unpackWeights } from "./tensors.ts";
+import { inflated, unpackWeights, weightsAt } from "./tensors.ts";
 import type { Vocabulary } from "./words.ts";
 
 export type Feeds = Record<string, ort.Tensor>;
@@ -31,7 +32,11 @@ export interface About {
   /** Of a model with a detector: what that knows. */
   readonly vocabulary?: Vocabulary;
   readonly graphs: Readonly<Record<string, { readonly graph: string; readonly weights: readonly string[] }>>;
+  /** Of the bundled model: where in a file that a graph reads each weight of the decoder is. */
+  readonly compact?: { readonly file: string; readonly weights: Readonly<Record<string, WeightPlace>> };
 }
+
+export type WeightPlace = readonly [offset: number, count: number, dtype: "float16" | "float32"];
 
 export interface GenerateConfig {
   readonly points_per_side: number;
@@ -52,27 +57,58 @@ export class Model {
   private readonly sessions = new Map<string, Promise<ort.InferenceSession>>();
   private readonly weights = new Map<string, Promise<ArrayBuffer>>();
 
+  private runtime: Promise<void> | null = null;
+  private own: Promise<CompactDecoder | null> | null = null;
+
   private constructor(
     private readonly files: Files,
+    private readonly beside: string,
     readonly about: About,
     readonly threads: number,
   ) {}
 
-  /** Loads the runtime from beside the page's script, and what the model is. */
-  static async load(files: Files, runtime: string, threads: number): Promise<Model> {
-    const [binary, about] = await Promise.all([
-      fetched(new URL("ort.wasm.gz", runtime).href).then(inflated),
-      fetched(new URL("model.json", files.base).href, files.headers),
-    ]);
-    ort.env.wasm.wasmBinary = binary;
-    ort.env.wasm.wasmPaths = { mjs: new URL("ort.mjs", runtime).href };
-    ort.env.wasm.numThreads = threads;
-    ort.env.logLevel = "error";
+  /** Reads what the model is; `beside` is where the runtime lies, which is fetched once a graph is to be opened. */
+  static async load(files: Files, beside: string, threads: number): Promise<Model> {
+    const about = await fetched(new URL("model.json", files.base).href, files.headers);
     const said = JSON.parse(new TextDecoder().decode(about)) as About;
     if (said.format !== "anymask-browser" || said.version !== VERSION) {
       throw new Error("the model's files are of another version than the page");
     }
-    return new Model(files, said, threads);
+    return new Model(files, beside, said, threads);
+  }
+
+  /** Fetches what a role needs to begin. */
+  async open(role: string): Promise<void> {
+    if (role !== "decoder" || !(await this.compact())) await this.graph(role);
+  }
+
+  /** The decoder that needs no runtime; null: the model's has to be run as a graph. */
+  compact(): Promise<CompactDecoder | null> {
+    if (!this.own) {
+      this.own = this.makeCompact();
+      this.own.catch(() => (this.own = null)); // the network may come back
+    }
+    return this.own;
+  }
+
+  private async makeCompact(): Promise<CompactDecoder | null> {
+    const { compact, graphs } = this.about;
+    if (!compact || !graphs["decoder"]) return null;
+    const file = (await this.unpacked(graphs["decoder"].weights)).get(compact.file)!;
+    return new CompactDecoder((name) => weightsAt(file, compact.weights[name]!));
+  }
+
+  private loadRuntime(): Promise<void> {
+    if (!this.runtime) {
+      this.runtime = fetched(new URL("ort.wasm.gz", this.beside).href).then(inflated).then((binary) => {
+        ort.env.wasm.wasmBinary = binary;
+        ort.env.wasm.wasmPaths = { mjs: new URL("ort.mjs", this.beside).href };
+        ort.env.wasm.numThreads = this.threads;
+        ort.env.logLevel = "error";
+      });
+      this.runtime.catch(() => (this.runtime = null));
+    }
+    return this.runtime;
   }
 
   has(role: string): boolean {
@@ -83,29 +119,31 @@ export class Model {
   graph(role: string): Promise<ort.InferenceSession> {
     let session = this.sessions.get(role);
     if (!session) {
-      session = this.open(role);
+      session = this.openGraph(role);
       session.catch(() => this.sessions.delete(role)); // the network may come back
       this.sessions.set(role, session);
     }
     return session;
   }
 
-  private async open(role: string): Promise<ort.InferenceSession> {
+  private async openGraph(role: string): Promise<ort.InferenceSession> {
     const graph = this.about.graphs[role];
     if (!graph) throw new Error(`${this.about.variant.name} comes without its ${role} here`);
-    const [content, ...packed] = await Promise.all([
-      this.fetch(graph.graph),
-      ...graph.weights.map((name) => this.packed(name)),
-    ]);
-    const data = new Map<string, Uint8Array>();
-    for (const one of packed) unpackWeights(one, data);
-    return ort.InferenceSession.create(new Uint8Array(content!), {
+    const [content, data] = await Promise.all([this.fetch(graph.graph), this.unpacked(graph.weights), this.loadRuntime()]);
+    return ort.InferenceSession.create(new Uint8Array(content), {
       executionProviders: ["wasm"],
       externalData: [...data].map(([path, bytes]) => ({ path, data: bytes })),
       // Threads that spin while they wait stop whatever else the processor has to do.
       extra: { session: { intra_op: { allow_spinning: "0" } } },
       logSeverityLevel: 3,
     });
+  }
+
+  /** Files that graphs read their weights from. */
+  private async unpacked(names: readonly string[]): Promise<Map<string, Uint8Array>> {
+    const data = new Map<string, Uint8Array>();
+    for (const one of await Promise.all(names.map((name) => this.packed(name)))) unpackWeights(one, data);
+    return data;
   }
 
   /** Fetches packed weights; those of the encoder wait for the detector, which reads them, too. */

@@ -4,6 +4,7 @@ import type { PredictOptions } from "../decode/decoder.ts";
 import { decode, total } from "../masks/runs.ts";
 import { type Logits, numbersOf, writeLogits } from "../decode/logits.ts";
 import type { Answer, Box, Point, Prompt } from "../store/project.ts";
+import { type CompactDecoder, type Features, SLOTS } from "./compact/decoder.ts";
 import type { Embedding } from "./embedding.ts";
 import { Enlarger } from "./enlarge.ts";
 import { type Size, type Transform, enlarged, maskToFrame, pointToFrame } from "./frame.ts";
@@ -21,7 +22,7 @@ export interface Asked {
   readonly mask: Float32Array | null;
 }
 
-/** Answers of a decoder to n prompts, in its order: four for each. */
+/** Answers of a decoder to n prompts, in its order: four for each; the next ones may overwrite them. */
 export interface Decoded {
   readonly logits: Float32Array;
   readonly scores: Float32Array;
@@ -39,17 +40,19 @@ export async function predict(
   const [first, after] = options.many && can(model, "multimask") ? [1, 4] : [0, 1];
   const cells = embedding.low[0] * embedding.low[1];
   const enlarger = enlargerOf(embedding);
+  const most = model.about.variant.preprocessing.clamp;
+  const kept = (map: Float32Array): Float32Array =>
+    most ? map.map((value) => Math.min(Math.max(value, -most), most)) : map.slice();
   const answers: Answer[] = [];
   for (let slot = first; slot < after; slot++) {
     let map = logits.subarray(slot * cells, (slot + 1) * cells);
     if (rough) map = weighed(map, rough, embedding.low);
-    const most = model.about.variant.preprocessing.clamp ?? Infinity;
     answers.push({
       counts: enlarger.counts(map),
       score: scores[slot]!,
       stability: null,
       label: null,
-      logits: options.keepLogits ? writeLogits(map.map((value) => Math.min(Math.max(value, -most), most)), embedding.low) : null,
+      logits: options.keepLogits ? writeLogits(kept(map), embedding.low) : null,
     });
   }
   return answers.sort((a, b) => b.score! - a.score!); // stable, best first
@@ -123,6 +126,47 @@ function shapeOf(logits: Float32Array, way: Transform, low: Size): Dense {
 
 /** Asks the decoder for all four answers to prompts of one form. */
 export async function ask(model: Model, embedding: Embedding, prompts: readonly Asked[]): Promise<Decoded> {
+  const own = await model.compact();
+  return own ? askOwn(own, embedding, prompts) : askGraph(model, embedding, prompts);
+}
+
+function askOwn(decoder: CompactDecoder, embedding: Embedding, prompts: readonly Asked[]): Decoded {
+  const { way } = embedding;
+  const answer = ({ points, box, mask }: Asked): Decoded =>
+    decoder.decode(mapsOf(embedding), {
+      points: points.map(([x, y, label]): Point => [...pointToFrame(way, x, y), label]),
+      box: box && boxToFrame(way, box),
+      mask,
+      frame: way.frame,
+    });
+  if (prompts.length === 1) return answer(prompts[0]!);
+  const [h, w] = embedding.low;
+  const all = { logits: new Float32Array(prompts.length * SLOTS * h * w), scores: new Float32Array(prompts.length * SLOTS) };
+  prompts.forEach((prompt, i) => {
+    const { logits, scores } = answer(prompt);
+    all.logits.set(logits, i * logits.length);
+    all.scores.set(scores, i * scores.length);
+  });
+  return all;
+}
+
+const maps = new WeakMap<Embedding, Features>();
+
+/** An image's maps as the decoder of our own reads them; the same function every time, by which it knows the image. */
+function mapsOf(embedding: Embedding): Features {
+  let found = maps.get(embedding);
+  if (!found) {
+    found = (name) => {
+      const { data, dims } = embedding.features[name]!;
+      const [, channels, h, w] = dims as [number, number, number, number];
+      return { values: data as Float32Array, channels, h, w };
+    };
+    maps.set(embedding, found);
+  }
+  return found;
+}
+
+async function askGraph(model: Model, embedding: Embedding, prompts: readonly Asked[]): Promise<Decoded> {
   const decoder = await model.graph("decoder");
   const { way, low, features } = embedding;
   const laid = prompts.map((prompt) => layOut(prompt, way, model.about));
@@ -164,16 +208,19 @@ function masksOf(prompts: readonly Asked[], low: Size): [mask: Float32Array, has
 
 type Token = readonly [x: number, y: number, label: number];
 
+/** Brings a box to the frame, cut off at the image's borders. */
+function boxToFrame(way: Transform, [x0, y0, x1, y1]: Box): Box {
+  const [h, w] = way.original;
+  const inside = (value: number, most: number): number => Math.min(Math.max(value, 0), most);
+  return [...pointToFrame(way, inside(x0, w), inside(y0, h)), ...pointToFrame(way, inside(x1, w), inside(y1, h))];
+}
+
 /** Lays out points and box as the graph takes them; see `RuntimeNetwork._points`. */
 function layOut({ points, box }: Asked, way: Transform, { variant: { family }, box_first }: About): Token[] {
   const clicks = points.map(([x, y, label]): Token => [...pointToFrame(way, x, y), label]);
   if (!box) return clicks.length || family === "compact" ? [...clicks, [0, 0, PADDING]] : clicks;
-  const [h, w] = way.original;
-  const inside = (value: number, most: number): number => Math.min(Math.max(value, 0), most);
-  const corners: Token[] = [
-    [...pointToFrame(way, inside(box[0], w), inside(box[1], h)), TOP_LEFT],
-    [...pointToFrame(way, inside(box[2], w), inside(box[3], h)), BOTTOM_RIGHT],
-  ];
+  const [x0, y0, x1, y1] = boxToFrame(way, box);
+  const corners: Token[] = [[x0, y0, TOP_LEFT], [x1, y1, BOTTOM_RIGHT]];
   if (box_first) return [...corners, ...clicks, [0, 0, PADDING]];
   return family === "efficient-sam" ? [...corners, ...clicks] : [...clicks, ...corners];
 }

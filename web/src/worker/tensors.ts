@@ -88,6 +88,12 @@ export function toHalf(value: number): number {
 
 // ------------------------------------------------------------------------- packed weights
 
+/** Reads numbers out of a file that graphs read. */
+export function weightsAt(file: Uint8Array, [offset, count, dtype]: readonly [offset: number, count: number, dtype: "float16" | "float32"]): Float32Array {
+  const bytes = file.subarray(offset, offset + count * (dtype === "float16" ? 2 : 4));
+  return floatsOf({ bytes, shape: [count], dtype: dtype === "float16" ? "F16" : "F32" });
+}
+
 interface Place {
   readonly file: string;
   readonly offset: number;

@@ -23,7 +23,7 @@ class Desk {
       case "start":
         this.model = Model.load(request.files, request.runtime, request.threads);
         // One after the other: the runtime cannot open two graphs at once.
-        for (const role of request.roles) await (await this.model).graph(role);
+        for (const role of request.roles) await (await this.model).open(role);
         return {};
       case "embed":
         return { forgot: this.keep(request.image, await encode(await this.model!, request.raw)) };
