@@ -86,7 +86,7 @@ def writer(
     """
     folder = ResumableFolder(Path(path))
     taken: set[str] = set()
-    options = {"val_fraction": val_fraction, "tolerance": tolerance}
+    options: dict[str, Any] = {"val_fraction": val_fraction, "tolerance": tolerance}
     with folder.at_work(alone=False), collect(folder, names, **options) as add_named:
 
         def add(masks: Masks, image: str | os.PathLike[str] | None = None) -> None:
