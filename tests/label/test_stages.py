@@ -25,6 +25,7 @@ from anymask.label.stages import AutoConfig, automatic, find_masks
 from anymask.models.build import build
 from anymask.models.variants import find
 from anymask.models.weights.folder import write_folder
+from anymask.optional import optional
 from anymask.train.config import LoopConfig
 
 ADA, BOB = Provenance(person="Ada"), Provenance(person="Bob")
@@ -216,12 +217,27 @@ def test_a_sample_may_be_of_one_stage_and_one_version(
     assert drawn("stage again", stage="automatic") < last
     assert drawn("tiny", model_version="tiny") == {mask for mask, _ in made[1:3]}
     assert drawn("both", stage="automatic", model_version="other") == {made[3][0]}
-    with pytest.raises(InputError, match="of this stage and version, got none"):
+    with pytest.raises(
+        InputError, match="masks of stage semi-automatic by tiny to audit, got none"
+    ):
         begin_audit(store, "none", stage="semi-automatic", model_version="tiny")
     with pytest.raises(InputError, match="a model version out of tiny, other, got 'third'"):
         begin_audit(store, "third", model_version="third")
     with pytest.raises(InputError, match=r"a stage out of assisted, .*, got 'manual'"):
         begin_audit(store, "manual", stage="manual")  # type: ignore[arg-type]
+
+
+def test_a_large_sample_is_begun_in_few_statements(
+    store: Store, mask_of: Callable[..., Masks]
+) -> None:
+    """On SQLite nobody else can write meanwhile."""
+    store.add_masks(1, Masks.concat([mask_of(rows) for rows in (1, 2, 3) * 100]), ADA)
+    said: list[str] = []
+    optional("sqlalchemy").event.listen(
+        store.database.engine, "before_cursor_execute", lambda *given: said.append(given[2])
+    )
+    assert begin_audit(store, "all", 1000) == 300
+    assert 0 < len(said) < 20
 
 
 # ------------------------------------------------------------------------------ retrain

@@ -368,3 +368,42 @@ def test_what_takes_hours_keeps_no_transaction_and_outlives_the_server(
             store.add_classes(["sky"])  # what was worked out is kept
         with store.exclusive("retrain"):
             assert [one.name for one in store.classes()] == ["sky"]
+
+
+def test_a_lock_is_held_though_the_server_has_closed_a_kept_connection(
+    postgres: Any, photos: Path
+) -> None:
+    with Store.init(photos, database=postgres.new_database()) as store:
+        store.status()
+        engine = store.database.engine
+        first, second = engine.connect(), engine.connect()
+        with second.begin():
+            closed = second.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+        first.close()  # in this order they are taken again
+        second.close()
+        store.database.read(lambda t: t.value(f"SELECT pg_terminate_backend({closed})"))
+        with engine.connect(), engine.connect():
+            pass  # which brings them back into that order
+        with store.exclusive("retrain"):
+            assert store.classes() == []
+
+
+def test_who_people_are_is_asked_again_after_the_server_was_away(
+    postgres: Any, photos: Path, mask_of: Make
+) -> None:
+    """A copy that was put back meanwhile may number them otherwise."""
+    with Store.init(photos, database=postgres.new_database()) as store:
+        store.add(photos)
+        for image in (1, 2):
+            store.add_masks(image, mask_of(), ADA)
+        with Store.open(photos) as other:
+            other.database.write(lambda t: t.run("UPDATE people SET name = 'Ann'"))
+        postgres.stop()
+        postgres.start()
+        store.add_masks(3, mask_of(), ADA)
+        assert [store.masks(image).people for image in (1, 3)] == [("Ann",), ("Ada",)]
+
+
+def test_statements_with_numbers_in_them_are_not_kept_for_good(store: Store) -> None:
+    store.database.read(lambda t: [t.value(f"SELECT {number}") for number in range(600)])
+    assert connection._text.cache_info().currsize <= 500

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -332,3 +334,36 @@ def test_a_share_is_kept(store: Store, mask_of: Make, tmp_path: Path) -> None:
     known = [name for name in seen if name < "more-30.png"]
     assert len(set(seen)) == len(seen) and len(seen) - len(known) == 33
     assert 6 <= len(known) <= 23  # of 14 to be expected
+
+
+def test_what_another_counts_at_the_moment_goes_with_the_image(
+    postgres: Any, photos: Path, mask_of: Make
+) -> None:
+    with Store.init(photos, database=postgres.new_database()) as store:
+        store.add(photos)
+        set_honeypot_share(store, 1)
+        known = store.image("photo-2.png").id
+        add_honeypot(store, known, mask_of(2))
+        store.finish(store.next("Ada"))
+        assert store.next("Bob").image.id == known
+        store.database.write(lambda t: t.run("UPDATE images SET lease_until = 0"))
+        add_honeypot(store, "photo-1.png", mask_of(2))  # with the last of them, all sums go
+        assert _names(store, f"later.{known}.")
+        remover = threading.Thread(target=remove_honeypot, args=(store, known))
+        with store.database.transaction(writes=True) as transaction:
+            add_later(transaction, store.project_id)
+            remover.start()
+            while not _waits(store):
+                time.sleep(0.01)
+        remover.join()
+        assert not _names(store, f"known.{known}.") and not _names(store, f"later.{known}.")
+
+
+def _names(store: Store, begin: str) -> list[str]:
+    query = "SELECT name FROM counters WHERE name LIKE :like"
+    return [one.name for one in store.database.read(lambda t: t.rows(query, like=f"{begin}%"))]
+
+
+def _waits(store: Store) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    return bool(store.database.read(lambda t: t.value(query)))

@@ -114,7 +114,7 @@ class Transaction:
         return "" if self.is_sqlite else " FOR UPDATE SKIP LOCKED"
 
 
-@functools.cache
+@functools.lru_cache(maxsize=500)  # some have numbers in them, such as of images to skip
 def _text(sql: str) -> Any:
     return optional("sqlalchemy", extra="label").text(sql)
 
@@ -168,7 +168,7 @@ class Database:
 
     @contextmanager
     def transaction(self, *, writes: bool) -> Iterator[Transaction]:
-        """Run one transaction, without trying again, for what gives its results piece by piece."""
+        """Run one transaction, without trying again, such as a migration."""
         try:
             with self._begin(writes) as connection:
                 yield self._transaction(connection)
@@ -190,6 +190,8 @@ class Database:
             except failed as error:
                 if kind_of(error) not in (BUSY, AWAY) or time.monotonic() >= end:
                     raise translate(error, self.shown, self.path, self.patience) from error
+                if kind_of(error) == AWAY:  # it may come back with what was put back from a copy
+                    self._people = {}
             # Of unequal length, or the same two would meet again.
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -105,7 +105,7 @@ class Counters:
         Args:
             transaction: Where to do it.
             project: Whose they are.
-            apart: See `apart_of`. Such sums have no parts: only who has the image adds to them.
+            apart: See `apart_of`. Such sums have no parts: few add to them, mostly who has the image.
         """
         part = "" if apart else transaction.part
         rows = [
@@ -176,8 +176,11 @@ def add_later(transaction: Transaction, project: int) -> None:
 
 
 def forget(transaction: Transaction, project: int, image: int | None = None) -> None:
-    """Count no more what happened on an image whose masks were known; None: on all of them."""
-    for kind in (KNOWN, LATER):
+    """Count no more what happened on an image whose masks were known; None: on all of them.
+
+    What waits goes first, or `add_later` of somebody else could count it after all.
+    """
+    for kind in (LATER, KNOWN):
         like = f"{kind if image is None else apart_of(kind, image)}%"
         transaction.run(_REMOVE, project=project, like=like)
 

@@ -55,12 +55,15 @@ def _held(database: Database, number: int) -> Iterator[bool]:
     A transaction of hours would keep the server from clearing up, and if the server went away
     meanwhile, its end would fail after all had been done.
     """
+    sa = optional("sqlalchemy", extra="label")
     failed = optional("sqlalchemy.exc", extra="label").DBAPIError
-    text = optional("sqlalchemy", extra="label").text
-    database.read(lambda t: t.value("SELECT 1"))  # what the server has closed is replaced
+    database.read(lambda t: t.value("SELECT 1"))  # waits for a server that is away
+    # Of its own, for the server may have closed one that was kept.
+    engine = sa.create_engine(database.engine.url, poolclass=sa.NullPool)
     try:
-        connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        found = connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number})
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        query = sa.text("SELECT pg_try_advisory_lock(:number)")
+        found = connection.execute(query, {"number": number})
         is_ours = bool(found.scalar())
     except failed as error:
         raise translate(error, database.shown, database.path, database.patience) from error

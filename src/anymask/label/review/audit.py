@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 _TRIES = 10  # for each mask of a sample, before all masks are listed
+_MASKS_AT_ONCE = 1000  # in one query
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,11 @@ def begin_audit(
     drawn = store.database.read(lambda t: among.draw(t, sample, random.Random(seed)))
 
     def work(transaction: Transaction) -> int:
-        rows = [row for one in drawn if (row := among.row(transaction, one)) is not None]
+        rows = among.rows(transaction, drawn)
         if not rows:
-            which = "" if stage is model_version is None else " of this stage and version"
-            raise InputError(f"expected masks to audit{which}, got none; label some first")
+            of = f" of stage {stage}" if stage is not None else ""
+            by = f" by {model_version}" if model_version is not None else ""
+            raise InputError(f"expected masks{of}{by} to audit, got none; label some first")
         made = transaction.run(
             "INSERT INTO audits (project_id, name, at) VALUES (:project, :name, :at) "
             "ON CONFLICT DO NOTHING",
@@ -182,7 +184,7 @@ class _Among:
         if ends.last - ends.first >= 20 * sample:
             for _ in range(_TRIES * sample):  # others may share the numbers: projects, stages
                 number = rng.randint(ends.first, ends.last)
-                if number not in found and self.row(transaction, number) is not None:
+                if number not in found and self.rows(transaction, [number]):
                     found.add(number)
                 if len(found) == sample:
                     return sorted(found)
@@ -190,11 +192,14 @@ class _Among:
         numbers = [row.id for row in rows]
         return sorted(rng.sample(numbers, min(sample, len(numbers))))
 
-    def row(self, transaction: Transaction, number: int) -> Any:
-        """Give what is kept of a mask; None if it is none of these, or not any more."""
-        columns = "m.id AS mask_id, m.revision, s.person_id, s.version_id"
-        query = f"{self._query(columns)} AND m.id = :number"
-        return transaction.row(query, number=number, **self.values)
+    def rows(self, transaction: Transaction, numbers: Sequence[int]) -> list[Any]:
+        """Give what is kept of masks, without those that are none of these, or not any more."""
+        query = self._query("m.id AS mask_id, m.revision, s.person_id, s.version_id")
+        found: list[Any] = []
+        for start in range(0, len(numbers), _MASKS_AT_ONCE):
+            some = ", ".join(map(str, numbers[start : start + _MASKS_AT_ONCE]))
+            found += transaction.rows(f"{query} AND m.id IN ({some}) ORDER BY m.id", **self.values)
+        return found
 
     def _query(self, columns: str) -> str:
         return f"""
