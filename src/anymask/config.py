@@ -40,7 +40,7 @@ class GenerateConfig:
     points_per_side: int | None = 32
     """Points along each side of the grid; more of them find smaller things."""
     points_per_batch: int = 64
-    """Points that are decoded together; fewer need less memory."""
+    """Points that are decoded together; fewer need less memory. On a CPU at most 16 are."""
     pred_iou_thresh: float = 0.88
     """Keep masks whose predicted IoU is above this; 0 keeps all."""
     stability_score_thresh: float = 0.95

@@ -135,6 +135,15 @@ def test_a_photo_beside_its_masks_is_none_of_them(
     assert found.image == tmp_path / "a.png" and found.masks.labels == ("line",)
 
 
+def test_a_photo_is_none_of_its_masks_whatever_their_file_is_called(tmp_path: Path) -> None:
+    """That of CVAT is sorted after the photo."""
+    PIL.Image.new("L", (6, 4)).save(tmp_path / "a.png")
+    masks = Masks.from_dense(np.eye(4, 6, dtype=bool)[None], labels=["line"], source="a.png")
+    formats.write(tmp_path / "a.xml", masks, format="cvat")
+    (found,) = read_place(tmp_path)
+    assert found.image == tmp_path / "a.png" and found.masks.labels == ("line",)
+
+
 def test_images_that_are_not_there(folder: Path, tmp_path: Path) -> None:
     os.unlink(folder / "a.jpg")
     with pytest.warns(DataWarning, match="images that were not found.*: 1 in .* 'a'"):

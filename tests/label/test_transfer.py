@@ -269,6 +269,22 @@ def test_a_file_of_labelme_in_a_folder_says_where_its_image_is_from_there(
     assert (other / "photo-0.png").read_bytes() == (photos / "photo-0.png").read_bytes()
 
 
+def test_an_export_to_the_photos_replaces_none_of_them(
+    store: Store, photos: Path, tmp_path: Path, mask_of: Make
+) -> None:
+    """Not even by an image from elsewhere that is called the same."""
+    before = files_below(photos)
+    Image.open(np.full((8, 12, 3), 99, np.uint8)).save(tmp_path / "photo-0.png")
+    store.add([tmp_path / "photo-0.png"])
+    store.add_masks(store.find_image((tmp_path / "photo-0.png").as_posix()), mask_of(), ADA)
+    with pytest.raises(InputError, match="is another image of the project; choose another place"):
+        export_masks(store, photos, "labelme", overwrite=True)
+    after = files_below(photos)
+    assert {name: after[name] for name in before if name.endswith(".png")} == {
+        name: content for name, content in before.items() if name.endswith(".png")
+    }
+
+
 KILLED = """
 import os, signal, sys
 from anymask.label import Store, import_masks

@@ -33,9 +33,8 @@ from anymask.prompt import Prompt
 __all__ = ["Progress", "Promptable", "Search"]
 
 _OUTLINES_AT_ONCE = 16
-_PROMPTS_TOGETHER = (
-    16  # on a CPU: memory for more answers is fetched anew from the system each time
-)
+# On a CPU, for memory for more answers is fetched anew from the system each time.
+_PROMPTS_TOGETHER = 16
 _MOST_WORKERS = 4  # each needs memory for what the network computes
 
 FloatArray = npt.NDArray[np.float32]

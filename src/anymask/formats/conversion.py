@@ -191,7 +191,7 @@ def _read_files(root: Path, format: str | None, images: Path | None) -> Iterator
     holds_png = format is None or formats.find(format).suffix == ".png"
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
+        for name in sorted(names, key=_png_last):
             path = Path(folder, name)
             if name.startswith(".") or not name.lower().endswith(_FILES):
                 continue
@@ -207,6 +207,11 @@ def _read_files(root: Path, format: str | None, images: Path | None) -> Iterator
                     photos.add(found.image)
                 yield found
     notes.warn()
+
+
+def _png_last(name: str) -> tuple[bool, str]:
+    """Give what the names of a folder are sorted by: masks say which PNG is their image."""
+    return name.lower().endswith(".png"), name
 
 
 def _is_masks(path: Path) -> bool:

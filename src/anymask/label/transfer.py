@@ -118,7 +118,7 @@ def export_masks(
     with_images = known.copies_images or place.suffix.lower() == ".zip"
     beside = None
     if known.names_image and place.suffix.lower() != known.suffix:
-        with_images, beside = True, _Beside(place, overwrite)
+        with_images, beside = True, _Beside(store, place, overwrite)
     work = _Export(store, with_images, reviews, provenance, val_fraction, progress, beside)
     names = [one.name for one in store.classes()]
     with tempfile.TemporaryDirectory() as folder:
@@ -227,6 +227,7 @@ class _Export:
 class _Beside:
     """Puts images beside the files of their masks, where programs look that name them in these."""
 
+    store: Store
     folder: Path
     overwrite: bool
 
@@ -234,12 +235,17 @@ class _Beside:
         """Copy an image unless it is there, and say where it is.
 
         Raises:
-            InputError: Another file is there.
+            InputError: Another file is there, and not to be replaced, or an image of the project.
             OutputError: It cannot be written.
         """
         there = self.folder / f"{name}{file.suffix}"
         if there.exists() and (there.samefile(file) or filecmp.cmp(there, file, shallow=False)):
             return there
+        if there.exists() and self._is_original(there):
+            raise InputError(
+                f"expected a new file, but {str(there)!r} is another image of the project; choose "
+                "another place (-o)"
+            )
         if there.exists() and not self.overwrite:
             raise InputError(
                 f"expected a new file, but {str(there)!r} is another image; replace it "
@@ -249,6 +255,11 @@ class _Beside:
         with atomic_write(there) as draft:
             shutil.copyfile(file, draft)
         return there
+
+    def _is_original(self, there: Path) -> bool:
+        """Return whether a file is an image of the project, which no export may replace."""
+        names = [file.name for file in find_files(self.store.root, [there])]
+        return any(self.store.find_image(name) is not None for name in names)
 
 
 def _below(image: ImageRecord) -> str:

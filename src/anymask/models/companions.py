@@ -81,7 +81,7 @@ def _graph(role: str, *outputs: str) -> _Graph:
     exported = read_exported(folder)
     path = folder / exported.graphs[role]
     runtime = pick_runtime("auto", exported.layout)
-    checked = [path.parent / name for name in exported.files]
+    checked = [folder / name for name in exported.files]
     return _Graph(open_graph(path, runtime, checked=checked), outputs)
 
 

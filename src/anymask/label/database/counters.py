@@ -105,7 +105,7 @@ class Counters:
         Args:
             transaction: Where to do it.
             project: Whose they are.
-            apart: See `apart_of`. Such sums have no parts: few add to them, mostly who has the image.
+            apart: See `apart_of`. Such sums have no parts: mostly one who has the image adds.
         """
         part = "" if apart else transaction.part
         rows = [
