@@ -118,7 +118,7 @@ def take_image(
 
 
 def _token(tab: str | None) -> str:
-    return secrets.token_hex(16) if tab is None else f"{secrets.token_hex(12)}-{_mark(tab)}"
+    return f"{secrets.token_hex(12)}-{_mark(tab)}" if tab else secrets.token_hex(16)
 
 
 def _mark(tab: str) -> str:
@@ -126,8 +126,8 @@ def _mark(tab: str) -> str:
 
 
 def of_tab(tab: str | None) -> str:
-    """Give the end of a condition: that a lease is of a tab; None: of none."""
-    return "AND lease NOT LIKE '%-%'" if tab is None else f"AND lease LIKE '%-{_mark(tab)}'"
+    """Give the end of a condition: that a lease is of a tab; None or empty: of none."""
+    return f"AND lease LIKE '%-{_mark(tab)}'" if tab else "AND lease NOT LIKE '%-%'"
 
 
 def check_free(

@@ -273,7 +273,7 @@ def confirm(store: Store, name: str, image: ImageRecord, *, person: str | None) 
     Those that somebody has changed, accepted or deleted since are not touched.
 
     Raises:
-        LeaseConflict: Somebody else has the image.
+        LeaseConflict: Somebody else than ``person`` has the image; with None that is not looked at.
         InputError: There is no audit of that name.
     """
     query = f"SELECT m.id, m.revision {_WAITING} AND i.id = :image ORDER BY m.id"
