@@ -84,7 +84,7 @@ def test_segment_and_everything_do_what_they_say() -> None:
 def test_quantized_graphs_say_so(monkeypatch) -> None:
     from dataclasses import replace
 
-    from anymask.models.runtime import RuntimeNetwork
+    from anymask.models.runtime_network import RuntimeNetwork
 
     (way,) = setups(["bundled"], ["float32"], [1], runtimes=["onnx"])
     opened = RuntimeNetwork.__init__

@@ -20,7 +20,7 @@ from anymask.export.write import export
 from anymask.models import runtime
 from anymask.models.exported import MANIFEST, read_exported
 from anymask.models.graph_folder import open_network
-from anymask.models.runtime import RuntimeNetwork
+from anymask.models.runtime_network import RuntimeNetwork
 from anymask.models.weights import load_network
 
 Exported = Callable[[str], Report]

@@ -22,7 +22,7 @@ from anymask.export.verify import Row
 from anymask.export.write import export
 from anymask.models import runtime
 from anymask.models.exported import read_exported
-from anymask.models.runtime import RuntimeNetwork
+from anymask.models.runtime_network import RuntimeNetwork
 from anymask.optional import optional
 
 Weights = Callable[[str], Path]

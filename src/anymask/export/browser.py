@@ -30,7 +30,7 @@ from anymask.errors import CapabilityError, InputError
 from anymask.models import cache, onnx_file
 from anymask.models.config import CompactConfig, Sam2Config
 from anymask.models.exported import Exported, is_exported, read_exported
-from anymask.models.runtime import RuntimeNetwork
+from anymask.models.runtime_network import RuntimeNetwork
 from anymask.models.variants import Variant, find
 from anymask.models.vocabulary import as_table
 from anymask.optional import optional

@@ -17,7 +17,7 @@ from anymask.geometry import stability_score
 from anymask.image.transform import Transform
 from anymask.models.fastsam import FastSam
 from anymask.models.prompt_batch import PromptBatch
-from anymask.models.runtime import RuntimeNetwork
+from anymask.models.runtime_network import RuntimeNetwork
 from anymask.models.sam2 import Detailed
 from anymask.models.sam_hq import HqPromptable
 from anymask.models.samexporter import LIMIT

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from anymask.models.exported import Computing, Exported, check_dtype, read_exported
-from anymask.models.runtime import Runtime, RuntimeNetwork, pick_runtime
+from anymask.models.runtime import Runtime, pick_runtime
+from anymask.models.runtime_network import RuntimeNetwork
 from anymask.models.samexporter import SamexporterNetwork
 from anymask.models.transformers_js import TransformersJsNetwork
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from anymask.errors import InputError
 from anymask.models.exported import Exported
-from anymask.models.runtime import Array, RuntimeNetwork
+from anymask.models.runtime import Array
+from anymask.models.runtime_network import RuntimeNetwork
 
 if TYPE_CHECKING:
     from anymask.models.prompt_batch import PromptBatch

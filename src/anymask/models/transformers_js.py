@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from anymask.models.exported import Computing, Exported
-from anymask.models.runtime import Array, RuntimeNetwork, floats
+from anymask.models.runtime import Array
+from anymask.models.runtime_network import RuntimeNetwork, floats
 
 if TYPE_CHECKING:
     from anymask.models.prompt_batch import PromptBatch
