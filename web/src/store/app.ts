@@ -105,6 +105,7 @@ export class App {
   /** What a step does to the folder at the moment; the next step waits for it. */
   private performing: Promise<void> | null = null;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
+  private refreshing: Promise<void> = Promise.resolve();
   private readonly loading = new Map<string, Promise<void>>();
 
   constructor(readonly api: Api) {
@@ -344,7 +345,13 @@ export class App {
   }
 
   /** Takes over what other windows and programs have changed, where nothing of ours is unsaved. */
-  async refresh(): Promise<void> {
+  refresh(): Promise<void> {
+    // One after the other: a window that comes back asks twice, and each change is to be one step.
+    this.refreshing = this.refreshing.catch(() => undefined).then(() => this.takeOver());
+    return this.refreshing;
+  }
+
+  private async takeOver(): Promise<void> {
     const folder = await this.api.folder();
     const stale = folder.pictures.filter(
       ({ id, revision }) =>
@@ -389,15 +396,18 @@ export class App {
     }
   }
 
-  /** Does something to the shown image once its masks are there, if it is shown then. */
+  /** Does something to the shown image once its masks are there, if it is shown then; says so if they cannot be had. */
   whenLoaded(act: () => void): void {
     const { image } = this.ui;
     if (image === null) return;
     if (this.isLoaded) return act();
-    const stillShown = (): void => {
-      if (this.ui.image === image) act();
+    const ifShown = (then: () => void): void => {
+      if (this.ui.image === image) then();
     };
-    void this.loadThings(image).then(stillShown, () => undefined); // who opened it says what is wrong
+    void this.loadThings(image).then(
+      () => ifShown(act),
+      (error: unknown) => ifShown(() => this.fail(error)),
+    );
   }
 
   /** Fetches what is stored for an image, once. */

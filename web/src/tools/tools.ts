@@ -70,6 +70,10 @@ class PointTool implements Tool {
   }
 
   press(at: Place, press: Press): void {
+    this.bench.app.whenLoaded(() => this.act(at, press)); // what is there decides what a click means
+  }
+
+  private act(at: Place, press: Press): void {
     const { app, clicks } = this.bench;
     const picture = app.picture;
     if (!picture || !isInside(at, picture)) return;
@@ -173,17 +177,17 @@ class Brush implements Tool {
   release(): void {
     const { app } = this.bench;
     const picture = app.picture;
-    const trail = this.trail;
+    const { trail, away } = this;
     this.trail = [];
     this.bench.repaint();
     if (!trail.length || !picture) return;
     const drawn = stroke(trail, this.radius, picture.h, picture.w);
-    if (area(drawn)) app.whenLoaded(() => this.keep(drawn, picture.id));
+    if (area(drawn)) app.whenLoaded(() => this.keep(drawn, picture.id, away));
   }
 
-  private keep(drawn: Counts, image: string): void {
+  private keep(drawn: Counts, image: string, away: boolean): void {
     const { app } = this.bench;
-    if (this.away) {
+    if (away) {
       reshape(app, app.ui.selected, "eraser", (counts) => subtract(counts, drawn));
     } else if (app.active) {
       reshape(app, app.ui.selected, "brush", (counts) => union(counts, drawn));
