@@ -8,6 +8,7 @@ import * as runs from "../src/masks/runs.ts";
 import { App } from "../src/store/app.ts";
 import { type Prompt, type Thing, newThing } from "../src/store/project.ts";
 import { Clicks } from "../src/tools/clicks.ts";
+import { finish } from "../src/tools/edits.ts";
 import { findEverything } from "../src/tools/searches.ts";
 import { makeTools } from "../src/tools/tools.ts";
 
@@ -68,12 +69,23 @@ const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 test("two early clicks are two points of one mask", async () => {
   const scene = await new Scene().open();
   scene.at("point", 3, 4);
+  scene.app.show({ sign: 0 });
   scene.at("point", 30, 31);
   assert.deepEqual(scene.app.things, []);
   scene.stored[0]!.give([]);
   await settled();
   assert.equal(scene.app.things.length, 1);
-  assert.deepEqual(scene.prompts.at(-1)!.points.map(([x, y]) => [Math.round(x), Math.round(y)]), [[3, 4], [30, 31]]);
+  assert.deepEqual(scene.prompts.at(-1)!.points.map(([x, y, label]) => [Math.round(x), Math.round(y), label]), [[3, 4, 1], [30, 31, 0]]);
+});
+
+test("what is finished early is finished", async () => {
+  const scene = await new Scene().open();
+  scene.at("point", 3, 4);
+  finish(scene.app);
+  scene.at("point", 30, 31);
+  scene.stored[0]!.give([]);
+  await settled();
+  assert.deepEqual(scene.app.things.map((one) => one.prompt!.points.length), [1, 1]);
 });
 
 test("an early click beside the object is about the mask that is there", async () => {

@@ -70,15 +70,16 @@ class PointTool implements Tool {
   }
 
   press(at: Place, press: Press): void {
-    this.bench.app.whenLoaded(() => this.act(at, press)); // what is there decides what a click means
+    const { app } = this.bench;
+    const label = (app.ui.sign === 1) !== press.away ? 1 : 0;
+    app.whenLoaded(() => this.act(at, press, label)); // what is there decides which mask a click is about
   }
 
-  private act(at: Place, press: Press): void {
+  private act(at: Place, press: Press, label: 0 | 1): void {
     const { app, clicks } = this.bench;
     const picture = app.picture;
     if (!picture || !isInside(at, picture)) return;
     if (press.ctrl) return pickAt(this.bench, at, false);
-    const label = (app.ui.sign === 1) !== press.away ? 1 : 0;
     let thing = press.shift ? null : app.active;
     if (!thing && label === 0) {
       thing = thingAt(app.things, picture.h, at.x, at.y);
