@@ -154,3 +154,17 @@ test("what another window did is one step, however often it is looked for", asyn
   scene.app.undo();
   assert.equal(scene.app.things.length, 0);
 });
+
+test("what is saved while others' changes are looked for is not undone by what was there before", async () => {
+  const scene = await new Scene().open();
+  scene.stored[0]!.give([]);
+  await settled();
+  scene.revision = 5; // as when a save is on its way
+  const looked = scene.app.refresh();
+  await settled();
+  scene.at("brush", 9, 9);
+  await scene.app.saved(AbortSignal.timeout(5000));
+  scene.stored[1]!.give([], 5);
+  await looked;
+  assert.equal(scene.app.things.length, 1);
+});

@@ -105,7 +105,6 @@ export class App {
   /** What a step does to the folder at the moment; the next step waits for it. */
   private performing: Promise<void> | null = null;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
-  private refreshing: Promise<void> = Promise.resolve();
   private readonly loading = new Map<string, Promise<void>>();
 
   constructor(readonly api: Api) {
@@ -345,13 +344,7 @@ export class App {
   }
 
   /** Takes over what other windows and programs have changed, where nothing of ours is unsaved. */
-  refresh(): Promise<void> {
-    // One after the other: a window that comes back asks twice, and each change is to be one step.
-    this.refreshing = this.refreshing.catch(() => undefined).then(() => this.takeOver());
-    return this.refreshing;
-  }
-
-  private async takeOver(): Promise<void> {
+  async refresh(): Promise<void> {
     const folder = await this.api.folder();
     const stale = folder.pictures.filter(
       ({ id, revision }) =>
@@ -365,8 +358,11 @@ export class App {
       if (next) void this.open(next.id);
     }
     for (const picture of stale) {
+      const known = this.saver.revision(picture.id);
       const { revision, things } = await this.api.things(picture);
       if (this.saver.isDirty(picture.id)) continue; // it will be seen as a conflict
+      // Saved meanwhile, or taken over by another refresh: a window that comes back asks twice.
+      if (revision === known || this.saver.revision(picture.id) !== known) continue;
       this.saver.known(picture.id, things, revision);
       if (this.refuses(picture.id) === null) this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
       // On an image that is not ours there is nothing for us to undo.
