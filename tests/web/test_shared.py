@@ -150,12 +150,24 @@ def damage_runtime(page: Any) -> None:
     page.route("**/page/ort.wasm.gz", lambda route: route.fulfill(body=b"\x1f\x8bnonsense"))
 
 
+WITHOUT_VECTORS = """
+WebAssembly.validate = () => false;
+WebAssembly.Module = class { constructor() { throw new WebAssembly.CompileError('no vectors'); } };
+"""
+
 REFUSALS: dict[str, Callable[[Any], None]] = {
     "WebAssembly is missing": lambda page: page.route(
         "**/page/worker.js",
         lambda route: route.fulfill(
             response=(answer := route.fetch()),
             body="delete globalThis.WebAssembly;\n" + answer.text(),
+        ),
+    ),
+    "WebAssembly has no vectors": lambda page: page.route(
+        "**/page/worker.js",
+        lambda route: route.fulfill(
+            response=(answer := route.fetch()),
+            body=WITHOUT_VECTORS + answer.text(),
         ),
     ),
     "the runtime is damaged": damage_runtime,

@@ -337,7 +337,7 @@ def test_what_is_done_before_the_masks_are_known_waits_for_them(
     page.until(lambda: page.page.title().startswith("b.png") and bool(held))
     page.press("b")  # brush
     page.drag((420, 350), (520, 400))
-    page.press("q")  # point
+    page.press("Enter", "q")  # another one, point
     page.click("red")
     page.press("/")
     page.page.keyboard.type("dog")

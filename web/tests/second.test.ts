@@ -127,7 +127,7 @@ class FakeWorker {
     });
   }
   terminate(): void {
-    this.onmessage = this.onerror = null;
+    this.onmessage = null; // but errors on their way still come
   }
 }
 
@@ -167,6 +167,32 @@ test("a worker that died while nobody asked is replaced with the next click", as
   workers[0]!.onerror!({ message: "out of memory" });
   assert.deepEqual(await decoder.predict("a", click(), OPTIONS), []);
   assert.deepEqual(workers[1]!.asked, ["start", "embed", "predict"]);
+});
+
+test("a dead worker's second error does not end the next one", async () => {
+  const { decoder, workers } = mortal("embed");
+  await decoder.prepare("a");
+  workers[0]!.onerror?.({ message: "and again" });
+  assert.deepEqual(await decoder.predict("a", click(), OPTIONS), []);
+  assert.equal(workers.length, 2);
+});
+
+test("an image that could not be read for a dead worker is not encoded once more for the next", async () => {
+  const worker = new FakeWorker();
+  const engine = new Engine(() => worker as unknown as Worker);
+  const reading: { resolve(raw: RawImage): void; reject(error: Error): void }[] = [];
+  const decoder = new LocalDecoder(engine, () => new Promise((resolve, reject) => reading.push({ resolve, reject })));
+  const before = decoder.prepare("a");
+  worker.onerror!({ message: "out of memory" });
+  await engine.start({ base: "model/" }, ["decoder"], 1);
+  const after = decoder.prepare("a");
+  reading[1]!.resolve(RAW);
+  await after;
+  reading[0]!.reject(new Error("too late"));
+  await assert.rejects(before, /too late/);
+  void decoder.predict("a", click(), OPTIONS);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(reading.length, 2);
 });
 
 test("what kills every worker is told in the end", async () => {

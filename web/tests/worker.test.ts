@@ -211,8 +211,8 @@ function pattern(count: number, which: number, divisor = 1): Float32Array {
   return Float32Array.from({ length: count }, (_, i) => Math.fround(Math.sin(i * (0.37 + 0.11 * which) + ((i * i) % 97) / 13)) / divisor);
 }
 
-test("the decoder of our own answers as the library's", () => {
-  const { frame, weights, maps, step, answers } = goldens.decoder;
+for (const golden of goldens.decoders) test(`the decoder of our own answers as the library's, in a frame of ${golden.frame}`, () => {
+  const { frame, weights, maps, step, answers } = golden;
   const size = (shape: number[]): number => shape.reduce((product, side) => product * side, 1);
   const decoder = new CompactDecoder((name) => {
     const shape: number[] = weights[name];
@@ -231,6 +231,29 @@ test("the decoder of our own answers as the library's", () => {
     wanted.forEach((value, i) => close(found.logits[i * step]!, value));
     floats(scores).forEach((value, i) => close(found.scores[i]!, value));
   }
+});
+
+test("images of many sizes need no more memory than the largest, and leave nothing to each other", (t) => {
+  const { weights, maps, frame } = goldens.decoders[0];
+  const size = (shape: number[]): number => shape.reduce((product, side) => product * side, 1);
+  const make = (): CompactDecoder => new CompactDecoder((name) => pattern(size(weights[name]), Object.keys(weights).indexOf(name), 4));
+  const imageOf = ([height, width]: [number, number]) => (name: string) => {
+    const [channels, h, w] = maps[name];
+    const [own, beside] = [(h * height) / frame[0], (w * width) / frame[1]];
+    return { channels, h: own, w: beside, values: pattern(channels * own * beside, Object.keys(maps).indexOf(name), 4) };
+  };
+  const prompt = (size: [number, number]) => ({ points: [[9, 9, 1] as const], box: null, mask: null, frame: size });
+  const frames: [number, number][] = [[32, 32], [96, 32], [32, 160], [64, 64], [96, 128]];
+  const decoder = make();
+  decoder.decode(imageOf(frame), prompt(frame)); // the largest
+  const grow = t.mock.method(WebAssembly.Memory.prototype, "grow");
+  for (const size of frames) {
+    const [found, alone] = [decoder, make()].map((one) => one.decode(imageOf(size), prompt(size)));
+    assert.deepEqual(found, alone);
+    assert.ok(alone!.logits.every(Number.isFinite));
+  }
+  const growing = new Set(grow.mock.calls.map((call) => call.this));
+  assert.equal(growing.size, frames.length); // of the others alone
 });
 
 function close(found: number, wanted: number): void {

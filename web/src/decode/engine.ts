@@ -185,6 +185,7 @@ export class Engine {
 
   private fail(reason: string): void {
     this.failure ??= new EngineFailed(reason);
+    this.worker.onerror = null; // a second error of it, on its way already, is none of the next worker's
     this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(this.failure);
     this.waiting.clear();

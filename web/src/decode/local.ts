@@ -43,7 +43,10 @@ export class LocalDecoder implements Decoder {
     let making = this.ready.get(image);
     if (!making) {
       making = this.pixels(image).then((raw) => this.engine.embed(image, raw));
-      making.then(() => this.second?.take(image), () => this.ready.delete(image));
+      making.then(
+        () => this.second?.take(image),
+        () => this.ready.get(image) === making && this.ready.delete(image), // not what another worker makes meanwhile
+      );
       this.ready.set(image, making);
     }
     return making;

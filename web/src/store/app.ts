@@ -358,8 +358,11 @@ export class App {
       if (next) void this.open(next.id);
     }
     for (const picture of stale) {
+      const known = this.saver.revision(picture.id);
       const { revision, things } = await this.api.things(picture);
       if (this.saver.isDirty(picture.id)) continue; // it will be seen as a conflict
+      // Saved meanwhile, or taken over by another refresh: a window that comes back asks twice.
+      if (revision === known || this.saver.revision(picture.id) !== known) continue;
       this.saver.known(picture.id, things, revision);
       if (this.refuses(picture.id) === null) this.commit(withThings(this.project, picture.id, things), "theirs", picture.id);
       // On an image that is not ours there is nothing for us to undo.
@@ -389,15 +392,18 @@ export class App {
     }
   }
 
-  /** Does something to the shown image once its masks are there, if it is shown then. */
+  /** Does something to the shown image once its masks are there, if it is shown then; says so if they cannot be had. */
   whenLoaded(act: () => void): void {
     const { image } = this.ui;
     if (image === null) return;
     if (this.isLoaded) return act();
-    const stillShown = (): void => {
-      if (this.ui.image === image) act();
+    const ifShown = (then: () => void): void => {
+      if (this.ui.image === image) then();
     };
-    void this.loadThings(image).then(stillShown, () => undefined); // who opened it says what is wrong
+    void this.loadThings(image).then(
+      () => ifShown(act),
+      (error: unknown) => ifShown(() => this.fail(error)),
+    );
   }
 
   /** Fetches what is stored for an image, once. */

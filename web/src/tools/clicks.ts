@@ -69,7 +69,6 @@ export class Clicks {
 
   /** Adds a click to a thing, or begins one. `near` is how far, in pixels, the preview may be off. */
   click(point: Point, thing: Thing | null, near: number): void {
-    if (!this.app.isLoaded) return this.app.whenLoaded(() => this.click(point, thing, near));
     const image = this.app.ui.image!;
     if (thing) {
       const ids = new Set([thing.id]);

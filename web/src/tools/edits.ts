@@ -9,7 +9,7 @@ import {
 import { say } from "../words/words.ts";
 
 export function finish(app: App): void {
-  app.show({ selected: new Set() });
+  app.whenLoaded(() => app.show({ selected: new Set() })); // after what was done before, if that has to wait
 }
 
 export function removeSelected(app: App, ids: ReadonlySet<string> = app.ui.selected): void {

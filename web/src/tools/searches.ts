@@ -67,6 +67,7 @@ async function search(
   const found = await work(app, what, parts, async (signal, progress) => {
     const answers = await find(image, signal, progress);
     await app.loadThings(image);
+    signal.throwIfAborted();
     return answers;
   });
   if (!found) return;

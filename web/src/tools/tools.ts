@@ -70,11 +70,16 @@ class PointTool implements Tool {
   }
 
   press(at: Place, press: Press): void {
+    const { app } = this.bench;
+    const label = (app.ui.sign === 1) !== press.away ? 1 : 0;
+    app.whenLoaded(() => this.act(at, press, label)); // what is there decides which mask a click is about
+  }
+
+  private act(at: Place, press: Press, label: 0 | 1): void {
     const { app, clicks } = this.bench;
     const picture = app.picture;
     if (!picture || !isInside(at, picture)) return;
     if (press.ctrl) return pickAt(this.bench, at, false);
-    const label = (app.ui.sign === 1) !== press.away ? 1 : 0;
     let thing = press.shift ? null : app.active;
     if (!thing && label === 0) {
       thing = thingAt(app.things, picture.h, at.x, at.y);
@@ -173,17 +178,17 @@ class Brush implements Tool {
   release(): void {
     const { app } = this.bench;
     const picture = app.picture;
-    const trail = this.trail;
+    const { trail, away } = this;
     this.trail = [];
     this.bench.repaint();
     if (!trail.length || !picture) return;
     const drawn = stroke(trail, this.radius, picture.h, picture.w);
-    if (area(drawn)) app.whenLoaded(() => this.keep(drawn, picture.id));
+    if (area(drawn)) app.whenLoaded(() => this.keep(drawn, picture.id, away));
   }
 
-  private keep(drawn: Counts, image: string): void {
+  private keep(drawn: Counts, image: string, away: boolean): void {
     const { app } = this.bench;
-    if (this.away) {
+    if (away) {
       reshape(app, app.ui.selected, "eraser", (counts) => subtract(counts, drawn));
     } else if (app.active) {
       reshape(app, app.ui.selected, "brush", (counts) => union(counts, drawn));

@@ -47,6 +47,7 @@ interface Up {
 
 /** What a decoding writes into, for frames of one size. */
 interface Room {
+  readonly frame: string;
   readonly images: readonly Maps[];
   readonly drawn: readonly Maps[];
   readonly entered: readonly Maps[];
@@ -74,7 +75,9 @@ export class CompactDecoder {
   private readonly whole: { weight: Float32Array; bias: Float32Array };
   private readonly sharpness: Float32Array;
   private readonly quality: Quality;
-  private readonly rooms = new Map<string, Room>();
+  /** Where the weights end. */
+  private readonly weightsEnd: number;
+  private room: Room | null = null;
   /** Whose maps are laid out. */
   private shown: Features | null = null;
 
@@ -102,6 +105,7 @@ export class CompactDecoder {
     this.widths = [...this.enter.map((one) => one.bias.length), bias.length];
     this.sharpness = weights("prompt_maps.sharpness");
     this.quality = new Quality(weights, this.widths[1]!, this.widths[3]!);
+    this.weightsEnd = this.memory.taken;
   }
 
   /**
@@ -109,7 +113,7 @@ export class CompactDecoder {
    * they are worth.
    */
   decode(features: Features, prompt: Framed): { logits: Float32Array; scores: Float32Array } {
-    const room = this.room(prompt.frame);
+    const room = this.roomFor(prompt.frame);
     if (this.shown !== features) {
       room.images.forEach((maps, i) => this.memory.lay(features(`image${STRIDES[i]}`).values, maps));
       this.shown = features;
@@ -287,18 +291,19 @@ export class CompactDecoder {
     }
   }
 
-  private room(frame: Size): Room {
-    const name = frame.join();
-    let found = this.rooms.get(name);
-    if (!found) {
-      found = this.makeRoom(frame);
-      this.rooms.set(name, found);
+  /** The latest size alone has a room: WebAssembly never gives memory back, and images come in many sizes. */
+  private roomFor(frame: Size): Room {
+    if (this.room?.frame !== frame.join()) {
+      this.room = this.shown = null;
+      this.memory.giveBack(this.weightsEnd);
+      this.room = this.makeRoom(frame);
     }
-    return found;
+    return this.room;
   }
 
-  private makeRoom([height, width]: Size): Room {
+  private makeRoom(frame: Size): Room {
     const { memory, widths } = this;
+    const [height, width] = frame;
     const of = (level: number, channels = widths[level]!): Maps => memory.maps(channels, height / STRIDES[level]!, width / STRIDES[level]!);
     const cells = (level: number): number => (height / STRIDES[level]!) * (width / STRIDES[level]!);
     const drawn = this.enter.map(({ weights, bias }, i) => of(i, weights.length / bias.length));
@@ -307,6 +312,7 @@ export class CompactDecoder {
       return [memory.maps(widths[i]!, h, w), memory.maps(widths[i]!, h, w)];
     };
     return {
+      frame: frame.join(),
       images: [0, 1, 2, 3].map((i) => of(i)),
       drawn,
       entered: [0, 1, 2].map((i) => of(i)),

@@ -40,13 +40,26 @@ export class Memory {
   /** Takes some numbers; they are zeros. */
   take(count: number): number {
     const at = this.end;
-    this.end += Math.ceil(count / 4) * 4;
-    const missing = Math.ceil((this.end * FLOAT - this.memory.buffer.byteLength) / PAGE);
+    const end = at + Math.ceil(count / 4) * 4;
+    const missing = Math.ceil((end * FLOAT - this.memory.buffer.byteLength) / PAGE);
     if (missing > 0) {
       this.memory.grow(missing);
       this.floats = new Float32Array(this.memory.buffer);
     }
+    this.end = end;
     return at;
+  }
+
+  /** Where what is taken next will lie. */
+  get taken(): number {
+    return this.end;
+  }
+
+  /** Gives back all maps, and whatever else was taken since so much was; layers have to be below. */
+  giveBack(taken: number): void {
+    this.floats.fill(0, taken, this.end);
+    this.end = taken;
+    this.offsets.clear(); // they lay there, too
   }
 
   maps(channels: number, h: number, w: number): Maps {
