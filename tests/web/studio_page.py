@@ -39,8 +39,8 @@ _HEARD = """([text, since]) => {
     return true;
 }"""
 
-_FRAMES = """async () => {
-    for (let i = 0; i < 3; i++) await new Promise((go) => requestAnimationFrame(go));
+_FRAMES = """async (count) => {
+    for (let i = 0; i < count; i++) await new Promise((go) => requestAnimationFrame(go));
 }"""
 
 SHOTS = os.environ.get("ANYMASK_SHOTS")
@@ -76,7 +76,7 @@ class StudioPage:
 
     def ready(self) -> None:
         """Wait until the image can be clicked on, also one that has been asked for just now."""
-        self.page.evaluate(_FRAMES)  # before them the line still speaks of the image before
+        self.page.evaluate(_FRAMES, 3)  # before them the line still speaks of the image before
         self.page.locator(".status:not(.working)").wait_for()
 
     def close(self) -> None:
@@ -122,6 +122,7 @@ class StudioPage:
 
     def masks(self, count: int) -> Any:
         """Wait until the list has so many masks, none of which waits for an answer."""
+        self._painted()
         rows = self.page.locator(".mask")
         if count:
             rows.nth(count - 1).wait_for()
@@ -137,7 +138,12 @@ class StudioPage:
         button = ".trouble[data-kind=retrying] .button"
         self.page.evaluate("(found) => document.querySelector(found)?.click()", button)
 
+    def _painted(self) -> None:
+        """Wait until the page shows what has been done on it."""
+        self.page.evaluate(_FRAMES, 1)
+
     def saved(self) -> None:
+        self._painted()
         self.page.locator(".save-state[data-kind=saved]").wait_for()
 
     def says(self, text: str) -> None:

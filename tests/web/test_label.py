@@ -265,11 +265,11 @@ def test_an_answer_that_was_lost_is_no_conflict(ada: LabelPage, project: ServedP
     assert [len(project.store.history(mask)) for mask in project.store.masks(1).ids] == [1, 1, 1, 1]
 
 
-def test_a_change_of_somebody_else_is_seen_as_a_conflict(
+def test_a_change_from_elsewhere_is_seen_as_a_conflict(
     ada: LabelPage, project: ServedProject
 ) -> None:
     store = project.store
-    store.review_mask(1, 1, "rejected", Provenance(person="Bob"))
+    store.review_mask(1, 1, "rejected", Provenance(person="Ada"))  # by a script of hers
     ada.click("blue")
     ada.masks(3)
     ada.page.locator(".trouble", has_text="a.png").wait_for()
@@ -302,7 +302,7 @@ def test_a_lease_that_was_lost_is_told(ada: LabelPage, project: ServedProject) -
     ada.masks(3)
     ada.saved()
     store = project.store
-    store.release(store.next("Ada"))  # as if it had run out
+    store.database.write(lambda t: t.run("UPDATE images SET lease_until = 0"))  # it ran out
     store.lease("a.png", "Bob")
     with ada.hears("Bob has this image now"):
         ada.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")

@@ -259,8 +259,10 @@ def test_what_was_not_saved_is_back_when_the_page_was_closed(
     page.masks(2)
     page.saved()
     assert len(page.stored()) == 2
+    page.until(lambda: page.page.evaluate(KEPT) == 0)
     page.press("z")
     page.masks(1)
+    page.saved()
     page.page.reload()
     page.ready()
     page.masks(1)

@@ -165,9 +165,9 @@ def test_a_prefix_does_not_hide_what_is_missing(known: tuple[Variant, ...], tmp_
 def test_a_prefix_on_some_keys_is_no_prefix(known: tuple[Variant, ...], tmp_path: Path) -> None:
     state = state_of(known[0])
     last = list(state)[-1]
-    state[f"module.{last}"] = state.pop(last)
+    state[f"model.{last}"] = state.pop(last)
     torch.save(state, tmp_path / "file.pth")
-    with pytest.raises(WeightsError, match=r"1 missing .*1 unexpected \(module\."):
+    with pytest.raises(WeightsError, match=r"1 missing .*1 unexpected \(model\."):
         load_network(tmp_path / "file.pth")
 
 

@@ -44,11 +44,11 @@ export class Backup {
     if (this.kept.has(id) || this.app.refuses(id) !== null) return;
     const records = await this.drawer.get(this.keyOf(id));
     if (!records || this.app.refuses(id) !== null) return;
-    this.kept.set(id, [this.keyOf(id), []]);
     const theirs = thingsOf(this.app.project, id);
     // What was stored after all, without a word, is there under the id that the store gave it.
     const mine = records.map(thingOf).map((one) => theirs.find((other) => isSame(one, other)) ?? one);
-    if (mine.every((one) => theirs.includes(one))) return; // nothing was lost
+    if (mine.every((one) => theirs.includes(one))) return this.drawer.drop(this.keyOf(id)); // nothing was lost
+    this.kept.set(id, [this.keyOf(id), []]);
     const known = new Set(mine.map((one) => one.id));
     // What somebody else has saved meanwhile stays, too.
     const things = [...mine, ...theirs.filter((one) => !known.has(one.id))];
