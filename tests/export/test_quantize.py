@@ -20,7 +20,7 @@ from anymask.export import weights
 from anymask.export.report import Report
 from anymask.export.verify import Row
 from anymask.export.write import export
-from anymask.models import runtime
+from anymask.models import runtime, runtime_network
 from anymask.models.exported import read_exported
 from anymask.models.runtime_network import RuntimeNetwork
 from anymask.optional import optional
@@ -100,7 +100,7 @@ def test_what_openvino_computes_the_encoder_in(
         opened[path.stem] = precision
         return runtime.OpenVinoGraph(path)
 
-    monkeypatch.setattr(runtime, "open_graph", note)
+    monkeypatch.setattr(runtime_network, "open_graph", note)
     RuntimeNetwork(folder, about, "openvino")
     assert opened == {"encoder": hint, "decoder": "f32"}
 
