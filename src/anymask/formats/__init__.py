@@ -74,6 +74,8 @@ class Format(NamedTuple):
     names_image: bool = False
     """Whether a file says where its image is; then ``write`` takes ``image_path``, that from the
     folder of the file."""
+    names_place: bool = False
+    """Whether a folder says where it is; then ``collect`` takes ``moves``, to leave that out."""
     copies_images: bool = False
     """Whether the images lie in that folder, too, as in data sets for training."""
     collect: Collect | None = None

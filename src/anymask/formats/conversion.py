@@ -362,7 +362,7 @@ def _writing(
             return
         _check_free(output / format.place, overwrite)
         options: dict[str, Any] = {"image_prefix": image_prefix} if image_prefix else {}
-        if name == "yolo":  # no other says where it is
+        if format.names_place:
             options["moves"] = moves
         with format.collect(folder, names, **options) as collected:
             yield lambda found: collected(found.name, _sourced(found), found.image)

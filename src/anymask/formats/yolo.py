@@ -176,5 +176,12 @@ def _names_of(path: Path | None) -> SetFile:
 
 
 FORMAT = Format(
-    ".txt", write, read, recognises=recognises, place=SET_FILE, copies_images=True, collect=collect
+    ".txt",
+    write,
+    read,
+    recognises=recognises,
+    place=SET_FILE,
+    names_place=True,
+    copies_images=True,
+    collect=collect,
 )

@@ -8,14 +8,12 @@
 import type { Size } from "../frame.ts";
 import { type Layer, type Maps, Memory, place } from "./maps.ts";
 import { type Framed, type Grid, type Part, boxPlace, colours, distances, earlier, similarities } from "./prompts.ts";
-import { Quality } from "./quality.ts";
+import { Quality, SLOPE, SLOTS } from "./quality.ts";
 
-const SLOPE = 0.1; // of leaky rectified units
 const EPSILON = 1e-5;
 const GROUPS = [4, 8, 8]; // of the norms
 const STRIDES = [4, 8, 16, 32];
 const LEVELS = ["8", "16", "32"];
-export const SLOTS = 4;
 
 /** What it reads of an image. */
 export const READS = ["key4", "key8", "key16", "image4", "image8", "image16", "image32", "colour"];

@@ -2,9 +2,9 @@
 
 import type { Weights } from "./decoder.ts";
 
-const SLOTS = 4;
+export const SLOTS = 4;
 const FEW = 1e-3; // cells, so that nothing is divided by zero
-const SLOPE = 0.1;
+export const SLOPE = 0.1; // of leaky rectified units
 
 export class Quality {
   private readonly into: Float32Array;
